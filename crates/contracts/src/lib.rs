@@ -1,0 +1,38 @@
+//! Where storage, transactions, query and protocols meet: traits and plain data.
+//!
+//! Does: [`ShardClient`] (what compute asks of a shard), [`ShardStore`] (what a shard's participant asks of its storage),
+//! [`SqlService`]/[`SqlSession`] (what a protocol asks of the SQL engine), tree descriptors, scan requests, row references,
+//! the mapping of physical types to Arrow. Does not: implement any of them. Invariants: nothing here names a file, a
+//! pointer into storage, or DataFusion, so each trait can become a remote call; positions leave storage only as opaque
+//! hints. May depend on: types, Arrow arrays.
+//!
+//! ```
+//! use heliosdb_contracts::{RowHint, RowRef};
+//! let mut bytes = Vec::new();
+//! RowRef { hint: RowHint::default(), key: b"k" }.encode(&mut bytes);
+//! assert_eq!(RowRef::decode(&bytes).unwrap().key, b"k");
+//! ```
+
+mod arrow_map;
+mod row_ref;
+mod scan;
+mod session;
+mod shard;
+mod store;
+mod tree;
+
+pub use arrow_map::{arrow_type, datum_at};
+pub use row_ref::{RowHint, RowRef};
+pub use scan::{
+    BatchReader, ColumnPredicate, CompareOp, PredicateOp, ROW_REF_COLUMN, ScanMetrics, ScanRequest, TableScan,
+};
+pub use session::{
+    Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice, OutputSettings, Prepared,
+    ResultColumn, RowsTag, ScramVerifier, Script, SqlService, SqlSession, TransactionStatus,
+};
+pub use shard::{
+    AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, MaybePending, ReadContext,
+    RowLockMode, RowSink, ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
+};
+pub use store::{NewestRow, ShardStore};
+pub use tree::{ColumnDescriptor, TreeDescriptor, TreeDescriptorRef, TreeKey, row_id_key};

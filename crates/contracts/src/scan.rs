@@ -1,0 +1,117 @@
+//! Reading many rows: what is asked of a shard, and how the answer streams back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use heliosdb_types::{ColumnId, Datum, Result, TreeRef};
+
+/// Name of the hidden column a scan appends when `row_refs` is set: BinaryView of [`crate::RowRef`]s.
+pub const ROW_REF_COLUMN: &str = "__row_ref";
+
+/// A scan of one tree. Predicates are ANDed and evaluated exactly (SQL three-valued logic: NULL does not match).
+#[derive(Clone, Debug)]
+pub struct ScanRequest {
+    pub tree: TreeRef,
+    /// Output columns in order; columns absent from old rows give the descriptor's missing value.
+    pub projection: Vec<ColumnId>,
+    pub predicates: Vec<ColumnPredicate>,
+    /// Append [`ROW_REF_COLUMN`].
+    pub row_refs: bool,
+    /// No more than this many rows are wanted from each partition.
+    pub limit: Option<usize>,
+    /// How many partitions the reader would like; work is shared among them as they ask.
+    pub target_partitions: usize,
+    /// Upper bound on rows of a batch.
+    pub batch_rows: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnPredicate {
+    pub column: ColumnId,
+    pub op: PredicateOp,
+}
+
+/// A test of one column. Data have the column's physical type (decimals its scale).
+#[derive(Clone, Debug, PartialEq)]
+pub enum PredicateOp {
+    Compare(CompareOp, Datum),
+    In(Vec<Datum>),
+    IsNull,
+    IsNotNull,
+    /// `LIKE 'abc%'`
+    StartsWith(String),
+    /// `LIKE '%abc%'`
+    Contains(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareOp {
+    Eq,
+    NotEq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
+}
+
+/// A scan bound to a snapshot and a pinned manifest.
+pub trait TableScan: Send + Sync {
+    /// Schema of every batch: the projection (fields named by column id), then the row reference if asked for.
+    fn schema(&self) -> SchemaRef;
+
+    fn partition_count(&self) -> usize;
+
+    /// Opens one partition; each is opened at most once. Partitions may be read from different threads.
+    fn open(&self, partition: usize) -> Result<Box<dyn BatchReader>>;
+
+    /// What has been read and skipped so far.
+    fn metrics(&self) -> Arc<ScanMetrics>;
+
+    /// Rows the scan might touch, before predicates. An estimate: never answer a query with it.
+    fn estimated_rows(&self) -> u64;
+
+    /// Bytes on disk of what the scan might touch. An estimate.
+    fn estimated_bytes(&self) -> u64;
+}
+
+/// Pulls batches. Reads block on local disk only.
+pub trait BatchReader: Send {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>>;
+}
+
+macro_rules! scan_metrics {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of one scan, shared by its partitions.
+        #[derive(Debug, Default)]
+        pub struct ScanMetrics { $($(#[$doc])* pub $name: AtomicU64,)* }
+
+        impl ScanMetrics {
+            /// Every counter with its name, for EXPLAIN ANALYZE.
+            pub fn counters(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+            }
+        }
+    };
+}
+
+scan_metrics! {
+    segments_read,
+    /// Segments whose zone maps, keys or snapshot exclude every row.
+    segments_skipped,
+    blocks_read,
+    blocks_skipped,
+    /// Encoded bytes of the column chunks looked at, from cache or disk.
+    bytes_read,
+    /// Of those, bytes that came from disk.
+    bytes_from_disk,
+    memtable_rows,
+    rows_out,
+}
+
+impl ScanMetrics {
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}

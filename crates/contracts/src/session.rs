@@ -1,0 +1,204 @@
+//! SQL sessions as a protocol sees them. A protocol handler maps its messages onto these calls and holds no engine logic.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use heliosdb_types::{Datum, Error, Oid, Result, SqlType};
+
+/// The database behind a protocol: authentication facts and new sessions.
+pub trait SqlService: Send + Sync + 'static {
+    /// How `user` proves who they are. Asked before anything else; an unknown user gets `Credential::Unknown` so that
+    /// the handler can run the same exchange for them and fail at its end.
+    fn credential<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Credential>>;
+
+    /// Opens a session after authentication. Errors: 3D000 no such database, 28000 may not log in, 53300 too many.
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Box<dyn SqlSession>>>;
+}
+
+/// What the server knows of a user's password.
+#[derive(Clone)]
+pub enum Credential {
+    /// No such role.
+    Unknown,
+    /// The role has no password: only a loopback client may enter.
+    NoPassword,
+    /// SCRAM-SHA-256, as in PostgreSQL's `pg_authid.rolpassword`.
+    Scram(ScramVerifier),
+}
+
+#[derive(Clone)]
+pub struct ScramVerifier {
+    pub iterations: u32,
+    pub salt: Vec<u8>,
+    pub stored_key: [u8; 32],
+    pub server_key: [u8; 32],
+}
+
+/// What a client said when it connected.
+#[derive(Clone, Debug)]
+pub struct ConnectRequest {
+    pub user: String,
+    pub database: String,
+    pub peer: Option<SocketAddr>,
+    /// The backend's process id as the client knows it (`pg_backend_pid()`).
+    pub pid: i32,
+    /// Start-up parameters other than user and database, e.g. `client_encoding`, `application_name`, `options`.
+    pub parameters: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Idle,
+    InTransaction,
+    Failed,
+}
+
+/// How to write values as text now: session settings a client sees in its results.
+#[derive(Clone)]
+pub struct OutputSettings {
+    pub text: Arc<heliosdb_types::TextContext>,
+}
+
+/// One client's session. Calls are made one at a time.
+///
+/// Transactions: a statement outside BEGIN opens an implicit transaction that `finish` ends. The gateway calls `finish`
+/// at Sync, or, for a simple Query, before the last statement's CommandComplete; and `fail` when anything went wrong.
+pub trait SqlSession: Send {
+    /// Splits a simple-protocol string into statements, in order. A syntax error anywhere fails the whole string.
+    /// An empty string gives no statements.
+    fn parse_script(&mut self, sql: &str) -> Result<Vec<Box<dyn Script>>>;
+
+    /// Parses and describes one statement. `parameter_types` may be shorter than the parameters used; `None` (or OID 0) asks for inference.
+    fn prepare<'a>(
+        &'a mut self,
+        sql: &'a str,
+        parameter_types: &'a [Option<Oid>],
+    ) -> BoxFuture<'a, Result<Arc<dyn Prepared>>>;
+
+    /// Prepares one statement of a script (no parameters). Called when its turn comes, so that it sees earlier statements' effects.
+    fn prepare_script<'a>(&'a mut self, statement: &'a dyn Script) -> BoxFuture<'a, Result<Arc<dyn Prepared>>>;
+
+    /// Runs a prepared statement. Rows of a stream are produced lazily; the stream must be dropped before the next call.
+    fn execute<'a>(
+        &'a mut self,
+        statement: &'a Arc<dyn Prepared>,
+        parameters: Vec<Datum>,
+    ) -> BoxFuture<'a, Result<Execution>>;
+
+    /// Ends the implicit transaction, if one is open: commits it and returns when it is durable.
+    fn finish(&mut self) -> BoxFuture<'_, Result<()>>;
+
+    /// Something failed: aborts an implicit transaction, or marks an explicit one as failed.
+    fn fail(&mut self, error: &Error);
+
+    fn status(&self) -> TransactionStatus;
+
+    fn output(&self) -> OutputSettings;
+
+    /// Parameters that changed since the last call and that the client must be told of (`TimeZone`, ...). The first call gives all.
+    fn changed_parameters(&mut self) -> Vec<(String, String)>;
+
+    /// Warnings and notices since the last call.
+    fn take_notices(&mut self) -> Vec<Notice>;
+
+    /// Asks the running statement to stop; usable from any thread.
+    fn canceller(&self) -> Arc<dyn Canceller>;
+}
+
+pub trait Canceller: Send + Sync {
+    /// Cancels the statement that runs now, if any.
+    fn cancel(&self);
+}
+
+/// One parsed statement of a simple-protocol string.
+pub trait Script: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A parsed and described statement.
+pub trait Prepared: Send + Sync {
+    fn parameters(&self) -> &[SqlType];
+
+    /// `None`: the statement returns no rows.
+    fn columns(&self) -> Option<&[ResultColumn]>;
+
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl fmt::Debug for dyn Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("parameters", &self.parameters()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultColumn {
+    /// Output names may repeat, so batches carry columns by position.
+    pub name: String,
+    pub sql_type: SqlType,
+    /// The table column it comes from, or (0, 0).
+    pub table_oid: Oid,
+    pub attribute: i16,
+}
+
+/// What running a statement gives.
+pub enum Execution {
+    /// Rows, then the tag. Column i of a batch has the Arrow type of `columns[i].sql_type` (decimals may be narrower or wider).
+    Rows { columns: Arc<[ResultColumn]>, rows: BoxStream<'static, Result<RecordBatch>>, tag: RowsTag },
+    /// Done: the command tag, e.g. `INSERT 0 5`.
+    Done(String),
+    /// An empty statement.
+    Empty,
+    /// COPY ... FROM STDIN: feed it.
+    CopyIn(Box<dyn CopyIn>),
+    /// COPY ... TO STDOUT: chunks to forward; the tag counts rows.
+    CopyOut { format: CopyFormat, chunks: BoxStream<'static, Result<CopyChunk>> },
+}
+
+/// The command tag of a statement with rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowsTag {
+    /// `SELECT n` with n the rows sent; likewise `INSERT 0 n`, `UPDATE n` for RETURNING.
+    Counted(&'static str),
+    /// As it is: `EXPLAIN`, `SHOW`.
+    Fixed(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyFormat {
+    pub binary: bool,
+    pub columns: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct CopyChunk {
+    pub data: Bytes,
+    /// Rows completed by this chunk.
+    pub rows: u64,
+}
+
+/// Receives COPY data. Chunks may split rows anywhere.
+pub trait CopyIn: Send {
+    fn format(&self) -> CopyFormat;
+
+    fn data<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>>;
+
+    /// CopyDone: rows copied.
+    fn done(self: Box<Self>) -> BoxFuture<'static, Result<u64>>;
+
+    /// CopyFail: the client gave up.
+    fn abandon(self: Box<Self>, reason: String);
+}
+
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING`, ...
+    pub severity: &'static str,
+    pub error: Arc<Error>,
+}

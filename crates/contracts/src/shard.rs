@@ -1,0 +1,225 @@
+//! A shard as query and protocols see it. Local today, a remote call tomorrow: nothing here is a file or a pointer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, DatumRef, Lsn, Result, SequenceId, TreeRef, TxnId};
+
+use crate::{RowHint, ScanRequest, TableScan, TreeDescriptorRef};
+
+/// A moment reads see: every commit with a timestamp <= `ts`, nothing later. While a clone lives, storage keeps what it needs.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub ts: CommitTs,
+    pub branch: BranchId,
+    /// Keeps the garbage-collection horizon back; releases on drop.
+    pub pin: Arc<dyn Send + Sync>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot({} on branch {})", self.ts, self.branch)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationLevel {
+    ReadCommitted,
+    RepeatableRead,
+}
+
+/// What every read carries.
+#[derive(Clone, Debug)]
+pub struct ReadContext {
+    /// The transaction whose own writes (of commands before `command`) are visible too.
+    pub txn: Option<TxnId>,
+    pub command: CommandId,
+    pub snapshot: Snapshot,
+    pub isolation: IsolationLevel,
+}
+
+/// Receives rows one at a time, values in projection order; what a point read writes into. Return an error to stop.
+pub trait RowSink {
+    fn row(&mut self, values: &[DatumRef<'_>], reference: RowHint) -> Result<()>;
+}
+
+/// The answer of a read that hits memory almost always: no boxed future per hit.
+pub enum MaybePending<T> {
+    Ready(T),
+    Pending(BoxFuture<'static, T>),
+}
+
+/// A row to be written: its tree key and its values as `heliosdb_types::encode_row` of the descriptor `version`.
+#[derive(Clone, Debug)]
+pub struct KeyedRow {
+    pub key: Bytes,
+    pub row: Bytes,
+}
+
+/// Writes to one tree within one command. Rows of `updates` and `deletes` must be locked by the transaction; their hints
+/// spare storage a probe. An update keeps its key (a changed key is a delete and an insert).
+#[derive(Clone, Debug)]
+pub struct WriteBatch {
+    /// The shape the rows were encoded with.
+    pub descriptor: TreeDescriptorRef,
+    pub updates: Vec<(KeyedRow, RowHint)>,
+    pub deletes: Vec<(Bytes, RowHint)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowLockMode {
+    Share,
+    Exclusive,
+}
+
+/// Table-level locks, PostgreSQL's names; only those that differ in what they exclude today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeLockMode {
+    /// Readers; excludes AccessExclusive.
+    AccessShare,
+    /// Writers of rows; excludes Share, Exclusive and AccessExclusive.
+    RowExclusive,
+    /// Stable contents; excludes writers.
+    Share,
+    /// Everything but readers; lock escalation takes it.
+    Exclusive,
+    /// DDL; excludes everything.
+    AccessExclusive,
+}
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockWait {
+    /// `None`: as long as it takes (deadlocks are still found).
+    pub timeout: Option<Duration>,
+}
+
+/// What a locked row looks like now, beside what the statement's snapshot saw.
+#[derive(Clone, Debug)]
+pub enum LockedRow {
+    /// The newest version is the one the snapshot sees (or the transaction's own).
+    Unchanged,
+    /// Somebody committed a newer version after the snapshot; here it is, to be re-evaluated (READ COMMITTED).
+    Newer { row: Bytes, descriptor: TreeDescriptorRef, hint: RowHint },
+    /// Deleted since the snapshot.
+    Gone,
+}
+
+/// The outcome of inserting a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InsertOutcome {
+    Inserted,
+    /// `rows[index]`'s key exists (committed, or written by this transaction); nothing of the batch was staged.
+    Duplicate {
+        index: usize,
+    },
+}
+
+/// A shard: everything compute may ask of storage.
+///
+/// A transaction is an id; whoever began it must commit or roll it back. Methods that only touch memory are plain functions.
+pub trait ShardClient: Send + Sync + 'static {
+    fn begin(&self, branch: BranchId) -> Result<TxnId>;
+
+    /// A snapshot of everything acknowledged so far.
+    fn snapshot(&self, branch: BranchId) -> Snapshot;
+
+    /// One row by key, as `context` sees it. `true` if there was one.
+    fn get(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool>;
+
+    fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>>;
+
+    /// The newest descriptor of a tree that `txn` sees; `None` if there is no such tree.
+    fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef>;
+
+    /// Locks rows in the order given and reports what each is now, compared with `context.snapshot`.
+    fn lock_rows<'a>(
+        &'a self,
+        context: &'a ReadContext,
+        tree: TreeRef,
+        keys: Vec<Bytes>,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<Vec<LockedRow>>>;
+
+    /// Locks a whole tree until the transaction ends.
+    fn lock_tree<'a>(
+        &'a self,
+        txn: TxnId,
+        tree: TreeRef,
+        mode: TreeLockMode,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Locks the keys, checks that none exists, and stages the rows: all or nothing.
+    fn insert<'a>(
+        &'a self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        rows: Vec<KeyedRow>,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<InsertOutcome>>;
+
+    /// Stages updates and deletes of rows the transaction has locked.
+    fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()>;
+
+    /// Creates a tree, or gives it a new version; takes effect with the commit.
+    fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()>;
+
+    fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()>;
+
+    /// Makes the transaction durable and visible, then returns. Only after that may success be acknowledged.
+    fn commit(&self, txn: TxnId) -> BoxFuture<'_, Result<CommitTs>>;
+
+    fn rollback(&self, txn: TxnId);
+
+    /// Waits until everything a reply of this transaction may have been built on is durable.
+    fn settle(&self, txn: TxnId) -> BoxFuture<'_, Result<()>>;
+
+    /// `count` hidden row ids of a tree, never given out before; returns the first.
+    fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64>;
+
+    /// A tree id never used before in the shard, >= [`TreeRef::FIRST_USER_TREE`]; durable with the commit that uses it.
+    fn allocate_tree_id(&self) -> Result<heliosdb_types::TreeId>;
+
+    /// Durable counters behind sequences and OIDs, outside transactions: reserves `count` steps and returns the counter's value
+    /// before (0 the first time). A reservation is logged; a crash may skip values, never repeats one a commit used.
+    fn reserve_sequence(&self, sequence: SequenceId, count: u64) -> Result<u64>;
+
+    /// Sets a counter (setval, RESTART); logged as a reservation is.
+    fn set_sequence(&self, sequence: SequenceId, value: u64) -> Result<()>;
+
+    /// Timestamp of the last visible commit that touched a system tree: the catalog's version.
+    fn catalog_ts(&self) -> CommitTs;
+
+    /// Tells freezing and compaction to settle now (CHECKPOINT, VACUUM): everything durable in segments, merged where it pays.
+    fn checkpoint(&self, compact: bool) -> BoxFuture<'_, Result<()>>;
+
+    /// Rows and bytes of a tree, approximately, for planning and `\d+`.
+    fn tree_size(&self, tree: TreeRef) -> TreeSize;
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeSize {
+    pub rows: u64,
+    pub disk_bytes: u64,
+    pub memory_bytes: u64,
+}
+
+/// A commit that is in the log's buffer: applied, ordered, not yet durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendedCommit {
+    pub ts: CommitTs,
+    pub lsn: Lsn,
+}

@@ -1,0 +1,1 @@
+//! heliosdb-server

@@ -1,0 +1,35 @@
+//! The vocabulary every other crate shares: identifiers, values, their byte codecs and text forms, errors.
+//!
+//! Does: ids and positions, SQL and physical types, `Datum`, the order-preserving key codec, the row codec, reading and
+//! writing values as PostgreSQL's text, error kinds and SQLSTATEs. Does not: Arrow, async, I/O, clocks (the time zone
+//! is injected). Invariants: decoding bytes from disk or network never panics; encoded keys sort as their values do.
+//! May depend on: std and serde only, because everything rebuilds when this crate changes.
+//!
+//! ```
+//! use heliosdb_types::{CommitTs, SqlState};
+//! assert!(CommitTs::from_micros(5).next() > CommitTs::from_micros(5));
+//! assert_eq!(SqlState::UNIQUE_VIOLATION.as_str(), "23505");
+//! ```
+
+mod datum;
+mod error;
+mod ids;
+mod numeric;
+mod physical;
+mod sql_type;
+mod sqlstate;
+mod text_context;
+mod timezone;
+
+pub use datum::{Datum, DatumRef, Interval};
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{
+    BranchId, ColumnId, CommandId, CommitTs, DatabaseId, Lsn, Oid, SchemaVersion, SegmentId, SequenceId, ShardId,
+    TreeId, TreeRef, TxnId,
+};
+pub use numeric::Numeric;
+pub use physical::PhysicalType;
+pub use sql_type::{RegKind, SqlType};
+pub use sqlstate::SqlState;
+pub use text_context::TextContext;
+pub use timezone::{FixedOffset, OnlyUtc, TimeZone, TimeZones};
