@@ -1,1 +1,34 @@
-//! heliosdb-runtime
+//! The outside world, injected: disk, clock, randomness, threads and tasks, listening sockets, failpoints.
+//!
+//! Does: gives every other crate one seam per kind of effect, with a real implementation and, where tests need one, a
+//! simulated one driven by a seed ([`SimDisk`], [`SimClock`], [`SeededEntropy`]). Does not: know records, rows, SQL or
+//! protocols. Invariants: nothing outside this crate names the originals in std or tokio (clippy's
+//! `disallowed-methods`); a [`SimDisk`] keeps nothing through a crash that was not synced, except by chance; a switched-off
+//! failpoint costs one relaxed load. May depend on: types.
+//!
+//! ```
+//! use heliosdb_runtime::{Disk, OpenMode, SimDisk};
+//! let disk = SimDisk::new(7);
+//! let file = disk.open("note", OpenMode::CreateNew).unwrap();
+//! file.write_at(b"kept", 0).unwrap();
+//! file.sync_all().unwrap();
+//! disk.sync_dir("").unwrap();
+//! let disk = disk.crash();
+//! assert_eq!(disk.read("note").unwrap(), b"kept");
+//! ```
+
+mod clock;
+mod disk;
+mod entropy;
+mod failpoints;
+mod net;
+mod spawn;
+
+pub use clock::{Clock, RealClock, SimClock};
+pub use disk::{Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, OpenMode, RealDisk, SimDisk};
+pub use entropy::{Entropy, RealEntropy, SeededEntropy};
+pub use failpoints::{
+    FailAction, clear_failpoints, failpoint, failpoint_hits, failpoints_from_env, set_failpoint, set_failpoints,
+};
+pub use net::listen;
+pub use spawn::{Pool, Spawner, Task, Thread};

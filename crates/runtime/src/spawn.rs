@@ -1,0 +1,175 @@
+//! Threads and tasks: named, and joined by whoever holds them.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use heliosdb_types::{Error, Result};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// A set of worker threads that run tasks. Dropping it stops them without waiting for what still runs.
+pub struct Pool {
+    runtime: Option<Runtime>,
+    name: String,
+}
+
+impl Pool {
+    /// `threads` workers called `name`.
+    pub fn new(name: &str, threads: usize) -> Result<Pool> {
+        let runtime = Builder::new_multi_thread().worker_threads(threads.max(1)).thread_name(name).enable_all().build();
+        let runtime = runtime.map_err(|e| Error::io(format!("start the threads of pool \"{name}\""), e))?;
+        Ok(Pool { runtime: Some(runtime), name: name.to_owned() })
+    }
+
+    pub fn spawner(&self) -> Spawner {
+        Spawner { handle: Some(self.handle()) }
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.runtime.as_ref().expect("taken only by drop").handle().clone()
+    }
+
+    /// Runs a future on the calling thread until it is done.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.as_ref().expect("taken only by drop").block_on(future)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({})", self.name)
+    }
+}
+
+/// Starts threads, and tasks where it belongs to a [`Pool`]. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Spawner {
+    handle: Option<Handle>,
+}
+
+#[allow(clippy::disallowed_methods)] // this is the seam the ban points to
+impl Spawner {
+    /// Threads only: for tests and tools without a runtime.
+    pub fn threads() -> Spawner {
+        Spawner { handle: None }
+    }
+
+    /// Threads, and tasks on the runtime of `handle`.
+    pub fn on(handle: Handle) -> Spawner {
+        Spawner { handle: Some(handle) }
+    }
+
+    /// Starts a thread of its own; for what blocks for long or syncs files.
+    pub fn thread(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread> {
+        let handle = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        let handle = handle.map_err(|e| Error::io(format!("start thread \"{name}\""), e))?;
+        Ok(Thread { handle: Some(handle) })
+    }
+
+    /// Starts a task on the pool.
+    pub fn task<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Task { handle: self.runtime().spawn(future) }
+    }
+
+    /// Runs blocking work on one of the pool's extra threads.
+    pub fn blocking<T: Send + 'static>(&self, run: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+        Task { handle: self.runtime().spawn_blocking(run) }
+    }
+
+    fn runtime(&self) -> Handle {
+        match &self.handle {
+            Some(handle) => handle.clone(),
+            None => Handle::current(),
+        }
+    }
+}
+
+/// A running thread. Dropping it waits for its end, so that nothing outlives its owner.
+#[derive(Debug)]
+pub struct Thread {
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    /// Waits for the end; a panic of the thread becomes an error.
+    pub fn join(mut self) -> Result<()> {
+        self.wait().map_err(|()| Error::internal("a thread panicked"))
+    }
+
+    fn wait(&mut self) -> Result<(), ()> {
+        match self.handle.take() {
+            // A thread that drops its own handle (the last owner was itself) cannot wait for itself.
+            Some(handle) if handle.thread().id() != std::thread::current().id() => handle.join().map_err(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if self.wait().is_err() {
+            tracing::error!("a thread panicked");
+        }
+    }
+}
+
+/// A running task. Awaiting it gives its output; dropping it lets it run on.
+#[derive(Debug)]
+pub struct Task<T> {
+    handle: tokio::task::JoinHandle<T>,
+}
+
+impl<T> Task<T> {
+    /// Stops the task at its next await.
+    pub fn abort(&self) {
+        self.handle.abort();
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        Pin::new(&mut self.handle).poll(context).map_err(|e| {
+            let what = if e.is_panic() { "a task panicked" } else { "a task was stopped" };
+            Error::internal(what).with_source(io::Error::other(e))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_return_their_output_and_panics_are_errors() {
+        let pool = Pool::new("test", 1).unwrap();
+        let spawner = pool.spawner();
+        assert_eq!(pool.block_on(spawner.task(async { 7 })).unwrap(), 7);
+        assert_eq!(pool.block_on(spawner.blocking(|| 8)).unwrap(), 8);
+        assert!(pool.block_on(spawner.task(async { panic!("on purpose") })).is_err());
+        let stopped = spawner.task(std::future::pending::<()>());
+        stopped.abort();
+        assert!(pool.block_on(stopped).is_err());
+        assert!(spawner.thread("panics", || panic!("on purpose")).unwrap().join().is_err());
+    }
+}
