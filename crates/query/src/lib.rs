@@ -1,1 +1,6 @@
-//! heliosdb-query
+//! SQL: parse, bind, plan, execute; sessions, catalog, DML. The only crate that names DataFusion.
+
+// Modules are private to the crate; the API is the list of re-exports.
+pub(crate) mod catalog;
+pub(crate) mod exec;
+pub(crate) mod func;

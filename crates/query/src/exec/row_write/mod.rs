@@ -1,0 +1,5 @@
+//! Writing rows: one node for INSERT, UPDATE and DELETE, with RETURNING.
+
+mod node;
+
+pub use node::{RowWriteNode, RowWriteOp};

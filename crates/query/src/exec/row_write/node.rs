@@ -1,0 +1,107 @@
+//! The logical node behind INSERT, UPDATE and DELETE.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::common::{DFSchemaRef, Result as DfResult};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use heliosdb_types::Oid;
+
+use crate::catalog::Relation;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RowWriteOp {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// Writes the rows its input describes.
+///
+/// Input columns: for INSERT anything `new_row` needs. For UPDATE and DELETE: the hidden row reference at `row_ref`, every
+/// live column of the table (its old image) at `old_row`, and whatever else the statement uses (FROM/USING columns,
+/// values of subqueries). After a lock wait under READ COMMITTED, the old image is replaced by the newest version and
+/// `predicate` and `new_row` are evaluated again; the other columns keep the statement's snapshot.
+///
+/// Output: with `returning`, the table's columns (the new row; for DELETE the old one) followed by the input columns that are
+/// neither row reference nor old image; otherwise one row with one Int64 column, the number of rows written.
+#[derive(Clone, Debug)]
+pub struct RowWriteNode {
+    pub op: RowWriteOp,
+    pub table: Arc<Relation>,
+    pub input: Arc<LogicalPlan>,
+    pub row_ref: Option<usize>,
+    /// Input positions of the table's live columns, in `Relation::columns` order. Empty for INSERT.
+    pub old_row: Vec<usize>,
+    /// WHERE over the input's columns, re-evaluated after a lock wait. `None`: every row qualifies.
+    pub predicate: Option<Expr>,
+    /// One expression per live column over the input's columns; casts and defaults applied. Empty for DELETE.
+    pub new_row: Vec<Expr>,
+    /// (constraint name, condition) over columns named as the table's, qualified by nothing. NULL passes.
+    pub checks: Vec<(String, Expr)>,
+    pub returning: bool,
+    pub schema: DFSchemaRef,
+}
+
+impl RowWriteNode {
+    fn identity(&self) -> (RowWriteOp, Oid, &[usize], &Option<Expr>, &[Expr], bool) {
+        (self.op, self.table.oid, &self.old_row, &self.predicate, &self.new_row, self.returning)
+    }
+}
+
+impl PartialEq for RowWriteNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity() && self.input == other.input
+    }
+}
+
+impl Eq for RowWriteNode {}
+
+impl Hash for RowWriteNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl PartialOrd for RowWriteNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self.op, self.table.oid).partial_cmp(&(other.op, other.table.oid))
+    }
+}
+
+impl UserDefinedLogicalNodeCore for RowWriteNode {
+    fn name(&self) -> &str {
+        "RowWrite"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        self.predicate.iter().chain(&self.new_row).cloned().collect()
+    }
+
+    fn necessary_children_exprs(&self, _output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![(0..self.input.schema().fields().len()).collect()])
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} on {}", self.op, self.table.name)
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
+        let mut exprs = exprs.into_iter();
+        let predicate = self.predicate.as_ref().and_then(|_| exprs.next());
+        let new_row = exprs.collect();
+        let input = Arc::new(inputs.into_iter().next().expect("RowWrite has one input"));
+        Ok(RowWriteNode { predicate, new_row, input, ..self.clone() })
+    }
+}
