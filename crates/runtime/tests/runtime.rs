@@ -1,4 +1,5 @@
 //! Both disks keep the same contract; the simulated one also forgets, fails and repeats.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

@@ -1,1 +1,48 @@
-//! heliosdb-wal
+//! A shard's log: record and file format, group commit, recovery.
+//!
+//! Does: gives each record the next [`heliosdb_types::Lsn`], writes records in that order, syncs once per group and says
+//! when they are durable; replays them after a restart; tells a torn tail (cut, reported) from damage (refused); recycles
+//! files. Does not: know what a record's `ops` mean. Invariants: applied <= durable <= appended; nothing is reported
+//! durable before its bytes are synced; after a failed write or sync the log is fenced for good; a file gets its name
+//! only when everything before it is durable. May depend on: types, runtime.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use heliosdb_runtime::{SeededEntropy, SimDisk, Spawner};
+//! use heliosdb_types::{CommitTs, Lsn};
+//! use heliosdb_wal::{NewRecord, RecordKind, ReplayFrom, Wal, WalConfig, WalOptions};
+//!
+//! let disk = Arc::new(SimDisk::new(1));
+//! let config = |disk: Arc<SimDisk>| WalConfig {
+//!     disk,
+//!     dir: "wal".into(),
+//!     options: WalOptions { file_bytes: 1 << 16, ..WalOptions::default() },
+//!     entropy: Arc::new(SeededEntropy::new(1)),
+//!     spawner: Spawner::threads(),
+//! };
+//! let (wal, _) = Wal::open(config(disk.clone()), ReplayFrom::default(), &mut |_| Ok(())).unwrap();
+//! let lsn = wal.append(&NewRecord { commit_ts: CommitTs(5), ..NewRecord::new(RecordKind(1), b"put a") }).unwrap();
+//! wal.wait_durable_blocking(lsn).unwrap();
+//! let after_power_loss = Arc::new(disk.crash());
+//! let mut seen = Vec::new();
+//! let (wal, report) = Wal::open(config(after_power_loss), ReplayFrom::default(), &mut |record| {
+//!     seen.push((record.lsn, record.ops));
+//!     Ok(())
+//! }).unwrap();
+//! assert_eq!(seen, [(Lsn(1), bytes::Bytes::from_static(b"put a"))]);
+//! assert!(report.torn.is_none());
+//! ```
+
+mod file;
+mod group;
+mod options;
+mod record;
+mod recover;
+mod wal;
+mod writer;
+
+pub use group::DurableFuture;
+pub use options::{ReplayFrom, WalConfig, WalOptions};
+pub use record::{NewRecord, RECORD_OPS_BYTES_MAX, Record, RecordKind};
+pub use recover::{ReplayReport, TornTail};
+pub use wal::Wal;

@@ -1,0 +1,273 @@
+//! Group commit: appenders fill a buffer, one writer empties it, waiters learn how far durability has come.
+//!
+//! While the writer syncs one group the next gathers in the buffer, so one client pays one sync per commit and many share
+//! it. Nobody spins: the writer, full-buffer appenders and blocking waiters sleep on condition variables, async waiters
+//! leave their waker. Order: the callback of [`Group::publish`] runs before anyone waiting for those records wakes.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use heliosdb_types::{Error, Lsn, Result};
+use parking_lot::{Condvar, Mutex};
+
+use crate::options::WalOptions;
+use crate::record::{NewRecord, encode};
+use crate::writer::Writer;
+
+type OnDurable = Box<dyn Fn(Lsn) + Send + Sync>;
+
+/// Everything threads share.
+pub(crate) struct Group {
+    options: WalOptions,
+    queue: Mutex<Queue>,
+    /// The queue got records, or must stop.
+    work: Condvar,
+    /// The queue was emptied.
+    space: Condvar,
+    writer: Mutex<Writer>,
+    durable: AtomicU64,
+    appended: AtomicU64,
+    appended_bytes: AtomicU64,
+    waiters: Mutex<Waiters>,
+    durable_changed: Condvar,
+    fenced: OnceLock<String>,
+    on_durable: OnceLock<OnDurable>,
+}
+
+#[derive(Default)]
+struct Queue {
+    records: Vec<u8>,
+    /// The last record handed a number; the buffer ends with it.
+    last: Lsn,
+    /// An emptied buffer, kept for its memory.
+    spare: Vec<u8>,
+    stopping: bool,
+}
+
+#[derive(Default)]
+struct Waiters {
+    by_lsn: BTreeMap<(Lsn, u64), Waker>,
+    next_id: u64,
+}
+
+impl Group {
+    pub fn new(options: WalOptions, writer: Writer, last: Lsn) -> Arc<Group> {
+        Arc::new(Group {
+            options,
+            queue: Mutex::new(Queue { last, ..Queue::default() }),
+            work: Condvar::new(),
+            space: Condvar::new(),
+            writer: Mutex::new(writer),
+            durable: AtomicU64::new(last.0),
+            appended: AtomicU64::new(last.0),
+            appended_bytes: AtomicU64::new(0),
+            waiters: Mutex::default(),
+            durable_changed: Condvar::new(),
+            fenced: OnceLock::new(),
+            on_durable: OnceLock::new(),
+        })
+    }
+
+    pub fn durable(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    pub fn appended(&self) -> Lsn {
+        Lsn(self.appended.load(Ordering::Acquire))
+    }
+
+    pub fn appended_bytes(&self) -> u64 {
+        self.appended_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn set_on_durable(&self, callback: OnDurable) {
+        assert!(self.on_durable.set(callback).is_ok(), "one callback, set once");
+    }
+
+    pub fn check_fence(&self) -> Result<()> {
+        match self.fenced.get() {
+            Some(why) => Err(Error::fenced(format!("the log no longer accepts writes: {why}"))
+                .with_hint("Restart the server; it recovers everything acknowledged.")),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the log for good and fails whoever waits.
+    pub fn fence(&self, why: &str) {
+        if self.fenced.set(why.to_owned()).is_ok() {
+            tracing::error!(reason = why, "log fenced");
+        }
+        // Passing through the locks makes sure that nobody is between a check and its wait.
+        drop(self.queue.lock());
+        self.space.notify_all();
+        self.work.notify_all();
+        self.wake(Lsn(u64::MAX));
+    }
+
+    pub fn append<'a>(&self, make: impl FnOnce(Lsn) -> NewRecord<'a>) -> Result<Lsn> {
+        let mut queue = self.queue.lock();
+        while queue.records.len() >= self.options.buffer_bytes_max {
+            self.check_fence()?;
+            if self.options.inline {
+                drop(queue);
+                self.flush()?;
+                queue = self.queue.lock();
+            } else {
+                self.space.wait(&mut queue);
+            }
+        }
+        self.check_fence()?;
+        if queue.stopping {
+            return Err(Error::fenced("the log is closed"));
+        }
+        let lsn = Lsn(queue.last.0 + 1);
+        let before = queue.records.len();
+        encode(&make(lsn), lsn, &mut queue.records)?;
+        queue.last = lsn;
+        self.appended.store(lsn.0, Ordering::Release);
+        self.appended_bytes.fetch_add((queue.records.len() - before) as u64, Ordering::Relaxed);
+        if before == 0 {
+            self.work.notify_one();
+        }
+        Ok(lsn)
+    }
+
+    /// Writes and syncs what is buffered; fences on failure.
+    pub fn flush(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.check_fence()?;
+        let (mut records, last) = {
+            let mut queue = self.queue.lock();
+            let spare = std::mem::take(&mut queue.spare);
+            (std::mem::replace(&mut queue.records, spare), queue.last)
+        };
+        self.space.notify_all();
+        let durable = self.durable();
+        assert!(durable <= last, "durable {durable} is never beyond appended {last}");
+        if !records.is_empty() {
+            let first = Lsn(durable.0 + 1);
+            if let Err(error) = writer.write_group(&mut records, first, durable) {
+                drop(writer);
+                self.fence(error.message());
+                return self.check_fence();
+            }
+            self.publish(last);
+        }
+        records.clear();
+        self.queue.lock().spare = records;
+        Ok(())
+    }
+
+    /// Announces that everything up to `last` is durable.
+    fn publish(&self, last: Lsn) {
+        if let Some(callback) = self.on_durable.get() {
+            callback(last);
+        }
+        let before = self.durable.swap(last.0, Ordering::AcqRel);
+        assert!(before <= last.0, "durability moved back from {before} to {last}");
+        self.wake(last);
+    }
+
+    fn wake(&self, last: Lsn) {
+        let due = {
+            let mut waiters = self.waiters.lock();
+            let later = waiters.by_lsn.split_off(&(Lsn(last.0.saturating_add(1)), 0));
+            std::mem::replace(&mut waiters.by_lsn, later)
+        };
+        self.durable_changed.notify_all();
+        due.into_values().for_each(Waker::wake);
+    }
+
+    /// The writer thread's life: until told to stop and the buffer is empty, or fenced.
+    pub fn run(&self) {
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                while queue.records.is_empty() && !queue.stopping && self.fenced.get().is_none() {
+                    self.work.wait(&mut queue);
+                }
+                if self.fenced.get().is_some() || (queue.records.is_empty() && queue.stopping) {
+                    return;
+                }
+            }
+            if self.flush().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// No appends from now on; the thread ends after what is buffered.
+    pub fn stop(&self) {
+        self.queue.lock().stopping = true;
+        self.work.notify_all();
+    }
+
+    /// `Some` when the answer is known.
+    fn durability(&self, lsn: Lsn) -> Option<Result<()>> {
+        if self.durable() >= lsn { Some(Ok(())) } else { self.check_fence().err().map(Err) }
+    }
+
+    pub fn wait_blocking(&self, lsn: Lsn) -> Result<()> {
+        assert!(lsn <= self.appended(), "waiting for {lsn}, which nobody appended");
+        if self.options.inline && self.durable() < lsn {
+            self.flush()?;
+        }
+        let mut waiters = self.waiters.lock();
+        loop {
+            if let Some(known) = self.durability(lsn) {
+                return known;
+            }
+            self.durable_changed.wait(&mut waiters);
+        }
+    }
+
+    pub fn wait(self: &Arc<Group>, lsn: Lsn) -> DurableFuture {
+        assert!(lsn <= self.appended(), "waiting for {lsn}, which nobody appended");
+        DurableFuture { group: self.clone(), lsn, id: None }
+    }
+}
+
+/// Resolves when a record is durable, or with an error once the log is fenced. Dropping it is fine.
+#[must_use = "nothing is known to be durable before it resolves"]
+pub struct DurableFuture {
+    group: Arc<Group>,
+    lsn: Lsn,
+    id: Option<u64>,
+}
+
+impl Future for DurableFuture {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let group = self.group.clone();
+        if let Some(known) = group.durability(self.lsn) {
+            return Poll::Ready(known);
+        }
+        if group.options.inline {
+            return Poll::Ready(group.flush());
+        }
+        let mut waiters = group.waiters.lock();
+        // Looked at again under the lock: a publisher stores first and takes the lock to wake after.
+        if let Some(known) = group.durability(self.lsn) {
+            return Poll::Ready(known);
+        }
+        let id = *self.id.get_or_insert_with(|| {
+            waiters.next_id += 1;
+            waiters.next_id
+        });
+        waiters.by_lsn.insert((self.lsn, id), context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for DurableFuture {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.group.waiters.lock().by_lsn.remove(&(self.lsn, id));
+        }
+    }
+}

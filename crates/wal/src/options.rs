@@ -1,0 +1,53 @@
+//! Settings (data) and components (handed in), kept apart.
+
+use std::sync::Arc;
+
+use heliosdb_runtime::{Disk, Entropy, Spawner};
+use heliosdb_types::Lsn;
+
+/// Settings.
+#[derive(Clone, Debug)]
+pub struct WalOptions {
+    /// Size of a log file; one that must hold a larger record is larger.
+    pub file_bytes: u64,
+    /// An append waits while this much is buffered and not yet written.
+    pub buffer_bytes_max: usize,
+    /// Retired files kept for reuse; beyond, they are removed.
+    pub spare_files_max: usize,
+    /// No thread: whoever waits for durability writes and syncs. For simulation, where each step must repeat.
+    pub inline: bool,
+    /// Report durability without syncing. The canary of the crash tests, which must catch it. Never set it otherwise.
+    pub ack_before_sync: bool,
+}
+
+impl Default for WalOptions {
+    fn default() -> WalOptions {
+        WalOptions {
+            file_bytes: 64 << 20,
+            buffer_bytes_max: 32 << 20,
+            spare_files_max: 4,
+            inline: false,
+            ack_before_sync: false,
+        }
+    }
+}
+
+/// Where the log lives and what it works with.
+#[derive(Clone, Debug)]
+pub struct WalConfig {
+    pub disk: Arc<dyn Disk>,
+    /// The log's own directory; made when missing.
+    pub dir: String,
+    pub options: WalOptions,
+    pub entropy: Arc<dyn Entropy>,
+    pub spawner: Spawner,
+}
+
+/// What the manifest knows of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplayFrom {
+    /// The first record to replay; everything before is elsewhere. 0 and 1 mean all.
+    pub start: Lsn,
+    /// A record known to have been durable; a log that ends before it is damaged. 0 when nothing is known.
+    pub known_durable: Lsn,
+}

@@ -1,0 +1,162 @@
+//! Puts encoded records into files. One writer at a time; it alone knows the current file's end.
+//!
+//! Steps of a group: (1) records are sealed (salt, durable LSN, crc) for the current file; (2) one write, with a zero
+//! terminator behind; (3) one sync. A record never spans files. Rolling: (1) the old file is written and synced; (2) the new
+//! one gets its header under a spare's name and is synced; (3) it is renamed and the directory synced. So a file with a
+//! name proves everything before its `first_lsn` durable, and recovery may take a shorter predecessor for damage.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use heliosdb_runtime::{DiskFile, OpenMode, failpoint};
+use heliosdb_types::{Lsn, Result};
+use parking_lot::Mutex;
+
+use crate::file::{FileHeader, HEADER_BYTES, file_path, spare_path};
+use crate::options::WalConfig;
+use crate::record::{RECORD_HEAD, TERMINATOR, encoded_len, seal};
+
+/// Zeros are written this far ahead in a fresh file, so that most syncs change no metadata.
+const ZERO_AHEAD_BYTES: u64 = 1 << 20;
+
+/// A named log file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileMeta {
+    pub sequence: u64,
+    pub first_lsn: Lsn,
+    pub bytes: u64,
+}
+
+/// Every named file, oldest first, and the spares. Shared by the writer and by who retires files.
+#[derive(Debug, Default)]
+pub(crate) struct FileSet {
+    pub files: VecDeque<FileMeta>,
+    pub spares: Vec<String>,
+    pub next_spare: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    config: WalConfig,
+    files: Arc<Mutex<FileSet>>,
+    file: Arc<dyn DiskFile>,
+    header: FileHeader,
+    /// Where the next record goes.
+    position: u64,
+    capacity: u64,
+    /// Below this, blocks have been written before and a sync is cheap.
+    initialized: u64,
+}
+
+impl Writer {
+    /// Starts in a new file that begins with `first_lsn`; everything before must be durable.
+    pub fn start(config: WalConfig, files: Arc<Mutex<FileSet>>, sequence: u64, first_lsn: Lsn) -> Result<Writer> {
+        let capacity = config.options.file_bytes.max((HEADER_BYTES + RECORD_HEAD + TERMINATOR) as u64);
+        let (file, header, initialized) = new_file(&config, &files, sequence, first_lsn, capacity)?;
+        Ok(Writer { config, files, file, header, position: HEADER_BYTES as u64, capacity, initialized })
+    }
+
+    /// Writes and syncs whole encoded records. `durable` is everything known durable before them.
+    pub fn write_group(&mut self, records: &mut Vec<u8>, first_lsn: Lsn, durable: Lsn) -> Result<()> {
+        assert!(durable < first_lsn, "only records that are not yet durable are written");
+        let (mut durable, mut lsn) = (durable, first_lsn);
+        let (mut start, mut end) = (0, 0);
+        while end < records.len() {
+            let len = encoded_len(&records[end..]);
+            let used = self.position + (end - start + len + TERMINATOR) as u64;
+            if used > self.capacity {
+                self.write(&records[start..end])?;
+                self.sync()?;
+                self.roll(lsn, len)?;
+                durable = Lsn(lsn.0 - 1);
+                start = end;
+            }
+            seal(&mut records[end..end + len], self.header.salt, durable);
+            end += len;
+            lsn = Lsn(lsn.0 + 1);
+        }
+        // The terminator travels with the group; the buffer is ours to extend.
+        records.extend_from_slice(&[0; TERMINATOR]);
+        let group = &records[start..];
+        failpoint("wal.before_write")?;
+        self.put(group)?;
+        self.position += (group.len() - TERMINATOR) as u64;
+        failpoint("wal.before_sync")?;
+        self.sync()?;
+        failpoint("wal.after_sync")?;
+        self.note_length();
+        Ok(())
+    }
+
+    /// Writes records without a terminator: the file is complete.
+    fn write(&mut self, records: &[u8]) -> Result<()> {
+        let mut last = records.to_vec();
+        last.extend_from_slice(&[0; TERMINATOR]);
+        self.put(&last)?;
+        self.position += records.len() as u64;
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.position + bytes.len() as u64;
+        assert!(end <= self.capacity, "a group ends inside its file");
+        self.file.write_at(bytes, self.position)?;
+        if end > self.initialized {
+            let target = end.next_multiple_of(ZERO_AHEAD_BYTES).min(self.capacity);
+            self.file.write_at(&vec![0; (target - end) as usize], end)?;
+            self.initialized = target;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.config.options.ack_before_sync { Ok(()) } else { self.file.sync_data() }
+    }
+
+    fn note_length(&self) {
+        if let Some(last) = self.files.lock().files.back_mut() {
+            last.bytes = self.position;
+        }
+    }
+
+    /// Goes on in a new file whose first record has `len` bytes.
+    fn roll(&mut self, first_lsn: Lsn, len: usize) -> Result<()> {
+        failpoint("wal.roll")?;
+        self.note_length();
+        let needed = (HEADER_BYTES + len + TERMINATOR) as u64;
+        self.capacity = self.config.options.file_bytes.max(needed);
+        let sequence = self.header.sequence + 1;
+        let (file, header, initialized) = new_file(&self.config, &self.files, sequence, first_lsn, self.capacity)?;
+        (self.file, self.header, self.initialized) = (file, header, initialized);
+        self.position = HEADER_BYTES as u64;
+        Ok(())
+    }
+}
+
+/// Makes (or recycles) a file, durable with its name; also says how far its blocks have been written before.
+fn new_file(
+    config: &WalConfig,
+    files: &Mutex<FileSet>,
+    sequence: u64,
+    first_lsn: Lsn,
+    capacity: u64,
+) -> Result<(Arc<dyn DiskFile>, FileHeader, u64)> {
+    let header = FileHeader { sequence, salt: config.entropy.next_u64(), first_lsn };
+    let spare = {
+        let mut set = files.lock();
+        set.next_spare += 1;
+        set.spares.pop().unwrap_or_else(|| spare_path(&config.dir, set.next_spare))
+    };
+    let file = config.disk.open(&spare, OpenMode::Create)?;
+    let initialized = file.len()?.min(capacity);
+    file.allocate(capacity)?;
+    // The terminator behind the header hides what a recycled file held before.
+    let mut bytes = header.encode().to_vec();
+    bytes.extend_from_slice(&[0; TERMINATOR]);
+    file.write_at(&bytes, 0)?;
+    file.sync_all()?;
+    config.disk.rename(&spare, &file_path(&config.dir, sequence))?;
+    config.disk.sync_dir(&config.dir)?;
+    files.lock().files.push_back(FileMeta { sequence, first_lsn, bytes: HEADER_BYTES as u64 });
+    Ok((file, header, initialized))
+}
