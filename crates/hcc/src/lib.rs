@@ -1,1 +1,44 @@
-//! heliosdb-hcc
+//! Hybrid columnar compression: one column of one block, from Arrow array to bytes and back.
+//!
+//! Does: chooses an encoding from the data (constant, frame of reference with bit-packing, dictionary, FSST, plain), writes
+//! self-describing bytes, opens them once with full validation, then decodes ranges, takes rows, reads any single row in
+//! O(1), filters on the encoded form, and keeps the statistics that prune blocks. Does not: I/O, checksums, caching, async;
+//! storage does. Invariants: bytes from disk never panic, they are `Corrupt` errors; equal input gives equal bytes; a filter
+//! follows SQL (NULL matches no comparison) and PostgreSQL's order (NaN is largest and equals itself). May depend on: types
+//! and Arrow arrays.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use arrow_array::{ArrayRef, Int32Array};
+//! use heliosdb_hcc::{Bitmap, BlockView, ColumnEncoder, CompareOp, Filter, Predicate};
+//! use heliosdb_types::{Datum, PhysicalType};
+//!
+//! let column: ArrayRef = Arc::new(Int32Array::from(vec![Some(7), None, Some(9)]));
+//! let block = ColumnEncoder::new(PhysicalType::Int32, Default::default()).encode(&column).unwrap();
+//! let view = BlockView::open(block.bytes.into(), PhysicalType::Int32, 3).unwrap();
+//! let filter = Filter::compile(&Predicate::Compare(CompareOp::Gt, &Datum::Int32(7)), PhysicalType::Int32).unwrap();
+//! let mut selection = Bitmap::all_set(3);
+//! view.filter(&filter, &mut selection).unwrap();
+//! assert_eq!(selection.rows(), [2]);
+//! assert_eq!(&view.decode(0..3).unwrap(), &column);
+//! ```
+
+mod bitmap;
+mod encode;
+mod filter;
+mod fsst;
+mod input;
+mod kind;
+mod layout;
+mod offsets;
+mod order;
+mod packed;
+mod stats;
+mod view;
+
+pub use bitmap::Bitmap;
+pub use encode::{ColumnEncoder, EncodeOptions, EncodedBlock};
+pub use filter::{CompareOp, Filter, Predicate};
+pub use kind::{Encoding, arrow_type};
+pub use stats::{BlockStats, collect_stats};
+pub use view::{BlockView, Cell};

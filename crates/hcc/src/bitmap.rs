@@ -1,0 +1,190 @@
+//! A set of row positions of one block, one bit a row: which rows are still selected.
+
+use arrow_buffer::BooleanBuffer;
+
+/// Invariant: bits at and beyond `len` are zero, so counts and words can be used as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bitmap {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bitmap {
+    pub fn all_set(len: usize) -> Bitmap {
+        let mut bitmap = Bitmap { words: vec![u64::MAX; len.div_ceil(64)], len };
+        bitmap.trim();
+        bitmap
+    }
+
+    pub fn all_clear(len: usize) -> Bitmap {
+        Bitmap { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    /// Bits from Arrow; offsets are handled.
+    pub fn from_bits(bits: &BooleanBuffer) -> Bitmap {
+        let words = bits.bit_chunks().iter_padded().take(bits.len().div_ceil(64)).collect();
+        let mut bitmap = Bitmap { words, len: bits.len() };
+        bitmap.trim();
+        bitmap
+    }
+
+    fn trim(&mut self) {
+        let used = self.len % 64;
+        if used != 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= (1 << used) - 1;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn get(&self, row: usize) -> bool {
+        row < self.len && self.words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    /// Rows beyond the end are ignored.
+    pub fn set(&mut self, row: usize) {
+        if row < self.len
+            && let Some(word) = self.words.get_mut(row / 64)
+        {
+            *word |= 1 << (row % 64);
+        }
+    }
+
+    pub fn clear(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word &= !(1 << (row % 64));
+        }
+    }
+
+    pub fn clear_all(&mut self) {
+        self.words.fill(0);
+    }
+
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub fn none(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    pub fn all(&self) -> bool {
+        self.count() == self.len
+    }
+
+    /// Keeps the rows that are in both.
+    pub fn and(&mut self, other: &Bitmap) {
+        for (word, other) in self.words.iter_mut().zip(other.words.iter().chain(std::iter::repeat(&0))) {
+            *word &= other;
+        }
+    }
+
+    /// Keeps the rows that are not in `other`.
+    pub fn and_not(&mut self, other: &Bitmap) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+    }
+
+    /// Adds the rows of `other` (same length).
+    pub fn or(&mut self, other: &Bitmap) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+        self.trim();
+    }
+
+    /// Set rows, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                if rest == 0 {
+                    return None;
+                }
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
+
+    /// Set rows, ascending, as [`crate::BlockView::take`] wants them.
+    pub fn rows(&self) -> Vec<u32> {
+        let mut rows = Vec::with_capacity(self.count());
+        rows.extend(self.iter().map(|row| row as u32));
+        rows
+    }
+
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Keeps the rows whose bit is set in `words` (same layout; missing words are zero).
+    pub(crate) fn and_words(&mut self, words: &[u64]) {
+        for (word, other) in self.words.iter_mut().zip(words.iter().chain(std::iter::repeat(&0))) {
+            *word &= other;
+        }
+    }
+
+    /// Keeps the rows whose bit is clear in `words`.
+    pub(crate) fn and_not_words(&mut self, words: &[u64]) {
+        for (word, other) in self.words.iter_mut().zip(words) {
+            *word &= !other;
+        }
+    }
+
+    /// Drops the selected rows that fail `test`; rows already dropped are not tested.
+    pub(crate) fn retain<E>(&mut self, mut test: impl FnMut(usize) -> Result<bool, E>) -> Result<(), E> {
+        for (index, word) in self.words.iter_mut().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                if !test(index * 64 + bit as usize)? {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_beyond_the_end_stay_zero() {
+        for len in [0, 1, 63, 64, 65, 130] {
+            let all = Bitmap::all_set(len);
+            assert_eq!(all.count(), len);
+            assert!(all.all());
+            assert_eq!(all.iter().collect::<Vec<_>>(), (0..len).collect::<Vec<_>>());
+            let mut none = Bitmap::all_clear(len);
+            none.set(len);
+            assert!(none.none());
+            none.or(&all);
+            assert_eq!(none, all);
+        }
+    }
+
+    #[test]
+    fn arrow_bits_with_an_offset() {
+        let bits = BooleanBuffer::collect_bool(200, |i| i % 3 == 0).slice(5, 100);
+        let bitmap = Bitmap::from_bits(&bits);
+        assert_eq!(bitmap.rows(), (0..100).filter(|i| (i + 5) % 3 == 0).collect::<Vec<u32>>());
+    }
+}

@@ -1,0 +1,116 @@
+//! Which encodings there are, and how physical types group: the group decides the layout, not the SQL meaning.
+
+use arrow_schema::{DataType, IntervalUnit, TimeUnit};
+use heliosdb_types::{Error, PhysicalType, Result};
+
+/// How a block's values are written. The number is the tag on disk: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// Every row is NULL; nothing is stored.
+    AllNull = 0,
+    /// Every non-null row has one value.
+    Constant = 1,
+    /// Frame of reference: the smallest value, and bit-packed distances from it.
+    ForPacked = 2,
+    /// Sorted distinct values and bit-packed codes.
+    Dictionary = 3,
+    /// Strings compressed one by one with a shared symbol table.
+    Fsst = 4,
+    Plain = 5,
+}
+
+impl Encoding {
+    pub(crate) fn from_tag(tag: u8) -> Result<Encoding> {
+        Ok(match tag {
+            0 => Encoding::AllNull,
+            1 => Encoding::Constant,
+            2 => Encoding::ForPacked,
+            3 => Encoding::Dictionary,
+            4 => Encoding::Fsst,
+            5 => Encoding::Plain,
+            other => return Err(Error::corrupt(format!("column block has unknown encoding {other}"))),
+        })
+    }
+}
+
+/// The layout group of a physical type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bool,
+    /// Whole numbers of `width` bytes up to 8.
+    Int {
+        width: usize,
+    },
+    /// Decimal128: frame of reference when the range fits 64 bits, 16 plain bytes otherwise.
+    Wide,
+    /// Floats, uuid, interval: `width` opaque bytes.
+    Fixed {
+        width: usize,
+    },
+    /// Text, bytes, numeric.
+    Var,
+}
+
+impl Kind {
+    pub(crate) fn of(physical: PhysicalType) -> Kind {
+        match physical {
+            PhysicalType::Bool => Kind::Bool,
+            PhysicalType::Int16 => Kind::Int { width: 2 },
+            PhysicalType::Int32 | PhysicalType::Date => Kind::Int { width: 4 },
+            PhysicalType::Int64
+            | PhysicalType::Decimal64 { .. }
+            | PhysicalType::Time
+            | PhysicalType::Timestamp
+            | PhysicalType::TimestampTz => Kind::Int { width: 8 },
+            PhysicalType::Decimal128 { .. } => Kind::Wide,
+            PhysicalType::Float32 => Kind::Fixed { width: 4 },
+            PhysicalType::Float64 => Kind::Fixed { width: 8 },
+            PhysicalType::Uuid | PhysicalType::Interval => Kind::Fixed { width: 16 },
+            PhysicalType::Numeric | PhysicalType::Text | PhysicalType::Bytes => Kind::Var,
+        }
+    }
+
+    /// A byte kept in every block, so that reading a block as the wrong type is noticed.
+    pub(crate) fn tag(self) -> u8 {
+        match self {
+            Kind::Bool => 1,
+            Kind::Int { width } => 16 + width as u8,
+            Kind::Wide => 2,
+            Kind::Fixed { width } => 64 + width as u8,
+            Kind::Var => 3,
+        }
+    }
+
+    /// Bytes of a plain value; 0 for bits and strings.
+    pub(crate) fn width(self) -> usize {
+        match self {
+            Kind::Int { width } | Kind::Fixed { width } => width,
+            Kind::Wide => 16,
+            Kind::Bool | Kind::Var => 0,
+        }
+    }
+}
+
+/// The Arrow type arrays of this physical type have, in and out. The same mapping as `contracts::arrow_type`, which this
+/// crate may not see; a test in `storage` holds the two together.
+pub fn arrow_type(physical: PhysicalType) -> DataType {
+    match physical {
+        PhysicalType::Bool => DataType::Boolean,
+        PhysicalType::Int16 => DataType::Int16,
+        PhysicalType::Int32 => DataType::Int32,
+        PhysicalType::Int64 => DataType::Int64,
+        PhysicalType::Float32 => DataType::Float32,
+        PhysicalType::Float64 => DataType::Float64,
+        PhysicalType::Decimal64 { precision, scale } => DataType::Decimal64(precision, scale),
+        PhysicalType::Decimal128 { precision, scale } => DataType::Decimal128(precision, scale),
+        PhysicalType::Numeric | PhysicalType::Bytes => DataType::BinaryView,
+        PhysicalType::Text => DataType::Utf8View,
+        PhysicalType::Date => DataType::Date32,
+        PhysicalType::Time => DataType::Time64(TimeUnit::Microsecond),
+        PhysicalType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        PhysicalType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        PhysicalType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+        PhysicalType::Uuid => DataType::FixedSizeBinary(16),
+    }
+}

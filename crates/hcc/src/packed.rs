@@ -1,0 +1,299 @@
+//! Bit-packed unsigned integers with O(1) access.
+//!
+//! Full chunks of 1,024 values use the FastLanes layout (vector unpacking); the rest, which would waste up to a whole
+//! chunk, is packed one value after the other. Widths up to 32 bits use 32-bit words, wider ones 64-bit words.
+#![allow(unsafe_code)]
+
+use arrow_buffer::ScalarBuffer;
+use fastlanes::BitPacking;
+use heliosdb_types::Result;
+
+use crate::layout::{Reader, Writer, corrupt};
+
+pub(crate) const CHUNK: usize = 1024;
+
+/// Bits needed for values up to `max`.
+pub(crate) fn width_of(max: u64) -> u8 {
+    (64 - max.leading_zeros()) as u8
+}
+
+/// Bytes [`write_packed`] takes for `rows` values of `width` bits, headers aside.
+pub(crate) fn packed_bytes(rows: usize, width: u8) -> usize {
+    rows / CHUNK * 128 * usize::from(width) + (rows % CHUNK * usize::from(width)).div_ceil(64) * 8
+}
+
+/// Writes `width | padding | chunks | tail`. `value(i)` must fit the width that `max` needs.
+pub(crate) fn write_packed(writer: &mut Writer, rows: usize, max: u64, mut value: impl FnMut(usize) -> u64) {
+    let width = width_of(max);
+    writer.u64(u64::from(width));
+    writer.align();
+    let full = rows / CHUNK;
+    if width > 0 && width <= 32 {
+        let mut input = [0_u32; CHUNK];
+        let mut output = vec![0_u32; 32 * usize::from(width)];
+        for chunk in 0..full {
+            for (i, slot) in input.iter_mut().enumerate() {
+                *slot = value(chunk * CHUNK + i) as u32;
+            }
+            // SAFETY: the input has 1,024 values and the output 1024 * width / 32 words.
+            unsafe { u32::unchecked_pack(usize::from(width), &input, &mut output) };
+            writer.words(&output);
+        }
+    } else if width > 32 {
+        let mut input = [0_u64; CHUNK];
+        let mut output = vec![0_u64; 16 * usize::from(width)];
+        for chunk in 0..full {
+            for (i, slot) in input.iter_mut().enumerate() {
+                *slot = value(chunk * CHUNK + i);
+            }
+            // SAFETY: the input has 1,024 values and the output 1024 * width / 64 words.
+            unsafe { u64::unchecked_pack(usize::from(width), &input, &mut output) };
+            writer.words(&output);
+        }
+    }
+    writer.words(&pack_tail(full * CHUNK..rows, width, value));
+    writer.align();
+}
+
+fn pack_tail(rows: std::ops::Range<usize>, width: u8, mut value: impl FnMut(usize) -> u64) -> Vec<u64> {
+    let width = usize::from(width);
+    let mut words = vec![0_u64; (rows.len() * width).div_ceil(64)];
+    if width == 0 {
+        return words;
+    }
+    for (i, row) in rows.enumerate() {
+        let (word, shift) = (i * width / 64, i * width % 64);
+        let bits = u128::from(value(row)) << shift;
+        words[word] |= bits as u64;
+        if shift + width > 64 {
+            words[word + 1] |= (bits >> 64) as u64;
+        }
+    }
+    words
+}
+
+#[derive(Debug)]
+enum Words {
+    None,
+    Narrow(ScalarBuffer<u32>),
+    Wide(ScalarBuffer<u64>),
+}
+
+/// Packed values of an opened block.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    width: usize,
+    rows: usize,
+    chunks: Words,
+    tail: ScalarBuffer<u64>,
+}
+
+impl Packed {
+    pub(crate) fn read(reader: &mut Reader, rows: usize) -> Result<Packed> {
+        let width = reader.u64()?;
+        if width > 64 {
+            return Err(corrupt("values are packed wider than 64 bits"));
+        }
+        let width = width as usize;
+        reader.align();
+        let full = rows / CHUNK;
+        let chunks = match width {
+            0 => Words::None,
+            1..=32 => Words::Narrow(reader.words(full * 32 * width)?),
+            _ => Words::Wide(reader.words(full * 16 * width)?),
+        };
+        let tail = reader.words((rows % CHUNK * width).div_ceil(64))?;
+        reader.align();
+        Ok(Packed { width, rows, chunks, tail })
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether values fit 32 bits, so that [`Packed::chunk32`] may be used.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.width <= 32
+    }
+
+    fn mask(&self) -> u64 {
+        if self.width == 64 { u64::MAX } else { (1 << self.width) - 1 }
+    }
+
+    fn tail_value(&self, at: usize) -> u64 {
+        let (word, shift) = (at * self.width / 64, at * self.width % 64);
+        let low = self.tail.get(word).copied().unwrap_or(0) >> shift;
+        let high =
+            if shift + self.width > 64 { self.tail.get(word + 1).copied().unwrap_or(0) << (64 - shift) } else { 0 };
+        (low | high) & self.mask()
+    }
+
+    /// One value; 0 beyond the end.
+    pub(crate) fn get(&self, row: usize) -> u64 {
+        if self.width == 0 || row >= self.rows {
+            return 0;
+        }
+        let (chunk, at) = (row / CHUNK, row % CHUNK);
+        if chunk == self.rows / CHUNK {
+            return self.tail_value(at);
+        }
+        match &self.chunks {
+            Words::None => 0,
+            Words::Narrow(words) => {
+                let len = 32 * self.width;
+                let words = &words[chunk * len..(chunk + 1) * len];
+                // SAFETY: `words` is exactly one packed chunk of this width, `at` is below 1,024.
+                u64::from(unsafe { u32::unchecked_unpack_single(self.width, words, at) })
+            }
+            Words::Wide(words) => {
+                let len = 16 * self.width;
+                let words = &words[chunk * len..(chunk + 1) * len];
+                // SAFETY: as above, with 64-bit words.
+                unsafe { u64::unchecked_unpack_single(self.width, words, at) }
+            }
+        }
+    }
+
+    /// How many values chunk `chunk` has.
+    fn chunk_len(&self, chunk: usize) -> usize {
+        (self.rows - chunk * CHUNK).min(CHUNK)
+    }
+
+    /// Unpacks one chunk of narrow values and returns how many there are. Values must be narrow.
+    pub(crate) fn chunk32(&self, chunk: usize, out: &mut [u32; CHUNK]) -> usize {
+        debug_assert!(self.is_narrow());
+        let len = self.chunk_len(chunk);
+        if self.width == 0 {
+            out.fill(0);
+        } else if len < CHUNK {
+            for (at, slot) in out.iter_mut().enumerate().take(len) {
+                *slot = self.tail_value(at) as u32;
+            }
+        } else if let Words::Narrow(words) = &self.chunks {
+            let words = &words[chunk * 32 * self.width..(chunk + 1) * 32 * self.width];
+            // SAFETY: `words` is exactly one packed chunk of this width and the output has 1,024 slots.
+            unsafe { u32::unchecked_unpack(self.width, words, out) };
+        }
+        len
+    }
+
+    /// Unpacks one chunk of values of any width and returns how many there are.
+    pub(crate) fn chunk64(&self, chunk: usize, out: &mut [u64; CHUNK]) -> usize {
+        let len = self.chunk_len(chunk);
+        match &self.chunks {
+            _ if len < CHUNK => {
+                for (at, slot) in out.iter_mut().enumerate().take(len) {
+                    *slot = self.tail_value(at);
+                }
+            }
+            Words::Wide(words) => {
+                let words = &words[chunk * 16 * self.width..(chunk + 1) * 16 * self.width];
+                // SAFETY: `words` is exactly one packed chunk of this width and the output has 1,024 slots.
+                unsafe { u64::unchecked_unpack(self.width, words, out) };
+            }
+            Words::Narrow(_) | Words::None => {
+                let mut narrow = [0_u32; CHUNK];
+                self.chunk32(chunk, &mut narrow);
+                for (slot, value) in out.iter_mut().zip(narrow) {
+                    *slot = u64::from(value);
+                }
+            }
+        }
+        len
+    }
+
+    /// Calls `emit` with the values of `range` in order, a slice at a time; narrow values only.
+    pub(crate) fn slices32(&self, range: std::ops::Range<usize>, mut emit: impl FnMut(&[u32])) {
+        let mut out = [0_u32; CHUNK];
+        self.each_chunk(range, |chunk, part| {
+            self.chunk32(chunk, &mut out);
+            emit(&out[part]);
+        });
+    }
+
+    /// Calls `emit` with the values of `range` in order, a slice at a time.
+    pub(crate) fn slices64(&self, range: std::ops::Range<usize>, mut emit: impl FnMut(&[u64])) {
+        let mut out = [0_u64; CHUNK];
+        self.each_chunk(range, |chunk, part| {
+            self.chunk64(chunk, &mut out);
+            emit(&out[part]);
+        });
+    }
+
+    fn each_chunk(&self, range: std::ops::Range<usize>, mut visit: impl FnMut(usize, std::ops::Range<usize>)) {
+        let end = range.end.min(self.rows);
+        let mut at = range.start;
+        while at < end {
+            let chunk = at / CHUNK;
+            let stop = end.min((chunk + 1) * CHUNK);
+            visit(chunk, at - chunk * CHUNK..stop - chunk * CHUNK);
+            at = stop;
+        }
+    }
+
+    /// The values of `rows` in the order given. Unpacks whole chunks when that is cheaper than single reads.
+    pub(crate) fn gather(&self, rows: &[u32], mut emit: impl FnMut(u64)) {
+        // Unpacking a chunk costs about as much as a hundred single reads.
+        if rows.len() < self.rows / 10 || !rows.is_sorted() {
+            rows.iter().for_each(|row| emit(self.get(*row as usize)));
+            return;
+        }
+        let mut out = [0_u64; CHUNK];
+        let mut unpacked = usize::MAX;
+        for row in rows {
+            let (chunk, at) = (*row as usize / CHUNK, *row as usize % CHUNK);
+            if *row as usize >= self.rows {
+                emit(0);
+                continue;
+            }
+            if chunk != unpacked {
+                self.chunk64(chunk, &mut out);
+                unpacked = chunk;
+            }
+            emit(out[at]);
+        }
+    }
+
+    pub(crate) fn max(&self) -> u64 {
+        let mut max = 0;
+        if self.width == 0 {
+            return 0;
+        }
+        if self.is_narrow() {
+            self.slices32(0..self.rows, |values| max = max.max(u64::from(values.iter().copied().max().unwrap_or(0))));
+        } else {
+            self.slices64(0..self.rows, |values| max = max.max(values.iter().copied().max().unwrap_or(0)));
+        }
+        max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_width_and_odd_lengths() {
+        for width in 0..=64_u32 {
+            for rows in [1_usize, 63, 1023, 1024, 1025, 3000] {
+                let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+                let value = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) & mask;
+                let mut writer = Writer::default();
+                write_packed(&mut writer, rows, mask, value);
+                let bytes = writer.finish();
+                assert_eq!(bytes.len(), 16 + packed_bytes(rows, width as u8).next_multiple_of(16));
+                let packed = Packed::read(&mut Reader::new(bytes.into()), rows).unwrap();
+                let expected: Vec<u64> = (0..rows).map(value).collect();
+                assert_eq!((0..rows).map(|i| packed.get(i)).collect::<Vec<_>>(), expected, "width {width}");
+                let mut all = Vec::new();
+                packed.slices64(0..rows, |values| all.extend_from_slice(values));
+                assert_eq!(all, expected, "width {width}");
+                let picks: Vec<u32> = (0..rows as u32).step_by(3).collect();
+                let mut gathered = Vec::new();
+                packed.gather(&picks, |value| gathered.push(value));
+                assert_eq!(gathered, picks.iter().map(|i| expected[*i as usize]).collect::<Vec<_>>());
+                assert_eq!(packed.max(), expected.iter().copied().max().unwrap());
+            }
+        }
+    }
+}
