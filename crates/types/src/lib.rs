@@ -14,10 +14,13 @@
 mod datum;
 mod error;
 mod ids;
+mod key;
 mod numeric;
 mod physical;
+mod row;
 mod sql_type;
 mod sqlstate;
+mod text;
 mod text_context;
 mod timezone;
 
@@ -27,8 +30,10 @@ pub use ids::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, Lsn, Oid, SchemaVersion, SegmentId, SequenceId, ShardId,
     TreeId, TreeRef, TxnId,
 };
-pub use numeric::Numeric;
+pub use key::{decode_key, encode_key, key_is_exact, key_value_len};
+pub use numeric::{NUMERIC_SCALE_MAX, NUMERIC_WEIGHT_MAX, Numeric, precision_overflow, rescale};
 pub use physical::PhysicalType;
+pub use row::{ROW_COLUMNS_MAX, RowLayout, RowView, encode_row};
 pub use sql_type::{RegKind, SqlType};
 pub use sqlstate::SqlState;
 pub use text_context::TextContext;

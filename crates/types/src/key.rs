@@ -1,0 +1,245 @@
+//! The key codec: `memcmp` of encoded keys is PostgreSQL's order of the values (NULLs last, `DESC` inverted).
+//!
+//! A value is a tag byte (0x01 value, 0x02 NULL), then its body. Bodies are prefix-free, so values of several columns
+//! are simply concatenated. Integers: big-endian, sign bit flipped, each at its own width. Floats: total order with
+//! -0 = 0 and NaN last. Decimals: a length-and-sign byte, then the magnitude's significant bytes (inverted if negative),
+//! so that a key needs no declared width. Numeric: its own order-preserving bytes without the display scale. Text and
+//! bytes: 0x00 becomes 0x00 0xFF, and 0x00 0x00 ends. Interval: total microseconds with 30-day months.
+//! Descending inverts every byte, tag included.
+
+use crate::numeric::{key_prefix_len, sort_bytes};
+use crate::{Datum, DatumRef, Error, Interval, Numeric, PhysicalType, Result};
+
+const TAG_VALUE: u8 = 0x01;
+const TAG_NULL: u8 = 0x02;
+
+/// Appends one value to a key.
+///
+/// Every value of a key column must have that column's physical type (decimals: its scale).
+pub fn encode_key(out: &mut Vec<u8>, value: DatumRef<'_>, descending: bool) {
+    let start = out.len();
+    encode_ascending(out, value);
+    if descending {
+        out.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
+    }
+}
+
+fn encode_ascending(out: &mut Vec<u8>, value: DatumRef<'_>) {
+    if value.is_null() {
+        out.push(TAG_NULL);
+        return;
+    }
+    out.push(TAG_VALUE);
+    match value {
+        DatumRef::Null => {}
+        DatumRef::Bool(v) => out.push(u8::from(v)),
+        DatumRef::Int16(v) => out.extend_from_slice(&flip16(v)),
+        DatumRef::Int32(v) | DatumRef::Date(v) => out.extend_from_slice(&flip32(v)),
+        DatumRef::Int64(v) | DatumRef::Time(v) | DatumRef::Timestamp(v) | DatumRef::TimestampTz(v) => {
+            out.extend_from_slice(&flip64(v));
+        }
+        DatumRef::Float32(v) => {
+            let canonical = if v.is_nan() { f32::NAN.abs() } else { v + 0.0 };
+            let bits = canonical.to_bits();
+            out.extend_from_slice(&(if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }).to_be_bytes());
+        }
+        DatumRef::Float64(v) => {
+            let canonical = if v.is_nan() { f64::NAN.abs() } else { v + 0.0 };
+            let bits = canonical.to_bits();
+            out.extend_from_slice(&(if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }).to_be_bytes());
+        }
+        DatumRef::Decimal { unscaled, .. } => encode_i128(out, unscaled),
+        DatumRef::Numeric(bytes) => out.extend_from_slice(sort_bytes(bytes)),
+        DatumRef::Text(v) => encode_escaped(out, v.as_bytes()),
+        DatumRef::Bytes(v) => encode_escaped(out, v),
+        DatumRef::Interval(v) => out.extend_from_slice(&((v.total_micros() as u128) ^ (1 << 127)).to_be_bytes()),
+        DatumRef::Uuid(v) => out.extend_from_slice(&v),
+    }
+}
+
+impl Interval {
+    /// The value PostgreSQL compares intervals by: months have 30 days, days 24 hours.
+    pub fn total_micros(self) -> i128 {
+        (i128::from(self.months) * 30 + i128::from(self.days)) * 86_400_000_000 + i128::from(self.micros)
+    }
+}
+
+fn flip16(v: i16) -> [u8; 2] {
+    ((v as u16) ^ (1 << 15)).to_be_bytes()
+}
+
+fn flip32(v: i32) -> [u8; 4] {
+    ((v as u32) ^ (1 << 31)).to_be_bytes()
+}
+
+fn flip64(v: i64) -> [u8; 8] {
+    ((v as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+/// 0x80 plus (minus, if negative) the number of magnitude bytes, then those bytes.
+fn encode_i128(out: &mut Vec<u8>, v: i128) {
+    let bytes = v.unsigned_abs().to_be_bytes();
+    let skip = (v.unsigned_abs().leading_zeros() / 8) as usize;
+    let len = (bytes.len() - skip) as u8;
+    if v < 0 {
+        out.push(0x80 - len);
+        out.extend(bytes.iter().skip(skip).map(|byte| !byte));
+    } else {
+        out.push(0x80 + len);
+        out.extend(bytes.iter().skip(skip));
+    }
+}
+
+fn encode_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2);
+    for &byte in bytes {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xFF);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+/// Whether [`decode_key`] gives back exactly the value that was encoded.
+///
+/// False for floats (-0 and NaN payloads), numeric (its display scale) and interval (its parts): keys hold what
+/// *compares equal*, so a reader that needs the stored value must take it from the row.
+pub fn key_is_exact(physical: PhysicalType) -> bool {
+    use PhysicalType::{Float32, Float64, Interval, Numeric};
+    !matches!(physical, Float32 | Float64 | Numeric | Interval)
+}
+
+/// Decodes an ascending key of these columns. Numeric comes back with its smallest display scale; an interval column
+/// is an error (its parts are gone), as are damaged or left-over bytes.
+pub fn decode_key(types: &[PhysicalType], bytes: &[u8]) -> Result<Vec<Datum>> {
+    let mut reader = Reader { rest: bytes };
+    let values = types.iter().map(|&physical| reader.value(physical)).collect::<Result<Vec<_>>>()?;
+    if !reader.rest.is_empty() {
+        return Err(damaged("bytes left over"));
+    }
+    Ok(values)
+}
+
+/// The number of bytes the first key column of a key takes; used to cut a key into its columns.
+pub fn key_value_len(physical: PhysicalType, bytes: &[u8]) -> Result<usize> {
+    let mut reader = Reader { rest: bytes };
+    match physical {
+        PhysicalType::Interval if reader.rest.first() == Some(&TAG_VALUE) => {
+            reader.take(17)?;
+        }
+        _ => {
+            reader.value(physical)?;
+        }
+    }
+    Ok(bytes.len() - reader.rest.len())
+}
+
+fn damaged(what: &str) -> Error {
+    Error::corrupt(format!("damaged key: {what}"))
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(|| damaged("too short"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| damaged("too short"))
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn i32(&mut self) -> Result<i32> {
+        Ok((u32::from_be_bytes(self.array()?) ^ (1 << 31)) as i32)
+    }
+
+    fn i64(&mut self) -> Result<i64> {
+        Ok((u64::from_be_bytes(self.array()?) ^ (1 << 63)) as i64)
+    }
+
+    fn value(&mut self, physical: PhysicalType) -> Result<Datum> {
+        match self.byte()? {
+            TAG_NULL => return Ok(Datum::Null),
+            TAG_VALUE => {}
+            _ => return Err(damaged("unknown tag")),
+        }
+        Ok(match physical {
+            PhysicalType::Bool => match self.byte()? {
+                0 => Datum::Bool(false),
+                1 => Datum::Bool(true),
+                _ => return Err(damaged("not a boolean")),
+            },
+            PhysicalType::Int16 => Datum::Int16((u16::from_be_bytes(self.array()?) ^ (1 << 15)) as i16),
+            PhysicalType::Int32 => Datum::Int32(self.i32()?),
+            PhysicalType::Date => Datum::Date(self.i32()?),
+            PhysicalType::Int64 => Datum::Int64(self.i64()?),
+            PhysicalType::Time => Datum::Time(self.i64()?),
+            PhysicalType::Timestamp => Datum::Timestamp(self.i64()?),
+            PhysicalType::TimestampTz => Datum::TimestampTz(self.i64()?),
+            PhysicalType::Float32 => {
+                let bits = u32::from_be_bytes(self.array()?);
+                Datum::Float32(f32::from_bits(if bits >> 31 == 1 { bits ^ (1 << 31) } else { !bits }))
+            }
+            PhysicalType::Float64 => {
+                let bits = u64::from_be_bytes(self.array()?);
+                Datum::Float64(f64::from_bits(if bits >> 63 == 1 { bits ^ (1 << 63) } else { !bits }))
+            }
+            PhysicalType::Decimal64 { scale, .. } | PhysicalType::Decimal128 { scale, .. } => {
+                Datum::Decimal { unscaled: self.i128()?, scale }
+            }
+            PhysicalType::Numeric => {
+                let len = key_prefix_len(self.rest).ok_or_else(|| damaged("not a numeric"))?;
+                Datum::Numeric(Numeric::from_sort_bytes(self.take(len)?)?)
+            }
+            PhysicalType::Text => {
+                Datum::Text(String::from_utf8(self.escaped()?).map_err(|_| damaged("text is not UTF-8"))?)
+            }
+            PhysicalType::Bytes => Datum::Bytes(self.escaped()?),
+            PhysicalType::Interval => return Err(damaged("an interval cannot be read back from a key")),
+            PhysicalType::Uuid => Datum::Uuid(self.array()?),
+        })
+    }
+
+    fn i128(&mut self) -> Result<i128> {
+        let head = self.byte()?;
+        let (negative, len) = if head >= 0x80 { (false, head - 0x80) } else { (true, 0x80 - head) };
+        if len > 16 {
+            return Err(damaged("decimal too long"));
+        }
+        let magnitude = self
+            .take(usize::from(len))?
+            .iter()
+            .fold(0u128, |sum, &byte| sum << 8 | u128::from(if negative { !byte } else { byte }));
+        if negative {
+            if magnitude > 1 << 127 {
+                Err(damaged("decimal too large"))
+            } else {
+                Ok((magnitude as i128).wrapping_neg())
+            }
+        } else {
+            i128::try_from(magnitude).map_err(|_| damaged("decimal too large"))
+        }
+    }
+
+    fn escaped(&mut self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        loop {
+            let zero = self.rest.iter().position(|&byte| byte == 0).ok_or_else(|| damaged("no end of text"))?;
+            out.extend_from_slice(self.take(zero)?);
+            match self.array::<2>()? {
+                [0, 0xFF] => out.push(0),
+                [0, 0] => return Ok(out),
+                _ => return Err(damaged("bad escape")),
+            }
+        }
+    }
+}
