@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo xtask <command>`: the developer commands, in Rust so that a fresh machine has them.
+//!
+//! Each is a list of ordinary commands, printed before it runs, so that any of them can be repeated by hand.
+
+mod build_times;
+mod install;
+mod step;
+mod verbs;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  check [CRATE...]     the one-minute loop: the crates you changed (or name) and what is built on them
+  test                 everything CI runs; installs what it needs
+  sql [FILTER]         the .slt files against a fresh server
+  sim [SEED]           the storage simulator: one seed, or all that CI runs
+  crash [--cycles N] [--seed N] [--writers N]
+                       kill -9 a real server again and again
+  bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
+  bench oltp [--scale N] [--seconds N] [--rounds N] [--clients 1,8,32] [--only NAME]
+                       pgbench beside PostgreSQL
+  bench build          how long builds take: cold, and after one changed line in each crate
+  tidy                 the source tree's own rules";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let done = match verb.as_str() {
+        "check" => verbs::check(&rest),
+        "test" | "ci" => verbs::test(),
+        "sql" => verbs::sql(&rest),
+        "sim" => verbs::sim(&rest),
+        "crash" => verbs::testkit("debug", "crash", &rest),
+        "bench" => verbs::bench(&rest),
+        "tidy" => verbs::tidy(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask {verb}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

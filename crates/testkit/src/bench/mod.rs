@@ -1,0 +1,9 @@
+//! Benchmarks: us beside the peer, in one run on one machine; a table for people, a JSON line for history.
+
+mod history;
+pub mod olap;
+pub mod oltp;
+mod stats;
+
+pub use history::append;
+pub use stats::{median, spread};

@@ -1,0 +1,191 @@
+//! TPC-H: ours beside DuckDB's native tables; every answer compared.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use futures::SinkExt;
+use serde_json::{Value, json};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{history, median};
+use crate::peer::{DuckDb, install_duckdb};
+use crate::server::{Server, ServerOptions, folder_bytes};
+use crate::tpch::{self, Answer};
+
+#[derive(Clone, Debug)]
+pub struct OlapOptions {
+    pub scale: f64,
+    /// Hot runs of each query, interleaved with the peer's.
+    pub runs: usize,
+    pub threads: usize,
+    /// Where data, databases and packages are kept between runs.
+    pub work_dir: PathBuf,
+    /// Compare answers once, time nothing, write no history: what CI does.
+    pub check_only: bool,
+    /// Only these queries (`Q01`); empty: all.
+    pub only: Vec<String>,
+}
+
+struct Timing {
+    name: &'static str,
+    ours: f64,
+    peer: f64,
+}
+
+/// Runs the benchmark; the error lists every answer that differs.
+pub async fn run(options: &OlapOptions) -> Result<(), String> {
+    let fail = |error: io::Error| error.to_string();
+    let data = tpch::generate(&options.work_dir.join("tpch"), options.scale).map_err(fail)?;
+    let packages = install_duckdb(&options.work_dir).map_err(fail)?;
+    let place = options.work_dir.join(format!("olap-{}", std::process::id()));
+    std::fs::create_dir_all(&place).map_err(fail)?;
+    let result = compare(options, &data, &packages, &place).await;
+    let _ = std::fs::remove_dir_all(&place);
+    result
+}
+
+async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Path) -> Result<(), String> {
+    let start = ServerOptions::new(place.join("ours"))
+        .env("HELIOSDB_LOG", "warn")
+        .arg("--worker-threads")
+        .arg(options.threads.to_string());
+    let server = Server::start(&start).await.map_err(|error| error.to_string())?;
+    let client = server.connect().await.map_err(|error| error.to_string())?;
+    let mut duck =
+        DuckDb::open(packages, &place.join("peer.duckdb"), options.threads).map_err(|error| error.to_string())?;
+
+    let our_load = load_ours(&client, data).await?;
+    let peer_load = load_peer(&mut duck, data).map_err(|error| error.to_string())?;
+    client.batch_execute("CHECKPOINT").await.map_err(|error| describe("CHECKPOINT", &error))?;
+    let our_bytes = folder_bytes(&place.join("ours"));
+    let segment_bytes = folder_bytes(&place.join("ours").join("segments"));
+    let peer_bytes = folder_bytes(place) - our_bytes;
+    println!(
+        "TPC-H scale {}: HeliosDB beside DuckDB {}, {} threads each",
+        options.scale, duck.version, options.threads
+    );
+    println!("load      {our_load:>8.2} s   {peer_load:>8.2} s   {:>6.2}x", our_load / peer_load);
+    println!(
+        "size      {:>8.1} MB  {:>8.1} MB  {:>6.2}x   (segments {:.1} MB; the rest is recycled log)",
+        our_bytes as f64 / 1e6,
+        peer_bytes as f64 / 1e6,
+        our_bytes as f64 / peer_bytes as f64,
+        segment_bytes as f64 / 1e6
+    );
+
+    let (timings, wrong) = queries(options, &client, &mut duck).await?;
+    if !options.check_only {
+        report(&timings);
+        let ours: f64 = timings.iter().map(|t| t.ours).sum();
+        let peer: f64 = timings.iter().map(|t| t.peer).sum();
+        let result = json!({
+            "scale": options.scale, "threads": options.threads, "runs": options.runs, "peer": format!("DuckDB {}", duck.version),
+            "load_seconds": {"ours": our_load, "peer": peer_load},
+            "bytes": {"ours": our_bytes, "segments": segment_bytes, "peer": peer_bytes},
+            "total_seconds": {"ours": ours, "peer": peer, "ratio": ours / peer},
+            "queries": timings.iter().map(|t| (t.name.to_owned(), json!({"ours": t.ours, "peer": t.peer}))).collect::<serde_json::Map<String, Value>>(),
+            "wrong": wrong.len(),
+        });
+        if options.only.is_empty() {
+            history::append("olap", result).map_err(|error| error.to_string())?;
+        }
+    }
+    if wrong.is_empty() {
+        println!("all {} answers agree", timings.len());
+        Ok(())
+    } else {
+        Err(format!("answers differ from DuckDB's:\n{}", wrong.join("\n")))
+    }
+}
+
+async fn queries(
+    options: &OlapOptions,
+    client: &Client,
+    duck: &mut DuckDb,
+) -> Result<(Vec<Timing>, Vec<String>), String> {
+    let mut timings = Vec::new();
+    let mut wrong = Vec::new();
+    for (name, sql) in tpch::QUERIES {
+        if !options.only.is_empty() && !options.only.iter().any(|only| only.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let (theirs, _) = duck.query(sql).map_err(|error| format!("{name}: {error}"))?;
+        match query(client, sql).await {
+            Err(error) => wrong.push(format!("{name}: {error}")),
+            Ok((ours, _)) => {
+                wrong.extend(tpch::differences(&ours, &theirs).into_iter().map(|d| format!("{name}: {d}")));
+            }
+        }
+        let (mut our_times, mut peer_times) = (Vec::new(), Vec::new());
+        for _ in 0..if options.check_only { 0 } else { options.runs } {
+            if let Ok((_, seconds)) = query(client, sql).await {
+                our_times.push(seconds);
+            }
+            peer_times.push(duck.query(sql).map_err(|error| error.to_string())?.1);
+        }
+        timings.push(Timing { name, ours: median(&our_times), peer: median(&peer_times) });
+    }
+    Ok((timings, wrong))
+}
+
+fn report(timings: &[Timing]) {
+    println!("{:<8} {:>10} {:>10} {:>8}", "query", "ours ms", "DuckDB ms", "ratio");
+    for t in timings {
+        println!("{:<8} {:>10.1} {:>10.1} {:>7.2}x", t.name, t.ours * 1e3, t.peer * 1e3, t.ours / t.peer);
+    }
+    let (ours, peer): (f64, f64) = (timings.iter().map(|t| t.ours).sum(), timings.iter().map(|t| t.peer).sum());
+    println!("{:<8} {:>10.1} {:>10.1} {:>7.2}x", "total", ours * 1e3, peer * 1e3, ours / peer);
+}
+
+/// Creates the tables and copies the files in, as `psql \copy` would; seconds of the COPYs.
+pub async fn load_ours(client: &Client, data: &Path) -> Result<f64, String> {
+    client.batch_execute(tpch::SCHEMA).await.map_err(|error| describe("schema", &error))?;
+    let began = Instant::now();
+    for table in tpch::TABLES {
+        let sql = format!("COPY {table} FROM STDIN (FORMAT csv)");
+        let sink = client.copy_in(&sql).await.map_err(|error| describe(&sql, &error))?;
+        let mut sink = std::pin::pin!(sink);
+        let bytes = std::fs::read(data.join(format!("{table}.csv"))).map_err(|error| error.to_string())?;
+        let bytes = tokio_postgres_bytes(bytes);
+        for chunk in bytes {
+            sink.send(chunk).await.map_err(|error| describe(&sql, &error))?;
+        }
+        sink.close().await.map_err(|error| describe(&sql, &error))?;
+    }
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn tokio_postgres_bytes(bytes: Vec<u8>) -> impl Iterator<Item = bytes::Bytes> {
+    let whole = bytes::Bytes::from(bytes);
+    (0..whole.len()).step_by(1 << 16).map(move |at| whole.slice(at..whole.len().min(at + (1 << 16))))
+}
+
+fn load_peer(duck: &mut DuckDb, data: &Path) -> io::Result<f64> {
+    duck.execute(tpch::SCHEMA)?;
+    let mut seconds = 0.0;
+    for table in tpch::TABLES {
+        let file = data.join(format!("{table}.csv"));
+        seconds += duck.execute(&format!("COPY {table} FROM '{}' (FORMAT csv, HEADER false)", file.display()))?;
+    }
+    Ok(seconds + duck.execute("CHECKPOINT")?)
+}
+
+/// Runs a query over the simple protocol; rows as text and seconds until the last row.
+async fn query(client: &Client, sql: &str) -> Result<(Answer, f64), String> {
+    let began = Instant::now();
+    let messages = client.simple_query(sql).await.map_err(|error| describe("query", &error))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
+        _ => None,
+    });
+    Ok((rows.collect(), seconds))
+}
+
+fn describe(what: &str, error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{what}: {}: {}", db.code().code(), db.message()),
+        None => format!("{what}: {error}"),
+    }
+}

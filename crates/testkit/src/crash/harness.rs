@@ -1,0 +1,156 @@
+//! The cycle: start, check, work, kill.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::model::WriterModel;
+use super::{check, writer};
+use crate::server::{Server, ServerOptions};
+
+/// Points inside the storage engine where a cycle may die instead of at a random moment.
+const FAILPOINTS: &[&str] = &[
+    "freeze.rotated",
+    "freeze.segments_written",
+    "freeze.before_manifest",
+    "manifest.written",
+    "manifest.swapped",
+    "freeze.installed",
+    "compaction.segments_written",
+    "compaction.before_manifest",
+    "compaction.installed",
+    "wal.before_sync",
+    "wal.after_sync",
+];
+
+#[derive(Clone, Debug)]
+pub struct CrashOptions {
+    pub data_dir: PathBuf,
+    pub cycles: u32,
+    pub seed: u64,
+    pub writers: usize,
+}
+
+/// What a run saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CrashReport {
+    pub cycles: u32,
+    pub commits: u64,
+    /// Cycles that died inside a failpoint.
+    pub failpoint_deaths: u32,
+    /// Clean stops (SIGTERM) mixed in.
+    pub clean_stops: u32,
+    pub longest_recovery_ms: u64,
+}
+
+/// Runs the cycles; the error tells the seed and the cycle and how to repeat them.
+pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
+    let mut rng = StdRng::seed_from_u64(options.seed);
+    let mut models = vec![WriterModel::default(); options.writers];
+    let mut report = CrashReport::default();
+    for cycle in 0..options.cycles {
+        let outcome = one_cycle(options, &mut rng, &mut models, &mut report).await;
+        outcome.map_err(|why| {
+            format!(
+                "crash cycle {cycle} of seed {}: {why}\nrepeat: cargo xtask crash --seed {} --cycles {}",
+                options.seed,
+                options.seed,
+                cycle + 1
+            )
+        })?;
+        report.cycles += 1;
+    }
+    report.commits = models.iter().map(|model| model.commits).sum();
+    Ok(report)
+}
+
+async fn one_cycle(
+    options: &CrashOptions,
+    rng: &mut StdRng,
+    models: &mut [WriterModel],
+    report: &mut CrashReport,
+) -> Result<(), String> {
+    // Small limits make freezes, compactions and log recycling happen many times a second.
+    let mut start = ServerOptions::new(&options.data_dir)
+        .env("HELIOSDB_STORAGE_MEMTABLE_BYTES", "262144")
+        .env("HELIOSDB_STORAGE_WAL_FILE_BYTES", "1048576")
+        .env("HELIOSDB_LOG", "warn");
+    let failpoint = (rng.random_range(0..3) == 0).then(|| FAILPOINTS[rng.random_range(0..FAILPOINTS.len())]);
+    if let Some(name) = failpoint {
+        // Not at the first chance: a freeze during recovery would always be the victim.
+        start = start.env("HELIOSDB_FAILPOINTS", format!("{name}=crash({:.2})", rng.random_range(0.02..0.5)));
+    }
+    let began = Instant::now();
+    let mut server = match Server::start(&start).await {
+        Ok(server) => server,
+        // A failpoint may kill the server while it starts; anything else may not.
+        Err(_) if failpoint.is_some() => {
+            report.failpoint_deaths += 1;
+            return Ok(());
+        }
+        Err(error) => return Err(format!("could not start: {error}")),
+    };
+    report.longest_recovery_ms = report.longest_recovery_ms.max(began.elapsed().as_millis() as u64);
+    let verdict = verify(&server, models).await;
+    if let Err(why) = verdict {
+        if failpoint.is_some() && died_soon(&mut server) {
+            report.failpoint_deaths += 1;
+            return Ok(());
+        }
+        return Err(why);
+    }
+    let work = Duration::from_millis(rng.random_range(50..700));
+    let clean = failpoint.is_none() && rng.random_range(0..12) == 0;
+    let mut tasks = Vec::new();
+    for (index, model) in models.iter().enumerate() {
+        let Ok(client) = server.connect().await else { break };
+        tasks.push((index, tokio::spawn(writer::work(client, index as i32, model.clone(), rng.random()))));
+    }
+    wait(&mut server, work).await;
+    if server.ended().is_some() {
+        report.failpoint_deaths += 1;
+    }
+    if clean && server.ended().is_none() {
+        let status = server.stop(Duration::from_secs(60)).map_err(|error| error.to_string())?;
+        if !status.success() {
+            return Err(format!("SIGTERM gave {status}"));
+        }
+        report.clean_stops += 1;
+    } else {
+        server.kill().map_err(|error| error.to_string())?;
+    }
+    for (index, task) in tasks {
+        models[index] = task.await.map_err(|error| error.to_string())??;
+    }
+    Ok(())
+}
+
+async fn verify(server: &Server, models: &mut [WriterModel]) -> Result<(), String> {
+    let client = server.connect().await.map_err(|error| error.to_string())?;
+    check::prepare(&client).await?;
+    // A check that is cut short by the server's death must not have settled half of the models.
+    let mut settled = models.to_vec();
+    check::check(&client, &mut settled).await?;
+    models.clone_from_slice(&settled);
+    Ok(())
+}
+
+fn died_soon(server: &mut Server) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        if server.ended().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+async fn wait(server: &mut Server, work: Duration) {
+    let deadline = Instant::now() + work;
+    while Instant::now() < deadline && server.ended().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

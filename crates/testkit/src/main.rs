@@ -1,0 +1,105 @@
+//! `testkit`: benchmarks and the crash harness from the command line. `cargo xtask` calls it.
+#![allow(clippy::disallowed_methods, reason = "a test tool")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use heliosdb_testkit::bench::{olap, oltp};
+use heliosdb_testkit::crash::{self, CrashOptions};
+use heliosdb_testkit::tidy::root;
+
+#[derive(Parser)]
+#[command(about = "Benchmarks and crash tests of a built heliosdb binary (HELIOSDB_BIN says which)")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// TPC-H beside DuckDB
+    Olap {
+        #[arg(long = "sf", default_value_t = 1.0)]
+        scale: f64,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Compare the 22 answers only
+        #[arg(long)]
+        check: bool,
+        /// Only these queries, e.g. Q01
+        #[arg(long)]
+        only: Vec<String>,
+    },
+    /// pgbench beside PostgreSQL
+    Oltp {
+        #[arg(long, default_value_t = 10)]
+        scale: u32,
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
+        clients: Vec<u32>,
+        /// Only cells whose name contains this, e.g. select/prepared
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// kill -9 cycles against a model of what was acknowledged
+    Crash {
+        #[arg(long, default_value_t = 200)]
+        cycles: u32,
+        #[arg(long)]
+        seed: Option<u64>,
+        #[arg(long, default_value_t = 4)]
+        writers: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Verb::Olap { scale, runs, threads, check, only } => {
+            let options = olap::OlapOptions { scale, runs, threads, work_dir: work_dir(), check_only: check, only };
+            olap::run(&options).await
+        }
+        Verb::Oltp { scale, seconds, rounds, clients, only } => {
+            oltp::run(&oltp::OltpOptions { scale, seconds, rounds, clients, only, work_dir: work_dir() }).await
+        }
+        Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn crash_cycles(cycles: u32, seed: u64, writers: usize) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    println!("crash: {cycles} cycles, seed {seed}");
+    let data_dir = place.path().join("data");
+    let report = crash::run(&CrashOptions { data_dir, cycles, seed, writers }).await.inspect_err(|_| {
+        // The evidence stays.
+        let kept = place.path().to_owned();
+        eprintln!("the data directory is kept: {}", kept.display());
+    });
+    if report.is_err() {
+        let _ = place.keep();
+    }
+    let report = report?;
+    println!(
+        "crash: {} cycles passed: {} commits acknowledged, {} deaths inside a failpoint, {} clean stops, slowest start {} ms",
+        report.cycles, report.commits, report.failpoint_deaths, report.clean_stops, report.longest_recovery_ms
+    );
+    Ok(())
+}
+
+/// Data, packages and databases of benchmarks; ignored by git, safe to delete.
+fn work_dir() -> PathBuf {
+    std::env::var_os("HELIOSDB_BENCH_DIR").map_or_else(|| root().join(".bench"), PathBuf::from)
+}

@@ -1,0 +1,90 @@
+//! The commands.
+
+use std::collections::BTreeSet;
+
+use crate::build_times;
+use crate::install;
+use crate::step::{Done, cargo, output, root, run, run_cargo, server_binary};
+
+/// Formats, compiles what changed and what is built on it, runs the changed crates' unit tests.
+pub fn check(crates: &[String]) -> Done {
+    let changed = if crates.is_empty() { changed_crates() } else { crates.iter().cloned().collect() };
+    run_cargo(&["fmt", "--all", "--check"])?;
+    run_cargo(&["check", "--workspace", "--all-targets", "--quiet"])?;
+    let mut tests = cargo();
+    tests.args(["test", "--quiet", "--lib"]);
+    for name in &changed {
+        tests.args(["-p", &format!("heliosdb-{name}")]);
+    }
+    if changed.is_empty() {
+        println!("nothing changed since the last commit");
+        return Ok(());
+    }
+    run(&mut tests)
+}
+
+/// Crates with uncommitted changes.
+fn changed_crates() -> BTreeSet<String> {
+    let status = output("git", &["status", "--porcelain", "--untracked-files=all"]).unwrap_or_default();
+    let paths = status.lines().filter_map(|line| line.get(3..));
+    paths.filter_map(|path| path.strip_prefix("crates/")?.split('/').next()).map(str::to_owned).collect()
+}
+
+/// Everything CI runs.
+pub fn test() -> Done {
+    install::toolchain_components()?;
+    install::postgres()?;
+    run_cargo(&["fmt", "--all", "--check"])?;
+    run_cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])?;
+    run_cargo(&["build", "--workspace", "--bins", "--locked"])?;
+    run(cargo()
+        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .env("HELIOSDB_BIN", server_binary("debug")))?;
+    testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
+    testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])
+}
+
+/// The .slt files.
+pub fn sql(filter: &[String]) -> Done {
+    run_cargo(&["build", "--bins"])?;
+    let mut command = cargo();
+    command.args(["test", "-p", "heliosdb-testkit", "--test", "it", "slt", "--", "--nocapture"]);
+    if let Some(filter) = filter.first() {
+        command.env("HELIOSDB_SLT", filter);
+    }
+    run(command.env("HELIOSDB_BIN", server_binary("debug")))
+}
+
+/// The storage simulator.
+pub fn sim(arguments: &[String]) -> Done {
+    let mut command = cargo();
+    command.args(["test", "-p", "heliosdb-storage", "--test", "it", "simulation", "--", "--nocapture"]);
+    if let Some(seed) = arguments.first() {
+        command.env("HELIOSDB_SEED", seed);
+    }
+    run(&mut command)
+}
+
+/// Builds server and testkit in a profile and runs one of testkit's commands.
+pub fn testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
+    let name = if profile == "debug" { "dev" } else { profile };
+    run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "-p", "heliosdb-testkit", "--bins"])?;
+    let binary = server_binary(profile);
+    let tool = binary.with_file_name(format!("testkit{}", std::env::consts::EXE_SUFFIX));
+    let mut command = std::process::Command::new(tool);
+    command.arg(verb).args(arguments).current_dir(root()).env("HELIOSDB_BIN", &binary);
+    run(&mut command)
+}
+
+pub fn bench(arguments: &[String]) -> Done {
+    let profile = std::env::var("HELIOSDB_PROFILE").unwrap_or_else(|_| "release".into());
+    match arguments.split_first() {
+        Some((name, rest)) if name == "olap" || name == "oltp" => testkit(&profile, name, rest),
+        Some((name, _)) if name == "build" => build_times::run(),
+        _ => Err("which benchmark? olap, oltp or build".into()),
+    }
+}
+
+pub fn tidy() -> Done {
+    run_cargo(&["test", "-p", "heliosdb-testkit", "--test", "it", "tidy"])
+}
