@@ -4,3 +4,4 @@
 pub(crate) mod catalog;
 pub(crate) mod exec;
 pub(crate) mod func;
+pub(crate) mod pg_catalog;

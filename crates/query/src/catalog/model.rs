@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{ColumnId, CommitTs, DatabaseId, Oid, SequenceId, SqlType};
+use serde::{Deserialize, Serialize};
 
 /// User objects start here, as in PostgreSQL.
 pub const FIRST_USER_OID: Oid = Oid(16384);
@@ -19,6 +20,8 @@ pub const FIRST_USER_OID: Oid = Oid(16384);
 pub struct CatalogSnapshot {
     /// Timestamp of the last commit that changed the catalog.
     pub version: CommitTs,
+    /// Unique per load in this process: what a cached plan compares, since a transaction's own DDL has no commit yet.
+    pub generation: u64,
     pub database: DatabaseId,
     pub databases: HashMap<Oid, Arc<Database>>,
     pub roles: HashMap<Oid, Arc<Role>>,
@@ -85,7 +88,7 @@ pub struct TableInfo {
     pub last_column_id: ColumnId,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrimaryKey {
     pub oid: Oid,
     pub name: String,
@@ -93,7 +96,7 @@ pub struct PrimaryKey {
     pub attributes: Vec<i16>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckConstraint {
     pub oid: Oid,
     pub name: String,
@@ -101,7 +104,7 @@ pub struct CheckConstraint {
     pub expression: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewInfo {
     /// The query's SQL text, names fully qualified as they were resolved at creation where possible.
     pub query: String,
@@ -111,7 +114,7 @@ pub struct ViewInfo {
     pub depends_on: Vec<Oid>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SequenceInfo {
     pub id: SequenceId,
     pub data_type: SqlType,
@@ -135,7 +138,7 @@ impl fmt::Debug for VirtualTable {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Column {
     /// 1-based, never reused.
     pub attribute: i16,
@@ -148,7 +151,7 @@ pub struct Column {
     pub identity: Identity,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Identity {
     #[default]
     No,

@@ -1,0 +1,202 @@
+//! A relation's definition as it is kept in `relations.definition`: JSON whose fields may be added to, never renamed.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::{ColumnDescriptor, TreeDescriptor, TreeKey};
+use heliosdb_types::{
+    ColumnId, DatabaseId, Datum, Error, PhysicalType, Result, RowLayout, RowView, SchemaVersion, TreeId, TreeRef,
+    encode_row,
+};
+use serde::{Deserialize, Serialize};
+
+use super::model::{CheckConstraint, Column, PrimaryKey, Relation, RelationKind, SequenceInfo, TableInfo, ViewInfo};
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Definition {
+    Table(TableDefinition),
+    View(ViewDefinition),
+    Sequence(SequenceInfo),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TableDefinition {
+    tree: TreeId,
+    version: SchemaVersion,
+    columns: Vec<TableColumn>,
+    primary_key: Option<PrimaryKey>,
+    checks: Vec<CheckConstraint>,
+    last_attribute: i16,
+    last_column_id: ColumnId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TableColumn {
+    #[serde(flatten)]
+    column: Column,
+    /// What rows older than the column hold: a one-column encoded row in hex (JSON has no NaN and no i128).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ViewDefinition {
+    columns: Vec<Column>,
+    view: ViewInfo,
+}
+
+/// The JSON of a relation. Virtual tables have none.
+pub fn to_json(relation: &Relation) -> Result<String> {
+    let definition = match &relation.kind {
+        RelationKind::Table(table) => Definition::Table(table_definition(relation, table)?),
+        RelationKind::View(view) => {
+            Definition::View(ViewDefinition { columns: relation.columns.clone(), view: view.clone() })
+        }
+        RelationKind::Sequence(sequence) => Definition::Sequence(sequence.clone()),
+        RelationKind::Virtual(_) => return Err(Error::internal("a virtual table is not kept in the catalog")),
+    };
+    serde_json::to_string(&definition).map_err(|e| Error::internal("could not write a definition").with_source(e))
+}
+
+/// Columns and kind of a relation of `database`, from its JSON.
+pub fn from_json(database: DatabaseId, json: &str) -> Result<(Vec<Column>, RelationKind)> {
+    let definition =
+        serde_json::from_str(json).map_err(|e| Error::corrupt(format!("damaged definition in the catalog: {e}")))?;
+    Ok(match definition {
+        Definition::Table(table) => table_info(database, table)?,
+        Definition::View(view) => (view.columns, RelationKind::View(view.view)),
+        Definition::Sequence(sequence) => (Vec::new(), RelationKind::Sequence(sequence)),
+    })
+}
+
+fn table_definition(relation: &Relation, table: &TableInfo) -> Result<TableDefinition> {
+    assert_eq!(relation.columns.len(), table.tree.columns.len(), "columns match the tree's, one to one");
+    let columns = relation.columns.iter().zip(&table.tree.columns).map(|(column, stored)| {
+        assert_eq!(column.id, stored.id, "columns match the tree's, one to one");
+        let missing = stored.missing.as_ref().map(|value| missing_to_hex(stored.physical, value)).transpose()?;
+        Ok(TableColumn { column: column.clone(), missing })
+    });
+    Ok(TableDefinition {
+        tree: table.tree.tree.tree,
+        version: table.tree.version,
+        columns: columns.collect::<Result<_>>()?,
+        primary_key: table.primary_key.clone(),
+        checks: table.checks.clone(),
+        last_attribute: table.last_attribute,
+        last_column_id: table.last_column_id,
+    })
+}
+
+fn table_info(database: DatabaseId, table: TableDefinition) -> Result<(Vec<Column>, RelationKind)> {
+    let missing = table.columns.iter().map(|stored| {
+        let physical = physical_of(&stored.column)?;
+        stored.missing.as_ref().map(|hex| missing_from_hex(physical, hex)).transpose()
+    });
+    let missing = missing.collect::<Result<Vec<_>>>()?;
+    let columns: Vec<Column> = table.columns.into_iter().map(|stored| stored.column).collect();
+    let mut tree = describe(TreeRef::new(database, table.tree), table.version, &columns, table.primary_key.as_ref())?;
+    for (column, missing) in tree.columns.iter_mut().zip(missing) {
+        column.missing = missing;
+    }
+    let info = TableInfo {
+        tree: Arc::new(tree),
+        primary_key: table.primary_key,
+        checks: table.checks,
+        last_attribute: table.last_attribute,
+        last_column_id: table.last_column_id,
+    };
+    Ok((columns, RelationKind::Table(info)))
+}
+
+fn physical_of(column: &Column) -> Result<PhysicalType> {
+    column.sql_type.physical().ok_or_else(|| Error::unsupported(format!("a column of type {}", column.sql_type.name())))
+}
+
+/// The tree of a table with these columns and key; no missing values.
+pub fn describe(
+    tree: TreeRef,
+    version: SchemaVersion,
+    columns: &[Column],
+    primary_key: Option<&PrimaryKey>,
+) -> Result<TreeDescriptor> {
+    let described = columns.iter().map(|column| {
+        let physical = physical_of(column)?;
+        Ok(ColumnDescriptor { id: column.id, physical, nullable: !column.not_null, missing: None })
+    });
+    let key = match primary_key {
+        None => TreeKey::RowId,
+        Some(key) => {
+            let ids = key.attributes.iter().map(|attribute| {
+                let column = columns.iter().find(|column| column.attribute == *attribute);
+                column.map(|column| column.id).ok_or_else(|| Error::corrupt("a primary key names a missing column"))
+            });
+            TreeKey::Columns(ids.collect::<Result<_>>()?)
+        }
+    };
+    Ok(TreeDescriptor { tree, version, columns: described.collect::<Result<_>>()?, key, sort: None })
+}
+
+fn missing_to_hex(physical: PhysicalType, value: &Datum) -> Result<String> {
+    let mut bytes = Vec::new();
+    encode_row(&[physical], &[value.as_ref()], &mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn missing_from_hex(physical: PhysicalType, hex: &str) -> Result<Datum> {
+    let damaged = || Error::corrupt("damaged missing value in the catalog");
+    let bytes = (0..hex.len() / 2).map(|at| {
+        let pair = hex.get(at * 2..at * 2 + 2).ok_or_else(damaged)?;
+        u8::from_str_radix(pair, 16).map_err(|_| damaged())
+    });
+    let bytes = bytes.collect::<Result<Vec<_>>>()?;
+    let layout = RowLayout::new(&[physical]);
+    Ok(RowView::new(&layout, &bytes)?.get(0)?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use heliosdb_types::{Oid, SqlType};
+
+    use super::*;
+    use crate::catalog::Identity;
+
+    #[test]
+    fn a_table_survives_its_json() {
+        let column = |attribute: i16, name: &str, sql_type: SqlType| Column {
+            attribute,
+            id: ColumnId(attribute as u32),
+            name: name.to_owned(),
+            sql_type,
+            not_null: attribute == 1,
+            default: (attribute == 2).then(|| "now()".to_owned()),
+            identity: Identity::No,
+        };
+        let columns = vec![column(1, "id", SqlType::Int4), column(2, "price", SqlType::Numeric(Some((30, 2))))];
+        let primary_key = Some(PrimaryKey { oid: Oid(7), name: "t_pkey".to_owned(), attributes: vec![1] });
+        let tree = TreeRef::new(DatabaseId(5), TreeId(2000));
+        let mut tree = describe(tree, SchemaVersion(3), &columns, primary_key.as_ref()).unwrap();
+        tree.columns[1].missing = Some(Datum::Decimal { unscaled: i128::MAX, scale: 2 });
+        let table = TableInfo {
+            tree: Arc::new(tree),
+            primary_key,
+            checks: vec![CheckConstraint { oid: Oid(8), name: "c".to_owned(), expression: "id > 0".to_owned() }],
+            last_attribute: 4,
+            last_column_id: ColumnId(4),
+        };
+        let relation = Relation {
+            oid: Oid(20_000),
+            schema: Oid(2200),
+            name: "t".to_owned(),
+            owner: Oid(10),
+            columns,
+            kind: RelationKind::Table(table),
+        };
+        let (columns, kind) = from_json(DatabaseId(5), &to_json(&relation).unwrap()).unwrap();
+        assert_eq!(columns, relation.columns);
+        let RelationKind::Table(read) = kind else { panic!("a table stays a table") };
+        assert_eq!(read.tree, relation.table().unwrap().tree);
+        assert_eq!(read.checks, relation.table().unwrap().checks);
+        assert_eq!((read.last_attribute, read.last_column_id), (4, ColumnId(4)));
+        assert!(from_json(DatabaseId(5), "{\"table\":{}}").is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! Reading the system trees into a snapshot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heliosdb_contracts::{ReadContext, ScanRequest, ShardClient, datum_at};
+use heliosdb_types::{CommitTs, DatabaseId, Datum, Error, Oid, Result};
+
+use super::definition;
+use super::model::{CatalogSnapshot, Column, Database, Identity, Relation, RelationKind, Role, Schema, TableInfo};
+use super::system::{self, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SystemTree};
+use crate::pg_catalog;
+
+/// First OID of the system trees' own tables in `heliosdb_catalog`; the tree's id is added.
+const SYSTEM_TABLE_OID: u32 = 13_200;
+
+/// The catalog of `database` as `context` sees it.
+pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId) -> Result<CatalogSnapshot> {
+    static GENERATION: AtomicU64 = AtomicU64::new(1);
+    let mut catalog = CatalogSnapshot {
+        // Read before the rows: a commit in between only makes the snapshot reload once too often.
+        version: shard.catalog_ts().min(context.snapshot.ts),
+        generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+        database,
+        databases: keyed(rows(shard, context, database, &DATABASES, database_of)?, |database| database.oid),
+        roles: keyed(rows(shard, context, database, &ROLES, role_of)?, |role| role.oid),
+        schemas: keyed(rows(shard, context, database, &SCHEMAS, schema_of)?, |schema| schema.oid),
+        relations: HashMap::new(),
+        names: HashMap::new(),
+    };
+    let relations = rows(shard, context, database, &RELATIONS, |row| relation_of(database, row))?;
+    for relation in relations.into_iter().chain(system_tables(database)) {
+        add(&mut catalog, Arc::new(relation));
+    }
+    for relation in pg_catalog::virtual_tables() {
+        add(&mut catalog, Arc::clone(relation));
+    }
+    for ((schema, name), oid) in rows(shard, context, database, &RELATION_NAMES, name_of)? {
+        catalog.names.insert((schema, name), oid);
+    }
+    Ok(catalog)
+}
+
+/// The version a cached catalog must have to serve a snapshot taken now.
+pub(crate) fn current_version(shard: &dyn ShardClient) -> CommitTs {
+    shard.catalog_ts()
+}
+
+fn add(catalog: &mut CatalogSnapshot, relation: Arc<Relation>) {
+    catalog.names.insert((relation.schema, relation.name.clone()), relation.oid);
+    catalog.relations.insert(relation.oid, relation);
+}
+
+fn keyed<T>(items: Vec<T>, oid: impl Fn(&T) -> Oid) -> HashMap<Oid, Arc<T>> {
+    items.into_iter().map(|item| (oid(&item), Arc::new(item))).collect()
+}
+
+fn rows<T>(
+    shard: &dyn ShardClient,
+    context: &ReadContext,
+    database: DatabaseId,
+    tree: &SystemTree,
+    decode: impl Fn(&[Datum]) -> Result<T>,
+) -> Result<Vec<T>> {
+    let request = ScanRequest {
+        tree: tree.tree(database),
+        projection: tree.column_ids(),
+        predicates: Vec::new(),
+        row_refs: false,
+        limit: None,
+        target_partitions: 1,
+        batch_rows: 1024,
+    };
+    let scan = shard.scan(context, &request)?;
+    let types = tree.physical_types();
+    let mut out = Vec::new();
+    for partition in 0..scan.partition_count() {
+        let mut reader = scan.open(partition)?;
+        while let Some(batch) = reader.next_batch()? {
+            for row in 0..batch.num_rows() {
+                let values = batch.columns().iter().zip(&types);
+                let values = values.map(|(array, &physical)| Ok(datum_at(array, row, physical)?.to_owned()));
+                out.push(decode(&values.collect::<Result<Vec<_>>>()?)?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn damaged(tree: &SystemTree) -> Error {
+    Error::corrupt(format!("damaged row in system table \"{}\"", tree.name))
+}
+
+fn oid_value(value: i64, tree: &SystemTree) -> Result<Oid> {
+    u32::try_from(value).map(Oid).map_err(|_| damaged(tree))
+}
+
+fn database_of(row: &[Datum]) -> Result<Database> {
+    let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner), Datum::Int64(id)] = row else {
+        return Err(damaged(&DATABASES));
+    };
+    let id = DatabaseId(oid_value(*id, &DATABASES)?.0);
+    let (oid, owner) = (oid_value(*oid, &DATABASES)?, oid_value(*owner, &DATABASES)?);
+    Ok(Database { oid, id, name: name.clone(), owner })
+}
+
+fn role_of(row: &[Datum]) -> Result<Role> {
+    let [Datum::Int64(oid), Datum::Text(name), Datum::Bool(superuser), Datum::Bool(can_login), password] = row else {
+        return Err(damaged(&ROLES));
+    };
+    let password = match password {
+        Datum::Text(password) => Some(password.clone()),
+        _ => None,
+    };
+    let oid = oid_value(*oid, &ROLES)?;
+    Ok(Role { oid, name: name.clone(), superuser: *superuser, can_login: *can_login, password })
+}
+
+fn schema_of(row: &[Datum]) -> Result<Schema> {
+    let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner)] = row else {
+        return Err(damaged(&SCHEMAS));
+    };
+    Ok(Schema { oid: oid_value(*oid, &SCHEMAS)?, name: name.clone(), owner: oid_value(*owner, &SCHEMAS)? })
+}
+
+fn name_of(row: &[Datum]) -> Result<((Oid, String), Oid)> {
+    let [Datum::Int64(schema), Datum::Text(name), Datum::Int64(oid)] = row else {
+        return Err(damaged(&RELATION_NAMES));
+    };
+    Ok(((oid_value(*schema, &RELATION_NAMES)?, name.clone()), oid_value(*oid, &RELATION_NAMES)?))
+}
+
+fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
+    let [Datum::Int64(oid), Datum::Int64(schema), Datum::Text(name), Datum::Int64(owner), Datum::Text(json)] = row
+    else {
+        return Err(damaged(&RELATIONS));
+    };
+    let (columns, kind) = definition::from_json(database, json)?;
+    Ok(Relation {
+        oid: oid_value(*oid, &RELATIONS)?,
+        schema: oid_value(*schema, &RELATIONS)?,
+        name: name.clone(),
+        owner: oid_value(*owner, &RELATIONS)?,
+        columns,
+        kind,
+    })
+}
+
+/// The system trees as readable tables of schema `heliosdb_catalog`.
+fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
+    system::ALL.into_iter().map(move |tree| {
+        let tree_descriptor = tree.descriptor(database);
+        let columns = tree.columns.iter().zip(tree.column_ids()).map(|(&(name, physical, nullable), id)| Column {
+            attribute: id.0 as i16,
+            id,
+            name: name.to_owned(),
+            sql_type: system::sql_type(physical),
+            not_null: !nullable,
+            default: None,
+            identity: Identity::No,
+        });
+        let info = TableInfo {
+            tree: tree_descriptor,
+            primary_key: None,
+            checks: Vec::new(),
+            last_attribute: tree.columns.len() as i16,
+            last_column_id: heliosdb_types::ColumnId(tree.columns.len() as u32),
+        };
+        Relation {
+            oid: Oid(SYSTEM_TABLE_OID + tree.id.0 as u32),
+            schema: system::SYSTEM_SCHEMA,
+            name: tree.name.to_owned(),
+            owner: system::POSTGRES_ROLE,
+            columns: columns.collect(),
+            kind: RelationKind::Table(info),
+        }
+    })
+}

@@ -1,0 +1,273 @@
+//! Writing definitions: rows of the system trees, inside the session's transaction.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use heliosdb_contracts::{
+    InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, ReadContext, RowHint, RowLockMode, RowSink,
+    ShardClient, WriteBatch,
+};
+use heliosdb_types::{
+    BranchId, CommandId, DatabaseId, Datum, DatumRef, Error, Oid, Result, SequenceId, SqlState, TxnId, encode_key,
+    encode_row,
+};
+
+use super::definition;
+use super::model::{CatalogSnapshot, Database, FIRST_USER_OID, Relation, Role, Schema};
+use super::system::{
+    DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES, ROLES, SCHEMA_NAMES, SCHEMAS, SystemTree,
+};
+
+/// The counter OIDs come from.
+const OID_COUNTER: SequenceId = SequenceId(0);
+
+/// Changes definitions for one transaction.
+///
+/// Every change is a command of its own, so that the next one sees it; the caller takes [`CatalogWriter::command`] back.
+pub struct CatalogWriter {
+    pub shard: Arc<dyn ShardClient>,
+    pub branch: BranchId,
+    pub database: DatabaseId,
+    pub txn: TxnId,
+    pub command: CommandId,
+    pub wait: LockWait,
+}
+
+struct HintSink(Option<RowHint>);
+
+impl RowSink for HintSink {
+    fn row(&mut self, _values: &[DatumRef<'_>], reference: RowHint) -> Result<()> {
+        self.0 = Some(reference);
+        Ok(())
+    }
+}
+
+fn oid(value: Oid) -> Datum {
+    Datum::Int64(i64::from(value.0))
+}
+
+fn text(value: &str) -> Datum {
+    Datum::Text(value.to_owned())
+}
+
+impl CatalogWriter {
+    /// What this transaction sees now: everything committed and all it has written itself.
+    pub fn read(&self) -> ReadContext {
+        ReadContext {
+            txn: Some(self.txn),
+            command: self.command,
+            snapshot: self.shard.snapshot(self.branch),
+            isolation: IsolationLevel::ReadCommitted,
+        }
+    }
+
+    /// The catalog as this transaction sees it now.
+    pub fn catalog(&self) -> Result<Arc<CatalogSnapshot>> {
+        super::load(&*self.shard, &self.read(), self.database).map(Arc::new)
+    }
+
+    /// A new OID, never given out before.
+    pub fn new_oid(&self) -> Result<Oid> {
+        let count = self.shard.reserve_sequence(OID_COUNTER, 1)?;
+        let oid = u64::from(FIRST_USER_OID.0) + count;
+        u32::try_from(oid)
+            .map(Oid)
+            .map_err(|_| Error::unavailable(SqlState::PROGRAM_LIMIT_EXCEEDED, "no object identifiers are left"))
+    }
+
+    /// Ends a command: what it wrote is visible to the next.
+    pub fn next_command(&mut self) {
+        self.command = CommandId(self.command.0 + 1);
+    }
+
+    /// Inserts a row; false if its key is taken (after waiting for whoever holds it).
+    async fn insert(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<bool> {
+        let row = KeyedRow { key: key_of(tree, values), row: encode(tree, values)? };
+        let descriptor = tree.descriptor(self.database);
+        let outcome = self.shard.insert(self.txn, self.command, descriptor, vec![row], self.wait).await?;
+        self.next_command();
+        Ok(outcome == InsertOutcome::Inserted)
+    }
+
+    /// Locks a row as it is now; false if it is gone.
+    async fn lock(&mut self, tree: &SystemTree, key: &Bytes, mode: RowLockMode) -> Result<bool> {
+        // A commit releases its locks a moment before it becomes visible: then the row looks newer than the snapshot,
+        // and waiting for that commit makes the next look see it.
+        loop {
+            let context = self.read();
+            let keys = vec![key.clone()];
+            let locked = self.shard.lock_rows(&context, tree.tree(self.database), keys, mode, self.wait).await?;
+            match locked.first() {
+                Some(LockedRow::Unchanged) => return Ok(true),
+                Some(LockedRow::Newer { .. }) => self.shard.settle(self.txn).await?,
+                Some(LockedRow::Gone) | None => return Ok(false),
+            }
+        }
+    }
+
+    async fn hint(&mut self, tree: &SystemTree, key: &Bytes) -> Result<Option<RowHint>> {
+        if !self.lock(tree, key, RowLockMode::Exclusive).await? {
+            return Ok(None);
+        }
+        let mut sink = HintSink(None);
+        self.shard.get(&self.read(), tree.tree(self.database), key, &tree.column_ids(), &mut sink)?;
+        Ok(sink.0)
+    }
+
+    async fn update(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<()> {
+        let key = key_of(tree, values);
+        let Some(hint) = self.hint(tree, &key).await? else {
+            return Err(Error::retry(SqlState::INTERNAL_ERROR, "tuple concurrently deleted"));
+        };
+        let row = KeyedRow { key, row: encode(tree, values)? };
+        let descriptor = tree.descriptor(self.database);
+        let batch = WriteBatch { descriptor, updates: vec![(row, hint)], deletes: Vec::new() };
+        self.shard.write(self.txn, self.command, batch)?;
+        self.next_command();
+        Ok(())
+    }
+
+    async fn delete(&mut self, tree: &SystemTree, key_values: &[Datum]) -> Result<()> {
+        let key = key_bytes(key_values);
+        let Some(hint) = self.hint(tree, &key).await? else {
+            return Err(Error::retry(SqlState::INTERNAL_ERROR, "tuple concurrently deleted"));
+        };
+        let descriptor = tree.descriptor(self.database);
+        let batch = WriteBatch { descriptor, updates: Vec::new(), deletes: vec![(key, hint)] };
+        self.shard.write(self.txn, self.command, batch)?;
+        self.next_command();
+        Ok(())
+    }
+
+    /// Adds a relation under its name; false if the name is taken.
+    pub async fn create_relation(&mut self, relation: &Relation) -> Result<bool> {
+        if !self.hold_schema(relation.schema).await? {
+            return Err(Error::invalid(SqlState::INVALID_SCHEMA_NAME, "the schema was dropped concurrently"));
+        }
+        if !self.take_relation_name(relation.schema, &relation.name, relation.oid).await? {
+            return Ok(false);
+        }
+        let values = relation_values(relation)?;
+        if !self.insert(&RELATIONS, &values).await? {
+            return Err(Error::internal(format!("relation {} exists already", relation.oid)));
+        }
+        Ok(true)
+    }
+
+    /// Reserves a name among a schema's relations (for a relation, or for a primary key's index).
+    pub async fn take_relation_name(&mut self, schema: Oid, name: &str, target: Oid) -> Result<bool> {
+        self.insert(&RELATION_NAMES, &[oid(schema), text(name), oid(target)]).await
+    }
+
+    pub async fn release_relation_name(&mut self, schema: Oid, name: &str) -> Result<()> {
+        self.delete(&RELATION_NAMES, &[oid(schema), text(name)]).await
+    }
+
+    /// Replaces a relation's definition; the name must be the same (see [`CatalogWriter::rename_relation`]).
+    pub async fn update_relation(&mut self, relation: &Relation) -> Result<()> {
+        let values = relation_values(relation)?;
+        self.update(&RELATIONS, &values).await
+    }
+
+    /// Moves a relation to its new name (`relation` has it already); false if that is taken.
+    pub async fn rename_relation(&mut self, old_name: &str, relation: &Relation) -> Result<bool> {
+        if !self.take_relation_name(relation.schema, &relation.name, relation.oid).await? {
+            return Ok(false);
+        }
+        self.release_relation_name(relation.schema, old_name).await?;
+        self.update_relation(relation).await?;
+        Ok(true)
+    }
+
+    pub async fn drop_relation(&mut self, relation: &Relation) -> Result<()> {
+        self.release_relation_name(relation.schema, &relation.name).await?;
+        self.delete(&RELATIONS, &[oid(relation.oid)]).await
+    }
+
+    /// Keeps a schema from being dropped until the transaction ends; false if it is gone.
+    pub async fn hold_schema(&mut self, schema: Oid) -> Result<bool> {
+        self.lock(&SCHEMAS, &key_bytes(&[oid(schema)]), RowLockMode::Share).await
+    }
+
+    /// False if the name is taken.
+    pub async fn create_schema(&mut self, schema: &Schema) -> Result<bool> {
+        if !self.insert(&SCHEMA_NAMES, &[text(&schema.name), oid(schema.oid)]).await? {
+            return Ok(false);
+        }
+        self.insert(&SCHEMAS, &[oid(schema.oid), text(&schema.name), oid(schema.owner)]).await
+    }
+
+    pub async fn drop_schema(&mut self, schema: &Schema) -> Result<()> {
+        self.delete(&SCHEMAS, &[oid(schema.oid)]).await?;
+        self.delete(&SCHEMA_NAMES, &[text(&schema.name)]).await
+    }
+
+    /// Moves a schema to its new name (`schema` has it already); false if that is taken.
+    pub async fn rename_schema(&mut self, old_name: &str, schema: &Schema) -> Result<bool> {
+        if !self.insert(&SCHEMA_NAMES, &[text(&schema.name), oid(schema.oid)]).await? {
+            return Ok(false);
+        }
+        self.delete(&SCHEMA_NAMES, &[text(old_name)]).await?;
+        self.update(&SCHEMAS, &[oid(schema.oid), text(&schema.name), oid(schema.owner)]).await?;
+        Ok(true)
+    }
+
+    /// False if the name is taken.
+    pub async fn create_role(&mut self, role: &Role) -> Result<bool> {
+        if !self.insert(&ROLE_NAMES, &[text(&role.name), oid(role.oid)]).await? {
+            return Ok(false);
+        }
+        self.insert(&ROLES, &role_values(role)).await
+    }
+
+    pub async fn update_role(&mut self, role: &Role) -> Result<()> {
+        self.update(&ROLES, &role_values(role)).await
+    }
+
+    pub async fn drop_role(&mut self, role: &Role) -> Result<()> {
+        self.delete(&ROLES, &[oid(role.oid)]).await?;
+        self.delete(&ROLE_NAMES, &[text(&role.name)]).await
+    }
+
+    /// False if the name is taken.
+    pub async fn create_database(&mut self, database: &Database) -> Result<bool> {
+        if !self.insert(&DATABASE_NAMES, &[text(&database.name), oid(database.oid)]).await? {
+            return Ok(false);
+        }
+        let id = Datum::Int64(i64::from(database.id.0));
+        self.insert(&DATABASES, &[oid(database.oid), text(&database.name), oid(database.owner), id]).await
+    }
+}
+
+fn relation_values(relation: &Relation) -> Result<[Datum; 5]> {
+    let definition = Datum::Text(definition::to_json(relation)?);
+    Ok([oid(relation.oid), oid(relation.schema), text(&relation.name), oid(relation.owner), definition])
+}
+
+fn role_values(role: &Role) -> [Datum; 5] {
+    let password = role.password.as_ref().map_or(Datum::Null, |password| text(password));
+    [oid(role.oid), text(&role.name), Datum::Bool(role.superuser), Datum::Bool(role.can_login), password]
+}
+
+fn key_bytes(values: &[Datum]) -> Bytes {
+    let mut key = Vec::new();
+    for value in values {
+        encode_key(&mut key, value.as_ref(), false);
+    }
+    key.into()
+}
+
+fn key_of(tree: &SystemTree, values: &[Datum]) -> Bytes {
+    let mut key = Vec::new();
+    for value in tree.key.iter().filter_map(|&at| values.get(at)) {
+        encode_key(&mut key, value.as_ref(), false);
+    }
+    key.into()
+}
+
+fn encode(tree: &SystemTree, values: &[Datum]) -> Result<Bytes> {
+    let refs: Vec<DatumRef<'_>> = values.iter().map(Datum::as_ref).collect();
+    let mut row = Vec::new();
+    encode_row(&tree.physical_types(), &refs, &mut row)?;
+    Ok(row.into())
+}
