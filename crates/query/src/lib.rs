@@ -5,3 +5,5 @@ pub(crate) mod catalog;
 pub(crate) mod exec;
 pub(crate) mod func;
 pub(crate) mod pg_catalog;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,5 +1,15 @@
 //! Running plans: DataFusion's optimiser and operators over our scans and writes.
 
+mod arrays;
+mod error;
+mod pushdown;
 mod row_write;
+mod scan;
+mod scope;
+mod table;
 
+pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
+pub(crate) use error::{from_arrow, from_datafusion, to_datafusion};
 pub use row_write::{RowWriteNode, RowWriteOp};
+pub use scope::{CancelFlag, StatementScope};
+pub use table::HeliosTable;

@@ -1,0 +1,315 @@
+//! The scan operator: partitions of a shard's scan as streams of batches.
+//!
+//! The scan is bound to the statement's snapshot when it is planned, so that the plan knows its partitions and an estimate
+//! of its rows. Estimates are always inexact: an exact count would be answered without reading.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::SchemaRef;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result as DfResult, Statistics};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet,
+};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, RecordBatchStream,
+    SendableRecordBatchStream,
+};
+use futures::Stream;
+use heliosdb_contracts::{BatchReader, ColumnPredicate, PredicateOp, ROW_REF_COLUMN, ScanRequest, TableScan};
+use heliosdb_types::{Error, Result};
+use parking_lot::Mutex;
+
+use super::error::to_datafusion;
+use super::scope::StatementScope;
+use crate::catalog::Relation;
+
+/// What is scanned, and how.
+#[derive(Clone)]
+pub(super) struct ScanSource {
+    pub scope: Arc<StatementScope>,
+    pub relation: Arc<Relation>,
+    /// The table's columns, the row reference last if it is wanted.
+    pub schema: SchemaRef,
+    /// Positions in `schema`.
+    pub projection: Vec<usize>,
+    pub predicates: Vec<ColumnPredicate>,
+    /// The predicates as SQL, for EXPLAIN.
+    pub filters: Vec<String>,
+    pub limit: Option<usize>,
+    pub target_partitions: usize,
+    pub batch_rows: usize,
+}
+
+impl ScanSource {
+    /// The request, and for each output column its position in the shard's batches.
+    fn request(&self) -> Result<(ScanRequest, Vec<usize>)> {
+        let table = self.relation.table().ok_or_else(|| Error::internal("a scan of no table"))?;
+        let columns = &self.relation.columns;
+        let stored = self.projection.iter().filter_map(|&at| columns.get(at)).map(|column| column.id);
+        let request = ScanRequest {
+            tree: table.tree.tree,
+            projection: stored.collect(),
+            predicates: self.predicates.clone(),
+            row_refs: self.projection.iter().any(|&at| at >= columns.len()),
+            limit: self.limit,
+            target_partitions: self.target_partitions,
+            batch_rows: self.batch_rows,
+        };
+        let mut next = 0;
+        let place = |&at: &usize| {
+            if at >= columns.len() {
+                return request.projection.len();
+            }
+            next += 1;
+            next - 1
+        };
+        let places = self.projection.iter().map(place).collect();
+        Ok((request, places))
+    }
+}
+
+/// Reads a table through its shard.
+pub(crate) struct HeliosScanExec {
+    source: ScanSource,
+    places: Vec<usize>,
+    scan: Mutex<Arc<dyn TableScan>>,
+    estimated_rows: u64,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl HeliosScanExec {
+    pub(super) fn open(source: ScanSource) -> Result<HeliosScanExec> {
+        let (request, places) = source.request()?;
+        let scan = source.scope.shard.scan(&source.scope.read, &request)?;
+        let schema = source.schema.project(&source.projection).map_err(super::error::from_arrow)?;
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::new(schema)),
+            Partitioning::UnknownPartitioning(scan.partition_count().max(1)),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let kept = source.predicates.iter().map(|p| selectivity(&p.op)).product::<f64>();
+        Ok(HeliosScanExec {
+            estimated_rows: ((scan.estimated_rows() as f64 * kept) as u64).max(1),
+            source,
+            places,
+            scan: Mutex::new(scan),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    pub(crate) fn relation(&self) -> &Relation {
+        &self.source.relation
+    }
+
+    /// The predicates the scan evaluates, as SQL.
+    pub(crate) fn filters(&self) -> &[String] {
+        &self.source.filters
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.source.limit
+    }
+
+    pub(crate) fn estimated_rows(&self) -> u64 {
+        self.estimated_rows
+    }
+
+    /// Names of the columns read.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let names = self.properties.eq_properties.schema().fields().iter().map(|f| f.name().clone());
+        names.filter(|name| name != ROW_REF_COLUMN).collect()
+    }
+}
+
+/// The share of rows a predicate is guessed to keep; only join sides depend on it.
+fn selectivity(op: &PredicateOp) -> f64 {
+    use heliosdb_contracts::CompareOp;
+    match op {
+        PredicateOp::Compare(CompareOp::Eq, _) => 0.05,
+        PredicateOp::Compare(CompareOp::NotEq, _) | PredicateOp::IsNotNull => 0.95,
+        PredicateOp::Compare(..) => 0.4,
+        PredicateOp::In(list) => (0.05 * list.len() as f64).min(0.6),
+        PredicateOp::IsNull | PredicateOp::StartsWith(_) | PredicateOp::Contains(_) => 0.1,
+    }
+}
+
+impl fmt::Debug for HeliosScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeliosScanExec({})", self.source.relation.name)
+    }
+}
+
+impl DisplayAs for HeliosScanExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeliosScanExec: table={}, columns=[{}]", self.source.relation.name, self.columns().join(", "))?;
+        if !self.source.filters.is_empty() {
+            write!(f, ", filters=[{}]", self.source.filters.join(", "))?;
+        }
+        match self.source.limit {
+            Some(limit) => write!(f, ", limit={limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for HeliosScanExec {
+    fn name(&self) -> &str {
+        "HeliosScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    /// A recursive query runs the same plan again: it needs a scan that is not used up.
+    fn reset_state(self: Arc<Self>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(HeliosScanExec::open(self.source.clone()).map_err(to_datafusion)?))
+    }
+
+    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        let scan = Arc::clone(&self.scan.lock());
+        Ok(Box::pin(ScanStream {
+            scope: Arc::clone(&self.source.scope),
+            schema: self.schema(),
+            places: self.places.clone(),
+            // A scan may have no partition at all; then nothing is opened and nothing comes.
+            state: if partition < scan.partition_count() { State::Closed(scan, partition) } else { State::Done },
+            left: self.source.limit.unwrap_or(usize::MAX),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+        }))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut set = self.metrics.clone_inner();
+        for (name, value) in self.scan.lock().metrics().counters() {
+            let count = Count::new();
+            count.add(usize::try_from(value).unwrap_or(usize::MAX));
+            set.push(Arc::new(Metric::new(MetricValue::Count { name: name.into(), count }, None)));
+        }
+        Some(set)
+    }
+
+    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
+        let schema = self.schema();
+        let parts = self.properties.partitioning.partition_count().max(1);
+        let share = if args.partition().is_some() { parts } else { 1 };
+        let rows = usize::try_from(self.estimated_rows).unwrap_or(usize::MAX) / share;
+        let rows = self.source.limit.map_or(rows, |limit| rows.min(limit));
+        let width: usize = schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(24)).sum();
+        let mut statistics = Statistics::new_unknown(&schema);
+        statistics.num_rows = Precision::Inexact(rows);
+        statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(width.max(1)));
+        Ok(Arc::new(statistics))
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let mut source = self.source.clone();
+        source.limit = limit;
+        HeliosScanExec::open(source).ok().map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>)
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.source.limit
+    }
+}
+
+enum State {
+    Closed(Arc<dyn TableScan>, usize),
+    Open(Box<dyn BatchReader>),
+    Done,
+}
+
+/// One partition. Reads block on local disk only, so they are made on the analytics threads that poll.
+struct ScanStream {
+    scope: Arc<StatementScope>,
+    schema: SchemaRef,
+    places: Vec<usize>,
+    state: State,
+    /// Rows the limit still allows.
+    left: usize,
+    metrics: BaselineMetrics,
+}
+
+impl ScanStream {
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let timer = self.metrics.elapsed_compute().clone();
+        let _timer = timer.timer();
+        loop {
+            self.scope.cancel.check()?;
+            if self.left == 0 {
+                self.state = State::Done;
+            }
+            match &mut self.state {
+                State::Done => return Ok(None),
+                State::Closed(scan, partition) => self.state = State::Open(scan.open(*partition)?),
+                State::Open(reader) => match reader.next_batch()? {
+                    None => self.state = State::Done,
+                    Some(batch) if batch.num_rows() == 0 => {}
+                    Some(batch) => {
+                        let batch = if batch.num_rows() > self.left { batch.slice(0, self.left) } else { batch };
+                        self.left -= batch.num_rows();
+                        return self.arrange(&batch).map(Some);
+                    }
+                },
+            }
+        }
+    }
+
+    /// The shard's batch under the plan's schema.
+    fn arrange(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let column = |&at: &usize| {
+            let column = batch.columns().get(at).cloned();
+            column.ok_or_else(|| Error::internal(format!("a scan returned {} columns", batch.num_columns())))
+        };
+        let columns = self.places.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(|e| Error::internal(format!("a scan returned another shape than asked for: {e}")))
+    }
+}
+
+impl Stream for ScanStream {
+    type Item = DfResult<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<DfResult<RecordBatch>>> {
+        let next = self.next().map_err(to_datafusion).transpose();
+        if !matches!(next, Some(Ok(_))) {
+            self.state = State::Done;
+        }
+        self.metrics.record_poll(Poll::Ready(next))
+    }
+}
+
+impl RecordBatchStream for ScanStream {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}

@@ -1,0 +1,121 @@
+//! What one statement's execution knows: its shard, what it may see, when it must stop.
+//!
+//! The scope travels in the session configuration's extensions, so that scans and writes find it and no plan holds it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::prelude::SessionConfig;
+use heliosdb_contracts::{LockWait, ReadContext, ShardClient};
+use heliosdb_types::{Error, Result, SqlState, TextContext};
+use tokio::sync::Notify;
+
+/// A request to stop, from any thread. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    set: AtomicBool,
+    /// The statement ran out of `statement_timeout`, not of its client's patience.
+    timed_out: AtomicBool,
+    woken: Notify,
+}
+
+impl CancelFlag {
+    pub fn cancel(&self) {
+        self.0.set.store(true, Ordering::Release);
+        self.0.woken.notify_waiters();
+    }
+
+    /// Cancels with `statement_timeout`'s message.
+    pub fn time_out(&self) {
+        self.0.timed_out.store(true, Ordering::Release);
+        self.cancel();
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.set.load(Ordering::Acquire)
+    }
+
+    /// 57014 if cancelled.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(self.error()) } else { Ok(()) }
+    }
+
+    pub fn error(&self) -> Error {
+        let timed_out = self.0.timed_out.load(Ordering::Acquire);
+        let why = if timed_out { "statement timeout" } else { "user request" };
+        Error::cancelled(format!("canceling statement due to {why}"))
+    }
+
+    /// Resolves once cancelled.
+    pub async fn cancelled(&self) {
+        loop {
+            let woken = self.0.woken.notified();
+            tokio::pin!(woken);
+            // Registered before the check, so that a cancel between the two is not missed.
+            woken.as_mut().enable();
+            if self.is_cancelled() {
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+/// One statement's surroundings.
+#[derive(Clone)]
+pub struct StatementScope {
+    pub shard: Arc<dyn ShardClient>,
+    /// Snapshot, transaction and command of every read; writes are made by the same command.
+    pub read: ReadContext,
+    pub lock_wait: LockWait,
+    pub cancel: CancelFlag,
+    /// What `now()` says: microseconds since 1970-01-01 UTC.
+    pub now_micros: i64,
+    /// How values are written into error details.
+    pub text: Arc<TextContext>,
+}
+
+impl StatementScope {
+    /// The scope a session configuration carries.
+    pub(crate) fn of(config: &SessionConfig) -> Result<Arc<StatementScope>> {
+        config.get_extension::<StatementScope>().ok_or_else(|| Error::internal("a plan runs outside of a statement"))
+    }
+
+    /// The transaction writes belong to.
+    pub(crate) fn writer(&self) -> Result<heliosdb_types::TxnId> {
+        let txn = self.read.txn;
+        txn.ok_or_else(|| {
+            Error::invalid(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot write in a read-only transaction")
+        })
+    }
+}
+
+impl fmt::Debug for StatementScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatementScope").field("read", &self.read).field("now_micros", &self.now_micros).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_cancel_wakes_waiters_and_stays_set() {
+        let flag = CancelFlag::default();
+        assert!(flag.check().is_ok());
+        let waiting = flag.clone();
+        let mut waiter = Box::pin(async move { waiting.cancelled().await });
+        assert!((&mut waiter).now_or_never().is_none());
+        flag.cancel();
+        assert!((&mut waiter).now_or_never().is_some());
+        assert_eq!(flag.check().unwrap_err().state(), SqlState::QUERY_CANCELED);
+        assert!(flag.cancelled().now_or_never().is_some(), "later waiters do not wait");
+    }
+}

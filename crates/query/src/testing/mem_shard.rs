@@ -1,0 +1,505 @@
+//! A shard in memory: versions per key, private buffers per transaction, locks that never wait.
+//!
+//! Semantics are those of `ShardClient` for callers that take turns: a row or tree lock held by another transaction fails at
+//! once with 55P03, as `lock_timeout` would. Nothing is durable and nothing is collected.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow_array::builder::BinaryViewBuilder;
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use heliosdb_contracts::{
+    BatchReader, ColumnPredicate, CompareOp, InsertOutcome, KeyedRow, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN,
+    ReadContext, RowHint, RowLockMode, RowRef, RowSink, ScanMetrics, ScanRequest, ShardClient, Snapshot, TableScan,
+    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
+};
+use heliosdb_types::{
+    BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
+    TreeId, TreeRef, TxnId, encode_key,
+};
+use parking_lot::Mutex;
+
+use crate::exec::array_of;
+
+/// A row with the shape it was encoded with; `None` is a deletion.
+type Image = Option<(Bytes, TreeDescriptorRef)>;
+
+#[derive(Default)]
+pub(crate) struct MemShard {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    clock: u64,
+    catalog_ts: u64,
+    next_txn: u64,
+    next_tree: u64,
+    descriptors: HashMap<TreeRef, TreeDescriptorRef>,
+    rows: HashMap<TreeRef, BTreeMap<Bytes, Vec<(CommitTs, Image)>>>,
+    txns: HashMap<TxnId, Txn>,
+    row_locks: HashMap<(TreeRef, Bytes), TxnId>,
+    tree_locks: Vec<(TreeRef, TxnId, TreeLockMode)>,
+    counters: HashMap<SequenceId, u64>,
+    row_ids: HashMap<TreeRef, u64>,
+}
+
+#[derive(Default)]
+struct Txn {
+    staged: HashMap<TreeRef, BTreeMap<Bytes, Vec<(CommandId, Image)>>>,
+    /// Trees it defined or (`None`) dropped.
+    defined: HashMap<TreeRef, Option<TreeDescriptorRef>>,
+}
+
+impl State {
+    /// The newest image of a key that a reader at `ts` sees, its own transaction's commands before `before` included.
+    fn visible(&self, txn: Option<(TxnId, CommandId)>, ts: CommitTs, tree: TreeRef, key: &Bytes) -> Image {
+        if let Some((txn, before)) = txn {
+            let staged = self.txns.get(&txn).and_then(|t| t.staged.get(&tree)).and_then(|t| t.get(key));
+            if let Some((_, image)) = staged.and_then(|v| v.iter().rev().find(|(command, _)| *command < before)) {
+                return image.clone();
+            }
+        }
+        let versions = self.rows.get(&tree).and_then(|rows| rows.get(key));
+        versions.and_then(|v| v.iter().rev().find(|(at, _)| *at <= ts)).and_then(|(_, image)| image.clone())
+    }
+
+    fn keys(&self, txn: Option<TxnId>, tree: TreeRef) -> Vec<Bytes> {
+        let mut keys: Vec<Bytes> = self.rows.get(&tree).map(|rows| rows.keys().cloned().collect()).unwrap_or_default();
+        if let Some(staged) = txn.and_then(|t| self.txns.get(&t)).and_then(|t| t.staged.get(&tree)) {
+            keys.extend(staged.keys().cloned());
+        }
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    fn lock_row(&mut self, txn: TxnId, tree: TreeRef, key: &Bytes) -> Result<()> {
+        let holder = *self.row_locks.entry((tree, key.clone())).or_insert(txn);
+        if holder == txn { Ok(()) } else { Err(not_available()) }
+    }
+
+    fn stage(&mut self, txn: TxnId, command: CommandId, tree: TreeRef, key: Bytes, image: Image) -> Result<()> {
+        let txn = self.txns.get_mut(&txn).ok_or_else(|| Error::internal("no such transaction"))?;
+        txn.staged.entry(tree).or_default().entry(key).or_default().push((command, image));
+        Ok(())
+    }
+}
+
+fn not_available() -> Error {
+    Error::retry(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
+}
+
+/// The values of `columns` in an encoded row; missing values filled in.
+fn decode(image: &(Bytes, TreeDescriptorRef), newest: &TreeDescriptorRef, columns: &[ColumnId]) -> Result<Vec<Datum>> {
+    let (row, descriptor) = image;
+    let layout = RowLayout::new(&descriptor.physical_types());
+    let view = RowView::new(&layout, row)?;
+    let value = |id: &ColumnId| match descriptor.position(*id) {
+        Some(at) => Ok(view.get(at)?.to_owned()),
+        None => {
+            let column = newest.column(*id).ok_or_else(|| Error::internal(format!("no column {id}")))?;
+            Ok(column.missing.clone().unwrap_or(Datum::Null))
+        }
+    };
+    columns.iter().map(value).collect()
+}
+
+fn key_bytes(value: DatumRef<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_key(&mut out, value, false);
+    out
+}
+
+fn matches(predicate: &PredicateOp, value: DatumRef<'_>) -> bool {
+    match predicate {
+        PredicateOp::IsNull => return value.is_null(),
+        PredicateOp::IsNotNull => return !value.is_null(),
+        _ if value.is_null() => return false,
+        _ => {}
+    }
+    match (predicate, value) {
+        (PredicateOp::Compare(_, to), _) if to.is_null() => false,
+        (PredicateOp::Compare(op, to), _) => {
+            let order = key_bytes(value).cmp(&key_bytes(to.as_ref()));
+            match op {
+                CompareOp::Eq => order.is_eq(),
+                CompareOp::NotEq => order.is_ne(),
+                CompareOp::Lt => order.is_lt(),
+                CompareOp::LtEq => order.is_le(),
+                CompareOp::Gt => order.is_gt(),
+                CompareOp::GtEq => order.is_ge(),
+            }
+        }
+        (PredicateOp::In(list), _) => list.iter().any(|to| key_bytes(value) == key_bytes(to.as_ref())),
+        (PredicateOp::StartsWith(prefix), DatumRef::Text(text)) => text.starts_with(prefix.as_str()),
+        (PredicateOp::Contains(part), DatumRef::Text(text)) => text.contains(part.as_str()),
+        _ => false,
+    }
+}
+
+fn keeps(predicates: &[ColumnPredicate], columns: &[ColumnId], values: &[Datum]) -> bool {
+    predicates.iter().all(|p| {
+        let at = columns.iter().position(|c| *c == p.column);
+        at.and_then(|at| values.get(at)).is_some_and(|value| matches(&p.op, value.as_ref()))
+    })
+}
+
+impl ShardClient for MemShard {
+    fn begin(&self, _branch: BranchId) -> Result<TxnId> {
+        let mut state = self.state.lock();
+        state.next_txn += 1;
+        let txn = TxnId(state.next_txn);
+        state.txns.insert(txn, Txn::default());
+        Ok(txn)
+    }
+
+    fn snapshot(&self, branch: BranchId) -> Snapshot {
+        Snapshot { ts: CommitTs(self.state.lock().clock), branch, pin: Arc::new(()) }
+    }
+
+    fn get(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool> {
+        let newest = self.descriptor(context.txn, tree).ok_or_else(|| Error::internal("no such tree"))?;
+        let state = self.state.lock();
+        let own = context.txn.map(|txn| (txn, context.command));
+        let Some(image) = state.visible(own, context.snapshot.ts, tree, &Bytes::copy_from_slice(key)) else {
+            return Ok(false);
+        };
+        let values = decode(&image, &newest, projection)?;
+        sink.row(&values.iter().map(Datum::as_ref).collect::<Vec<_>>(), RowHint::default())?;
+        Ok(true)
+    }
+
+    fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
+        let newest = self.descriptor(context.txn, request.tree).ok_or_else(|| Error::internal("no such tree"))?;
+        let state = self.state.lock();
+        let own = context.txn.map(|txn| (txn, context.command));
+        let columns: Vec<ColumnId> = newest.columns.iter().map(|c| c.id).collect();
+        let metrics = Arc::new(ScanMetrics::default());
+        let mut rows = Vec::new();
+        for key in state.keys(context.txn, request.tree) {
+            let Some(image) = state.visible(own, context.snapshot.ts, request.tree, &key) else { continue };
+            ScanMetrics::add(&metrics.memtable_rows, 1);
+            if keeps(&request.predicates, &columns, &decode(&image, &newest, &columns)?) {
+                rows.push((key, decode(&image, &newest, &request.projection)?));
+            }
+        }
+        let partitions = request.target_partitions.clamp(1, rows.len().max(1));
+        let mut parts: Vec<Vec<_>> = (0..partitions).map(|_| Vec::new()).collect();
+        let total = rows.len();
+        for (at, row) in rows.into_iter().enumerate() {
+            parts[at * partitions / total].push(row);
+        }
+        let parts = parts.into_iter().map(|mut rows| {
+            rows.truncate(request.limit.unwrap_or(usize::MAX));
+            Mutex::new(Some(rows))
+        });
+        Ok(Arc::new(MemScan {
+            schema: scan_schema(&newest, request)?,
+            request: request.clone(),
+            newest,
+            parts: parts.collect(),
+            total: total as u64,
+            metrics,
+        }))
+    }
+
+    fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
+        let state = self.state.lock();
+        match txn.and_then(|t| state.txns.get(&t)).and_then(|t| t.defined.get(&tree)) {
+            Some(own) => own.clone(),
+            None => state.descriptors.get(&tree).cloned(),
+        }
+    }
+
+    fn lock_rows<'a>(
+        &'a self,
+        context: &'a ReadContext,
+        tree: TreeRef,
+        keys: Vec<Bytes>,
+        _mode: RowLockMode,
+        _wait: LockWait,
+    ) -> BoxFuture<'a, Result<Vec<LockedRow>>> {
+        let lock = |key: &Bytes| {
+            let txn = context.txn.ok_or_else(|| Error::internal("a lock without a transaction"))?;
+            let mut state = self.state.lock();
+            state.lock_row(txn, tree, key)?;
+            let all = CommandId(u32::MAX);
+            let newest = state.visible(Some((txn, all)), CommitTs::MAX, tree, key);
+            let seen = state.visible(Some((txn, context.command)), context.snapshot.ts, tree, key);
+            Ok(match newest {
+                None => LockedRow::Gone,
+                newest if newest == seen => LockedRow::Unchanged,
+                Some((row, descriptor)) => LockedRow::Newer { row, descriptor, hint: RowHint::default() },
+            })
+        };
+        let locked = keys.iter().map(lock).collect();
+        async move { locked }.boxed()
+    }
+
+    fn lock_tree<'a>(
+        &'a self,
+        txn: TxnId,
+        tree: TreeRef,
+        mode: TreeLockMode,
+        _wait: LockWait,
+    ) -> BoxFuture<'a, Result<()>> {
+        use TreeLockMode::{AccessExclusive, AccessShare, Exclusive, RowExclusive, Share};
+        let excludes = |a: TreeLockMode, b: TreeLockMode| match (a, b) {
+            (AccessExclusive, _) | (_, AccessExclusive) => true,
+            (AccessShare, _) | (_, AccessShare) => false,
+            (Exclusive, _) | (_, Exclusive) => true,
+            (Share, RowExclusive) | (RowExclusive, Share) => true,
+            (Share, Share) | (RowExclusive, RowExclusive) => false,
+        };
+        let mut state = self.state.lock();
+        let held = state.tree_locks.iter().any(|(t, by, m)| *t == tree && *by != txn && excludes(*m, mode));
+        let outcome = if held { Err(not_available()) } else { Ok(()) };
+        if outcome.is_ok() {
+            state.tree_locks.push((tree, txn, mode));
+        }
+        async move { outcome }.boxed()
+    }
+
+    fn insert<'a>(
+        &'a self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        rows: Vec<KeyedRow>,
+        _wait: LockWait,
+    ) -> BoxFuture<'a, Result<InsertOutcome>> {
+        let insert = || {
+            let mut state = self.state.lock();
+            let mut batch = HashSet::new();
+            for (index, row) in rows.iter().enumerate() {
+                state.lock_row(txn, descriptor.tree, &row.key)?;
+                let own = Some((txn, CommandId(u32::MAX)));
+                let exists = state.visible(own, CommitTs::MAX, descriptor.tree, &row.key).is_some();
+                if exists || !batch.insert(row.key.clone()) {
+                    return Ok(InsertOutcome::Duplicate { index });
+                }
+            }
+            for row in rows {
+                state.stage(txn, command, descriptor.tree, row.key, Some((row.row, Arc::clone(&descriptor))))?;
+            }
+            Ok(InsertOutcome::Inserted)
+        };
+        let outcome = insert();
+        async move { outcome }.boxed()
+    }
+
+    fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
+        let mut state = self.state.lock();
+        let tree = batch.descriptor.tree;
+        let updates = batch.updates.into_iter().map(|(r, _)| (r.key, Some((r.row, Arc::clone(&batch.descriptor)))));
+        let deletes = batch.deletes.into_iter().map(|(key, _)| (key, None));
+        for (key, image) in updates.chain(deletes).collect::<Vec<_>>() {
+            if state.row_locks.get(&(tree, key.clone())) != Some(&txn) {
+                return Err(Error::internal("a write of a row that is not locked"));
+            }
+            state.stage(txn, command, tree, key, image)?;
+        }
+        Ok(())
+    }
+
+    fn define_tree(&self, txn: TxnId, _command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
+        let mut state = self.state.lock();
+        let txn = state.txns.get_mut(&txn).ok_or_else(|| Error::internal("no such transaction"))?;
+        txn.defined.insert(descriptor.tree, Some(descriptor));
+        Ok(())
+    }
+
+    fn drop_tree(&self, txn: TxnId, _command: CommandId, tree: TreeRef) -> Result<()> {
+        let mut state = self.state.lock();
+        let txn = state.txns.get_mut(&txn).ok_or_else(|| Error::internal("no such transaction"))?;
+        txn.defined.insert(tree, None);
+        Ok(())
+    }
+
+    fn commit(&self, txn: TxnId) -> BoxFuture<'_, Result<CommitTs>> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let Some(done) = state.txns.remove(&txn) else {
+            return async { Err(Error::internal("no such transaction")) }.boxed();
+        };
+        state.clock += 1;
+        let ts = CommitTs(state.clock);
+        if done.defined.keys().chain(done.staged.keys()).any(|tree| tree.is_system()) {
+            state.catalog_ts = state.clock;
+        }
+        for (tree, definition) in done.defined {
+            match definition {
+                Some(descriptor) => {
+                    state.descriptors.insert(tree, descriptor);
+                }
+                None => {
+                    state.descriptors.remove(&tree);
+                    state.rows.remove(&tree);
+                }
+            }
+        }
+        for (tree, staged) in done.staged {
+            for (key, versions) in staged {
+                let Some((_, image)) = versions.into_iter().next_back() else { continue };
+                state.rows.entry(tree).or_default().entry(key).or_default().push((ts, image));
+            }
+        }
+        release(state, txn);
+        async move { Ok(ts) }.boxed()
+    }
+
+    fn rollback(&self, txn: TxnId) {
+        let mut state = self.state.lock();
+        state.txns.remove(&txn);
+        release(&mut state, txn);
+    }
+
+    fn settle(&self, _txn: TxnId) -> BoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64> {
+        let mut state = self.state.lock();
+        let next = state.row_ids.entry(tree).or_insert(1);
+        *next += count;
+        Ok(*next - count)
+    }
+
+    fn allocate_tree_id(&self) -> Result<TreeId> {
+        let mut state = self.state.lock();
+        state.next_tree += 1;
+        Ok(TreeId(TreeRef::FIRST_USER_TREE.0 + state.next_tree - 1))
+    }
+
+    fn reserve_sequence(&self, sequence: SequenceId, count: u64) -> Result<u64> {
+        let mut state = self.state.lock();
+        let counter = state.counters.entry(sequence).or_insert(0);
+        *counter += count;
+        Ok(*counter - count)
+    }
+
+    fn set_sequence(&self, sequence: SequenceId, value: u64) -> Result<()> {
+        self.state.lock().counters.insert(sequence, value);
+        Ok(())
+    }
+
+    fn catalog_ts(&self) -> CommitTs {
+        CommitTs(self.state.lock().catalog_ts)
+    }
+
+    fn checkpoint(&self, _compact: bool) -> BoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn tree_size(&self, tree: TreeRef) -> TreeSize {
+        let state = self.state.lock();
+        let rows = state.rows.get(&tree).map_or(0, |rows| rows.len() as u64);
+        TreeSize { rows, disk_bytes: 0, memory_bytes: rows * 100 }
+    }
+}
+
+fn release(state: &mut State, txn: TxnId) {
+    state.row_locks.retain(|_, holder| *holder != txn);
+    state.tree_locks.retain(|(_, holder, _)| *holder != txn);
+}
+
+fn scan_schema(newest: &TreeDescriptorRef, request: &ScanRequest) -> Result<SchemaRef> {
+    let field = |id: &ColumnId| {
+        let column = newest.column(*id).ok_or_else(|| Error::internal(format!("no column {id}")))?;
+        Ok(Field::new(id.to_string(), arrow_type(column.physical), column.nullable))
+    };
+    let mut fields = request.projection.iter().map(field).collect::<Result<Vec<_>>>()?;
+    if request.row_refs {
+        fields.push(Field::new(ROW_REF_COLUMN, DataType::BinaryView, false));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+type Rows = Vec<(Bytes, Vec<Datum>)>;
+
+struct MemScan {
+    schema: SchemaRef,
+    request: ScanRequest,
+    newest: TreeDescriptorRef,
+    parts: Vec<Mutex<Option<Rows>>>,
+    total: u64,
+    metrics: Arc<ScanMetrics>,
+}
+
+impl TableScan for MemScan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn partition_count(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn open(&self, partition: usize) -> Result<Box<dyn BatchReader>> {
+        let part = self.parts.get(partition).ok_or_else(|| Error::internal("no such partition"))?;
+        let rows = part.lock().take().ok_or_else(|| Error::internal("a partition was opened twice"))?;
+        let mut batches = Vec::new();
+        for chunk in rows.chunks(self.request.batch_rows.max(1)) {
+            batches.push(self.batch(chunk)?);
+        }
+        Ok(Box::new(MemReader { batches: batches.into_iter(), metrics: self.metrics() }))
+    }
+
+    fn metrics(&self) -> Arc<ScanMetrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    fn estimated_rows(&self) -> u64 {
+        self.total
+    }
+
+    fn estimated_bytes(&self) -> u64 {
+        self.total * 100
+    }
+}
+
+impl MemScan {
+    fn batch(&self, rows: &[(Bytes, Vec<Datum>)]) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for (at, id) in self.request.projection.iter().enumerate() {
+            let column = self.newest.column(*id).ok_or_else(|| Error::internal(format!("no column {id}")))?;
+            columns.push(array_of(column.physical, rows.iter().map(|(_, values)| values[at].as_ref()))?);
+        }
+        if self.request.row_refs {
+            let mut references = BinaryViewBuilder::new();
+            for (key, _) in rows {
+                let mut bytes = Vec::new();
+                RowRef { hint: RowHint::default(), key }.encode(&mut bytes);
+                references.append_value(bytes);
+            }
+            columns.push(Arc::new(references.finish()));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(self.schema(), columns, &options).map_err(|e| Error::internal(e.to_string()))
+    }
+}
+
+struct MemReader {
+    batches: std::vec::IntoIter<RecordBatch>,
+    metrics: Arc<ScanMetrics>,
+}
+
+impl BatchReader for MemReader {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let batch = self.batches.next();
+        ScanMetrics::add(&self.metrics.rows_out, batch.as_ref().map_or(0, |b| b.num_rows() as u64));
+        Ok(batch)
+    }
+}
