@@ -14,7 +14,7 @@ cargo xtask <command>
 
   check [CRATE...]     the one-minute loop: the crates you changed (or name) and what is built on them
   test                 everything CI runs; installs what it needs
-  sql [FILTER]         the .slt files against a fresh server
+  sql [FILTER]         the golden SQL transcripts against a fresh server
   sim [SEED]           the storage simulator: one seed, or all that CI runs
   crash [--cycles N] [--seed N] [--writers N]
                        kill -9 a real server again and again

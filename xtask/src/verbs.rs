@@ -44,13 +44,13 @@ pub fn test() -> Done {
     testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])
 }
 
-/// The .slt files.
+/// The golden transcripts.
 pub fn sql(filter: &[String]) -> Done {
     run_cargo(&["build", "--bins"])?;
     let mut command = cargo();
-    command.args(["test", "-p", "heliosdb-testkit", "--test", "it", "slt", "--", "--nocapture"]);
+    command.args(["test", "-p", "heliosdb-testkit", "--test", "it", "golden", "--", "--nocapture"]);
     if let Some(filter) = filter.first() {
-        command.env("HELIOSDB_SLT", filter);
+        command.env("HELIOSDB_GOLDEN", filter);
     }
     run(command.env("HELIOSDB_BIN", server_binary("debug")))
 }

@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod crash;
+pub mod golden;
 pub mod peer;
 pub mod server;
 pub mod tidy;

@@ -37,6 +37,11 @@ impl PostgresVersion {
             }
         }
     }
+
+    /// The newest PostgreSQL the system has installed.
+    pub fn system() -> io::Result<PostgresVersion> {
+        system_postgres()
+    }
 }
 
 fn npm_postgres(dir: &Path) -> io::Result<PostgresVersion> {

@@ -3,4 +3,5 @@
 //! Build the server first (`cargo build -p heliosdb-server`); `cargo xtask test` does.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
+mod golden;
 mod tidy;

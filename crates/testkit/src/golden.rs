@@ -1,0 +1,130 @@
+//! Golden transcripts: `golden/<name>.sql` is run statement by statement, what the server says is compared with
+//! `golden/<name>.out`. PostgreSQL wrote the `.out` files (`HELIOSDB_GOLDEN_REWRITE=1`), so they say what is right.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::tidy::root;
+
+/// The folder of the scripts.
+pub fn folder() -> PathBuf {
+    root().join("crates/testkit/golden")
+}
+
+/// The scripts whose name contains `filter`, sorted.
+pub fn scripts(filter: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder()).expect("the golden folder exists").flatten().map(|entry| entry.path());
+    let wanted = |path: &PathBuf| {
+        path.extension().is_some_and(|e| e == "sql")
+            && path.file_name().is_some_and(|n| n.to_string_lossy().contains(filter))
+    };
+    let mut found: Vec<PathBuf> = entries.filter(wanted).collect();
+    found.sort();
+    found
+}
+
+/// Statements of a script: each ends at a line that ends with a semicolon. Lines of `--` comments between are dropped.
+pub fn statements(script: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut current = String::new();
+    for line in script.lines() {
+        if current.is_empty() && (line.trim().is_empty() || line.trim_start().starts_with("--")) {
+            continue;
+        }
+        current.push_str(line);
+        current.push('\n');
+        if line.trim_end().ends_with(';') {
+            all.push(std::mem::take(&mut current).trim_end().to_owned());
+        }
+    }
+    assert!(current.trim().is_empty(), "the last statement has no semicolon: {current}");
+    all
+}
+
+/// Runs a script in a schema of its own and writes down everything the server says.
+pub async fn transcript(client: &Client, path: &Path) -> String {
+    let script = std::fs::read_to_string(path).expect("a script is readable UTF-8");
+    let mut out = String::new();
+    for statement in statements(&script) {
+        let _ = writeln!(out, "{statement}");
+        match client.simple_query(&statement).await {
+            Ok(messages) => write_messages(&mut out, messages),
+            Err(error) => write_error(&mut out, &error),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn write_messages(out: &mut String, messages: Vec<SimpleQueryMessage>) {
+    for message in messages {
+        match message {
+            SimpleQueryMessage::RowDescription(columns) => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+                let _ = writeln!(out, "| {}", names.join(" | "));
+            }
+            SimpleQueryMessage::Row(row) => {
+                let values: Vec<&str> = (0..row.len()).map(|i| row.get(i).unwrap_or("NULL")).collect();
+                let _ = writeln!(out, "  {}", values.join(" | "));
+            }
+            SimpleQueryMessage::CommandComplete(count) => {
+                let _ = writeln!(out, "ok {count}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn write_error(out: &mut String, error: &tokio_postgres::Error) {
+    let Some(db) = error.as_db_error() else {
+        let _ = writeln!(out, "LOST CONNECTION: {error}");
+        return;
+    };
+    let _ = writeln!(out, "{} {}: {}", db.severity(), db.code().code(), db.message());
+    for (name, value) in [("DETAIL", db.detail()), ("CONSTRAINT", db.constraint()), ("COLUMN", db.column())] {
+        if let Some(value) = value {
+            let _ = writeln!(out, "{name}: {value}");
+        }
+    }
+    if let Some(tokio_postgres::error::ErrorPosition::Original(position)) = db.position() {
+        let _ = writeln!(out, "POSITION: {position}");
+    }
+}
+
+/// The first lines where two transcripts differ, with the statement they belong to; `None` if they are the same.
+pub fn difference(actual: &str, expected: &str) -> Option<String> {
+    let (a, b): (Vec<&str>, Vec<&str>) = (blocks(actual), blocks(expected));
+    let wrong: Vec<String> = a
+        .iter()
+        .zip(&b)
+        .filter(|(ours, theirs)| ours != theirs)
+        .map(|(ours, theirs)| format!("--- ours\n{ours}\n--- PostgreSQL\n{theirs}\n"))
+        .collect();
+    match (wrong.is_empty(), a.len() == b.len()) {
+        (true, true) => None,
+        (true, false) => Some(format!("{} statements, expected {}", a.len(), b.len())),
+        (false, _) => Some(format!("{} of {} statements differ\n{}", wrong.len(), a.len(), wrong.join("\n"))),
+    }
+}
+
+fn blocks(transcript: &str) -> Vec<&str> {
+    transcript.split("\n\n").filter(|block| !block.trim().is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_at_a_semicolon_at_the_end_of_a_line() {
+        assert_eq!(statements("-- note\nSELECT 1;\n\nSELECT ';x',\n  2;\n"), ["SELECT 1;", "SELECT ';x',\n  2;"]);
+    }
+
+    #[test]
+    fn a_difference_names_its_statement() {
+        assert_eq!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nok\n"), None);
+        assert!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nno\n").unwrap().contains("1 of 2"));
+    }
+}

@@ -1,0 +1,46 @@
+//! What PostgreSQL says, we say: golden transcripts.
+
+use heliosdb_testkit::golden::{difference, scripts, transcript};
+use heliosdb_testkit::peer::{Postgres, PostgresVersion};
+use heliosdb_testkit::server::{Server, ServerOptions, connect};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn golden_transcripts_are_postgresqls() {
+    let filter = std::env::var("HELIOSDB_GOLDEN").unwrap_or_default();
+    let rewrite = std::env::var_os("HELIOSDB_GOLDEN_REWRITE").is_some();
+    let place = tempfile::tempdir().unwrap();
+    let (port, _server, _oracle);
+    if rewrite {
+        open_to_all(place.path());
+        let version = PostgresVersion::system().unwrap();
+        let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
+        (port, _oracle, _server) = (oracle.port, Some(oracle), None);
+    } else {
+        let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+        (port, _server, _oracle) = (server.pg_port, Some(server), None);
+    }
+    let mut wrong = Vec::new();
+    let all = scripts(&filter);
+    assert!(!all.is_empty(), "no golden script matches {filter:?}");
+    for path in &all {
+        let client = connect(port).await.unwrap();
+        let schema = format!("golden_{}", path.file_stem().unwrap().to_string_lossy());
+        let setup = format!("CREATE SCHEMA {schema}; SET search_path = {schema}; SET TimeZone = 'UTC'");
+        client.batch_execute(&setup).await.unwrap();
+        let actual = transcript(&client, path).await;
+        let golden = path.with_extension("out");
+        if rewrite {
+            std::fs::write(&golden, actual).unwrap();
+        } else {
+            let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+            wrong.extend(difference(&actual, &expected).map(|why| format!("== {}: {why}", path.display())));
+        }
+    }
+    let repeat = "repeat: HELIOSDB_GOLDEN=<name> cargo xtask sql";
+    assert!(wrong.is_empty(), "{}\n{repeat}", wrong.join("\n"));
+}
+
+fn open_to_all(dir: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
