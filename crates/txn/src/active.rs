@@ -1,0 +1,65 @@
+//! The transactions that are running.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heliosdb_types::{BranchId, Error, Lsn, Result, SqlState, TxnId};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::held::Held;
+
+#[derive(Debug)]
+pub(crate) struct Txn {
+    pub id: TxnId,
+    pub branch: BranchId,
+    pub held: Mutex<Held>,
+    /// The newest record a reply of this transaction may have been built on.
+    depends_on: AtomicU64,
+}
+
+impl Txn {
+    pub fn depend_on(&self, lsn: Lsn) {
+        self.depends_on.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
+    pub fn depends_on(&self) -> Lsn {
+        Lsn(self.depends_on.load(Ordering::Acquire))
+    }
+}
+
+const PARTS: usize = 16;
+
+#[derive(Debug, Default)]
+pub(crate) struct Active {
+    parts: [Mutex<FxHashMap<TxnId, Arc<Txn>>>; PARTS],
+}
+
+impl Active {
+    fn part(&self, id: TxnId) -> &Mutex<FxHashMap<TxnId, Arc<Txn>>> {
+        &self.parts[id.0 as usize % PARTS]
+    }
+
+    pub fn insert(&self, id: TxnId, branch: BranchId) {
+        let txn = Arc::new(Txn { id, branch, held: Mutex::default(), depends_on: AtomicU64::new(0) });
+        let other = self.part(id).lock().insert(id, txn);
+        assert!(other.is_none(), "transaction id {id} was given out twice");
+    }
+
+    pub fn get(&self, id: TxnId) -> Result<Arc<Txn>> {
+        self.part(id).lock().get(&id).cloned().ok_or_else(|| ended(id))
+    }
+
+    /// Ends a transaction: whoever gets it here is the only one to do so.
+    pub fn remove(&self, id: TxnId) -> Result<Arc<Txn>> {
+        self.part(id).lock().remove(&id).ok_or_else(|| ended(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.lock().len()).sum()
+    }
+}
+
+fn ended(id: TxnId) -> Error {
+    Error::invalid(SqlState::INVALID_TRANSACTION_STATE, format!("transaction {id} is not running"))
+}

@@ -1,0 +1,287 @@
+//! All locks of a shard, and waiting for them.
+//!
+//! Lock order inside: `waits`, then one part of the table; never two parts. A request that must wait registers under
+//! `waits` and looks for a cycle before it lets go, so of the waits that form a cycle the last one sees it whole.
+//! Grants need no `waits`: they only remove edges. A dropped wait takes itself out of line, or gives back a lock that was
+//! granted while it was being dropped.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+use heliosdb_contracts::{LockWait, TreeLockMode};
+use heliosdb_runtime::Clock;
+use heliosdb_types::{Error, Result, SqlState, TxnId};
+use parking_lot::Mutex;
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+use crate::lock_queue::{Grants, LockQueue};
+use crate::mode::mode_name;
+use crate::resource::Resource;
+
+/// Parts of the table; a power of two, far above the number of cores.
+const PARTS: usize = 64;
+
+type Part = Mutex<FxHashMap<Resource, LockQueue>>;
+
+pub(crate) struct LockTable {
+    parts: Box<[Part]>,
+    /// What each waiting transaction waits for. An entry may outlive its wait for a moment; the queue decides.
+    waits: Mutex<FxHashMap<TxnId, Resource>>,
+    next_ticket: AtomicU64,
+    clock: Arc<dyn Clock>,
+    counters: Counters,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub waits: AtomicU64,
+    pub timeouts: AtomicU64,
+    pub deadlocks: AtomicU64,
+    pub escalations: AtomicU64,
+    pub row_locks: AtomicU64,
+}
+
+/// What the locks have been doing since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockStats {
+    /// Requests that had to wait.
+    pub waits: u64,
+    /// Transactions waiting now.
+    pub waiting: u64,
+    pub timeouts: u64,
+    pub deadlocks: u64,
+    /// Times a tree lock replaced a transaction's row locks.
+    pub escalations: u64,
+    /// Row locks held now.
+    pub row_locks: u64,
+}
+
+/// One step of a deadlock: who waits for what, and for whom.
+struct Step {
+    waiter: TxnId,
+    mode: TreeLockMode,
+    resource: Resource,
+    blocker: TxnId,
+}
+
+impl LockTable {
+    pub fn new(clock: Arc<dyn Clock>) -> LockTable {
+        LockTable {
+            parts: (0..PARTS).map(|_| Part::default()).collect(),
+            waits: Mutex::default(),
+            next_ticket: AtomicU64::new(1),
+            clock,
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub fn stats(&self) -> LockStats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LockStats {
+            waits: load(&self.counters.waits),
+            waiting: self.waits.lock().len() as u64,
+            timeouts: load(&self.counters.timeouts),
+            deadlocks: load(&self.counters.deadlocks),
+            escalations: load(&self.counters.escalations),
+            row_locks: load(&self.counters.row_locks),
+        }
+    }
+
+    /// Nothing is held or waited for.
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.lock().is_empty()) && self.waits.lock().is_empty()
+    }
+
+    fn part(&self, resource: &Resource) -> &Part {
+        let hash = FxBuildHasher.hash_one(resource);
+        // The map inside uses the same hash's low bits; the part is chosen by the high ones.
+        &self.parts[(hash >> 57) as usize % PARTS]
+    }
+
+    /// Takes the lock if nobody is in the way.
+    pub fn try_lock(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode) -> bool {
+        let mut part = self.part(resource).lock();
+        match part.get_mut(resource) {
+            Some(queue) => queue.try_grant(txn, mode),
+            None => part.entry(resource.clone()).or_default().try_grant(txn, mode),
+        }
+    }
+
+    /// Takes the lock, waiting as long as `wait` allows. Errors: 55P03 timed out, 40P01 deadlock; either way (and when
+    /// dropped) the request leaves no trace.
+    pub async fn lock(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode, wait: LockWait) -> Result<()> {
+        if self.try_lock(txn, resource, mode) {
+            return Ok(());
+        }
+        if wait.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(self.timed_out());
+        }
+        let Some(mut place) = self.stand_in_line(txn, resource, mode)? else { return Ok(()) };
+        match wait.timeout {
+            None => place.granted().await,
+            Some(timeout) => {
+                let timer = self.clock.sleep(timeout);
+                let granted = place.granted();
+                futures::pin_mut!(granted);
+                if let Either::Right(_) = select(granted, timer).await {
+                    return Err(self.timed_out());
+                }
+            }
+        }
+        place.claimed = true;
+        Ok(())
+    }
+
+    fn timed_out(&self) -> Error {
+        self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+        Error::retry(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
+    }
+
+    /// Queues up; `None` if the lock came free meanwhile, an error if the wait would never end.
+    fn stand_in_line(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode) -> Result<Option<Place<'_>>> {
+        let mut waits = self.waits.lock();
+        let (grant, granted) = oneshot::channel();
+        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut part = self.part(resource).lock();
+            let queue = part.entry(resource.clone()).or_default();
+            if queue.try_grant(txn, mode) {
+                return Ok(None);
+            }
+            queue.enqueue(txn, mode, ticket, grant);
+        }
+        let other = waits.insert(txn, resource.clone());
+        assert!(other.is_none(), "transaction {txn} waits twice at once");
+        let place = Place { table: self, txn, resource: resource.clone(), mode, ticket, granted, claimed: false };
+        let cycle = self.find_cycle(&waits, txn);
+        drop(waits);
+        self.counters.waits.fetch_add(1, Ordering::Relaxed);
+        match cycle {
+            None => Ok(Some(place)),
+            Some(steps) => {
+                self.counters.deadlocks.fetch_add(1, Ordering::Relaxed);
+                Err(deadlock(&steps))
+            }
+        }
+    }
+
+    /// A cycle of waits through `start`. Depth first; each transaction is looked at once.
+    fn find_cycle(&self, waits: &FxHashMap<TxnId, Resource>, start: TxnId) -> Option<Vec<Step>> {
+        let mut seen = FxHashSet::default();
+        let mut path: Vec<(Step, SmallVec<[TxnId; 4]>)> = Vec::new();
+        let mut next = Some(start);
+        loop {
+            if let Some(txn) = next.take()
+                && seen.insert(txn)
+                && let Some((resource, mode, blockers)) = self.blockers(waits, txn)
+            {
+                path.push((Step { waiter: txn, mode, resource, blocker: txn }, blockers));
+            }
+            let (step, blockers) = path.last_mut()?;
+            match blockers.pop() {
+                Some(blocker) => {
+                    step.blocker = blocker;
+                    if blocker == start {
+                        return Some(path.into_iter().map(|(step, _)| step).collect());
+                    }
+                    next = Some(blocker);
+                }
+                None => {
+                    path.pop();
+                }
+            }
+        }
+    }
+
+    fn blockers(
+        &self,
+        waits: &FxHashMap<TxnId, Resource>,
+        txn: TxnId,
+    ) -> Option<(Resource, TreeLockMode, SmallVec<[TxnId; 4]>)> {
+        let resource = waits.get(&txn)?;
+        let part = self.part(resource).lock();
+        let (mode, blockers) = part.get(resource)?.blockers(txn, resource.key.is_some())?;
+        Some((resource.clone(), mode, blockers))
+    }
+
+    /// Gives up everything the transaction holds on a resource.
+    pub fn unlock(&self, txn: TxnId, resource: &Resource) {
+        self.change(resource, |queue| queue.release(txn));
+    }
+
+    /// Changes a queue, lets in who can come in, and forgets an unused queue.
+    fn change<T>(&self, resource: &Resource, change: impl FnOnce(&mut LockQueue) -> T) -> Option<T> {
+        let mut grants = Grants::new();
+        let result = {
+            let mut part = self.part(resource).lock();
+            let queue = part.get_mut(resource)?;
+            let result = change(queue);
+            queue.pump(&mut grants);
+            if queue.is_unused() {
+                part.remove(resource);
+            }
+            result
+        };
+        for grant in grants {
+            // A receiver that is gone gives the lock back itself: see `Place::drop`.
+            let _ = grant.send(());
+        }
+        Some(result)
+    }
+}
+
+fn deadlock(steps: &[Step]) -> Error {
+    let line = |step: &Step| {
+        format!(
+            "Transaction {} waits for {} on {}; blocked by transaction {}.",
+            step.waiter,
+            mode_name(step.mode),
+            step.resource,
+            step.blocker
+        )
+    };
+    let detail: Vec<String> = steps.iter().map(line).collect();
+    Error::retry(SqlState::DEADLOCK_DETECTED, "deadlock detected").with_detail(detail.join("\n"))
+}
+
+/// A place in line. Dropping it without claiming leaves the line.
+struct Place<'a> {
+    table: &'a LockTable,
+    txn: TxnId,
+    resource: Resource,
+    mode: TreeLockMode,
+    ticket: u64,
+    granted: oneshot::Receiver<()>,
+    claimed: bool,
+}
+
+impl Place<'_> {
+    async fn granted(&mut self) {
+        // The sender lives in the queue as long as this place does, so this cannot end in cancellation.
+        let granted = (&mut self.granted).await;
+        assert!(granted.is_ok(), "a place in line lost its grant");
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.table.waits.lock().remove(&self.txn);
+        if self.claimed {
+            return;
+        }
+        let (txn, mode, ticket) = (self.txn, self.mode, self.ticket);
+        self.table.change(&self.resource, |queue| {
+            if !queue.leave(ticket) {
+                queue.release_mode(txn, mode);
+            }
+        });
+    }
+}

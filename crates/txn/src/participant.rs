@@ -1,0 +1,284 @@
+//! The participant: a shard's transactions in front of its storage.
+//!
+//! Commit, in order: (1) the transaction leaves the active set, so it ends once; (2) storage assigns timestamp and LSN,
+//! appends and applies; (3) its locks are released, so hot rows are not held through the sync; (4) the record is durable and
+//! visible; (5) success is returned. Steps 1 to 3 happen when `commit` is called, not when its future is polled: dropping
+//! the future cannot leave a transaction half ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use heliosdb_contracts::{
+    AppendedCommit, InsertOutcome, KeyedRow, LockWait, LockedRow, ReadContext, RowLockMode, RowSink, ScanRequest,
+    ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+};
+use heliosdb_runtime::Clock;
+use heliosdb_types::{
+    BranchId, ColumnId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, SqlState, TreeId, TreeRef, TxnId,
+};
+
+use crate::active::{Active, Txn};
+use crate::lock_table::{LockStats, LockTable};
+use crate::resource::Resource;
+
+/// Settings.
+#[derive(Clone, Copy, Debug)]
+pub struct TxnOptions {
+    /// Row locks of one transaction in one tree from which a tree lock is preferred, if nobody else writes the tree.
+    pub escalate_rows: usize,
+    /// Row locks of all transactions (about 200 bytes each) beyond which escalation is insisted on.
+    pub row_locks_max: u64,
+}
+
+impl Default for TxnOptions {
+    fn default() -> TxnOptions {
+        TxnOptions { escalate_rows: 65_536, row_locks_max: 4_000_000 }
+    }
+}
+
+/// Implements [`ShardClient`] over a [`ShardStore`].
+pub struct Participant {
+    pub(crate) store: Arc<dyn ShardStore>,
+    pub(crate) locks: LockTable,
+    pub(crate) options: TxnOptions,
+    active: Active,
+}
+
+impl Participant {
+    pub fn new(store: Arc<dyn ShardStore>, clock: Arc<dyn Clock>, options: TxnOptions) -> Participant {
+        Participant { store, locks: LockTable::new(clock), options, active: Active::default() }
+    }
+
+    pub fn lock_stats(&self) -> LockStats {
+        self.locks.stats()
+    }
+
+    pub fn active_transactions(&self) -> usize {
+        self.active.len()
+    }
+
+    /// No transaction is running and nothing is locked.
+    pub fn is_quiet(&self) -> bool {
+        self.active.len() == 0 && self.locks.is_empty()
+    }
+
+    fn release(&self, txn: &Txn) {
+        let held = std::mem::take(&mut *txn.held.lock());
+        let mut rows = 0;
+        for (tree, keys) in held.into_trees() {
+            for key in keys {
+                self.locks.unlock(txn.id, &Resource::row(txn.branch, tree, key));
+                rows += 1;
+            }
+            self.locks.unlock(txn.id, &Resource::tree(txn.branch, tree));
+        }
+        self.locks.counters().row_locks.fetch_sub(rows, Ordering::Relaxed);
+    }
+
+    /// Steps 1 to 3 of a commit. `None`: there was nothing to write.
+    fn append(&self, id: TxnId) -> Result<(Option<AppendedCommit>, Lsn)> {
+        let txn = self.active.remove(id)?;
+        let appended = if self.store.has_writes(id) {
+            self.store.commit(id).map(Some)
+        } else {
+            self.store.rollback(id);
+            Ok(None)
+        };
+        if appended.is_err() {
+            self.store.rollback(id);
+        }
+        self.release(&txn);
+        let appended = appended?;
+        assert!(
+            appended.is_none_or(|commit| commit.lsn > txn.depends_on()),
+            "a commit is logged after everything it was built on"
+        );
+        Ok((appended, txn.depends_on()))
+    }
+
+    /// Rows that are overwritten must be locked; a defect above must not become a lost update.
+    fn check_locked(&self, txn: &Txn, batch: &WriteBatch) -> Result<()> {
+        let held = txn.held.lock();
+        let tree = batch.descriptor.tree;
+        let updated = batch.updates.iter().map(|(row, _)| &row.key);
+        let deleted = batch.deletes.iter().map(|(key, _)| key);
+        match updated.chain(deleted).find(|key| !held.covers_row(tree, key, RowLockMode::Exclusive)) {
+            None => Ok(()),
+            Some(key) => {
+                let row = Resource::row(txn.branch, tree, key.clone());
+                Err(Error::internal(format!("transaction {} writes {row} without having locked it", txn.id)))
+            }
+        }
+    }
+
+    /// A tree's shape changes only under AccessExclusive; for a tree nobody knows yet that is free.
+    fn check_exclusive(&self, txn: &Txn, tree: TreeRef) -> Result<()> {
+        if self.try_lock_tree(txn, tree, TreeLockMode::AccessExclusive) {
+            return Ok(());
+        }
+        Err(Error::internal(format!("transaction {} changes tree {tree} without having locked it", txn.id)))
+    }
+}
+
+impl ShardClient for Participant {
+    fn begin(&self, branch: BranchId) -> Result<TxnId> {
+        let id = self.store.begin(branch)?;
+        self.active.insert(id, branch);
+        Ok(id)
+    }
+
+    fn snapshot(&self, branch: BranchId) -> Snapshot {
+        self.store.snapshot(branch)
+    }
+
+    fn get(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool> {
+        self.store.get(context, tree, key, projection, sink)
+    }
+
+    fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
+        self.store.scan(context, request)
+    }
+
+    fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
+        self.store.descriptor(txn, tree)
+    }
+
+    fn lock_rows<'a>(
+        &'a self,
+        context: &'a ReadContext,
+        tree: TreeRef,
+        keys: Vec<Bytes>,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<Vec<LockedRow>>> {
+        async move {
+            let id = context.txn.ok_or_else(|| {
+                Error::invalid(SqlState::NO_ACTIVE_SQL_TRANSACTION, "rows can only be locked in a transaction")
+            })?;
+            let txn = self.active.get(id)?;
+            self.lock_and_compare(&txn, context.snapshot.ts, tree, keys, mode, wait).await
+        }
+        .boxed()
+    }
+
+    fn lock_tree<'a>(
+        &'a self,
+        txn: TxnId,
+        tree: TreeRef,
+        mode: TreeLockMode,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move { self.lock_tree_of(&*self.active.get(txn)?, tree, mode, wait).await }.boxed()
+    }
+
+    fn insert<'a>(
+        &'a self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        rows: Vec<KeyedRow>,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<InsertOutcome>> {
+        async move {
+            let state = self.active.get(txn)?;
+            let outcome = self.claim_keys(&state, &descriptor, &rows, wait).await?;
+            if outcome == InsertOutcome::Inserted {
+                self.store.stage_inserts(txn, command, descriptor, rows)?;
+            }
+            Ok(outcome)
+        }
+        .boxed()
+    }
+
+    fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
+        self.check_locked(&*self.active.get(txn)?, &batch)?;
+        self.store.stage_writes(txn, command, batch)
+    }
+
+    fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
+        self.check_exclusive(&*self.active.get(txn)?, descriptor.tree)?;
+        self.store.define_tree(txn, command, descriptor)
+    }
+
+    fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
+        self.check_exclusive(&*self.active.get(txn)?, tree)?;
+        self.store.drop_tree(txn, command, tree)
+    }
+
+    fn commit(&self, txn: TxnId) -> BoxFuture<'_, Result<CommitTs>> {
+        let appended = self.append(txn);
+        async move {
+            match appended? {
+                (Some(commit), _) => {
+                    self.store.durable(commit.lsn).await?;
+                    Ok(commit.ts)
+                }
+                (None, depends_on) => {
+                    self.store.durable(depends_on).await?;
+                    Ok(self.store.visible_ts())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn rollback(&self, txn: TxnId) {
+        // One that has ended already (a commit that failed) needs nothing more.
+        if let Ok(state) = self.active.remove(txn) {
+            self.store.rollback(txn);
+            self.release(&state);
+        }
+    }
+
+    fn settle(&self, txn: TxnId) -> BoxFuture<'_, Result<()>> {
+        match self.active.get(txn) {
+            Ok(state) if state.depends_on() > Lsn(0) => self.store.durable(state.depends_on()),
+            Ok(_) => futures::future::ready(Ok(())).boxed(),
+            Err(error) => futures::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64> {
+        self.store.allocate_row_ids(tree, count)
+    }
+
+    fn allocate_tree_id(&self) -> Result<TreeId> {
+        self.store.allocate_tree_id()
+    }
+
+    fn reserve_sequence(&self, sequence: SequenceId, count: u64) -> Result<u64> {
+        self.store.reserve_sequence(sequence, count)
+    }
+
+    fn set_sequence(&self, sequence: SequenceId, value: u64) -> Result<()> {
+        self.store.set_sequence(sequence, value)
+    }
+
+    fn catalog_ts(&self) -> CommitTs {
+        self.store.catalog_ts()
+    }
+
+    fn checkpoint(&self, compact: bool) -> BoxFuture<'_, Result<()>> {
+        self.store.checkpoint(compact)
+    }
+
+    fn tree_size(&self, tree: TreeRef) -> TreeSize {
+        self.store.tree_size(tree)
+    }
+}
+
+impl fmt::Debug for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Participant({} transactions, {:?})", self.active.len(), self.lock_stats())
+    }
+}

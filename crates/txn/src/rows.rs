@@ -1,0 +1,143 @@
+//! Locking rows, comparing them with the snapshot, and inserting under unique keys.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use heliosdb_contracts::{
+    InsertOutcome, KeyedRow, LockWait, LockedRow, NewestRow, RowLockMode, TreeDescriptor, TreeKey, TreeLockMode,
+};
+use heliosdb_types::{CommitTs, Result, TreeRef};
+use rustc_hash::FxHashSet;
+
+use crate::active::Txn;
+use crate::mode::row_mode;
+use crate::participant::Participant;
+use crate::resource::Resource;
+
+impl Participant {
+    pub(crate) async fn lock_tree_of(
+        &self,
+        txn: &Txn,
+        tree: TreeRef,
+        mode: TreeLockMode,
+        wait: LockWait,
+    ) -> Result<()> {
+        if txn.held.lock().covers_tree(tree, mode) {
+            return Ok(());
+        }
+        self.locks.lock(txn.id, &Resource::tree(txn.branch, tree), mode, wait).await?;
+        txn.held.lock().add_tree(tree, mode);
+        Ok(())
+    }
+
+    /// Takes a tree lock only if nobody is in the way.
+    pub(crate) fn try_lock_tree(&self, txn: &Txn, tree: TreeRef, mode: TreeLockMode) -> bool {
+        let mut held = txn.held.lock();
+        let free = held.covers_tree(tree, mode) || self.locks.try_lock(txn.id, &Resource::tree(txn.branch, tree), mode);
+        if free {
+            held.add_tree(tree, mode);
+        }
+        free
+    }
+
+    /// Locks one row; the caller has the tree's RowExclusive lock.
+    async fn lock_row(&self, txn: &Txn, tree: TreeRef, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
+        if txn.held.lock().covers_row(tree, key, mode) {
+            return Ok(());
+        }
+        let resource = Resource::row(txn.branch, tree, key.clone());
+        if !self.locks.try_lock(txn.id, &resource, row_mode(mode)) {
+            self.locks.lock(txn.id, &resource, row_mode(mode), wait).await?;
+        }
+        let threshold = self.options.escalate_rows;
+        let (new, escalate) = txn.held.lock().add_row(tree, key.clone(), mode, threshold);
+        let counter = &self.locks.counters().row_locks;
+        let total = if new { counter.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+        if escalate && self.try_lock_tree(txn, tree, TreeLockMode::Exclusive) {
+            self.escalated(txn, tree);
+        } else if total > self.options.row_locks_max {
+            // Out of memory for locks: from here on wait for the whole tree, as long as this statement would wait.
+            self.lock_tree_of(txn, tree, TreeLockMode::Exclusive, wait).await?;
+            self.escalated(txn, tree);
+        }
+        Ok(())
+    }
+
+    /// The tree lock excludes every other writer, so the row locks under it can go.
+    fn escalated(&self, txn: &Txn, tree: TreeRef) {
+        let rows = txn.held.lock().take_rows(tree);
+        let counters = self.locks.counters();
+        counters.row_locks.fetch_sub(rows.len() as u64, Ordering::Relaxed);
+        counters.escalations.fetch_add(1, Ordering::Relaxed);
+        for key in rows.into_keys() {
+            self.locks.unlock(txn.id, &Resource::row(txn.branch, tree, key));
+        }
+    }
+
+    /// Locks rows in order and says what each is, compared with what a snapshot at `seen` saw.
+    pub(crate) async fn lock_and_compare(
+        &self,
+        txn: &Txn,
+        seen: CommitTs,
+        tree: TreeRef,
+        keys: Vec<Bytes>,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> Result<Vec<LockedRow>> {
+        self.lock_tree_of(txn, tree, TreeLockMode::RowExclusive, wait).await?;
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in &keys {
+            self.lock_row(txn, tree, key, mode, wait).await?;
+            rows.push(self.compare(txn, seen, tree, key)?);
+        }
+        Ok(rows)
+    }
+
+    fn compare(&self, txn: &Txn, seen: CommitTs, tree: TreeRef, key: &Bytes) -> Result<LockedRow> {
+        let probe = self.store.newest(txn.id, tree, key, false)?;
+        self.note_dependency(txn, &probe);
+        Ok(match probe {
+            NewestRow::Own => LockedRow::Unchanged,
+            NewestRow::OwnDeleted | NewestRow::Absent { .. } => LockedRow::Gone,
+            NewestRow::Committed { ts, .. } if ts <= seen => LockedRow::Unchanged,
+            // Rare, so the row is fetched by a second probe; the lock keeps it the same.
+            NewestRow::Committed { .. } => match self.store.newest(txn.id, tree, key, true)? {
+                NewestRow::Committed { row, descriptor, hint, .. } => LockedRow::Newer { row, descriptor, hint },
+                _ => LockedRow::Gone,
+            },
+        })
+    }
+
+    fn note_dependency(&self, txn: &Txn, probe: &NewestRow) {
+        if let NewestRow::Committed { lsn, .. } | NewestRow::Absent { lsn, .. } = probe {
+            txn.depend_on(*lsn);
+        }
+    }
+
+    /// Locks the keys in order; the first that exists ends it.
+    pub(crate) async fn claim_keys(
+        &self,
+        txn: &Txn,
+        descriptor: &TreeDescriptor,
+        rows: &[KeyedRow],
+        wait: LockWait,
+    ) -> Result<InsertOutcome> {
+        let tree = descriptor.tree;
+        self.lock_tree_of(txn, tree, TreeLockMode::RowExclusive, wait).await?;
+        if descriptor.key == TreeKey::RowId {
+            // A row id is never given out twice, so nobody else can know these keys before the commit shows them.
+            return Ok(InsertOutcome::Inserted);
+        }
+        let mut batch = FxHashSet::default();
+        for (index, row) in rows.iter().enumerate() {
+            self.lock_row(txn, tree, &row.key, RowLockMode::Exclusive, wait).await?;
+            let probe = self.store.newest(txn.id, tree, &row.key, false)?;
+            self.note_dependency(txn, &probe);
+            let exists = matches!(probe, NewestRow::Own | NewestRow::Committed { .. });
+            if exists || (rows.len() > 1 && !batch.insert(&row.key)) {
+                return Ok(InsertOutcome::Duplicate { index });
+            }
+        }
+        Ok(InsertOutcome::Inserted)
+    }
+}
