@@ -1,0 +1,95 @@
+//! The block cache: opened column blocks under one byte budget, shared by all segments of a process.
+//!
+//! A block is checksummed when it is read from disk and validated when it is opened; a hit costs neither.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heliosdb_hcc::BlockView;
+use heliosdb_types::SegmentId;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+/// A column of a block of a segment. Segment ids are never reused, so entries never go stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BlockKey {
+    pub segment: SegmentId,
+    pub block: u32,
+    pub column: u32,
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+/// What an entry costs beside its bytes: the view, the map slot, the allocation.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+
+impl Weighter<BlockKey, Arc<BlockView>> for ByBytes {
+    fn weight(&self, _: &BlockKey, view: &Arc<BlockView>) -> u64 {
+        (view.byte_len() + ENTRY_OVERHEAD_BYTES) as u64
+    }
+}
+
+/// Evicts by recency and frequency (quick_cache's CLOCK-Pro), so that one large scan does not flush what point reads use.
+pub(crate) struct BlockCache {
+    entries: Cache<BlockKey, Arc<BlockView>, ByBytes>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// Hits and sizes, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CacheStats {
+    pub hits: u64,
+    pub misses: u64,
+    pub bytes: u64,
+    pub capacity_bytes: u64,
+}
+
+impl std::fmt::Debug for BlockCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BlockCache({} of {} bytes)", self.entries.weight(), self.entries.capacity())
+    }
+}
+
+impl BlockCache {
+    pub fn new(capacity_bytes: u64) -> Arc<BlockCache> {
+        // A block of a column takes tens of kilobytes; the estimate sizes tables, it limits nothing.
+        let items = usize::try_from(capacity_bytes / 32_768).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        Arc::new(BlockCache {
+            entries: Cache::with_weighter(items, capacity_bytes, ByBytes),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        })
+    }
+
+    pub fn get(&self, key: &BlockKey) -> Option<Arc<BlockView>> {
+        let found = self.entries.get(key);
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Whether the block is here; counts as neither hit nor miss.
+    pub fn contains(&self, key: &BlockKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    pub fn insert(&self, key: BlockKey, view: Arc<BlockView>) {
+        self.entries.insert(key, view);
+    }
+
+    /// Drops what is cached of a removed segment.
+    pub fn forget(&self, segment: SegmentId) {
+        self.entries.retain(|key, _| key.segment != segment);
+    }
+
+    pub fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            bytes: self.entries.weight(),
+            capacity_bytes: self.entries.capacity(),
+        }
+    }
+}

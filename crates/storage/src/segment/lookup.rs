@@ -1,0 +1,166 @@
+//! Single rows: finding a key, reading a row in O(1) a column.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use heliosdb_contracts::{TreeDescriptor, TreeKey};
+use heliosdb_hcc::{BlockView, Cell};
+use heliosdb_types::{ColumnId, CommitTs, DatumRef, Error, Result, encode_key};
+use smallvec::SmallVec;
+
+use super::SegmentReader;
+
+/// The chunks a block's keys are made of.
+pub(super) struct KeyColumns {
+    views: SmallVec<[Arc<BlockView>; 4]>,
+    row_id: bool,
+}
+
+impl KeyColumns {
+    /// Appends the key of a row of the block. `scratch` is any buffer; its content is lost.
+    pub(super) fn append(&self, row: usize, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
+        for view in &self.views {
+            match view.get(row, scratch)? {
+                DatumRef::Int64(id) if self.row_id => out.extend_from_slice(&id.to_be_bytes()),
+                value => encode_key(out, value, false),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SegmentReader {
+    /// Block and row in it of a row's position.
+    pub(super) fn locate(&self, row: u32) -> Result<(usize, usize)> {
+        if row >= self.info.rows {
+            return Err(Error::internal(format!("{} has no row {row}", self.what())));
+        }
+        Ok(((row / self.info.block_rows) as usize, (row % self.info.block_rows) as usize))
+    }
+
+    /// Chunk numbers of the key.
+    pub(super) fn key_chunks(&self) -> Result<SmallVec<[usize; 4]>> {
+        match &self.info.descriptor.key {
+            TreeKey::RowId => Ok(self.info.row_id_chunk().into_iter().collect()),
+            TreeKey::Columns(ids) => ids
+                .iter()
+                .map(|id| {
+                    self.info.column(*id).ok_or_else(|| Error::corrupt(format!("{} lacks a key column", self.what())))
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn key_columns(&self, block: usize) -> Result<KeyColumns> {
+        let views: Result<_> = self.key_chunks()?.iter().map(|chunk| self.chunk(block, *chunk)).collect();
+        Ok(KeyColumns { views: views?, row_id: self.info.descriptor.key == TreeKey::RowId })
+    }
+
+    /// The positions of a key's versions, newest first; empty if it has none. Reads disk only if fences and bloom allow.
+    pub fn find(&self, key: &[u8]) -> Result<Range<u32>> {
+        if !self.may_hold(key) {
+            return Ok(0..0);
+        }
+        let start = self.partition_point(key, |row_key| row_key < key)?;
+        let mut end = start;
+        // Versions of one key are few, so the end is found by walking.
+        let mut built = Vec::with_capacity(key.len());
+        let mut scratch = Vec::new();
+        let mut columns: Option<(usize, KeyColumns)> = None;
+        while end < self.info.rows {
+            let (block, row) = self.locate(end)?;
+            let columns = match &mut columns {
+                Some((at, columns)) if *at == block => columns,
+                slot => &mut slot.insert((block, self.key_columns(block)?)).1,
+            };
+            built.clear();
+            columns.append(row, &mut scratch, &mut built)?;
+            if built != key {
+                break;
+            }
+            end += 1;
+        }
+        Ok(start..end)
+    }
+
+    /// Positions of rows with `from <= key < to`; an absent end is open. For key-range scans.
+    pub fn key_range(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> Result<Range<u32>> {
+        let start = from.map_or(Ok(0), |from| self.partition_point(from, |key| key < from))?;
+        let end = to.map_or(Ok(self.info.rows), |to| self.partition_point(to, |key| key < to))?;
+        Ok(start..end.max(start))
+    }
+
+    /// The first row whose key is not `before`; `key` says which block can hold the boundary.
+    fn partition_point(&self, key: &[u8], before: impl Fn(&[u8]) -> bool) -> Result<u32> {
+        let block = self.info.blocks.partition_point(|block| block.last_key.as_ref().cmp(key) == Ordering::Less);
+        if block == self.info.blocks.len() {
+            return Ok(self.info.rows);
+        }
+        let range = self.block_range(block);
+        let columns = self.key_columns(block)?;
+        let (mut low, mut high) = (0, range.len());
+        let mut built = Vec::with_capacity(key.len() + 16);
+        let mut scratch = Vec::new();
+        while low < high {
+            let middle = low + (high - low) / 2;
+            built.clear();
+            columns.append(middle, &mut scratch, &mut built)?;
+            if before(&built) { low = middle + 1 } else { high = middle }
+        }
+        Ok(range.start + low as u32)
+    }
+
+    /// Appends a row's key to `out`.
+    pub fn key_of(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        let (block, row) = self.locate(row)?;
+        self.key_columns(block)?.append(row, &mut Vec::new(), out)
+    }
+
+    /// When a row was committed; `None` if the segment's rows share the manifest's stamp.
+    pub fn begin_ts(&self, row: u32) -> Result<Option<CommitTs>> {
+        let (block, row) = self.locate(row)?;
+        let Some(chunk) = self.info.begin_ts_chunk() else { return Ok(None) };
+        match self.chunk(block, chunk)?.get(row, &mut Vec::new())? {
+            DatumRef::Int64(ts) => Ok(Some(CommitTs(ts as u64))),
+            _ => Err(Error::corrupt(format!("{}: a row has no begin_ts", self.what()))),
+        }
+    }
+
+    /// Gives a row's columns to `sink`, in the order of `projection`. `descriptor` is the reader's version of the tree: it
+    /// knows what columns younger than the segment hold.
+    pub fn read_row(
+        &self,
+        row: u32,
+        descriptor: &TreeDescriptor,
+        projection: &[ColumnId],
+        sink: &mut dyn FnMut(&[DatumRef<'_>]) -> Result<()>,
+    ) -> Result<()> {
+        let (block, row) = self.locate(row)?;
+        let chunks: SmallVec<[Option<usize>; 16]> = projection.iter().map(|id| self.info.column(*id)).collect();
+        if chunks.len() > 1 {
+            let stored: SmallVec<[usize; 16]> = chunks.iter().flatten().copied().collect();
+            self.warm(block, &stored, None)?;
+        }
+        let mut views: SmallVec<[Option<Arc<BlockView>>; 16]> = SmallVec::with_capacity(chunks.len());
+        for chunk in &chunks {
+            views.push(chunk.map(|chunk| self.chunk(block, chunk)).transpose()?);
+        }
+        let mut scratch = Vec::new();
+        let mut cells: SmallVec<[Cell<'_>; 16]> = SmallVec::with_capacity(chunks.len());
+        for (view, id) in views.iter().zip(projection) {
+            cells.push(match view {
+                Some(view) => view.cell(row, &mut scratch)?,
+                None => Cell::Ready(missing_value(descriptor, *id)),
+            });
+        }
+        let values: SmallVec<[DatumRef<'_>; 16]> = cells.iter().map(|cell| cell.resolve(&scratch)).collect();
+        sink(&values)
+    }
+}
+
+/// What rows older than a column hold in it.
+pub(super) fn missing_value(descriptor: &TreeDescriptor, id: ColumnId) -> DatumRef<'_> {
+    let missing = descriptor.column(id).and_then(|column| column.missing.as_ref());
+    missing.map_or(DatumRef::Null, |datum| datum.as_ref())
+}

@@ -1,0 +1,235 @@
+//! Many rows of a block: zone maps, filters on encoded columns, visibility, then only what is left is materialised.
+
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use heliosdb_contracts::{ScanMetrics, TreeDescriptor};
+use heliosdb_hcc::{Bitmap, BlockView, CompareOp, Filter, Predicate};
+use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result};
+
+use super::SegmentReader;
+use super::lookup::missing_value;
+use crate::read::{ColumnBuilder, ColumnFilter};
+
+/// What is wanted of each block.
+pub(crate) struct BlockScan<'a> {
+    /// The reader's version of the tree; columns younger than the segment take their missing value from it.
+    pub descriptor: &'a TreeDescriptor,
+    pub projection: &'a [ColumnId],
+    pub filters: &'a [ColumnFilter],
+    /// Rows that begin later are not seen. Ignored where rows share a stamp, which the caller compares itself.
+    pub as_of: CommitTs,
+    pub want_keys: bool,
+}
+
+/// Keys one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    pub fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(index).and_then(|end| self.bytes.get(start..*end)).unwrap_or(&[])
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}
+
+/// The rows of a block that are left.
+#[derive(Debug)]
+pub(crate) struct ScannedBlock {
+    /// The block's rows that are here; `first_row + n` is the position of the n-th bit.
+    pub selection: Bitmap,
+    pub first_row: u32,
+    /// How many.
+    pub rows: usize,
+    /// In the order of the projection.
+    pub columns: Vec<ArrayRef>,
+    /// If asked for.
+    pub keys: Option<Keys>,
+}
+
+impl ScannedBlock {
+    /// Positions in the segment, ascending.
+    pub fn positions(&self) -> impl Iterator<Item = u32> + '_ {
+        self.selection.iter().map(|row| self.first_row + row as u32)
+    }
+}
+
+/// A whole block, for merging.
+#[derive(Debug)]
+pub(crate) struct FullBlock {
+    pub first_row: u32,
+    /// In the order of the segment's own descriptor.
+    pub columns: Vec<ArrayRef>,
+    pub keys: Keys,
+    /// Empty if rows share a stamp.
+    pub begin: Vec<CommitTs>,
+}
+
+impl SegmentReader {
+    /// False if zone maps show that no row of the block matches. Reads nothing.
+    pub fn block_may_match(&self, block: usize, scan: &BlockScan<'_>) -> bool {
+        let Some(info) = self.info.blocks.get(block) else { return false };
+        if self.info.stamped_rows && info.min_ts > scan.as_of {
+            return false;
+        }
+        scan.filters.iter().all(|filter| match self.info.column(filter.column) {
+            Some(column) => info.chunks.get(column).is_some_and(|chunk| filter.filter.may_match(&chunk.stats)),
+            None => filter.filter.matches(&missing_value(scan.descriptor, filter.column)),
+        })
+    }
+
+    /// Whether any block may match.
+    pub fn may_match(&self, scan: &BlockScan<'_>) -> bool {
+        (0..self.info.block_count()).any(|block| self.block_may_match(block, scan))
+    }
+
+    /// The block's rows that pass the filters and `visible`, which clears the bits of rows the caller hides (bit n is the
+    /// row at `block_range(block).start + n`); `None` if none is left.
+    pub fn scan_block(
+        &self,
+        block: usize,
+        scan: &BlockScan<'_>,
+        visible: &mut dyn FnMut(&mut Bitmap) -> Result<()>,
+        metrics: &ScanMetrics,
+    ) -> Result<Option<ScannedBlock>> {
+        if !self.block_may_match(block, scan) {
+            ScanMetrics::add(&metrics.blocks_skipped, 1);
+            return Ok(None);
+        }
+        ScanMetrics::add(&metrics.blocks_read, 1);
+        let range = self.block_range(block);
+        let mut selection = Bitmap::all_set(range.len());
+        visible(&mut selection)?;
+        self.keep_begun(block, scan.as_of, &mut selection, metrics)?;
+        self.keep_matching(block, scan, &mut selection, metrics)?;
+        let rows = selection.count();
+        if rows == 0 {
+            return Ok(None);
+        }
+        let columns = self.materialise(block, scan, &selection, rows, metrics)?;
+        let keys = if scan.want_keys { Some(self.block_keys(block, &selection, rows)?) } else { None };
+        ScanMetrics::add(&metrics.rows_out, rows as u64);
+        Ok(Some(ScannedBlock { selection, first_row: range.start, rows, columns, keys }))
+    }
+
+    /// Drops rows that begin after the snapshot; free where the block is older as a whole.
+    fn keep_begun(&self, block: usize, as_of: CommitTs, selection: &mut Bitmap, metrics: &ScanMetrics) -> Result<()> {
+        let (Some(chunk), Some(info)) = (self.info.begin_ts_chunk(), self.info.blocks.get(block)) else {
+            return Ok(());
+        };
+        if info.max_ts <= as_of {
+            return Ok(());
+        }
+        let newest = Datum::Int64(i64::try_from(as_of.0).unwrap_or(i64::MAX));
+        let filter = Filter::compile(&Predicate::Compare(CompareOp::LtEq, &newest), PhysicalType::Int64)?;
+        self.counted_chunk(block, chunk, metrics)?.filter(&filter, selection)
+    }
+
+    /// Applies the filters, cheapest encodings first, and stops when nothing is left.
+    fn keep_matching(
+        &self,
+        block: usize,
+        scan: &BlockScan<'_>,
+        selection: &mut Bitmap,
+        metrics: &ScanMetrics,
+    ) -> Result<()> {
+        let Some(info) = self.info.blocks.get(block) else { return Ok(()) };
+        let mut open: Vec<(u32, usize, &Filter)> = Vec::new();
+        for filter in scan.filters {
+            // Younger columns passed in `block_may_match`: all rows hold the same value.
+            let Some(column) = self.info.column(filter.column) else { continue };
+            let Some(chunk) = info.chunks.get(column) else { continue };
+            if !filter.filter.must_match(&chunk.stats) {
+                open.push((chunk.place.len, column, &filter.filter));
+            }
+        }
+        open.sort_by_key(|(bytes, column, _)| (*bytes, *column));
+        for (_, column, filter) in open {
+            if selection.none() {
+                return Ok(());
+            }
+            self.counted_chunk(block, column, metrics)?.filter(filter, selection)?;
+        }
+        Ok(())
+    }
+
+    fn materialise(
+        &self,
+        block: usize,
+        scan: &BlockScan<'_>,
+        selection: &Bitmap,
+        rows: usize,
+        metrics: &ScanMetrics,
+    ) -> Result<Vec<ArrayRef>> {
+        let chunks: Vec<Option<usize>> = scan.projection.iter().map(|id| self.info.column(*id)).collect();
+        let stored: Vec<usize> = chunks.iter().flatten().copied().collect();
+        self.warm(block, &stored, Some(metrics))?;
+        let picks = if rows == selection.len() { None } else { Some(selection.rows()) };
+        let read = |view: &BlockView| match &picks {
+            None => view.decode(0..view.rows()),
+            Some(picks) => view.take(picks),
+        };
+        let column = |(id, chunk): (&ColumnId, &Option<usize>)| match chunk {
+            Some(chunk) => {
+                read(self.counted_chunk(block, *chunk, metrics)?.as_ref()).map_err(|error| error.context(self.what()))
+            }
+            None => missing_array(scan.descriptor, *id, rows),
+        };
+        scan.projection.iter().zip(&chunks).map(column).collect()
+    }
+
+    fn block_keys(&self, block: usize, selection: &Bitmap, rows: usize) -> Result<Keys> {
+        let columns = self.key_columns(block)?;
+        let mut keys = Keys { bytes: Vec::with_capacity(rows * 10), ends: Vec::with_capacity(rows) };
+        let mut scratch = Vec::new();
+        for row in selection.iter() {
+            columns.append(row, &mut scratch, &mut keys.bytes)?;
+            keys.ends.push(keys.bytes.len());
+        }
+        Ok(keys)
+    }
+
+    /// A block decoded whole: every column, key and begin_ts.
+    pub fn read_block(&self, block: usize) -> Result<FullBlock> {
+        let range = self.block_range(block);
+        let all: Vec<usize> = (0..self.types.len()).collect();
+        self.warm(block, &all, None)?;
+        let decode = |chunk: usize| -> Result<ArrayRef> {
+            let view: Arc<BlockView> = self.chunk(block, chunk)?;
+            view.decode(0..view.rows()).map_err(|error| error.context(self.what()))
+        };
+        let columns: Result<Vec<ArrayRef>> = (0..self.info.descriptor.columns.len()).map(decode).collect();
+        let begin = match self.info.begin_ts_chunk() {
+            None => Vec::new(),
+            Some(chunk) => {
+                let stamps = decode(chunk)?;
+                let stamps = arrow_array::cast::AsArray::as_primitive_opt::<arrow_array::types::Int64Type>(&stamps);
+                let stamps = stamps.ok_or_else(|| Error::internal("begin_ts is not a number"))?;
+                stamps.values().iter().map(|ts| CommitTs(*ts as u64)).collect()
+            }
+        };
+        let keys = self.block_keys(block, &Bitmap::all_set(range.len()), range.len())?;
+        Ok(FullBlock { first_row: range.start, columns: columns?, keys, begin })
+    }
+}
+
+/// A younger column's value for old rows, repeated.
+fn missing_array(descriptor: &TreeDescriptor, id: ColumnId, rows: usize) -> Result<ArrayRef> {
+    let column = descriptor.column(id);
+    let column = column.ok_or_else(|| Error::internal("a projection names a column the tree does not have"))?;
+    let value = column.missing.as_ref().unwrap_or(&Datum::Null);
+    let mut builder = ColumnBuilder::new(column.physical, rows);
+    (0..rows).try_for_each(|_| builder.append(value.as_ref()))?;
+    Ok(builder.finish())
+}

@@ -1,0 +1,303 @@
+//! Writing a segment: rows come in key order, leave in blocks, and the file is durable when `finish` returns.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, Int64Array};
+use bytes::Bytes;
+use heliosdb_contracts::{TreeDescriptorRef, TreeKey, datum_at};
+use heliosdb_hcc::{ColumnEncoder, EncodeOptions, collect_stats};
+use heliosdb_runtime::{Disk, DiskFile, OpenMode};
+use heliosdb_types::{CommitTs, Error, Result, encode_key};
+
+use super::bloom;
+use super::format::{Block, Chunk, Place, SegmentInfo, header, trailer};
+
+/// Bytes collected before they are written to the file.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// How rows know when they were committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitStamp {
+    /// Every row brings its begin_ts.
+    PerRow,
+    /// All rows share one, which is not known yet or kept by the manifest.
+    Shared,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentOptions {
+    pub block_rows: u32,
+    pub stamp: CommitStamp,
+    pub encode: EncodeOptions,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> SegmentOptions {
+        SegmentOptions { block_rows: 8192, stamp: CommitStamp::PerRow, encode: EncodeOptions::default() }
+    }
+}
+
+/// A finished file, as the manifest wants to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SegmentFile {
+    pub path: String,
+    pub file_bytes: u64,
+    /// crc32c of all bytes, in the low half.
+    pub file_checksum: u64,
+    pub rows: u32,
+    pub min_key: Bytes,
+    pub max_key: Bytes,
+    /// ZERO when rows share a stamp.
+    pub min_ts: CommitTs,
+    pub max_ts: CommitTs,
+}
+
+/// Rows pushed but not yet in a block: parts of arrays, in order.
+#[derive(Default)]
+struct Pending {
+    parts: Vec<Vec<ArrayRef>>,
+    keys: Vec<Bytes>,
+    begin: Vec<CommitTs>,
+}
+
+pub(crate) struct SegmentWriter {
+    disk: Arc<dyn Disk>,
+    file: Arc<dyn DiskFile>,
+    path: String,
+    options: SegmentOptions,
+    info: SegmentInfo,
+    encoders: Vec<ColumnEncoder>,
+    pending: Pending,
+    hashes: Vec<u64>,
+    /// The last row pushed: the order to keep.
+    last: Option<(Bytes, CommitTs)>,
+    buffer: Vec<u8>,
+    written: u64,
+    checksum: u32,
+}
+
+impl SegmentWriter {
+    /// Creates the file, which must not exist. On an error anywhere the caller removes it.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        path: &str,
+        descriptor: TreeDescriptorRef,
+        options: SegmentOptions,
+    ) -> Result<SegmentWriter> {
+        if options.block_rows == 0 {
+            return Err(Error::internal("a segment's blocks need rows"));
+        }
+        let file = disk.open(path, OpenMode::CreateNew)?;
+        let info = SegmentInfo {
+            descriptor,
+            rows: 0,
+            block_rows: options.block_rows,
+            stamped_rows: options.stamp == CommitStamp::PerRow,
+            min_ts: CommitTs::ZERO,
+            max_ts: CommitTs::ZERO,
+            bloom: None,
+            blocks: Vec::new(),
+        };
+        let encoders = info.chunk_types().into_iter().map(|physical| ColumnEncoder::new(physical, options.encode));
+        let mut writer = SegmentWriter {
+            disk,
+            file,
+            path: path.to_owned(),
+            options,
+            encoders: encoders.collect(),
+            info,
+            pending: Pending::default(),
+            hashes: Vec::new(),
+            last: None,
+            buffer: Vec::with_capacity(WRITE_BYTES + WRITE_BYTES / 4),
+            written: 0,
+            checksum: 0,
+        };
+        writer.append(&header())?;
+        Ok(writer)
+    }
+
+    /// Rows so far; the next row's position.
+    pub fn rows(&self) -> u32 {
+        self.info.rows + self.pending.keys.len() as u32
+    }
+
+    /// Bytes so far, rows not yet in a block aside.
+    pub fn bytes(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Adds rows: the descriptor's columns in order, their tree keys, and (with [`CommitStamp::PerRow`]) their begin_ts.
+    ///
+    /// Rows come sorted by (key ascending, begin_ts descending), across calls too; anything else is an internal error.
+    pub fn push(&mut self, columns: &[ArrayRef], keys: &[Bytes], begin: &[CommitTs]) -> Result<()> {
+        let per_row = self.options.stamp == CommitStamp::PerRow;
+        if columns.len() != self.info.descriptor.columns.len()
+            || columns.iter().any(|column| column.len() != keys.len())
+            || begin.len() != if per_row { keys.len() } else { 0 }
+        {
+            return Err(Error::internal("a segment's columns, keys and timestamps differ in length"));
+        }
+        if u32::try_from(u64::from(self.rows()) + keys.len() as u64).is_err() {
+            return Err(Error::internal("a segment has at most 2^32 rows"));
+        }
+        self.check_order(keys, begin)?;
+        self.check_keys(columns, keys)?;
+        let mut done = 0;
+        while done < keys.len() {
+            let room = self.options.block_rows as usize - self.pending.keys.len();
+            let count = room.min(keys.len() - done);
+            self.pending.parts.push(columns.iter().map(|column| column.slice(done, count)).collect());
+            self.pending.keys.extend(keys.iter().skip(done).take(count).cloned());
+            self.pending.begin.extend(begin.iter().skip(done).take(count));
+            done += count;
+            if self.pending.keys.len() == self.options.block_rows as usize {
+                self.write_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_order(&mut self, keys: &[Bytes], begin: &[CommitTs]) -> Result<()> {
+        let stamp = |row: usize| begin.get(row).copied().unwrap_or(CommitTs::ZERO);
+        let mut last = self.last.take();
+        for (row, key) in keys.iter().enumerate() {
+            let ordered = match &last {
+                None => true,
+                Some((before, ts)) => before < key || (before == key && *ts > stamp(row)),
+            };
+            if !ordered {
+                return Err(Error::internal(format!("rows of segment \"{}\" are not in order", self.path)));
+            }
+            last = Some((key.clone(), stamp(row)));
+        }
+        self.last = last;
+        Ok(())
+    }
+
+    /// Keys are rebuilt from columns when read, so what is given must be what will be rebuilt. Checked at both ends of
+    /// every push, which catches a wrong column order or a wrong codec.
+    fn check_keys(&self, columns: &[ArrayRef], keys: &[Bytes]) -> Result<()> {
+        let ends = [keys.first().map(|key| (0, key)), keys.last().map(|key| (keys.len() - 1, key))];
+        for (row, key) in ends.into_iter().flatten() {
+            let built = match &self.info.descriptor.key {
+                TreeKey::RowId => key.len() == 8,
+                TreeKey::Columns(ids) => {
+                    let mut built = Vec::with_capacity(key.len());
+                    for id in ids {
+                        let position = self.info.column(*id);
+                        let found =
+                            position.and_then(|at| Some((columns.get(at)?, self.info.descriptor.columns.get(at)?)));
+                        let (array, column) = found.ok_or_else(|| Error::internal("a key column is not a column"))?;
+                        encode_key(&mut built, datum_at(array, row, column.physical)?, false);
+                    }
+                    built == *key
+                }
+            };
+            if !built {
+                return Err(Error::internal(format!("a key given to segment \"{}\" is not its row's", self.path)));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_block(&mut self) -> Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let (Some(first_key), Some(last_key)) = (pending.keys.first().cloned(), pending.keys.last().cloned()) else {
+            return Ok(());
+        };
+        let mut columns = concat_columns(&pending.parts, self.info.descriptor.columns.len())?;
+        if self.info.row_id_chunk().is_some() {
+            columns.push(Arc::new(row_ids(&pending.keys)?));
+        } else {
+            self.hashes.extend(pending.keys.iter().map(|key| bloom::key_hash(key)));
+            self.dedup_hashes();
+        }
+        if self.info.begin_ts_chunk().is_some() {
+            columns.push(Arc::new(Int64Array::from_iter_values(pending.begin.iter().map(|ts| ts.0 as i64))));
+        }
+        let mut chunks = Vec::with_capacity(columns.len());
+        for (index, column) in columns.iter().enumerate() {
+            let encoder = self.encoders.get_mut(index).ok_or_else(|| Error::internal("a column without an encoder"))?;
+            let stats = collect_stats(column, encoder.physical())?;
+            let block = encoder.encode(column)?;
+            chunks.push(Chunk { place: self.append(&block.bytes)?, stats });
+        }
+        let min_ts = pending.begin.iter().min().copied().unwrap_or_default();
+        let max_ts = pending.begin.iter().max().copied().unwrap_or_default();
+        let first = self.info.blocks.is_empty();
+        self.info.min_ts = if first { min_ts } else { self.info.min_ts.min(min_ts) };
+        self.info.max_ts = self.info.max_ts.max(max_ts);
+        let rows = pending.keys.len() as u32;
+        self.info.rows += rows;
+        self.info.blocks.push(Block { rows, first_key, last_key, min_ts, max_ts, chunks });
+        Ok(())
+    }
+
+    /// Versions of one key follow one another and need one entry.
+    fn dedup_hashes(&mut self) {
+        self.hashes.dedup();
+    }
+
+    /// Appends a section and returns its place.
+    fn append(&mut self, bytes: &[u8]) -> Result<Place> {
+        let place = Place { offset: self.bytes(), len: bytes.len() as u32, crc: crc32c::crc32c(bytes) };
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(place)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes the rest and makes file and name durable. A segment without rows is an internal error.
+    pub fn finish(mut self) -> Result<SegmentFile> {
+        self.write_block()?;
+        self.info.check().map_err(|why| Error::internal(format!("segment \"{}\": {why}", self.path)))?;
+        if self.info.row_id_chunk().is_none() {
+            let filter = bloom::build(&self.hashes);
+            self.info.bloom = Some(self.append(&filter)?);
+        }
+        let footer = self.append(&self.info.encode())?;
+        self.append(&trailer(&footer))?;
+        self.flush()?;
+        self.file.sync_all()?;
+        self.disk.sync_dir(self.path.rfind('/').map_or("", |at| &self.path[..at]))?;
+        Ok(SegmentFile {
+            file_bytes: self.written,
+            file_checksum: u64::from(self.checksum),
+            rows: self.info.rows,
+            min_key: Bytes::copy_from_slice(self.info.min_key()),
+            max_key: Bytes::copy_from_slice(self.info.max_key()),
+            min_ts: self.info.min_ts,
+            max_ts: self.info.max_ts,
+            path: self.path,
+        })
+    }
+}
+
+fn concat_columns(parts: &[Vec<ArrayRef>], columns: usize) -> Result<Vec<ArrayRef>> {
+    (0..columns)
+        .map(|column| {
+            let arrays: Vec<&dyn Array> = parts.iter().filter_map(|part| part.get(column)).map(AsRef::as_ref).collect();
+            match parts {
+                [only] => only.get(column).cloned().ok_or_else(|| Error::internal("a column is missing")),
+                _ => arrow_select::concat::concat(&arrays)
+                    .map_err(|error| Error::internal(format!("could not join column parts: {error}"))),
+            }
+        })
+        .collect()
+}
+
+fn row_ids(keys: &[Bytes]) -> Result<Int64Array> {
+    let id = |key: &Bytes| key.as_ref().try_into().map(i64::from_be_bytes);
+    let ids: std::result::Result<Vec<i64>, _> = keys.iter().map(id).collect();
+    Ok(Int64Array::from(ids.map_err(|_| Error::internal("a hidden row id is not 8 bytes"))?))
+}
