@@ -1,0 +1,228 @@
+//! Committing: 1. find what each write supersedes; 2. under the commit mutex, take a timestamp and append the record;
+//! 3. apply it to memory with that timestamp; 4. release. Nothing after the append may fail.
+//!
+//! Invariant: applied <= appended; rows carry a timestamp no snapshot has until the record is durable.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use heliosdb_contracts::AppendedCommit;
+use heliosdb_runtime::failpoint;
+use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef, TxnId};
+use heliosdb_wal::{NewRecord, RecordKind};
+
+use crate::core::Core;
+use crate::log::{KIND_COMMIT, LogOp, Position, encode_ops};
+use crate::memtable::{BranchTree, Generation, TreeMem, VersionId};
+use crate::metrics::Counters;
+use crate::shape::TreeState;
+use crate::version::Version;
+
+/// The version a write ends.
+pub(crate) enum Target {
+    /// None: an insert, or (in a replay) a row that was deleted before.
+    Nothing,
+    Memory {
+        generation: Arc<Generation>,
+        memtable: Arc<TreeMem>,
+        id: VersionId,
+    },
+}
+
+impl Core {
+    pub fn commit(&self, txn: TxnId) -> Result<AppendedCommit> {
+        let buffer = self.end_txn(txn).ok_or_else(|| Error::internal(format!("transaction {txn} is not open")))?;
+        let buffer = buffer.lock();
+        let (branch, ops) = (buffer.branch, buffer.net_ops());
+        if ops.is_empty() {
+            return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
+        }
+        let bytes = encode_ops(&ops);
+        let commit = loop {
+            let version = self.version.load_full();
+            check_trees(&version, branch, &ops)?;
+            let targets = targets(&version, branch, &ops)?;
+            if let Some(commit) = self.append(&version, txn, branch, &ops, &bytes, targets)? {
+                break commit;
+            }
+            // A freeze or merge moved rows meanwhile: look again.
+        };
+        Counters::add(&self.counters.commits, 1);
+        Counters::add(&self.counters.rows_written, ops.len() as u64);
+        failpoint("commit.appended")?;
+        Ok(commit)
+    }
+
+    /// `None` when rows have moved since `seen` was loaded.
+    fn append(
+        &self,
+        seen: &Arc<Version>,
+        txn: TxnId,
+        branch: BranchId,
+        ops: &[LogOp],
+        bytes: &[u8],
+        targets: Vec<Target>,
+    ) -> Result<Option<AppendedCommit>> {
+        let mut state = self.commit.lock();
+        if !Arc::ptr_eq(&self.version.load(), seen) {
+            return Ok(None);
+        }
+        for (op, target) in ops.iter().zip(&targets) {
+            verify(seen, branch, op, target)?;
+        }
+        let ts = self.next_ts(state.last_ts);
+        assert!(ts > state.last_ts, "commit timestamps ascend");
+        let record = NewRecord { branch, txn, commit_ts: ts, ..NewRecord::new(RecordKind(KIND_COMMIT), bytes) };
+        let lsn = self.wal.append(&record)?;
+        state.last_ts = ts;
+        apply_ops(&self.version, branch, ops, targets, ts).expect("checked before the append");
+        let system = ops.iter().any(|op| op.tree().is_some_and(TreeRef::is_system));
+        self.visibility.applied(lsn, Some((ts, system)));
+        Ok(Some(AppendedCommit { ts, lsn }))
+    }
+}
+
+/// What each operation ends. May read segments; the caller's row locks keep the answers true.
+fn targets(version: &Version, branch: BranchId, ops: &[LogOp]) -> Result<Vec<Target>> {
+    let target = |op: &LogOp| match op {
+        LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
+            live_row(version, (branch, *tree), key, *old, CommitTs::MAX)
+        }
+        _ => Ok(Target::Nothing),
+    };
+    ops.iter().map(target).collect()
+}
+
+/// The live version of a key that began before `before`.
+pub(crate) fn live_row(
+    version: &Version,
+    tree: BranchTree,
+    key: &Bytes,
+    _old: Position,
+    before: CommitTs,
+) -> Result<Target> {
+    for generation in version.memtables() {
+        let Some(memtable) = generation.tree(tree) else { continue };
+        let found = memtable.newest(key, |id, row| (id, row.is_live() && row.begin < before));
+        match found {
+            Some((id, true)) => {
+                let generation = generation.clone();
+                return Ok(Target::Memory { generation, memtable, id });
+            }
+            Some((_, false)) => break,
+            None => {}
+        }
+    }
+    Ok(Target::Nothing)
+}
+
+/// Puts a record's effects into memory. Under the commit mutex (or alone, in recovery).
+pub(crate) fn apply_ops(
+    current: &ArcSwap<Version>,
+    branch: BranchId,
+    ops: &[LogOp],
+    targets: Vec<Target>,
+    ts: CommitTs,
+) -> Result<()> {
+    let version = current.load_full();
+    let mut trees = None;
+    for (op, target) in ops.iter().zip(targets) {
+        target.end(ts, op.tree().map_or(BranchTree::default(), |tree| (branch, tree)));
+        match op {
+            LogOp::Insert { tree, schema, key, row } | LogOp::Update { tree, schema, key, row, .. } => {
+                let memtable = version.active.tree_or_new((branch, *tree));
+                version.active.add_bytes(memtable.push(key.clone(), row.clone(), *schema, ts));
+            }
+            LogOp::Define(descriptor) => {
+                let trees = trees.get_or_insert_with(|| (*version.trees).clone());
+                let state = match trees.get(&(branch, descriptor.tree)) {
+                    Some(state) => state.with(descriptor.clone())?,
+                    None => TreeState::new(descriptor.clone()),
+                };
+                trees.insert((branch, descriptor.tree), Arc::new(state));
+            }
+            LogOp::Drop(tree) => {
+                let trees = trees.get_or_insert_with(|| (*version.trees).clone());
+                if let Some(state) = trees.get(&(branch, *tree)) {
+                    let mut state = TreeState::clone(state);
+                    state.dropped.get_or_insert(ts);
+                    trees.insert((branch, *tree), Arc::new(state));
+                }
+            }
+            LogOp::Delete { .. } | LogOp::AddSegments(_) => {}
+        }
+    }
+    if let Some(trees) = trees {
+        current.store(Arc::new(Version { trees: Arc::new(trees), ..Version::clone(&version) }));
+    }
+    Ok(())
+}
+
+impl Target {
+    fn end(self, ts: CommitTs, tree: BranchTree) {
+        match self {
+            Target::Nothing => {}
+            Target::Memory { generation, memtable, id } => {
+                let ended = memtable.with(id, |row| row.finish(ts));
+                assert!(ended == Some(true), "verified under the commit mutex");
+                generation.ended(tree, id, ts);
+            }
+        }
+    }
+}
+
+/// Everything that could still go wrong, checked before the append.
+fn verify(version: &Version, branch: BranchId, op: &LogOp, target: &Target) -> Result<()> {
+    let broken = |why: &str, key: &Bytes| {
+        Err(Error::internal(format!("a write of key {key:02x?} cannot be applied: {why}; was its row locked?")))
+    };
+    match (op, target) {
+        (LogOp::Update { key, .. } | LogOp::Delete { key, .. }, Target::Nothing) => broken("its row is gone", key),
+        (LogOp::Update { key, .. } | LogOp::Delete { key, .. }, Target::Memory { memtable, id, .. }) => {
+            match memtable.with(*id, |row| row.is_live()) {
+                Some(true) => Ok(()),
+                _ => broken("its row was superseded", key),
+            }
+        }
+        (LogOp::Insert { tree, key, .. }, _) => {
+            let newest = version
+                .memtables()
+                .find_map(|generation| generation.tree((branch, *tree))?.newest(key, |_, row| row.is_live()));
+            if newest == Some(true) { broken("the key exists", key) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rows go to trees that exist, in shapes that are known; shapes follow their predecessors.
+fn check_trees(version: &Version, branch: BranchId, ops: &[LogOp]) -> Result<()> {
+    let mut defined: rustc_hash::FxHashMap<TreeRef, TreeState> = Default::default();
+    let mut known = None;
+    for op in ops {
+        match op {
+            LogOp::Define(descriptor) => {
+                let state = match defined.get(&descriptor.tree) {
+                    Some(state) => state.with(descriptor.clone())?,
+                    None => match version.trees.get(&(branch, descriptor.tree)) {
+                        Some(state) => state.with(descriptor.clone())?,
+                        None => TreeState::new(descriptor.clone()),
+                    },
+                };
+                defined.insert(descriptor.tree, state);
+            }
+            LogOp::Insert { tree, schema, .. } | LogOp::Update { tree, schema, .. } => {
+                if known == Some((*tree, *schema)) {
+                    continue;
+                }
+                match defined.get(tree) {
+                    Some(state) => state.shape(*schema)?,
+                    None => version.tree((branch, *tree), CommitTs::MAX)?.shape(*schema)?,
+                };
+                known = Some((*tree, *schema));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

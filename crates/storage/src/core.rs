@@ -1,0 +1,226 @@
+//! A shard's state, and the small questions everything else asks of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use heliosdb_contracts::{Snapshot, TreeDescriptorRef, TreeSize};
+use heliosdb_runtime::{Clock, Disk, Spawner};
+use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
+use heliosdb_wal::{NewRecord, RecordKind, Wal};
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use crate::horizon::{Horizon, Pin};
+use crate::log::{KIND_COUNTER, encode_counter};
+use crate::metrics::{Counters, ShardMetrics};
+use crate::options::ShardOptions;
+use crate::shape::TreeState;
+use crate::txnbuf::TxnBuffer;
+use crate::version::Version;
+use crate::visibility::Visibility;
+
+/// Microseconds from 1970 to 2000, where commit timestamps begin.
+const EPOCH_2000_MICROS: i64 = 946_684_800_000_000;
+
+pub(crate) struct Core {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub spawner: Spawner,
+    pub options: ShardOptions,
+    pub wal: Wal,
+    pub visibility: Arc<Visibility>,
+    pub horizon: Arc<Horizon>,
+    /// Replaced under `commit` only.
+    pub version: ArcSwap<Version>,
+    /// The commit mutex: log order, timestamp order and the order of application are one.
+    pub commit: Mutex<CommitState>,
+    pub counters: Counters,
+    pub next_txn: AtomicU64,
+    pub next_tree: AtomicU64,
+    txns: RwLock<FxHashMap<TxnId, Arc<Mutex<TxnBuffer>>>>,
+    pub row_ids: Mutex<FxHashMap<TreeRef, u64>>,
+}
+
+/// What changes with each log record, under the commit mutex.
+#[derive(Default)]
+pub(crate) struct CommitState {
+    pub last_ts: CommitTs,
+    pub counters: FxHashMap<SequenceId, u64>,
+}
+
+/// What recovery found, to begin with.
+pub(crate) struct Beginning {
+    pub version: Version,
+    pub state: CommitState,
+    pub next_tree: u64,
+    pub row_ids: FxHashMap<TreeRef, u64>,
+}
+
+impl Core {
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        spawner: Spawner,
+        options: ShardOptions,
+        wal: Wal,
+        beginning: Beginning,
+    ) -> Core {
+        Core {
+            disk,
+            clock,
+            spawner,
+            options,
+            wal,
+            visibility: Arc::default(),
+            horizon: Arc::default(),
+            version: ArcSwap::from_pointee(beginning.version),
+            commit: Mutex::new(beginning.state),
+            counters: Counters::default(),
+            next_txn: AtomicU64::new(1),
+            next_tree: AtomicU64::new(beginning.next_tree),
+            txns: RwLock::default(),
+            row_ids: Mutex::new(beginning.row_ids),
+        }
+    }
+
+    pub fn begin(&self, branch: BranchId) -> Result<TxnId> {
+        if branch != BranchId(0) {
+            return Err(Error::unsupported("writing to a branch"));
+        }
+        self.wal.check_fence()?;
+        let id = TxnId(self.next_txn.fetch_add(1, Ordering::Relaxed));
+        self.txns.write().insert(id, Arc::new(Mutex::new(TxnBuffer::new(id, branch))));
+        Ok(id)
+    }
+
+    pub fn txn(&self, id: TxnId) -> Result<Arc<Mutex<TxnBuffer>>> {
+        let found = self.txns.read().get(&id).cloned();
+        found.ok_or_else(|| Error::internal(format!("transaction {id} is not open")))
+    }
+
+    pub fn end_txn(&self, id: TxnId) -> Option<Arc<Mutex<TxnBuffer>>> {
+        self.txns.write().remove(&id)
+    }
+
+    pub fn snapshot(&self, branch: BranchId) -> Snapshot {
+        let pin = self.pin();
+        Snapshot { ts: pin.ts, branch, pin: Arc::new(pin) }
+    }
+
+    /// Keeps this moment readable.
+    pub fn pin(&self) -> Pin {
+        self.horizon.pin(|| self.visibility.visible_ts())
+    }
+
+    /// Versions that ended at or before this are invisible to every snapshot, present and future.
+    pub fn gc_horizon(&self) -> CommitTs {
+        self.horizon.oldest(|| self.visibility.visible_ts())
+    }
+
+    /// The next commit timestamp: later than every other, and not before the clock.
+    pub fn next_ts(&self, last: CommitTs) -> CommitTs {
+        let micros = self.clock.now_micros().saturating_sub(EPOCH_2000_MICROS).max(0) as u64;
+        CommitTs::from_micros(micros).max(last.next())
+    }
+
+    /// A tree as a reader sees it: committed shapes, then the transaction's own.
+    pub fn tree_state(
+        &self,
+        version: &Version,
+        txn: Option<TxnId>,
+        snapshot: CommitTs,
+        branch: BranchId,
+        tree: TreeRef,
+    ) -> Result<Arc<TreeState>> {
+        let committed = version.tree((branch, tree), snapshot).cloned();
+        let Some(txn) = txn else { return committed };
+        let buffer = self.txn(txn)?;
+        let buffer = buffer.lock();
+        let mut own = buffer.descriptors(tree).peekable();
+        if own.peek().is_none() {
+            return committed;
+        }
+        let mut state = committed.ok();
+        for descriptor in own {
+            state = Some(Arc::new(match state {
+                Some(state) => state.with(descriptor.clone())?,
+                None => TreeState::new(descriptor.clone()),
+            }));
+        }
+        state.ok_or_else(|| Error::internal("a peeked descriptor is there"))
+    }
+
+    pub fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
+        let mut branch = BranchId(0);
+        if let Some(buffer) = txn.and_then(|txn| self.txn(txn).ok()) {
+            let buffer = buffer.lock();
+            branch = buffer.branch;
+            if let Some(own) = buffer.descriptor(tree) {
+                return own.cloned();
+            }
+        }
+        let version = self.version.load();
+        let state = version.trees.get(&(branch, tree)).filter(|state| state.dropped.is_none())?;
+        Some(state.newest().descriptor.clone())
+    }
+
+    pub fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64> {
+        let mut ids = self.row_ids.lock();
+        let next = ids.entry(tree).or_insert(1);
+        let first = *next;
+        *next = first.checked_add(count).ok_or_else(|| Error::internal("row ids are used up"))?;
+        Ok(first)
+    }
+
+    pub fn allocate_tree_id(&self) -> TreeId {
+        TreeId(self.next_tree.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Moves a counter and logs where it is; returns its value before.
+    pub fn move_counter(&self, sequence: SequenceId, to: impl FnOnce(u64) -> Option<u64>) -> Result<u64> {
+        let mut state = self.commit.lock();
+        let before = state.counters.get(&sequence).copied().unwrap_or(0);
+        let after = to(before).ok_or_else(|| Error::internal(format!("counter {sequence} is used up")))?;
+        let ops = encode_counter(sequence, after);
+        let lsn = self.wal.append(&NewRecord::new(RecordKind(KIND_COUNTER), &ops))?;
+        state.counters.insert(sequence, after);
+        self.visibility.applied(lsn, None);
+        Ok(before)
+    }
+
+    /// Newest record whose effects are in memory, and the state it left, for a manifest.
+    pub fn applied_lsn(&self) -> Lsn {
+        self.visibility.applied_lsn()
+    }
+
+    pub fn metrics(&self) -> ShardMetrics {
+        let version = self.version.load();
+        let frozen = version.frozen.last().and_then(|oldest| oldest.rotation());
+        ShardMetrics {
+            memtable_bytes: version.active.bytes() as u64,
+            frozen_memtables: version.frozen.len() as u64,
+            segments: version.all_segments().count() as u64,
+            segment_bytes: version.all_segments().map(|segment| segment.meta.file_bytes).sum(),
+            log_bytes: self.wal.bytes_since(frozen.map_or(self.wal.oldest(), |rotation| rotation.lsn)),
+            open_snapshots: self.horizon.open_count() as u64,
+            open_transactions: self.txns.read().len() as u64,
+            fenced: self.wal.check_fence().is_err(),
+            ..self.counters.read()
+        }
+    }
+
+    pub fn tree_size(&self, tree: TreeRef) -> TreeSize {
+        let version = self.version.load();
+        let tree = (BranchId(0), tree);
+        let mut size = TreeSize::default();
+        for memtable in version.memtables().filter_map(|generation| generation.tree(tree)) {
+            size.rows += memtable.len() as u64;
+        }
+        for segment in version.segments(tree) {
+            size.rows += u64::from(segment.meta.rows).saturating_sub(segment.deletes.count());
+            size.disk_bytes += segment.meta.file_bytes;
+        }
+        size
+    }
+}

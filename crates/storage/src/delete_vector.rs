@@ -1,0 +1,212 @@
+//! Which rows of a segment are deleted, for every snapshot somebody may still hold.
+//!
+//! `latest` masks for snapshots at or after the newest delete; `tail` lists the recent deletes in commit order, and only
+//! older snapshots consult it. Invariants: every row of the tail is in `latest`; the tail's timestamps never decrease; a
+//! row is deleted once. Deletes are added under the shard's commit mutex, so their order is the log's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use heliosdb_types::{CommitTs, Result};
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashMap;
+
+use crate::codec::{Reader, put_bytes, put_u32, put_u64};
+
+#[derive(Default)]
+pub(crate) struct DeleteVector {
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    latest: Arc<RoaringBitmap>,
+    tail: Vec<(CommitTs, u32)>,
+    /// The tail by row.
+    ends: FxHashMap<u32, CommitTs>,
+    newest: CommitTs,
+    /// Deletes up to here are in the file the manifest names.
+    saved: CommitTs,
+}
+
+/// What is persisted: every delete up to a timestamp.
+pub(crate) struct DeleteImage {
+    pub rows: RoaringBitmap,
+    pub tail: Vec<(CommitTs, u32)>,
+}
+
+impl DeleteVector {
+    /// Marks a row. False when it was deleted already (a replay).
+    pub fn delete(&self, row: u32, ts: CommitTs) -> bool {
+        let mut state = self.state.write();
+        if state.latest.contains(row) {
+            return false;
+        }
+        assert!(ts >= state.newest, "deletes come in commit order");
+        Arc::make_mut(&mut state.latest).insert(row);
+        state.tail.push((ts, row));
+        state.ends.insert(row, ts);
+        state.newest = ts;
+        true
+    }
+
+    /// Whether `snapshot` sees the row as deleted.
+    pub fn is_deleted(&self, row: u32, snapshot: CommitTs) -> bool {
+        let state = self.state.read();
+        state.latest.contains(row)
+            && (snapshot >= state.newest || state.ends.get(&row).is_none_or(|&end| end <= snapshot))
+    }
+
+    /// When the row was deleted: `ZERO` means before anything that can still ask.
+    pub fn deleted_at(&self, row: u32) -> Option<CommitTs> {
+        let state = self.state.read();
+        state.latest.contains(row).then(|| state.ends.get(&row).copied().unwrap_or(CommitTs::ZERO))
+    }
+
+    /// The rows `snapshot` must not see; `None` when there are none.
+    pub fn mask(&self, snapshot: CommitTs) -> Option<Arc<RoaringBitmap>> {
+        let state = self.state.read();
+        if state.latest.is_empty() {
+            return None;
+        }
+        if snapshot >= state.newest {
+            return Some(state.latest.clone());
+        }
+        let later = state.tail.partition_point(|&(ts, _)| ts <= snapshot);
+        let mut mask = RoaringBitmap::clone(&state.latest);
+        for &(_, row) in &state.tail[later..] {
+            mask.remove(row);
+        }
+        (!mask.is_empty()).then(|| Arc::new(mask))
+    }
+
+    pub fn count(&self) -> u64 {
+        self.state.read().latest.len()
+    }
+
+    /// Deletes after `ts`, in order. Complete as long as a snapshot at `ts` is registered, for that keeps the tail.
+    pub fn since(&self, ts: CommitTs) -> Vec<(CommitTs, u32)> {
+        let state = self.state.read();
+        let from = state.tail.partition_point(|&(at, _)| at <= ts);
+        state.tail[from..].to_vec()
+    }
+
+    /// Forgets when rows were deleted that no snapshot at or after `horizon` sees.
+    pub fn prune(&self, horizon: CommitTs) {
+        let mut state = self.state.write();
+        let keep = state.tail.partition_point(|&(ts, _)| ts <= horizon);
+        if keep > 0 {
+            let State { tail, ends, .. } = &mut *state;
+            for (_, row) in tail.drain(..keep) {
+                ends.remove(&row);
+            }
+        }
+    }
+
+    /// Everything up to `ts`, to be written.
+    pub fn image(&self, ts: CommitTs) -> DeleteImage {
+        let state = self.state.read();
+        let upto = state.tail.partition_point(|&(at, _)| at <= ts);
+        let mut rows = RoaringBitmap::clone(&state.latest);
+        for &(_, row) in &state.tail[upto..] {
+            rows.remove(row);
+        }
+        DeleteImage { rows, tail: state.tail[..upto].to_vec() }
+    }
+
+    /// Whether there are deletes up to `ts` that no file holds.
+    pub fn is_dirty(&self, ts: CommitTs) -> bool {
+        let state = self.state.read();
+        let from = state.tail.partition_point(|&(at, _)| at <= state.saved);
+        state.tail.get(from).is_some_and(|&(at, _)| at <= ts)
+    }
+
+    pub fn mark_saved(&self, ts: CommitTs) {
+        let mut state = self.state.write();
+        state.saved = state.saved.max(ts);
+    }
+
+    pub fn from_image(image: DeleteImage) -> DeleteVector {
+        let newest = image.tail.last().map_or(CommitTs::ZERO, |&(ts, _)| ts);
+        let ends = image.tail.iter().map(|&(ts, row)| (row, ts)).collect();
+        let state = State { latest: Arc::new(image.rows), tail: image.tail, ends, newest, saved: newest };
+        DeleteVector { state: RwLock::new(state) }
+    }
+}
+
+impl DeleteImage {
+    pub fn empty() -> DeleteImage {
+        DeleteImage { rows: RoaringBitmap::new(), tail: Vec::new() }
+    }
+
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut bitmap = Vec::with_capacity(self.rows.serialized_size());
+        self.rows.serialize_into(&mut bitmap).expect("writing to memory does not fail");
+        put_bytes(out, &bitmap);
+        put_u32(out, self.tail.len() as u32);
+        for &(ts, row) in &self.tail {
+            put_u64(out, ts.0);
+            put_u32(out, row);
+        }
+    }
+
+    pub fn decode(bytes: &Bytes, what: &str) -> Result<DeleteImage> {
+        let mut reader = Reader::new(bytes, what);
+        let bitmap = reader.bytes()?;
+        let rows = RoaringBitmap::deserialize_from(bitmap).map_err(|_| reader.corrupt("damaged bitmap"))?;
+        let count = reader.count(12)?;
+        let mut tail = Vec::with_capacity(count);
+        let mut last = CommitTs::ZERO;
+        for _ in 0..count {
+            let (ts, row) = (CommitTs(reader.u64()?), reader.u32()?);
+            if ts < last || !rows.contains(row) {
+                return Err(reader.corrupt("delete entries are out of order"));
+            }
+            last = ts;
+            tail.push((ts, row));
+        }
+        Ok(DeleteImage { rows, tail })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_snapshots_keep_seeing_rows_deleted_later() {
+        let deletes = DeleteVector::default();
+        assert!(deletes.mask(CommitTs(100)).is_none());
+        assert!(deletes.delete(3, CommitTs(10)) && deletes.delete(4, CommitTs(20)) && !deletes.delete(3, CommitTs(30)));
+        assert!(!deletes.is_deleted(3, CommitTs(9)) && deletes.is_deleted(3, CommitTs(10)));
+        assert_eq!(deletes.mask(CommitTs(15)).unwrap().iter().collect::<Vec<_>>(), [3]);
+        assert_eq!(deletes.mask(CommitTs(20)).unwrap().len(), 2);
+        assert!(deletes.mask(CommitTs(9)).is_none());
+        assert_eq!(deletes.deleted_at(4), Some(CommitTs(20)));
+        assert_eq!(deletes.since(CommitTs(10)), [(CommitTs(20), 4)]);
+        deletes.prune(CommitTs(10));
+        assert_eq!((deletes.deleted_at(3), deletes.count()), (Some(CommitTs::ZERO), 2));
+    }
+
+    #[test]
+    fn images_hold_what_was_deleted_up_to_a_moment() {
+        let deletes = DeleteVector::default();
+        deletes.delete(1, CommitTs(10));
+        deletes.delete(2, CommitTs(20));
+        assert!(deletes.is_dirty(CommitTs(10)) && !deletes.is_dirty(CommitTs(9)));
+        let mut bytes = Vec::new();
+        deletes.image(CommitTs(15)).encode(&mut bytes);
+        deletes.mark_saved(CommitTs(15));
+        assert!(deletes.is_dirty(CommitTs(20)) && !deletes.is_dirty(CommitTs(15)));
+        let bytes = Bytes::from(bytes);
+        let back = DeleteVector::from_image(DeleteImage::decode(&bytes, "test").unwrap());
+        assert_eq!((back.count(), back.deleted_at(1)), (1, Some(CommitTs(10))));
+        for at in 0..bytes.len() {
+            assert!(DeleteImage::decode(&bytes.slice(..at), "test").is_err());
+            let mut hostile = bytes.to_vec();
+            hostile[at] ^= 0x41;
+            let _ = DeleteImage::decode(&Bytes::from(hostile), "test");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What a shard's log records say: rows, shapes, bulk loads and counters. The record frame is the `wal` crate's.
+
+mod ops;
+
+pub(crate) use ops::{
+    KIND_COMMIT, KIND_COUNTER, LogOp, Position, decode_counter, decode_ops, encode_counter, encode_ops,
+};

@@ -1,0 +1,101 @@
+//! Append-only runs of row versions: one writer at a time, readers that never wait.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::ArrayRef;
+use bytes::Bytes;
+use heliosdb_types::{CommitTs, SchemaVersion};
+
+/// A row as one commit wrote it. Visible to snapshots in `begin <= snapshot < end`.
+pub(crate) struct RowVersion {
+    pub key: Bytes,
+    pub row: Bytes,
+    pub schema: SchemaVersion,
+    pub begin: CommitTs,
+    end: AtomicU64,
+    /// The version of the same key before this one in the same memtable.
+    pub older: Option<VersionId>,
+}
+
+/// Place of a version in its memtable tree, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct VersionId(pub u32);
+
+impl RowVersion {
+    pub fn new(key: Bytes, row: Bytes, schema: SchemaVersion, begin: CommitTs, older: Option<VersionId>) -> RowVersion {
+        RowVersion { key, row, schema, begin, end: AtomicU64::new(CommitTs::MAX.0), older }
+    }
+
+    pub fn end(&self) -> CommitTs {
+        CommitTs(self.end.load(Ordering::Acquire))
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.end() == CommitTs::MAX
+    }
+
+    pub fn is_visible(&self, snapshot: CommitTs) -> bool {
+        self.begin <= snapshot && snapshot < self.end()
+    }
+
+    /// Ends the version; false when it had ended already.
+    pub fn finish(&self, ts: CommitTs) -> bool {
+        assert!(ts >= self.begin, "a version ends after it begins");
+        self.end.compare_exchange(CommitTs::MAX.0, ts.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Memory the version takes, about.
+    pub fn bytes(&self) -> usize {
+        // Slot, index node and the two allocations' headers; measured roughly, for budgets only.
+        self.key.len() + self.row.len() + 240
+    }
+}
+
+/// The columns of a full chunk, built by the first scan that wants them.
+pub(crate) struct ChunkImage {
+    /// By position in the newest descriptor when it was built.
+    pub columns: Vec<ArrayRef>,
+    pub schema: SchemaVersion,
+    pub bytes: usize,
+}
+
+pub(crate) struct Chunk {
+    slots: Box<[OnceLock<RowVersion>]>,
+    len: AtomicUsize,
+    /// Built at most once per chunk; a scan that needs a newer shape converts for itself.
+    pub image: OnceLock<Arc<ChunkImage>>,
+}
+
+impl Chunk {
+    pub fn new(capacity: usize) -> Chunk {
+        let slots = (0..capacity).map(|_| OnceLock::new()).collect();
+        Chunk { slots, len: AtomicUsize::new(0), image: OnceLock::new() }
+    }
+
+    /// Appends; false when full. One caller at a time (the commit mutex).
+    pub fn push(&self, version: RowVersion) -> bool {
+        let at = self.len.load(Ordering::Relaxed);
+        let Some(slot) = self.slots.get(at) else { return false };
+        assert!(slot.set(version).is_ok(), "one writer appends to a memtable");
+        self.len.store(at + 1, Ordering::Release);
+        true
+    }
+
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.len() == self.slots.len()
+    }
+
+    pub fn get(&self, at: usize) -> Option<&RowVersion> {
+        self.slots.get(at).and_then(OnceLock::get)
+    }
+
+    /// The versions appended so far.
+    pub fn versions(&self) -> impl Iterator<Item = &RowVersion> {
+        self.slots.iter().take(self.len()).map_while(OnceLock::get)
+    }
+}

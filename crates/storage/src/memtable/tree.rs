@@ -1,0 +1,183 @@
+//! One tree's part of a memtable: chunks of versions, and an index from key to the newest version.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use crossbeam_skiplist::SkipMap;
+use heliosdb_types::CommitTs;
+
+use super::chunk::{Chunk, RowVersion, VersionId};
+
+/// Chunks grow so that a tree of few rows stays small: 16, 64, 256, 1,024, then 4,096 rows each.
+const CAPACITY_MAX: usize = 4096;
+const GROWTH: [usize; 5] = [16, 64, 256, 1024, CAPACITY_MAX];
+
+pub(crate) struct TreeMem {
+    chunks: ArcSwap<Vec<Arc<Chunk>>>,
+    index: SkipMap<Bytes, AtomicU32>,
+    len: AtomicU32,
+}
+
+fn capacity(chunk: usize) -> usize {
+    GROWTH.get(chunk).copied().unwrap_or(CAPACITY_MAX)
+}
+
+/// The chunk of a version and its place in it.
+fn place(id: VersionId) -> (usize, usize) {
+    let mut at = id.0 as usize;
+    for (chunk, &capacity) in GROWTH.iter().enumerate() {
+        if at < capacity {
+            return (chunk, at);
+        }
+        at -= capacity;
+    }
+    (GROWTH.len() + at / CAPACITY_MAX, at % CAPACITY_MAX)
+}
+
+impl TreeMem {
+    pub fn new() -> TreeMem {
+        TreeMem { chunks: ArcSwap::from_pointee(Vec::new()), index: SkipMap::new(), len: AtomicU32::new(0) }
+    }
+
+    /// Number of versions.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire) as usize
+    }
+
+    pub fn is_full(&self) -> bool {
+        // Far below u32::MAX, so that a commit in progress still fits.
+        self.len() > (u32::MAX / 2) as usize
+    }
+
+    /// Adds the newest version of a key. One caller at a time (the commit mutex). Returns the bytes it takes.
+    pub fn push(&self, key: Bytes, row: Bytes, schema: heliosdb_types::SchemaVersion, begin: CommitTs) -> usize {
+        let id = VersionId(self.len.load(Ordering::Relaxed));
+        let entry = self.index.get(key.as_ref());
+        let older = entry.as_ref().map(|entry| VersionId(entry.value().load(Ordering::Acquire)));
+        let version = RowVersion::new(key.clone(), row, schema, begin, older);
+        let bytes = version.bytes();
+        self.append(version);
+        self.len.store(id.0 + 1, Ordering::Release);
+        match entry {
+            Some(entry) => entry.value().store(id.0, Ordering::Release),
+            None => {
+                self.index.insert(key, AtomicU32::new(id.0));
+            }
+        }
+        bytes
+    }
+
+    fn append(&self, version: RowVersion) {
+        let chunks = self.chunks.load();
+        if let Some(last) = chunks.last()
+            && !last.is_full()
+        {
+            assert!(last.push(version), "it is not full");
+            return;
+        }
+        let chunk = Chunk::new(capacity(chunks.len()));
+        assert!(chunk.push(version), "it is new");
+        let mut more = Vec::with_capacity(chunks.len() + 1);
+        more.extend(chunks.iter().cloned());
+        more.push(Arc::new(chunk));
+        self.chunks.store(Arc::new(more));
+    }
+
+    /// The chunks as they are now; later ones hold only later commits.
+    pub fn chunks(&self) -> Arc<Vec<Arc<Chunk>>> {
+        self.chunks.load_full()
+    }
+
+    /// Calls `read` with the newest version of a key.
+    pub fn newest<T>(&self, key: &[u8], read: impl FnOnce(VersionId, &RowVersion) -> T) -> Option<T> {
+        let id = VersionId(self.index.get(key)?.value().load(Ordering::Acquire));
+        self.with(id, |version| read(id, version))
+    }
+
+    /// Calls `read` with a version.
+    pub fn with<T>(&self, id: VersionId, read: impl FnOnce(&RowVersion) -> T) -> Option<T> {
+        let (chunk, at) = place(id);
+        let chunks = self.chunks.load();
+        chunks.get(chunk).and_then(|chunk| chunk.get(at)).map(read)
+    }
+
+    /// Calls `read` with the version of a key that a snapshot sees, if any.
+    pub fn visible<T>(&self, key: &[u8], snapshot: CommitTs, read: impl FnOnce(&RowVersion) -> T) -> Option<T> {
+        let mut id = VersionId(self.index.get(key)?.value().load(Ordering::Acquire));
+        let chunks = self.chunks.load();
+        loop {
+            let (chunk, at) = place(id);
+            let version = chunks.get(chunk).and_then(|chunk| chunk.get(at))?;
+            if version.is_visible(snapshot) {
+                return Some(read(version));
+            }
+            if version.begin <= snapshot {
+                return None;
+            }
+            id = version.older?;
+        }
+    }
+
+    /// Every version, by key ascending, newest first within a key. Only for memtables that no longer grow.
+    pub fn for_each_sorted<E>(&self, mut visit: impl FnMut(VersionId, &RowVersion) -> Result<(), E>) -> Result<(), E> {
+        let chunks = self.chunks.load();
+        for entry in &self.index {
+            let mut next = Some(VersionId(entry.value().load(Ordering::Acquire)));
+            while let Some(id) = next {
+                let (chunk, at) = place(id);
+                let Some(version) = chunks.get(chunk).and_then(|chunk| chunk.get(at)) else { break };
+                visit(id, version)?;
+                next = version.older;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heliosdb_types::SchemaVersion;
+
+    use super::*;
+
+    fn push(tree: &TreeMem, key: &str, row: &str, ts: u64) {
+        let (key, row) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(row.as_bytes()));
+        tree.newest(&key, |_, version| version.finish(CommitTs(ts)));
+        tree.push(key, row, SchemaVersion(1), CommitTs(ts));
+    }
+
+    #[test]
+    fn each_snapshot_sees_its_own_version() {
+        let tree = TreeMem::new();
+        push(&tree, "a", "a1", 10);
+        push(&tree, "b", "b1", 11);
+        push(&tree, "a", "a2", 20);
+        tree.newest(b"b", |_, version| assert!(version.finish(CommitTs(25)) && !version.finish(CommitTs(26))));
+        let at = |key: &str, ts| tree.visible(key.as_bytes(), CommitTs(ts), |v| v.row.to_vec());
+        assert_eq!(at("a", 9), None);
+        assert_eq!(
+            (at("a", 10), at("a", 19), at("a", 20)),
+            (Some(b"a1".into()), Some(b"a1".into()), Some(b"a2".into()))
+        );
+        assert_eq!((at("b", 24), at("b", 25)), (Some(b"b1".into()), None));
+    }
+
+    #[test]
+    fn versions_are_found_across_growing_chunks() {
+        let tree = TreeMem::new();
+        for n in 0..10_000u64 {
+            push(&tree, &format!("{:05}", n * 7919 % 10_000), "r", n + 1);
+        }
+        assert_eq!((tree.len(), tree.chunks().len()), (10_000, 7));
+        let mut keys = Vec::new();
+        tree.for_each_sorted(|id, version| {
+            assert!(tree.with(id, |same| same.key == version.key).unwrap());
+            keys.push(version.key.clone());
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert!(keys.is_sorted() && keys.len() == 10_000);
+    }
+}

@@ -1,0 +1,54 @@
+//! Counters of a shard, for `/metrics` and tests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counted since the shard was opened.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub $name: AtomicU64,)* }
+
+        /// What a shard has done and holds, at one moment.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct ShardMetrics {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Bytes of rows in the active memtable.
+            pub memtable_bytes: u64,
+            /// Frozen memtables not yet in segments.
+            pub frozen_memtables: u64,
+            pub segments: u64,
+            pub segment_bytes: u64,
+            /// Log bytes a restart would read.
+            pub log_bytes: u64,
+            pub open_snapshots: u64,
+            pub open_transactions: u64,
+            pub fenced: bool,
+        }
+
+        impl Counters {
+            pub fn read(&self) -> ShardMetrics {
+                ShardMetrics { $($name: self.$name.load(Ordering::Relaxed),)* ..ShardMetrics::default() }
+            }
+        }
+    };
+}
+
+counters! {
+    commits,
+    rows_written,
+    rollbacks,
+    freezes,
+    compactions,
+    /// Rows compaction has written.
+    compacted_rows,
+    /// Transactions that outgrew memory.
+    spills,
+    /// Times a commit waited for frozen memtables to become segments.
+    backpressure_waits,
+}
+
+impl Counters {
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}

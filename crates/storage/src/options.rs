@@ -1,0 +1,51 @@
+//! Settings of a shard. Data only; components are handed to [`crate::Shard::open`].
+
+use std::time::Duration;
+
+/// Sizes and ages at which a shard acts. The defaults suit a server; tests use far smaller ones.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// The active memtable is frozen when it is this large.
+    pub memtable_bytes: usize,
+    /// Commits wait while more than this many frozen memtables are not yet in segments.
+    pub frozen_max: usize,
+    /// A transaction's own rows beyond this go to private segments.
+    pub txn_spill_bytes: usize,
+    /// Budget of the block cache.
+    pub cache_bytes: u64,
+    /// Most rows of a segment.
+    pub segment_rows: usize,
+    /// Rows of a block of a segment.
+    pub block_rows: usize,
+    /// The memtable is frozen when replaying the log would read more than this...
+    pub log_bytes_max: u64,
+    /// ...or when its oldest row is older than this.
+    pub log_age_max: Duration,
+    /// Freeze and merge on threads of their own. Off: only `checkpoint` does, on its caller's thread (simulation).
+    pub background: bool,
+    /// Size of a log file.
+    pub log_file_bytes: u64,
+    /// The log is written by whoever waits for it, without a thread (simulation).
+    pub log_inline: bool,
+    /// Acknowledge before syncing. The canary that crash tests must catch; never set otherwise.
+    pub ack_before_sync: bool,
+}
+
+impl Default for ShardOptions {
+    fn default() -> ShardOptions {
+        ShardOptions {
+            memtable_bytes: 64 << 20,
+            frozen_max: 3,
+            txn_spill_bytes: 64 << 20,
+            cache_bytes: 512 << 20,
+            segment_rows: 512 << 10,
+            block_rows: 8 << 10,
+            log_bytes_max: 512 << 20,
+            log_age_max: Duration::from_secs(15 * 60),
+            background: true,
+            log_file_bytes: 64 << 20,
+            log_inline: false,
+            ack_before_sync: false,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Reading: one row by key, the newest version of a key, and scans.
+
+mod builder;
+mod get;
+mod newest;
+mod predicate;
+mod scan;
+
+pub(crate) use builder::{ColumnBuilder, batch};
+pub(crate) use predicate::{ColumnFilter, compile};
+pub(crate) use scan::open_scan;

@@ -1,0 +1,178 @@
+//! Opening a shard: 1. the manifest that counts; 2. the log from where the manifest ends; 3. what neither names is swept.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use heliosdb_contracts::row_id_key;
+use heliosdb_runtime::{Clock, Disk, Entropy, Spawner};
+use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef};
+use heliosdb_wal::{Record, RecordKind, ReplayFrom, TornTail, Wal, WalConfig, WalOptions};
+use rustc_hash::FxHashMap;
+
+use crate::commit::{Target, apply_ops, live_row};
+use crate::core::{Beginning, CommitState, Core};
+use crate::log::{KIND_COMMIT, KIND_COUNTER, LogOp, decode_counter, decode_ops};
+use crate::manifest::{Manifest, ManifestFiles, read_current};
+use crate::options::ShardOptions;
+use crate::shape::TreeState;
+use crate::version::{TreeStates, Version};
+
+/// The outside world a shard works with.
+#[derive(Clone)]
+pub struct ShardParts {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub spawner: Spawner,
+}
+
+/// What opening a shard found and did.
+#[derive(Clone, Debug)]
+pub struct RecoveryReport {
+    /// The shard had no data before.
+    pub created: bool,
+    /// Records replayed from the log, and their bytes.
+    pub replayed_records: u64,
+    pub replayed_bytes: u64,
+    /// The log's unfinished end, which was cut off.
+    pub torn_tail: Option<TornTail>,
+    /// Newest commit recovered.
+    pub last_commit: CommitTs,
+    /// Files that nothing named and that were removed.
+    pub removed_files: u64,
+}
+
+/// State while the log is replayed.
+struct Replay {
+    version: ArcSwap<Version>,
+    state: CommitState,
+    catalog_ts: CommitTs,
+    next_tree: u64,
+    row_ids: FxHashMap<TreeRef, u64>,
+}
+
+pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, RecoveryReport)> {
+    let disk = &parts.disk;
+    for dir in [ManifestFiles::MANIFESTS, ManifestFiles::SEGMENTS, ManifestFiles::DELETES] {
+        disk.create_dir(dir)?;
+    }
+    let found = read_current(disk)?;
+    let created = found.is_none();
+    let manifest = found.unwrap_or_else(Manifest::empty);
+    let mut replay = Replay::from_manifest(&manifest)?;
+    let config = WalConfig {
+        disk: disk.clone(),
+        dir: "wal".into(),
+        options: WalOptions {
+            file_bytes: options.log_file_bytes,
+            inline: options.log_inline,
+            ack_before_sync: options.ack_before_sync,
+            ..WalOptions::default()
+        },
+        entropy: parts.entropy.clone(),
+        spawner: parts.spawner.clone(),
+    };
+    let from = ReplayFrom { start: Lsn(manifest.replay_lsn.0 + 1), known_durable: manifest.captured_lsn };
+    let (wal, log) = Wal::open(config, from, &mut |record| replay.record(record))?;
+    let Replay { version, state, catalog_ts, next_tree, row_ids } = replay;
+    let last_commit = state.last_ts;
+    let version = Arc::unwrap_or_clone(version.into_inner());
+    let beginning = Beginning { version, state, next_tree, row_ids };
+    let core = Core::new(parts.disk.clone(), parts.clock, parts.spawner, options, wal, beginning);
+    core.visibility.start(log.last, last_commit, catalog_ts);
+    let visibility = core.visibility.clone();
+    core.wal.on_durable(move |lsn| visibility.durable_to(lsn));
+    let report = RecoveryReport {
+        created: created && log.records == 0,
+        replayed_records: log.records,
+        replayed_bytes: log.bytes,
+        torn_tail: log.torn,
+        last_commit,
+        removed_files: 0,
+    };
+    Ok((core, report))
+}
+
+impl Replay {
+    fn from_manifest(manifest: &Manifest) -> Result<Replay> {
+        let mut trees = TreeStates::default();
+        for entry in manifest.trees.iter().filter(|entry| entry.dropped.is_none()) {
+            let mut descriptors = entry.descriptors.iter().cloned();
+            let first = descriptors.next().ok_or_else(|| Error::corrupt("a tree without a shape"))?;
+            let mut state = TreeState::new(first);
+            for descriptor in descriptors {
+                state = state.with(descriptor)?;
+            }
+            trees.insert((entry.branch, entry.tree), Arc::new(state));
+        }
+        let version = Version {
+            epoch: manifest.number,
+            trees: Arc::new(trees),
+            active: Arc::default(),
+            frozen: Vec::new(),
+            segments: Arc::default(),
+        };
+        Ok(Replay {
+            version: ArcSwap::from_pointee(version),
+            state: CommitState { last_ts: manifest.last_ts, counters: manifest.counters.iter().copied().collect() },
+            catalog_ts: manifest.catalog_ts,
+            next_tree: manifest.next_tree,
+            row_ids: manifest.row_ids.iter().copied().collect(),
+        })
+    }
+
+    fn record(&mut self, record: Record) -> Result<()> {
+        let what = format!("log record {}", record.lsn);
+        match record.kind {
+            RecordKind(KIND_COUNTER) => {
+                let (sequence, value) = decode_counter(&record.ops, &what)?;
+                self.state.counters.insert(sequence, value);
+                Ok(())
+            }
+            RecordKind(KIND_COMMIT) => self.commit(&record, decode_ops(&record.ops, &what)?),
+            RecordKind(kind) => Err(Error::corrupt(format!("{what} is of unknown kind {kind}"))),
+        }
+    }
+
+    fn commit(&mut self, record: &Record, ops: Vec<LogOp>) -> Result<()> {
+        let (branch, ts) = (record.branch, record.commit_ts);
+        if branch != BranchId(0) {
+            return Err(Error::corrupt(format!("log record {} is of an unknown branch {branch}", record.lsn)));
+        }
+        let mut targets = Vec::with_capacity(ops.len());
+        let version = self.version.load_full();
+        for op in &ops {
+            self.note(op);
+            targets.push(match op {
+                LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
+                    live_row(&version, (branch, *tree), key, *old, ts)?
+                }
+                _ => Target::Nothing,
+            });
+        }
+        apply_ops(&self.version, branch, &ops, targets, ts)?;
+        self.state.last_ts = self.state.last_ts.max(ts);
+        if ops.iter().any(|op| op.tree().is_some_and(TreeRef::is_system)) {
+            self.catalog_ts = self.catalog_ts.max(ts);
+        }
+        Ok(())
+    }
+
+    /// Counters that follow from what was logged.
+    fn note(&mut self, op: &LogOp) {
+        match op {
+            LogOp::Define(descriptor) => self.next_tree = self.next_tree.max(descriptor.tree.tree.0 + 1),
+            LogOp::Insert { tree, key, .. } => {
+                let version = self.version.load();
+                let row_id = version.trees.get(&(BranchId(0), *tree)).is_some_and(|state| state.is_row_id());
+                if let (true, Some(id)) = (row_id, key.first_chunk::<8>()) {
+                    let id = u64::from_be_bytes(*id);
+                    debug_assert_eq!(row_id_key(id)[..], key[..]);
+                    let next = self.row_ids.entry(*tree).or_insert(1);
+                    *next = (*next).max(id.saturating_add(1));
+                }
+            }
+            _ => {}
+        }
+    }
+}

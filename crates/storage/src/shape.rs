@@ -1,0 +1,119 @@
+//! Trees and the shapes their rows have had.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::{TreeDescriptorRef, TreeKey};
+use heliosdb_types::{
+    ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, SchemaVersion,
+};
+use smallvec::SmallVec;
+
+/// A descriptor with what is computed from it once.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub descriptor: TreeDescriptorRef,
+    pub layout: RowLayout,
+}
+
+/// Every shape of a tree, oldest first. Never changed in place.
+#[derive(Clone, Debug)]
+pub(crate) struct TreeState {
+    shapes: Vec<Arc<Shape>>,
+    pub dropped: Option<CommitTs>,
+}
+
+impl Shape {
+    pub fn new(descriptor: TreeDescriptorRef) -> Shape {
+        let layout = RowLayout::new(&descriptor.physical_types());
+        Shape { descriptor, layout }
+    }
+}
+
+impl TreeState {
+    pub fn new(descriptor: TreeDescriptorRef) -> TreeState {
+        TreeState { shapes: vec![Arc::new(Shape::new(descriptor))], dropped: None }
+    }
+
+    pub fn newest(&self) -> &Arc<Shape> {
+        self.shapes.last().expect("a tree has a shape")
+    }
+
+    pub fn shape(&self, version: SchemaVersion) -> Result<&Arc<Shape>> {
+        // Almost always the newest.
+        let found = self.shapes.iter().rev().find(|shape| shape.descriptor.version == version);
+        let tree = self.newest().descriptor.tree;
+        found.ok_or_else(|| Error::corrupt(format!("tree {tree} has rows of an unknown version {version}")))
+    }
+
+    pub fn descriptors(&self) -> impl Iterator<Item = &TreeDescriptorRef> {
+        self.shapes.iter().map(|shape| &shape.descriptor)
+    }
+
+    /// With one more shape. Defining a version again (a replay) changes nothing.
+    pub fn with(&self, descriptor: TreeDescriptorRef) -> Result<TreeState> {
+        let newest = &self.newest().descriptor;
+        if self.shapes.iter().any(|shape| shape.descriptor.version == descriptor.version) {
+            return Ok(self.clone());
+        }
+        if descriptor.version < newest.version || descriptor.key != newest.key {
+            let message = format!("tree {}: version {} cannot follow", newest.tree, descriptor.version);
+            return Err(Error::internal(message));
+        }
+        let mut more = self.clone();
+        more.shapes.push(Arc::new(Shape::new(descriptor)));
+        Ok(more)
+    }
+
+    /// Type of a column, whatever version it belongs to.
+    pub fn physical(&self, column: ColumnId) -> Option<PhysicalType> {
+        self.shapes.iter().rev().find_map(|shape| shape.descriptor.column(column)).map(|column| column.physical)
+    }
+
+    /// What rows without the column hold.
+    pub fn missing(&self, column: ColumnId) -> Datum {
+        let columns = self.shapes.iter().rev().find_map(|shape| shape.descriptor.column(column));
+        columns.and_then(|column| column.missing.clone()).unwrap_or(Datum::Null)
+    }
+
+    pub fn is_row_id(&self) -> bool {
+        self.newest().descriptor.key == TreeKey::RowId
+    }
+}
+
+/// Where the wanted columns are in rows of one shape.
+pub(crate) struct Projection {
+    shape: Arc<Shape>,
+    sources: SmallVec<[Source; 16]>,
+}
+
+enum Source {
+    Stored(usize),
+    Missing(Datum),
+}
+
+impl Projection {
+    pub fn new(state: &TreeState, version: SchemaVersion, columns: &[ColumnId]) -> Result<Projection> {
+        let shape = state.shape(version)?.clone();
+        let source = |&id: &ColumnId| match shape.descriptor.position(id) {
+            Some(position) => Ok(Source::Stored(position)),
+            None if state.physical(id).is_some() => Ok(Source::Missing(state.missing(id))),
+            None => Err(Error::internal(format!("tree {} has no column {id}", shape.descriptor.tree))),
+        };
+        let sources = columns.iter().map(source).collect::<Result<_>>()?;
+        Ok(Projection { shape, sources })
+    }
+
+    pub fn version(&self) -> SchemaVersion {
+        self.shape.descriptor.version
+    }
+
+    /// The wanted values of a row.
+    pub fn values<'a>(&'a self, row: &'a [u8]) -> Result<SmallVec<[DatumRef<'a>; 16]>> {
+        let view = RowView::new(&self.shape.layout, row)?;
+        let value = |source: &'a Source| match source {
+            Source::Stored(position) => view.get(*position),
+            Source::Missing(value) => Ok(value.as_ref()),
+        };
+        self.sources.iter().map(value).collect()
+    }
+}

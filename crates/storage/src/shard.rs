@@ -1,0 +1,150 @@
+//! The shard as its participant uses it.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use heliosdb_contracts::{
+    AppendedCommit, KeyedRow, NewestRow, ReadContext, RowSink, ScanRequest, ShardStore, Snapshot, TableScan,
+    TreeDescriptorRef, TreeSize, WriteBatch,
+};
+use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
+
+use crate::core::Core;
+use crate::metrics::{Counters, ShardMetrics};
+use crate::options::ShardOptions;
+use crate::read::open_scan;
+use crate::recovery::{RecoveryReport, ShardParts, open};
+
+/// One shard of storage. Dropping it without [`Shard::close`] is a crash that loses nothing acknowledged.
+pub struct Shard {
+    core: Arc<Core>,
+}
+
+impl Shard {
+    /// Opens the shard in the disk's root, or begins one. Damage is an error naming file and offset.
+    pub fn open(parts: ShardParts, options: ShardOptions) -> Result<(Arc<Shard>, RecoveryReport)> {
+        let (core, report) = open(parts, options)?;
+        Ok((Arc::new(Shard { core: Arc::new(core) }), report))
+    }
+
+    /// What the shard has done and holds.
+    pub fn metrics(&self) -> ShardMetrics {
+        self.core.metrics()
+    }
+}
+
+impl ShardStore for Shard {
+    fn visible_ts(&self) -> CommitTs {
+        self.core.visibility.visible_ts()
+    }
+
+    fn snapshot(&self, branch: BranchId) -> Snapshot {
+        self.core.snapshot(branch)
+    }
+
+    fn begin(&self, branch: BranchId) -> Result<TxnId> {
+        self.core.begin(branch)
+    }
+
+    fn get(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool> {
+        self.core.get(context, tree, key, projection, sink)
+    }
+
+    fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
+        open_scan(&self.core, context, request)
+    }
+
+    fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
+        self.core.descriptor(txn, tree)
+    }
+
+    fn newest(&self, txn: TxnId, tree: TreeRef, key: &[u8], want_row: bool) -> Result<NewestRow> {
+        self.core.newest(txn, tree, key, want_row)
+    }
+
+    fn stage_inserts(
+        &self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        rows: Vec<KeyedRow>,
+    ) -> Result<()> {
+        self.core.txn(txn)?.lock().insert(command, &descriptor, rows)
+    }
+
+    fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
+        self.core.txn(txn)?.lock().write(command, batch)
+    }
+
+    fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
+        self.core.txn(txn)?.lock().define(command, descriptor);
+        Ok(())
+    }
+
+    fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
+        self.core.txn(txn)?.lock().drop_tree(command, tree);
+        Ok(())
+    }
+
+    fn has_writes(&self, txn: TxnId) -> bool {
+        self.core.txn(txn).is_ok_and(|buffer| !buffer.lock().is_empty())
+    }
+
+    fn commit(&self, txn: TxnId) -> Result<AppendedCommit> {
+        self.core.commit(txn)
+    }
+
+    fn rollback(&self, txn: TxnId) {
+        if self.core.end_txn(txn).is_some() {
+            Counters::add(&self.core.counters.rollbacks, 1);
+        }
+    }
+
+    fn durable(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>> {
+        if lsn == Lsn(0) {
+            return futures::future::ready(Ok(())).boxed();
+        }
+        let (log, applied) = (self.core.wal.wait_durable(lsn), self.core.visibility.wait(lsn));
+        async move {
+            log.await?;
+            applied.await
+        }
+        .boxed()
+    }
+
+    fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64> {
+        self.core.allocate_row_ids(tree, count)
+    }
+
+    fn allocate_tree_id(&self) -> Result<TreeId> {
+        Ok(self.core.allocate_tree_id())
+    }
+
+    fn reserve_sequence(&self, sequence: SequenceId, count: u64) -> Result<u64> {
+        self.core.move_counter(sequence, |before| before.checked_add(count))
+    }
+
+    fn set_sequence(&self, sequence: SequenceId, value: u64) -> Result<()> {
+        self.core.move_counter(sequence, |_| Some(value)).map(|_| ())
+    }
+
+    fn catalog_ts(&self) -> CommitTs {
+        self.core.visibility.catalog_ts()
+    }
+
+    fn checkpoint(&self, _compact: bool) -> BoxFuture<'_, Result<()>> {
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn tree_size(&self, tree: TreeRef) -> TreeSize {
+        self.core.tree_size(tree)
+    }
+}

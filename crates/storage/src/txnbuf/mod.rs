@@ -1,0 +1,276 @@
+//! What one transaction has written and not yet committed, by tree and command.
+//!
+//! A statement sees the writes of earlier commands of its transaction only, so every entry says which command made it
+//! and which command superseded it. Entries are appended, never changed in place, except for that mark.
+
+use bytes::Bytes;
+use heliosdb_contracts::{KeyedRow, RowHint, TreeDescriptorRef, WriteBatch};
+use heliosdb_types::{BranchId, CommandId, Error, Result, SchemaVersion, TreeRef, TxnId};
+use rustc_hash::FxHashMap;
+
+use crate::log::{LogOp, Position};
+
+pub(crate) struct TxnBuffer {
+    pub id: TxnId,
+    pub branch: BranchId,
+    trees: FxHashMap<TreeRef, TreeWrites>,
+    shapes: Vec<ShapeChange>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct TreeWrites {
+    entries: Vec<Entry>,
+    newest: FxHashMap<Bytes, u32>,
+}
+
+struct Entry {
+    key: Bytes,
+    /// `None`: deleted.
+    row: Option<Bytes>,
+    schema: SchemaVersion,
+    command: CommandId,
+    superseded: CommandId,
+    older: Option<u32>,
+    base: Base,
+}
+
+/// What the transaction's writes of a key stand on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Base {
+    /// No committed row.
+    Nothing,
+    /// A committed row, last seen here.
+    Committed(RowHint),
+}
+
+enum ShapeChange {
+    Define(CommandId, TreeDescriptorRef),
+    Drop(CommandId, TreeRef),
+}
+
+/// What a transaction itself has made of a key.
+pub(crate) enum Own<'a> {
+    Untouched,
+    Put { row: &'a Bytes, schema: SchemaVersion },
+    Deleted,
+}
+
+/// A transaction's own rows of a tree as one statement sees them, and the committed rows they hide.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    pub rows: Vec<(Bytes, Bytes, SchemaVersion)>,
+    pub hidden: FxHashMap<Bytes, RowHint>,
+}
+
+const NEVER: CommandId = CommandId(u32::MAX);
+
+impl TxnBuffer {
+    pub fn new(id: TxnId, branch: BranchId) -> TxnBuffer {
+        TxnBuffer { id, branch, trees: FxHashMap::default(), shapes: Vec::new(), bytes: 0 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.shapes.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty())
+    }
+
+    /// Memory the entries take, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn insert(&mut self, command: CommandId, descriptor: &TreeDescriptorRef, rows: Vec<KeyedRow>) -> Result<()> {
+        let tree = self.trees.entry(descriptor.tree).or_default();
+        for KeyedRow { key, row } in rows {
+            self.bytes += entry_bytes(&key, Some(&row));
+            let base = match tree.newest(&key) {
+                None => Base::Nothing,
+                Some(entry) if entry.row.is_none() => entry.base,
+                Some(_) => return Err(Error::internal("a transaction inserts a key twice")),
+            };
+            tree.append(key, Some(row), descriptor.version, command, base);
+        }
+        Ok(())
+    }
+
+    pub fn write(&mut self, command: CommandId, batch: WriteBatch) -> Result<()> {
+        let tree = self.trees.entry(batch.descriptor.tree).or_default();
+        let version = batch.descriptor.version;
+        let updates = batch.updates.into_iter().map(|(new, hint)| (new.key, Some(new.row), hint));
+        let deletes = batch.deletes.into_iter().map(|(key, hint)| (key, None, hint));
+        for (key, row, hint) in updates.chain(deletes) {
+            self.bytes += entry_bytes(&key, row.as_ref());
+            let base = match tree.newest(&key) {
+                None => Base::Committed(hint),
+                Some(entry) if entry.row.is_some() => entry.base,
+                Some(_) => return Err(Error::internal("a transaction writes a row it has deleted")),
+            };
+            tree.append(key, row, version, command, base);
+        }
+        Ok(())
+    }
+
+    pub fn define(&mut self, command: CommandId, descriptor: TreeDescriptorRef) {
+        self.shapes.push(ShapeChange::Define(command, descriptor));
+    }
+
+    pub fn drop_tree(&mut self, command: CommandId, tree: TreeRef) {
+        self.shapes.push(ShapeChange::Drop(command, tree));
+    }
+
+    /// The newest descriptor the transaction itself gave a tree; `Some(None)` when it dropped it.
+    pub fn descriptor(&self, tree: TreeRef) -> Option<Option<&TreeDescriptorRef>> {
+        self.shapes.iter().rev().find_map(|change| match change {
+            ShapeChange::Define(_, descriptor) if descriptor.tree == tree => Some(Some(descriptor)),
+            ShapeChange::Drop(_, dropped) if *dropped == tree => Some(None),
+            _ => None,
+        })
+    }
+
+    /// Every shape the transaction gave a tree, oldest first.
+    pub fn descriptors(&self, tree: TreeRef) -> impl Iterator<Item = &TreeDescriptorRef> {
+        self.shapes.iter().filter_map(move |change| match change {
+            ShapeChange::Define(_, descriptor) if descriptor.tree == tree => Some(descriptor),
+            _ => None,
+        })
+    }
+
+    /// What commands before `before` made of a key.
+    pub fn own(&self, tree: TreeRef, key: &[u8], before: CommandId) -> Own<'_> {
+        let Some(tree) = self.trees.get(&tree) else { return Own::Untouched };
+        let mut next = tree.newest.get(key).copied();
+        while let Some(entry) = next.and_then(|at| tree.entries.get(at as usize)) {
+            if entry.command < before {
+                return match &entry.row {
+                    Some(row) => Own::Put { row, schema: entry.schema },
+                    None => Own::Deleted,
+                };
+            }
+            next = entry.older;
+        }
+        Own::Untouched
+    }
+
+    /// What commands before `before` made of a tree.
+    pub fn overlay(&self, tree: TreeRef, before: CommandId) -> Overlay {
+        let mut overlay = Overlay::default();
+        let Some(tree) = self.trees.get(&tree) else { return overlay };
+        for entry in tree.entries.iter().filter(|entry| entry.command < before) {
+            if let (None, Base::Committed(hint)) = (entry.older, entry.base) {
+                overlay.hidden.insert(entry.key.clone(), hint);
+            }
+            if let (Some(row), false) = (&entry.row, entry.superseded < before) {
+                overlay.rows.push((entry.key.clone(), row.clone(), entry.schema));
+            }
+        }
+        overlay
+    }
+
+    /// What the commit has to do, net, in the order it was first asked for.
+    pub fn net_ops(&self) -> Vec<LogOp> {
+        let mut ops: Vec<LogOp> = self.shapes.iter().map(ShapeChange::op).collect();
+        let dropped = |tree: TreeRef| matches!(self.descriptor(tree), Some(None));
+        let mut trees: Vec<_> = self.trees.iter().filter(|(tree, _)| !dropped(**tree)).collect();
+        trees.sort_by_key(|(tree, _)| **tree);
+        for (&tree, writes) in trees {
+            ops.extend(writes.entries.iter().filter(|entry| entry.superseded == NEVER).filter_map(|e| e.op(tree)));
+        }
+        ops
+    }
+}
+
+fn entry_bytes(key: &Bytes, row: Option<&Bytes>) -> usize {
+    key.len() + row.map_or(0, Bytes::len) + size_of::<Entry>() + 64
+}
+
+impl TreeWrites {
+    fn newest(&self, key: &[u8]) -> Option<&Entry> {
+        self.newest.get(key).and_then(|&at| self.entries.get(at as usize))
+    }
+
+    fn append(&mut self, key: Bytes, row: Option<Bytes>, schema: SchemaVersion, command: CommandId, base: Base) {
+        let at = u32::try_from(self.entries.len()).expect("a transaction spills long before");
+        let older = self.newest.insert(key.clone(), at);
+        if let Some(older) = older.and_then(|older| self.entries.get_mut(older as usize)) {
+            assert!(older.command <= command && older.superseded == NEVER, "commands follow each other");
+            older.superseded = command;
+        }
+        self.entries.push(Entry { key, row, schema, command, superseded: NEVER, older, base });
+    }
+}
+
+impl Entry {
+    fn op(&self, tree: TreeRef) -> Option<LogOp> {
+        let (key, schema) = (self.key.clone(), self.schema);
+        match (self.base, self.row.clone()) {
+            (Base::Nothing, None) => None,
+            (Base::Nothing, Some(row)) => Some(LogOp::Insert { tree, schema, key, row }),
+            (Base::Committed(hint), None) => Some(LogOp::Delete { tree, key, old: Position::from(hint) }),
+            (Base::Committed(hint), Some(row)) => {
+                Some(LogOp::Update { tree, schema, key, row, old: Position::from(hint) })
+            }
+        }
+    }
+}
+
+impl ShapeChange {
+    fn op(&self) -> LogOp {
+        match self {
+            ShapeChange::Define(_, descriptor) => LogOp::Define(descriptor.clone()),
+            ShapeChange::Drop(_, tree) => LogOp::Drop(*tree),
+        }
+    }
+}
+
+impl From<RowHint> for Position {
+    fn from(hint: RowHint) -> Position {
+        Position { segment: hint.segment, row: hint.row }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use heliosdb_contracts::{TreeDescriptor, TreeKey};
+    use heliosdb_types::{DatabaseId, TreeId};
+
+    use super::*;
+
+    fn descriptor() -> TreeDescriptorRef {
+        let tree = TreeRef::new(DatabaseId(1), TreeId(1));
+        Arc::new(TreeDescriptor { tree, version: SchemaVersion(1), columns: vec![], key: TreeKey::RowId, sort: None })
+    }
+
+    fn keyed(key: &'static str, row: &'static str) -> KeyedRow {
+        KeyedRow { key: Bytes::from_static(key.as_bytes()), row: Bytes::from_static(row.as_bytes()) }
+    }
+
+    #[test]
+    fn a_command_sees_earlier_commands_only_and_net_effects_are_logged() {
+        let (descriptor, mut buffer) = (descriptor(), TxnBuffer::new(TxnId(1), BranchId(0)));
+        let tree = descriptor.tree;
+        let batch = |updates, deletes| WriteBatch { descriptor: descriptor.clone(), updates, deletes };
+        let hint = RowHint::default();
+        buffer.insert(CommandId(0), &descriptor, vec![keyed("new", "1"), keyed("fleeting", "1")]).unwrap();
+        buffer.write(CommandId(1), batch(vec![(keyed("old", "2"), hint)], vec![])).unwrap();
+        buffer.write(CommandId(2), batch(vec![(keyed("new", "3"), hint)], vec![("fleeting".into(), hint)])).unwrap();
+        buffer.write(CommandId(3), batch(vec![], vec![("old".into(), hint)])).unwrap();
+        buffer.insert(CommandId(4), &descriptor, vec![keyed("old", "5")]).unwrap();
+        let own = |key: &str, before| match buffer.own(tree, key.as_bytes(), CommandId(before)) {
+            Own::Untouched => "untouched".to_owned(),
+            Own::Deleted => "deleted".to_owned(),
+            Own::Put { row, .. } => String::from_utf8(row.to_vec()).unwrap(),
+        };
+        assert_eq!((own("new", 0), own("new", 2), own("new", 3)), ("untouched".into(), "1".into(), "3".into()));
+        assert_eq!((own("old", 1), own("old", 3), own("old", 4)), ("untouched".into(), "2".into(), "deleted".into()));
+        assert_eq!(own("old", 5), "5");
+        let overlay = buffer.overlay(tree, CommandId(4));
+        let rows: Vec<_> = overlay.rows.iter().map(|row| &row.1[..]).collect();
+        assert_eq!((rows, overlay.hidden.len()), (vec![&b"3"[..]], 1));
+        let ops = buffer.net_ops();
+        assert!(
+            matches!(&ops[..], [LogOp::Insert { row: a, .. }, LogOp::Update { row: b, .. }] if a == "3" && b == "5")
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Transactions, snapshots and restarts, one thing at a time.
+
+use futures::executor::block_on;
+use heliosdb_contracts::{ColumnPredicate, CompareOp, NewestRow, PredicateOp, ShardStore};
+use heliosdb_types::{BranchId, CommandId, Datum, ErrorKind, Lsn, SequenceId};
+
+use crate::support::*;
+
+#[test]
+fn committed_rows_are_read_and_survive_a_crash() {
+    let world = World::new(1);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    for key in 0..100 {
+        assert!(!txn.put(&tree, key, key * 10));
+    }
+    assert!(txn.delete(&tree, 7) && txn.put(&tree, 8, -8));
+    assert_eq!(txn.rows(&tree).len(), 99);
+    assert!(world.rows(&tree).is_empty(), "nothing is visible before the commit");
+    txn.commit().unwrap();
+    let expected: Rows = (0..100).filter(|k| *k != 7).map(|k| (k, if k == 8 { -8 } else { k * 10 })).collect();
+    assert_eq!(world.rows(&tree), expected);
+    let world = world.crash();
+    assert_eq!(world.rows(&tree), expected);
+    assert_eq!(world.get_at(&tree, 8, &world.snapshot()), Some(-8));
+    assert_eq!(world.get_at(&tree, 7, &world.snapshot()), None);
+}
+
+#[test]
+fn snapshots_are_stable_and_rollbacks_leave_nothing() {
+    let world = World::new(2);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    txn.put(&tree, 1, 1);
+    txn.commit().unwrap();
+    let old = world.snapshot();
+    let mut txn = world.begin();
+    txn.put(&tree, 1, 2);
+    txn.put(&tree, 2, 2);
+    txn.commit().unwrap();
+    let mut undone = world.begin();
+    undone.put(&tree, 3, 3);
+    undone.delete(&tree, 1);
+    assert_eq!((undone.get(&tree, 1), undone.get(&tree, 2), undone.get(&tree, 3)), (None, Some(2), Some(3)));
+    undone.rollback();
+    assert_eq!(world.rows_at(&tree, &old), Rows::from([(1, 1)]));
+    assert_eq!(world.get_at(&tree, 1, &old), Some(1));
+    assert_eq!(world.rows(&tree), Rows::from([(1, 2), (2, 2)]));
+}
+
+#[test]
+fn a_commit_is_visible_only_when_durable() {
+    let world = World::new(3);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    txn.put(&tree, 1, 1);
+    let appended = world.shard.commit(txn.id).unwrap();
+    assert!(world.rows(&tree).is_empty());
+    let reader = world.begin();
+    match reader.newest(&tree, 1) {
+        NewestRow::Committed { ts, lsn, .. } => assert_eq!((ts, lsn), (appended.ts, appended.lsn)),
+        other => panic!("{other:?}"),
+    }
+    block_on(world.shard.durable(appended.lsn)).unwrap();
+    assert_eq!(world.rows(&tree).len(), 1);
+    assert!(matches!(reader.newest(&tree, 1), NewestRow::Committed { lsn: Lsn(0), .. }));
+    reader.rollback();
+}
+
+#[test]
+fn predicates_filter_rows_in_memory() {
+    let world = World::new(4);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..50).for_each(|key| _ = txn.put(&tree, key, key % 7));
+    let predicate = |op| ColumnPredicate { column: VALUE, op: PredicateOp::Compare(op, Datum::Int64(3)) };
+    let own = context(Some(txn.id), txn.command, &world.snapshot());
+    let both = vec![predicate(CompareOp::GtEq), predicate(CompareOp::NotEq)];
+    assert_eq!(scan(&world.shard, &own, &tree, both.clone()).len(), (0..50).filter(|k| k % 7 > 3).count());
+    txn.commit().unwrap();
+    let committed = context(None, 0, &world.snapshot());
+    assert_eq!(scan(&world.shard, &committed, &tree, both).len(), (0..50).filter(|k| k % 7 > 3).count());
+    let text = ColumnPredicate { column: TEXT, op: PredicateOp::Contains("w 4 ".into()) };
+    assert_eq!(scan(&world.shard, &committed, &tree, vec![text]), Rows::from([(4, 4)]));
+}
+
+#[test]
+fn counters_and_ids_go_on_after_a_crash() {
+    let world = World::new(5);
+    assert_eq!(world.shard.reserve_sequence(SequenceId(9), 32).unwrap(), 0);
+    assert_eq!(world.shard.reserve_sequence(SequenceId(9), 32).unwrap(), 32);
+    world.shard.set_sequence(SequenceId(4), 7).unwrap();
+    let tree = world.shard.allocate_tree_id().unwrap();
+    world.create(tree.0);
+    let world = world.crash();
+    assert_eq!(world.shard.reserve_sequence(SequenceId(9), 1).unwrap(), 64);
+    assert_eq!(world.shard.reserve_sequence(SequenceId(4), 1).unwrap(), 7);
+    assert!(world.shard.allocate_tree_id().unwrap() > tree);
+}
+
+#[test]
+fn trees_are_made_and_dropped_with_their_transaction() {
+    let world = World::new(6);
+    let txn = world.begin();
+    let tree = descriptor(2000);
+    world.shard.define_tree(txn.id, CommandId(0), tree.clone()).unwrap();
+    assert!(world.shard.descriptor(None, tree.tree).is_none());
+    assert_eq!(world.shard.descriptor(Some(txn.id), tree.tree), Some(tree.clone()));
+    let mut txn = Txn { command: 1, ..txn };
+    txn.put(&tree, 1, 1);
+    assert_eq!(txn.rows(&tree).len(), 1);
+    txn.commit().unwrap();
+    let before = world.snapshot();
+    let txn = world.begin();
+    world.shard.drop_tree(txn.id, CommandId(0), tree.tree).unwrap();
+    assert!(world.shard.descriptor(Some(txn.id), tree.tree).is_none());
+    txn.commit().unwrap();
+    assert_eq!(world.rows_at(&tree, &before).len(), 1);
+    let gone = context(None, 0, &world.snapshot());
+    let error = world.shard.get(&gone, tree.tree, &key_bytes(1), &[VALUE], &mut Nothing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let world = world.crash();
+    assert!(world.shard.descriptor(None, tree.tree).is_none());
+    assert!(world.shard.begin(BranchId(1)).is_err());
+}
+
+struct Nothing;
+
+impl heliosdb_contracts::RowSink for Nothing {
+    fn row(
+        &mut self,
+        _: &[heliosdb_types::DatumRef<'_>],
+        _: heliosdb_contracts::RowHint,
+    ) -> heliosdb_types::Result<()> {
+        panic!("no row was expected")
+    }
+}

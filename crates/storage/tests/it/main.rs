@@ -1,0 +1,5 @@
+//! The shard from outside, through `ShardStore`.
+#![allow(clippy::disallowed_methods)]
+
+mod basics;
+mod support;

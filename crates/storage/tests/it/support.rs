@@ -1,0 +1,272 @@
+//! A shard on a simulated disk, and short ways to write and read it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use bytes::Bytes;
+use futures::executor::block_on;
+use heliosdb_contracts::{
+    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyedRow, NewestRow, ReadContext, RowHint, RowSink, ScanRequest,
+    ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, WriteBatch,
+};
+use heliosdb_runtime::{Disk, SeededEntropy, SimClock, SimDisk, Spawner};
+use heliosdb_storage::{Shard, ShardOptions, ShardParts};
+use heliosdb_types::{
+    BranchId, ColumnId, CommandId, DatabaseId, DatumRef, PhysicalType, Result, SchemaVersion, TreeId, TreeRef, TxnId,
+    encode_key, encode_row,
+};
+
+pub const KEY: ColumnId = ColumnId(1);
+pub const VALUE: ColumnId = ColumnId(2);
+pub const TEXT: ColumnId = ColumnId(3);
+
+/// Rows of a tree: key to value.
+pub type Rows = BTreeMap<i64, i64>;
+
+pub fn small_options() -> ShardOptions {
+    ShardOptions {
+        background: false,
+        log_inline: true,
+        log_file_bytes: 64 << 10,
+        segment_rows: 64,
+        block_rows: 16,
+        cache_bytes: 1 << 20,
+        ..ShardOptions::default()
+    }
+}
+
+pub fn open_on(disk: Arc<dyn Disk>, clock: &SimClock, options: &ShardOptions) -> Result<Arc<Shard>> {
+    let parts = ShardParts {
+        disk,
+        clock: Arc::new(clock.clone()),
+        entropy: Arc::new(SeededEntropy::new(3)),
+        spawner: Spawner::threads(),
+    };
+    Shard::open(parts, options.clone()).map(|(shard, _)| shard)
+}
+
+pub struct World {
+    pub disk: Arc<SimDisk>,
+    pub clock: SimClock,
+    pub options: ShardOptions,
+    pub shard: Arc<Shard>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        World::with(seed, small_options())
+    }
+
+    pub fn with(seed: u64, options: ShardOptions) -> World {
+        let disk = Arc::new(SimDisk::new(seed));
+        let clock = SimClock::new(1_800_000_000_000_000);
+        let shard = open_on(disk.clone(), &clock, &options).unwrap();
+        World { disk, clock, options, shard }
+    }
+
+    /// Power loss, then a restart.
+    pub fn crash(self) -> World {
+        let World { disk, clock, options, shard } = self;
+        let disk = Arc::new(disk.crash());
+        drop(shard);
+        let shard = open_on(disk.clone(), &clock, &options).unwrap();
+        World { disk, clock, options, shard }
+    }
+
+    /// A restart of the process; the machine stays up.
+    pub fn restart(self) -> World {
+        let World { disk, clock, options, shard } = self;
+        drop(shard);
+        let shard = open_on(disk.clone(), &clock, &options).unwrap();
+        World { disk, clock, options, shard }
+    }
+
+    pub fn begin(&self) -> Txn<'_> {
+        Txn { shard: &self.shard, id: self.shard.begin(BranchId(0)).unwrap(), command: 0 }
+    }
+
+    pub fn create(&self, tree: u64) -> TreeDescriptorRef {
+        let txn = self.begin();
+        let descriptor = descriptor(tree);
+        self.shard.define_tree(txn.id, CommandId(0), descriptor.clone()).unwrap();
+        txn.commit().unwrap();
+        descriptor
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.shard.snapshot(BranchId(0))
+    }
+
+    pub fn rows(&self, tree: &TreeDescriptorRef) -> Rows {
+        self.rows_at(tree, &self.snapshot())
+    }
+
+    pub fn rows_at(&self, tree: &TreeDescriptorRef, snapshot: &Snapshot) -> Rows {
+        scan(&self.shard, &context(None, 0, snapshot), tree, vec![])
+    }
+
+    pub fn get_at(&self, tree: &TreeDescriptorRef, key: i64, snapshot: &Snapshot) -> Option<i64> {
+        get(&self.shard, &context(None, 0, snapshot), tree, key)
+    }
+}
+
+pub fn descriptor(tree: u64) -> TreeDescriptorRef {
+    let column = |id, physical| ColumnDescriptor { id, physical, nullable: true, missing: None };
+    Arc::new(TreeDescriptor {
+        tree: TreeRef::new(DatabaseId(1), TreeId(tree)),
+        version: SchemaVersion(1),
+        columns: vec![
+            column(KEY, PhysicalType::Int64),
+            column(VALUE, PhysicalType::Int64),
+            column(TEXT, PhysicalType::Text),
+        ],
+        key: TreeKey::Columns(vec![KEY]),
+        sort: None,
+    })
+}
+
+pub fn key_bytes(key: i64) -> Bytes {
+    let mut out = Vec::new();
+    encode_key(&mut out, DatumRef::Int64(key), false);
+    out.into()
+}
+
+pub fn keyed(descriptor: &TreeDescriptorRef, key: i64, value: i64) -> KeyedRow {
+    let text = format!("row {key} holds {value}");
+    let values = [DatumRef::Int64(key), DatumRef::Int64(value), DatumRef::Text(&text)];
+    let types = descriptor.physical_types();
+    let mut row = Vec::new();
+    encode_row(&types[..3], &values, &mut row).unwrap();
+    KeyedRow { key: key_bytes(key), row: row.into() }
+}
+
+pub fn context(txn: Option<TxnId>, command: u32, snapshot: &Snapshot) -> ReadContext {
+    ReadContext {
+        txn,
+        command: CommandId(command),
+        snapshot: snapshot.clone(),
+        isolation: IsolationLevel::ReadCommitted,
+    }
+}
+
+pub fn scan(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, predicates: Vec<ColumnPredicate>) -> Rows {
+    let request = ScanRequest {
+        tree: tree.tree,
+        projection: vec![KEY, TEXT, VALUE],
+        predicates,
+        row_refs: false,
+        limit: None,
+        target_partitions: 2,
+        batch_rows: 10,
+    };
+    let scan = shard.scan(context, &request).unwrap();
+    let mut rows = Rows::new();
+    for partition in 0..scan.partition_count() {
+        let mut reader = scan.open(partition).unwrap();
+        while let Some(batch) = reader.next_batch().unwrap() {
+            assert!(batch.num_rows() <= 10 && batch.num_rows() > 0);
+            let (keys, values) =
+                (batch.column(0).as_primitive::<Int64Type>(), batch.column(2).as_primitive::<Int64Type>());
+            let texts = batch.column(1).as_string_view();
+            for row in 0..batch.num_rows() {
+                let (key, value) = (keys.value(row), values.value(row));
+                assert_eq!(texts.value(row), format!("row {key} holds {value}"));
+                assert!(rows.insert(key, value).is_none(), "key {key} appears twice in a scan");
+            }
+        }
+    }
+    rows
+}
+
+struct First(Option<i64>);
+
+impl RowSink for First {
+    fn row(&mut self, values: &[DatumRef<'_>], _reference: RowHint) -> Result<()> {
+        let [DatumRef::Int64(value)] = values else { panic!("unexpected row {values:?}") };
+        assert!(self.0.replace(*value).is_none());
+        Ok(())
+    }
+}
+
+pub fn get(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, key: i64) -> Option<i64> {
+    let mut sink = First(None);
+    let found = shard.get(context, tree.tree, &key_bytes(key), &[VALUE], &mut sink).unwrap();
+    assert_eq!(found, sink.0.is_some());
+    sink.0
+}
+
+/// A transaction that behaves as the participant would: it asks for the newest row before it writes.
+pub struct Txn<'a> {
+    pub shard: &'a Shard,
+    pub id: TxnId,
+    pub command: u32,
+}
+
+impl Txn<'_> {
+    /// Inserts, or updates if the key exists. True if it existed.
+    pub fn put(&mut self, tree: &TreeDescriptorRef, key: i64, value: i64) -> bool {
+        let row = keyed(tree, key, value);
+        let (command, newest) = (self.next(), self.newest(tree, key));
+        match newest {
+            NewestRow::Absent { .. } | NewestRow::OwnDeleted => {
+                self.shard.stage_inserts(self.id, command, tree.clone(), vec![row]).unwrap();
+                false
+            }
+            found => {
+                let updates = vec![(row, hint(&found))];
+                let batch = WriteBatch { descriptor: tree.clone(), updates, deletes: vec![] };
+                self.shard.stage_writes(self.id, command, batch).unwrap();
+                true
+            }
+        }
+    }
+
+    pub fn delete(&mut self, tree: &TreeDescriptorRef, key: i64) -> bool {
+        let (command, newest) = (self.next(), self.newest(tree, key));
+        if matches!(newest, NewestRow::Absent { .. } | NewestRow::OwnDeleted) {
+            return false;
+        }
+        let deletes = vec![(key_bytes(key), hint(&newest))];
+        let batch = WriteBatch { descriptor: tree.clone(), updates: vec![], deletes };
+        self.shard.stage_writes(self.id, command, batch).unwrap();
+        true
+    }
+
+    fn next(&mut self) -> CommandId {
+        self.command += 1;
+        CommandId(self.command - 1)
+    }
+
+    pub fn newest(&self, tree: &TreeDescriptorRef, key: i64) -> NewestRow {
+        self.shard.newest(self.id, tree.tree, &key_bytes(key), true).unwrap()
+    }
+
+    /// What the transaction itself sees.
+    pub fn rows(&self, tree: &TreeDescriptorRef) -> Rows {
+        let snapshot = self.shard.snapshot(BranchId(0));
+        scan(self.shard, &context(Some(self.id), self.command, &snapshot), tree, vec![])
+    }
+
+    pub fn get(&self, tree: &TreeDescriptorRef, key: i64) -> Option<i64> {
+        let snapshot = self.shard.snapshot(BranchId(0));
+        get(self.shard, &context(Some(self.id), self.command, &snapshot), tree, key)
+    }
+
+    pub fn commit(self) -> Result<()> {
+        let appended = self.shard.commit(self.id)?;
+        block_on(self.shard.durable(appended.lsn))
+    }
+
+    pub fn rollback(self) {
+        self.shard.rollback(self.id);
+    }
+}
+
+fn hint(newest: &NewestRow) -> RowHint {
+    match newest {
+        NewestRow::Committed { hint, .. } => *hint,
+        _ => RowHint::default(),
+    }
+}
