@@ -11,7 +11,7 @@ async fn golden_transcripts_are_postgresqls() {
     let place = tempfile::tempdir().unwrap();
     let (port, _server, _oracle);
     if rewrite {
-        open_to_all(place.path());
+        crate::open_to_all(place.path());
         let version = PostgresVersion::system().unwrap();
         let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
         (port, _oracle, _server) = (oracle.port, Some(oracle), None);
@@ -38,9 +38,4 @@ async fn golden_transcripts_are_postgresqls() {
     }
     let repeat = "repeat: HELIOSDB_GOLDEN=<name> cargo xtask sql";
     assert!(wrong.is_empty(), "{}\n{repeat}", wrong.join("\n"));
-}
-
-fn open_to_all(dir: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,0 +1,95 @@
+//! psql's describe commands print what they print for PostgreSQL.
+
+use std::process::Command;
+
+use heliosdb_testkit::peer::{Postgres, PostgresVersion};
+use heliosdb_testkit::server::{Server, ServerOptions};
+
+const SCHEMA: &str = "
+CREATE TABLE plain (a integer, b text NOT NULL DEFAULT 'x', c numeric(10,2), d timestamp with time zone);
+CREATE TABLE keyed (id serial PRIMARY KEY, code varchar(8) NOT NULL, at timestamp DEFAULT now(), CHECK (length(code) > 1));
+CREATE TABLE pair (a bigint, b uuid, c bytea, d char(3), e boolean DEFAULT true, PRIMARY KEY (a, b));
+CREATE TABLE ident (id integer GENERATED ALWAYS AS IDENTITY, n double precision, i interval, t time);
+CREATE SCHEMA side;
+CREATE TABLE side.other (id smallint PRIMARY KEY);
+CREATE VIEW keyed_codes AS SELECT id, code FROM keyed;
+";
+
+const COMMANDS: &[&str] = &[
+    "\\d",
+    "\\dt",
+    "\\dt side.*",
+    "\\dv",
+    "\\ds",
+    "\\dn",
+    "\\d plain",
+    "\\d keyed",
+    "\\d pair",
+    "\\d ident",
+    "\\d side.other",
+    "\\d keyed_codes",
+    "\\du",
+    "\\d nosuch",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn describe_commands_print_what_postgresql_prints() {
+    let place = tempfile::tempdir().unwrap();
+    crate::open_to_all(place.path());
+    let oracle = Postgres::start(&PostgresVersion::system().unwrap(), &place.path().join("pg"), &[]).await.unwrap();
+    let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+    for port in [oracle.port, server.pg_port] {
+        let (out, err) = psql(port, SCHEMA);
+        assert!(err.is_empty(), "schema on port {port}: {out}{err}");
+    }
+    let mut wrong = Vec::new();
+    for command in COMMANDS {
+        let (ours, theirs) = (psql(server.pg_port, command), psql(oracle.port, command));
+        if tidy(&ours.0) != tidy(&theirs.0) || ours.1 != theirs.1 {
+            wrong.push(format!("== {command}\n--- ours\n{}{}--- PostgreSQL\n{}{}", ours.0, ours.1, theirs.0, theirs.1));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let (databases, err) = psql(server.pg_port, "\\l");
+    assert!(databases.contains(" postgres ") && databases.contains("UTF8") && err.is_empty(), "{databases}{err}");
+}
+
+/// Runs a script or a backslash command; standard output and errors.
+fn psql(port: u16, script: &str) -> (String, String) {
+    let output = Command::new("psql")
+        .args(["-X", "-q", "-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string(), "-c", script, "postgres"])
+        .env("PGCONNECT_TIMEOUT", "10")
+        .output()
+        .expect("psql runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (text(output.stdout), text(output.stderr))
+}
+
+/// Trailing blanks and the column widths of psql's tables do not matter.
+fn tidy(text: &str) -> String {
+    let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines().filter(|line| !line.starts_with("---")).map(squeeze).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_round_trips_through_psql() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+    let csv = "id,name,note\n1,plain,x\n2,\"with \"\"quotes\"\", and comma\",\n3,\"two\nlines\",\"\"\n";
+    let file = place.path().join("in.csv");
+    std::fs::write(&file, csv).unwrap();
+    let run = |script: &str| psql(server.pg_port, script);
+    assert_eq!(run("CREATE TABLE c (id int PRIMARY KEY, name text, note text)").1, "");
+    assert_eq!(run(&format!("\\copy c FROM '{}' (FORMAT csv, HEADER)", file.display())).1, "");
+    assert_eq!(run("COPY c TO STDOUT (FORMAT csv, HEADER)").0, csv);
+    let text = "1\tplain\tx\n2\twith \"quotes\", and comma\t\\N\n3\ttwo\\nlines\t\n";
+    assert_eq!(run("COPY c TO STDOUT").0, text);
+    assert_eq!(run("COPY (SELECT id FROM c WHERE id > 1 ORDER BY id) TO STDOUT").0, "2\n3\n");
+    std::fs::write(&file, "4\tfour\n").unwrap();
+    let (_, err) = run(&format!("\\copy c FROM '{}'", file.display()));
+    assert!(err.contains("missing data for column \"note\""), "{err}");
+    std::fs::write(&file, "1\tagain\tx\n").unwrap();
+    let (_, err) = run(&format!("\\copy c FROM '{}'", file.display()));
+    assert!(err.contains("duplicate key value violates unique constraint \"c_pkey\""), "{err}");
+    assert_eq!(run("SELECT count(*) FROM c").0.split_whitespace().nth(2), Some("3"));
+}
