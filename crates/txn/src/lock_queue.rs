@@ -184,7 +184,7 @@ mod tests {
             grants.into_iter().for_each(|grant| grant.send(()).unwrap());
             let mut woken = Vec::new();
             self.receivers.retain_mut(|(n, receiver)| {
-                let granted = receiver.try_recv().unwrap().is_some();
+                let granted = matches!(receiver.try_recv(), Ok(Some(())));
                 if granted {
                     woken.push(*n);
                 }
