@@ -11,6 +11,8 @@
 //! assert_eq!(SqlState::UNIQUE_VIOLATION.as_str(), "23505");
 //! ```
 
+mod compare;
+pub mod datetime;
 mod datum;
 mod error;
 mod ids;
@@ -24,6 +26,7 @@ mod text;
 mod text_context;
 mod timezone;
 
+pub use compare::{compare, compare_floats};
 pub use datum::{Datum, DatumRef, Interval};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{
@@ -36,5 +39,6 @@ pub use physical::PhysicalType;
 pub use row::{ROW_COLUMNS_MAX, RowLayout, RowView, encode_row};
 pub use sql_type::{RegKind, SqlType};
 pub use sqlstate::SqlState;
+pub use text::{fit_text, parse_bool, parse_text, text_of, write_float4, write_float8, write_text};
 pub use text_context::TextContext;
 pub use timezone::{FixedOffset, OnlyUtc, TimeZone, TimeZones};

@@ -24,6 +24,7 @@ use crate::{Error, Result, SqlState};
 use codec::{CLASS_INFINITY, CLASS_NAN, CLASS_NEGATIVE, CLASS_NEGATIVE_INFINITY, CLASS_ZERO};
 pub(crate) use codec::{key_prefix_len, sort_bytes};
 use digits::{Digits, Value};
+pub(crate) use parse::write_unscaled;
 pub use rounding::{precision_overflow, rescale};
 
 /// Digits after the decimal point PostgreSQL can keep.

@@ -1,0 +1,197 @@
+//! Integers and floats as text.
+
+use std::fmt::Write;
+
+use crate::numeric::precision_overflow;
+use crate::text::is_space;
+use crate::{Error, Numeric, Result, SqlState};
+
+pub(super) fn invalid_syntax(type_name: &str, text: &str) -> Error {
+    Error::invalid(
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        format!("invalid input syntax for type {type_name}: \"{text}\""),
+    )
+}
+
+fn out_of_range(type_name: &str, text: &str) -> Error {
+    Error::invalid(
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("value \"{text}\" is out of range for type {type_name}"),
+    )
+}
+
+/// Reads an integer within `min..=max`: decimal, `0x`, `0o`, `0b`, single underscores between digits.
+pub(super) fn parse_integer(text: &str, type_name: &str, min: i64, max: i64) -> Result<i64> {
+    let trimmed = text.trim_matches(is_space);
+    let (negative, body) = match trimmed.as_bytes().first() {
+        Some(b'-') => (true, &trimmed[1..]),
+        Some(b'+') => (false, &trimmed[1..]),
+        _ => (false, trimmed),
+    };
+    let (radix, digits) = match body.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &body[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &body[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &body[2..]),
+        _ => (10, body),
+    };
+    let bytes = digits.as_bytes();
+    let mut value = 0i128;
+    for (i, &byte) in bytes.iter().enumerate() {
+        match char::from(byte).to_digit(radix) {
+            Some(digit) => value = (value * i128::from(radix) + i128::from(digit)).min(1 << 100),
+            None => {
+                let digit_at = |at: Option<&u8>| at.is_some_and(|b| char::from(*b).is_digit(radix));
+                // A prefix counts as what an underscore may follow: 0x_ff.
+                let before = if i == 0 { radix != 10 } else { digit_at(bytes.get(i - 1)) };
+                if byte != b'_' || !before || !digit_at(bytes.get(i + 1)) {
+                    return Err(invalid_syntax(type_name, text));
+                }
+            }
+        }
+    }
+    if bytes.is_empty() {
+        return Err(invalid_syntax(type_name, text));
+    }
+    let value = if negative { -value } else { value };
+    match i64::try_from(value) {
+        Ok(value) if (min..=max).contains(&value) => Ok(value),
+        _ => Err(out_of_range(type_name, text)),
+    }
+}
+
+/// Strips blanks and checks that what is left is a number Rust and PostgreSQL read alike.
+fn float_body<'a>(text: &'a str, type_name: &str) -> Result<&'a str> {
+    let trimmed = text.trim_matches(is_space);
+    let unsigned = trimmed.trim_start_matches(['+', '-']);
+    let word = ["nan", "inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word));
+    let number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    if trimmed.len() - unsigned.len() > 1 || !(word || number) {
+        return Err(invalid_syntax(type_name, text));
+    }
+    Ok(trimmed)
+}
+
+fn float_range(type_name: &str, text: &str) -> Error {
+    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("\"{text}\" is out of range for type {type_name}"))
+}
+
+/// Whether the text of a number has a digit other than 0 before its exponent.
+fn has_nonzero_digit(body: &str) -> bool {
+    body.bytes().take_while(|b| !matches!(b, b'e' | b'E')).any(|b| (b'1'..=b'9').contains(&b))
+}
+
+fn names_infinity(body: &str) -> bool {
+    body.trim_start_matches(['+', '-']).starts_with(['i', 'I'])
+}
+
+pub(super) fn parse_float8(text: &str) -> Result<f64> {
+    let body = float_body(text, "double precision")?;
+    let value: f64 = body.parse().map_err(|_| invalid_syntax("double precision", text))?;
+    if (value.is_infinite() && !names_infinity(body)) || (value == 0.0 && has_nonzero_digit(body)) {
+        return Err(float_range("double precision", text));
+    }
+    Ok(if value.is_nan() { f64::NAN } else { value })
+}
+
+pub(super) fn parse_float4(text: &str) -> Result<f32> {
+    let body = float_body(text, "real")?;
+    let value: f32 = body.parse().map_err(|_| invalid_syntax("real", text))?;
+    if (value.is_infinite() && !names_infinity(body)) || (value == 0.0 && has_nonzero_digit(body)) {
+        return Err(float_range("real", text));
+    }
+    Ok(if value.is_nan() { f32::NAN } else { value })
+}
+
+/// The unscaled value of `numeric(precision, scale)`, p <= 38: rounded, then checked.
+pub(super) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Result<i128> {
+    if let Some(unscaled) = parse_plain_decimal(text, precision, scale) {
+        return Ok(unscaled);
+    }
+    let number = Numeric::parse(text)?.with_typmod(u16::from(precision), i16::from(scale))?;
+    if number.is_nan() {
+        return Err(Error::unsupported(format!("NaN in numeric({precision},{scale})")));
+    }
+    number.to_unscaled(scale).ok_or_else(|| precision_overflow(u16::from(precision), i16::from(scale)))
+}
+
+/// The common case without any allocation: sign, digits, a point, at most `scale` decimals, and it fits.
+fn parse_plain_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (negative, body) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (mut value, mut decimals, mut point, mut digits) = (0u64, 0i8, false, 0u8);
+    for byte in body.bytes() {
+        match byte {
+            b'0'..=b'9' if digits < 18 => {
+                value = value * 10 + u64::from(byte - b'0');
+                digits += 1;
+                decimals += i8::from(point);
+            }
+            b'.' if !point => point = true,
+            _ => return None,
+        }
+    }
+    if digits == 0 || decimals > scale {
+        return None;
+    }
+    let lift = 10i128.pow(u32::from((scale - decimals).unsigned_abs()));
+    let unscaled = i128::from(value).checked_mul(lift)?;
+    let fits = unscaled < 10i128.pow(u32::from(precision));
+    fits.then_some(if negative { -unscaled } else { unscaled })
+}
+
+/// Shortest text that reads back as the same double: `1e+20`, `0.0001`, `1e-05`, `NaN`, `-Infinity`.
+pub fn write_float8(value: f64, out: &mut String) {
+    if put_special(value, out) {
+        put_shortest(&format!("{value:e}"), 15, out);
+    }
+}
+
+pub fn write_float4(value: f32, out: &mut String) {
+    if put_special(f64::from(value), out) {
+        put_shortest(&format!("{value:e}"), 6, out);
+    }
+}
+
+/// False if the value has been written.
+fn put_special(value: f64, out: &mut String) -> bool {
+    let text = if value.is_nan() {
+        "NaN"
+    } else if value == f64::INFINITY {
+        "Infinity"
+    } else if value == f64::NEG_INFINITY {
+        "-Infinity"
+    } else {
+        return true;
+    };
+    out.push_str(text);
+    false
+}
+
+/// Lays out Rust's shortest `d.ddde-N` as C's `%g`: scientific below 1e-4 and from 10^`limit` on.
+fn put_shortest(scientific: &str, limit: i32, out: &mut String) {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    out.push_str(sign);
+    if !(-4..limit).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
+        return;
+    }
+    let digits = || mantissa.chars().filter(char::is_ascii_digit);
+    if exponent < 0 {
+        out.push_str("0.");
+        (exponent + 1..0).for_each(|_| out.push('0'));
+        out.extend(digits());
+        return;
+    }
+    let whole = exponent as usize + 1;
+    let count = digits().count();
+    for (i, digit) in digits().enumerate() {
+        if i == whole {
+            out.push('.');
+        }
+        out.push(digit);
+    }
+    (count..whole).for_each(|_| out.push('0'));
+}

@@ -1,0 +1,49 @@
+//! Text output of every type.
+
+use std::fmt::Write;
+
+use super::bytes::{write_bytea, write_uuid};
+use super::number::{write_float4, write_float8};
+use crate::datetime::{write_date, write_interval, write_time, write_timestamp, write_timestamptz};
+use crate::numeric::write_unscaled;
+use crate::{DatumRef, Numeric, SqlType, TextContext};
+
+/// Appends a value's text as PostgreSQL prints it; NULL appends nothing (callers mark it their own way).
+///
+/// The value's shape decides; `sql_type` is for the types whose text it changes (none yet).
+pub fn write_text(value: DatumRef<'_>, _sql_type: &SqlType, ctx: &TextContext, out: &mut String) {
+    match value {
+        DatumRef::Null => {}
+        DatumRef::Bool(v) => out.push(if v { 't' } else { 'f' }),
+        DatumRef::Int16(v) => put_integer(i64::from(v), out),
+        DatumRef::Int32(v) => put_integer(i64::from(v), out),
+        DatumRef::Int64(v) => put_integer(v, out),
+        DatumRef::Float32(v) => write_float4(v, out),
+        DatumRef::Float64(v) => write_float8(v, out),
+        DatumRef::Decimal { unscaled, scale } => {
+            let _ = write_unscaled(out, unscaled, i32::from(scale));
+        }
+        DatumRef::Numeric(bytes) => {
+            let _ = write!(out, "{}", Numeric::from_bytes_unchecked(bytes));
+        }
+        DatumRef::Text(v) => out.push_str(v),
+        DatumRef::Bytes(v) => write_bytea(v, out),
+        DatumRef::Date(v) => write_date(v, out),
+        DatumRef::Time(v) => write_time(v, out),
+        DatumRef::Timestamp(v) => write_timestamp(v, out),
+        DatumRef::TimestampTz(v) => write_timestamptz(v, ctx.time_zone.as_ref(), out),
+        DatumRef::Interval(v) => write_interval(v, out),
+        DatumRef::Uuid(v) => write_uuid(&v, out),
+    }
+}
+
+/// [`write_text`] into a string of its own.
+pub fn text_of(value: DatumRef<'_>, sql_type: &SqlType, ctx: &TextContext) -> String {
+    let mut out = String::new();
+    write_text(value, sql_type, ctx, &mut out);
+    out
+}
+
+fn put_integer(value: i64, out: &mut String) {
+    let _ = write!(out, "{value}");
+}
