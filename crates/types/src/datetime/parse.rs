@@ -201,8 +201,13 @@ fn read_fields(text: &str, ctx: &TextContext, time_only: bool) -> Read<Moment> {
 
 impl Fields {
     fn date(&mut self, parts: &[String]) -> Read<()> {
+        if self.iso_time_next || self.has_date() {
+            // `19990108T040506-08`: a time without colons and its zone look like a date.
+            let [time, zone] = parts else { return Err(Refusal::Syntax) };
+            self.compact_time(time)?;
+            return self.set_zone(Zone::Offset(read_offset(&format!("-{zone}"))?));
+        }
         if self.year.is_some() || self.days.is_some() || self.day.is_some() {
-            // `1999-01-08 04-05` and the like; a zone such as `04:05-08` is scanned as a zone.
             return Err(Refusal::Syntax);
         }
         if parts.len() > 3 || parts.iter().any(String::is_empty) {
