@@ -84,7 +84,9 @@ pub trait SqlSession: Send {
     /// Prepares one statement of a script (no parameters). Called when its turn comes, so that it sees earlier statements' effects.
     fn prepare_script<'a>(&'a mut self, statement: &'a dyn Script) -> BoxFuture<'a, Result<Arc<dyn Prepared>>>;
 
-    /// Runs a prepared statement. Rows of a stream are produced lazily; the stream must be dropped before the next call.
+    /// Runs a prepared statement. Rows of a stream are produced lazily; the stream must be dropped before the next call,
+    /// except that inside an explicit transaction a portal suspended at its row limit keeps its stream (which reads by
+    /// its own statement's snapshot) while other statements run. It is gone before `fail`, and after the transaction's end.
     fn execute<'a>(
         &'a mut self,
         statement: &'a Arc<dyn Prepared>,

@@ -1,0 +1,235 @@
+//! One connection: from its first packet to its last, message by message.
+//!
+//! Errors: anything wrong with a statement is reported and the session goes on; in the extended protocol everything up to
+//! the next Sync is skipped. Transactions: `finish` at Sync or before the last CommandComplete of a Query, `fail` on any
+//! error; portals live no longer than their transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use heliosdb_contracts::{Canceller, ConnectRequest, SqlSession, TransactionStatus};
+use heliosdb_types::{Error, ErrorKind, SqlState};
+use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
+
+use super::alarm::{Alarm, Phase};
+use super::auth::authenticate;
+use super::counters::add;
+use super::extended::{Portal, Statement};
+use super::failure::{Failure, Outcome, shutting_down, violation};
+use super::frontend as message;
+use super::registry::Seat;
+use super::reply::{error_response, notice_response, ready_for_query};
+use super::server::Shared;
+use super::startup::{Opening, open};
+use super::wire::Wire;
+
+pub(crate) struct Connection<'a> {
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) alarm: Alarm,
+    pub(crate) shared: &'a Shared,
+    pub(crate) session: Box<dyn SqlSession>,
+    pub(crate) canceller: Arc<dyn Canceller>,
+    pub(crate) statements: HashMap<String, Statement>,
+    pub(crate) portals: HashMap<String, Portal>,
+    /// An extended message failed: nothing counts until Sync.
+    skip_to_sync: bool,
+    /// Extended messages have come without their Sync yet.
+    in_batch: bool,
+}
+
+/// Serves one client to its end.
+pub(crate) async fn serve_connection(wire: &mut Wire, shared: &Shared, mut alarm: Alarm) -> Outcome<()> {
+    let limit = shared.environment.clock.sleep(shared.options.authentication_timeout);
+    let mut waiting = alarm.clone();
+    let opened = tokio::select! {
+        biased;
+        opened = start(wire, shared) => opened?,
+        () = waiting.reached(Phase::Draining) => return Err(Failure::Fatal(shutting_down())),
+        () = limit => {
+            let error = Error::new(
+                ErrorKind::Cancelled, SqlState::QUERY_CANCELED, "canceling authentication due to timeout");
+            return Err(Failure::Fatal(error));
+        }
+    };
+    let Some((session, seat)) = opened else { return Ok(()) };
+    let canceller = session.canceller();
+    seat.opened(canceller.clone());
+    let mut connection = Connection {
+        wire,
+        alarm: alarm.clone(),
+        shared,
+        session,
+        canceller,
+        statements: HashMap::new(),
+        portals: HashMap::new(),
+        skip_to_sync: false,
+        in_batch: false,
+    };
+    alarm.flush(connection.wire).await?;
+    let ended = connection.run().await;
+    // A portal's rows must be gone before its session.
+    connection.portals.clear();
+    ended
+}
+
+/// Startup, authentication, and a session; `None` for a cancel request, which gets no answer.
+async fn start(wire: &mut Wire, shared: &Shared) -> Outcome<Option<(Box<dyn SqlSession>, Seat)>> {
+    let hello = match open(wire).await? {
+        Opening::Session(hello) => hello,
+        Opening::Cancel { pid, secret } => {
+            if shared.registry.cancel(pid, &secret) {
+                add(&shared.counters.cancel_requests, 1);
+            }
+            return Ok(None);
+        }
+    };
+    if let Err(failure) = authenticate(wire, &*shared.service, &hello.user, &shared.secret).await {
+        if matches!(failure, Failure::Fatal(_)) {
+            add(&shared.counters.authentication_failures, 1);
+        }
+        return Err(failure);
+    }
+    let most = shared.options.connections_max;
+    let Some(seat) = shared.registry.enter(&*shared.environment.entropy, hello.secret_len(), most) else {
+        add(&shared.counters.connections_refused, 1);
+        return Err(Failure::Fatal(Error::unavailable(
+            SqlState::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        )));
+    };
+    let request = ConnectRequest {
+        user: hello.user,
+        database: hello.database,
+        peer: wire.peer(),
+        pid: seat.pid,
+        parameters: hello.parameters,
+    };
+    let mut session = shared.service.connect(request).await.map_err(Failure::Fatal)?;
+    wire.send(&Authentication::Ok);
+    for (name, value) in session.changed_parameters() {
+        wire.send(&ParameterStatus::new(name, value));
+    }
+    wire.send(&BackendKeyData::new(seat.pid, SecretKey::Bytes(Bytes::copy_from_slice(&seat.secret))));
+    for notice in session.take_notices() {
+        wire.send(&notice_response(&notice));
+    }
+    wire.send(&ready_for_query(session.status()));
+    Ok(Some((session, seat)))
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Outcome<()> {
+        loop {
+            // A client whose next message is always there already must not keep others from running.
+            tokio::task::consume_budget().await;
+            let until = if self.in_batch { Phase::Terminating } else { Phase::Draining };
+            let (kind, body) = self.next_message(until).await?;
+            if kind == message::TERMINATE {
+                return Ok(());
+            }
+            if self.skip_to_sync && kind != message::SYNC {
+                continue;
+            }
+            match self.handle(kind, body).await {
+                Ok(()) => {}
+                Err(Failure::Statement(error)) => self.failed(kind, error).await?,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn handle(&mut self, kind: u8, body: Bytes) -> Outcome<()> {
+        match kind {
+            message::QUERY => self.simple_query(body).await,
+            message::PARSE | message::BIND | message::DESCRIBE | message::EXECUTE | message::CLOSE => {
+                self.in_batch = true;
+                match kind {
+                    message::PARSE => self.parse(body).await,
+                    message::BIND => self.bind(body),
+                    message::DESCRIBE => self.describe(body),
+                    message::EXECUTE => self.execute(body).await,
+                    _ => self.close(body),
+                }
+            }
+            message::FLUSH => self.alarm.flush(self.wire).await,
+            message::SYNC => self.sync().await,
+            // What a client still sends of a COPY that failed.
+            message::COPY_DATA | message::COPY_DONE | message::COPY_FAIL => Ok(()),
+            message::FUNCTION_CALL => Err(Error::unsupported("the function call protocol").into()),
+            _ => Err(Failure::Fatal(violation(format!("invalid frontend message type {kind}")))),
+        }
+    }
+
+    /// The next frame; while it has not arrived, the server's stop may end the wait.
+    pub(crate) async fn next_message(&mut self, until: Phase) -> Outcome<(u8, Bytes)> {
+        loop {
+            match self.wire.frame()? {
+                Ok(frame) => return Ok(frame),
+                Err(missing) => {
+                    self.wire.rest();
+                    tokio::select! {
+                        biased;
+                        filled = self.wire.fill(missing) => filled?,
+                        () = self.alarm.reached(until) => return Err(Failure::Fatal(shutting_down())),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn failed(&mut self, kind: u8, error: Error) -> Outcome<()> {
+        self.report(&error);
+        match kind {
+            message::QUERY | message::FUNCTION_CALL => self.ready().await,
+            _ => {
+                self.skip_to_sync = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells session and client that something failed.
+    fn report(&mut self, error: &Error) {
+        add(&self.shared.counters.statement_errors, 1);
+        if error.kind() == ErrorKind::Internal {
+            tracing::error!(?error, "a statement failed by a defect");
+        }
+        self.portals.clear();
+        self.session.fail(error);
+        self.send_notices();
+        self.wire.send(&error_response("ERROR", error));
+    }
+
+    async fn sync(&mut self) -> Outcome<()> {
+        self.skip_to_sync = false;
+        if self.session.status() == TransactionStatus::Idle {
+            self.portals.clear();
+        }
+        if let Err(error) = self.session.finish().await {
+            self.report(&error);
+        }
+        self.ready().await
+    }
+
+    /// ReadyForQuery with what precedes it, and the one write.
+    pub(crate) async fn ready(&mut self) -> Outcome<()> {
+        self.in_batch = false;
+        let status = self.session.status();
+        if status == TransactionStatus::Idle {
+            self.portals.clear();
+        }
+        self.send_notices();
+        for (name, value) in self.session.changed_parameters() {
+            self.wire.send(&ParameterStatus::new(name, value));
+        }
+        self.wire.send(&ready_for_query(status));
+        self.alarm.flush(self.wire).await
+    }
+
+    pub(crate) fn send_notices(&mut self) {
+        for notice in self.session.take_notices() {
+            self.wire.send(&notice_response(&notice));
+        }
+    }
+}

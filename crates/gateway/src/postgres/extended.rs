@@ -1,0 +1,214 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close. Replies gather until Sync or Flush.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use heliosdb_contracts::{Execution, Prepared, ResultColumn, RowsTag};
+use heliosdb_types::{Datum, Error, ErrorKind, Oid, Result, SqlState};
+use pgwire::messages::data::NoData;
+use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
+
+use super::connection::Connection;
+use super::counters::add;
+use super::failure::{Outcome, violation};
+use super::frontend;
+use super::parameters::{decode_parameters, formats};
+use super::reply::{Format, parameter_description, row_description, rows_tag};
+use super::rows::{RowStream, Sent};
+
+/// More prepared statements, or portals, than any client needs: a bound on what one connection holds.
+const NAMES_MAX: usize = 65_536;
+
+pub(crate) struct Statement {
+    prepared: Arc<dyn Prepared>,
+}
+
+pub(crate) struct Portal {
+    prepared: Arc<dyn Prepared>,
+    formats: Vec<Format>,
+    state: PortalState,
+}
+
+enum PortalState {
+    Fresh(Vec<Datum>),
+    /// Stopped at a row limit.
+    Suspended(RowStream),
+    /// Ran to its end; the tag if it returned rows.
+    Finished(Option<RowsTag>),
+}
+
+impl Connection<'_> {
+    pub(crate) async fn parse(&mut self, body: Bytes) -> Outcome<()> {
+        let message = frontend::parse(body)?;
+        let name = message.name.unwrap_or_default();
+        if name.is_empty() {
+            self.statements.remove("");
+        } else if self.statements.contains_key(&name) {
+            return Err(Error::invalid(
+                SqlState::DUPLICATE_PREPARED_STATEMENT,
+                format!("prepared statement \"{name}\" already exists"),
+            )
+            .into());
+        }
+        room(self.statements.len(), "prepared statements")?;
+        let types: Vec<Option<Oid>> =
+            message.type_oids.iter().map(|&oid| Some(Oid(oid)).filter(|oid| oid.0 != 0)).collect();
+        let preparing = self.session.prepare(&message.query, &types);
+        let prepared = self.alarm.attend(self.wire, &*self.canceller, preparing).await??;
+        self.statements.insert(name, Statement { prepared });
+        self.wire.send(&ParseComplete::new());
+        Ok(())
+    }
+
+    pub(crate) fn bind(&mut self, body: Bytes) -> Outcome<()> {
+        let message = frontend::bind(body)?;
+        let name = message.statement_name.unwrap_or_default();
+        let portal_name = message.portal_name.unwrap_or_default();
+        let prepared = self.statements.get(&name).ok_or_else(|| no_statement(&name))?.prepared.clone();
+        if portal_name.is_empty() {
+            self.portals.remove("");
+        } else if self.portals.contains_key(&portal_name) {
+            let wrong = format!("cursor \"{portal_name}\" already exists");
+            return Err(Error::invalid(SqlState::DUPLICATE_CURSOR, wrong).into());
+        }
+        room(self.portals.len(), "portals")?;
+        let types = prepared.parameters();
+        if message.parameters.len() != types.len() {
+            let (given, needed) = (message.parameters.len(), types.len());
+            return Err(violation(format!(
+                "bind message supplies {given} parameters, but prepared statement \"{name}\" requires {needed}"
+            ))
+            .into());
+        }
+        let parameter_formats = formats(&message.parameter_format_codes, types.len(), "parameter")?;
+        let parameters =
+            decode_parameters(types, &parameter_formats, &message.parameters, &self.session.output().text)?;
+        let columns = prepared.columns().map_or(0, <[ResultColumn]>::len);
+        let formats = formats(&message.result_column_format_codes, columns, "result")?;
+        let portal = Portal { prepared, formats, state: PortalState::Fresh(parameters) };
+        self.portals.insert(portal_name, portal);
+        self.wire.send(&BindComplete::new());
+        Ok(())
+    }
+
+    pub(crate) fn describe(&mut self, body: Bytes) -> Outcome<()> {
+        let message = frontend::describe(body)?;
+        let name = message.name.unwrap_or_default();
+        let (prepared, formats) = match message.target_type {
+            b'S' => {
+                let statement = self.statements.get(&name).ok_or_else(|| no_statement(&name))?;
+                self.wire.send(&parameter_description(statement.prepared.parameters()));
+                (&statement.prepared, &[][..])
+            }
+            b'P' => {
+                let portal = self.portals.get(&name).ok_or_else(|| no_portal(&name))?;
+                (&portal.prepared, &portal.formats[..])
+            }
+            other => return Err(violation(format!("invalid DESCRIBE message subtype {other}")).into()),
+        };
+        match prepared.columns() {
+            Some(columns) => self.wire.send(&row_description(columns, formats)),
+            None => self.wire.send(&NoData::new()),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, body: Bytes) -> Outcome<()> {
+        let message = frontend::close(body)?;
+        let name = message.name.unwrap_or_default();
+        match message.target_type {
+            b'S' => drop(self.statements.remove(&name)),
+            b'P' => drop(self.portals.remove(&name)),
+            other => return Err(violation(format!("invalid CLOSE message subtype {other}")).into()),
+        }
+        self.wire.send(&CloseComplete::new());
+        Ok(())
+    }
+
+    pub(crate) async fn execute(&mut self, body: Bytes) -> Outcome<()> {
+        let message = frontend::execute(body)?;
+        let name = message.name.unwrap_or_default();
+        let most = u64::try_from(message.max_rows).ok().filter(|&rows| rows > 0);
+        // Out of the map while it runs; a failure clears all portals anyway.
+        let Portal { prepared, formats, state } = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
+        add(&self.shared.counters.statements, 1);
+        let state = match state {
+            PortalState::Fresh(parameters) => {
+                let executing = self.session.execute(&prepared, parameters);
+                match self.alarm.attend(self.wire, &*self.canceller, executing).await?? {
+                    Execution::Rows { columns, rows, tag } => {
+                        same_result(prepared.columns(), &columns)?;
+                        let mut stream = RowStream::new(columns, formats.clone(), rows, tag);
+                        if most.is_some() && !stream.may_stop_early() {
+                            self.gather(&mut stream).await?;
+                        }
+                        self.continue_rows(stream, most).await?
+                    }
+                    other => {
+                        let tag = self.deliver_rowless(other).await?;
+                        self.complete(tag);
+                        PortalState::Finished(None)
+                    }
+                }
+            }
+            PortalState::Suspended(stream) => self.continue_rows(stream, most).await?,
+            PortalState::Finished(Some(tag @ RowsTag::Counted("SELECT"))) => {
+                self.complete(Some(rows_tag(&tag, 0)));
+                PortalState::Finished(Some(tag))
+            }
+            PortalState::Finished(_) => {
+                let wrong = format!("portal \"{name}\" cannot be run");
+                return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, wrong).into());
+            }
+        };
+        self.portals.insert(name, Portal { prepared, formats, state });
+        Ok(())
+    }
+
+    async fn continue_rows(&mut self, mut stream: RowStream, most: Option<u64>) -> Outcome<PortalState> {
+        match self.send_rows(&mut stream, most).await? {
+            Sent::All(rows) => {
+                let tag = stream.tag().clone();
+                // The session may be called again only once the rows are gone.
+                drop(stream);
+                self.complete(Some(rows_tag(&tag, rows)));
+                Ok(PortalState::Finished(Some(tag)))
+            }
+            Sent::Suspended => {
+                self.wire.send(&PortalSuspended::new());
+                Ok(PortalState::Suspended(stream))
+            }
+        }
+    }
+}
+
+/// What was described must be what comes: the table may have changed in between.
+fn same_result(described: Option<&[ResultColumn]>, columns: &[ResultColumn]) -> Result<()> {
+    let described = described.unwrap_or_default();
+    let same = described.len() == columns.len()
+        && described.iter().zip(columns).all(|(a, b)| a.sql_type.oid() == b.sql_type.oid());
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Retry, SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"))
+}
+
+fn room(held: usize, of_what: &str) -> Result<()> {
+    if held < NAMES_MAX {
+        return Ok(());
+    }
+    let wrong = format!("a connection may hold at most {NAMES_MAX} {of_what}");
+    Err(Error::invalid(SqlState::CONFIGURATION_LIMIT_EXCEEDED, wrong))
+}
+
+fn no_statement(name: &str) -> Error {
+    let wrong = match name {
+        "" => "unnamed prepared statement does not exist".to_owned(),
+        name => format!("prepared statement \"{name}\" does not exist"),
+    };
+    Error::invalid(SqlState::INVALID_SQL_STATEMENT_NAME, wrong)
+}
+
+fn no_portal(name: &str) -> Error {
+    Error::invalid(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}
