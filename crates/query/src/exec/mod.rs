@@ -2,14 +2,21 @@
 
 mod arrays;
 mod error;
+mod explain;
+mod instantiate;
 mod pushdown;
 mod row_write;
+mod run;
 mod scan;
 mod scope;
+mod state;
 mod table;
 
 pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
 pub(crate) use error::{from_arrow, from_datafusion, to_datafusion};
+pub use explain::ExplainOptions;
+pub use instantiate::NOW_PLACEHOLDER;
 pub use row_write::{RowWriteNode, RowWriteOp};
 pub use scope::{CancelFlag, StatementScope};
+pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;

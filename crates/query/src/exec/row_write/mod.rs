@@ -1,5 +1,15 @@
 //! Writing rows: one node for INSERT, UPDATE and DELETE, with RETURNING.
 
+mod exec;
 mod node;
+mod planner;
+mod spec;
+mod verify;
+mod writer;
 
+pub(crate) use exec::RowWriteExec;
 pub use node::{RowWriteNode, RowWriteOp};
+pub(crate) use planner::RowWritePlanner;
+
+#[cfg(test)]
+mod row_write_test;

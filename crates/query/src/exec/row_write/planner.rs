@@ -1,0 +1,68 @@
+//! From the logical node to the operator: physical expressions over the child's columns.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+
+use super::exec::RowWriteExec;
+use super::node::RowWriteNode;
+use super::spec::WriteSpec;
+use crate::exec::error::to_datafusion;
+use crate::exec::scope::StatementScope;
+
+/// Plans [`RowWriteNode`].
+pub(crate) struct RowWritePlanner;
+
+#[async_trait]
+impl ExtensionPlanner for RowWritePlanner {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(node), [input]) = (node.as_any().downcast_ref::<RowWriteNode>(), physical_inputs) else {
+            return Ok(None);
+        };
+        let physical = |expr: &Expr, schema: &DFSchema| planner.create_physical_expr(expr, schema, session, context);
+        let over_input = |expr: &Expr| physical(expr, node.input.schema());
+        let spec = WriteSpec::new(node, input.schema()).map_err(to_datafusion)?;
+        let table = DFSchema::try_from(Arc::clone(&spec.table_schema))?;
+        let mut checks = Vec::with_capacity(node.checks.len());
+        for (name, condition) in &node.checks {
+            checks.push((name.clone(), physical(condition, &table)?));
+        }
+        // PostgreSQL checks constraints in the order of their names.
+        checks.sort_by(|a, b| a.0.cmp(&b.0));
+        let spec = WriteSpec {
+            predicate: node.predicate.as_ref().map(over_input).transpose()?,
+            new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<Arc<dyn PhysicalExpr>>>>()?,
+            checks,
+            targets_repeat: joins(&node.input)?,
+            ..spec
+        };
+        let scope = StatementScope::of(session.config()).map_err(to_datafusion)?;
+        Ok(Some(Arc::new(RowWriteExec::new(Arc::new(spec), Arc::clone(input), scope))))
+    }
+}
+
+/// Whether a target row may come more than once: only a join repeats rows.
+fn joins(plan: &LogicalPlan) -> DfResult<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        found |= matches!(node, LogicalPlan::Join(_) | LogicalPlan::Unnest(_) | LogicalPlan::Union(_));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}

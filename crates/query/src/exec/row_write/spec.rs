@@ -1,0 +1,123 @@
+//! What a write does to each row, fixed for the statement.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field, Schema, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+use heliosdb_contracts::{TreeDescriptorRef, TreeKey, arrow_type};
+use heliosdb_types::{Error, PhysicalType, Result};
+
+use super::node::{RowWriteNode, RowWriteOp};
+use crate::catalog::Relation;
+use crate::exec::error::{from_arrow, from_datafusion};
+
+/// A [`RowWriteNode`] with physical expressions.
+pub(crate) struct WriteSpec {
+    pub op: RowWriteOp,
+    pub table: Arc<Relation>,
+    pub tree: TreeDescriptorRef,
+    /// The live columns' physical types, as rows are encoded.
+    pub types: Vec<PhysicalType>,
+    /// Positions of the key's columns; `None`: hidden row ids.
+    pub key: Option<Vec<usize>>,
+    pub row_ref: Option<usize>,
+    pub old_row: Vec<usize>,
+    /// Input columns that are neither row reference nor old image; they follow the table's in the output.
+    pub carried: Vec<usize>,
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub new_row: Vec<Arc<dyn PhysicalExpr>>,
+    pub checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
+    /// The same target row may come more than once; only the first counts.
+    pub targets_repeat: bool,
+    pub returning: bool,
+    pub output: SchemaRef,
+    /// The table's columns by name, all nullable: what a new row looks like before it is verified.
+    pub table_schema: SchemaRef,
+}
+
+impl fmt::Debug for WriteSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} on {}", self.op, self.table.name)
+    }
+}
+
+impl WriteSpec {
+    /// All but the expressions.
+    pub(super) fn new(node: &RowWriteNode, input: SchemaRef) -> Result<WriteSpec> {
+        let table = node.table.table();
+        let table = table.ok_or_else(|| Error::internal(format!("a write to \"{}\"", node.table.name)))?;
+        let types = table.tree.physical_types();
+        let expected = if node.op == RowWriteOp::Insert { 0 } else { types.len() };
+        let new_row = if node.op == RowWriteOp::Delete { 0 } else { types.len() };
+        if types.len() != node.table.columns.len()
+            || node.old_row.len() != expected
+            || node.new_row.len() != new_row
+            || node.row_ref.is_some() == (node.op == RowWriteOp::Insert)
+        {
+            return Err(Error::internal(format!("a malformed {:?} on \"{}\"", node.op, node.table.name)));
+        }
+        let key = match &table.tree.key {
+            TreeKey::RowId => None,
+            TreeKey::Columns(ids) => {
+                let position = |id| table.tree.position(id).ok_or_else(|| Error::internal("a key without its column"));
+                Some(ids.iter().map(|id| position(*id)).collect::<Result<Vec<_>>>()?)
+            }
+        };
+        let carried = (0..input.fields().len()).filter(|at| Some(*at) != node.row_ref && !node.old_row.contains(at));
+        let fields = node.table.columns.iter().zip(&types);
+        let fields: Vec<Field> = fields.map(|(c, t)| Field::new(&c.name, arrow_type(*t), true)).collect();
+        Ok(WriteSpec {
+            op: node.op,
+            table: Arc::clone(&node.table),
+            tree: Arc::clone(&table.tree),
+            types,
+            key,
+            row_ref: node.row_ref,
+            old_row: node.old_row.clone(),
+            carried: carried.collect(),
+            predicate: None,
+            new_row: Vec::new(),
+            checks: Vec::new(),
+            targets_repeat: true,
+            returning: node.returning,
+            output: Arc::clone(node.schema.inner()),
+            table_schema: Arc::new(Schema::new(fields)),
+        })
+    }
+
+    /// The new row's columns for every row of `input`.
+    pub(super) fn evaluate_new_row(&self, input: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        self.new_row.iter().map(|expr| evaluate(expr, input)).collect()
+    }
+
+    /// The old row's columns.
+    pub(super) fn old_columns(&self, input: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        pick(input, &self.old_row)
+    }
+
+    /// A batch of the table's columns.
+    pub(super) fn table_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.table_schema), columns, &options)
+            .map_err(|e| Error::internal(format!("a new row of \"{}\" has another shape: {e}", self.table.name)))
+    }
+
+    /// What RETURNING sees: the table's columns, then what the input carried along.
+    pub(super) fn output_batch(&self, mut columns: Vec<ArrayRef>, input: &RecordBatch) -> Result<RecordBatch> {
+        columns.extend(pick(input, &self.carried)?);
+        let options = RecordBatchOptions::new().with_row_count(Some(input.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options).map_err(from_arrow)
+    }
+}
+
+pub(super) fn pick(batch: &RecordBatch, positions: &[usize]) -> Result<Vec<ArrayRef>> {
+    let column = |at: &usize| batch.columns().get(*at).cloned().ok_or_else(|| Error::internal("no such input column"));
+    positions.iter().map(column).collect()
+}
+
+pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
+    let value = expr.evaluate(batch).map_err(from_datafusion)?;
+    value.into_array(batch.num_rows()).map_err(from_datafusion)
+}

@@ -1,0 +1,339 @@
+//! The writing itself, batch by batch.
+//!
+//! 1. Scans see earlier commands only, so input may be read while rows are written.
+//! 2. A target row is locked, compared with what the snapshot saw, and written once; a row somebody else changed meanwhile is
+//!    evaluated again on its newest version (READ COMMITTED) or fails the statement (REPEATABLE READ).
+//! 3. An update that changes the key waits for the end of the statement, where all such rows are removed before any is
+//!    added: `SET id = id + 1` needs a unique outcome, not a lucky order.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_select::filter::filter_record_batch;
+use arrow_select::take::take_record_batch;
+use bytes::Bytes;
+use heliosdb_contracts::{
+    InsertOutcome, IsolationLevel, KeyedRow, LockedRow, RowHint, RowLockMode, RowRef, TreeDescriptorRef, WriteBatch,
+    datum_at, row_id_key,
+};
+use heliosdb_types::{DatumRef, Error, Result, RowLayout, RowView, SqlState, TxnId, encode_key, encode_row};
+
+use super::node::RowWriteOp;
+use super::spec::{WriteSpec, evaluate};
+use crate::exec::arrays::array_of;
+use crate::exec::error::from_arrow;
+use crate::exec::scope::StatementScope;
+
+/// A target row of UPDATE or DELETE.
+type Target = (Bytes, RowHint);
+
+/// A version that appeared after the statement's snapshot.
+struct NewerRow {
+    /// Row of the batch it replaces.
+    at: u32,
+    row: Bytes,
+    descriptor: TreeDescriptorRef,
+    hint: RowHint,
+}
+
+/// An update that gives a row another key.
+struct Moved {
+    from: Target,
+    to: KeyedRow,
+    /// The new row again, to name it in an error.
+    columns: Arc<[ArrayRef]>,
+    at: usize,
+}
+
+pub(super) struct Writer {
+    spec: Arc<WriteSpec>,
+    scope: Arc<StatementScope>,
+    txn: TxnId,
+    seen: HashSet<Bytes>,
+    moved: Vec<Moved>,
+    pub(super) written: u64,
+    /// RETURNING's rows; sent when every write has been made.
+    pub(super) output: Vec<RecordBatch>,
+}
+
+impl Writer {
+    pub(super) fn new(spec: Arc<WriteSpec>, scope: Arc<StatementScope>) -> Result<Writer> {
+        let txn = scope.writer()?;
+        Ok(Writer { spec, scope, txn, seen: HashSet::new(), moved: Vec::new(), written: 0, output: Vec::new() })
+    }
+
+    pub(super) async fn batch(&mut self, input: &RecordBatch) -> Result<()> {
+        self.scope.cancel.check()?;
+        match self.spec.op {
+            RowWriteOp::Insert => self.insert(input).await,
+            RowWriteOp::Update | RowWriteOp::Delete => self.change(input).await,
+        }
+    }
+
+    async fn insert(&mut self, input: &RecordBatch) -> Result<()> {
+        let spec = Arc::clone(&self.spec);
+        let columns = spec.evaluate_new_row(input)?;
+        let new = spec.table_batch(columns, input.num_rows())?;
+        spec.verify(&new, &self.scope.text)?;
+        let first_id = match spec.key {
+            None => self.scope.shard.allocate_row_ids(spec.tree.tree, new.num_rows() as u64)?,
+            Some(_) => 0,
+        };
+        let encoder = RowEncoder { spec: &spec, columns: new.columns() };
+        let mut rows = Vec::with_capacity(new.num_rows());
+        for at in 0..new.num_rows() {
+            let key = encoder.key(at)?.unwrap_or_else(|| Bytes::copy_from_slice(&row_id_key(first_id + at as u64)));
+            rows.push(KeyedRow { key, row: encoder.row(at)? });
+        }
+        self.add(rows, |index| (new.columns(), index)).await?;
+        self.done(&spec, new.columns().to_vec(), input)
+    }
+
+    /// Inserts rows with new keys; `place` finds the columns of a row that turns out to be a duplicate.
+    async fn add<'a>(&self, rows: Vec<KeyedRow>, place: impl Fn(usize) -> (&'a [ArrayRef], usize)) -> Result<()> {
+        let duplicate = |index: usize| {
+            let (columns, row) = place(index);
+            match self.spec.duplicate(columns, row, &self.scope.text) {
+                Ok(error) | Err(error) => error,
+            }
+        };
+        if self.spec.key.is_some() {
+            let mut keys = HashSet::with_capacity(rows.len());
+            if let Some(index) = rows.iter().position(|row| !keys.insert(&row.key)) {
+                return Err(duplicate(index));
+            }
+        }
+        let scope = &self.scope;
+        let tree = Arc::clone(&self.spec.tree);
+        match scope.shard.insert(self.txn, scope.read.command, tree, rows, scope.lock_wait).await? {
+            InsertOutcome::Inserted => Ok(()),
+            InsertOutcome::Duplicate { index } => Err(duplicate(index)),
+        }
+    }
+
+    /// UPDATE and DELETE: lock, compare, re-evaluate, write.
+    async fn change(&mut self, input: &RecordBatch) -> Result<()> {
+        let (input, targets) = self.targets(input)?;
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let keys = targets.iter().map(|(key, _)| key.clone()).collect();
+        let scope = Arc::clone(&self.scope);
+        let locking =
+            scope.shard.lock_rows(&scope.read, self.spec.tree.tree, keys, RowLockMode::Exclusive, scope.lock_wait);
+        let locked = locking.await?;
+        if locked.len() != targets.len() {
+            return Err(Error::internal("a lock request was answered for other rows"));
+        }
+        let mut unchanged: Vec<u32> = Vec::with_capacity(locked.len());
+        let mut newer = Vec::new();
+        for (at, state) in (0u32..).zip(locked) {
+            match state {
+                LockedRow::Unchanged => unchanged.push(at),
+                state if scope.read.isolation == IsolationLevel::RepeatableRead => return Err(concurrent(&state)),
+                LockedRow::Gone => {}
+                LockedRow::Newer { row, descriptor, hint } => newer.push(NewerRow { at, row, descriptor, hint }),
+            }
+        }
+        if unchanged.len() == targets.len() {
+            return self.apply(&input, &targets);
+        }
+        if !unchanged.is_empty() {
+            let kept = unchanged.iter().filter_map(|&at| targets.get(at as usize).cloned()).collect::<Vec<_>>();
+            self.apply(&take(&input, unchanged)?, &kept)?;
+        }
+        if !newer.is_empty() {
+            let (input, targets) = self.recheck(&input, &targets, &newer)?;
+            self.apply(&input, &targets)?;
+        }
+        Ok(())
+    }
+
+    /// The rows' references, without rows that came before in the statement.
+    fn targets(&mut self, input: &RecordBatch) -> Result<(RecordBatch, Vec<Target>)> {
+        let column = self.spec.row_ref.and_then(|at| input.columns().get(at));
+        let column = column.and_then(|column| column.as_binary_view_opt());
+        let column = column.ok_or_else(|| Error::internal("a write without row references"))?;
+        let mut targets = Vec::with_capacity(input.num_rows());
+        let mut kept = Vec::with_capacity(input.num_rows());
+        for at in 0..column.len() {
+            // An outer join from the target's side leaves no reference: there is nothing to write.
+            if column.is_null(at) {
+                continue;
+            }
+            let reference = RowRef::decode(column.value(at))?;
+            let key = Bytes::copy_from_slice(reference.key);
+            if self.spec.targets_repeat && !self.seen.insert(key.clone()) {
+                continue;
+            }
+            targets.push((key, reference.hint));
+            kept.push(at as u32);
+        }
+        let input = if kept.len() == input.num_rows() { input.clone() } else { take(input, kept)? };
+        Ok((input, targets))
+    }
+
+    /// Puts the newest versions in place of the old images and keeps the rows that still qualify.
+    fn recheck(
+        &self,
+        input: &RecordBatch,
+        targets: &[Target],
+        newer: &[NewerRow],
+    ) -> Result<(RecordBatch, Vec<Target>)> {
+        let input = take(input, newer.iter().map(|row| row.at).collect())?;
+        let mut columns = input.columns().to_vec();
+        for (at, place) in self.spec.old_row.iter().enumerate() {
+            let fresh = self.newest_column(newer, at)?;
+            let slot = columns.get_mut(*place).ok_or_else(|| Error::internal("no such input column"))?;
+            *slot = fresh;
+        }
+        let input = RecordBatch::try_new(input.schema(), columns).map_err(from_arrow)?;
+        let target = |row: &NewerRow| targets.get(row.at as usize).map(|(key, _)| (key.clone(), row.hint));
+        let targets: Vec<Target> = newer.iter().filter_map(target).collect();
+        let Some(predicate) = &self.spec.predicate else { return Ok((input, targets)) };
+        let qualifies = evaluate(predicate, &input)?;
+        let qualifies = qualifies.as_boolean_opt().ok_or_else(|| Error::internal("a predicate is not boolean"))?;
+        let keep = |at: usize| qualifies.is_valid(at) && qualifies.value(at);
+        let targets = targets.into_iter().enumerate().filter(|(at, _)| keep(*at)).map(|(_, target)| target).collect();
+        Ok((filter_record_batch(&input, qualifies).map_err(from_arrow)?, targets))
+    }
+
+    /// Column `at` of the table in each newest version, by column id: the version may be of another shape than ours.
+    fn newest_column(&self, newer: &[NewerRow], at: usize) -> Result<ArrayRef> {
+        let column = self.spec.tree.columns.get(at).ok_or_else(|| Error::internal("no such column"))?;
+        let mut values = Vec::with_capacity(newer.len());
+        for version in newer {
+            let layout = RowLayout::new(&version.descriptor.physical_types());
+            let row = RowView::new(&layout, &version.row)?;
+            values.push(match version.descriptor.position(column.id) {
+                Some(place) if place < row.len() => row.get(place)?.to_owned(),
+                _ => column.missing.clone().unwrap_or(heliosdb_types::Datum::Null),
+            });
+        }
+        array_of(column.physical, values.iter().map(heliosdb_types::Datum::as_ref))
+    }
+
+    /// Writes rows that are locked and qualify. `targets` are theirs, row by row.
+    fn apply(&mut self, input: &RecordBatch, targets: &[Target]) -> Result<()> {
+        let spec = Arc::clone(&self.spec);
+        let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
+        let columns = match spec.op {
+            RowWriteOp::Delete => {
+                batch.deletes = targets.to_vec();
+                if spec.returning { spec.old_columns(input)? } else { Vec::new() }
+            }
+            _ => {
+                let new = spec.table_batch(spec.evaluate_new_row(input)?, input.num_rows())?;
+                spec.verify(&new, &self.scope.text)?;
+                self.encode_updates(&spec, new.columns(), targets, &mut batch)?;
+                new.columns().to_vec()
+            }
+        };
+        self.scope.shard.write(self.txn, self.scope.read.command, batch)?;
+        self.done(&spec, columns, input)
+    }
+
+    fn encode_updates(
+        &mut self,
+        spec: &WriteSpec,
+        columns: &[ArrayRef],
+        targets: &[Target],
+        batch: &mut WriteBatch,
+    ) -> Result<()> {
+        let encoder = RowEncoder { spec, columns };
+        let shared: Arc<[ArrayRef]> = columns.into();
+        for (at, (key, hint)) in targets.iter().enumerate() {
+            let row = encoder.row(at)?;
+            match encoder.key(at)? {
+                Some(new_key) if new_key != *key => {
+                    let to = KeyedRow { key: new_key, row };
+                    self.moved.push(Moved { from: (key.clone(), *hint), to, columns: Arc::clone(&shared), at });
+                }
+                _ => batch.updates.push((KeyedRow { key: key.clone(), row }, *hint)),
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, spec: &WriteSpec, columns: Vec<ArrayRef>, input: &RecordBatch) -> Result<()> {
+        self.written += input.num_rows() as u64;
+        if spec.returning && input.num_rows() > 0 {
+            self.output.push(spec.output_batch(columns, input)?);
+        }
+        Ok(())
+    }
+
+    /// Rows that change their key: the old keys go, the new ones come. A new key that another such row gave up is an
+    /// update of that key; what is then still taken is a duplicate.
+    pub(super) async fn finish(&mut self) -> Result<()> {
+        let moved = std::mem::take(&mut self.moved);
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let mut given_up: HashMap<Bytes, RowHint> = moved.iter().map(|m| m.from.clone()).collect();
+        let mut batch =
+            WriteBatch { descriptor: Arc::clone(&self.spec.tree), updates: Vec::new(), deletes: Vec::new() };
+        let (mut rows, mut places) = (Vec::new(), Vec::new());
+        let mut taken = HashSet::new();
+        for row in &moved {
+            if !taken.insert(row.to.key.clone()) {
+                return Err(self.spec.duplicate(&row.columns, row.at, &self.scope.text)?);
+            }
+            match given_up.remove(&row.to.key) {
+                Some(hint) => batch.updates.push((row.to.clone(), hint)),
+                None => {
+                    rows.push(row.to.clone());
+                    places.push((Arc::clone(&row.columns), row.at));
+                }
+            }
+        }
+        batch.deletes = given_up.into_iter().collect();
+        self.scope.shard.write(self.txn, self.scope.read.command, batch)?;
+        let place = |index: usize| places.get(index).map_or((&[][..], 0), |(columns, at)| (&columns[..], *at));
+        self.add(rows, place).await
+    }
+}
+
+fn concurrent(state: &LockedRow) -> Error {
+    let what = if matches!(state, LockedRow::Gone) { "delete" } else { "update" };
+    let message = format!("could not serialize access due to concurrent {what}");
+    Error::retry(SqlState::SERIALIZATION_FAILURE, message)
+}
+
+fn take(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
+    take_record_batch(batch, &UInt32Array::from(rows)).map_err(from_arrow)
+}
+
+/// Rows of a batch of the table's columns as storage keeps them.
+struct RowEncoder<'a> {
+    spec: &'a WriteSpec,
+    columns: &'a [ArrayRef],
+}
+
+impl<'a> RowEncoder<'a> {
+    fn value(&self, column: usize, row: usize) -> Result<DatumRef<'a>> {
+        let (Some(array), Some(physical)) = (self.columns.get(column), self.spec.types.get(column)) else {
+            return Err(Error::internal("a row is narrower than its table"));
+        };
+        datum_at(array, row, *physical)
+    }
+
+    /// `None` with hidden row ids.
+    fn key(&self, row: usize) -> Result<Option<Bytes>> {
+        let Some(columns) = &self.spec.key else { return Ok(None) };
+        let mut key = Vec::new();
+        for &column in columns {
+            encode_key(&mut key, self.value(column, row)?, false);
+        }
+        Ok(Some(key.into()))
+    }
+
+    fn row(&self, row: usize) -> Result<Bytes> {
+        let values = (0..self.spec.types.len()).map(|at| self.value(at, row)).collect::<Result<Vec<_>>>()?;
+        let mut out = Vec::new();
+        encode_row(&self.spec.types, &values, &mut out)?;
+        Ok(out.into())
+    }
+}

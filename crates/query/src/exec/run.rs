@@ -1,0 +1,117 @@
+//! Running a bound plan: a task on the analytics pool drives it, a bounded channel carries its batches to the session.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use heliosdb_runtime::Task;
+use heliosdb_types::{Datum, Error, Result, SqlType};
+use tokio::sync::mpsc;
+
+use super::error::from_datafusion;
+use super::scope::StatementScope;
+use super::state::{Executor, plan};
+
+/// Batches on their way to the session; a slow client stops the plan here.
+const BATCHES_AHEAD: usize = 2;
+
+/// What the driver sends. Its end is explicit, so that a driver that dies is not taken for an empty result.
+enum Message {
+    Batch(RecordBatch),
+    Failed(Error),
+    Done,
+}
+
+impl Executor {
+    /// Starts a statement and gives its batches, whose columns are the plan's by position. Dropping the stream stops the
+    /// statement at its next await; a write has finished all of its writes before its first batch comes.
+    pub fn run(
+        &self,
+        statement: &LogicalPlan,
+        parameters: Vec<Datum>,
+        types: &[SqlType],
+        scope: Arc<StatementScope>,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let session = self.session(Arc::clone(&scope));
+        let (statement, types) = (statement.clone(), types.to_vec());
+        let driver = self.spawner.task(async move {
+            let drive = async {
+                let plan = plan(&session, &statement, &parameters, &types, scope.now_micros).await?;
+                let mut batches = execute_stream(plan, session.task_ctx()).map_err(from_datafusion)?;
+                while let Some(batch) = batches.next().await {
+                    let batch = batch.map_err(from_datafusion)?;
+                    if batch.num_rows() > 0 && sender.send(Message::Batch(batch)).await.is_err() {
+                        break; // nobody listens any more
+                    }
+                }
+                Ok(())
+            };
+            let outcome = tokio::select! {
+                biased;
+                () = scope.cancel.cancelled() => Err(scope.cancel.error()),
+                outcome = drive => outcome,
+            };
+            let last = outcome.map_or_else(Message::Failed, |()| Message::Done);
+            // The session may be gone; then nobody needs to know.
+            let _ = sender.send(last).await;
+        });
+        Rows { receiver, driver, ended: false }.boxed()
+    }
+
+    /// Runs a statement that writes without RETURNING: the number of rows written.
+    pub async fn run_write(
+        &self,
+        statement: &LogicalPlan,
+        parameters: Vec<Datum>,
+        types: &[SqlType],
+        scope: Arc<StatementScope>,
+    ) -> Result<u64> {
+        let mut rows = self.run(statement, parameters, types, scope);
+        let mut written = 0;
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let counts = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+            let counts = counts.ok_or_else(|| Error::internal("a write returned no count"))?;
+            written += counts.values().iter().map(|count| count.unsigned_abs()).sum::<u64>();
+        }
+        Ok(written)
+    }
+}
+
+struct Rows {
+    receiver: mpsc::Receiver<Message>,
+    driver: Task<()>,
+    ended: bool,
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(message) = self.receiver.poll_recv(context) else { return Poll::Pending };
+        self.ended = !matches!(message, Some(Message::Batch(_)));
+        Poll::Ready(match message {
+            Some(Message::Batch(batch)) => Some(Ok(batch)),
+            Some(Message::Failed(error)) => Some(Err(error)),
+            Some(Message::Done) => None,
+            None => Some(Err(Error::internal("the statement's task died"))),
+        })
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}

@@ -1,0 +1,119 @@
+//! The executor: one DataFusion session as a template, copied for every statement; memory and spill space shared by all.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::error::Result as DfResult;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+use heliosdb_runtime::Spawner;
+use heliosdb_types::{Datum, Result, SqlType};
+
+use super::error::from_datafusion;
+use super::instantiate::instantiate;
+use super::row_write::RowWritePlanner;
+use super::scope::StatementScope;
+
+/// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
+const BATCH_ROWS: usize = 8192;
+/// Consumers named when memory runs out.
+const CONSUMERS_REPORTED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(5).expect("not zero");
+
+/// How statements run.
+#[derive(Clone, Debug)]
+pub struct ExecutorOptions {
+    /// Where they run: the analytics pool, so that a scan never starves commits.
+    pub spawner: Spawner,
+    /// Partitions of a plan; the pool's threads.
+    pub threads: usize,
+    /// What operators of all statements may hold together; beyond it they spill or fail with 53200.
+    pub memory_bytes: usize,
+    pub spill_dir: PathBuf,
+}
+
+/// Runs bound plans.
+pub struct Executor {
+    template: SessionState,
+    pub(super) spawner: Spawner,
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Executor")
+    }
+}
+
+impl Executor {
+    pub fn new(options: ExecutorOptions) -> Result<Executor> {
+        let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes), CONSUMERS_REPORTED);
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir]));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk);
+        let runtime = runtime.build_arc().map_err(from_datafusion)?;
+        // All of DataFusion's logical and physical rules stay on: each is a no-op unless its pattern is there, and the
+        // order between them is tested upstream as a whole.
+        let template = SessionStateBuilder::new()
+            .with_config(config(options.threads))
+            .with_runtime_env(runtime)
+            .with_query_planner(Arc::new(Planner))
+            .build();
+        Ok(Executor { template, spawner: options.spawner })
+    }
+
+    /// A session for one statement.
+    pub(super) fn session(&self, scope: Arc<StatementScope>) -> SessionState {
+        let mut state = self.template.clone();
+        state.config_mut().set_extension(scope);
+        state
+    }
+}
+
+fn config(threads: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads.max(1))
+        .with_batch_size(BATCH_ROWS)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false);
+    let options = config.options_mut();
+    // Planning is a small part of a statement; two tasks at once cost more than they save.
+    options.execution.planning_concurrency = 1;
+    // Files are not ours to list or measure here.
+    options.execution.collect_statistics = false;
+    config
+}
+
+/// A bound plan with its parameters, as a physical plan of one statement.
+pub(super) async fn plan(
+    session: &SessionState,
+    plan: &LogicalPlan,
+    parameters: &[Datum],
+    types: &[SqlType],
+    now_micros: i64,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = instantiate(plan, parameters, types, now_micros)?;
+    session.create_physical_plan(&plan).await.map_err(from_datafusion)
+}
+
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RowWritePlanner)]);
+        planner.create_physical_plan(plan, session).await
+    }
+}
