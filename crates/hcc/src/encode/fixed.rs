@@ -197,7 +197,7 @@ impl ColumnEncoder {
         if width <= DICTIONARY_WIDTH_MIN && !forced {
             return None;
         }
-        let useful = (1_usize << (width - 1).min(30)).min(rows.len / 4);
+        let useful = (1_usize << width.saturating_sub(1).min(30)).min(rows.len / 4);
         let limit = if forced { usize::MAX } else { self.options.dictionary_values_max.min(useful) };
         let (mut found, mut codes) = distinct(values, rows, limit)?;
         let size = 16 + found.len() * size_of::<T>() + packed_bytes(rows.len, width_of(found.len() as u64 - 1));

@@ -50,6 +50,11 @@ impl BlockView {
     }
 
     fn filter_ranges(&self, ranges: &[(i128, i128)], selection: &mut Bitmap) -> Result<()> {
+        // A comparison with NULL, of any type.
+        if ranges.is_empty() {
+            selection.clear_all();
+            return Ok(());
+        }
         match &self.body {
             Body::Frame { reference, distances } => filter_frame(*reference, distances, ranges, selection),
             Body::FixedDictionary { values, codes } => {

@@ -1,0 +1,493 @@
+//! Every encoding of every type against the plain array: decode, take, single rows, filters; and damaged bytes.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BinaryViewBuilder, StringViewBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+};
+use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, PrimitiveArray};
+use heliosdb_hcc::{
+    Bitmap, BlockView, ColumnEncoder, CompareOp, EncodeOptions, Encoding, Filter, Predicate, collect_stats,
+};
+use heliosdb_types::{Datum, DatumRef, Interval, Numeric, PhysicalType, compare};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const TYPES: [PhysicalType; 17] = [
+    PhysicalType::Bool,
+    PhysicalType::Int16,
+    PhysicalType::Int32,
+    PhysicalType::Int64,
+    PhysicalType::Float32,
+    PhysicalType::Float64,
+    PhysicalType::Decimal64 { precision: 15, scale: 2 },
+    PhysicalType::Decimal128 { precision: 38, scale: 4 },
+    PhysicalType::Numeric,
+    PhysicalType::Text,
+    PhysicalType::Bytes,
+    PhysicalType::Date,
+    PhysicalType::Time,
+    PhysicalType::Timestamp,
+    PhysicalType::TimestampTz,
+    PhysicalType::Interval,
+    PhysicalType::Uuid,
+];
+
+const ENCODINGS: [Encoding; 5] =
+    [Encoding::Constant, Encoding::ForPacked, Encoding::Dictionary, Encoding::Fsst, Encoding::Plain];
+
+/// What a column looks like.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Constant,
+    FewValues,
+    SmallRange,
+    Anything,
+}
+
+fn value(rng: &mut StdRng, physical: PhysicalType, shape: Shape) -> Datum {
+    let whole: i64 = match shape {
+        Shape::Constant => 42,
+        Shape::FewValues => [-1_000_000_007, 3, 77, 1 << 30][rng.random_range(0..4)],
+        Shape::SmallRange => rng.random_range(-500..20_000),
+        Shape::Anything => match rng.random_range(0..20) {
+            0 => i64::MIN,
+            1 => i64::MAX,
+            _ => rng.random(),
+        },
+    };
+    let float = match (shape, whole & 15) {
+        (Shape::Anything, 0) => f64::NAN,
+        (Shape::Anything, 1) => -0.0,
+        (Shape::Anything, 2) => f64::NEG_INFINITY,
+        (Shape::Anything, 3) => 0.0,
+        _ => whole as f64 / 8.0,
+    };
+    let text = || match shape {
+        Shape::Constant => "constant text".to_owned(),
+        Shape::FewValues => ["DELIVER IN PERSON", "", "é", "RAIL"][(whole & 3) as usize].to_owned(),
+        Shape::SmallRange => {
+            format!("Customer#{:09} sleeps quickly; carefully é final deposits", whole.unsigned_abs() % 5000)
+        }
+        Shape::Anything => (0..(whole.unsigned_abs() % 20))
+            .map(|i| char::from_u32((whole.unsigned_abs() as u32 >> i) % 0x300).unwrap_or('x'))
+            .collect(),
+    };
+    match physical {
+        PhysicalType::Bool => Datum::Bool(whole & 1 == 1),
+        PhysicalType::Int16 => Datum::Int16(whole as i16),
+        PhysicalType::Int32 => Datum::Int32(whole as i32),
+        PhysicalType::Int64 => Datum::Int64(whole),
+        PhysicalType::Float32 => Datum::Float32(float as f32),
+        PhysicalType::Float64 => Datum::Float64(float),
+        PhysicalType::Decimal64 { scale, .. } => Datum::Decimal { unscaled: (whole % 1_000_000_000_000).into(), scale },
+        PhysicalType::Decimal128 { scale, .. } => {
+            let wide = if matches!(shape, Shape::Anything) { i128::from(whole) * 1_000_000_007 } else { whole.into() };
+            Datum::Decimal { unscaled: wide, scale }
+        }
+        PhysicalType::Numeric => {
+            let scale = (whole & 3) as usize;
+            Datum::Numeric(Numeric::parse(&format!("{}.{:0scale$}", whole % 1000, 5)).unwrap())
+        }
+        PhysicalType::Text => Datum::Text(text()),
+        PhysicalType::Bytes => Datum::Bytes(if matches!(shape, Shape::Anything) {
+            whole.to_le_bytes()[..(whole & 7) as usize].to_vec()
+        } else {
+            text().into_bytes()
+        }),
+        PhysicalType::Date => Datum::Date(whole as i32),
+        PhysicalType::Time => Datum::Time(whole.rem_euclid(86_400_000_000)),
+        PhysicalType::Timestamp => Datum::Timestamp(whole),
+        PhysicalType::TimestampTz => Datum::TimestampTz(whole),
+        PhysicalType::Interval => Datum::Interval(Interval {
+            months: (whole & 3) as i32 - 1,
+            days: (whole >> 2 & 31) as i32,
+            micros: whole % 1_000_000_000,
+        }),
+        PhysicalType::Uuid => Datum::Uuid((whole as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c).to_le_bytes()),
+    }
+}
+
+macro_rules! primitive {
+    ($arrow:ty, $values:expr, $pick:pat => $value:expr) => {
+        Arc::new(
+            PrimitiveArray::<$arrow>::from_iter($values.iter().map(|datum| match datum {
+                $pick => Some($value),
+                _ => None,
+            }))
+            .with_data_type(heliosdb_hcc::arrow_type(PHYSICAL.get())),
+        ) as ArrayRef
+    };
+}
+
+thread_local! { static PHYSICAL: std::cell::Cell<PhysicalType> = const { std::cell::Cell::new(PhysicalType::Bool) } }
+
+fn array_of(values: &[Datum], physical: PhysicalType) -> ArrayRef {
+    PHYSICAL.with(|cell| cell.set(physical));
+    match physical {
+        PhysicalType::Bool => Arc::new(BooleanArray::from_iter(values.iter().map(|v| match v {
+            Datum::Bool(v) => Some(*v),
+            _ => None,
+        }))),
+        PhysicalType::Int16 => primitive!(Int16Type, values, Datum::Int16(v) => *v),
+        PhysicalType::Int32 => primitive!(Int32Type, values, Datum::Int32(v) => *v),
+        PhysicalType::Int64 => primitive!(Int64Type, values, Datum::Int64(v) => *v),
+        PhysicalType::Float32 => primitive!(Float32Type, values, Datum::Float32(v) => *v),
+        PhysicalType::Float64 => primitive!(Float64Type, values, Datum::Float64(v) => *v),
+        PhysicalType::Decimal64 { .. } => {
+            primitive!(Decimal64Type, values, Datum::Decimal { unscaled, .. } => *unscaled as i64)
+        }
+        PhysicalType::Decimal128 { .. } => {
+            primitive!(Decimal128Type, values, Datum::Decimal { unscaled, .. } => *unscaled)
+        }
+        PhysicalType::Date => primitive!(Date32Type, values, Datum::Date(v) => *v),
+        PhysicalType::Time => primitive!(Time64MicrosecondType, values, Datum::Time(v) => *v),
+        PhysicalType::Timestamp => primitive!(TimestampMicrosecondType, values, Datum::Timestamp(v) => *v),
+        PhysicalType::TimestampTz => primitive!(TimestampMicrosecondType, values, Datum::TimestampTz(v) => *v),
+        PhysicalType::Interval => {
+            primitive!(IntervalMonthDayNanoType, values, Datum::Interval(v) => IntervalMonthDayNano::new(v.months, v.days, v.micros * 1000))
+        }
+        PhysicalType::Uuid => Arc::new(
+            FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+                values.iter().map(|v| match v {
+                    Datum::Uuid(v) => Some(v.to_vec()),
+                    _ => None,
+                }),
+                16,
+            )
+            .unwrap(),
+        ),
+        PhysicalType::Text => {
+            let mut builder = StringViewBuilder::new();
+            values.iter().for_each(|v| match v {
+                Datum::Text(v) => builder.append_value(v),
+                _ => builder.append_null(),
+            });
+            Arc::new(builder.finish())
+        }
+        PhysicalType::Bytes | PhysicalType::Numeric => {
+            let mut builder = BinaryViewBuilder::new();
+            values.iter().for_each(|v| match v {
+                Datum::Bytes(v) => builder.append_value(v),
+                Datum::Numeric(v) => builder.append_value(v.as_bytes()),
+                _ => builder.append_null(),
+            });
+            Arc::new(builder.finish())
+        }
+    }
+}
+
+fn column(seed: u64, physical: PhysicalType, shape: Shape, rows: usize, nulls: f64) -> Vec<Datum> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    (0..rows).map(|_| if rng.random_bool(nulls) { Datum::Null } else { value(&mut rng, physical, shape) }).collect()
+}
+
+/// Bitwise equality: NaN equals NaN.
+fn same(a: &DatumRef<'_>, b: &DatumRef<'_>) -> bool {
+    match (a, b) {
+        (DatumRef::Float64(a), DatumRef::Float64(b)) => a.to_bits() == b.to_bits(),
+        (DatumRef::Float32(a), DatumRef::Float32(b)) => a.to_bits() == b.to_bits(),
+        _ => a == b,
+    }
+}
+
+fn open(array: &ArrayRef, physical: PhysicalType, force: Option<Encoding>) -> Option<BlockView> {
+    let options = EncodeOptions { force, ..Default::default() };
+    let block = ColumnEncoder::new(physical, options).encode(array).ok()?;
+    let again = ColumnEncoder::new(physical, options).encode(array).unwrap();
+    assert_eq!(block, again, "encoding is not deterministic");
+    let view = BlockView::open(block.bytes.into(), physical, array.len()).unwrap();
+    assert_eq!(view.encoding(), block.encoding);
+    Some(view)
+}
+
+fn check_reads(view: &BlockView, values: &[Datum], array: &ArrayRef, rng: &mut StdRng) {
+    let rows = values.len();
+    assert_eq!(&view.decode(0..rows).unwrap(), array);
+    assert_eq!(view.null_count(), array.null_count());
+    let (a, b) = (rng.random_range(0..=rows), rng.random_range(0..=rows));
+    let (start, end) = (a.min(b), a.max(b));
+    assert_eq!(&view.decode(start..end).unwrap(), &array.slice(start, end - start));
+    let mut scratch = Vec::new();
+    for _ in 0..40.min(rows) {
+        let row = rng.random_range(0..rows);
+        let got = view.get(row, &mut scratch).unwrap();
+        assert!(same(&got, &values[row].as_ref()), "row {row}: {got:?} is not {:?}", values[row]);
+    }
+    let dense = rng.random_bool(0.5);
+    let picks: Vec<u32> = (0..rows as u32).filter(|_| rng.random_bool(if dense { 0.7 } else { 0.02 })).collect();
+    let shuffled: Vec<u32> = (0..10.min(rows)).map(|_| rng.random_range(0..rows as u32)).collect();
+    for picks in [picks, shuffled] {
+        let expected: Vec<Datum> = picks.iter().map(|row| values[*row as usize].clone()).collect();
+        assert_eq!(&view.take(&picks).unwrap(), &array_of(&expected, view.physical()));
+    }
+    assert!(view.take(&[rows as u32]).is_err());
+}
+
+fn matches(predicate: &Predicate<'_>, value: &Datum) -> bool {
+    let test = |op: CompareOp, literal: &Datum| {
+        if value.is_null() || literal.is_null() {
+            return false;
+        }
+        let ordering = compare(value.as_ref(), literal.as_ref());
+        match op {
+            CompareOp::Eq => ordering.is_eq(),
+            CompareOp::NotEq => ordering.is_ne(),
+            CompareOp::Lt => ordering.is_lt(),
+            CompareOp::LtEq => ordering.is_le(),
+            CompareOp::Gt => ordering.is_gt(),
+            CompareOp::GtEq => ordering.is_ge(),
+        }
+    };
+    match predicate {
+        Predicate::Compare(op, literal) => test(*op, literal),
+        Predicate::In(list) => list.iter().any(|literal| test(CompareOp::Eq, literal)),
+        Predicate::IsNull => value.is_null(),
+        Predicate::IsNotNull => !value.is_null(),
+        Predicate::StartsWith(prefix) => matches!(value, Datum::Text(text) if text.starts_with(prefix)),
+        Predicate::Contains(needle) => matches!(value, Datum::Text(text) if text.contains(needle)),
+    }
+}
+
+fn check_filter(view: &BlockView, predicate: &Predicate<'_>, values: &[Datum], array: &ArrayRef, rng: &mut StdRng) {
+    let filter = Filter::compile(predicate, view.physical()).unwrap();
+    let stats = collect_stats(array, view.physical()).unwrap();
+    let expected: Vec<u32> =
+        (0..values.len()).filter(|row| matches(predicate, &values[*row])).map(|row| row as u32).collect();
+    let mut selection = Bitmap::all_set(values.len());
+    view.filter(&filter, &mut selection).unwrap();
+    assert_eq!(selection.rows(), expected, "{:?} {predicate:?}", view.encoding());
+    assert!(expected.is_empty() || filter.may_match(&stats), "a zone map hides rows: {predicate:?} {stats:?}");
+    assert!(!filter.must_match(&stats) || expected.len() == values.len(), "a zone map proves too much: {predicate:?}");
+    // A selection that is part empty already stays within itself, for few and for many rows.
+    for share in [0.01, 0.8] {
+        let mut some = Bitmap::all_clear(values.len());
+        (0..values.len()).filter(|_| rng.random_bool(share)).for_each(|row| some.set(row));
+        let wanted: Vec<u32> = expected.iter().copied().filter(|row| some.get(*row as usize)).collect();
+        view.filter(&filter, &mut some).unwrap();
+        assert_eq!(some.rows(), wanted, "{:?} {predicate:?} on a part", view.encoding());
+    }
+    for (row, value) in values.iter().enumerate().take(50) {
+        assert_eq!(filter.matches(&value.as_ref()), matches(predicate, value), "row {row} {predicate:?}");
+    }
+}
+
+fn check_filters(view: &BlockView, values: &[Datum], array: &ArrayRef, shape: Shape, rng: &mut StdRng) {
+    let physical = view.physical();
+    let literal = |rng: &mut StdRng| match rng.random_range(0..3) {
+        0 if !values.is_empty() => values[rng.random_range(0..values.len())].clone(),
+        1 => value(rng, physical, Shape::Anything),
+        _ => value(rng, physical, shape),
+    };
+    let ops = [CompareOp::Eq, CompareOp::NotEq, CompareOp::Lt, CompareOp::LtEq, CompareOp::Gt, CompareOp::GtEq];
+    for op in ops {
+        check_filter(view, &Predicate::Compare(op, &literal(rng)), values, array, rng);
+    }
+    for count in [0, 2, 9] {
+        let list: Vec<Datum> = (0..count).map(|_| literal(rng)).collect();
+        check_filter(view, &Predicate::In(&list), values, array, rng);
+    }
+    check_filter(view, &Predicate::Compare(CompareOp::NotEq, &Datum::Null), values, array, rng);
+    check_filter(view, &Predicate::IsNull, values, array, rng);
+    check_filter(view, &Predicate::IsNotNull, values, array, rng);
+    if physical == PhysicalType::Text {
+        for piece in ["", "C", "Customer#00000", "é", "7 sl", "DELIVER", "final deposits", "deposits"] {
+            check_filter(view, &Predicate::StartsWith(piece), values, array, rng);
+            check_filter(view, &Predicate::Contains(piece), values, array, rng);
+        }
+    }
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    prop_oneof![Just(Shape::Constant), Just(Shape::FewValues), Just(Shape::SmallRange), Just(Shape::Anything)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
+
+    #[test]
+    fn every_encoding_reads_and_filters_as_the_array(
+        seed: u64,
+        shape in shapes(),
+        rows in prop_oneof![Just(1_usize), 2_usize..200, Just(1024), 1025_usize..2200],
+        nulls in prop_oneof![Just(0.0), Just(0.1), Just(0.9), Just(1.0)],
+    ) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        for physical in TYPES {
+            let values = column(seed, physical, shape, rows, nulls);
+            let array = array_of(&values, physical);
+            for force in std::iter::once(None).chain(ENCODINGS.map(Some)) {
+                let Some(view) = open(&array, physical, force) else {
+                    prop_assert!(force.is_some(), "the free choice failed");
+                    continue;
+                };
+                check_reads(&view, &values, &array, &mut rng);
+                check_filters(&view, &values, &array, shape, &mut rng);
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(seed: u64, shape in shapes(), rows in 1_usize..300) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        for physical in TYPES {
+            let values = column(seed, physical, shape, rows, 0.1);
+            let array = array_of(&values, physical);
+            for force in std::iter::once(None).chain(ENCODINGS.map(Some)) {
+                let options = EncodeOptions { force, ..Default::default() };
+                let Ok(block) = ColumnEncoder::new(physical, options).encode(&array) else { continue };
+                for _ in 0..12 {
+                    let mut bytes = block.bytes.clone();
+                    damage(&mut bytes, &mut rng);
+                    use_damaged(bytes, physical, rows);
+                }
+            }
+        }
+    }
+}
+
+/// Flips bits (mostly near the front, where lengths are), cuts, or appends.
+fn damage(bytes: &mut Vec<u8>, rng: &mut StdRng) {
+    match rng.random_range(0..8) {
+        0 => bytes.truncate(rng.random_range(0..bytes.len())),
+        1 => bytes.extend_from_slice(&[0xff; 40]),
+        2..=5 => {
+            let at = rng.random_range(0..bytes.len().min(96));
+            bytes[at] = rng.random();
+        }
+        _ => {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] ^= 1 << rng.random_range(0..8);
+        }
+    }
+}
+
+fn use_damaged(bytes: Vec<u8>, physical: PhysicalType, rows: usize) {
+    let Ok(view) = BlockView::open(bytes.into(), physical, rows) else { return };
+    if let Ok(array) = view.decode(0..rows) {
+        assert_eq!(array.len(), rows);
+        array.to_data().validate_full().unwrap();
+    }
+    let _ = view.take(&[0, rows as u32 - 1]);
+    let mut scratch = Vec::new();
+    (0..rows.min(20)).for_each(|row| drop(view.get(row, &mut scratch).map(|_| ())));
+    let literal = value(&mut StdRng::seed_from_u64(1), physical, Shape::SmallRange);
+    for op in [CompareOp::Eq, CompareOp::Lt] {
+        let filter = Filter::compile(&Predicate::Compare(op, &literal), physical).unwrap();
+        let _ = view.filter(&filter, &mut Bitmap::all_set(rows));
+    }
+    if physical == PhysicalType::Text {
+        let filter = Filter::compile(&Predicate::Contains("final"), physical).unwrap();
+        let _ = view.filter(&filter, &mut Bitmap::all_set(rows));
+    }
+}
+
+/// A block of lineitem-like columns lands well below a quarter of its CSV.
+#[test]
+fn lineitem_compresses() {
+    let rows = 8192;
+    let mut rng = StdRng::seed_from_u64(7);
+    let words = [
+        "furiously",
+        "slyly",
+        "final",
+        "deposits",
+        "requests",
+        "sleep",
+        "carefully",
+        "quickly",
+        "among",
+        "the",
+        "ironic",
+        "packages",
+        "regular",
+        "accounts",
+    ];
+    let mut columns: Vec<(PhysicalType, Vec<Datum>)> = Vec::new();
+    let mut ints =
+        |low: i64, high: i64| -> Vec<Datum> { (0..rows).map(|_| Datum::Int64(rng.random_range(low..high))).collect() };
+    columns.push((PhysicalType::Int64, (0..rows as i64).map(|i| Datum::Int64(i / 4 * 4 + 1_000_000)).collect()));
+    for (low, high) in [(1, 200_000), (1, 10_000), (1, 8)] {
+        columns.push((PhysicalType::Int64, ints(low, high)));
+    }
+    let decimal = PhysicalType::Decimal64 { precision: 15, scale: 2 };
+    for (low, high, step) in [(1, 51, 100), (90_000, 10_000_000, 1), (0, 11, 1), (0, 9, 1)] {
+        let values = ints(low, high).into_iter().map(|v| match v {
+            Datum::Int64(v) => Datum::Decimal { unscaled: i128::from(v * step), scale: 2 },
+            other => other,
+        });
+        columns.push((decimal, values.collect()));
+    }
+    for _ in 0..3 {
+        columns.push((
+            PhysicalType::Date,
+            ints(8_000, 10_500)
+                .into_iter()
+                .map(|v| match v {
+                    Datum::Int64(v) => Datum::Date(v as i32),
+                    other => other,
+                })
+                .collect(),
+        ));
+    }
+    for list in [
+        &["A", "N", "R"][..],
+        &["F", "O"],
+        &["DELIVER IN PERSON", "COLLECT COD", "NONE", "TAKE BACK RETURN"],
+        &["AIR", "RAIL", "SHIP", "TRUCK", "MAIL", "FOB", "REG AIR"],
+    ] {
+        columns.push((
+            PhysicalType::Text,
+            (0..rows).map(|_| Datum::Text(list[rng.random_range(0..list.len())].into())).collect(),
+        ));
+    }
+    let comment = |rng: &mut StdRng| {
+        (0..rng.random_range(2..6)).map(|_| words[rng.random_range(0..words.len())]).collect::<Vec<_>>().join(" ")
+    };
+    columns.push((PhysicalType::Text, (0..rows).map(|_| Datum::Text(comment(&mut rng))).collect()));
+    let (mut encoded, mut csv) = (0, 0);
+    for (physical, values) in &columns {
+        let array = array_of(values, *physical);
+        let block = ColumnEncoder::new(*physical, EncodeOptions::default()).encode(&array).unwrap();
+        encoded += block.bytes.len();
+        csv += values.iter().map(|v| match v {
+            Datum::Int64(v) => v.to_string().len(),
+            Datum::Decimal { unscaled, .. } => unscaled.to_string().len() + 1,
+            Datum::Date(_) => 10,
+            Datum::Text(v) => v.len(),
+            _ => 0,
+        } + 1).sum::<usize>();
+    }
+    assert!(encoded * 4 < csv, "{encoded} bytes against {csv} of CSV");
+}
+
+/// Dictionary strings come out as views over one shared buffer.
+#[test]
+fn dictionaries_share_their_strings() {
+    let values: Vec<Datum> = (0..4000).map(|i| Datum::Text(format!("a long enough string {}", i % 5))).collect();
+    let view = open(&array_of(&values, PhysicalType::Text), PhysicalType::Text, Some(Encoding::Dictionary)).unwrap();
+    let decoded = view.decode(0..4000).unwrap();
+    let buffers = decoded.as_string_view().data_buffers();
+    assert_eq!(buffers.len(), 1);
+    assert!(buffers[0].len() < 200);
+}
+
+/// Choices that the format's size depends on.
+#[test]
+fn the_expected_encoding_is_chosen() {
+    let choose = |values: Vec<Datum>, physical| open(&array_of(&values, physical), physical, None).unwrap().encoding();
+    let ints = |f: fn(i64) -> i64| (0..4096).map(|i| Datum::Int64(f(i))).collect::<Vec<_>>();
+    assert_eq!(choose(ints(|_| 7), PhysicalType::Int64), Encoding::Constant);
+    assert_eq!(choose(ints(|i| i * 3), PhysicalType::Int64), Encoding::ForPacked);
+    assert_eq!(choose(ints(|i| (i % 9) << 40), PhysicalType::Int64), Encoding::Dictionary);
+    assert_eq!(choose(vec![Datum::Null; 10], PhysicalType::Text), Encoding::AllNull);
+    let text = |f: fn(usize) -> String| (0..4096).map(|i| Datum::Text(f(i))).collect::<Vec<_>>();
+    assert_eq!(choose(text(|i| format!("Customer#{i:09}")), PhysicalType::Text), Encoding::Fsst);
+    assert_eq!(choose(text(|i| ["AIR", "RAIL"][i % 2].into()), PhysicalType::Text), Encoding::Dictionary);
+    let floats = (0..4096).map(|i| Datum::Float64(f64::from(i).sqrt())).collect();
+    assert_eq!(choose(floats, PhysicalType::Float64), Encoding::Plain);
+}
