@@ -69,6 +69,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
             ack_before_sync: options.ack_before_sync,
             ..WalOptions::default()
         },
+        clock: parts.clock.clone(),
         entropy: parts.entropy.clone(),
         spawner: parts.spawner.clone(),
     };

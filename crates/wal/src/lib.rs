@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use heliosdb_runtime::{SeededEntropy, SimDisk, Spawner};
+//! use heliosdb_runtime::{SeededEntropy, SimClock, SimDisk, Spawner};
 //! use heliosdb_types::{CommitTs, Lsn};
 //! use heliosdb_wal::{NewRecord, RecordKind, ReplayFrom, Wal, WalConfig, WalOptions};
 //!
@@ -17,6 +17,7 @@
 //!     disk,
 //!     dir: "wal".into(),
 //!     options: WalOptions { file_bytes: 1 << 16, ..WalOptions::default() },
+//!     clock: Arc::new(SimClock::new(0)),
 //!     entropy: Arc::new(SeededEntropy::new(1)),
 //!     spawner: Spawner::threads(),
 //! };

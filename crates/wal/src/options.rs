@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use heliosdb_runtime::{Disk, Entropy, Spawner};
+use heliosdb_runtime::{Clock, Disk, Entropy, Spawner};
 use heliosdb_types::Lsn;
 
 /// Settings.
@@ -39,6 +39,7 @@ pub struct WalConfig {
     /// The log's own directory; made when missing.
     pub dir: String,
     pub options: WalOptions,
+    pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub spawner: Spawner,
 }

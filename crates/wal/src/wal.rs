@@ -39,7 +39,7 @@ impl Wal {
         let files = Arc::new(Mutex::new(recovered.files));
         let next_file = files.lock().files.back().map_or(1, |file| file.sequence + 1);
         let writer = Writer::start(config.clone(), files.clone(), next_file, Lsn(last.0 + 1))?;
-        let group = Group::new(config.options.clone(), writer, last);
+        let group = Group::new(config.options.clone(), config.clock.clone(), writer, last);
         let thread = if config.options.inline {
             None
         } else {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use heliosdb_runtime::{
-    Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealDisk, SeededEntropy, SimDisk, Spawner,
+    Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealDisk, SeededEntropy, SimClock, SimDisk, Spawner,
 };
 use heliosdb_types::{BranchId, CommitTs, ErrorKind, Lsn, Result, SchemaVersion, TxnId};
 use heliosdb_wal::{NewRecord, Record, RecordKind, ReplayFrom, ReplayReport, Wal, WalConfig, WalOptions};
@@ -14,8 +14,8 @@ use heliosdb_wal::{NewRecord, Record, RecordKind, ReplayFrom, ReplayReport, Wal,
 const DIR: &str = "wal";
 
 fn config(disk: Arc<dyn Disk>, options: &WalOptions, seed: u64) -> WalConfig {
-    let entropy = Arc::new(SeededEntropy::new(seed));
-    WalConfig { disk, dir: DIR.into(), options: options.clone(), entropy, spawner: Spawner::threads() }
+    let (clock, entropy) = (Arc::new(SimClock::new(0)), Arc::new(SeededEntropy::new(seed)));
+    WalConfig { disk, dir: DIR.into(), options: options.clone(), entropy, clock, spawner: Spawner::threads() }
 }
 
 fn small() -> WalOptions {
@@ -250,6 +250,18 @@ fn async_waiters_wake_and_may_go_away() {
         }
     });
     assert_eq!(wal.durable(), Lsn(200));
+}
+
+#[test]
+fn a_record_nobody_waits_for_any_more_is_written_all_the_same() {
+    let (wal, ..) = open(&SimDisk::new(1), &small(), from(1)).unwrap();
+    let (first, second) = (put(&wal, 1).unwrap(), put(&wal, 2).unwrap());
+    drop(wal.wait_durable(first));
+    let began = std::time::Instant::now();
+    while wal.durable() < second {
+        assert!(began.elapsed().as_secs() < 20, "nobody writes it");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
