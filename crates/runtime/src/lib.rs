@@ -21,6 +21,7 @@ mod clock;
 mod disk;
 mod entropy;
 mod failpoints;
+mod machine;
 mod net;
 mod spawn;
 
@@ -30,5 +31,6 @@ pub use entropy::{Entropy, RealEntropy, SeededEntropy};
 pub use failpoints::{
     FailAction, clear_failpoints, failpoint, failpoint_hits, failpoints_from_env, set_failpoint, set_failpoints,
 };
+pub use machine::{cores, memory_bytes, resident_bytes};
 pub use net::listen;
 pub use spawn::{Pool, Spawner, Task, Thread};

@@ -1,0 +1,45 @@
+//! What the machine (or the container we are in) gives us.
+
+use std::num::NonZero;
+
+/// Bytes of memory this process may count on: the machine's, or the container's limit if that is less.
+pub fn memory_bytes() -> u64 {
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = limits.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    physical_bytes().min(limit.unwrap_or(u64::MAX))
+}
+
+/// Threads that can run at the same time.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+#[allow(unsafe_code)]
+fn physical_bytes() -> u64 {
+    // SAFETY: sysconf takes and returns plain numbers.
+    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    match (u64::try_from(pages), u64::try_from(page)) {
+        (Ok(pages), Ok(page)) => pages.saturating_mul(page),
+        // A system that will not say: assume little.
+        _ => 1 << 30,
+    }
+}
+
+/// Bytes of memory this process has in RAM now; 0 where the system does not tell.
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0).saturating_mul(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_has_something() {
+        assert!(memory_bytes() > 64 << 20);
+        assert!(cores() >= 1);
+        assert!(resident_bytes() < memory_bytes());
+    }
+}
