@@ -1,21 +1,27 @@
 //! A shard's state, and the small questions everything else asks of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use heliosdb_contracts::{Snapshot, TreeDescriptorRef, TreeSize};
+use heliosdb_contracts::{KeyedRow, Snapshot, TreeDescriptorRef, TreeSize};
 use heliosdb_runtime::{Clock, Disk, Spawner};
-use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
+use heliosdb_types::{BranchId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 use heliosdb_wal::{NewRecord, RecordKind, Wal};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+use crate::cache::BlockCache;
+use crate::delete_vector::DeleteVector;
 use crate::horizon::{Horizon, Pin};
 use crate::log::{KIND_COUNTER, encode_counter};
+use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::ShardOptions;
+use crate::segments::Segment;
 use crate::shape::TreeState;
+use crate::tree_writer::SegmentTarget;
 use crate::txnbuf::TxnBuffer;
 use crate::version::Version;
 use crate::visibility::Visibility;
@@ -38,6 +44,23 @@ pub(crate) struct Core {
     pub counters: Counters,
     pub next_txn: AtomicU64,
     pub next_tree: AtomicU64,
+    pub next_segment: Arc<AtomicU64>,
+    pub cache: Arc<BlockCache>,
+    /// The manifest that counts; held while it is replaced.
+    pub manifest: Mutex<Manifest>,
+    /// Its replay point, for those who must not wait for a swap.
+    pub manifest_replay_lsn: AtomicU64,
+    /// Held while a memtable is frozen.
+    pub freezing: Mutex<()>,
+    /// Told when frozen memtables have become segments.
+    pub room: Condvar,
+    pub room_lock: Mutex<()>,
+    pub wake_freezer: Condvar,
+    /// Why the last freeze failed, until one succeeds.
+    pub freeze_failure: Mutex<Option<String>>,
+    pub stopping: AtomicBool,
+    /// When the active memtable began: monotonic microseconds.
+    generation_began: AtomicU64,
     txns: RwLock<FxHashMap<TxnId, Arc<Mutex<TxnBuffer>>>>,
     pub row_ids: Mutex<FxHashMap<TreeRef, u64>>,
 }
@@ -47,6 +70,8 @@ pub(crate) struct Core {
 pub(crate) struct CommitState {
     pub last_ts: CommitTs,
     pub counters: FxHashMap<SequenceId, u64>,
+    /// Bulk loads whose records a restart may still replay.
+    pub loads: Vec<Lsn>,
 }
 
 /// What recovery found, to begin with.
@@ -54,6 +79,9 @@ pub(crate) struct Beginning {
     pub version: Version,
     pub state: CommitState,
     pub next_tree: u64,
+    pub next_segment: u64,
+    pub manifest: Manifest,
+    pub cache: Arc<BlockCache>,
     pub row_ids: FxHashMap<TreeRef, u64>,
 }
 
@@ -66,6 +94,7 @@ impl Core {
         wal: Wal,
         beginning: Beginning,
     ) -> Core {
+        let generation_began = AtomicU64::new(clock.monotonic().as_micros() as u64);
         Core {
             disk,
             clock,
@@ -79,6 +108,17 @@ impl Core {
             counters: Counters::default(),
             next_txn: AtomicU64::new(1),
             next_tree: AtomicU64::new(beginning.next_tree),
+            next_segment: Arc::new(AtomicU64::new(beginning.next_segment)),
+            cache: beginning.cache,
+            manifest_replay_lsn: AtomicU64::new(beginning.manifest.replay_lsn.0),
+            manifest: Mutex::new(beginning.manifest),
+            freezing: Mutex::default(),
+            room: Condvar::new(),
+            room_lock: Mutex::default(),
+            wake_freezer: Condvar::new(),
+            freeze_failure: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            generation_began,
             txns: RwLock::default(),
             row_ids: Mutex::new(beginning.row_ids),
         }
@@ -97,6 +137,19 @@ impl Core {
     pub fn txn(&self, id: TxnId) -> Result<Arc<Mutex<TxnBuffer>>> {
         let found = self.txns.read().get(&id).cloned();
         found.ok_or_else(|| Error::internal(format!("transaction {id} is not open")))
+    }
+
+    pub fn stage_inserts(
+        &self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: &TreeDescriptorRef,
+        rows: Vec<KeyedRow>,
+    ) -> Result<()> {
+        let buffer = self.txn(txn)?;
+        let mut buffer = buffer.lock();
+        let tree = (buffer.branch, descriptor.tree);
+        buffer.insert(command, descriptor, rows, &|key| self.is_just_deleted(tree, key))
     }
 
     pub fn end_txn(&self, id: TxnId) -> Option<Arc<Mutex<TxnBuffer>>> {
@@ -189,6 +242,40 @@ impl Core {
         Ok(before)
     }
 
+    pub fn replay_lsn(&self) -> Lsn {
+        Lsn(self.manifest_replay_lsn.load(Ordering::Relaxed))
+    }
+
+    pub fn generation_began(&self, at: Duration) {
+        self.generation_began.store(at.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub fn generation_age(&self) -> Duration {
+        let began = Duration::from_micros(self.generation_began.load(Ordering::Relaxed));
+        self.clock.monotonic().saturating_sub(began)
+    }
+
+    /// No more acknowledgements, ever; what is visible stays readable.
+    pub fn fence(&self, why: &str) {
+        tracing::error!(why, "the shard is fenced");
+        self.wal.fence(why);
+        self.visibility.fence(why);
+        self.room.notify_all();
+    }
+
+    pub fn segment_target(&self) -> SegmentTarget {
+        SegmentTarget {
+            disk: self.disk.clone(),
+            ids: self.next_segment.clone(),
+            segment_rows: self.options.segment_rows,
+            block_rows: self.options.block_rows,
+        }
+    }
+
+    pub fn open_segment(&self, meta: SegmentMeta, deletes: DeleteVector) -> Result<Arc<Segment>> {
+        Segment::open(&self.disk, &self.cache, meta, deletes, None)
+    }
+
     /// Newest record whose effects are in memory, and the state it left, for a manifest.
     pub fn applied_lsn(&self) -> Lsn {
         self.visibility.applied_lsn()
@@ -196,13 +283,16 @@ impl Core {
 
     pub fn metrics(&self) -> ShardMetrics {
         let version = self.version.load();
-        let frozen = version.frozen.last().and_then(|oldest| oldest.rotation());
+        let cache = self.cache.stats();
         ShardMetrics {
             memtable_bytes: version.active.bytes() as u64,
             frozen_memtables: version.frozen.len() as u64,
             segments: version.all_segments().count() as u64,
             segment_bytes: version.all_segments().map(|segment| segment.meta.file_bytes).sum(),
-            log_bytes: self.wal.bytes_since(frozen.map_or(self.wal.oldest(), |rotation| rotation.lsn)),
+            log_bytes: self.wal.bytes_since(Lsn(self.replay_lsn().0 + 1)),
+            cache_hits: cache.hits,
+            cache_misses: cache.misses,
+            cache_bytes: cache.bytes,
             open_snapshots: self.horizon.open_count() as u64,
             open_transactions: self.txns.read().len() as u64,
             fenced: self.wal.check_fence().is_err(),

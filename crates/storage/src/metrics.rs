@@ -20,6 +20,9 @@ macro_rules! counters {
             pub segment_bytes: u64,
             /// Log bytes a restart would read.
             pub log_bytes: u64,
+            pub cache_hits: u64,
+            pub cache_misses: u64,
+            pub cache_bytes: u64,
             pub open_snapshots: u64,
             pub open_transactions: u64,
             pub fenced: bool,

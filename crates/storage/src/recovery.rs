@@ -9,13 +9,16 @@ use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef};
 use heliosdb_wal::{Record, RecordKind, ReplayFrom, TornTail, Wal, WalConfig, WalOptions};
 use rustc_hash::FxHashMap;
 
+use crate::cache::BlockCache;
 use crate::commit::{Target, apply_ops, live_row};
 use crate::core::{Beginning, CommitState, Core};
+use crate::delete_vector::DeleteVector;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LogOp, decode_counter, decode_ops};
-use crate::manifest::{Manifest, ManifestFiles, read_current};
+use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
 use crate::options::ShardOptions;
+use crate::segments::Segment;
 use crate::shape::TreeState;
-use crate::version::{TreeStates, Version};
+use crate::version::{SegmentMap, TreeStates, Version};
 
 /// The outside world a shard works with.
 #[derive(Clone)]
@@ -44,6 +47,8 @@ pub struct RecoveryReport {
 
 /// State while the log is replayed.
 struct Replay {
+    disk: Arc<dyn Disk>,
+    cache: Arc<BlockCache>,
     version: ArcSwap<Version>,
     state: CommitState,
     catalog_ts: CommitTs,
@@ -59,7 +64,8 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let found = read_current(disk)?;
     let created = found.is_none();
     let manifest = found.unwrap_or_else(Manifest::empty);
-    let mut replay = Replay::from_manifest(&manifest)?;
+    let cache = BlockCache::new(options.cache_bytes);
+    let mut replay = Replay::from_manifest(disk, &cache, &manifest)?;
     let config = WalConfig {
         disk: disk.clone(),
         dir: "wal".into(),
@@ -75,10 +81,11 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     };
     let from = ReplayFrom { start: Lsn(manifest.replay_lsn.0 + 1), known_durable: manifest.captured_lsn };
     let (wal, log) = Wal::open(config, from, &mut |record| replay.record(record))?;
-    let Replay { version, state, catalog_ts, next_tree, row_ids } = replay;
+    let Replay { version, state, catalog_ts, next_tree, row_ids, .. } = replay;
     let last_commit = state.last_ts;
     let version = Arc::unwrap_or_clone(version.into_inner());
-    let beginning = Beginning { version, state, next_tree, row_ids };
+    let (removed_files, next_segment) = sweep(disk, &manifest, &version)?;
+    let beginning = Beginning { version, state, next_tree, next_segment, manifest, cache, row_ids };
     let core = Core::new(parts.disk.clone(), parts.clock, parts.spawner, options, wal, beginning);
     core.visibility.start(log.last, last_commit, catalog_ts);
     let visibility = core.visibility.clone();
@@ -89,13 +96,36 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
         replayed_bytes: log.bytes,
         torn_tail: log.torn,
         last_commit,
-        removed_files: 0,
+        removed_files,
     };
     Ok((core, report))
 }
 
+/// Removes files that neither the manifest nor the log names: of freezes, merges and loads that did not finish.
+/// Returns how many, and the first segment id never used.
+fn sweep(disk: &Arc<dyn Disk>, manifest: &Manifest, version: &Version) -> Result<(u64, u64)> {
+    let (mut removed, mut next) = (0, manifest.next_segment);
+    for name in disk.list(ManifestFiles::SEGMENTS)? {
+        let id = segment_id_of(&name);
+        next = next.max(id.map_or(0, |id| id.0 + 1));
+        if !version.all_segments().any(|segment| Some(segment.meta.id) == id) {
+            disk.remove(&format!("{}/{name}", ManifestFiles::SEGMENTS))?;
+            removed += 1;
+        }
+    }
+    for name in disk.list(ManifestFiles::DELETES)? {
+        let path = format!("{}/{name}", ManifestFiles::DELETES);
+        let used = |entry: &SegmentEntry| entry.deletes.is_some_and(|place| deletes_path(place.file) == path);
+        if !manifest.segments.iter().any(used) {
+            disk.remove(&path)?;
+            removed += 1;
+        }
+    }
+    Ok((removed, next))
+}
+
 impl Replay {
-    fn from_manifest(manifest: &Manifest) -> Result<Replay> {
+    fn from_manifest(disk: &Arc<dyn Disk>, cache: &Arc<BlockCache>, manifest: &Manifest) -> Result<Replay> {
         let mut trees = TreeStates::default();
         for entry in manifest.trees.iter().filter(|entry| entry.dropped.is_none()) {
             let mut descriptors = entry.descriptors.iter().cloned();
@@ -106,16 +136,36 @@ impl Replay {
             }
             trees.insert((entry.branch, entry.tree), Arc::new(state));
         }
+        let mut segments = SegmentMap::default();
+        for entry in &manifest.segments {
+            let tree = (entry.meta.branch, entry.meta.tree);
+            if !trees.contains_key(&tree) {
+                // Dropped; no snapshot survives a restart. The sweep removes the file.
+                continue;
+            }
+            let deletes = match &entry.deletes {
+                Some(place) => DeleteVector::from_image(load_deletes(disk, place)?),
+                None => DeleteVector::default(),
+            };
+            let segment = Segment::open(disk, cache, entry.meta.clone(), deletes, entry.deletes)?;
+            Arc::make_mut(segments.entry(tree).or_default()).push(segment);
+        }
         let version = Version {
             epoch: manifest.number,
             trees: Arc::new(trees),
             active: Arc::default(),
             frozen: Vec::new(),
-            segments: Arc::default(),
+            segments: Arc::new(segments),
         };
         Ok(Replay {
+            disk: disk.clone(),
+            cache: cache.clone(),
             version: ArcSwap::from_pointee(version),
-            state: CommitState { last_ts: manifest.last_ts, counters: manifest.counters.iter().copied().collect() },
+            state: CommitState {
+                last_ts: manifest.last_ts,
+                counters: manifest.counters.iter().copied().collect(),
+                loads: manifest.installed_loads.clone(),
+            },
             catalog_ts: manifest.catalog_ts,
             next_tree: manifest.next_tree,
             row_ids: manifest.row_ids.iter().copied().collect(),

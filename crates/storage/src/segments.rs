@@ -1,10 +1,156 @@
-//! Segments as a version holds them: the file's facts and the rows of it that were deleted.
+//! Segments as a version holds them: the file, the rows of it that were deleted, and its end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use heliosdb_runtime::Disk;
+use heliosdb_types::{CommitTs, Error, Result, encode_row};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+use crate::cache::BlockCache;
 use crate::delete_vector::DeleteVector;
-use crate::manifest::SegmentMeta;
+use crate::manifest::{DeletesPlace, SegmentMeta, segment_path};
+use crate::segment::SegmentReader;
+use crate::shape::Shape;
 
-/// A segment some version reads.
+/// A segment some version reads. Its file goes when it is obsolete and nobody reads it any more.
 pub(crate) struct Segment {
     pub meta: SegmentMeta,
-    pub deletes: DeleteVector,
+    pub reader: Arc<SegmentReader>,
+    pub deletes: Arc<DeleteVector>,
+    /// Where the manifest finds the deletes.
+    pub saved: Mutex<Option<DeletesPlace>>,
+    file: Arc<SegmentOnDisk>,
+}
+
+/// Removes the file with its last owner, if it was given up.
+struct SegmentOnDisk {
+    disk: Arc<dyn Disk>,
+    cache: Arc<BlockCache>,
+    meta_id: heliosdb_types::SegmentId,
+    obsolete: AtomicBool,
+}
+
+/// The newest version of a key in a segment.
+pub(crate) enum Found {
+    Nothing,
+    Live {
+        row: u32,
+        begin: CommitTs,
+    },
+    /// `ZERO`: before anything that can still ask.
+    Deleted(CommitTs),
+}
+
+impl Segment {
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        cache: &Arc<BlockCache>,
+        meta: SegmentMeta,
+        deletes: DeleteVector,
+        saved: Option<DeletesPlace>,
+    ) -> Result<Arc<Segment>> {
+        let path = segment_path(meta.id);
+        if !disk.exists(&path)? {
+            let path = disk.describe(&path);
+            return Err(Error::corrupt(format!("segment \"{path}\" is missing (of tree {})", meta.tree)));
+        }
+        let reader = SegmentReader::open(disk.as_ref(), &path, meta.id, meta.file_bytes, cache.clone())?;
+        if reader.rows() != meta.rows || reader.info().descriptor.tree != meta.tree {
+            let path = disk.describe(&path);
+            return Err(Error::corrupt(format!("segment \"{path}\" is not the one the manifest names, at offset 0")));
+        }
+        let file = SegmentOnDisk {
+            disk: disk.clone(),
+            cache: cache.clone(),
+            meta_id: meta.id,
+            obsolete: AtomicBool::new(false),
+        };
+        let (deletes, saved) = (Arc::new(deletes), Mutex::new(saved));
+        Ok(Arc::new(Segment { meta, reader, deletes, saved, file: Arc::new(file) }))
+    }
+
+    /// The same rows, committed at `ts`: what a loaded segment becomes.
+    pub fn stamped(&self, ts: CommitTs) -> Arc<Segment> {
+        let meta = SegmentMeta { stamp: Some(ts), min_ts: ts, max_ts: ts, ..self.meta.clone() };
+        let (reader, deletes, file) = (self.reader.clone(), self.deletes.clone(), self.file.clone());
+        Arc::new(Segment { meta, reader, deletes, saved: Mutex::new(None), file })
+    }
+
+    /// No manifest names it any more.
+    pub fn give_up(&self) {
+        self.file.obsolete.store(true, Ordering::Release);
+    }
+
+    pub fn begin_of(&self, row: u32) -> Result<CommitTs> {
+        let begin = self.reader.begin_ts(row)?.or(self.meta.stamp);
+        begin.ok_or_else(|| Error::internal(format!("segment {} has no commit timestamp", self.meta.id)))
+    }
+
+    /// The row of the key that a snapshot sees.
+    pub fn visible(&self, key: &[u8], snapshot: CommitTs) -> Result<Option<u32>> {
+        if self.meta.min_ts > snapshot {
+            return Ok(None);
+        }
+        for row in self.reader.find(key)? {
+            if self.begin_of(row)? <= snapshot {
+                // Newest first: an older version ended when this one began.
+                return Ok((!self.deletes.is_deleted(row, snapshot)).then_some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest version of the key that began before `before`.
+    pub fn newest(&self, key: &[u8], before: CommitTs) -> Result<Found> {
+        for row in self.reader.find(key)? {
+            let begin = self.begin_of(row)?;
+            if begin < before {
+                return Ok(match self.deletes.deleted_at(row) {
+                    None => Found::Live { row, begin },
+                    Some(end) => Found::Deleted(end),
+                });
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// Whether the row at a position has this key: hints are checked, not believed.
+    pub fn is_at(&self, row: u32, key: &[u8]) -> Result<bool> {
+        if row >= self.meta.rows {
+            return Ok(false);
+        }
+        let mut found = Vec::with_capacity(key.len());
+        self.reader.key_of(row, &mut found)?;
+        Ok(found == key)
+    }
+
+    /// A row in the row codec's form and the newest shape.
+    pub fn row_bytes(&self, row: u32, shape: &Shape) -> Result<Bytes> {
+        let columns: Vec<_> = shape.descriptor.columns.iter().map(|column| column.id).collect();
+        let types = shape.descriptor.physical_types();
+        let mut out = Vec::new();
+        self.reader.read_row(row, &shape.descriptor, &columns, &mut |values| encode_row(&types, values, &mut out))?;
+        Ok(out.into())
+    }
+
+    /// Rows deleted for `snapshot`, as numbers.
+    pub fn mask(&self, snapshot: CommitTs) -> Option<Arc<RoaringBitmap>> {
+        self.deletes.mask(snapshot)
+    }
+}
+
+impl Drop for SegmentOnDisk {
+    fn drop(&mut self) {
+        if self.obsolete.load(Ordering::Acquire) {
+            self.cache.forget(self.meta_id);
+            let path = segment_path(self.meta_id);
+            if let Err(error) = self.disk.remove(&path) {
+                // The next start sweeps it.
+                tracing::warn!(%error, path, "could not remove a segment no longer used");
+            }
+        }
+    }
 }

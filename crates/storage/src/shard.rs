@@ -1,6 +1,7 @@
 //! The shard as its participant uses it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -8,7 +9,9 @@ use heliosdb_contracts::{
     AppendedCommit, KeyedRow, NewestRow, ReadContext, RowSink, ScanRequest, ShardStore, Snapshot, TableScan,
     TreeDescriptorRef, TreeSize, WriteBatch,
 };
+use heliosdb_runtime::Thread;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
+use parking_lot::Mutex;
 
 use crate::core::Core;
 use crate::metrics::{Counters, ShardMetrics};
@@ -19,18 +22,45 @@ use crate::recovery::{RecoveryReport, ShardParts, open};
 /// One shard of storage. Dropping it without [`Shard::close`] is a crash that loses nothing acknowledged.
 pub struct Shard {
     core: Arc<Core>,
+    /// Joined when dropped.
+    threads: Mutex<Vec<Thread>>,
 }
 
 impl Shard {
     /// Opens the shard in the disk's root, or begins one. Damage is an error naming file and offset.
     pub fn open(parts: ShardParts, options: ShardOptions) -> Result<(Arc<Shard>, RecoveryReport)> {
         let (core, report) = open(parts, options)?;
-        Ok((Arc::new(Shard { core: Arc::new(core) }), report))
+        let core = Arc::new(core);
+        let mut threads = Vec::new();
+        if core.options.background {
+            let freezer = core.clone();
+            threads.push(core.spawner.thread("freeze", move || freezer.run_freezer())?);
+        }
+        Ok((Arc::new(Shard { core, threads: Mutex::new(threads) }), report))
+    }
+
+    /// A clean end: everything in segments, the log closed. The next start replays nothing.
+    pub fn close(&self) -> Result<()> {
+        self.stop();
+        self.core.settle(false)?;
+        self.core.wal.close()
+    }
+
+    fn stop(&self) {
+        self.core.stopping.store(true, Ordering::Release);
+        self.core.wake_freezer.notify_all();
+        self.threads.lock().clear();
     }
 
     /// What the shard has done and holds.
     pub fn metrics(&self) -> ShardMetrics {
         self.core.metrics()
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -77,7 +107,7 @@ impl ShardStore for Shard {
         descriptor: TreeDescriptorRef,
         rows: Vec<KeyedRow>,
     ) -> Result<()> {
-        self.core.txn(txn)?.lock().insert(command, &descriptor, rows)
+        self.core.stage_inserts(txn, command, &descriptor, rows)
     }
 
     fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
@@ -140,8 +170,8 @@ impl ShardStore for Shard {
         self.core.visibility.catalog_ts()
     }
 
-    fn checkpoint(&self, _compact: bool) -> BoxFuture<'_, Result<()>> {
-        futures::future::ready(Ok(())).boxed()
+    fn checkpoint(&self, compact: bool) -> BoxFuture<'_, Result<()>> {
+        self.core.clone().checkpoint(compact)
     }
 
     fn tree_size(&self, tree: TreeRef) -> TreeSize {

@@ -15,7 +15,19 @@ use parking_lot::Mutex;
 pub(crate) struct Visibility {
     visible_ts: AtomicU64,
     catalog_ts: AtomicU64,
+    /// Pending commits that deleted rows.
+    pending_deletes: AtomicU64,
     state: Mutex<State>,
+}
+
+/// What becoming visible means for a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommitMark {
+    pub ts: CommitTs,
+    /// It touched a system tree.
+    pub system: bool,
+    /// It deleted rows without replacing them.
+    pub deletes: bool,
 }
 
 #[derive(Default)]
@@ -32,8 +44,7 @@ struct State {
 
 struct Pending {
     lsn: Lsn,
-    ts: CommitTs,
-    system: bool,
+    commit: CommitMark,
 }
 
 impl Visibility {
@@ -54,12 +65,13 @@ impl Visibility {
     }
 
     /// A record has been applied to memory. `commit` is `None` for records that make no rows visible.
-    pub fn applied(&self, lsn: Lsn, commit: Option<(CommitTs, bool)>) {
+    pub fn applied(&self, lsn: Lsn, commit: Option<CommitMark>) {
         let mut state = self.state.lock();
         assert!(lsn > state.applied, "records are applied in log order");
         state.applied = lsn;
-        if let Some((ts, system)) = commit {
-            state.pending.push_back(Pending { lsn, ts, system });
+        if let Some(commit) = commit {
+            self.pending_deletes.fetch_add(u64::from(commit.deletes), Ordering::AcqRel);
+            state.pending.push_back(Pending { lsn, commit });
         }
         self.advance(&mut state);
     }
@@ -76,12 +88,13 @@ impl Visibility {
         if to <= state.visible {
             return;
         }
-        while let Some(commit) = state.pending.pop_front_if(|commit| commit.lsn <= to) {
+        while let Some(Pending { commit, .. }) = state.pending.pop_front_if(|pending| pending.lsn <= to) {
             assert!(commit.ts.0 > self.visible_ts.load(Ordering::Relaxed), "timestamps follow the log");
             if commit.system {
                 self.catalog_ts.store(commit.ts.0, Ordering::Release);
             }
             self.visible_ts.store(commit.ts.0, Ordering::Release);
+            self.pending_deletes.fetch_sub(u64::from(commit.deletes), Ordering::AcqRel);
         }
         state.visible = to;
         let waiting = state.waiters.split_off(&(Lsn(to.0 + 1), 0));
@@ -97,8 +110,13 @@ impl Visibility {
             return Lsn(0);
         }
         let state = self.state.lock();
-        let at = state.pending.partition_point(|commit| commit.ts < ts);
-        state.pending.get(at).map_or(Lsn(0), |commit| commit.lsn)
+        let at = state.pending.partition_point(|pending| pending.commit.ts < ts);
+        state.pending.get(at).map_or(Lsn(0), |pending| pending.lsn)
+    }
+
+    /// Whether some delete is applied and not yet visible.
+    pub fn has_pending_deletes(&self) -> bool {
+        self.pending_deletes.load(Ordering::Acquire) > 0
     }
 
     /// Resolves when the record is durable and applied; fails once the shard is fenced.
@@ -140,15 +158,19 @@ impl Visibility {
 mod tests {
     use super::*;
 
+    fn mark(ts: u64, system: bool) -> CommitMark {
+        CommitMark { ts: CommitTs(ts), system, deletes: false }
+    }
+
     #[test]
     fn visible_needs_both_durable_and_applied() {
         let visibility = Visibility::default();
         visibility.durable_to(Lsn(1));
         assert_eq!(visibility.visible_ts(), CommitTs::ZERO);
-        visibility.applied(Lsn(1), Some((CommitTs(10), false)));
+        visibility.applied(Lsn(1), Some(mark(10, false)));
         assert_eq!(visibility.visible_ts(), CommitTs(10));
         visibility.applied(Lsn(2), None);
-        visibility.applied(Lsn(3), Some((CommitTs(12), true)));
+        visibility.applied(Lsn(3), Some(mark(12, true)));
         assert_eq!((visibility.pending_lsn(CommitTs(12)), visibility.pending_lsn(CommitTs(10))), (Lsn(3), Lsn(0)));
         let mut wait = visibility.wait(Lsn(3));
         visibility.durable_to(Lsn(2));

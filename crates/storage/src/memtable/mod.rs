@@ -13,7 +13,7 @@ use heliosdb_types::{BranchId, CommitTs, Lsn, TreeRef};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
-pub(crate) use chunk::{Chunk, ChunkImage, RowVersion, VersionId};
+pub(crate) use chunk::{Chunk, VersionId};
 pub(crate) use tree::TreeMem;
 
 /// A tree on a branch.

@@ -37,6 +37,13 @@ impl Core {
                 return found;
             }
         }
+        for segment in version.segments(branch_tree).iter().filter(|segment| segment.meta.may_hold(key)) {
+            let Some(row) = segment.visible(key, context.snapshot.ts)? else { continue };
+            let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
+            let newest = &state.newest().descriptor;
+            segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
+            return Ok(true);
+        }
         Ok(false)
     }
 }

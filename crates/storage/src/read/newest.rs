@@ -5,6 +5,8 @@ use heliosdb_contracts::{NewestRow, RowHint};
 use heliosdb_types::{BranchId, CommandId, CommitTs, Result, SchemaVersion, TreeRef, TxnId};
 
 use crate::core::Core;
+use crate::memtable::BranchTree;
+use crate::segments::Found;
 use crate::txnbuf::Own;
 use crate::version::Version;
 
@@ -27,13 +29,38 @@ impl Core {
                 Own::Deleted => return Ok(NewestRow::OwnDeleted),
             }
         };
+        self.newest_committed((branch, tree), key, want_row)
+    }
+
+    /// Whether the key's row was deleted by a commit that is not visible yet.
+    pub fn is_just_deleted(&self, tree: BranchTree, key: &[u8]) -> Result<bool> {
+        if !self.visibility.has_pending_deletes() {
+            return Ok(false);
+        }
+        let newest = self.newest_committed(tree, key, false)?;
+        Ok(matches!(newest, NewestRow::Absent { deleted_at, .. } if deleted_at > self.visibility.visible_ts()))
+    }
+
+    fn newest_committed(&self, (branch, tree): BranchTree, key: &[u8], want_row: bool) -> Result<NewestRow> {
         let version = self.version.load();
         let memory = newest_in_memory(&version, branch, tree, key, want_row);
         if let Some(live) = memory.as_ref().filter(|found| found.end == CommitTs::MAX) {
             let hint = RowHint { epoch: version.epoch, ..RowHint::default() };
             return self.committed(&version, (branch, tree), live.begin, live.row.clone(), live.schema, hint);
         }
-        let deleted_at = memory.map_or(CommitTs::ZERO, |found| found.end);
+        let mut deleted_at = memory.map_or(CommitTs::ZERO, |found| found.end);
+        for segment in version.segments((branch, tree)).iter().filter(|segment| segment.meta.may_hold(key)) {
+            match segment.newest(key, CommitTs::MAX)? {
+                Found::Nothing => {}
+                Found::Deleted(end) => deleted_at = deleted_at.max(end),
+                Found::Live { row, begin } => {
+                    let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
+                    let shape = version.tree((branch, tree), begin)?.newest();
+                    let bytes = if want_row { segment.row_bytes(row, shape)? } else { Bytes::new() };
+                    return self.committed(&version, (branch, tree), begin, bytes, shape.descriptor.version, hint);
+                }
+            }
+        }
         Ok(NewestRow::Absent { deleted_at, lsn: self.visibility.pending_lsn(deleted_at) })
     }
 

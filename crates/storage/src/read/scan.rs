@@ -1,5 +1,6 @@
 //! Scans: a plan bound to a snapshot and a pinned version, and partitions that take pieces of work from one queue.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,12 +11,17 @@ use bytes::Bytes;
 use heliosdb_contracts::{
     BatchReader, ROW_REF_COLUMN, ReadContext, RowHint, RowRef, ScanMetrics, ScanRequest, TableScan, arrow_type,
 };
-use heliosdb_types::{ColumnId, CommitTs, Error, PhysicalType, Result, SchemaVersion};
+use heliosdb_hcc::Bitmap;
+use heliosdb_types::{ColumnId, CommitTs, Error, PhysicalType, Result, SchemaVersion, SegmentId};
 use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashMap;
 
 use super::{ColumnBuilder, ColumnFilter, batch, compile};
 use crate::core::Core;
-use crate::memtable::Chunk;
+use crate::memtable::{BranchTree, Chunk};
+use crate::segment::BlockScan;
+use crate::segments::Segment;
 use crate::shape::{Projection, TreeState};
 use crate::txnbuf::Overlay;
 use crate::version::Version;
@@ -45,7 +51,12 @@ enum Work {
     Chunk(Arc<Chunk>),
     /// The transaction's own rows, `from..to` of the overlay's.
     Own(usize, usize),
+    /// Blocks of a segment, but for the hidden rows.
+    Blocks { segment: Arc<Segment>, blocks: Range<usize>, hidden: Option<Arc<RoaringBitmap>> },
 }
+
+/// Blocks taken at a time: enough to amortise, few enough to balance.
+const BLOCKS_PER_PIECE: usize = 4;
 
 const OWN_ROWS: usize = 4096;
 
@@ -53,6 +64,7 @@ struct Scan {
     plan: Arc<Plan>,
     opened: Mutex<Vec<bool>>,
     estimated_rows: u64,
+    estimated_bytes: u64,
 }
 
 pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
@@ -74,11 +86,34 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         estimated_rows += memtable.len() as u64;
         work.extend(memtable.chunks().iter().cloned().map(Work::Chunk));
     }
+    let filters = compile(&request.predicates, &state)?;
+    let metrics: Arc<ScanMetrics> = Arc::default();
+    let mut estimated_bytes = 0;
+    let tree = (branch, request.tree);
+    let mut hidden = hidden_rows(&version, tree, &overlay, snapshot)?;
+    for segment in version.segments(tree) {
+        let blocks = segment_blocks(segment, &state, &filters, snapshot);
+        ScanMetrics::add(if blocks.is_empty() { &metrics.segments_skipped } else { &metrics.segments_read }, 1);
+        if blocks.is_empty() {
+            continue;
+        }
+        estimated_rows += u64::from(segment.meta.rows).saturating_sub(segment.deletes.count());
+        estimated_bytes += segment.meta.file_bytes;
+        let mask = match (segment.mask(snapshot), hidden.remove(&segment.meta.id)) {
+            (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | &own)),
+            (Some(deleted), None) => Some(deleted),
+            (None, own) => own.map(Arc::new),
+        };
+        for from in blocks.clone().step_by(BLOCKS_PER_PIECE) {
+            let blocks = from..blocks.end.min(from + BLOCKS_PER_PIECE);
+            work.push(Work::Blocks { segment: segment.clone(), blocks, hidden: mask.clone() });
+        }
+    }
     let own = overlay.rows.len();
     work.extend((0..own).step_by(OWN_ROWS).map(|from| Work::Own(from, own.min(from + OWN_ROWS))));
     let partitions = request.target_partitions.clamp(1, work.len().max(1));
     let plan = Plan {
-        filters: compile(&request.predicates, &state)?,
+        filters,
         schema: schema(&request.projection, &types, request.row_refs),
         columns: request.projection.clone(),
         types,
@@ -88,13 +123,54 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         batch_rows: request.batch_rows.max(1),
         snapshot,
         overlay,
-        metrics: Arc::default(),
+        metrics,
         version,
         work,
         next: AtomicUsize::new(0),
     };
     let opened = Mutex::new(vec![false; partitions]);
-    Ok(Arc::new(Scan { plan: Arc::new(plan), opened, estimated_rows }))
+    Ok(Arc::new(Scan { plan: Arc::new(plan), opened, estimated_rows, estimated_bytes }))
+}
+
+/// Positions of the rows the transaction has itself replaced or deleted.
+fn hidden_rows(
+    version: &Version,
+    tree: BranchTree,
+    overlay: &Overlay,
+    snapshot: CommitTs,
+) -> Result<FxHashMap<SegmentId, RoaringBitmap>> {
+    let mut hidden: FxHashMap<SegmentId, RoaringBitmap> = FxHashMap::default();
+    for (key, hint) in &overlay.hidden {
+        if let Some(segment) = version.segment(tree, hint.segment)
+            && segment.is_at(hint.row, key)?
+            && segment.begin_of(hint.row)? <= snapshot
+        {
+            hidden.entry(segment.meta.id).or_default().insert(hint.row);
+            continue;
+        }
+        for segment in version.segments(tree).iter().filter(|segment| segment.meta.may_hold(key)) {
+            let rows = segment.reader.find(key)?;
+            if !rows.is_empty() {
+                hidden.entry(segment.meta.id).or_default().insert_range(rows);
+            }
+        }
+    }
+    Ok(hidden)
+}
+
+/// The blocks of a segment that may hold rows of the scan: from the first to the last that may.
+fn segment_blocks(segment: &Segment, state: &TreeState, filters: &[ColumnFilter], snapshot: CommitTs) -> Range<usize> {
+    if segment.meta.min_ts > snapshot {
+        return 0..0;
+    }
+    let descriptor = &state.newest().descriptor;
+    let scan = BlockScan { descriptor, projection: &[], filters, as_of: snapshot, want_keys: false };
+    let count = segment.reader.info().block_count();
+    let may = |block: &usize| segment.reader.block_may_match(*block, &scan);
+    match (0..count).find(may) {
+        Some(first) => first..(first..count).rev().find(may).unwrap_or(first) + 1,
+        None => 0..0,
+    }
 }
 
 fn schema(columns: &[ColumnId], types: &[PhysicalType], row_refs: bool) -> SchemaRef {
@@ -137,7 +213,7 @@ impl TableScan for Scan {
     }
 
     fn estimated_bytes(&self) -> u64 {
-        0
+        self.estimated_bytes
     }
 }
 
@@ -157,13 +233,28 @@ impl BatchReader for Partition {
                     batch = batch.slice(0, self.left);
                 }
                 self.left -= batch.num_rows();
-                ScanMetrics::add(&self.plan.metrics.rows_out, batch.num_rows() as u64);
                 return Ok(Some(batch));
             }
-            let at = self.plan.next.fetch_add(1, Ordering::Relaxed);
-            let Some(work) = self.plan.work.get(at) else { break };
-            let made = self.plan.run(work)?;
-            self.hand_out(made);
+            let plan = self.plan.clone();
+            let at = plan.next.fetch_add(1, Ordering::Relaxed);
+            let Some(work) = plan.work.get(at) else { break };
+            match work {
+                Work::Blocks { segment, blocks, hidden } => {
+                    // In reverse, as batches are taken from the end.
+                    for block in blocks.clone().rev() {
+                        let made = plan.block(segment, block, hidden.as_deref())?;
+                        self.hand_out(made);
+                    }
+                }
+                Work::Chunk(chunk) => {
+                    let made = plan.chunk(chunk)?;
+                    self.hand_out(made);
+                }
+                Work::Own(from, to) => {
+                    let made = plan.own(*from, *to)?;
+                    self.hand_out(made);
+                }
+            }
         }
         Ok(None)
     }
@@ -180,24 +271,59 @@ impl Partition {
 }
 
 impl Plan {
-    fn run(&self, work: &Work) -> Result<Option<RecordBatch>> {
+    fn chunk(&self, chunk: &Chunk) -> Result<Option<RecordBatch>> {
         let mut out = RowBatch::new(self);
-        match work {
-            Work::Chunk(chunk) => {
-                for version in chunk.versions() {
-                    if version.is_visible(self.snapshot) && !self.overlay.hidden.contains_key(&version.key) {
-                        out.add(&version.key, &version.row, version.schema)?;
-                    }
-                }
-                ScanMetrics::add(&self.metrics.memtable_rows, chunk.len() as u64);
-            }
-            Work::Own(from, to) => {
-                for (key, row, schema) in &self.overlay.rows[*from..*to] {
-                    out.add(key, row, *schema)?;
-                }
+        for version in chunk.versions() {
+            if version.is_visible(self.snapshot) && !self.overlay.hidden.contains_key(&version.key) {
+                out.add(&version.key, &version.row, version.schema)?;
             }
         }
+        ScanMetrics::add(&self.metrics.memtable_rows, chunk.len() as u64);
         out.finish()
+    }
+
+    fn own(&self, from: usize, to: usize) -> Result<Option<RecordBatch>> {
+        let mut out = RowBatch::new(self);
+        for (key, row, schema) in self.overlay.rows.iter().take(to).skip(from) {
+            out.add(key, row, *schema)?;
+        }
+        out.finish()
+    }
+
+    fn block(&self, segment: &Segment, block: usize, hidden: Option<&RoaringBitmap>) -> Result<Option<RecordBatch>> {
+        let range = segment.reader.block_range(block);
+        let mut clear_hidden = |selection: &mut Bitmap| {
+            if let Some(hidden) = hidden {
+                for row in hidden.range(range.clone()) {
+                    selection.clear((row - range.start) as usize);
+                }
+            }
+            Ok(())
+        };
+        let scan = BlockScan {
+            descriptor: &self.state.newest().descriptor,
+            projection: &self.columns,
+            filters: &self.filters,
+            as_of: self.snapshot,
+            want_keys: self.row_refs,
+        };
+        let Some(found) = segment.reader.scan_block(block, &scan, &mut clear_hidden, &self.metrics)? else {
+            return Ok(None);
+        };
+        let refs = found.keys.as_ref().map(|keys| {
+            let mut refs = BinaryViewBuilder::with_capacity(found.rows);
+            let mut reference = Vec::new();
+            for (key, row) in keys.iter().zip(found.positions()) {
+                reference.clear();
+                let hint = RowHint { epoch: self.version.epoch, segment: segment.meta.id, row };
+                RowRef { hint, key }.encode(&mut reference);
+                refs.append_value(&reference);
+            }
+            Arc::new(refs.finish()) as ArrayRef
+        });
+        let mut columns = found.columns;
+        columns.extend(refs);
+        batch(&self.schema, columns, found.rows).map(Some)
     }
 }
 
@@ -260,6 +386,7 @@ impl<'a> RowBatch<'a> {
         if self.plan.row_refs {
             columns.push(Arc::new(self.refs.finish()));
         }
+        ScanMetrics::add(&self.plan.metrics.rows_out, self.rows as u64);
         batch(&self.plan.schema, columns, self.rows).map(Some)
     }
 }

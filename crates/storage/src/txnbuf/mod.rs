@@ -40,6 +40,8 @@ struct Entry {
 pub(crate) enum Base {
     /// No committed row.
     Nothing,
+    /// No committed row, but one whose delete was not yet visible: statements may still see it and must not.
+    Deleted,
     /// A committed row, last seen here.
     Committed(RowHint),
 }
@@ -79,11 +81,19 @@ impl TxnBuffer {
         self.bytes
     }
 
-    pub fn insert(&mut self, command: CommandId, descriptor: &TreeDescriptorRef, rows: Vec<KeyedRow>) -> Result<()> {
+    /// `just_deleted` tells whether a key's committed row has a delete that is not visible yet.
+    pub fn insert(
+        &mut self,
+        command: CommandId,
+        descriptor: &TreeDescriptorRef,
+        rows: Vec<KeyedRow>,
+        just_deleted: &dyn Fn(&[u8]) -> Result<bool>,
+    ) -> Result<()> {
         let tree = self.trees.entry(descriptor.tree).or_default();
         for KeyedRow { key, row } in rows {
             self.bytes += entry_bytes(&key, Some(&row));
             let base = match tree.newest(&key) {
+                None if just_deleted(&key)? => Base::Deleted,
                 None => Base::Nothing,
                 Some(entry) if entry.row.is_none() => entry.base,
                 Some(_) => return Err(Error::internal("a transaction inserts a key twice")),
@@ -156,8 +166,11 @@ impl TxnBuffer {
         let mut overlay = Overlay::default();
         let Some(tree) = self.trees.get(&tree) else { return overlay };
         for entry in tree.entries.iter().filter(|entry| entry.command < before) {
-            if let (None, Base::Committed(hint)) = (entry.older, entry.base) {
-                overlay.hidden.insert(entry.key.clone(), hint);
+            match entry.base {
+                _ if entry.older.is_some() => {}
+                Base::Nothing => {}
+                Base::Deleted => _ = overlay.hidden.insert(entry.key.clone(), RowHint::default()),
+                Base::Committed(hint) => _ = overlay.hidden.insert(entry.key.clone(), hint),
             }
             if let (Some(row), false) = (&entry.row, entry.superseded < before) {
                 overlay.rows.push((entry.key.clone(), row.clone(), entry.schema));
@@ -203,8 +216,8 @@ impl Entry {
     fn op(&self, tree: TreeRef) -> Option<LogOp> {
         let (key, schema) = (self.key.clone(), self.schema);
         match (self.base, self.row.clone()) {
-            (Base::Nothing, None) => None,
-            (Base::Nothing, Some(row)) => Some(LogOp::Insert { tree, schema, key, row }),
+            (Base::Nothing | Base::Deleted, None) => None,
+            (Base::Nothing | Base::Deleted, Some(row)) => Some(LogOp::Insert { tree, schema, key, row }),
             (Base::Committed(hint), None) => Some(LogOp::Delete { tree, key, old: Position::from(hint) }),
             (Base::Committed(hint), Some(row)) => {
                 Some(LogOp::Update { tree, schema, key, row, old: Position::from(hint) })
@@ -252,11 +265,12 @@ mod tests {
         let tree = descriptor.tree;
         let batch = |updates, deletes| WriteBatch { descriptor: descriptor.clone(), updates, deletes };
         let hint = RowHint::default();
-        buffer.insert(CommandId(0), &descriptor, vec![keyed("new", "1"), keyed("fleeting", "1")]).unwrap();
+        let never = |_: &[u8]| Ok(false);
+        buffer.insert(CommandId(0), &descriptor, vec![keyed("new", "1"), keyed("fleeting", "1")], &never).unwrap();
         buffer.write(CommandId(1), batch(vec![(keyed("old", "2"), hint)], vec![])).unwrap();
         buffer.write(CommandId(2), batch(vec![(keyed("new", "3"), hint)], vec![("fleeting".into(), hint)])).unwrap();
         buffer.write(CommandId(3), batch(vec![], vec![("old".into(), hint)])).unwrap();
-        buffer.insert(CommandId(4), &descriptor, vec![keyed("old", "5")]).unwrap();
+        buffer.insert(CommandId(4), &descriptor, vec![keyed("old", "5")], &never).unwrap();
         let own = |key: &str, before| match buffer.own(tree, key.as_bytes(), CommandId(before)) {
             Own::Untouched => "untouched".to_owned(),
             Own::Deleted => "deleted".to_owned(),

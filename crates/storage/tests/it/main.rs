@@ -2,4 +2,6 @@
 #![allow(clippy::disallowed_methods)]
 
 mod basics;
+mod durability;
+mod simulation;
 mod support;

@@ -1,0 +1,140 @@
+//! From memtable to segments: rotate, wait for the log, write, swap the manifest.
+
+use std::sync::Arc;
+
+use heliosdb_runtime::failpoint;
+use heliosdb_types::{CommitTs, Error, Result};
+use rustc_hash::FxHashMap;
+
+use crate::core::Core;
+use crate::delete_vector::DeleteVector;
+use crate::memtable::{BranchTree, Generation, Rotation, TreeMem, VersionId};
+use crate::metrics::Counters;
+use crate::segment::CommitStamp;
+use crate::segments::Segment;
+use crate::swap::Change;
+use crate::tree_writer::{Place, TreeWriter};
+use crate::version::Version;
+
+/// Where a frozen tree's versions went, by version; `GONE` for those nobody can see.
+type RowMap = Vec<Place>;
+const GONE: Place = (u32::MAX, u32::MAX);
+
+/// What a frozen tree became.
+struct Frozen {
+    segments: Vec<Arc<Segment>>,
+    rows: RowMap,
+}
+
+impl Core {
+    /// Gives writes a new memtable. An empty one rotates only if `even_empty`: its log may hold counters.
+    pub fn rotate(&self, even_empty: bool) -> bool {
+        let state = self.commit.lock();
+        let before = self.version.load_full();
+        let lsn = self.applied_lsn();
+        if before.active.is_empty() && !(even_empty && lsn.0 > self.replay_lsn().0) {
+            return false;
+        }
+        before.active.freeze(Rotation { lsn, ts: state.last_ts });
+        let mut frozen = vec![before.active.clone()];
+        frozen.extend(before.frozen.iter().cloned());
+        self.generation_began(self.clock.monotonic());
+        self.version.store(Arc::new(Version { active: Arc::default(), frozen, ..Version::clone(&before) }));
+        true
+    }
+
+    /// Turns the oldest frozen memtable into segments. False if there is none.
+    pub fn freeze_oldest(&self) -> Result<bool> {
+        let _one_at_a_time = self.freezing.lock();
+        let version = self.version.load_full();
+        let Some(generation) = version.frozen.last().cloned() else { return Ok(false) };
+        let rotation = generation.rotation().ok_or_else(|| Error::internal("a frozen memtable has a rotation"))?;
+        failpoint("freeze.begin")?;
+        self.wal.wait_durable_blocking(rotation.lsn)?;
+        let mut frozen: FxHashMap<BranchTree, Frozen> = FxHashMap::default();
+        let mut add = Vec::new();
+        for (tree, memtable) in generation.trees() {
+            match self.freeze_tree(&version, tree, &memtable, rotation) {
+                Ok(None) => {}
+                Ok(Some(done)) => {
+                    add.extend(done.segments.iter().cloned());
+                    frozen.insert(tree, done);
+                }
+                Err(error) => {
+                    add.iter().for_each(|segment: &Arc<Segment>| segment.give_up());
+                    return Err(error);
+                }
+            }
+        }
+        failpoint("freeze.segments_written")?;
+        let written = add.len();
+        let mut carry = |ts: CommitTs| {
+            // Deletes after the rotation are in the log that will be replayed: only memory needs them.
+            if ts == CommitTs::MAX {
+                carry_late(&generation, &frozen);
+            }
+        };
+        let frozen_by = Some((rotation, generation.clone()));
+        let change = Change { add: add.clone(), remove: vec![], frozen: frozen_by, carry: &mut carry };
+        self.swap_or_undo(change, &add)?;
+        Counters::add(&self.counters.freezes, 1);
+        tracing::debug!(lsn = rotation.lsn.0, segments = written, "froze a memtable");
+        failpoint("freeze.done")?;
+        Ok(true)
+    }
+
+    fn freeze_tree(
+        &self,
+        version: &Version,
+        tree: BranchTree,
+        memtable: &TreeMem,
+        rotation: Rotation,
+    ) -> Result<Option<Frozen>> {
+        let horizon = self.gc_horizon();
+        // A tree that is gone for every snapshot leaves nothing behind.
+        let Some(state) = version.trees.get(&tree) else { return Ok(None) };
+        if state.dropped.is_some_and(|ts| ts <= horizon) {
+            return Ok(None);
+        }
+        let mut writer = TreeWriter::new(self.segment_target(), tree.0, state.clone(), 0, CommitStamp::PerRow);
+        let mut rows = vec![GONE; memtable.len()];
+        let mut ended: Vec<(CommitTs, Place)> = Vec::new();
+        memtable.for_each_sorted(|id, row| {
+            let end = row.end();
+            if end <= horizon || end <= row.begin {
+                return Ok(());
+            }
+            let place = writer.add(&row.key, &row.row, row.schema, row.begin)?;
+            if let Some(slot) = rows.get_mut(id.0 as usize) {
+                *slot = place;
+            }
+            if end <= rotation.ts {
+                ended.push((end, place));
+            }
+            Ok::<(), Error>(())
+        })?;
+        let metas = writer.finish()?;
+        let segments = metas.into_iter().map(|meta| self.open_segment(meta, DeleteVector::default()));
+        let segments = segments.collect::<Result<Vec<_>>>()?;
+        ended.sort_unstable();
+        for (ts, (segment, row)) in ended {
+            let fresh = segments.get(segment as usize).is_some_and(|segment| segment.deletes.delete(row, ts));
+            assert!(fresh, "a version ends once");
+        }
+        Ok(Some(Frozen { segments, rows }))
+    }
+}
+
+/// Deletes that landed after the rotation, onto the segments. Under the commit mutex.
+fn carry_late(generation: &Generation, frozen: &FxHashMap<BranchTree, Frozen>) {
+    for (tree, VersionId(version), ts) in generation.take_late() {
+        let Some(done) = frozen.get(&tree) else { continue };
+        let (segment, row) = done.rows.get(version as usize).copied().unwrap_or(GONE);
+        if (segment, row) == GONE {
+            // It had ended for every snapshot by the time it would have been written.
+            continue;
+        }
+        let fresh = done.segments.get(segment as usize).is_some_and(|segment| segment.deletes.delete(row, ts));
+        assert!(fresh, "a late delete finds its row");
+    }
+}

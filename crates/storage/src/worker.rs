@@ -1,0 +1,107 @@
+//! When to freeze and merge: by size, by age, when asked; on threads of their own or on the caller's.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+use heliosdb_types::{Error, Lsn, Result};
+
+use crate::core::Core;
+use crate::metrics::Counters;
+
+/// How often the threads look for work nobody told them of.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Core {
+    /// Freezes everything written so far; merges too, if asked.
+    pub fn checkpoint(self: Arc<Core>, compact: bool) -> BoxFuture<'static, Result<()>> {
+        if !self.options.background {
+            return futures::future::ready(self.settle(compact)).boxed();
+        }
+        let (done, wait) = oneshot::channel();
+        let spawner = self.spawner.clone();
+        let thread = spawner.thread("checkpoint", move || _ = done.send(self.settle(compact)));
+        async move {
+            let _joined_when_done = thread?;
+            wait.await.unwrap_or_else(|_| Err(Error::internal("the checkpoint stopped")))
+        }
+        .boxed()
+    }
+
+    /// As `checkpoint`, on this thread.
+    pub fn settle(&self, _compact: bool) -> Result<()> {
+        self.rotate(true);
+        while self.freeze_oldest()? {}
+        Ok(())
+    }
+
+    /// Whether the active memtable should be frozen by now.
+    fn should_rotate(&self) -> bool {
+        let version = self.version.load();
+        version.active.bytes() >= self.options.memtable_bytes
+            || self.log_bytes() > self.options.log_bytes_max
+            || (!version.active.is_empty() && self.generation_age() > self.options.log_age_max)
+    }
+
+    /// Bytes of log a restart would replay.
+    fn log_bytes(&self) -> u64 {
+        self.wal.bytes_since(Lsn(self.replay_lsn().0 + 1))
+    }
+
+    /// The freezing thread.
+    pub fn run_freezer(&self) {
+        while !self.stopping.load(Ordering::Acquire) {
+            if self.should_rotate() && self.version.load().frozen.len() <= self.options.frozen_max {
+                self.rotate(true);
+            }
+            match self.freeze_oldest() {
+                Ok(true) => *self.freeze_failure.lock() = None,
+                Ok(false) => {
+                    let mut asleep = self.room_lock.lock();
+                    self.wake_freezer.wait_for(&mut asleep, LOOK_AGAIN);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "could not freeze a memtable; trying again");
+                    *self.freeze_failure.lock() = Some(error.message().to_owned());
+                    self.room.notify_all();
+                    self.clock.sleep_blocking(LOOK_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// After a commit: wakes the freezer when the memtable is full.
+    pub fn poke_freezer(&self) {
+        if self.version.load().active.bytes() >= self.options.memtable_bytes {
+            self.wake_freezer.notify_one();
+        }
+    }
+
+    /// Before a commit: waits while memory is full of frozen memtables.
+    pub fn wait_for_room(&self) -> Result<()> {
+        let crowded = || {
+            let version = self.version.load();
+            version.frozen.len() > self.options.frozen_max
+                || (version.frozen.len() == self.options.frozen_max
+                    && version.active.bytes() > self.options.memtable_bytes.saturating_mul(2))
+        };
+        if !self.options.background || !crowded() {
+            return Ok(());
+        }
+        Counters::add(&self.counters.backpressure_waits, 1);
+        let mut waiting = self.room_lock.lock();
+        while crowded() {
+            self.wal.check_fence()?;
+            if let Some(why) = &*self.freeze_failure.lock() {
+                let message = format!("memory for new rows is full and cannot be written out: {why}");
+                return Err(Error::unavailable(heliosdb_types::SqlState::DISK_FULL, message));
+            }
+            self.wake_freezer.notify_one();
+            self.room.wait_for(&mut waiting, LOOK_AGAIN);
+        }
+        Ok(())
+    }
+}

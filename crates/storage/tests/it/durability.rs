@@ -1,0 +1,100 @@
+//! Freezing, restarts from segments, damage.
+
+use futures::executor::block_on;
+use heliosdb_contracts::ShardStore;
+use heliosdb_runtime::Disk;
+use heliosdb_types::ErrorKind;
+
+use crate::support::*;
+
+#[test]
+fn rows_move_to_segments_and_are_found_there() {
+    let world = World::new(11);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..200).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    let old = world.snapshot();
+    let mut txn = world.begin();
+    (0..200).step_by(3).for_each(|key| _ = txn.delete(&tree, key));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    assert!(world.shard.metrics().segments >= 3 && world.shard.metrics().frozen_memtables == 0);
+    let expected: Rows = (0..200).filter(|key| key % 3 != 0).map(|key| (key, key)).collect();
+    assert_eq!(world.rows(&tree), expected);
+    assert_eq!(world.rows_at(&tree, &old).len(), 200);
+    assert_eq!((world.get_at(&tree, 3, &old), world.get_at(&tree, 3, &world.snapshot())), (Some(3), None));
+    let mut txn = world.begin();
+    assert!(txn.put(&tree, 1, -1) && !txn.put(&tree, 3, -3) && txn.delete(&tree, 2));
+    assert_eq!(txn.rows(&tree).len(), expected.len());
+    txn.commit().unwrap();
+    drop(old);
+    let world = world.crash();
+    let mut expected = expected;
+    expected.extend([(1, -1), (3, -3)]);
+    expected.remove(&2);
+    assert_eq!(world.rows(&tree), expected);
+    block_on(world.shard.checkpoint(false)).unwrap();
+    assert_eq!(world.rows(&tree), expected);
+    let world = world.restart();
+    assert_eq!(world.rows(&tree), expected);
+}
+
+#[test]
+fn a_clean_stop_leaves_nothing_to_replay() {
+    let world = World::new(12);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..10).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    world.shard.close().unwrap();
+    let world = world.restart();
+    assert_eq!(world.rows(&tree).len(), 10);
+    assert_eq!(world.shard.metrics().memtable_bytes, 0);
+}
+
+#[test]
+fn damage_is_refused_or_harmless_never_a_wrong_answer() {
+    let world = World::new(13);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..40).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let mut txn = world.begin();
+    (0..5).for_each(|key| _ = txn.delete(&tree, key));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let expected = world.rows(&tree);
+    let World { disk, clock, options, shard } = world;
+    drop(shard);
+    let mut refused = 0;
+    for dir in ["manifest", "segments", "deletes"] {
+        for name in disk.list(dir).unwrap() {
+            let path = format!("{dir}/{name}");
+            let whole = disk.read(&path).unwrap();
+            for at in (0..whole.len()).step_by(7) {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1 << (at % 8);
+                disk.write_atomic(&path, &damaged).unwrap();
+                match open_on(disk.clone(), &clock, &options) {
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Corrupt, "{path} at {at}: {error}");
+                        refused += 1;
+                    }
+                    Ok(shard) => {
+                        // Damage inside a segment's values shows when they are read.
+                        let world = World { disk: disk.clone(), clock: clock.clone(), options: options.clone(), shard };
+                        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.rows(&tree)));
+                        match read {
+                            Ok(rows) => assert_eq!(rows, expected, "{path} at {at}"),
+                            Err(_) => refused += 1,
+                        }
+                    }
+                }
+            }
+            disk.write_atomic(&path, &whole).unwrap();
+        }
+    }
+    assert!(refused > 50, "{refused} damaged files were refused");
+}
