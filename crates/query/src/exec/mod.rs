@@ -1,6 +1,7 @@
 //! Running plans: DataFusion's optimiser and operators over our scans and writes.
 
 mod arrays;
+mod dynamic;
 mod error;
 mod explain;
 mod instantiate;
@@ -20,3 +21,6 @@ pub use row_write::{RowWriteNode, RowWriteOp};
 pub use scope::{CancelFlag, StatementScope};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;
+
+#[cfg(test)]
+mod exec_test;

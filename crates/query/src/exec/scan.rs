@@ -13,9 +13,11 @@ use arrow_schema::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as DfResult, Statistics};
+use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, apply_expression_roots};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet,
 };
@@ -29,6 +31,7 @@ use heliosdb_contracts::{BatchReader, ColumnPredicate, PredicateOp, ROW_REF_COLU
 use heliosdb_types::{Error, Result};
 use parking_lot::Mutex;
 
+use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
 use super::scope::StatementScope;
 use crate::catalog::Relation;
@@ -82,10 +85,29 @@ impl ScanSource {
 pub(crate) struct HeliosScanExec {
     source: ScanSource,
     places: Vec<usize>,
-    scan: Mutex<Arc<dyn TableScan>>,
+    shared: Arc<Shared>,
+    /// Filters other operators will fill in before this scan is read.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
     estimated_rows: u64,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// The shard's scan, shared by the partitions.
+struct Shared {
+    scan: Mutex<Bound>,
+}
+
+struct Bound {
+    scan: Arc<dyn TableScan>,
+    /// What dynamic filters left for the batches; `None` until the first partition starts to read.
+    started: Option<Started>,
+}
+
+#[derive(Clone)]
+struct Started {
+    filters: Vec<Arc<dyn PhysicalExpr>>,
+    nothing: bool,
 }
 
 impl HeliosScanExec {
@@ -104,7 +126,8 @@ impl HeliosScanExec {
             estimated_rows: ((scan.estimated_rows() as f64 * kept) as u64).max(1),
             source,
             places,
-            scan: Mutex::new(scan),
+            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None }) }),
+            dynamic: Vec::new(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -180,9 +203,9 @@ impl ExecutionPlan for HeliosScanExec {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
     ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        apply_expression_roots(&self.dynamic, f)
     }
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
@@ -195,13 +218,18 @@ impl ExecutionPlan for HeliosScanExec {
     }
 
     fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let scan = Arc::clone(&self.scan.lock());
         Ok(Box::pin(ScanStream {
             scope: Arc::clone(&self.source.scope),
-            schema: self.schema(),
+            opener: Opener {
+                source: self.source.clone(),
+                shared: Arc::clone(&self.shared),
+                dynamic: self.dynamic.clone(),
+                schema: self.schema(),
+                step: self.properties.partitioning.partition_count().max(1),
+            },
             places: self.places.clone(),
-            // A scan may have no partition at all; then nothing is opened and nothing comes.
-            state: if partition < scan.partition_count() { State::Closed(scan, partition) } else { State::Done },
+            state: State::Closed(partition),
+            filter: None,
             left: self.source.limit.unwrap_or(usize::MAX),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         }))
@@ -209,7 +237,7 @@ impl ExecutionPlan for HeliosScanExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut set = self.metrics.clone_inner();
-        for (name, value) in self.scan.lock().metrics().counters() {
+        for (name, value) in self.shared.scan.lock().scan.metrics().counters() {
             let count = Count::new();
             count.add(usize::try_from(value).unwrap_or(usize::MAX));
             set.push(Arc::new(Metric::new(MetricValue::Count { name: name.into(), count }, None)));
@@ -239,20 +267,89 @@ impl ExecutionPlan for HeliosScanExec {
     fn fetch(&self) -> Option<usize> {
         self.source.limit
     }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let filters: Vec<_> = result.parent_filters.iter().map(|f| Arc::clone(&f.filter)).collect();
+        let answer = FilterPushdownPropagation::all_unsupported(result);
+        // Static filters came with the logical plan; what is left of them here the scan cannot evaluate. A limit counts
+        // rows before a filter of somebody else's, so a limited scan takes none.
+        if phase == FilterPushdownPhase::Pre || filters.is_empty() || self.source.limit.is_some() {
+            return Ok(answer);
+        }
+        let scan = HeliosScanExec {
+            source: self.source.clone(),
+            places: self.places.clone(),
+            shared: Arc::clone(&self.shared),
+            dynamic: filters,
+            estimated_rows: self.estimated_rows,
+            properties: Arc::clone(&self.properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        };
+        Ok(answer.with_updated_node(Arc::new(scan)))
+    }
+}
+
+/// Opens partitions of the shard's scan when they are first read.
+struct Opener {
+    source: ScanSource,
+    shared: Arc<Shared>,
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    schema: SchemaRef,
+    /// The plan's partitions. A scan bound again may have more or fewer of its own.
+    step: usize,
+}
+
+impl Opener {
+    /// The reader of a partition, if there is such a partition and anything can match.
+    fn open(&self, partition: usize) -> Result<Option<(Box<dyn BatchReader>, Started)>> {
+        let mut bound = self.shared.scan.lock();
+        let started = match &bound.started {
+            Some(started) => started.clone(),
+            None => {
+                let started = self.start(&mut bound)?;
+                bound.started = Some(started.clone());
+                started
+            }
+        };
+        if started.nothing || partition >= bound.scan.partition_count() {
+            return Ok(None);
+        }
+        let scan = Arc::clone(&bound.scan);
+        drop(bound);
+        Ok(Some((scan.open(partition)?, started)))
+    }
+
+    /// Takes what dynamic filters say now, and scans anew if the shard can use it.
+    fn start(&self, bound: &mut Bound) -> Result<Started> {
+        let snapshot = Snapshot::take(&self.dynamic, &self.schema, &self.source.relation)?;
+        if !snapshot.predicates.is_empty() && !snapshot.nothing {
+            let (mut request, _) = self.source.request()?;
+            request.predicates.extend(snapshot.predicates);
+            bound.scan = self.source.scope.shard.scan(&self.source.scope.read, &request)?;
+        }
+        Ok(Started { filters: snapshot.rest, nothing: snapshot.nothing })
+    }
 }
 
 enum State {
-    Closed(Arc<dyn TableScan>, usize),
-    Open(Box<dyn BatchReader>),
+    /// To be opened: this partition of the shard's scan.
+    Closed(usize),
+    Open(usize, Box<dyn BatchReader>),
     Done,
 }
 
 /// One partition. Reads block on local disk only, so they are made on the analytics threads that poll.
 struct ScanStream {
     scope: Arc<StatementScope>,
-    schema: SchemaRef,
+    opener: Opener,
     places: Vec<usize>,
     state: State,
+    filter: Option<BatchFilter>,
     /// Rows the limit still allows.
     left: usize,
     metrics: BaselineMetrics,
@@ -269,14 +366,28 @@ impl ScanStream {
             }
             match &mut self.state {
                 State::Done => return Ok(None),
-                State::Closed(scan, partition) => self.state = State::Open(scan.open(*partition)?),
-                State::Open(reader) => match reader.next_batch()? {
-                    None => self.state = State::Done,
+                State::Closed(partition) => {
+                    let partition = *partition;
+                    self.state = State::Done;
+                    if let Some((reader, started)) = self.opener.open(partition)? {
+                        self.state = State::Open(partition, reader);
+                        self.filter.get_or_insert_with(|| BatchFilter::new(started.filters));
+                    }
+                }
+                State::Open(partition, reader) => match reader.next_batch()? {
+                    None => self.state = State::Closed(*partition + self.opener.step),
                     Some(batch) if batch.num_rows() == 0 => {}
                     Some(batch) => {
                         let batch = if batch.num_rows() > self.left { batch.slice(0, self.left) } else { batch };
                         self.left -= batch.num_rows();
-                        return self.arrange(&batch).map(Some);
+                        let batch = self.arrange(&batch)?;
+                        let batch = match &mut self.filter {
+                            Some(filter) => filter.apply(batch)?,
+                            None => batch,
+                        };
+                        if batch.num_rows() > 0 {
+                            return Ok(Some(batch));
+                        }
                     }
                 },
             }
@@ -291,7 +402,7 @@ impl ScanStream {
         };
         let columns = self.places.iter().map(column).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+        RecordBatch::try_new_with_options(Arc::clone(&self.opener.schema), columns, &options)
             .map_err(|e| Error::internal(format!("a scan returned another shape than asked for: {e}")))
     }
 }
@@ -310,6 +421,6 @@ impl Stream for ScanStream {
 
 impl RecordBatchStream for ScanStream {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        Arc::clone(&self.opener.schema)
     }
 }
