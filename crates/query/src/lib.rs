@@ -1,9 +1,16 @@
 //! SQL: parse, bind, plan, execute; sessions, catalog, DML. The only crate that names DataFusion.
 
 // Modules are private to the crate; the API is the list of re-exports.
+pub(crate) mod bind;
 pub(crate) mod catalog;
+pub(crate) mod copy;
+pub(crate) mod ddl;
+pub(crate) mod engine;
 pub(crate) mod exec;
 pub(crate) mod func;
 pub(crate) mod pg_catalog;
+pub(crate) mod session;
 #[cfg(test)]
 pub(crate) mod testing;
+
+pub use engine::{Engine, EngineOptions, EngineService};

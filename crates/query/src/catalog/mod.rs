@@ -11,6 +11,7 @@ mod system;
 mod writer;
 
 pub use bootstrap::bootstrap;
+pub(crate) use definition::describe as describe_tree;
 pub use load::load;
 pub use model::{
     CatalogSnapshot, CheckConstraint, Column, Database, FIRST_USER_OID, Identity, PrimaryKey, Relation, RelationKind,

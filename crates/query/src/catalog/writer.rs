@@ -75,6 +75,11 @@ impl CatalogWriter {
             .map_err(|_| Error::unavailable(SqlState::PROGRAM_LIMIT_EXCEEDED, "no object identifiers are left"))
     }
 
+    /// A counter of its own for a new sequence.
+    pub fn new_sequence_id(&self) -> Result<SequenceId> {
+        self.new_oid().map(|oid| SequenceId(oid.0))
+    }
+
     /// Ends a command: what it wrote is visible to the next.
     pub fn next_command(&mut self) {
         self.command = CommandId(self.command.0 + 1);

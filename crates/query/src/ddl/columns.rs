@@ -1,0 +1,186 @@
+//! Column definitions: types, defaults, identity, and the constraints written beside a column.
+
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs, SequenceOptions};
+
+use crate::bind;
+use crate::catalog::Identity;
+use crate::func;
+
+/// A column as it was written.
+#[derive(Debug)]
+pub(crate) struct WrittenColumn {
+    pub name: String,
+    pub sql_type: SqlType,
+    pub not_null: bool,
+    pub default: Option<Expr>,
+    pub identity: Identity,
+    /// A sequence of its own fills it: serial, or identity.
+    pub sequence: Option<Vec<SequenceOptions>>,
+    /// PRIMARY KEY written beside it, perhaps named.
+    pub primary_key: Option<Option<String>>,
+    pub checks: Vec<(Option<String>, Expr)>,
+}
+
+/// Reads a column definition; whatever we do not implement is refused by name.
+pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str) -> Result<WrittenColumn> {
+    let ast::ColumnDef { name, data_type, options } = definition;
+    let name = bind::fold_identifier(name);
+    let serial = serial_type(data_type);
+    let sql_type = match &serial {
+        Some(sql_type) => sql_type.clone(),
+        None => func::type_from_ast(data_type)?,
+    };
+    if sql_type.physical().is_none() {
+        return Err(Error::unsupported(format!("a column of type {}", sql_type.name())));
+    }
+    if matches!(sql_type, SqlType::Unknown | SqlType::Void) {
+        let message = format!("column \"{name}\" has pseudo-type {}", sql_type.name());
+        return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message));
+    }
+    let mut column = WrittenColumn {
+        name,
+        sql_type,
+        not_null: serial.is_some(),
+        default: None,
+        identity: Identity::No,
+        sequence: serial.as_ref().map(|_| Vec::new()),
+        primary_key: None,
+        checks: Vec::new(),
+    };
+    let mut nullable = false;
+    for ast::ColumnOptionDef { name: constraint, option } in options {
+        let constraint = constraint.as_ref().map(bind::fold_identifier);
+        match option {
+            ColumnOption::Null => nullable = true,
+            ColumnOption::NotNull => column.not_null = true,
+            _ => read_option(&mut column, constraint, option, table)?,
+        }
+    }
+    if nullable && (column.not_null || column.primary_key.is_some()) {
+        return Err(Error::syntax(format!(
+            "conflicting NULL/NOT NULL declarations for column \"{}\" of table \"{table}\"",
+            column.name
+        )));
+    }
+    column.not_null |= column.primary_key.is_some() || column.identity != Identity::No;
+    Ok(column)
+}
+
+fn read_option(
+    column: &mut WrittenColumn,
+    constraint: Option<String>,
+    option: &ColumnOption,
+    table: &str,
+) -> Result<()> {
+    match option {
+        ColumnOption::Default(expr) => {
+            if column.default.is_some() || column.sequence.is_some() {
+                return Err(Error::syntax(format!(
+                    "multiple default values specified for column \"{}\" of table \"{table}\"",
+                    column.name
+                )));
+            }
+            column.default = Some(expr.clone());
+        }
+        ColumnOption::PrimaryKey(key) => {
+            if key.characteristics.is_some() {
+                return Err(Error::unsupported("a DEFERRABLE or INITIALLY constraint"));
+            }
+            if column.primary_key.is_some() {
+                return Err(several_primary_keys(table));
+            }
+            column.primary_key = Some(constraint.or_else(|| key.name.as_ref().map(bind::fold_identifier)));
+        }
+        ColumnOption::Check(check) => {
+            if check.enforced == Some(false) {
+                return Err(Error::unsupported("a constraint that is NOT ENFORCED"));
+            }
+            let name = constraint.or_else(|| check.name.as_ref().map(bind::fold_identifier));
+            column.checks.push((name, (*check.expr).clone()));
+        }
+        ColumnOption::Generated {
+            generated_as,
+            sequence_options,
+            generation_expr: None,
+            generation_expr_mode: None,
+            generated_keyword: _,
+        } => {
+            if column.default.is_some() || column.sequence.is_some() {
+                return Err(Error::syntax(format!(
+                    "both default and identity specified for column \"{}\" of table \"{table}\"",
+                    column.name
+                )));
+            }
+            if !matches!(column.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) {
+                return Err(Error::invalid(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "identity column type must be smallint, integer, or bigint",
+                ));
+            }
+            column.identity = match generated_as {
+                GeneratedAs::Always => Identity::Always,
+                GeneratedAs::ByDefault => Identity::ByDefault,
+                GeneratedAs::ExpStored => return Err(Error::unsupported("a generated column")),
+            };
+            column.sequence = Some(sequence_options.clone().unwrap_or_default());
+        }
+        ColumnOption::Generated { .. } => return Err(Error::unsupported("a generated column")),
+        ColumnOption::Unique(_) => return Err(Error::unsupported("a UNIQUE constraint")),
+        ColumnOption::ForeignKey(_) => return Err(Error::unsupported("a FOREIGN KEY constraint")),
+        ColumnOption::Collation(name) => {
+            // The only collation there is: bytewise.
+            let last = name.0.last().map(ToString::to_string).unwrap_or_default();
+            if !matches!(last.trim_matches('"'), "C" | "POSIX" | "default" | "ucs_basic") {
+                return Err(Error::unsupported(format!("COLLATE {name}")));
+            }
+        }
+        other => return Err(Error::unsupported(format!("column option {other}"))),
+    }
+    Ok(())
+}
+
+pub(crate) fn several_primary_keys(table: &str) -> Error {
+    Error::invalid(
+        SqlState::INVALID_TABLE_DEFINITION,
+        format!("multiple primary keys for table \"{table}\" are not allowed"),
+    )
+}
+
+/// The integer type behind serial, bigserial, smallserial.
+fn serial_type(data_type: &DataType) -> Option<SqlType> {
+    let DataType::Custom(name, modifiers) = data_type else { return None };
+    if !modifiers.is_empty() || name.0.len() != 1 {
+        return None;
+    }
+    match name.to_string().to_ascii_lowercase().as_str() {
+        "serial" | "serial4" => Some(SqlType::Int4),
+        "bigserial" | "serial8" => Some(SqlType::Int8),
+        "smallserial" | "serial2" => Some(SqlType::Int2),
+        _ => None,
+    }
+}
+
+/// A default's text as it is kept: a bare string literal says its type, as PostgreSQL shows it.
+pub(crate) fn default_text(expr: &Expr, sql_type: &SqlType) -> String {
+    let text = expr.to_string();
+    match expr {
+        Expr::Value(value) if matches!(value.value, ast::Value::SingleQuotedString(_)) => {
+            format!("{text}::{}", without_modifier(sql_type).name())
+        }
+        _ => text,
+    }
+}
+
+/// The type without length, precision or scale.
+pub(crate) fn without_modifier(sql_type: &SqlType) -> SqlType {
+    match sql_type {
+        SqlType::Numeric(_) => SqlType::Numeric(None),
+        SqlType::Varchar(_) => SqlType::Varchar(None),
+        SqlType::Char(_) => SqlType::Char(None),
+        SqlType::Time(_) => SqlType::Time(None),
+        SqlType::Timestamp(_) => SqlType::Timestamp(None),
+        SqlType::Timestamptz(_) => SqlType::Timestamptz(None),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,322 @@
+//! DROP TABLE, VIEW, SEQUENCE, SCHEMA, ROLE, with what depends on them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use heliosdb_contracts::{ShardClient, TreeLockMode};
+use heliosdb_types::{Error, Oid, Result, SqlState};
+use sqlparser::ast::{self, ObjectType};
+
+use super::{LOOKS_MAX, is_system_schema, kind_name, no_schema, owned_sequences};
+use crate::bind;
+use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Schema};
+use crate::session::Session;
+
+/// What a DROP takes with it.
+#[derive(Default)]
+struct DropSet {
+    schemas: Vec<Arc<Schema>>,
+    relations: Vec<Arc<Relation>>,
+    /// Of `relations`, those nobody named: they go only with CASCADE.
+    cascaded: Vec<(Arc<Relation>, String)>,
+}
+
+impl Session {
+    /// Gives the command tag.
+    pub(super) async fn drop_objects(&mut self, statement: &ast::Statement) -> Result<String> {
+        let ast::Statement::Drop {
+            object_type,
+            if_exists,
+            names,
+            cascade,
+            restrict: _,
+            purge: false,
+            temporary: false,
+            table: None,
+        } = statement
+        else {
+            return Err(Error::unsupported("this form of DROP"));
+        };
+        let command = format!("DROP {object_type}");
+        self.require_read_write(&command)?;
+        match object_type {
+            ObjectType::Role | ObjectType::User => self.drop_roles(names, *if_exists).await?,
+            ObjectType::Table | ObjectType::View | ObjectType::Sequence | ObjectType::Schema => {
+                self.drop_relations(object_type, names, *if_exists, *cascade).await?;
+            }
+            other => return Err(Error::unsupported(format!("DROP {other}"))),
+        }
+        Ok(command)
+    }
+
+    async fn drop_relations(
+        &mut self,
+        object_type: &ObjectType,
+        names: &[ast::ObjectName],
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<()> {
+        let running = self.start_cancellable();
+        for _ in 0..LOOKS_MAX {
+            let notices = self.notices.len();
+            let catalog = self.catalog()?;
+            let mut set = DropSet::default();
+            for name in names {
+                self.add_named(&catalog, object_type, name, if_exists, &mut set)?;
+            }
+            add_dependents(&catalog, &mut set);
+            refuse_or_tell(self, &set, cascade)?;
+            let mut unchanged = true;
+            for relation in set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)) {
+                unchanged &= self.lock_unchanged(relation, TreeLockMode::AccessExclusive, &running).await?;
+            }
+            // A definition may have changed without a tree of its own (a view), or while a lock was waited for.
+            if !unchanged || self.catalog()?.generation != catalog.generation {
+                self.notices.truncate(notices);
+                continue;
+            }
+            let mut writer = self.catalog_writer()?;
+            drop_all(&mut writer, &set).await?;
+            self.catalog_written(&writer);
+            return Ok(());
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the catalog changed again and again before it could be locked"))
+    }
+
+    fn add_named(
+        &mut self,
+        catalog: &CatalogSnapshot,
+        object_type: &ObjectType,
+        name: &ast::ObjectName,
+        if_exists: bool,
+        set: &mut DropSet,
+    ) -> Result<()> {
+        let (schema_name, object) = bind::object_name(name)?;
+        if *object_type == ObjectType::Schema {
+            let Some(schema) = catalog.schema_named(&object) else {
+                return self.missing(if_exists, no_schema(&object), &format!("schema \"{object}\""));
+            };
+            if is_system_schema(schema) {
+                let message = format!("cannot drop schema {object} because it is required by the database system");
+                return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message));
+            }
+            if !self.user.superuser && schema.owner != self.user.oid {
+                let message = format!("must be owner of schema {object}");
+                return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            }
+            set.schemas.push(Arc::clone(schema));
+            return Ok(());
+        }
+        let kind = object_type.to_string().to_ascii_lowercase();
+        if let Some(schema) = &schema_name
+            && catalog.schema_named(schema).is_none()
+        {
+            return self.missing(if_exists, no_schema(schema), &format!("schema \"{schema}\""));
+        }
+        let path = self.settings.search_path(&self.user.name);
+        let Some(relation) = catalog.resolve(schema_name.as_deref(), &object, &path) else {
+            let shown = schema_name.map_or_else(|| object.clone(), |schema| format!("{schema}.{object}"));
+            let error = Error::invalid(SqlState::UNDEFINED_TABLE, format!("{kind} \"{shown}\" does not exist"));
+            return self.missing(if_exists, error, &format!("{kind} \"{shown}\""));
+        };
+        if kind_name(&relation.kind) != kind {
+            let message = format!("\"{object}\" is not a {kind}");
+            let actual = kind_name(&relation.kind);
+            return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
+                .with_hint(format!("Use DROP {} to remove a {actual}.", actual.to_ascii_uppercase())));
+        }
+        self.require_owner(relation)?;
+        if !set.relations.iter().any(|known| known.oid == relation.oid) {
+            set.relations.push(Arc::clone(relation));
+        }
+        Ok(())
+    }
+
+    fn missing(&mut self, if_exists: bool, error: Error, what: &str) -> Result<()> {
+        if !if_exists {
+            return Err(error);
+        }
+        self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{what} does not exist, skipping"));
+        Ok(())
+    }
+
+    async fn drop_roles(&mut self, names: &[ast::ObjectName], if_exists: bool) -> Result<()> {
+        self.require_superuser("permission denied to drop role")?;
+        let catalog = self.catalog()?;
+        let mut writer = self.catalog_writer()?;
+        for name in names {
+            let (_, name) = bind::object_name(name)?;
+            let Some(role) = catalog.role_named(&name) else {
+                let error = Error::invalid(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"));
+                self.missing(if_exists, error, &format!("role \"{name}\""))?;
+                continue;
+            };
+            if role.oid == self.user.oid {
+                return Err(Error::invalid(SqlState::OBJECT_IN_USE, "current user cannot be dropped"));
+            }
+            let owns = catalog.relations.values().any(|relation| relation.owner == role.oid)
+                || catalog.schemas.values().any(|schema| schema.owner == role.oid)
+                || catalog.databases.values().any(|database| database.owner == role.oid);
+            if owns || role.oid == crate::catalog::POSTGRES_ROLE {
+                let message = format!("role \"{name}\" cannot be dropped because some objects depend on it");
+                return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message));
+            }
+            writer.drop_role(role).await?;
+        }
+        self.catalog_written(&writer);
+        Ok(())
+    }
+
+    /// Refuses an operation whose effect views, which keep their text, would not follow.
+    pub(super) fn refuse_if_views_read(
+        &self,
+        catalog: &CatalogSnapshot,
+        touched: impl Fn(&Relation) -> bool,
+        command: &str,
+    ) -> Result<()> {
+        for relation in catalog.relations.values() {
+            let RelationKind::View(view) = &relation.kind else { continue };
+            let reads = view.depends_on.iter().filter_map(|oid| catalog.relations.get(oid)).any(|read| touched(read));
+            if reads {
+                return Err(Error::unsupported(format!("{command} while view \"{}\" depends on it", relation.name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds owned sequences, everything in dropped schemas, and views over what goes.
+fn add_dependents(catalog: &CatalogSnapshot, set: &mut DropSet) {
+    let mut gone: BTreeSet<Oid> = set.relations.iter().map(|relation| relation.oid).collect();
+    let mut in_schemas: Vec<&Arc<Relation>> = catalog
+        .relations
+        .values()
+        .filter(|relation| set.schemas.iter().any(|schema| schema.oid == relation.schema))
+        .collect();
+    in_schemas.sort_by_key(|relation| relation.oid);
+    for relation in in_schemas {
+        let owner = match &relation.kind {
+            RelationKind::Sequence(sequence) => sequence.owned_by,
+            _ => None,
+        };
+        // A sequence goes silently with the table that owns it.
+        if owner.is_none() && gone.insert(relation.oid) {
+            let schema = catalog.schemas.get(&relation.schema).map_or("", |schema| schema.name.as_str());
+            set.cascaded.push((Arc::clone(relation), format!("schema {schema}")));
+        }
+    }
+    let mut at = 0;
+    loop {
+        let all: Vec<Arc<Relation>> =
+            set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)).cloned().collect();
+        let Some(relation) = all.get(at) else { break };
+        at += 1;
+        for sequence in owned_sequences(catalog, relation.oid) {
+            if gone.insert(sequence.oid) {
+                set.relations.push(sequence);
+                // `relations` comes first in `all`: what was already walked moves along.
+                at += 1;
+            }
+        }
+        let mut views: Vec<&Arc<Relation>> = catalog
+            .relations
+            .values()
+            .filter(|view| matches!(&view.kind, RelationKind::View(info) if info.depends_on.contains(&relation.oid)))
+            .collect();
+        views.sort_by_key(|view| view.oid);
+        for view in views {
+            if gone.insert(view.oid) {
+                set.cascaded.push((Arc::clone(view), format!("{} {}", kind_name(&relation.kind), relation.name)));
+            }
+        }
+    }
+}
+
+fn described(relation: &Relation) -> String {
+    format!("{} {}", kind_name(&relation.kind), relation.name)
+}
+
+/// RESTRICT refuses dependents; CASCADE tells about them.
+fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result<()> {
+    let defaults = defaults_without_sequence(session, set)?;
+    if set.cascaded.is_empty() && defaults.is_empty() {
+        return Ok(());
+    }
+    if !cascade || !defaults.is_empty() {
+        let first = set
+            .schemas
+            .first()
+            .map(|schema| format!("schema {}", schema.name))
+            .or_else(|| set.relations.first().map(|relation| described(relation)))
+            .unwrap_or_default();
+        let several = set.schemas.len() + set.relations.len() > 1;
+        let message = if several {
+            "cannot drop desired object(s) because other objects depend on them".to_owned()
+        } else {
+            format!("cannot drop {first} because other objects depend on it")
+        };
+        let on = set.cascaded.iter().map(|(relation, on)| format!("{} depends on {on}", described(relation)));
+        let detail: Vec<String> = on.chain(defaults).collect();
+        return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+            .with_detail(detail.join("\n"))
+            .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+    }
+    match set.cascaded.as_slice() {
+        [(only, _)] => {
+            session.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("drop cascades to {}", described(only)));
+        }
+        several => {
+            let message = format!("drop cascades to {} other objects", several.len());
+            let detail: Vec<String> =
+                several.iter().map(|(relation, _)| format!("drop cascades to {}", described(relation))).collect();
+            session.notice(
+                "NOTICE",
+                Error::invalid(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail.join("\n")),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Columns that stay and whose default reads a sequence that goes.
+fn defaults_without_sequence(session: &mut Session, set: &DropSet) -> Result<Vec<String>> {
+    let catalog = session.catalog()?;
+    let gone = |oid: Oid| {
+        set.relations.iter().any(|relation| relation.oid == oid)
+            || set.cascaded.iter().any(|(relation, _)| relation.oid == oid)
+    };
+    let mut found = Vec::new();
+    for sequence in &set.relations {
+        if !matches!(sequence.kind, RelationKind::Sequence(_)) {
+            continue;
+        }
+        let schema = catalog.schemas.get(&sequence.schema).map_or("", |schema| schema.name.as_str());
+        let default = super::create_table::nextval_text(schema, &sequence.name);
+        for table in catalog.relations.values().filter(|table| !gone(table.oid)) {
+            for column in table.columns.iter().filter(|column| column.default.as_deref() == Some(default.as_str())) {
+                found.push(format!(
+                    "default value for column {} of table {} depends on sequence {}",
+                    column.name, table.name, sequence.name
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn drop_all(writer: &mut CatalogWriter, set: &DropSet) -> Result<()> {
+    for relation in set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)) {
+        if let Some(table) = relation.table() {
+            if let Some(key) = &table.primary_key {
+                writer.release_relation_name(relation.schema, &key.name).await?;
+            }
+            writer.shard.drop_tree(writer.txn, writer.command, table.tree.tree)?;
+            writer.next_command();
+        }
+        writer.drop_relation(relation).await?;
+    }
+    for schema in &set.schemas {
+        writer.drop_schema(schema).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! TRUNCATE: an empty tree takes the place of the old one.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::{TreeDescriptor, TreeLockMode};
+use heliosdb_types::{Error, Result, SchemaVersion, SqlState, TreeRef};
+use sqlparser::ast;
+
+use super::{LOOKS_MAX, kind_name, owned_sequences};
+use crate::catalog::{CatalogWriter, Relation, RelationKind, TableInfo};
+use crate::session::Session;
+
+impl Session {
+    pub(super) async fn truncate(&mut self, truncate: &ast::Truncate) -> Result<()> {
+        self.require_read_write("TRUNCATE TABLE")?;
+        // Without foreign keys CASCADE and RESTRICT mean the same.
+        let ast::Truncate { table_names, partitions, table: _, if_exists, identity, cascade: _, on_cluster } = truncate;
+        if partitions.is_some() || *if_exists || on_cluster.is_some() {
+            return Err(Error::unsupported("this form of TRUNCATE"));
+        }
+        let mut done = Vec::new();
+        for target in table_names {
+            let relation = self.lock_exclusively(&target.name).await?;
+            if done.contains(&relation.oid) {
+                continue;
+            }
+            done.push(relation.oid);
+            let mut writer = self.catalog_writer()?;
+            truncate_table(&mut writer, &relation).await?;
+            if matches!(identity, Some(ast::TruncateIdentityOption::Restart)) {
+                let catalog = writer.catalog()?;
+                for sequence in owned_sequences(&catalog, relation.oid) {
+                    restart(&mut writer, &sequence).await?;
+                }
+            }
+            self.catalog_written(&writer);
+        }
+        Ok(())
+    }
+
+    /// Resolves a table and locks it against everybody.
+    pub(crate) async fn lock_exclusively(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
+        let running = self.start_cancellable();
+        for _ in 0..LOOKS_MAX {
+            let relation = self.relation_to_change(name)?;
+            if relation.table().is_none() {
+                let message = format!("\"{}\" is not a table", relation.name);
+                let detail = format!("This operation is not supported for {}s.", kind_name(&relation.kind));
+                return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message).with_detail(detail));
+            }
+            if self.lock_unchanged(&relation, TreeLockMode::AccessExclusive, &running).await? {
+                return Ok(relation);
+            }
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+}
+
+/// Gives a table a new, empty tree.
+async fn truncate_table(writer: &mut CatalogWriter, relation: &Relation) -> Result<()> {
+    let table = relation.table().ok_or_else(|| Error::internal("only tables are truncated"))?;
+    let mut columns = table.tree.columns.clone();
+    // There are no older rows in a new tree.
+    columns.iter_mut().for_each(|column| column.missing = None);
+    let tree = TreeDescriptor {
+        tree: TreeRef::new(writer.database, writer.shard.allocate_tree_id()?),
+        version: SchemaVersion(1),
+        columns,
+        key: table.tree.key.clone(),
+        sort: table.tree.sort.clone(),
+    };
+    replace_tree(writer, relation, TableInfo { tree: Arc::new(tree), ..table.clone() }).await
+}
+
+/// Defines a new tree for a table, drops the old one, and writes the definition.
+pub(super) async fn replace_tree(writer: &mut CatalogWriter, relation: &Relation, table: TableInfo) -> Result<()> {
+    let old = relation.table().ok_or_else(|| Error::internal("only tables have trees"))?.tree.tree;
+    writer.shard.define_tree(writer.txn, writer.command, Arc::clone(&table.tree))?;
+    writer.next_command();
+    writer.shard.drop_tree(writer.txn, writer.command, old)?;
+    writer.next_command();
+    writer.update_relation(&Relation { kind: RelationKind::Table(table), ..relation.clone() }).await
+}
+
+/// RESTART IDENTITY: a new counter, so that it is as transactional as the rest.
+async fn restart(writer: &mut CatalogWriter, sequence: &Relation) -> Result<()> {
+    let RelationKind::Sequence(info) = &sequence.kind else { return Ok(()) };
+    let mut info = info.clone();
+    info.id = writer.new_sequence_id()?;
+    super::sequence::start(&*writer.shard, &info)?;
+    writer.update_relation(&Relation { kind: RelationKind::Sequence(info), ..sequence.clone() }).await
+}

@@ -1,0 +1,141 @@
+//! The SQL engine: what all sessions share, and the door protocols come through.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use heliosdb_contracts::{
+    ConnectRequest, Credential, IsolationLevel, ReadContext, ShardClient, Snapshot, SqlService, SqlSession,
+};
+use heliosdb_runtime::{Clock, Entropy, Spawner};
+use heliosdb_types::{BranchId, CommandId, CommitTs, DatabaseId, Error, Result, SqlState};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
+use crate::exec::{Executor, ExecutorOptions};
+use crate::session::{SequenceCache, Session, Sessions, scram_from_text};
+
+/// What the engine runs with.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The runtime queries run on, apart from the one that serves connections.
+    pub analytics: Handle,
+    /// Threads of that runtime: how many partitions a scan is split into.
+    pub threads: usize,
+    /// Memory all queries may use together before they spill.
+    pub query_memory_bytes: usize,
+    pub spill_dir: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// The product's version, e.g. `0.1.0`.
+    pub version: String,
+    pub sessions_max: usize,
+}
+
+/// The engine over one shard.
+pub struct Engine {
+    pub(crate) shard: Arc<dyn ShardClient>,
+    pub(crate) options: EngineOptions,
+    pub(crate) executor: Executor,
+    pub(crate) sequences: Arc<SequenceCache>,
+    pub(crate) sessions: Arc<Sessions>,
+    catalogs: Mutex<HashMap<DatabaseId, Arc<CatalogSnapshot>>>,
+    pub(crate) start_micros: i64,
+}
+
+impl Engine {
+    /// Opens the engine; an empty shard gets its catalog: database, superuser and schemas.
+    pub async fn open(shard: Arc<dyn ShardClient>, options: EngineOptions) -> Result<Arc<Engine>> {
+        catalog::bootstrap(&shard).await?;
+        let executor = Executor::new(ExecutorOptions {
+            spawner: Spawner::on(options.analytics.clone()),
+            threads: options.threads,
+            memory_bytes: options.query_memory_bytes,
+            spill_dir: options.spill_dir.clone(),
+        })?;
+        let start_micros = options.clock.now_micros();
+        Ok(Arc::new(Engine {
+            shard,
+            options,
+            executor,
+            sequences: Arc::default(),
+            sessions: Arc::default(),
+            catalogs: Mutex::default(),
+            start_micros,
+        }))
+    }
+
+    /// Number of sessions connected now.
+    pub fn session_count(&self) -> usize {
+        self.sessions.count()
+    }
+
+    /// The committed catalog, and a snapshot it describes.
+    pub(crate) fn catalog(&self, database: DatabaseId, branch: BranchId) -> Result<(Arc<CatalogSnapshot>, Snapshot)> {
+        loop {
+            let snapshot = self.shard.snapshot(branch);
+            let version = self.shard.catalog_ts();
+            if let Some(cached) = self.cached(database, version) {
+                return Ok((cached, snapshot));
+            }
+            let context = ReadContext {
+                txn: None,
+                command: CommandId(0),
+                snapshot: snapshot.clone(),
+                isolation: IsolationLevel::ReadCommitted,
+            };
+            let loaded = Arc::new(catalog::load(&*self.shard, &context, database)?);
+            self.catalogs.lock().insert(database, Arc::clone(&loaded));
+            if version <= snapshot.ts {
+                return Ok((loaded, snapshot));
+            }
+            // A catalog change became visible after the snapshot was taken: take another.
+        }
+    }
+
+    fn cached(&self, database: DatabaseId, version: CommitTs) -> Option<Arc<CatalogSnapshot>> {
+        let catalogs = self.catalogs.lock();
+        catalogs.get(&database).filter(|catalog| catalog.version == version).cloned()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("sessions", &self.session_count()).finish_non_exhaustive()
+    }
+}
+
+/// The service protocols talk to. Separate from [`Engine`] because sessions hold the engine.
+#[derive(Clone, Debug)]
+pub struct EngineService(pub Arc<Engine>);
+
+impl SqlService for EngineService {
+    fn credential<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Credential>> {
+        async move {
+            let (catalog, _) = self.0.catalog(POSTGRES_DATABASE, BranchId(0))?;
+            let Some(role) = catalog.role_named(user) else { return Ok(Credential::Unknown) };
+            match &role.password {
+                None => Ok(Credential::NoPassword),
+                Some(text) => scram_from_text(text)
+                    .map(Credential::Scram)
+                    .ok_or_else(|| Error::corrupt(format!("damaged password of role \"{user}\""))),
+            }
+        }
+        .boxed()
+    }
+
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Box<dyn SqlSession>>> {
+        async move {
+            let engine = &self.0;
+            if engine.sessions.count() >= engine.options.sessions_max {
+                return Err(Error::unavailable(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
+            }
+            let session = Session::connect(Arc::clone(engine), request)?;
+            Ok(Box::new(session) as Box<dyn SqlSession>)
+        }
+        .boxed()
+    }
+}

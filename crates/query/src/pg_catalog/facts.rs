@@ -1,0 +1,274 @@
+//! What catalog tables and functions are computed from: the catalog a statement was bound with, and its session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use heliosdb_types::{Error, Oid, Result, SqlState};
+use parking_lot::Mutex;
+
+use crate::catalog::{CatalogSnapshot, Database, Role};
+use crate::engine::Engine;
+use crate::func::{NameLookup, Typed};
+use crate::session::{SettingChange, Settings};
+
+/// A statement's surroundings as SQL can ask for them.
+pub struct Facts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) catalog: Arc<CatalogSnapshot>,
+    pub(crate) search_path: Vec<String>,
+    pub(crate) user: Arc<Role>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) settings: Settings,
+    pub(crate) pid: i32,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
+}
+
+impl Facts {
+    /// A relation's name, with its schema unless the search path finds it.
+    pub(crate) fn shown_name(&self, oid: Oid) -> Option<String> {
+        let relation = self.catalog.relations.get(&oid)?;
+        let found = self.catalog.resolve(None, &relation.name, &self.search_path);
+        let name = quote_identifier(&relation.name);
+        if found.is_some_and(|found| found.oid == oid) {
+            return Some(name);
+        }
+        let schema = self.catalog.schemas.get(&relation.schema)?;
+        Some(format!("{}.{name}", quote_identifier(&schema.name)))
+    }
+}
+
+/// An identifier as SQL reads it back: quoted unless it is lower case and no keyword.
+pub(crate) fn quote_identifier(name: &str) -> String {
+    let mut chars = name.chars();
+    let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain && !RESERVED.contains(&name) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// PostgreSQL's reserved key words.
+const RESERVED: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "between",
+    "bigint",
+    "binary",
+    "bit",
+    "boolean",
+    "both",
+    "case",
+    "cast",
+    "char",
+    "character",
+    "check",
+    "coalesce",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "dec",
+    "decimal",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "extract",
+    "false",
+    "fetch",
+    "float",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "greatest",
+    "group",
+    "grouping",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "inout",
+    "int",
+    "integer",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "least",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "national",
+    "natural",
+    "nchar",
+    "none",
+    "normalize",
+    "not",
+    "notnull",
+    "null",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "out",
+    "outer",
+    "overlaps",
+    "overlay",
+    "placing",
+    "position",
+    "precision",
+    "primary",
+    "real",
+    "references",
+    "returning",
+    "right",
+    "row",
+    "select",
+    "session_user",
+    "setof",
+    "similar",
+    "smallint",
+    "some",
+    "substring",
+    "symmetric",
+    "table",
+    "tablesample",
+    "then",
+    "time",
+    "timestamp",
+    "to",
+    "trailing",
+    "treat",
+    "trim",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "varchar",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+];
+
+/// `schema.name` or `name` as text, folded and unquoted.
+fn split_qualified(text: &str) -> Result<(Option<String>, String)> {
+    let invalid = || Error::invalid(SqlState::INVALID_NAME, "invalid name syntax");
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let (part, tail) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let end = quoted.find('"').ok_or_else(invalid)?;
+                let (part, tail) = quoted.split_at(end);
+                (part.to_owned(), tail.get(1..).unwrap_or(""))
+            }
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let (part, tail) = rest.split_at(end);
+                (part.trim().to_ascii_lowercase(), tail)
+            }
+        };
+        if part.is_empty() {
+            return Err(invalid());
+        }
+        parts.push(part);
+        match tail.trim_start().strip_prefix('.') {
+            Some(tail) => rest = tail.trim_start(),
+            None if tail.trim().is_empty() => break,
+            None => return Err(invalid()),
+        }
+    }
+    let name = parts.pop().ok_or_else(invalid)?;
+    Ok((parts.pop(), name))
+}
+
+impl NameLookup for Facts {
+    fn relation_oid(&self, name: &str) -> Result<Oid> {
+        let (schema, relation) = split_qualified(name)?;
+        if let Some(schema) = &schema
+            && self.catalog.schema_named(schema).is_none()
+        {
+            return Err(Error::invalid(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist")));
+        }
+        let found = self.catalog.resolve(schema.as_deref(), &relation, &self.search_path);
+        found.map(|relation| relation.oid).ok_or_else(|| {
+            let shown = schema.map_or_else(|| relation.clone(), |schema| format!("{schema}.{relation}"));
+            Error::invalid(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
+        })
+    }
+
+    fn relation_name(&self, oid: Oid) -> Option<String> {
+        self.shown_name(oid)
+    }
+
+    fn schema_oid(&self, name: &str) -> Result<Oid> {
+        let (_, name) = split_qualified(name)?;
+        self.catalog
+            .schema_named(&name)
+            .map(|schema| schema.oid)
+            .ok_or_else(|| Error::invalid(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist")))
+    }
+
+    fn schema_name(&self, oid: Oid) -> Option<String> {
+        self.catalog.schemas.get(&oid).map(|schema| quote_identifier(&schema.name))
+    }
+
+    fn role_oid(&self, name: &str) -> Result<Oid> {
+        let (_, name) = split_qualified(name)?;
+        self.catalog
+            .role_named(&name)
+            .map(|role| role.oid)
+            .ok_or_else(|| Error::invalid(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist")))
+    }
+
+    fn role_name(&self, oid: Oid) -> Option<String> {
+        self.catalog.roles.get(&oid).map(|role| quote_identifier(&role.name))
+    }
+
+    fn call(&self, _name: &str, _args: &[Typed]) -> Option<Result<Typed>> {
+        None
+    }
+}

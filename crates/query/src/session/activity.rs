@@ -1,0 +1,69 @@
+//! Who is connected and what they run: behind `pg_stat_activity`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use heliosdb_types::Oid;
+use parking_lot::Mutex;
+
+/// One session as others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Activity {
+    pub pid: i32,
+    pub user: (Oid, String),
+    pub database: (Oid, String),
+    pub application_name: String,
+    pub peer: Option<SocketAddr>,
+    pub backend_start_micros: i64,
+    pub xact_start_micros: Option<i64>,
+    pub query_start_micros: Option<i64>,
+    pub state_change_micros: i64,
+    /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
+    pub state: &'static str,
+    pub query: Arc<str>,
+}
+
+/// All sessions of an engine.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    entries: Mutex<(u64, BTreeMap<u64, Activity>)>,
+}
+
+/// A session's place among them; leaves with it.
+pub(crate) struct Seat {
+    sessions: Arc<Sessions>,
+    id: u64,
+}
+
+impl Sessions {
+    pub fn join(self: &Arc<Self>, activity: Activity) -> Seat {
+        let mut entries = self.entries.lock();
+        entries.0 += 1;
+        let id = entries.0;
+        entries.1.insert(id, activity);
+        Seat { sessions: Arc::clone(self), id }
+    }
+
+    pub fn list(&self) -> Vec<Activity> {
+        self.entries.lock().1.values().cloned().collect()
+    }
+
+    pub fn count(&self) -> usize {
+        self.entries.lock().1.len()
+    }
+}
+
+impl Seat {
+    pub fn update(&self, change: impl FnOnce(&mut Activity)) {
+        if let Some(activity) = self.sessions.entries.lock().1.get_mut(&self.id) {
+            change(activity);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.sessions.entries.lock().1.remove(&self.id);
+    }
+}

@@ -1,0 +1,254 @@
+//! BEGIN, COMMIT, ROLLBACK and what happens to a transaction when a statement fails.
+
+use heliosdb_contracts::IsolationLevel;
+use heliosdb_types::{CommandId, Error, Result, SqlState, TxnId};
+use sqlparser::ast::{TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
+
+use super::transaction::{State, Transaction};
+use super::{Session, settings};
+
+impl Session {
+    /// Opens an implicit transaction unless one is open.
+    pub(crate) fn open_transaction(&mut self) -> Result<&mut Transaction> {
+        if let State::Failed = self.state {
+            return Err(failed_transaction());
+        }
+        if let State::Idle = self.state {
+            self.state = State::Open(Box::new(self.new_transaction(false)));
+        }
+        self.state.open_mut().ok_or_else(|| Error::internal("a transaction was just opened"))
+    }
+
+    fn new_transaction(&self, explicit: bool) -> Transaction {
+        let repeatable = self.settings.get("default_transaction_isolation") == "repeatable read";
+        Transaction {
+            explicit,
+            isolation: if repeatable { IsolationLevel::RepeatableRead } else { IsolationLevel::ReadCommitted },
+            read_only: self.settings.get("default_transaction_read_only") == "on",
+            id: None,
+            command: CommandId(1),
+            snapshot: None,
+            start_micros: self.now_micros(),
+            catalog_changed: None,
+            overlay: None,
+            settings_before: self.settings.clone(),
+            settings_kept: self.settings.clone(),
+            queried: false,
+        }
+    }
+
+    /// The transaction's id at the shard, begun when first needed.
+    pub(crate) fn transaction_id(&mut self) -> Result<TxnId> {
+        let (branch, shard) = (self.branch, std::sync::Arc::clone(&self.engine.shard));
+        let transaction = self.open_transaction()?;
+        match transaction.id {
+            Some(id) => Ok(id),
+            None => {
+                let id = shard.begin(branch)?;
+                transaction.id = Some(id);
+                Ok(id)
+            }
+        }
+    }
+
+    pub(crate) fn begin(&mut self, modes: &[TransactionMode]) -> Result<()> {
+        match &mut self.state {
+            State::Failed => return Err(failed_transaction()),
+            State::Open(transaction) if transaction.explicit => {
+                self.warning(SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
+            }
+            // Statements of the same message before BEGIN become part of the block.
+            State::Open(transaction) => transaction.explicit = true,
+            State::Idle => self.state = State::Open(Box::new(self.new_transaction(true))),
+        }
+        self.set_transaction(modes)
+    }
+
+    /// SET TRANSACTION, and the modes of BEGIN.
+    pub(crate) fn set_transaction(&mut self, modes: &[TransactionMode]) -> Result<()> {
+        for mode in modes {
+            let transaction = self.open_transaction()?;
+            match mode {
+                TransactionMode::AccessMode(TransactionAccessMode::ReadOnly) => transaction.read_only = true,
+                TransactionMode::AccessMode(TransactionAccessMode::ReadWrite) => {
+                    if transaction.read_only && transaction.queried {
+                        return Err(Error::invalid(
+                            SqlState::ACTIVE_SQL_TRANSACTION,
+                            "transaction read-write mode must be set before any query",
+                        ));
+                    }
+                    transaction.read_only = false;
+                }
+                TransactionMode::IsolationLevel(level) => {
+                    let isolation = match level {
+                        TransactionIsolationLevel::ReadUncommitted | TransactionIsolationLevel::ReadCommitted => {
+                            IsolationLevel::ReadCommitted
+                        }
+                        TransactionIsolationLevel::RepeatableRead => IsolationLevel::RepeatableRead,
+                        TransactionIsolationLevel::Serializable => {
+                            return Err(Error::unsupported("ISOLATION LEVEL SERIALIZABLE"));
+                        }
+                        TransactionIsolationLevel::Snapshot => {
+                            return Err(Error::unsupported("ISOLATION LEVEL SNAPSHOT"));
+                        }
+                    };
+                    if transaction.queried && transaction.isolation != isolation {
+                        return Err(Error::invalid(
+                            SqlState::ACTIVE_SQL_TRANSACTION,
+                            "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+                        ));
+                    }
+                    transaction.isolation = isolation;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// COMMIT; gives the command tag.
+    pub(crate) async fn commit(&mut self, chain: bool) -> Result<String> {
+        match &self.state {
+            State::Failed => {
+                self.state = State::Idle;
+                if chain {
+                    self.begin(&[])?;
+                }
+                Ok("ROLLBACK".to_owned())
+            }
+            State::Idle if chain => Err(outside_block("COMMIT AND CHAIN")),
+            State::Idle => {
+                self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                Ok("COMMIT".to_owned())
+            }
+            State::Open(transaction) => {
+                let explicit = transaction.explicit;
+                let modes = chain.then(|| modes_of(transaction));
+                if !explicit {
+                    if chain {
+                        return Err(outside_block("COMMIT AND CHAIN"));
+                    }
+                    self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                }
+                self.commit_now().await?;
+                if let Some(modes) = modes {
+                    self.begin(&modes)?;
+                }
+                Ok("COMMIT".to_owned())
+            }
+        }
+    }
+
+    /// ROLLBACK.
+    pub(crate) fn rollback(&mut self, chain: bool) -> Result<()> {
+        let modes = match &self.state {
+            State::Open(transaction) if transaction.explicit => Some(modes_of(transaction)),
+            State::Failed => Some(Vec::new()),
+            _ if chain => return Err(outside_block("ROLLBACK AND CHAIN")),
+            _ => {
+                self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                None
+            }
+        };
+        self.abandon_transaction();
+        match modes {
+            Some(modes) if chain => self.begin(&modes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an implicit transaction with success; an explicit one stays open.
+    pub(crate) async fn finish_implicit(&mut self) -> Result<()> {
+        match &self.state {
+            State::Open(transaction) if !transaction.explicit => self.commit_now().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits the open transaction; on failure nothing of it is left.
+    async fn commit_now(&mut self) -> Result<()> {
+        self.take_changes();
+        let State::Open(transaction) = std::mem::replace(&mut self.state, State::Idle) else { return Ok(()) };
+        if let Some(id) = transaction.id {
+            // If the client goes away meanwhile the commit may or may not happen, as with any lost reply.
+            if let Err(error) = self.engine.shard.commit(id).await {
+                self.engine.shard.rollback(id);
+                self.restore(&transaction.settings_before);
+                return Err(error);
+            }
+        }
+        let kept = transaction.settings_kept.clone();
+        self.restore(&kept);
+        Ok(())
+    }
+
+    fn restore(&mut self, settings: &settings::Settings) {
+        for position in 0..settings::PARAMETERS.len() {
+            // Value by value, so that the version moves exactly when something changed.
+            self.settings.put(position, settings.value(position).to_owned());
+        }
+    }
+
+    /// Rolls back whatever is open; the session is idle after it.
+    pub(crate) fn abandon_transaction(&mut self) {
+        self.changes.lock().clear();
+        if let State::Open(transaction) = std::mem::replace(&mut self.state, State::Idle) {
+            if let Some(id) = transaction.id {
+                self.engine.shard.rollback(id);
+            }
+            self.restore(&transaction.settings_before);
+        }
+    }
+
+    /// A statement failed: an implicit transaction is over, an explicit one waits for its end.
+    pub(crate) fn fail_transaction(&mut self) {
+        let explicit = match &self.state {
+            State::Open(transaction) => transaction.explicit,
+            State::Failed => return,
+            State::Idle => false,
+        };
+        self.abandon_transaction();
+        if explicit {
+            self.state = State::Failed;
+        }
+    }
+
+    /// Refuses a command that writes in a read-only transaction.
+    pub(crate) fn require_read_write(&mut self, command: &str) -> Result<()> {
+        if self.open_transaction()?.read_only {
+            let message = format!("cannot execute {command} in a read-only transaction");
+            return Err(Error::invalid(SqlState::READ_ONLY_SQL_TRANSACTION, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a command inside BEGIN ... COMMIT.
+    pub(crate) fn require_no_block(&self, command: &str) -> Result<()> {
+        match self.state.open() {
+            Some(transaction) if transaction.explicit => Err(Error::invalid(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                format!("{command} cannot run inside a transaction block"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn modes_of(transaction: &Transaction) -> Vec<TransactionMode> {
+    let level = match transaction.isolation {
+        IsolationLevel::ReadCommitted => TransactionIsolationLevel::ReadCommitted,
+        IsolationLevel::RepeatableRead => TransactionIsolationLevel::RepeatableRead,
+    };
+    let access = if transaction.read_only { TransactionAccessMode::ReadOnly } else { TransactionAccessMode::ReadWrite };
+    vec![TransactionMode::IsolationLevel(level), TransactionMode::AccessMode(access)]
+}
+
+fn outside_block(command: &str) -> Error {
+    Error::invalid(SqlState::NO_ACTIVE_SQL_TRANSACTION, format!("{command} can only be used in transaction blocks"))
+}
+
+pub(crate) fn failed_transaction() -> Error {
+    Error::invalid(
+        SqlState::IN_FAILED_SQL_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}

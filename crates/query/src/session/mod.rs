@@ -1,0 +1,412 @@
+//! One client's session: settings, transactions, prepared statements, and the dispatch of each statement to whoever runs it.
+//!
+//! Invariants: an implicit transaction is open only between `execute` and `finish`; a failed explicit one holds nothing at
+//! the shard; a statement under READ COMMITTED takes its snapshot after its locks; a plan is used only with the catalog
+//! and the settings it was bound with.
+
+mod activity;
+mod control;
+mod own_syntax;
+mod prepare;
+mod run;
+mod scram;
+mod sequences;
+mod set;
+mod settings;
+mod statement;
+mod timezones;
+mod transaction;
+mod utility;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use heliosdb_contracts::{
+    Canceller, ConnectRequest, Execution, LockWait, Notice, OutputSettings, Prepared, Script, SqlSession,
+    TransactionStatus,
+};
+use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext};
+use parking_lot::Mutex;
+
+use crate::catalog::{Database, POSTGRES_DATABASE, Role};
+use crate::engine::Engine;
+use crate::exec::CancelFlag;
+
+pub(crate) use activity::{Activity, Sessions};
+pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
+pub(crate) use sequences::{SequenceCache, SessionSequences};
+pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, position as setting_position};
+pub(crate) use timezones::Zones;
+
+use activity::Seat;
+use settings::{Kind, Parameter};
+pub(crate) use statement::PreparedStatement;
+use statement::ScriptStatement;
+use transaction::State;
+
+/// What is running now and how to stop it.
+#[derive(Default)]
+pub(crate) struct CancelSlot(Mutex<Option<CancelFlag>>);
+
+impl Canceller for CancelSlot {
+    fn cancel(&self) {
+        if let Some(flag) = &*self.0.lock() {
+            flag.cancel();
+        }
+    }
+}
+
+/// A setting changed by a function (`set_config`) while its statement runs; the session takes it over afterwards.
+#[derive(Debug)]
+pub(crate) struct SettingChange {
+    pub position: usize,
+    pub value: String,
+    pub local: bool,
+}
+
+/// A client's session.
+pub(crate) struct Session {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) user: Arc<Role>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) branch: BranchId,
+    pub(crate) pid: i32,
+    pub(crate) peer: Option<std::net::SocketAddr>,
+    pub(crate) settings: Settings,
+    /// What RESET returns to: defaults and what the client asked for when it connected.
+    pub(crate) settings_at_start: Settings,
+    /// What the client was last told, by parameter position.
+    pub(crate) told: Vec<Option<String>>,
+    pub(crate) state: State,
+    pub(crate) sequences: Arc<SessionSequences>,
+    pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) cancel: Arc<CancelSlot>,
+    pub(crate) seat: Seat,
+    /// SQL-level PREPARE.
+    pub(crate) named: HashMap<String, Arc<PreparedStatement>>,
+}
+
+impl Session {
+    pub fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Session> {
+        let (catalog, _) = engine.catalog(POSTGRES_DATABASE, BranchId(0))?;
+        let invalid_user = |message: String| Error::invalid(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message);
+        let user = catalog
+            .role_named(&request.user)
+            .ok_or_else(|| invalid_user(format!("role \"{}\" does not exist", request.user)))?;
+        if !user.can_login {
+            return Err(invalid_user(format!("role \"{}\" is not permitted to log in", request.user)));
+        }
+        let database =
+            catalog.databases.values().find(|database| database.name == request.database).ok_or_else(|| {
+                Error::invalid(
+                    SqlState::INVALID_CATALOG_NAME,
+                    format!("database \"{}\" does not exist", request.database),
+                )
+            })?;
+        let (user, database) = (Arc::clone(user), Arc::clone(database));
+        let settings = start_settings(&engine, &user, &request.parameters)?;
+        let now = engine.options.clock.now_micros();
+        let seat = engine.sessions.join(Activity {
+            pid: request.pid,
+            user: (user.oid, user.name.clone()),
+            database: (database.oid, database.name.clone()),
+            application_name: settings.get("application_name").to_owned(),
+            peer: request.peer,
+            backend_start_micros: now,
+            xact_start_micros: None,
+            query_start_micros: None,
+            state_change_micros: now,
+            state: "idle",
+            query: Arc::from(""),
+        });
+        Ok(Session {
+            sequences: Arc::new(SessionSequences::new(Arc::clone(&engine.shard), Arc::clone(&engine.sequences))),
+            user,
+            database,
+            branch: BranchId(0),
+            pid: request.pid,
+            peer: request.peer,
+            settings_at_start: settings.clone(),
+            settings,
+            told: vec![None; PARAMETERS.len()],
+            state: State::Idle,
+            changes: Arc::default(),
+            notices: Vec::new(),
+            cancel: Arc::default(),
+            seat,
+            named: HashMap::new(),
+            engine,
+        })
+    }
+
+    pub(crate) fn now_micros(&self) -> i64 {
+        self.engine.options.clock.now_micros()
+    }
+
+    pub(crate) fn lock_wait(&self) -> LockWait {
+        LockWait { timeout: self.settings.timeout("lock_timeout") }
+    }
+
+    pub(crate) fn text_context(&self) -> Arc<TextContext> {
+        Arc::new(TextContext {
+            time_zone: self.settings.time_zone(),
+            zones: Arc::new(Zones),
+            now_micros: self.state.open().map_or_else(|| self.now_micros(), |transaction| transaction.start_micros),
+            explicit_cast: false,
+        })
+    }
+
+    /// Tells the client something; `client_min_messages` decides whether it arrives.
+    pub(crate) fn notice(&mut self, severity: &'static str, error: Error) {
+        let rank = |level: &str| match level {
+            "error" => 2,
+            "warning" | "WARNING" => 1,
+            _ => 0,
+        };
+        if rank(severity) >= rank(self.settings.get("client_min_messages")) {
+            self.notices.push(Notice { severity, error: Arc::new(error) });
+        }
+    }
+
+    pub(crate) fn notice_text(&mut self, state: SqlState, message: impl Into<String>) {
+        self.notice("NOTICE", Error::invalid(state, message));
+    }
+
+    pub(crate) fn warning(&mut self, state: SqlState, message: impl Into<String>) {
+        self.notice("WARNING", Error::invalid(state, message));
+    }
+
+    /// Puts a fresh flag where the canceller finds it, and a timer behind it if `statement_timeout` is set.
+    pub(crate) fn start_cancellable(&self) -> Running {
+        let flag = CancelFlag::default();
+        *self.cancel.0.lock() = Some(flag.clone());
+        let timer = self.settings.timeout("statement_timeout").map(|timeout| self.start_timer(timeout, flag.clone()));
+        Running { flag, timer, slot: Arc::clone(&self.cancel) }
+    }
+
+    fn start_timer(&self, timeout: Duration, flag: CancelFlag) -> heliosdb_runtime::Task<()> {
+        let sleep = self.engine.options.clock.sleep(timeout);
+        heliosdb_runtime::Spawner::on(self.engine.options.analytics.clone()).task(async move {
+            sleep.await;
+            flag.time_out();
+        })
+    }
+
+    fn show_state(&self, state: &'static str, query: Option<&Arc<str>>) {
+        let now = self.now_micros();
+        let xact_start = self.state.open().map(|transaction| transaction.start_micros);
+        self.seat.update(|activity| {
+            activity.state = state;
+            activity.state_change_micros = now;
+            activity.xact_start_micros = xact_start;
+            if let Some(query) = query {
+                activity.query = Arc::clone(query);
+                activity.query_start_micros = Some(now);
+            }
+        });
+    }
+
+    fn show_idle(&self) {
+        let state = match self.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::InTransaction => "idle in transaction",
+            TransactionStatus::Failed => "idle in transaction (aborted)",
+        };
+        self.show_state(state, None);
+    }
+}
+
+/// A running statement's stop flag; its timer and its place at the canceller go with it.
+pub(crate) struct Running {
+    pub flag: CancelFlag,
+    timer: Option<heliosdb_runtime::Task<()>>,
+    slot: Arc<CancelSlot>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(timer) = &self.timer {
+            timer.abort();
+        }
+        *self.slot.0.lock() = None;
+    }
+}
+
+fn start_settings(engine: &Engine, user: &Role, parameters: &[(String, String)]) -> Result<Settings> {
+    let mut settings = Settings::new();
+    settings.put_known("server_version", format!("15.0 (HeliosDB {})", engine.options.version));
+    settings.put_known("session_authorization", user.name.clone());
+    settings.put_known("is_superuser", if user.superuser { "on" } else { "off" });
+    for (name, value) in parameters {
+        if name == "options" {
+            for (name, value) in command_line_options(value)? {
+                set_at_start(&mut settings, &name, &value)?;
+            }
+        } else if !name.starts_with("_pq_.") && name != "replication" {
+            set_at_start(&mut settings, name, value)?;
+        } else if name == "replication" && settings::parse_bool(value) != Some(false) {
+            return Err(Error::unsupported("a replication connection"));
+        }
+    }
+    Ok(settings)
+}
+
+fn set_at_start(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
+    let position = setting_position(name)?;
+    let value = check_setting(position, value)?;
+    settings.put(position, value);
+    Ok(())
+}
+
+/// `-c name=value` and `--name=value`, as libpq's `options` carries them.
+fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.extend(chars.next()),
+            c if c.is_whitespace() => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    let mut out = Vec::new();
+    while let Some(word) = words.next() {
+        let assignment = if word == "-c" {
+            words.next()
+        } else {
+            word.strip_prefix("-c").or_else(|| word.strip_prefix("--")).map(str::to_owned)
+        };
+        let pair = assignment.as_deref().and_then(|assignment| assignment.split_once('='));
+        let Some((name, value)) = pair else {
+            return Err(Error::unsupported(format!("command-line option \"{word}\"")));
+        };
+        out.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(out)
+}
+
+impl SqlSession for Session {
+    fn parse_script(&mut self, sql: &str) -> Result<Vec<Box<dyn Script>>> {
+        let text: Arc<str> = Arc::from(sql);
+        let statements = own_syntax::parse_script(sql)?;
+        let script = statements.into_iter().map(|parsed| {
+            Box::new(ScriptStatement { parsed: Arc::new(parsed), text: Arc::clone(&text) }) as Box<dyn Script>
+        });
+        Ok(script.collect())
+    }
+
+    fn prepare<'a>(
+        &'a mut self,
+        sql: &'a str,
+        parameter_types: &'a [Option<Oid>],
+    ) -> BoxFuture<'a, Result<Arc<dyn Prepared>>> {
+        async move {
+            let mut statements = own_syntax::parse_script(sql)?;
+            if statements.len() > 1 {
+                return Err(Error::syntax("cannot insert multiple commands into a prepared statement"));
+            }
+            let declared = parameter_types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
+            let parsed = statements.pop().map(Arc::new);
+            let prepared = self.prepare_parsed(parsed, Arc::from(sql), declared).await?;
+            Ok(Arc::new(prepared) as Arc<dyn Prepared>)
+        }
+        .boxed()
+    }
+
+    fn prepare_script<'a>(&'a mut self, statement: &'a dyn Script) -> BoxFuture<'a, Result<Arc<dyn Prepared>>> {
+        async move {
+            let statement = statement.as_any().downcast_ref::<ScriptStatement>();
+            let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
+            let parsed = Some(Arc::clone(&statement.parsed));
+            let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), Vec::new()).await?;
+            Ok(Arc::new(prepared) as Arc<dyn Prepared>)
+        }
+        .boxed()
+    }
+
+    fn execute<'a>(
+        &'a mut self,
+        statement: &'a Arc<dyn Prepared>,
+        parameters: Vec<Datum>,
+    ) -> BoxFuture<'a, Result<Execution>> {
+        async move {
+            let prepared = statement.as_any().downcast_ref::<PreparedStatement>();
+            let prepared = prepared.ok_or_else(|| Error::internal("a statement of another session"))?;
+            self.show_state("active", Some(&prepared.text));
+            self.execute_prepared(prepared, parameters).await
+        }
+        .boxed()
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let outcome = self.finish_implicit().await;
+            self.show_idle();
+            outcome
+        }
+        .boxed()
+    }
+
+    fn fail(&mut self, _error: &Error) {
+        self.fail_transaction();
+        self.show_idle();
+    }
+
+    fn status(&self) -> TransactionStatus {
+        match &self.state {
+            State::Open(transaction) if transaction.explicit => TransactionStatus::InTransaction,
+            State::Idle | State::Open(_) => TransactionStatus::Idle,
+            State::Failed => TransactionStatus::Failed,
+        }
+    }
+
+    fn output(&self) -> OutputSettings {
+        OutputSettings { text: self.text_context() }
+    }
+
+    fn changed_parameters(&mut self) -> Vec<(String, String)> {
+        self.take_changes();
+        let reported = PARAMETERS.iter().enumerate().filter(|(_, parameter)| parameter.report);
+        let mut changed = Vec::new();
+        for (position, parameter) in reported {
+            let value = self.settings.value(position);
+            if let Some(told) = self.told.get_mut(position)
+                && told.as_deref() != Some(value)
+            {
+                *told = Some(value.to_owned());
+                changed.push((parameter.name.to_owned(), value.to_owned()));
+            }
+        }
+        changed
+    }
+
+    fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn canceller(&self) -> Arc<dyn Canceller> {
+        Arc::clone(&self.cancel) as Arc<dyn Canceller>
+    }
+}
+
+fn declared_type(oid: Option<Oid>) -> Result<Option<SqlType>> {
+    match oid {
+        None | Some(Oid(0 | 705)) => Ok(None),
+        Some(oid) => SqlType::from_oid(oid)
+            .map(Some)
+            .ok_or_else(|| Error::invalid(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.abandon_transaction();
+    }
+}

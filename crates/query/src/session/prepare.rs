@@ -1,0 +1,172 @@
+//! Preparing: binding a statement against the catalog of now, and keeping the plan while that catalog holds.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::{IsolationLevel, ReadContext, ResultColumn};
+use heliosdb_types::{CommandId, Error, Oid, Result, SqlState, SqlType};
+use parking_lot::Mutex;
+use sqlparser::ast;
+
+use super::statement::{CachedPlan, Parsed, PreparedStatement};
+use super::transaction::State;
+use super::{Session, control};
+use crate::bind::{self, BindContext, BoundStatement};
+use crate::catalog::{self, CatalogSnapshot};
+use crate::func::FuncContext;
+use crate::pg_catalog::Facts;
+
+/// What a statement is bound with.
+pub(crate) struct Binding {
+    pub catalog: Arc<CatalogSnapshot>,
+    pub facts: Arc<Facts>,
+    pub func: FuncContext,
+}
+
+impl Binding {
+    pub fn context<'a>(&self, parameter_types: &'a [Option<SqlType>]) -> BindContext<'a> {
+        BindContext {
+            catalog: Arc::clone(&self.catalog),
+            search_path: self.facts.search_path.clone(),
+            func: self.func.clone(),
+            parameter_types,
+        }
+    }
+}
+
+impl Session {
+    /// The catalog this session sees now: the committed one, or with its own changes over it.
+    pub(crate) fn catalog(&mut self) -> Result<Arc<CatalogSnapshot>> {
+        let (database, branch) = (self.database.id, self.branch);
+        let (committed, snapshot) = self.engine.catalog(database, branch)?;
+        let State::Open(transaction) = &mut self.state else { return Ok(committed) };
+        let (Some(changed), Some(id)) = (transaction.catalog_changed, transaction.id) else { return Ok(committed) };
+        if let Some((version, command, overlay)) = &transaction.overlay
+            && (*version, *command) == (committed.version, changed)
+        {
+            return Ok(Arc::clone(overlay));
+        }
+        let context = ReadContext {
+            txn: Some(id),
+            command: transaction.command,
+            snapshot,
+            isolation: IsolationLevel::ReadCommitted,
+        };
+        let overlay = Arc::new(catalog::load(&*self.engine.shard, &context, database)?);
+        transaction.overlay = Some((committed.version, changed, Arc::clone(&overlay)));
+        Ok(overlay)
+    }
+
+    /// Everything binding needs, as of now.
+    pub(crate) fn binding(&mut self) -> Result<Binding> {
+        let catalog = self.catalog()?;
+        let facts = Arc::new(Facts {
+            engine: Arc::clone(&self.engine),
+            search_path: self.settings.search_path(&self.user.name),
+            catalog: Arc::clone(&catalog),
+            user: Arc::clone(&self.user),
+            database: Arc::clone(&self.database),
+            settings: self.settings.clone(),
+            pid: self.pid,
+            peer: self.peer,
+            changes: Arc::clone(&self.changes),
+        });
+        let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
+        self.sequences.use_catalog(&catalog, read_only);
+        let func = FuncContext {
+            text: self.text_context(),
+            names: Arc::clone(&facts) as _,
+            sequences: Arc::clone(&self.sequences) as _,
+        };
+        Ok(Binding { catalog, facts, func })
+    }
+
+    pub(crate) async fn prepare_parsed(
+        &mut self,
+        parsed: Option<Arc<Parsed>>,
+        text: Arc<str>,
+        declared: Vec<Option<SqlType>>,
+    ) -> Result<PreparedStatement> {
+        let Some(parsed) = parsed else { return Ok(PreparedStatement::empty(text)) };
+        if matches!(self.state, State::Failed) && !parsed.ends_transaction() {
+            return Err(control::failed_transaction());
+        }
+        let mut prepared = PreparedStatement {
+            parsed: Some(Arc::clone(&parsed)),
+            text,
+            declared,
+            parameters: Vec::new(),
+            columns: None,
+            plan: Mutex::new(None),
+        };
+        if parsed.is_planned() {
+            let bound = self.bound(&prepared)?;
+            prepared.parameters = bound.parameters.clone();
+            prepared.columns = bound.columns.as_ref().map(|columns| Arc::from(columns.as_slice()));
+        } else {
+            let (parameters, columns) = self.describe_utility(&prepared)?;
+            prepared.parameters = parameters;
+            prepared.columns = columns.map(Arc::from);
+        }
+        Ok(prepared)
+    }
+
+    /// The statement's plan for the catalog and settings of now.
+    pub(crate) fn bound(&mut self, prepared: &PreparedStatement) -> Result<Arc<BoundStatement>> {
+        let catalog = self.catalog()?;
+        let settings_version = self.settings.version;
+        if let Some(cached) = &*prepared.plan.lock()
+            && (cached.generation, cached.settings_version) == (catalog.generation, settings_version)
+        {
+            let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
+            self.sequences.use_catalog(&catalog, read_only);
+            return Ok(Arc::clone(&cached.bound));
+        }
+        let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else {
+            return Err(Error::internal("a statement without a plan"));
+        };
+        let declared = if prepared.parameters.is_empty() {
+            prepared.declared.clone()
+        } else {
+            // The client already encodes parameters as these.
+            prepared.parameters.iter().cloned().map(Some).collect()
+        };
+        let bound = Arc::new(self.bind(statement, &prepared.text, &declared)?);
+        if let Some(columns) = &prepared.columns {
+            same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
+        }
+        let cached = CachedPlan { generation: catalog.generation, settings_version, bound: Arc::clone(&bound) };
+        *prepared.plan.lock() = Some(cached);
+        Ok(bound)
+    }
+
+    pub(crate) fn bind(
+        &mut self,
+        statement: &ast::Statement,
+        text: &str,
+        declared: &[Option<SqlType>],
+    ) -> Result<BoundStatement> {
+        let binding = self.binding()?;
+        bind::bind_statement(statement, text, &binding.context(declared))
+    }
+
+    /// One text column, as SHOW and EXPLAIN give.
+    pub(crate) fn text_column(name: &str) -> ResultColumn {
+        ResultColumn { name: name.to_owned(), sql_type: SqlType::Text, table_oid: Oid(0), attribute: 0 }
+    }
+
+    /// Ends a command of the transaction: the next one sees what it wrote.
+    pub(crate) fn next_command(&mut self) {
+        if let Some(transaction) = self.state.open_mut() {
+            transaction.command = CommandId(transaction.command.0 + 1);
+        }
+    }
+}
+
+fn same_result(before: &[ResultColumn], now: &[ResultColumn]) -> Result<()> {
+    let same = before.len() == now.len()
+        && before.iter().zip(now).all(|(before, now)| before.name == now.name && before.sql_type == now.sql_type);
+    if same {
+        return Ok(());
+    }
+    Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"))
+}

@@ -1,0 +1,250 @@
+//! Running statements that have plans.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow_array::RecordBatch;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use heliosdb_contracts::{
+    Execution, IsolationLevel, ReadContext, ResultColumn, RowsTag, ShardClient, TreeDescriptorRef, TreeLockMode,
+};
+use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
+
+use super::statement::PreparedStatement;
+use super::transaction::State;
+use super::{Running, Session, control};
+use crate::bind::BoundStatement;
+use crate::catalog::{Relation, RelationKind};
+use crate::exec::StatementScope;
+
+/// How often a statement is bound again because its table changed under it, before we give up.
+const REBINDS_MAX: usize = 100;
+
+impl Session {
+    pub(crate) async fn execute_prepared(
+        &mut self,
+        prepared: &PreparedStatement,
+        parameters: Vec<Datum>,
+    ) -> Result<Execution> {
+        let Some(parsed) = prepared.parsed.clone() else { return Ok(Execution::Empty) };
+        if matches!(self.state, State::Failed) && !parsed.ends_transaction() {
+            return Err(control::failed_transaction());
+        }
+        self.take_changes();
+        if !parsed.is_planned() {
+            return self.execute_utility(&parsed, prepared, parameters).await;
+        }
+        if parameters.len() != prepared.parameters.len() {
+            return Err(Error::invalid(
+                SqlState::PROTOCOL_VIOLATION,
+                format!(
+                    "bind message supplies {} parameters, but prepared statement requires {}",
+                    parameters.len(),
+                    prepared.parameters.len()
+                ),
+            ));
+        }
+        let running = self.start_cancellable();
+        self.open_transaction()?;
+        let bound = self.bound_and_locked(prepared, &running).await?;
+        self.run_bound(&bound, parameters, running).await
+    }
+
+    /// Binds and takes the locks the plan needs; a table that changed before its lock was granted is bound again.
+    pub(crate) async fn bound_and_locked(
+        &mut self,
+        prepared: &PreparedStatement,
+        running: &Running,
+    ) -> Result<Arc<BoundStatement>> {
+        for _ in 0..REBINDS_MAX {
+            let bound = self.bound(prepared)?;
+            self.check_privileges(&bound)?;
+            let Some(target) = bound.target else { return Ok(bound) };
+            self.require_read_write(bound.tag)?;
+            let table = self.writable_table(target)?;
+            if self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await? {
+                return Ok(bound);
+            }
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+
+    fn writable_table(&mut self, target: Oid) -> Result<Arc<Relation>> {
+        let catalog = self.catalog()?;
+        let relation =
+            catalog.relations.get(&target).ok_or_else(|| Error::internal("the target is not in the catalog"))?;
+        match &relation.kind {
+            RelationKind::Table(table) if !table.tree.tree.is_system() => Ok(Arc::clone(relation)),
+            RelationKind::Table(_) | RelationKind::Virtual(_) => Err(Error::invalid(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied: \"{}\" is a system catalog", relation.name),
+            )),
+            RelationKind::View(_) => Err(Error::unsupported(format!("writing to view \"{}\"", relation.name))),
+            RelationKind::Sequence(_) => Err(Error::invalid(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("cannot change sequence \"{}\"", relation.name),
+            )),
+        }
+    }
+
+    /// Locks a table; false if it is not any more what the catalog said (then the caller looks again).
+    pub(crate) async fn lock_unchanged(
+        &mut self,
+        relation: &Relation,
+        mode: TreeLockMode,
+        running: &Running,
+    ) -> Result<bool> {
+        let Some(table) = relation.table() else { return Ok(true) };
+        let txn = self.transaction_id()?;
+        let shard = Arc::clone(&self.engine.shard);
+        let wait = self.lock_wait();
+        tokio::select! {
+            biased;
+            () = running.flag.cancelled() => return Err(running.flag.error()),
+            locked = shard.lock_tree(txn, table.tree.tree, mode, wait) => locked?,
+        }
+        let newest = shard.descriptor(Some(txn), table.tree.tree);
+        if newest.as_ref().is_some_and(|newest: &TreeDescriptorRef| newest.version == table.tree.version) {
+            return Ok(true);
+        }
+        // Whoever changed it has released its locks but may not be visible yet.
+        shard.settle(txn).await?;
+        self.engine.options.clock.sleep(std::time::Duration::from_millis(1)).await;
+        Ok(false)
+    }
+
+    /// Without GRANT, a relation belongs to its owner and to superusers alone.
+    fn check_privileges(&mut self, bound: &BoundStatement) -> Result<()> {
+        if self.user.superuser {
+            return Ok(());
+        }
+        let catalog = self.catalog()?;
+        for oid in &bound.relations {
+            if let Some(relation) = catalog.relations.get(oid) {
+                self.require_owner_to_use(relation)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn require_owner_to_use(&self, relation: &Relation) -> Result<()> {
+        let secret = relation.name == "pg_authid" || relation.table().is_some_and(|table| table.tree.tree.is_system());
+        let public = matches!(relation.kind, RelationKind::Virtual(_)) && !secret;
+        if self.user.superuser || relation.owner == self.user.oid || public {
+            return Ok(());
+        }
+        let what = match relation.kind {
+            RelationKind::View(_) => "view",
+            RelationKind::Sequence(_) => "sequence",
+            RelationKind::Table(_) | RelationKind::Virtual(_) => "table",
+        };
+        let message = format!("permission denied for {what} {}", relation.name);
+        Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message))
+    }
+
+    /// What the next command reads: under READ COMMITTED everything acknowledged by now.
+    pub(crate) fn read_context(&mut self) -> Result<ReadContext> {
+        let (branch, shard) = (self.branch, Arc::clone(&self.engine.shard));
+        let transaction = self.open_transaction()?;
+        transaction.queried = true;
+        let snapshot = match (transaction.isolation, &transaction.snapshot) {
+            (IsolationLevel::RepeatableRead, Some(snapshot)) => snapshot.clone(),
+            (IsolationLevel::RepeatableRead, None) => {
+                let snapshot = shard.snapshot(branch);
+                transaction.snapshot = Some(snapshot.clone());
+                snapshot
+            }
+            (IsolationLevel::ReadCommitted, _) => shard.snapshot(branch),
+        };
+        Ok(ReadContext {
+            txn: transaction.id,
+            command: transaction.command,
+            snapshot,
+            isolation: transaction.isolation,
+        })
+    }
+
+    pub(crate) fn scope(&mut self, running: &Running) -> Result<Arc<StatementScope>> {
+        let facts = self.binding()?.facts;
+        let read = self.read_context()?;
+        Ok(Arc::new(StatementScope {
+            shard: Arc::clone(&self.engine.shard),
+            read,
+            lock_wait: self.lock_wait(),
+            cancel: running.flag.clone(),
+            now_micros: self.open_transaction()?.start_micros,
+            text: self.text_context(),
+            facts: Some(facts),
+        }))
+    }
+
+    /// Runs a plan whose locks are held.
+    pub(crate) async fn run_bound(
+        &mut self,
+        bound: &Arc<BoundStatement>,
+        parameters: Vec<Datum>,
+        running: Running,
+    ) -> Result<Execution> {
+        let scope = self.scope(&running)?;
+        self.next_command();
+        let engine = Arc::clone(&self.engine);
+        let types = &bound.parameters;
+        let Some(columns) = &bound.columns else {
+            let written = engine.executor.run_write(&bound.plan, parameters, types, scope).await?;
+            self.settle_in_block().await?;
+            return Ok(Execution::Done(write_tag(bound.tag, written)));
+        };
+        let columns: Arc<[ResultColumn]> = Arc::from(columns.as_slice());
+        let rows = engine.executor.run(&bound.plan, parameters, types, scope);
+        let rows: BoxStream<'static, Result<RecordBatch>> = if bound.target.is_some() {
+            // All writes are done before the first row leaves, whatever the client fetches.
+            let batches: Vec<RecordBatch> = rows.try_collect().await?;
+            self.settle_in_block().await?;
+            drop(running);
+            stream::iter(batches.into_iter().map(Ok)).boxed()
+        } else {
+            CancellableRows { rows, _running: running }.boxed()
+        };
+        Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) })
+    }
+
+    /// Inside a block a reply leaves before the commit: what it was built on must be durable first.
+    async fn settle_in_block(&mut self) -> Result<()> {
+        match self.state.open() {
+            Some(transaction) if transaction.explicit => match transaction.id {
+                Some(id) => self.engine.shard.settle(id).await,
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_tag(tag: &str, written: u64) -> String {
+    if tag == "INSERT" { format!("INSERT 0 {written}") } else { format!("{tag} {written}") }
+}
+
+fn rows_tag(tag: &str) -> &'static str {
+    match tag {
+        "INSERT" => "INSERT 0",
+        "UPDATE" => "UPDATE",
+        "DELETE" => "DELETE",
+        _ => "SELECT",
+    }
+}
+
+/// Rows of a running query; cancellation and the timer live as long as they do.
+struct CancellableRows {
+    rows: BoxStream<'static, Result<RecordBatch>>,
+    _running: Running,
+}
+
+impl Stream for CancellableRows {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
+        self.rows.poll_next_unpin(context)
+    }
+}

@@ -1,0 +1,407 @@
+//! Run-time parameters: which exist, which values we implement, what a session has them set to.
+//!
+//! Invariant: nothing is accepted and ignored. A parameter whose other values change nothing here is refused (0A000) for
+//! those values, and an unknown one is 42704.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use heliosdb_types::{Error, Result, SqlState, TimeZone};
+
+use super::timezones::session_zone;
+
+/// How a parameter's value is checked and written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Bool,
+    /// A boolean of which only one value is implemented.
+    OnlyBool(bool),
+    /// Milliseconds with an optional unit.
+    Millis,
+    /// Milliseconds, of which only 0 (off) is implemented.
+    NoMillis,
+    Integer {
+        min: i64,
+        max: i64,
+        /// Values below are understood but not implemented.
+        implemented_from: i64,
+    },
+    Text,
+    Names,
+    /// The first `implemented` of these are implemented.
+    Enum {
+        values: &'static [&'static str],
+        implemented: usize,
+    },
+    DateStyle,
+    Encoding,
+    Zone,
+    /// Cannot be changed.
+    Internal,
+}
+
+/// A known parameter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameter {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub kind: Kind,
+    /// The client is told of changes (ParameterStatus).
+    pub report: bool,
+    pub description: &'static str,
+}
+
+macro_rules! parameters {
+    ($($name:literal = $default:literal, $kind:expr, $report:literal, $description:literal;)*) => {
+        /// In the order SHOW ALL prints them.
+        pub(crate) static PARAMETERS: &[Parameter] = &[$(Parameter {
+            name: $name, default: $default, kind: $kind, report: $report, description: $description,
+        }),*];
+    };
+}
+
+const MESSAGE_LEVELS: &[&str] =
+    &["notice", "warning", "error", "debug5", "debug4", "debug3", "debug2", "debug1", "log", "info", "debug"];
+
+parameters! {
+    "application_name" = "", Kind::Text, true, "Sets the application name to be reported in statistics and logs.";
+    "block_size" = "8192", Kind::Internal, false, "Shows the size of a disk block.";
+    "bytea_output" = "hex", Kind::Enum { values: &["hex", "escape"], implemented: 1 }, false,
+        "Sets the output format for bytea.";
+    "check_function_bodies" = "on", Kind::Bool, false, "Check routine bodies during CREATE FUNCTION and CREATE PROCEDURE.";
+    "client_encoding" = "UTF8", Kind::Encoding, true, "Sets the client's character set encoding.";
+    "client_min_messages" = "notice", Kind::Enum { values: MESSAGE_LEVELS, implemented: 3 }, false,
+        "Sets the message levels that are sent to the client.";
+    "DateStyle" = "ISO, MDY", Kind::DateStyle, true, "Sets the display format for date and time values.";
+    "default_table_access_method" = "heap", Kind::Enum { values: &["heap"], implemented: 1 }, false,
+        "Sets the default table access method for new tables.";
+    "default_tablespace" = "", Kind::Enum { values: &["", "pg_default"], implemented: 2 }, false,
+        "Sets the default tablespace to create tables and indexes in.";
+    "default_toast_compression" = "lz4", Kind::Internal, false, "Sets the default compression method for compressible values.";
+    "default_transaction_deferrable" = "off", Kind::OnlyBool(false), false, "Sets the default deferrable status of new transactions.";
+    "default_transaction_isolation" = "read committed", Kind::Enum {
+        values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 3,
+    }, false, "Sets the transaction isolation level of each new transaction.";
+    "default_transaction_read_only" = "off", Kind::Bool, true, "Sets the default read-only status of new transactions.";
+    "escape_string_warning" = "on", Kind::OnlyBool(true), false, "Warn about backslash escapes in ordinary string literals.";
+    "extra_float_digits" = "1", Kind::Integer { min: -15, max: 3, implemented_from: 1 }, false,
+        "Sets the number of digits displayed for floating-point values.";
+    "idle_in_transaction_session_timeout" = "0", Kind::NoMillis, false,
+        "Sets the maximum allowed idle time between queries, when in a transaction.";
+    "idle_session_timeout" = "0", Kind::NoMillis, false,
+        "Sets the maximum allowed idle time between queries, when not in a transaction.";
+    "in_hot_standby" = "off", Kind::Internal, true, "Shows whether hot standby is currently active.";
+    "integer_datetimes" = "on", Kind::Internal, true, "Shows whether datetimes are integer based.";
+    "IntervalStyle" = "postgres", Kind::Enum {
+        values: &["postgres", "postgres_verbose", "sql_standard", "iso_8601"], implemented: 1,
+    }, true, "Sets the display format for interval values.";
+    "is_superuser" = "on", Kind::Internal, true, "Shows whether the current user is a superuser.";
+    "lc_collate" = "C", Kind::Internal, false, "Shows the collation order locale.";
+    "lc_ctype" = "C.UTF-8", Kind::Internal, false, "Shows the character classification and case conversion locale.";
+    "lc_messages" = "C", Kind::Enum { values: &["C"], implemented: 1 }, false, "Sets the language in which messages are displayed.";
+    "lock_timeout" = "0", Kind::Millis, false, "Sets the maximum allowed duration of any wait for a lock.";
+    "max_identifier_length" = "63", Kind::Internal, false, "Shows the maximum identifier length.";
+    "max_index_keys" = "32", Kind::Internal, false, "Shows the maximum number of index keys.";
+    "password_encryption" = "scram-sha-256", Kind::Enum { values: &["scram-sha-256", "md5"], implemented: 1 }, false,
+        "Chooses the algorithm for encrypting passwords.";
+    "quote_all_identifiers" = "off", Kind::OnlyBool(false), false, "When generating SQL fragments, quote all identifiers.";
+    "row_security" = "on", Kind::Bool, false, "Enable row security.";
+    "search_path" = "\"$user\", public", Kind::Names, false,
+        "Sets the schema search order for names that are not schema-qualified.";
+    "server_encoding" = "UTF8", Kind::Internal, true, "Shows the server (database) character set encoding.";
+    "server_version" = "15.0", Kind::Internal, true, "Shows the server version.";
+    "server_version_num" = "150000", Kind::Internal, false, "Shows the server version as an integer.";
+    "session_authorization" = "", Kind::Internal, true, "Sets the session user name.";
+    "standard_conforming_strings" = "on", Kind::OnlyBool(true), true, "Causes '...' strings to treat backslashes literally.";
+    "statement_timeout" = "0", Kind::Millis, false, "Sets the maximum allowed duration of any statement.";
+    "synchronize_seqscans" = "off", Kind::OnlyBool(false), false, "Enable synchronized sequential scans.";
+    "synchronous_commit" = "on", Kind::Enum {
+        values: &["on", "local", "off", "remote_write", "remote_apply"], implemented: 2,
+    }, false, "Sets the current transaction's synchronization level.";
+    "TimeZone" = "UTC", Kind::Zone, true, "Sets the time zone for displaying and interpreting time stamps.";
+    "timezone_abbreviations" = "Default", Kind::Enum { values: &["Default"], implemented: 1 }, false,
+        "Selects a file of time zone abbreviations.";
+    "transaction_deferrable" = "off", Kind::OnlyBool(false), false,
+        "Whether to defer a read-only serializable transaction until it can be executed with no possible serialization failures.";
+    "transaction_isolation" = "read committed", Kind::Enum {
+        values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 3,
+    }, false, "Sets the current transaction's isolation level.";
+    "transaction_read_only" = "off", Kind::Bool, false, "Sets the current transaction's read-only status.";
+    "xmloption" = "content", Kind::Enum { values: &["content", "document"], implemented: 1 }, false,
+        "Sets whether XML data in implicit parsing and serialization operations is to be considered as documents or content fragments.";
+}
+
+/// A session's values, by position in [`PARAMETERS`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    values: Arc<Vec<String>>,
+    /// Changes with every change; a cached plan compares it.
+    pub version: u64,
+}
+
+/// The position of a parameter, by name in any case.
+pub(crate) fn position(name: &str) -> Result<usize> {
+    let canonical = match name.to_ascii_lowercase().as_str() {
+        "session characteristics" => "transaction_isolation",
+        "time zone" => "TimeZone",
+        _ => name,
+    };
+    PARAMETERS.iter().position(|parameter| parameter.name.eq_ignore_ascii_case(canonical)).ok_or_else(|| {
+        Error::invalid(
+            SqlState::UNDEFINED_OBJECT,
+            format!("unrecognized configuration parameter \"{}\"", name.to_ascii_lowercase()),
+        )
+    })
+}
+
+impl Settings {
+    pub fn new() -> Settings {
+        let values = PARAMETERS.iter().map(|parameter| parameter.default.to_owned()).collect();
+        Settings { values: Arc::new(values), version: 1 }
+    }
+
+    pub fn value(&self, position: usize) -> &str {
+        self.values.get(position).map_or("", String::as_str)
+    }
+
+    /// A value by its exact, known name.
+    pub fn get(&self, name: &str) -> &str {
+        let position = PARAMETERS.iter().position(|parameter| parameter.name == name);
+        position.map_or("", |position| self.value(position))
+    }
+
+    /// Sets a value that [`check`] has approved.
+    pub fn put(&mut self, position: usize, value: String) {
+        if self.value(position) != value
+            && let Some(slot) = Arc::make_mut(&mut self.values).get_mut(position)
+        {
+            *slot = value;
+            self.version += 1;
+        }
+    }
+
+    /// Sets by exact name, without a check: what the server itself knows.
+    pub fn put_known(&mut self, name: &str, value: impl Into<String>) {
+        if let Ok(position) = position(name) {
+            self.put(position, value.into());
+        }
+    }
+
+    /// The search path's names; `"$user"` stands for `user`.
+    pub fn search_path(&self, user: &str) -> Vec<String> {
+        let names = split_names(self.get("search_path")).unwrap_or_default();
+        names.into_iter().map(|name| if name == "$user" { user.to_owned() } else { name }).collect()
+    }
+
+    pub fn time_zone(&self) -> Arc<dyn TimeZone> {
+        session_zone(self.get("TimeZone")).unwrap_or_else(|| Arc::new(heliosdb_types::FixedOffset::utc()))
+    }
+
+    /// A duration in milliseconds; `None` if 0.
+    pub fn timeout(&self, name: &str) -> Option<Duration> {
+        let millis = parse_millis(self.get(name)).unwrap_or(0);
+        (millis > 0).then(|| Duration::from_millis(millis as u64))
+    }
+}
+
+/// The value as it will be kept, or why it cannot be: 22023 if it makes no sense, 0A000 if we do not implement it.
+pub(crate) fn check(position: usize, value: &str) -> Result<String> {
+    let Some(parameter) = PARAMETERS.get(position) else { return Err(Error::internal("no such parameter")) };
+    let invalid = || {
+        let message = format!("invalid value for parameter \"{}\": \"{value}\"", parameter.name);
+        Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
+    };
+    let not_implemented = || Error::unsupported(format!("{} = '{value}'", parameter.name));
+    match parameter.kind {
+        Kind::Bool => Ok(on_off(parse_bool(value).ok_or_else(|| needs_boolean(parameter.name))?)),
+        Kind::OnlyBool(only) => match parse_bool(value).ok_or_else(|| needs_boolean(parameter.name))? {
+            given if given == only => Ok(on_off(given)),
+            _ => Err(not_implemented()),
+        },
+        Kind::Millis => parse_millis(value).map(show_millis).ok_or_else(invalid),
+        Kind::NoMillis => match parse_millis(value).ok_or_else(invalid)? {
+            0 => Ok("0".to_owned()),
+            _ => Err(not_implemented()),
+        },
+        Kind::Integer { min, max, implemented_from } => {
+            let number: i64 = value.trim().parse().map_err(|_| invalid())?;
+            if !(min..=max).contains(&number) {
+                let name = parameter.name;
+                let message = format!("{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})");
+                return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message));
+            }
+            if number < implemented_from { Err(not_implemented()) } else { Ok(number.to_string()) }
+        }
+        Kind::Text => Ok(value.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()),
+        Kind::Names => split_names(value).map(|_| value.to_owned()).ok_or_else(invalid),
+        Kind::Enum { values, implemented } => {
+            let at = values.iter().position(|known| known.eq_ignore_ascii_case(value.trim())).ok_or_else(invalid)?;
+            if at < implemented { Ok(values[at].to_owned()) } else { Err(not_implemented()) }
+        }
+        Kind::DateStyle => date_style(value, invalid, not_implemented),
+        Kind::Encoding => match value.to_ascii_uppercase().replace(['-', '_'], "").as_str() {
+            "UTF8" | "UNICODE" => Ok("UTF8".to_owned()),
+            _ => Err(not_implemented()),
+        },
+        Kind::Zone => session_zone(value).map(|zone| zone.name().to_owned()).ok_or_else(invalid),
+        Kind::Internal => Err(Error::invalid(
+            SqlState::CANT_CHANGE_RUNTIME_PARAM,
+            format!("parameter \"{}\" cannot be changed", parameter.name),
+        )),
+    }
+}
+
+fn date_style(value: &str, invalid: impl Fn() -> Error, not_implemented: impl Fn() -> Error) -> Result<String> {
+    for word in value.split(',').map(|word| word.trim().to_ascii_lowercase()) {
+        match word.as_str() {
+            "iso" | "mdy" | "us" | "noneuro" | "default" => {}
+            "postgres" | "sql" | "german" | "dmy" | "euro" | "european" | "ymd" => return Err(not_implemented()),
+            _ => return Err(invalid()),
+        }
+    }
+    Ok("ISO, MDY".to_owned())
+}
+
+fn needs_boolean(name: &str) -> Error {
+    Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("parameter \"{name}\" requires a Boolean value"))
+}
+
+fn on_off(value: bool) -> String {
+    (if value { "on" } else { "off" }).to_owned()
+}
+
+/// Unambiguous prefixes of true, false, yes, no; on, off; 1, 0.
+pub(crate) fn parse_bool(value: &str) -> Option<bool> {
+    let value = value.trim().to_ascii_lowercase();
+    let prefix = |word: &str, least: usize| value.len() >= least && word.starts_with(&value);
+    if prefix("true", 1) || prefix("yes", 1) || value == "on" || value == "1" {
+        Some(true)
+    } else if prefix("false", 1) || prefix("no", 1) || prefix("off", 2) || value == "0" {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn parse_millis(value: &str) -> Option<i64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let factor = match unit.trim() {
+        "" | "ms" => 1.0,
+        "us" => 0.001,
+        "s" => 1_000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
+        _ => return None,
+    };
+    let millis = number.parse::<f64>().ok()? * factor;
+    (0.0..=f64::from(i32::MAX)).contains(&millis).then_some(millis.round() as i64)
+}
+
+/// As SHOW prints it: in the largest unit that divides it.
+fn show_millis(millis: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    match units.iter().find(|(unit, _)| millis != 0 && millis % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0".to_owned(),
+        None => format!("{millis}ms"),
+    }
+}
+
+/// Splits a list of identifiers: unquoted ones folded, quoted ones as they are. `None` if malformed.
+pub(crate) fn split_names(value: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = value.trim();
+    while !rest.is_empty() {
+        let name;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut out = String::new();
+            let mut chars = quoted.char_indices().peekable();
+            let end = loop {
+                match chars.next()? {
+                    (_, '"') if chars.peek().is_some_and(|(_, c)| *c == '"') => {
+                        chars.next();
+                        out.push('"');
+                    }
+                    (at, '"') => break at + 1,
+                    (_, c) => out.push(c),
+                }
+            };
+            name = out;
+            rest = quoted.get(end..)?.trim_start();
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let (word, tail) = rest.split_at(end);
+            let word = word.trim();
+            if word.is_empty() || word.contains(char::is_whitespace) || word.contains('"') {
+                return None;
+            }
+            name = word.to_ascii_lowercase();
+            rest = tail;
+        }
+        names.push(name);
+        match rest.strip_prefix(',') {
+            Some(tail) if !tail.trim().is_empty() => rest = tail.trim_start(),
+            Some(_) => return None,
+            None if rest.is_empty() => {}
+            None => return None,
+        }
+    }
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, value: &str) -> Result<String> {
+        check(position(name)?, value)
+    }
+
+    #[test]
+    fn values_are_checked_and_canonical() {
+        assert_eq!(set("statement_timeout", "2 s").unwrap(), "2s");
+        assert_eq!(set("statement_timeout", "1500").unwrap(), "1500ms");
+        assert_eq!(set("DATESTYLE", "iso").unwrap(), "ISO, MDY");
+        assert_eq!(set("timezone", "europe/berlin").unwrap(), "Europe/Berlin");
+        assert_eq!(set("client_encoding", "utf-8").unwrap(), "UTF8");
+        assert_eq!(set("search_path", "\"$user\", Public").unwrap(), "\"$user\", Public");
+        assert_eq!(set("nonsense", "1").unwrap_err().state(), SqlState::UNDEFINED_OBJECT);
+        assert_eq!(set("statement_timeout", "soon").unwrap_err().state(), SqlState::INVALID_PARAMETER_VALUE);
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_refused() {
+        for (name, value) in [
+            ("DateStyle", "German"),
+            ("client_encoding", "LATIN1"),
+            ("standard_conforming_strings", "off"),
+            ("bytea_output", "escape"),
+            ("synchronous_commit", "off"),
+            ("extra_float_digits", "0"),
+            ("default_transaction_isolation", "serializable"),
+        ] {
+            assert_eq!(set(name, value).unwrap_err().state(), SqlState::FEATURE_NOT_SUPPORTED, "{name}");
+        }
+        assert_eq!(set("server_version", "9").unwrap_err().state(), SqlState::CANT_CHANGE_RUNTIME_PARAM);
+    }
+
+    #[test]
+    fn names_are_split_as_identifiers() {
+        assert_eq!(split_names("a, \"B \"\"c\", D").unwrap(), ["a", "B \"c", "d"]);
+        assert_eq!(split_names("").unwrap(), Vec::<String>::new());
+        assert!(split_names("a b").is_none());
+        assert!(split_names("a,").is_none());
+    }
+
+    #[test]
+    fn every_default_is_a_valid_value() {
+        for (position, parameter) in PARAMETERS.iter().enumerate() {
+            if !matches!(parameter.kind, Kind::Internal) {
+                assert_eq!(check(position, parameter.default).unwrap(), parameter.default, "{}", parameter.name);
+            }
+        }
+    }
+}

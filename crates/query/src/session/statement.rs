@@ -1,0 +1,107 @@
+//! Statements between parsing and running.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use heliosdb_contracts::{Prepared, ResultColumn, Script};
+use heliosdb_types::SqlType;
+use parking_lot::Mutex;
+use sqlparser::ast;
+
+use super::own_syntax::OwnStatement;
+use crate::bind::BoundStatement;
+
+/// A parsed statement: the parser's, or one of those it does not know.
+#[derive(Clone, Debug)]
+pub(crate) enum Parsed {
+    Ast(Box<ast::Statement>),
+    Own(OwnStatement),
+}
+
+/// A statement of a script, with the whole text its positions refer to.
+#[derive(Clone, Debug)]
+pub(crate) struct ScriptStatement {
+    pub parsed: Arc<Parsed>,
+    pub text: Arc<str>,
+}
+
+impl Script for ScriptStatement {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A bound plan and what it was bound with.
+#[derive(Clone)]
+pub(crate) struct CachedPlan {
+    pub generation: u64,
+    pub settings_version: u64,
+    pub bound: Arc<BoundStatement>,
+}
+
+/// A prepared statement.
+pub(crate) struct PreparedStatement {
+    /// `None`: an empty statement.
+    pub parsed: Option<Arc<Parsed>>,
+    pub text: Arc<str>,
+    /// Types the client declared.
+    pub declared: Vec<Option<SqlType>>,
+    pub parameters: Vec<SqlType>,
+    pub columns: Option<Arc<[ResultColumn]>>,
+    pub plan: Mutex<Option<CachedPlan>>,
+}
+
+impl PreparedStatement {
+    pub fn empty(text: Arc<str>) -> PreparedStatement {
+        PreparedStatement {
+            parsed: None,
+            text,
+            declared: Vec::new(),
+            parameters: Vec::new(),
+            columns: None,
+            plan: Mutex::new(None),
+        }
+    }
+}
+
+impl Prepared for PreparedStatement {
+    fn parameters(&self) -> &[SqlType] {
+        &self.parameters
+    }
+
+    fn columns(&self) -> Option<&[ResultColumn]> {
+        self.columns.as_deref()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Parsed {
+    /// Whether it is allowed in a failed transaction.
+    pub fn ends_transaction(&self) -> bool {
+        matches!(
+            self,
+            Parsed::Ast(statement) if matches!(
+                **statement,
+                ast::Statement::Commit { .. } | ast::Statement::Rollback { savepoint: None, .. }
+            )
+        ) || matches!(self, Parsed::Own(OwnStatement::Abort { .. }))
+    }
+
+    /// Bound to a plan (as opposed to run from its syntax tree).
+    pub fn is_planned(&self) -> bool {
+        matches!(
+            self,
+            Parsed::Ast(statement) if matches!(
+                **statement,
+                ast::Statement::Query(_)
+                    | ast::Statement::Insert(_)
+                    | ast::Statement::Update(_)
+                    | ast::Statement::Delete(_)
+                    | ast::Statement::Merge(_)
+            )
+        )
+    }
+}

@@ -1,0 +1,58 @@
+//! Transactions of a session: implicit ones around each statement, explicit ones from BEGIN to COMMIT.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::{IsolationLevel, Snapshot};
+use heliosdb_types::{CommandId, CommitTs, TxnId};
+
+use super::settings::Settings;
+use crate::catalog::CatalogSnapshot;
+
+/// A transaction in progress.
+pub(crate) struct Transaction {
+    /// Opened by BEGIN; an implicit one ends with `finish`.
+    pub explicit: bool,
+    pub isolation: IsolationLevel,
+    pub read_only: bool,
+    /// At the shard; `None` until something has to be locked or written.
+    pub id: Option<TxnId>,
+    /// The running command; the next one sees what it wrote.
+    pub command: CommandId,
+    /// REPEATABLE READ: the snapshot of its first statement.
+    pub snapshot: Option<Snapshot>,
+    pub start_micros: i64,
+    /// The command after the last one that changed the catalog.
+    pub catalog_changed: Option<CommandId>,
+    /// The catalog with the transaction's own changes, loaded for (committed version, command).
+    pub overlay: Option<(CommitTs, CommandId, Arc<CatalogSnapshot>)>,
+    /// Settings to return to when it rolls back.
+    pub settings_before: Settings,
+    /// Settings after COMMIT: without what SET LOCAL changed.
+    pub settings_kept: Settings,
+    /// A query has run: the isolation level cannot change any more.
+    pub queried: bool,
+}
+
+/// Where a session stands.
+pub(crate) enum State {
+    Idle,
+    Open(Box<Transaction>),
+    /// An explicit transaction whose statement failed: rolled back, waiting for its end.
+    Failed,
+}
+
+impl State {
+    pub fn open(&self) -> Option<&Transaction> {
+        match self {
+            State::Open(transaction) => Some(transaction),
+            _ => None,
+        }
+    }
+
+    pub fn open_mut(&mut self) -> Option<&mut Transaction> {
+        match self {
+            State::Open(transaction) => Some(transaction),
+            _ => None,
+        }
+    }
+}

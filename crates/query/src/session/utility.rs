@@ -1,0 +1,282 @@
+//! Statements run from their syntax tree: everything but SELECT, INSERT, UPDATE and DELETE.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use futures::TryStreamExt;
+use heliosdb_contracts::{Execution, ResultColumn, RowsTag, ShardClient, datum_at};
+use heliosdb_types::{Datum, Error, Result, SqlState, SqlType};
+use sqlparser::ast;
+
+use super::own_syntax::OwnStatement;
+use super::statement::{Parsed, PreparedStatement};
+use super::{Session, set};
+use crate::exec::ExplainOptions;
+
+impl Session {
+    /// Parameters and result columns of a statement without a plan.
+    pub(crate) fn describe_utility(
+        &mut self,
+        prepared: &PreparedStatement,
+    ) -> Result<(Vec<SqlType>, Option<Vec<ResultColumn>>)> {
+        let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else { return Ok((Vec::new(), None)) };
+        match &**statement {
+            ast::Statement::ShowVariable { variable } => Ok((Vec::new(), Some(Session::show_columns(variable)?))),
+            ast::Statement::Explain { .. } => Ok((Vec::new(), Some(vec![Session::text_column("QUERY PLAN")]))),
+            ast::Statement::Execute { name: Some(name), .. } => {
+                let target = self.named_statement(&name.to_string())?;
+                Ok((Vec::new(), target.columns.as_ref().map(|columns| columns.to_vec())))
+            }
+            _ => Ok((Vec::new(), None)),
+        }
+    }
+
+    pub(crate) async fn execute_utility(
+        &mut self,
+        parsed: &Parsed,
+        prepared: &PreparedStatement,
+        parameters: Vec<Datum>,
+    ) -> Result<Execution> {
+        if !parameters.is_empty() {
+            return Err(Error::unsupported("parameters in a statement other than SELECT, INSERT, UPDATE or DELETE"));
+        }
+        let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
+        let statement = match parsed {
+            Parsed::Own(own) => return self.execute_own(own).await,
+            Parsed::Ast(statement) => statement,
+        };
+        match &**statement {
+            ast::Statement::StartTransaction {
+                modes,
+                begin,
+                transaction: _,
+                modifier: None,
+                statements,
+                exception: None,
+                has_end_keyword: false,
+            } if statements.is_empty() => {
+                self.begin(modes)?;
+                done(if *begin { "BEGIN" } else { "START TRANSACTION" })
+            }
+            ast::Statement::Commit { chain, end: _, modifier: None } => Ok(Execution::Done(self.commit(*chain).await?)),
+            ast::Statement::Rollback { chain, savepoint: None } => {
+                self.rollback(*chain)?;
+                done("ROLLBACK")
+            }
+            ast::Statement::Rollback { savepoint: Some(_), .. } => Err(Error::unsupported("ROLLBACK TO SAVEPOINT")),
+            ast::Statement::Savepoint { .. } => Err(Error::unsupported("SAVEPOINT")),
+            ast::Statement::ReleaseSavepoint { .. } => Err(Error::unsupported("RELEASE SAVEPOINT")),
+            ast::Statement::Set(set) => {
+                self.set(set)?;
+                done("SET")
+            }
+            ast::Statement::Reset(reset) => {
+                self.reset(&reset.reset)?;
+                done("RESET")
+            }
+            ast::Statement::ShowVariable { variable } => self.show(variable),
+            ast::Statement::Discard { object_type } => done(self.discard(object_type)?),
+            ast::Statement::Prepare { name, data_types, statement } => {
+                self.prepare_named(&crate::bind::fold_identifier(name), data_types, statement, &prepared.text).await?;
+                done("PREPARE")
+            }
+            ast::Statement::Execute { .. } => self.execute_named(statement).await,
+            ast::Statement::Deallocate { name, prepare: _ } => done(self.deallocate(name)?),
+            ast::Statement::Explain { .. } => self.explain(statement, prepared).await,
+            ast::Statement::Copy { .. } => self.copy(statement, prepared).await,
+            other => self.define(other, prepared).await,
+        }
+    }
+
+    async fn execute_own(&mut self, own: &OwnStatement) -> Result<Execution> {
+        match own {
+            OwnStatement::Abort { chain } => {
+                self.rollback(*chain)?;
+                Ok(Execution::Done("ROLLBACK".to_owned()))
+            }
+            OwnStatement::Checkpoint => {
+                self.engine.shard.checkpoint(false).await?;
+                Ok(Execution::Done("CHECKPOINT".to_owned()))
+            }
+            OwnStatement::Vacuum { command, full, vacuum, tables } => {
+                if *full {
+                    return Err(Error::unsupported("VACUUM FULL"));
+                }
+                if *vacuum {
+                    self.require_no_block(command)?;
+                }
+                let catalog = self.catalog()?;
+                let search_path = self.settings.search_path(&self.user.name);
+                for table in tables {
+                    let (schema, name) = crate::bind::object_name(table)?;
+                    if catalog.resolve(schema.as_deref(), &name, &search_path).is_none() {
+                        let message = format!("relation \"{table}\" does not exist");
+                        return Err(Error::invalid(SqlState::UNDEFINED_TABLE, message));
+                    }
+                }
+                // Planning statistics come from the shard as they are; ANALYZE alone has nothing to collect.
+                if *vacuum {
+                    self.engine.shard.checkpoint(true).await?;
+                }
+                Ok(Execution::Done((*command).to_owned()))
+            }
+        }
+    }
+
+    fn named_statement(&self, name: &str) -> Result<Arc<PreparedStatement>> {
+        self.named.get(name).cloned().ok_or_else(|| {
+            Error::invalid(
+                SqlState::INVALID_SQL_STATEMENT_NAME,
+                format!("prepared statement \"{name}\" does not exist"),
+            )
+        })
+    }
+
+    async fn prepare_named(
+        &mut self,
+        name: &str,
+        data_types: &[ast::DataType],
+        statement: &ast::Statement,
+        text: &Arc<str>,
+    ) -> Result<()> {
+        if self.named.contains_key(name) {
+            return Err(Error::invalid(
+                SqlState::DUPLICATE_PREPARED_STATEMENT,
+                format!("prepared statement \"{name}\" already exists"),
+            ));
+        }
+        let declared = data_types.iter().map(|data_type| crate::func::type_from_ast(data_type).map(Some));
+        let declared = declared.collect::<Result<Vec<_>>>()?;
+        let parsed = Arc::new(Parsed::Ast(Box::new(statement.clone())));
+        let prepared = Box::pin(self.prepare_parsed(Some(parsed), Arc::clone(text), declared)).await?;
+        self.named.insert(name.to_owned(), Arc::new(prepared));
+        Ok(())
+    }
+
+    async fn execute_named(&mut self, statement: &ast::Statement) -> Result<Execution> {
+        let ast::Statement::Execute {
+            name: Some(name),
+            parameters,
+            has_parentheses: _,
+            immediate: false,
+            into,
+            using,
+            output: false,
+            default: false,
+        } = statement
+        else {
+            return Err(Error::unsupported("this form of EXECUTE"));
+        };
+        if !into.is_empty() || !using.is_empty() {
+            return Err(Error::unsupported("EXECUTE ... INTO or USING"));
+        }
+        let target = self.named_statement(&name.to_string())?;
+        if parameters.len() != target.parameters.len() {
+            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+            return Err(Error::syntax(message).with_detail(format!(
+                "Expected {} parameters but got {}.",
+                target.parameters.len(),
+                parameters.len()
+            )));
+        }
+        let mut values = Vec::with_capacity(parameters.len());
+        for (parameter, sql_type) in parameters.iter().zip(&target.parameters) {
+            values.push(self.evaluate(&parameter.to_string(), sql_type).await?);
+        }
+        Box::pin(self.execute_prepared(&target, values)).await
+    }
+
+    fn deallocate(&mut self, name: &ast::Ident) -> Result<&'static str> {
+        if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all") {
+            self.named.clear();
+            return Ok("DEALLOCATE ALL");
+        }
+        let name = crate::bind::fold_identifier(name);
+        self.named_statement(&name)?;
+        self.named.remove(&name);
+        Ok("DEALLOCATE")
+    }
+
+    async fn explain(&mut self, statement: &ast::Statement, prepared: &PreparedStatement) -> Result<Execution> {
+        let ast::Statement::Explain {
+            describe_alias: ast::DescribeAlias::Explain,
+            analyze,
+            verbose,
+            query_plan: false,
+            estimate: false,
+            statement,
+            format,
+            options,
+        } = statement
+        else {
+            return Err(Error::unsupported("this form of EXPLAIN"));
+        };
+        let mut explain = ExplainOptions { analyze: *analyze, verbose: *verbose, ..ExplainOptions::default() };
+        match format {
+            None | Some(ast::AnalyzeFormatKind::Keyword(ast::AnalyzeFormat::TEXT)) => {}
+            Some(other) => return Err(Error::unsupported(format!("EXPLAIN {other}"))),
+        }
+        for option in options.iter().flatten() {
+            explain_option(&mut explain, option)?;
+        }
+        let mut inner = PreparedStatement::empty(Arc::clone(&prepared.text));
+        inner.parsed = Some(Arc::new(Parsed::Ast(statement.clone())));
+        if !inner.parsed.as_ref().is_some_and(|parsed| parsed.is_planned()) {
+            return Err(Error::unsupported("EXPLAIN of this statement"));
+        }
+        let running = self.start_cancellable();
+        self.open_transaction()?;
+        // Only EXPLAIN ANALYZE writes; the plan alone needs no lock.
+        let bound = if explain.analyze { self.bound_and_locked(&inner, &running).await? } else { self.bound(&inner)? };
+        let scope = self.scope(&running)?;
+        self.next_command();
+        let engine = Arc::clone(&self.engine);
+        let lines = engine.executor.explain(&bound.plan, Vec::new(), &bound.parameters, scope, explain).await?;
+        let rows = lines.into_iter().map(|line| vec![line]).collect();
+        set::text_rows(vec![Session::text_column("QUERY PLAN")], rows, RowsTag::Fixed("EXPLAIN"))
+    }
+
+    /// The rows of a query of our own making.
+    pub(crate) async fn query(&mut self, sql: &str) -> Result<(Vec<ResultColumn>, Vec<RecordBatch>)> {
+        let query = crate::bind::parse_query(sql)?;
+        let binding = self.binding()?;
+        let bound = crate::bind::bind_query(&query, sql, &binding.context(&[]))?;
+        let running = self.start_cancellable();
+        self.open_transaction()?;
+        let scope = self.scope(&running)?;
+        let engine = Arc::clone(&self.engine);
+        let rows = engine.executor.run(&bound.plan, Vec::new(), &bound.parameters, scope);
+        let batches = rows.try_collect().await?;
+        Ok((bound.columns.unwrap_or_default(), batches))
+    }
+
+    /// The value of an expression that names no column, cast to a type.
+    pub(crate) async fn evaluate(&mut self, expression: &str, sql_type: &SqlType) -> Result<Datum> {
+        let physical = sql_type.physical().ok_or_else(|| Error::internal("a value of a type without storage"))?;
+        let sql = format!("SELECT CAST(({expression}) AS {})", sql_type.name());
+        let (_, batches) = self.query(&sql).await?;
+        let array = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| batch.columns().first());
+        let array = array.ok_or_else(|| Error::internal("an expression without a value"))?;
+        Ok(datum_at(array, 0, physical)?.to_owned())
+    }
+}
+
+fn explain_option(explain: &mut ExplainOptions, option: &ast::UtilityOption) -> Result<()> {
+    let name = option.name.value.to_ascii_lowercase();
+    let argument = option.arg.as_ref().map(ToString::to_string);
+    let on = || match argument.as_deref().map(|text| text.trim_matches('\'')) {
+        None => Ok(true),
+        Some(text) => {
+            super::settings::parse_bool(text).ok_or_else(|| Error::syntax(format!("{name} requires a Boolean value")))
+        }
+    };
+    match name.as_str() {
+        "analyze" => explain.analyze = on()?,
+        "verbose" => explain.verbose = on()?,
+        "costs" => explain.costs = on()?,
+        "timing" => explain.timing = on()?,
+        "format" if argument.as_deref().is_some_and(|text| text.eq_ignore_ascii_case("text")) => {}
+        _ => return Err(Error::unsupported(format!("EXPLAIN option {option}"))),
+    }
+    Ok(())
+}
