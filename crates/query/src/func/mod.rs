@@ -3,11 +3,18 @@
 //! Invariants: every expression the binder holds is a [`Typed`]; its DataFusion type is exactly `arrow`, so DataFusion's own
 //! coercion never has anything to do; nothing here touches plans, tables or sessions beyond [`FuncContext`].
 
+mod stubs;
+
 use std::sync::Arc;
 
 use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
 use heliosdb_types::{Error, Oid, Result, SqlType, TextContext};
+
+pub use stubs::{
+    WindowCall, aggregate, binary, call, can_cast, common_type, extract, is_aggregate, is_distinct, is_window, like, literal,
+    similar_to, single_value, sort_key, type_from_ast, unary, unify, window,
+};
 
 /// An expression with its SQL type and the Arrow type its values have.
 ///

@@ -1,0 +1,256 @@
+//! The binder's state: one per statement.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use datafusion::common::TableReference;
+use datafusion::logical_expr::LogicalPlan;
+use heliosdb_contracts::ResultColumn;
+use heliosdb_types::{Error, Oid, Result, SqlState, SqlType};
+use sqlparser::ast;
+use sqlparser::tokenizer::Span;
+
+use super::cte::Cte;
+use super::names::fold_identifier;
+use super::params::Params;
+use super::position::Positions;
+use super::scope::{Clause, Level, Origin, Scope, ScopeColumn, ScopeRelation, column_value};
+use super::{BindContext, BoundStatement};
+use crate::catalog::Relation;
+use crate::func::{self, CastKind, FuncContext, Typed};
+
+pub(super) struct Binder<'a> {
+    pub context: &'a BindContext<'a>,
+    /// Of the client's text; empty while a view's definition is bound.
+    pub positions: Positions,
+    /// The search path in force: the session's, or a view's own.
+    pub search_path: Vec<String>,
+    pub params: Params,
+    /// Enclosing query levels, innermost last.
+    pub levels: Vec<Level>,
+    /// Visible WITH queries, innermost last.
+    pub ctes: Vec<Cte>,
+    /// Views being expanded, to refuse endless recursion.
+    pub expanding: Vec<Oid>,
+    pub relations: BTreeSet<Oid>,
+    /// The first level (index into `levels`) of the statement part in force: a view's query sees no level outside it.
+    pub level_floor: usize,
+    /// Nesting of the expression being bound.
+    pub depth: usize,
+    /// Computed columns named so far.
+    pub computed: usize,
+    qualifiers: HashMap<String, usize>,
+}
+
+/// A query's plan with what its columns are in SQL.
+#[derive(Clone, Debug)]
+pub(super) struct BoundQuery {
+    pub plan: LogicalPlan,
+    pub columns: Vec<OutputColumn>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct OutputColumn {
+    /// The SQL name; may repeat.
+    pub name: String,
+    /// A column of the plan, by its unique internal name.
+    pub value: Typed,
+    pub origin: Option<Origin>,
+}
+
+impl<'a> Binder<'a> {
+    pub fn new(context: &'a BindContext<'a>, text: &str, parameters: Vec<Option<SqlType>>) -> Binder<'a> {
+        Binder {
+            context,
+            positions: Positions::of(text),
+            search_path: context.search_path.clone(),
+            params: Params::new(parameters),
+            levels: Vec::new(),
+            ctes: Vec::new(),
+            expanding: Vec::new(),
+            relations: BTreeSet::new(),
+            level_floor: 0,
+            depth: 0,
+            computed: 0,
+            qualifiers: HashMap::new(),
+        }
+    }
+
+    pub fn func(&self) -> &'a FuncContext {
+        &self.context.func
+    }
+
+    pub fn into_parameter_types(self) -> Vec<Option<SqlType>> {
+        self.params.into_types()
+    }
+
+    pub fn at<T>(&self, span: Span, result: Result<T>) -> Result<T> {
+        self.positions.at(span, result)
+    }
+
+    pub fn error_at(&self, span: Span, state: SqlState, message: impl Into<String>) -> Error {
+        self.positions.mark(Error::invalid(state, message), span)
+    }
+
+    /// A qualifier no other relation of the statement has.
+    pub fn unique_qualifier(&mut self, name: &str) -> TableReference {
+        let mut name = name.to_owned();
+        loop {
+            let count = self.qualifiers.entry(name.clone()).or_insert(0);
+            *count += 1;
+            if *count == 1 {
+                return TableReference::bare(name);
+            }
+            name = format!("{name}_{}", *count - 1);
+        }
+    }
+
+    pub fn level(&mut self) -> &mut Level {
+        self.levels.last_mut().expect("expressions are bound inside a level")
+    }
+
+    /// Binds something with a level of its own on the stack.
+    pub fn in_level<T>(
+        &mut self,
+        scope: Scope,
+        clause: Clause,
+        bind: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.levels.push(Level::new(scope, clause));
+        let result = bind(self);
+        self.levels.pop();
+        result
+    }
+
+    /// A boolean expression: WHERE, HAVING, ON, CHECK, FILTER.
+    pub fn bind_condition(&mut self, expr: &ast::Expr, clause: &str) -> Result<Typed> {
+        use sqlparser::ast::Spanned;
+        let value = self.bind_expr(expr)?;
+        let result = self.to_boolean(value, clause);
+        self.at(expr.span(), result)
+    }
+
+    pub fn to_boolean(&self, value: Typed, clause: &str) -> Result<Typed> {
+        match value.sql_type {
+            SqlType::Bool => Ok(value),
+            SqlType::Unknown => func::cast(value, &SqlType::Bool, CastKind::Implicit, self.func()),
+            other => Err(Error::invalid(
+                SqlState::DATATYPE_MISMATCH,
+                format!("argument of {clause} must be type boolean, not type {}", other.name()),
+            )),
+        }
+    }
+
+    /// Casts an output column whose literal's type was left open (`SELECT 'x'` under INSERT or UNION).
+    pub fn coerce(&self, mut value: Typed, to: &SqlType, kind: CastKind) -> Result<Typed> {
+        let open = value.sql_type == SqlType::Unknown && !is_open(&value);
+        if open {
+            value.sql_type = SqlType::Text;
+        }
+        func::cast(value, to, if open { CastKind::Explicit } else { kind }, self.func())
+    }
+
+    /// Types a value nobody asked anything of: unknown literals are text.
+    pub fn settle(&self, value: Typed) -> Result<Typed> {
+        match value.sql_type {
+            SqlType::Unknown => func::cast(value, &SqlType::Text, CastKind::Implicit, self.func()),
+            _ => Ok(value),
+        }
+    }
+
+    /// The statement a bound query is.
+    pub fn statement(&self, query: BoundQuery, tag: &'static str) -> BoundStatement {
+        let columns = query.columns.iter().map(OutputColumn::result_column).collect();
+        BoundStatement {
+            plan: query.plan,
+            columns: Some(columns),
+            parameters: Vec::new(),
+            tag,
+            relations: self.relations.iter().copied().collect(),
+            target: None,
+        }
+    }
+
+    /// A DEFAULT: no columns, no subqueries, no aggregates; cast to the column's type.
+    pub fn bind_default(mut self, expr: &ast::Expr, to: &SqlType, column: &str) -> Result<Typed> {
+        let value = self.in_level(Scope::default(), Clause::Default, |binder| binder.bind_expr(expr))?;
+        let from = value.sql_type.clone();
+        func::cast(value, to, CastKind::Assignment, self.func()).map_err(|error| match error.state() {
+            SqlState::DATATYPE_MISMATCH | SqlState::CANNOT_COERCE => Error::invalid(
+                SqlState::DATATYPE_MISMATCH,
+                format!(
+                    "column \"{column}\" is of type {} but default expression is of type {}",
+                    to.name(),
+                    from.name()
+                ),
+            )
+            .with_hint("You will need to rewrite or cast the expression."),
+            _ => error,
+        })
+    }
+
+    pub fn bind_check(mut self, expr: &ast::Expr, relation: &Arc<Relation>) -> Result<datafusion::logical_expr::Expr> {
+        let scope = Scope::of(unqualified_relation(relation));
+        let value = self.in_level(scope, Clause::Check, |binder| binder.bind_condition(expr, "CHECK"))?;
+        Ok(value.expr)
+    }
+}
+
+/// Whether an unknown-typed value is still a literal or an open parameter, which a cast can decide.
+fn is_open(value: &Typed) -> bool {
+    use datafusion::logical_expr::Expr;
+    matches!(value.expr, Expr::Literal(..) | Expr::Placeholder(_))
+}
+
+/// A table whose columns are qualified by nothing: the row a CHECK sees.
+pub(super) fn unqualified_relation(relation: &Arc<Relation>) -> ScopeRelation {
+    let column = |column: &crate::catalog::Column| ScopeColumn {
+        name: column.name.clone(),
+        value: column_value(None, &column.name, column.sql_type.clone()),
+        origin: None,
+    };
+    ScopeRelation {
+        name: relation.name.clone(),
+        schema: None,
+        columns: relation.columns.iter().map(column).collect(),
+        table: Some(Arc::clone(relation)),
+    }
+}
+
+impl OutputColumn {
+    pub fn result_column(&self) -> ResultColumn {
+        ResultColumn {
+            name: self.name.clone(),
+            sql_type: match &self.value.sql_type {
+                SqlType::Unknown => SqlType::Text,
+                other => other.clone(),
+            },
+            table_oid: self.origin.map_or(Oid(0), |origin| origin.relation),
+            attribute: self.origin.map_or(0, |origin| origin.attribute),
+        }
+    }
+}
+
+/// A column alias list applied to output names: `AS t (a, b)`; fewer names than columns are fine, more are 42P10.
+pub(super) fn alias_columns(
+    relation: &str,
+    mut names: Vec<String>,
+    aliases: &[ast::TableAliasColumnDef],
+) -> Result<Vec<String>> {
+    if aliases.len() > names.len() {
+        let message = format!(
+            "table \"{relation}\" has {} columns available but {} columns specified",
+            names.len(),
+            aliases.len()
+        );
+        return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message));
+    }
+    for (name, alias) in names.iter_mut().zip(aliases) {
+        let ast::TableAliasColumnDef { name: given, data_type } = alias;
+        if data_type.is_some() {
+            return Err(Error::unsupported("a column definition list in FROM"));
+        }
+        *name = fold_identifier(given);
+    }
+    Ok(names)
+}

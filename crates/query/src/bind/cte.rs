@@ -1,0 +1,204 @@
+//! WITH queries.
+
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema};
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
+
+use super::binder::{Binder, BoundQuery, OutputColumn, alias_columns};
+use super::from::{alias_parts, refuse};
+use super::plan::{self, Item, from_datafusion, internal_name};
+
+/// A WITH query in scope. Its plan is copied to each place that names it.
+#[derive(Clone, Debug)]
+pub(super) struct Cte {
+    pub name: String,
+    pub query: BoundQuery,
+    /// Levels on the stack where it was defined: a column it takes from there must be one the user sees too.
+    pub depth: usize,
+}
+
+impl Binder<'_> {
+    /// Binds WITH and leaves its queries in scope; the caller truncates `ctes` to the length before.
+    pub fn bind_with(&mut self, with: &ast::With) -> Result<()> {
+        let ast::With { with_token: _, recursive, cte_tables } = with;
+        let first = self.ctes.len();
+        for cte in cte_tables {
+            let ast::Cte { alias, query, from, materialized: _, closing_paren_token: _ } = cte;
+            refuse(from.is_some(), "FROM in WITH")?;
+            let (name, column_aliases) = alias_parts(Some(alias))?;
+            let name = name.unwrap_or_default();
+            if self.ctes.iter().skip(first).any(|earlier| earlier.name == name) {
+                let message = format!("WITH query name \"{name}\" specified more than once");
+                return Err(self.error_at(alias.name.span, SqlState::DUPLICATE_ALIAS, message));
+            }
+            let bound = if *recursive && names_itself(query, &name) {
+                self.bind_recursive(&name, column_aliases, query)?
+            } else {
+                let mut bound = self.bind_subquery(query)?;
+                rename(&name, &mut bound, column_aliases)?;
+                bound
+            };
+            self.ctes.push(Cte { name, query: bound, depth: self.levels.len() });
+        }
+        Ok(())
+    }
+
+    pub fn cte_reference(&mut self, name: &str) -> Result<Option<BoundQuery>> {
+        let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name) else { return Ok(None) };
+        if cte.depth < self.levels.len() && !cte.query.plan.all_out_ref_exprs().is_empty() {
+            return Err(Error::unsupported("a WITH query that uses columns of an outer query inside a subquery"));
+        }
+        Ok(Some(cte.query.clone()))
+    }
+
+    /// `WITH RECURSIVE name AS (anchor UNION [ALL] step)`.
+    fn bind_recursive(
+        &mut self,
+        name: &str,
+        aliases: &[ast::TableAliasColumnDef],
+        query: &ast::Query,
+    ) -> Result<BoundQuery> {
+        let (left, right, distinct) = recursive_parts(name, query)?;
+        let mut anchor = self.bind_set_operand(left)?;
+        for column in &mut anchor.columns {
+            column.value = self.settle(column.value.clone())?;
+        }
+        rename(name, &mut anchor, aliases)?;
+        let anchor = reproject(anchor)?;
+
+        let work_name = self.unique_qualifier(name).to_string();
+        let fields = anchor
+            .columns
+            .iter()
+            .map(|column| Field::new(internal_name(&column.value), column.value.arrow.clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let work_table = Arc::new(CteWorkTable::new(&work_name, schema));
+        let scan =
+            LogicalPlanBuilder::scan(TableReference::bare(work_name.clone()), provider_as_source(work_table), None);
+        let scan = scan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let reference = reproject_scan(scan, &work_name, &anchor)?;
+
+        self.ctes.push(Cte { name: name.to_owned(), query: reference, depth: self.levels.len() });
+        let step = self.bind_set_operand(right);
+        self.ctes.pop();
+        let step = self.coerce_recursive_step(name, &anchor, step?)?;
+        let plan = LogicalPlanBuilder::new(anchor.plan).to_recursive_query(work_name, step, distinct);
+        let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        Ok(BoundQuery { plan, columns: anchor.columns })
+    }
+
+    /// The step's columns must have the anchor's types already (42804), as in PostgreSQL.
+    fn coerce_recursive_step(
+        &mut self,
+        name: &str,
+        anchor: &BoundQuery,
+        step: BoundQuery,
+    ) -> Result<datafusion::logical_expr::LogicalPlan> {
+        if anchor.columns.len() != step.columns.len() {
+            let message = "each UNION query must have the same number of columns";
+            return Err(Error::syntax(message));
+        }
+        let mut items = Vec::with_capacity(step.columns.len());
+        for (at, (to, from)) in anchor.columns.iter().zip(step.columns).enumerate() {
+            let from_type = from.value.sql_type.clone();
+            let kind = crate::func::CastKind::Implicit;
+            let value = self.coerce(from.value, &to.value.sql_type, kind).map_err(|_| {
+                let message = format!(
+                    "recursive query \"{name}\" column {} has type {} in non-recursive term but type {} overall",
+                    at + 1,
+                    to.value.sql_type.name(),
+                    from_type.name()
+                );
+                Error::invalid(SqlState::DATATYPE_MISMATCH, message)
+                    .with_hint("Cast the output of the non-recursive term to the correct type.")
+            })?;
+            items.push(Item { name: internal_name(&to.value).to_owned(), value, origin: None });
+        }
+        Ok(plan::project(step.plan, &items)?.plan)
+    }
+}
+
+fn rename(name: &str, query: &mut BoundQuery, aliases: &[ast::TableAliasColumnDef]) -> Result<()> {
+    let names = query.columns.iter().map(|column| column.name.clone()).collect();
+    for (column, name) in query.columns.iter_mut().zip(alias_columns(name, names, aliases)?) {
+        column.name = name;
+    }
+    Ok(())
+}
+
+/// The same columns under internal names taken from their SQL names.
+fn reproject(query: BoundQuery) -> Result<BoundQuery> {
+    let items: Vec<_> = query.columns.into_iter().map(as_item).collect();
+    plan::project(query.plan, &items)
+}
+
+fn as_item(column: OutputColumn) -> Item {
+    Item { name: column.name, value: column.value, origin: column.origin }
+}
+
+/// The working table as a query with the anchor's columns.
+fn reproject_scan(
+    scan: datafusion::logical_expr::LogicalPlan,
+    work_name: &str,
+    anchor: &BoundQuery,
+) -> Result<BoundQuery> {
+    let qualifier = TableReference::bare(work_name.to_owned());
+    let item = |column: &OutputColumn| {
+        let mut value = column.value.clone();
+        let column_ref = datafusion::common::Column::new(Some(qualifier.clone()), internal_name(&column.value));
+        value.expr = datafusion::logical_expr::Expr::Column(column_ref);
+        Item { name: column.name.clone(), value, origin: None }
+    };
+    let items: Vec<_> = anchor.columns.iter().map(item).collect();
+    plan::project(scan, &items)
+}
+
+fn recursive_parts<'q>(name: &str, query: &'q ast::Query) -> Result<(&'q SetExpr, &'q SetExpr, bool)> {
+    let not_union = || {
+        let message =
+            format!("recursive query \"{name}\" does not have the form non-recursive-term UNION [ALL] recursive-term");
+        Error::invalid(SqlState::INVALID_RECURSION, message)
+    };
+    let ast::Query {
+        with,
+        body,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    refuse(with.is_some(), "WITH inside a recursive query")?;
+    refuse(order_by.is_some(), "ORDER BY in a recursive query")?;
+    refuse(limit_clause.is_some() || fetch.is_some(), "LIMIT in a recursive query")?;
+    refuse(!locks.is_empty(), "FOR UPDATE in a recursive query")?;
+    refuse(for_clause.is_some() || settings.is_some() || format_clause.is_some(), "this clause of a query")?;
+    refuse(!pipe_operators.is_empty(), "|> operators")?;
+    let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } = body.as_ref() else {
+        return Err(not_union());
+    };
+    let distinct = match set_quantifier {
+        SetQuantifier::All => false,
+        SetQuantifier::None | SetQuantifier::Distinct => true,
+        _ => return Err(Error::unsupported("UNION BY NAME")),
+    };
+    Ok((left, right, distinct))
+}
+
+/// Whether a query's text names `name` as a table anywhere.
+fn names_itself(query: &ast::Query, name: &str) -> bool {
+    let found = ast::visit_relations(query, |relation| match super::names::object_name(relation) {
+        Ok((None, table)) if table == name => std::ops::ControlFlow::Break(()),
+        _ => std::ops::ControlFlow::Continue(()),
+    });
+    found.is_break()
+}

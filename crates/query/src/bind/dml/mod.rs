@@ -1,0 +1,110 @@
+//! INSERT, UPDATE and DELETE: one RowWrite node over a query that gives what it needs.
+
+mod delete;
+mod insert;
+mod target;
+mod update;
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, TableReference};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use heliosdb_types::Result;
+use sqlparser::ast;
+
+use super::BoundStatement;
+use super::binder::{Binder, OutputColumn};
+use super::plan::{self, from_datafusion};
+use super::scope::{Clause, Origin, Scope, ScopeColumn, ScopeRelation};
+use crate::catalog::Relation;
+use crate::exec::RowWriteNode;
+use crate::func::Typed;
+
+/// The name of the one column of a RowWrite without RETURNING.
+const COUNT: &str = "count";
+
+impl Binder<'_> {
+    /// CHECK constraints over the table's own column names.
+    fn bind_checks(&mut self, relation: &Arc<Relation>) -> Result<Vec<(String, Expr)>> {
+        let Some(table) = relation.table() else { return Ok(Vec::new()) };
+        let bind = |check: &crate::catalog::CheckConstraint| {
+            let expr = super::bind_check(&check.expression, relation, self.context)?;
+            Ok((check.name.clone(), expr))
+        };
+        table.checks.iter().map(bind).collect()
+    }
+
+    /// The node as a statement, with RETURNING over it. `others` are the FROM or USING relations RETURNING may name.
+    fn finish_write(
+        &mut self,
+        mut node: RowWriteNode,
+        returning: Option<&[ast::SelectItem]>,
+        target_name: String,
+        others: Scope,
+        tag: &'static str,
+    ) -> Result<BoundStatement> {
+        let relation = Arc::clone(&node.table);
+        let qualifier = self.unique_qualifier(&target_name);
+        node.returning = returning.is_some();
+        node.schema = output_schema(&node, &qualifier)?;
+        let write = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let Some(returning) = returning else {
+            return Ok(BoundStatement {
+                plan: write,
+                columns: None,
+                parameters: Vec::new(),
+                tag,
+                relations: self.relations.iter().copied().collect(),
+                target: Some(relation.oid),
+            });
+        };
+        let column = |column: &crate::catalog::Column| ScopeColumn {
+            name: column.name.clone(),
+            value: super::scope::column_value(Some(&qualifier), &column.name, column.sql_type.clone()),
+            origin: Some(Origin { relation: relation.oid, attribute: column.attribute }),
+        };
+        let columns = relation.columns.iter().map(column).collect();
+        let table = Some(Arc::clone(&relation));
+        let mut scope = Scope::of(ScopeRelation { name: target_name, schema: None, columns, table });
+        scope.extend(others)?;
+        let items = self.in_level(scope, Clause::Returning, |binder| binder.bind_select_list(returning, false))?;
+        let projected = plan::project(write, &items)?;
+        Ok(BoundStatement {
+            plan: projected.plan,
+            columns: Some(projected.columns.iter().map(OutputColumn::result_column).collect()),
+            parameters: Vec::new(),
+            tag,
+            relations: self.relations.iter().copied().collect(),
+            target: Some(relation.oid),
+        })
+    }
+}
+
+/// RowWrite's output: a count, or the table's columns and then what else the input has.
+fn output_schema(node: &RowWriteNode, qualifier: &TableReference) -> Result<DFSchemaRef> {
+    let mut fields: Vec<(Option<TableReference>, Arc<Field>)> = Vec::new();
+    if node.returning {
+        for column in &node.table.columns {
+            let arrow = super::params::arrow_of(&column.sql_type);
+            fields.push((Some(qualifier.clone()), Arc::new(Field::new(&column.name, arrow, !column.not_null))));
+        }
+        for (at, (qualifier, field)) in node.input.schema().iter().enumerate() {
+            if node.row_ref != Some(at) && !node.old_row.contains(&at) {
+                fields.push((qualifier.cloned(), Arc::clone(field)));
+            }
+        }
+    } else {
+        fields.push((None, Arc::new(Field::new(COUNT, DataType::Int64, false))));
+    }
+    let schema = DFSchema::new_with_metadata(fields, Default::default()).map_err(from_datafusion)?;
+    Ok(Arc::new(schema))
+}
+
+/// A column of the input as an expression.
+fn input_column(value: &Typed) -> Option<&Column> {
+    match &value.expr {
+        Expr::Column(column) => Some(column),
+        _ => None,
+    }
+}

@@ -1,0 +1,76 @@
+//! CASE, COALESCE, NULLIF, GREATEST, LEAST.
+
+use datafusion::common::ScalarValue;
+use datafusion::functions::core::expr_fn;
+use datafusion::logical_expr::{Case, Expr as PlanExpr};
+use heliosdb_types::{Error, Result};
+use sqlparser::ast::{self, BinaryOperator, Expr};
+
+use crate::bind::binder::Binder;
+use crate::func::{self, Typed};
+
+impl Binder<'_> {
+    pub fn bind_case(
+        &mut self,
+        operand: Option<&Expr>,
+        conditions: &[ast::CaseWhen],
+        else_result: Option<&Expr>,
+    ) -> Result<Typed> {
+        let operand = operand.map(|expr| self.bind_expr(expr)).transpose()?;
+        let mut tests = Vec::with_capacity(conditions.len());
+        let mut results = Vec::with_capacity(conditions.len() + 1);
+        for ast::CaseWhen { condition, result } in conditions {
+            let test = match &operand {
+                Some(operand) => {
+                    let value = self.bind_expr(condition)?;
+                    func::binary(&BinaryOperator::Eq, operand.clone(), value, self.func())?
+                }
+                None => self.bind_condition(condition, "CASE/WHEN")?,
+            };
+            tests.push(test.expr);
+            results.push(self.bind_expr(result)?);
+        }
+        if let Some(otherwise) = else_result {
+            results.push(self.bind_expr(otherwise)?);
+        }
+        let mut results = func::unify(results, "CASE", self.func())?;
+        let otherwise = if else_result.is_some() { results.pop() } else { None };
+        let shape = results.first().cloned().ok_or_else(|| Error::syntax("CASE without WHEN"))?;
+        let when = tests.into_iter().zip(results).map(|(test, value)| (Box::new(test), Box::new(value.expr)));
+        let case =
+            Case { expr: None, when_then_expr: when.collect(), else_expr: otherwise.map(|value| Box::new(value.expr)) };
+        Ok(Typed { expr: PlanExpr::Case(case), ..shape })
+    }
+
+    /// The functions that are syntax in PostgreSQL: their arguments unify instead of matching a signature.
+    pub fn bind_conditional(&mut self, name: &str, args: Vec<Typed>) -> Result<Option<Typed>> {
+        let upper = name.to_ascii_uppercase();
+        Ok(Some(match name {
+            "coalesce" | "greatest" | "least" => {
+                if args.is_empty() {
+                    return Err(Error::syntax(format!("{upper} needs arguments")));
+                }
+                let values = func::unify(args, &upper, self.func())?;
+                let shape = values.first().cloned().ok_or_else(|| Error::internal("unify lost its arguments"))?;
+                let exprs: Vec<_> = values.into_iter().map(|value| value.expr).collect();
+                let expr = match name {
+                    "coalesce" => expr_fn::coalesce(exprs),
+                    "greatest" => expr_fn::greatest(exprs),
+                    _ => expr_fn::least(exprs),
+                };
+                Typed { expr, ..shape }
+            }
+            "nullif" => {
+                let [value, other] =
+                    <[Typed; 2]>::try_from(args).map_err(|_| Error::syntax("NULLIF needs two arguments"))?;
+                let equal = func::binary(&BinaryOperator::Eq, value.clone(), other, self.func())?;
+                let value = self.settle(value)?;
+                let null = ScalarValue::try_from(&value.arrow).map_err(|e| Error::internal(e.to_string()))?;
+                let when = vec![(Box::new(equal.expr), Box::new(PlanExpr::Literal(null, None)))];
+                let case = Case { expr: None, when_then_expr: when, else_expr: Some(Box::new(value.expr.clone())) };
+                Typed { expr: PlanExpr::Case(case), ..value }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}

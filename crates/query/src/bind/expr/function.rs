@@ -1,0 +1,278 @@
+//! Function calls: scalar functions, aggregates, window functions.
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::Expr as PlanExpr;
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause};
+use sqlparser::tokenizer::Span;
+
+use crate::bind::aggregate::contains_window;
+use crate::bind::binder::Binder;
+use crate::bind::from::refuse;
+use crate::bind::names::{object_name, object_name_span};
+use crate::bind::scope::Clause;
+use crate::func::{self, CastKind, Typed, WindowCall};
+
+/// The argument list of a call, checked field by field.
+struct Arguments<'q> {
+    exprs: Vec<&'q Expr>,
+    star: bool,
+    distinct: bool,
+    order_by: &'q [ast::OrderByExpr],
+}
+
+impl Binder<'_> {
+    pub fn bind_function(&mut self, call: &ast::Function) -> Result<Typed> {
+        let ast::Function { name, uses_odbc_syntax, parameters, args, filter, null_treatment, over, within_group } =
+            call;
+        refuse(*uses_odbc_syntax, "{fn ...}")?;
+        refuse(!matches!(parameters, ast::FunctionArguments::None), "parameters before a function's arguments")?;
+        refuse(null_treatment.is_some(), "IGNORE/RESPECT NULLS")?;
+        refuse(!within_group.is_empty(), "WITHIN GROUP")?;
+        let span = object_name_span(name);
+        let (schema, function) = object_name(name)?;
+        if let Some(schema) = schema
+            && schema != "pg_catalog"
+        {
+            return Err(self.unknown_schema(&schema, &function, span));
+        }
+        if let ast::FunctionArguments::Subquery(query) = args {
+            return match function.as_str() {
+                "array" => Err(Error::unsupported("ARRAY(subquery) outside array_to_string")),
+                _ => self.bind_subquery_argument(&function, query),
+            };
+        }
+        let arguments = arguments(args)?;
+        let bound = if let Some(over) = over {
+            self.bind_window_call(&function, &arguments, filter.as_deref(), over, span)
+        } else if func::is_aggregate(&function) {
+            self.bind_aggregate_call(&function, &arguments, filter.as_deref(), span)
+        } else if func::is_window(&function) {
+            let message = format!("window function {function} requires an OVER clause");
+            Err(self.error_at(span, SqlState::WINDOWING_ERROR, message))
+        } else {
+            self.bind_scalar_call(&function, &arguments, filter.is_some(), span)
+        };
+        self.at(span, bound)
+    }
+
+    fn unknown_schema(&self, schema: &str, function: &str, span: Span) -> Error {
+        if self.context.catalog.schema_named(schema).is_some() {
+            let message = format!("function {schema}.{function} does not exist");
+            return self.error_at(span, SqlState::UNDEFINED_FUNCTION, message);
+        }
+        self.error_at(span, SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
+    }
+
+    /// `f((SELECT ...))` written with one pair of parentheses.
+    fn bind_subquery_argument(&mut self, function: &str, query: &ast::Query) -> Result<Typed> {
+        let value = self.bind_scalar_subquery(query)?;
+        func::call(function, vec![value], self.func())
+    }
+
+    fn bind_scalar_call(
+        &mut self,
+        function: &str,
+        arguments: &Arguments<'_>,
+        filtered: bool,
+        span: Span,
+    ) -> Result<Typed> {
+        let misused = |what: &str| {
+            let message = format!("{what} specified, but {function} is not an aggregate function");
+            Err(self.error_at(span, SqlState::WRONG_OBJECT_TYPE, message))
+        };
+        if arguments.distinct {
+            return misused("DISTINCT");
+        }
+        if filtered {
+            return misused("FILTER");
+        }
+        if !arguments.order_by.is_empty() {
+            return misused("ORDER BY");
+        }
+        if arguments.star {
+            let message = format!("{function}(*) specified, but {function} is not an aggregate function");
+            return Err(self.error_at(span, SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        if function == "array_to_string"
+            && let Some(result) = self.bind_array_to_string(arguments)?
+        {
+            return Ok(result);
+        }
+        let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+        if matches!(function, "coalesce" | "greatest" | "least" | "nullif")
+            && let Some(result) = self.bind_conditional(function, args.clone())?
+        {
+            return Ok(result);
+        }
+        func::call(function, args, self.func())
+    }
+
+    /// `array_to_string(ARRAY(SELECT ...), sep)`: a string_agg over the subquery, '' for no rows.
+    fn bind_array_to_string(&mut self, arguments: &Arguments<'_>) -> Result<Option<Typed>> {
+        let [Expr::Function(array), separator] = arguments.exprs.as_slice() else { return Ok(None) };
+        let ast::FunctionArguments::Subquery(query) = &array.args else { return Ok(None) };
+        if object_name(&array.name)?.1 != "array" {
+            return Ok(None);
+        }
+        let separator = self.bind_text(separator)?;
+        self.bind_joined_subquery(query, separator).map(Some)
+    }
+
+    fn bind_aggregate_call(
+        &mut self,
+        function: &str,
+        arguments: &Arguments<'_>,
+        filter: Option<&Expr>,
+        span: Span,
+    ) -> Result<Typed> {
+        let level = self.level();
+        let (clause, nested) = (level.clause, level.in_aggregate);
+        if nested {
+            let message = "aggregate function calls cannot be nested";
+            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
+        }
+        if !clause.allows_aggregates() {
+            let message = match clause {
+                Clause::JoinOn => "aggregate functions are not allowed in JOIN conditions".to_owned(),
+                other => format!("aggregate functions are not allowed in {}", other.name()),
+            };
+            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
+        }
+        self.level().in_aggregate = true;
+        let parts = self.bind_aggregate_parts(arguments, filter);
+        self.level().in_aggregate = false;
+        let (args, order_by, filter) = parts?;
+        let windowed = args.iter().any(|arg| contains_window(&arg.expr));
+        if windowed {
+            let message = "aggregate function calls cannot contain window function calls";
+            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
+        }
+        refuse(only_outer(&args), "an aggregate of an outer query's columns inside a subquery")?;
+        func::aggregate(function, args, arguments.distinct, filter, order_by, arguments.star, self.func())
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn bind_aggregate_parts(
+        &mut self,
+        arguments: &Arguments<'_>,
+        filter: Option<&Expr>,
+    ) -> Result<(Vec<Typed>, Vec<datafusion::logical_expr::expr::Sort>, Option<PlanExpr>)> {
+        let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+        let order_by = self.bind_sort_expressions(arguments.order_by)?;
+        let filter = match filter {
+            Some(condition) => Some(self.bind_condition(condition, "FILTER")?.expr),
+            None => None,
+        };
+        Ok((args, order_by, filter))
+    }
+
+    fn bind_window_call(
+        &mut self,
+        function: &str,
+        arguments: &Arguments<'_>,
+        filter: Option<&Expr>,
+        over: &ast::WindowType,
+        span: Span,
+    ) -> Result<Typed> {
+        if !func::is_aggregate(function) && !func::is_window(function) {
+            let message = format!("OVER specified, but {function} is not a window function nor an aggregate function");
+            return Err(self.error_at(span, SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        let level = self.level();
+        let (clause, nested, in_aggregate) = (level.clause, level.in_window, level.in_aggregate);
+        if nested {
+            return Err(self.error_at(span, SqlState::WINDOWING_ERROR, "window function calls cannot be nested"));
+        }
+        if in_aggregate {
+            let message = "aggregate function calls cannot contain window function calls";
+            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
+        }
+        if !clause.allows_windows() {
+            let message = format!("window functions are not allowed in {}", clause.name());
+            return Err(self.error_at(span, SqlState::WINDOWING_ERROR, message));
+        }
+        refuse(!arguments.order_by.is_empty(), "ORDER BY inside a window function's arguments")?;
+        refuse(arguments.distinct, "DISTINCT in a window function")?;
+        self.level().in_window = true;
+        let parts = self.bind_aggregate_parts(arguments, filter).and_then(|parts| Ok((parts, self.bind_window(over)?)));
+        self.level().in_window = false;
+        let ((args, _, filter), window) = parts?;
+        let call = WindowCall {
+            args,
+            star: arguments.star,
+            distinct: false,
+            filter,
+            partition_by: window.partition_by,
+            order_by: window.order_by,
+            frame: window.frame,
+        };
+        func::window(function, call, self.func())
+    }
+
+    /// A one-column subquery's values joined by a separator.
+    fn bind_joined_subquery(&mut self, query: &ast::Query, separator: Typed) -> Result<Typed> {
+        let bound = self.bind_inner_query(query)?;
+        let [column] = bound.columns.as_slice() else {
+            return Err(Error::syntax("subquery must return only one column"));
+        };
+        let text = func::cast(column.value.clone(), &SqlType::Text, CastKind::Explicit, self.func())?;
+        let call = func::aggregate("string_agg", vec![text, separator], false, None, vec![], false, self.func())?;
+        let joined = self.aggregate_subquery(bound.plan, call)?;
+        let empty = func::literal(&ast::Value::SingleQuotedString(String::new()))?;
+        let result = self.bind_conditional("coalesce", vec![joined, empty])?;
+        result.ok_or_else(|| Error::internal("coalesce is not a function"))
+    }
+}
+
+/// Whether there are columns and all belong to outer queries.
+fn only_outer(args: &[Typed]) -> bool {
+    let (mut inner, mut outer) = (false, false);
+    for arg in args {
+        let walked = arg.expr.apply(|node| {
+            match node {
+                PlanExpr::Column(_) => inner = true,
+                PlanExpr::OuterReferenceColumn(..) => outer = true,
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        if walked.is_err() {
+            return false;
+        }
+    }
+    outer && !inner
+}
+
+fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
+    let mut result = Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[] };
+    let list = match args {
+        ast::FunctionArguments::None => return Ok(result),
+        ast::FunctionArguments::Subquery(_) => return Err(Error::internal("a subquery is not an argument list")),
+        ast::FunctionArguments::List(list) => list,
+    };
+    let ast::FunctionArgumentList { duplicate_treatment, args, clauses } = list;
+    result.distinct = matches!(duplicate_treatment, Some(DuplicateTreatment::Distinct));
+    for clause in clauses {
+        match clause {
+            FunctionArgumentClause::OrderBy(items) => result.order_by = items,
+            other => return Err(Error::unsupported(format!("{other} in a function call"))),
+        }
+    }
+    if let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] = args.as_slice() {
+        result.star = true;
+        return Ok(result);
+    }
+    result.exprs = function_arguments(args)?;
+    Ok(result)
+}
+
+/// Positional arguments; named ones and `*` are refused.
+pub(in crate::bind) fn function_arguments(args: &[FunctionArg]) -> Result<Vec<&Expr>> {
+    let positional = |arg| match arg {
+        &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expr)) => Ok(expr),
+        FunctionArg::Unnamed(_) => Err(Error::unsupported("* as an argument")),
+        FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => Err(Error::unsupported("named arguments")),
+    };
+    args.iter().map(positional).collect()
+}

@@ -1,0 +1,251 @@
+//! Expressions: one function a kind, all giving [`Typed`] values.
+
+mod case;
+mod column;
+mod function;
+mod operator;
+mod special;
+
+use datafusion::logical_expr::Expr as PlanExpr;
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, Expr, Spanned};
+
+use super::binder::Binder;
+use super::parse::too_deep;
+use super::subquery::{Quantifier, boolean};
+use crate::func::{self, CastKind, Typed};
+
+pub(super) use function::function_arguments;
+
+/// Nesting the binder follows. The parser bounds parentheses; this bounds chains, whose trees are as deep as they are long.
+const DEPTH_MAX: usize = 4000;
+
+impl Binder<'_> {
+    pub fn bind_expr(&mut self, expr: &Expr) -> Result<Typed> {
+        if self.depth >= DEPTH_MAX {
+            return Err(too_deep());
+        }
+        self.depth += 1;
+        let bound = grow_stack(|| self.bind_expr_kind(expr));
+        self.depth -= 1;
+        self.at(expr.span(), bound)
+    }
+
+    fn bind_expr_kind(&mut self, expr: &Expr) -> Result<Typed> {
+        match expr {
+            Expr::Identifier(ident) => self.bind_identifier(ident),
+            Expr::CompoundIdentifier(parts) => self.bind_compound_identifier(parts),
+            Expr::Nested(inner) => self.bind_expr(inner),
+            Expr::Value(value) => self.bind_value(value),
+            Expr::BinaryOp { left, op, right } => self.bind_binary(left, op, right),
+            Expr::UnaryOp { op, expr } => self.bind_unary(*op, expr),
+            Expr::Function(call) => self.bind_function(call),
+            Expr::Cast { kind, expr, data_type, array, format } => {
+                self.bind_cast(kind, expr, data_type, *array, format.is_some())
+            }
+            Expr::TypedString(typed) => self.bind_typed_string(typed),
+            Expr::Interval(interval) => self.bind_interval(interval),
+            Expr::Case { case_token: _, end_token: _, operand, conditions, else_result } => {
+                self.bind_case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            Expr::Subquery(query) => self.bind_scalar_subquery(query),
+            Expr::Exists { subquery, negated } => self.bind_exists(subquery, *negated),
+            Expr::InSubquery { expr, subquery, negated } => self.bind_in_subquery(expr, subquery, *negated),
+            Expr::AnyOp { left, compare_op, right, is_some: _ } => {
+                self.bind_any_all(Quantifier::Any, left, compare_op, right)
+            }
+            Expr::AllOp { left, compare_op, right } => self.bind_any_all(Quantifier::All, left, compare_op, right),
+            Expr::InList { .. }
+            | Expr::Between { .. }
+            | Expr::Like { .. }
+            | Expr::ILike { .. }
+            | Expr::SimilarTo { .. }
+            | Expr::IsDistinctFrom(..)
+            | Expr::IsNotDistinctFrom(..)
+            | Expr::IsTrue(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_) => self.bind_predicate(expr),
+            Expr::Extract { .. }
+            | Expr::Ceil { .. }
+            | Expr::Floor { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Trim { .. }
+            | Expr::Overlay { .. }
+            | Expr::AtTimeZone { .. }
+            | Expr::Collate { .. } => self.bind_special_syntax(expr),
+            Expr::Array(ast::Array { elem, named: _ }) => {
+                let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+                func::call("array", elements, self.func())
+            }
+            Expr::Tuple(_) => Err(Error::unsupported("a row value here")),
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
+                Err(Error::syntax("grouping sets are only allowed in GROUP BY"))
+            }
+            other => Err(Error::unsupported(format!("the expression {other}"))),
+        }
+    }
+
+    fn bind_value(&mut self, value: &ast::ValueWithSpan) -> Result<Typed> {
+        match &value.value {
+            ast::Value::Placeholder(id) => self.params.reference(id),
+            other => func::literal(other),
+        }
+    }
+
+    fn bind_cast(
+        &mut self,
+        kind: &ast::CastKind,
+        expr: &Expr,
+        data_type: &ast::DataType,
+        array: bool,
+        format: bool,
+    ) -> Result<Typed> {
+        if !matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon) {
+            return Err(Error::unsupported("TRY_CAST"));
+        }
+        super::from::refuse(array, "CAST ... AS ... ARRAY")?;
+        super::from::refuse(format, "CAST ... FORMAT")?;
+        let to = func::type_from_ast(data_type)?;
+        let value = self.bind_expr(expr)?;
+        let cast = func::cast(value, &to, CastKind::Explicit, self.func());
+        self.at(expr.span(), cast)
+    }
+
+    fn bind_typed_string(&mut self, typed: &ast::TypedString) -> Result<Typed> {
+        let ast::TypedString { data_type, value, uses_odbc_syntax } = typed;
+        super::from::refuse(*uses_odbc_syntax, "{d '...'}")?;
+        let to = func::type_from_ast(data_type)?;
+        let cast = func::literal(&value.value).and_then(|v| func::cast(v, &to, CastKind::Explicit, self.func()));
+        self.at(value.span, cast)
+    }
+
+    /// `x op ANY (...)`: a subquery, or an array whose elements are compared one by one.
+    fn bind_any_all(
+        &mut self,
+        quantifier: Quantifier,
+        left: &Expr,
+        op: &ast::BinaryOperator,
+        right: &Expr,
+    ) -> Result<Typed> {
+        let right = strip_nesting(right);
+        match right {
+            Expr::Subquery(query) => self.bind_quantified(quantifier, op, left, query),
+            Expr::Array(ast::Array { elem, named: _ }) => {
+                let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+                self.compare_with_each(quantifier, left, op, elements)
+            }
+            Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(text), span: _ }) => {
+                let elements = array_literal(text)?;
+                self.compare_with_each(quantifier, left, op, elements)
+            }
+            Expr::Cast { expr, data_type: ast::DataType::Array(element), .. } => match strip_nesting(expr) {
+                Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(text), span: _ }) => {
+                    let to = array_element_type(element)?;
+                    let cast = |value| func::cast(value, &to, CastKind::Explicit, self.func());
+                    let elements = array_literal(text)?.into_iter().map(cast).collect::<Result<Vec<_>>>()?;
+                    self.compare_with_each(quantifier, left, op, elements)
+                }
+                Expr::Array(_) => self.bind_any_all(quantifier, left, op, expr),
+                _ => Err(Error::unsupported("ANY/ALL of an array that is not a constant")),
+            },
+            _ => Err(Error::unsupported("ANY/ALL of an array that is not a constant")),
+        }
+    }
+
+    fn compare_with_each(
+        &mut self,
+        quantifier: Quantifier,
+        left: &Expr,
+        op: &ast::BinaryOperator,
+        elements: Vec<Typed>,
+    ) -> Result<Typed> {
+        let value = self.bind_expr(left)?;
+        let mut all: Option<PlanExpr> = None;
+        for element in elements {
+            let part = func::binary(op, value.clone(), element, self.func())?;
+            if part.sql_type != SqlType::Bool {
+                let message = "op ANY/ALL (array) requires operator to yield boolean";
+                return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+            }
+            all = Some(match (all, quantifier) {
+                (None, _) => part.expr,
+                (Some(before), Quantifier::Any) => before.or(part.expr),
+                (Some(before), Quantifier::All) => before.and(part.expr),
+            });
+        }
+        let none = datafusion::logical_expr::lit(quantifier == Quantifier::All);
+        Ok(boolean(all.unwrap_or(none)))
+    }
+}
+
+fn strip_nesting(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => strip_nesting(inner),
+        other => other,
+    }
+}
+
+fn array_element_type(element: &ast::ArrayElemTypeDef) -> Result<SqlType> {
+    match element {
+        ast::ArrayElemTypeDef::SquareBracket(inner, _)
+        | ast::ArrayElemTypeDef::AngleBracket(inner)
+        | ast::ArrayElemTypeDef::Parenthesis(inner) => func::type_from_ast(inner),
+        ast::ArrayElemTypeDef::None => Err(Error::unsupported("an array type without an element type")),
+    }
+}
+
+/// The elements of `'{a,"b c",NULL}'` as unknown-typed literals.
+fn array_literal(text: &str) -> Result<Vec<Typed>> {
+    let malformed =
+        || Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\""));
+    let inner = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(malformed)?;
+    let mut elements = Vec::new();
+    if inner.trim().is_empty() {
+        return Ok(elements);
+    }
+    let mut chars = inner.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let mut element = String::new();
+        let quoted = chars.next_if_eq(&'"').is_some();
+        while let Some(c) = chars.next_if(|c| if quoted { *c != '"' } else { *c != ',' }) {
+            match c {
+                '\\' => element.push(chars.next().ok_or_else(malformed)?),
+                '{' | '}' | '"' if !quoted => return Err(malformed()),
+                c => element.push(c),
+            }
+        }
+        if quoted {
+            chars.next().ok_or_else(malformed)?;
+            while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        }
+        push_element(&mut elements, &element, quoted)?;
+        match chars.next() {
+            None => return Ok(elements),
+            Some(',') => {}
+            Some(_) => return Err(malformed()),
+        }
+    }
+}
+
+fn push_element(elements: &mut Vec<Typed>, text: &str, quoted: bool) -> Result<()> {
+    let text = if quoted { text } else { text.trim_end() };
+    let value = if !quoted && text.eq_ignore_ascii_case("null") {
+        ast::Value::Null
+    } else {
+        ast::Value::SingleQuotedString(text.to_owned())
+    };
+    elements.push(func::literal(&value)?);
+    Ok(())
+}
+
+/// Deep expressions grow the stack on the heap instead of overflowing a worker thread's.
+fn grow_stack<T>(run: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(256 * 1024, 2 * 1024 * 1024, run)
+}

@@ -1,0 +1,297 @@
+//! Operators and predicates.
+
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{Expr as PlanExpr, Operator};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, BinaryOperator, Expr, Spanned, UnaryOperator};
+
+use crate::bind::binder::Binder;
+use crate::bind::from::refuse;
+use crate::bind::subquery::boolean;
+use crate::func::{self, CastKind, Typed};
+
+impl Binder<'_> {
+    pub fn bind_binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
+        match op {
+            BinaryOperator::And => {
+                let left = self.bind_condition(left, "AND")?;
+                Ok(boolean(left.expr.and(self.bind_condition(right, "AND")?.expr)))
+            }
+            BinaryOperator::Or => {
+                let left = self.bind_condition(left, "OR")?;
+                Ok(boolean(left.expr.or(self.bind_condition(right, "OR")?.expr)))
+            }
+            BinaryOperator::PGCustomBinaryOperator(parts) => {
+                let op = named_operator(parts)?;
+                self.bind_binary(left, &op, right)
+            }
+            BinaryOperator::PGLikeMatch => self.bind_like(left, right, (false, false), None),
+            BinaryOperator::PGNotLikeMatch => self.bind_like(left, right, (true, false), None),
+            BinaryOperator::PGILikeMatch => self.bind_like(left, right, (false, true), None),
+            BinaryOperator::PGNotILikeMatch => self.bind_like(left, right, (true, true), None),
+            _ => match (left, right) {
+                (Expr::Tuple(left), Expr::Tuple(right)) => self.bind_row_comparison(left, op, right),
+                _ => {
+                    let left_value = self.bind_expr(left)?;
+                    let right_value = self.bind_expr(right)?;
+                    let result = func::binary(op, left_value, right_value, self.func());
+                    result.map_err(|error| self.mark_operator(error, left, right))
+                }
+            },
+        }
+    }
+
+    /// PostgreSQL points at the operator itself; the parser keeps no span of it, so the left operand's end is the nearest.
+    fn mark_operator(&self, error: Error, left: &Expr, right: &Expr) -> Error {
+        let end = left.span().end;
+        let between = self.positions.position(end).zip(self.positions.position(right.span().start));
+        match (error.position(), error.state(), between) {
+            (None, SqlState::UNDEFINED_FUNCTION, Some((end, start))) if start > end => {
+                // One blank on each side is how nearly everyone writes it.
+                error.with_position(end + 1)
+            }
+            _ => error,
+        }
+    }
+
+    /// `(a, b) = (c, d)` and `<>`; ordering comparisons of rows are written out lexicographically.
+    fn bind_row_comparison(&mut self, left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Typed> {
+        if left.len() != right.len() {
+            return Err(Error::syntax("unequal number of entries in row expressions"));
+        }
+        let mut pairs = Vec::with_capacity(left.len());
+        for (l, r) in left.iter().zip(right) {
+            pairs.push((self.bind_expr(l)?, self.bind_expr(r)?));
+        }
+        self.compare_rows(&pairs, op)
+    }
+
+    pub fn compare_rows(&self, pairs: &[(Typed, Typed)], op: &BinaryOperator) -> Result<Typed> {
+        let compare = |op: &BinaryOperator, (l, r): &(Typed, Typed)| {
+            func::binary(op, l.clone(), r.clone(), self.func()).map(|value| value.expr)
+        };
+        let empty = || Error::syntax("a row of no columns");
+        let strict = match op {
+            BinaryOperator::Eq | BinaryOperator::NotEq => {
+                let mut parts = Vec::with_capacity(pairs.len());
+                for pair in pairs {
+                    parts.push(compare(op, pair)?);
+                }
+                let all = *op == BinaryOperator::Eq;
+                let joined = parts.into_iter().reduce(|a, b| if all { a.and(b) } else { a.or(b) });
+                return joined.map(boolean).ok_or_else(empty);
+            }
+            BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
+            BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
+            other => return Err(Error::unsupported(format!("the operator {other} of rows"))),
+        };
+        // (a, b) < (c, d) is a < c OR (a = c AND b < d).
+        let (last, leading) = pairs.split_last().ok_or_else(empty)?;
+        let mut result = compare(op, last)?;
+        for pair in leading.iter().rev() {
+            let equal = compare(&BinaryOperator::Eq, pair)?;
+            result = compare(&strict, pair)?.or(equal.and(result));
+        }
+        Ok(boolean(result))
+    }
+
+    pub fn bind_unary(&mut self, op: UnaryOperator, expr: &Expr) -> Result<Typed> {
+        if op == UnaryOperator::Not {
+            let value = self.bind_condition(expr, "NOT")?;
+            return Ok(boolean(PlanExpr::Not(Box::new(value.expr))));
+        }
+        if op == UnaryOperator::Minus
+            && let Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(digits, long), span: _ }) = expr
+        {
+            // -9223372036854775808 is a bigint although its digits alone are not.
+            return func::literal(&ast::Value::Number(format!("-{digits}"), *long));
+        }
+        let value = self.bind_expr(expr)?;
+        func::unary(op, value, self.func())
+    }
+
+    pub fn bind_predicate(&mut self, expr: &Expr) -> Result<Typed> {
+        match expr {
+            Expr::InList { expr, list, negated } => self.bind_in_list(expr, list, *negated),
+            Expr::Between { expr, negated, low, high } => {
+                let value = self.bind_expr(expr)?;
+                let low = self.bind_expr(low)?;
+                let high = self.bind_expr(high)?;
+                let compare = |op, other| func::binary(&op, value.clone(), other, self.func()).map(|v| v.expr);
+                Ok(boolean(if *negated {
+                    compare(BinaryOperator::Lt, low)?.or(compare(BinaryOperator::Gt, high)?)
+                } else {
+                    compare(BinaryOperator::GtEq, low)?.and(compare(BinaryOperator::LtEq, high)?)
+                }))
+            }
+            Expr::Like { negated, any, expr, pattern, escape_char } => {
+                refuse(*any, "LIKE ANY")?;
+                self.bind_like(expr, pattern, (*negated, false), escape_char.as_ref())
+            }
+            Expr::ILike { negated, any, expr, pattern, escape_char } => {
+                refuse(*any, "ILIKE ANY")?;
+                self.bind_like(expr, pattern, (*negated, true), escape_char.as_ref())
+            }
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                let escape = escape_char.as_ref().map(escape).transpose()?;
+                let value = self.bind_expr(expr)?;
+                let pattern = self.bind_expr(pattern)?;
+                func::similar_to(*negated, value, pattern, escape, self.func())
+            }
+            Expr::IsDistinctFrom(left, right) => self.bind_distinct(left, right, false),
+            Expr::IsNotDistinctFrom(left, right) => self.bind_distinct(left, right, true),
+            Expr::IsTrue(inner) => self.bind_truth(inner, "IS TRUE", PlanExpr::IsTrue),
+            Expr::IsNotTrue(inner) => self.bind_truth(inner, "IS NOT TRUE", PlanExpr::IsNotTrue),
+            Expr::IsFalse(inner) => self.bind_truth(inner, "IS FALSE", PlanExpr::IsFalse),
+            Expr::IsNotFalse(inner) => self.bind_truth(inner, "IS NOT FALSE", PlanExpr::IsNotFalse),
+            Expr::IsUnknown(inner) => self.bind_truth(inner, "IS UNKNOWN", PlanExpr::IsUnknown),
+            Expr::IsNotUnknown(inner) => self.bind_truth(inner, "IS NOT UNKNOWN", PlanExpr::IsNotUnknown),
+            Expr::IsNull(inner) => {
+                let value = self.bind_expr(inner)?;
+                Ok(boolean(PlanExpr::IsNull(Box::new(self.settle(value)?.expr))))
+            }
+            Expr::IsNotNull(inner) => {
+                let value = self.bind_expr(inner)?;
+                Ok(boolean(PlanExpr::IsNotNull(Box::new(self.settle(value)?.expr))))
+            }
+            other => Err(Error::internal(format!("{other} is not a predicate"))),
+        }
+    }
+
+    fn bind_distinct(&mut self, left: &Expr, right: &Expr, negated: bool) -> Result<Typed> {
+        let left = self.bind_expr(left)?;
+        let right = self.bind_expr(right)?;
+        func::is_distinct(negated, left, right, self.func())
+    }
+
+    fn bind_truth(&mut self, expr: &Expr, clause: &str, test: fn(Box<PlanExpr>) -> PlanExpr) -> Result<Typed> {
+        let value = self.bind_condition(expr, clause)?;
+        Ok(boolean(test(Box::new(value.expr))))
+    }
+
+    fn bind_like(
+        &mut self,
+        expr: &Expr,
+        pattern: &Expr,
+        (negated, insensitive): (bool, bool),
+        escape_char: Option<&ast::ValueWithSpan>,
+    ) -> Result<Typed> {
+        let escape = escape_char.map(escape).transpose()?;
+        let value = self.bind_expr(expr)?;
+        let pattern = self.bind_expr(pattern)?;
+        func::like(negated, insensitive, value, pattern, escape, self.func())
+    }
+
+    /// IN (list): equality with each element. Comparisons of one column with literals stay an IN list, which storage can test.
+    fn bind_in_list(&mut self, expr: &Expr, list: &[Expr], negated: bool) -> Result<Typed> {
+        let tuple = match expr {
+            Expr::Tuple(parts) => Some(parts),
+            _ => None,
+        };
+        if let Some(parts) = tuple {
+            return self.bind_row_in_list(parts, list, negated);
+        }
+        let value = self.bind_expr(expr)?;
+        let mut parts = Vec::with_capacity(list.len());
+        for element in list {
+            let element_value = self.bind_expr(element)?;
+            let equal = func::binary(&BinaryOperator::Eq, value.clone(), element_value, self.func());
+            parts.push(self.at(element.span(), equal)?.expr);
+        }
+        if let Some((tested, literals)) = as_literal_list(&parts) {
+            return Ok(boolean(PlanExpr::InList(InList { expr: Box::new(tested), list: literals, negated })));
+        }
+        let any = parts.into_iter().reduce(PlanExpr::or).ok_or_else(|| Error::syntax("IN of an empty list"))?;
+        Ok(boolean(if negated { PlanExpr::Not(Box::new(any)) } else { any }))
+    }
+
+    fn bind_row_in_list(&mut self, left: &[Expr], list: &[Expr], negated: bool) -> Result<Typed> {
+        let mut any: Option<PlanExpr> = None;
+        for element in list {
+            let Expr::Tuple(right) = element else {
+                return Err(Error::invalid(SqlState::DATATYPE_MISMATCH, "a row is compared with a single value"));
+            };
+            let equal = self.bind_row_comparison(left, &BinaryOperator::Eq, right)?.expr;
+            any = Some(match any {
+                None => equal,
+                Some(before) => before.or(equal),
+            });
+        }
+        let any = any.ok_or_else(|| Error::syntax("IN of an empty list"))?;
+        Ok(boolean(if negated { PlanExpr::Not(Box::new(any)) } else { any }))
+    }
+
+    /// A value cast to text, for syntax that takes a string.
+    pub fn bind_text(&mut self, expr: &Expr) -> Result<Typed> {
+        let value = self.bind_expr(expr)?;
+        match value.sql_type {
+            SqlType::Unknown => func::cast(value, &SqlType::Text, CastKind::Implicit, self.func()),
+            _ => Ok(value),
+        }
+    }
+}
+
+/// `x = 1`, `x = 2`, ... with the same bare `x` as (x, [1, 2, ...]).
+fn as_literal_list(parts: &[PlanExpr]) -> Option<(PlanExpr, Vec<PlanExpr>)> {
+    if parts.len() < 2 {
+        return None;
+    }
+    let mut tested: Option<&PlanExpr> = None;
+    let mut literals = Vec::with_capacity(parts.len());
+    for part in parts {
+        let PlanExpr::BinaryExpr(comparison) = part else { return None };
+        if comparison.op != Operator::Eq || !matches!(*comparison.right, PlanExpr::Literal(..)) {
+            return None;
+        }
+        let left = comparison.left.as_ref();
+        if *tested.get_or_insert(left) != left {
+            return None;
+        }
+        literals.push(comparison.right.as_ref().clone());
+    }
+    Some((tested?.clone(), literals))
+}
+
+/// `OPERATOR(pg_catalog.~)`: the operator by its own name.
+fn named_operator(parts: &[String]) -> Result<BinaryOperator> {
+    let (name, schema) = parts.split_last().ok_or_else(|| Error::syntax("OPERATOR() without a name"))?;
+    if !schema.iter().all(|schema| schema == "pg_catalog") {
+        let message = format!("operator does not exist: {}", parts.join("."));
+        return Err(Error::invalid(SqlState::UNDEFINED_FUNCTION, message));
+    }
+    Ok(match name.as_str() {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        other => return Err(Error::unsupported(format!("OPERATOR({other})"))),
+    })
+}
+
+/// ESCAPE 'c': one character, or none for no escape.
+fn escape(value: &ast::ValueWithSpan) -> Result<Option<char>> {
+    let wrong = || {
+        Error::invalid(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
+            .with_hint("Escape string must be empty or one character.")
+    };
+    let ast::Value::SingleQuotedString(text) = &value.value else { return Err(wrong()) };
+    let mut chars = text.chars();
+    let first = chars.next();
+    if chars.next().is_some() { Err(wrong()) } else { Ok(first) }
+}

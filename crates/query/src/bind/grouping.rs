@@ -1,0 +1,144 @@
+//! GROUP BY: expressions, output names and numbers, GROUPING SETS, ROLLUP, CUBE.
+
+use datafusion::logical_expr::expr::GroupingSet;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast::{self, Spanned};
+
+use super::aggregate::{contains_aggregate, contains_window};
+use super::binder::Binder;
+use super::from::refuse;
+use super::plan::Item;
+use crate::func::Typed;
+
+/// What GROUP BY says; empty when there is none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grouping {
+    /// GROUP BY was written, perhaps as `GROUP BY ()`.
+    pub present: bool,
+    /// As DataFusion's Aggregate takes them: plain expressions and grouping sets.
+    pub exprs: Vec<Expr>,
+    /// Every distinct plain expression, also those inside sets.
+    pub keys: Vec<Expr>,
+}
+
+impl Grouping {
+    fn key(&mut self, value: Typed) -> Expr {
+        if !self.keys.contains(&value.expr) {
+            self.keys.push(value.expr.clone());
+        }
+        value.expr
+    }
+
+    fn plain(&mut self, value: Typed) {
+        let expr = self.key(value);
+        if !self.exprs.contains(&expr) {
+            self.exprs.push(expr);
+        }
+    }
+}
+
+impl Binder<'_> {
+    pub fn bind_group_by(&mut self, group_by: &ast::GroupByExpr, items: &[Item]) -> Result<Grouping> {
+        let ast::GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+            return Err(Error::unsupported("GROUP BY ALL"));
+        };
+        refuse(!modifiers.is_empty(), "GROUP BY ... WITH")?;
+        let mut grouping = Grouping { present: !exprs.is_empty(), ..Grouping::default() };
+        let mut pending = exprs.iter().collect::<std::collections::VecDeque<_>>();
+        while let Some(expr) = pending.pop_front() {
+            match expr {
+                ast::Expr::GroupingSets(sets) => {
+                    let sets = self.grouping_lists(&mut grouping, sets, items)?;
+                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(sets)));
+                }
+                ast::Expr::Rollup(lists) => {
+                    let lists = self.grouping_lists(&mut grouping, lists, items)?;
+                    // A composite element rolls up as one: its prefixes of whole elements.
+                    let sets = (0..=lists.len()).rev().map(|n| lists.iter().take(n).flatten().cloned().collect());
+                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(sets.collect())));
+                }
+                ast::Expr::Cube(lists) => {
+                    let lists = self.grouping_lists(&mut grouping, lists, items)?;
+                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(cube(&lists)?)));
+                }
+                // GROUP BY (a, b) is GROUP BY a, b; GROUP BY () is one group.
+                ast::Expr::Tuple(parts) => parts.iter().rev().for_each(|part| pending.push_front(part)),
+                other => {
+                    let value = self.bind_group_key(other, items)?;
+                    grouping.plain(value);
+                }
+            }
+        }
+        Ok(grouping)
+    }
+
+    fn grouping_lists(
+        &mut self,
+        grouping: &mut Grouping,
+        lists: &[Vec<ast::Expr>],
+        items: &[Item],
+    ) -> Result<Vec<Vec<Expr>>> {
+        let mut bound = Vec::with_capacity(lists.len());
+        for list in lists {
+            let mut exprs = Vec::with_capacity(list.len());
+            for expr in list {
+                let parts: &[ast::Expr] = match expr {
+                    ast::Expr::Tuple(parts) => parts,
+                    other => std::slice::from_ref(other),
+                };
+                for part in parts {
+                    let value = self.bind_group_key(part, items)?;
+                    exprs.push(grouping.key(value));
+                }
+            }
+            bound.push(exprs);
+        }
+        Ok(bound)
+    }
+
+    /// A name is an input column first and an output name second; a number is a position in the list.
+    fn bind_group_key(&mut self, expr: &ast::Expr, items: &[Item]) -> Result<Typed> {
+        let outputs: Vec<_> = items.iter().map(|item| item.name.clone()).collect();
+        let input_column = match expr {
+            ast::Expr::Identifier(ident) => {
+                let name = super::names::fold_identifier(ident);
+                self.level().scope.visible.iter().any(|column| column.name == name)
+            }
+            _ => false,
+        };
+        let output = if input_column { None } else { self.output_reference(expr, &outputs, "GROUP BY")? };
+        let value = match output.and_then(|at| items.get(at)) {
+            Some(item) => item.value.clone(),
+            None => {
+                let value = self.bind_expr(expr)?;
+                self.settle(value)?
+            }
+        };
+        if contains_aggregate(&value.expr) {
+            let message = "aggregate functions are not allowed in GROUP BY";
+            return Err(self.error_at(expr.span(), SqlState::GROUPING_ERROR, message));
+        }
+        if contains_window(&value.expr) {
+            let message = "window functions are not allowed in GROUP BY";
+            return Err(self.error_at(expr.span(), SqlState::WINDOWING_ERROR, message));
+        }
+        Ok(value)
+    }
+}
+
+fn cube(lists: &[Vec<Expr>]) -> Result<Vec<Vec<Expr>>> {
+    if lists.len() > 12 {
+        return Err(Error::invalid(SqlState::STATEMENT_TOO_COMPLEX, "CUBE is limited to 12 elements"));
+    }
+    let subset = |bits: u32| {
+        let chosen = lists.iter().enumerate().filter(move |(at, _)| bits & (1 << at) != 0);
+        chosen.flat_map(|(_, list)| list.iter().cloned()).collect()
+    };
+    Ok((0..1u32 << lists.len()).rev().map(subset).collect())
+}
+
+/// Whether an expression over a plan's columns can be NULL; unknown counts as yes.
+pub(super) fn may_be_null(expr: &Expr, schema: &datafusion::common::DFSchema) -> bool {
+    expr.nullable(schema).unwrap_or(true)
+}

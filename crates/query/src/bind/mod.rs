@@ -1,0 +1,135 @@
+//! SQL text to DataFusion logical plans: parsing, name resolution, PostgreSQL's typing and errors.
+//!
+//! Invariants: the binder is an allow-list, so AST structs are destructured completely and a field we do not implement is refused
+//! by name; every relation instance has a qualifier unique in its statement, so DataFusion never sees an ambiguous name;
+//! every expression is fully cast, so DataFusion's coercion finds nothing to do; a bound plan holds no snapshot and no clock
+//! (`$__now` stands for it), so it can be cached.
+
+mod aggregate;
+mod binder;
+mod cte;
+mod dml;
+mod expr;
+mod from;
+mod grouping;
+mod join;
+mod limit;
+mod names;
+mod order;
+mod params;
+mod parse;
+mod plan;
+mod position;
+mod query;
+mod relation;
+mod scope;
+mod select;
+mod select_list;
+mod set_op;
+mod subquery;
+mod table_function;
+mod values;
+mod window;
+
+#[cfg(test)]
+mod test;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use heliosdb_contracts::ResultColumn;
+use heliosdb_types::{Error, Oid, Result, SqlType};
+use sqlparser::ast;
+
+use crate::catalog::{CatalogSnapshot, Relation};
+use crate::func::{FuncContext, Typed};
+
+pub use names::{fold_identifier, object_name};
+pub use params::{placeholder, placeholder_type};
+pub use parse::{ParsedStatement, parse, parse_expression, parse_query};
+
+use binder::Binder;
+
+/// What binding depends on besides the text.
+pub struct BindContext<'a> {
+    pub catalog: Arc<CatalogSnapshot>,
+    pub search_path: Vec<String>,
+    pub func: FuncContext,
+    /// Types the client declared for `$1`, `$2`, ...; `None` or absent: infer.
+    pub parameter_types: &'a [Option<SqlType>],
+}
+
+/// A statement ready to be instantiated with parameters and run any number of times.
+#[derive(Clone, Debug)]
+pub struct BoundStatement {
+    pub plan: LogicalPlan,
+    /// `None`: no rows for the client (the plan gives one row with the count of rows written).
+    pub columns: Option<Vec<ResultColumn>>,
+    pub parameters: Vec<SqlType>,
+    /// `SELECT`, `INSERT`, `UPDATE` or `DELETE`.
+    pub tag: &'static str,
+    /// Every relation named, directly or through views.
+    pub relations: Vec<Oid>,
+    /// The table written to.
+    pub target: Option<Oid>,
+}
+
+/// Binds SELECT, VALUES, TABLE, INSERT, UPDATE or DELETE. `sql_text` is the text the statement was parsed from: it turns spans
+/// into error positions.
+pub fn bind_statement(statement: &ast::Statement, sql_text: &str, context: &BindContext<'_>) -> Result<BoundStatement> {
+    with_inferred_parameters(context, |types| {
+        let mut binder = Binder::new(context, sql_text, types);
+        let bound = match statement {
+            ast::Statement::Query(query) => binder.bind_top_query(query)?,
+            ast::Statement::Insert(insert) => binder.bind_insert(insert)?,
+            ast::Statement::Update(update) => binder.bind_update(update)?,
+            ast::Statement::Delete(delete) => binder.bind_delete(delete)?,
+            ast::Statement::Merge(_) => return Err(Error::unsupported("MERGE")),
+            other => return Err(Error::unsupported(names::statement_name(other))),
+        };
+        Ok((bound, binder.into_parameter_types()))
+    })
+}
+
+/// Binds a query: a view's definition, the query of COPY.
+pub fn bind_query(query: &ast::Query, sql_text: &str, context: &BindContext<'_>) -> Result<BoundStatement> {
+    with_inferred_parameters(context, |types| {
+        let mut binder = Binder::new(context, sql_text, types);
+        let bound = binder.bind_top_query(query)?;
+        Ok((bound, binder.into_parameter_types()))
+    })
+}
+
+/// Binds a column's DEFAULT and casts it to the column's type. No columns may be named in it.
+pub fn bind_default(sql: &str, to: &SqlType, column: &str, context: &BindContext<'_>) -> Result<Typed> {
+    let expr = parse_expression(sql)?;
+    Binder::new(context, sql, Vec::new()).bind_default(&expr, to, column)
+}
+
+/// Binds a CHECK condition over a table's columns, named as the table's and qualified by nothing.
+pub fn bind_check(sql: &str, relation: &Arc<Relation>, context: &BindContext<'_>) -> Result<Expr> {
+    let expr = parse_expression(sql)?;
+    Binder::new(context, sql, Vec::new()).bind_check(&expr, relation)
+}
+
+/// Binds until every parameter's type is known: a type found at one use holds for the other uses.
+fn with_inferred_parameters(
+    context: &BindContext<'_>,
+    mut bind: impl FnMut(Vec<Option<SqlType>>) -> Result<(BoundStatement, Vec<Option<SqlType>>)>,
+) -> Result<BoundStatement> {
+    let mut types = context.parameter_types.to_vec();
+    loop {
+        let (mut bound, used) = bind(types.clone())?;
+        let mut learned = used;
+        if learned.iter().any(Option::is_none) {
+            params::learn(&bound.plan, &mut learned)?;
+        }
+        if learned.len() > types.len() || learned.iter().zip(&types).any(|(new, old)| new != old) {
+            types = learned;
+            // A type can only go from unknown to known, so this ends; a pass that learns nothing falls through.
+            continue;
+        }
+        bound.parameters = params::all_known(&types)?;
+        return Ok(bound);
+    }
+}

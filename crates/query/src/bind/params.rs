@@ -1,0 +1,121 @@
+//! Parameters `$1`, `$2`, ...: typed by their first context, as PostgreSQL does.
+//!
+//! A decided type travels in the placeholder's field metadata, because an Arrow type alone does not say which SQL type it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use heliosdb_contracts::arrow_type;
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+
+use super::plan::from_datafusion;
+use crate::func::Typed;
+
+const SQL_TYPE: &str = "heliosdb.sql_type";
+
+/// The Arrow type a SQL type's values have in plans (arrays travel as their text form).
+pub(crate) fn arrow_of(sql_type: &SqlType) -> DataType {
+    sql_type.physical().map_or(DataType::Utf8View, arrow_type)
+}
+
+/// A placeholder (`$1`, or a reserved one such as `$__now`) whose type is decided.
+pub fn placeholder(id: &str, sql_type: &SqlType) -> Typed {
+    let sql_type = without_modifier(sql_type);
+    let arrow = arrow_of(&sql_type);
+    let encoded = serde_json::to_string(&sql_type).expect("a SqlType is plain data");
+    let field = Field::new(id, arrow.clone(), true).with_metadata(HashMap::from([(SQL_TYPE.to_owned(), encoded)]));
+    let expr = Expr::Placeholder(Placeholder { id: id.to_owned(), field: Some(Arc::new(field)) });
+    Typed { expr, sql_type, arrow }
+}
+
+/// The type decided for a placeholder; `None` while it is open.
+pub fn placeholder_type(placeholder: &Placeholder) -> Option<SqlType> {
+    let encoded = placeholder.field.as_ref()?.metadata().get(SQL_TYPE)?;
+    serde_json::from_str(encoded).ok()
+}
+
+/// A parameter has no length or precision: values are checked where they are assigned.
+fn without_modifier(sql_type: &SqlType) -> SqlType {
+    match sql_type {
+        SqlType::Numeric(_) => SqlType::Numeric(None),
+        SqlType::Varchar(_) => SqlType::Varchar(None),
+        SqlType::Char(_) => SqlType::Char(None),
+        SqlType::Time(_) => SqlType::Time(None),
+        SqlType::Timestamp(_) => SqlType::Timestamp(None),
+        SqlType::Timestamptz(_) => SqlType::Timestamptz(None),
+        other => other.clone(),
+    }
+}
+
+/// The parameters of the statement being bound.
+#[derive(Debug)]
+pub(super) struct Params {
+    types: Vec<Option<SqlType>>,
+    /// How many of `types` are named in the text or declared.
+    used: usize,
+}
+
+impl Params {
+    pub fn new(types: Vec<Option<SqlType>>) -> Params {
+        Params { used: types.len(), types }
+    }
+
+    /// The expression for `$n`.
+    pub fn reference(&mut self, id: &str) -> Result<Typed> {
+        let number = id
+            .strip_prefix('$')
+            .and_then(|digits| digits.parse::<usize>().ok())
+            .filter(|number| (1..=65535).contains(number))
+            .ok_or_else(|| Error::invalid(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {id}")))?;
+        self.used = self.used.max(number);
+        if self.types.len() < number {
+            self.types.resize(number, None);
+        }
+        Ok(match self.types.get(number - 1) {
+            Some(Some(sql_type)) => placeholder(id, sql_type),
+            _ => Typed {
+                expr: Expr::Placeholder(Placeholder { id: id.to_owned(), field: None }),
+                sql_type: SqlType::Unknown,
+                arrow: DataType::Utf8View,
+            },
+        })
+    }
+
+    pub fn into_types(mut self) -> Vec<Option<SqlType>> {
+        self.types.truncate(self.used);
+        self.types
+    }
+}
+
+/// Fills open types with those the contexts of a bound plan decided.
+pub(super) fn learn(plan: &LogicalPlan, types: &mut [Option<SqlType>]) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Placeholder(found) = expr
+                    && let Some(number) = found.id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
+                    && let Some(slot @ None) = types.get_mut(number.wrapping_sub(1))
+                {
+                    *slot = placeholder_type(found);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(from_datafusion)?;
+    Ok(())
+}
+
+pub(super) fn all_known(types: &[Option<SqlType>]) -> Result<Vec<SqlType>> {
+    let known = |(at, sql_type): (usize, &Option<SqlType>)| {
+        sql_type.clone().ok_or_else(|| {
+            let message = format!("could not determine data type of parameter ${}", at + 1);
+            Error::invalid(SqlState::INDETERMINATE_DATATYPE, message)
+        })
+    };
+    types.iter().enumerate().map(known).collect()
+}

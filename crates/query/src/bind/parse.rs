@@ -1,0 +1,164 @@
+//! Text to AST, with PostgreSQL's syntax errors and bounds on what a hostile text can cost.
+
+use heliosdb_types::{Error, ErrorKind, Result, SqlState};
+use sqlparser::ast;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::position::Positions;
+
+/// Nested parentheses and subqueries; the parser grows its stack on the heap, so this bounds work, not safety.
+const NESTING_MAX: usize = 500;
+/// Tokens at one nesting level without a comma or semicolon between: a chain `1 + 1 + ...` becomes a tree as deep as it is
+/// long, which is dropped recursively.
+const CHAIN_TOKENS_MAX: u32 = 20_000;
+
+/// One statement of a text.
+#[derive(Clone, Debug)]
+pub struct ParsedStatement {
+    pub statement: ast::Statement,
+}
+
+/// Parses every statement of a text; empty statements are dropped.
+pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
+    let mut parser = parser(sql)?;
+    let statements = parser.parse_statements().map_err(|error| syntax_error(error, sql))?;
+    Ok(statements.into_iter().map(|statement| ParsedStatement { statement }).collect())
+}
+
+/// Parses an expression and nothing after it: a default, a check.
+pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
+    let mut parser = parser(sql)?;
+    let expr = parser.parse_expr().map_err(|error| syntax_error(error, sql))?;
+    parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
+    Ok(expr)
+}
+
+/// Parses a query and nothing after it: a view's definition.
+pub fn parse_query(sql: &str) -> Result<Box<ast::Query>> {
+    let mut parser = parser(sql)?;
+    let query = parser.parse_query().map_err(|error| syntax_error(error, sql))?;
+    parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
+    Ok(query)
+}
+
+fn parser(sql: &str) -> Result<Parser<'static>> {
+    static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&DIALECT, sql)
+        .tokenize_with_location()
+        .map_err(|error| tokenizer_error(&error.message, error.location, sql))?;
+    check_chains(&tokens)?;
+    Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
+}
+
+fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut lengths = vec![0u32];
+    for token in tokens {
+        match &token.token {
+            Token::Whitespace(_) => {}
+            Token::LParen | Token::LBracket => lengths.push(0),
+            Token::RParen | Token::RBracket if lengths.len() > 1 => {
+                lengths.pop();
+            }
+            Token::Comma | Token::SemiColon => {
+                if let Some(length) = lengths.last_mut() {
+                    *length = 0;
+                }
+            }
+            _ => {
+                if let Some(length) = lengths.last_mut() {
+                    *length += 1;
+                    if *length > CHAIN_TOKENS_MAX {
+                        return Err(too_deep());
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn too_deep() -> Error {
+    Error::new(ErrorKind::Invalid, SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+}
+
+fn tokenizer_error(message: &str, location: Location, sql: &str) -> Error {
+    let position = Positions::of(sql).position(location).unwrap_or(1);
+    let rest = sql.chars().skip(position as usize - 1).collect::<String>();
+    let message = match message {
+        m if m.starts_with("Unterminated string literal") => {
+            format!("unterminated quoted string at or near \"{rest}\"")
+        }
+        m if m.starts_with("Expected close delimiter") => {
+            format!("unterminated quoted identifier at or near \"{rest}\"")
+        }
+        m if m.contains("multi-line comment") => "unterminated /* comment".to_owned(),
+        _ => format!("syntax error at or near \"{}\"", rest.split_whitespace().next().unwrap_or_default()),
+    };
+    Error::syntax(message).with_position(position)
+}
+
+/// `... found: WORD at Line: 1, Column: 8` becomes PostgreSQL's `syntax error at or near "WORD"`.
+fn syntax_error(error: ParserError, sql: &str) -> Error {
+    let message = match error {
+        ParserError::RecursionLimitExceeded => return too_deep(),
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+    };
+    let (head, location) = split_location(&message);
+    let position = location.and_then(|at| Positions::of(sql).position(at));
+    let end = sql.trim_end().chars().count() as u32 + 1;
+    let found = head.rsplit_once("found: ").map(|(_, found)| found.trim());
+    match found {
+        Some("EOF") => Error::syntax("syntax error at end of input").with_position(end),
+        Some(found) => {
+            let error = Error::syntax(format!("syntax error at or near \"{found}\""));
+            match position {
+                Some(position) => error.with_position(position),
+                None => error,
+            }
+        }
+        // Not "unexpected token" but a construct the parser itself refuses: its words say most.
+        None => Error::syntax(format!("syntax error: {head}")),
+    }
+}
+
+fn split_location(message: &str) -> (&str, Option<Location>) {
+    let Some((head, tail)) = message.rsplit_once(" at Line: ") else { return (message, None) };
+    let Some((line, column)) = tail.split_once(", Column: ") else { return (message, None) };
+    match (line.trim().parse(), column.trim().parse()) {
+        (Ok(line), Ok(column)) => (head, Some(Location { line, column })),
+        _ => (message, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(sql: &str) -> (String, Option<u32>) {
+        let error = parse(sql).unwrap_err();
+        (error.message().to_owned(), error.position())
+    }
+
+    #[test]
+    fn syntax_errors_read_as_postgres() {
+        assert_eq!(error_of("SELEC 1"), ("syntax error at or near \"SELEC\"".into(), Some(1)));
+        assert_eq!(error_of("SELECT 1 +"), ("syntax error at end of input".into(), Some(11)));
+        assert_eq!(error_of("SELECT 'abc"), ("unterminated quoted string at or near \"'abc\"".into(), Some(8)));
+    }
+
+    #[test]
+    fn hostile_depth_is_an_error() {
+        let parens = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert_eq!(parse(&parens).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+        let chain = format!("SELECT 1{}", " + 1".repeat(50_000));
+        assert_eq!(parse(&chain).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+    }
+
+    #[test]
+    fn empty_statements_vanish() {
+        assert_eq!(parse(" ; ;").unwrap().len(), 0);
+        assert_eq!(parse("select 1; select 2;").unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,119 @@
+//! Whole queries: WITH, the body, ORDER BY, LIMIT.
+
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, SetExpr};
+
+use super::BoundStatement;
+use super::binder::{Binder, BoundQuery};
+use super::from::refuse;
+use super::limit::Limits;
+use super::order::OrderKey;
+use super::select::Tail;
+
+impl Binder<'_> {
+    pub fn bind_top_query(&mut self, query: &ast::Query) -> Result<BoundStatement> {
+        let bound = self.bind_subquery(query)?;
+        Ok(self.statement(bound, "SELECT"))
+    }
+
+    /// A query whose column types are all decided: unknown literals are text.
+    pub fn bind_subquery(&mut self, query: &ast::Query) -> Result<BoundQuery> {
+        let mut bound = self.bind_query(query, false)?;
+        for column in &mut bound.columns {
+            if column.value.sql_type == SqlType::Unknown {
+                column.value.sql_type = SqlType::Text;
+            }
+        }
+        Ok(bound)
+    }
+
+    /// `open`: leave literals of unknown type for the caller to decide (INSERT, set operations).
+    pub fn bind_query(&mut self, query: &ast::Query, open: bool) -> Result<BoundQuery> {
+        let ast::Query {
+            with,
+            body,
+            order_by,
+            limit_clause,
+            fetch,
+            locks,
+            for_clause,
+            settings,
+            format_clause,
+            pipe_operators,
+        } = query;
+        refuse(!locks.is_empty(), "SELECT ... FOR UPDATE/SHARE")?;
+        refuse(for_clause.is_some(), "FOR XML/JSON")?;
+        refuse(settings.is_some(), "SETTINGS")?;
+        refuse(format_clause.is_some(), "FORMAT")?;
+        refuse(!pipe_operators.is_empty(), "|> operators")?;
+        let visible = self.ctes.len();
+        if let Some(with) = with {
+            self.bind_with(with)?;
+        }
+        let limits = self.bind_limits(limit_clause.as_ref(), fetch.as_ref())?;
+        let bound = match body.as_ref() {
+            SetExpr::Select(select) => self.bind_select(select, Tail { order_by: order_by.as_ref(), limits }, open)?,
+            other => {
+                let bound = self.bind_set_expr(other, open)?;
+                self.order_and_limit(bound, order_by.as_ref(), limits)?
+            }
+        };
+        self.ctes.truncate(visible);
+        Ok(bound)
+    }
+
+    /// An operand of a set operation.
+    pub fn bind_set_operand(&mut self, operand: &SetExpr) -> Result<BoundQuery> {
+        self.bind_set_expr(operand, true)
+    }
+
+    fn bind_set_expr(&mut self, body: &SetExpr, open: bool) -> Result<BoundQuery> {
+        match body {
+            SetExpr::Select(select) => self.bind_select(select, Tail::default(), open),
+            SetExpr::Query(query) => self.bind_query(query, open),
+            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                self.bind_set_operation(left, *op, *set_quantifier, right)
+            }
+            SetExpr::Values(values) => self.bind_values(values),
+            SetExpr::Table(table) => {
+                let ast::Table { table_name, schema_name } = table.as_ref();
+                let names = schema_name.iter().chain(table_name).map(ast::Ident::new).collect::<Vec<_>>();
+                self.bind_table_command(ast::ObjectName::from(names))
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                Err(Error::unsupported("a data-modifying statement inside a query"))
+            }
+        }
+    }
+
+    /// ORDER BY and LIMIT of VALUES or a set operation: only output columns can be named.
+    fn order_and_limit(
+        &mut self,
+        bound: BoundQuery,
+        order_by: Option<&ast::OrderBy>,
+        limits: Limits,
+    ) -> Result<BoundQuery> {
+        let BoundQuery { mut plan, columns } = bound;
+        if let Some(order_by) = order_by {
+            let outputs: Vec<_> = columns.iter().map(|column| column.name.clone()).collect();
+            let mut keys = Vec::new();
+            for item in super::order::order_items(order_by)? {
+                let (expr, options) = super::order::order_parts(item)?;
+                let Some(at) = self.output_reference(expr, &outputs, "ORDER BY")? else {
+                    return Err(Error::invalid(
+                        SqlState::FEATURE_NOT_SUPPORTED,
+                        "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
+                    )
+                    .with_detail("Only result column names can be used, not expressions or functions.")
+                    .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));
+                };
+                let value = columns.get(at).map(|column| column.value.clone());
+                let value = value.ok_or_else(|| Error::internal("ORDER BY found a column that is not there"))?;
+                keys.push(OrderKey::new(value, options));
+            }
+            plan = super::order::sort(plan, &keys)?;
+        }
+        let plan = limits.apply(plan)?;
+        Ok(BoundQuery { plan, columns })
+    }
+}

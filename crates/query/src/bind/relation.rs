@@ -1,0 +1,153 @@
+//! Tables, views and catalog relations by name.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast;
+
+use super::binder::{Binder, alias_columns};
+use super::from::{FromItem, alias_parts};
+use super::names::{object_name, object_name_span};
+use super::parse::{parse_query, too_deep};
+use super::plan::from_datafusion;
+use super::scope::{Origin, Scope, ScopeColumn, ScopeRelation, column_value};
+use crate::catalog::{Relation, RelationKind, ViewInfo};
+use crate::exec::HeliosTable;
+
+const VIEW_NESTING_MAX: usize = 100;
+
+impl Binder<'_> {
+    /// A relation by name through the search path; 42P01 when there is none.
+    pub fn resolve_relation(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
+        let (schema, table) = object_name(name)?;
+        let found = self.context.catalog.resolve(schema.as_deref(), &table, &self.search_path).cloned();
+        match found {
+            Some(relation) => {
+                self.relations.insert(relation.oid);
+                Ok(relation)
+            }
+            None => {
+                let full = schema.map_or_else(|| table.clone(), |schema| format!("{schema}.{table}"));
+                let message = format!("relation \"{full}\" does not exist");
+                Err(self.error_at(object_name_span(name), SqlState::UNDEFINED_TABLE, message))
+            }
+        }
+    }
+
+    pub fn bind_relation(
+        &mut self,
+        relation: &Arc<Relation>,
+        schema: Option<String>,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<FromItem> {
+        match &relation.kind {
+            RelationKind::Table(_) => {
+                let provider = Arc::new(HeliosTable::new(Arc::clone(relation))?);
+                self.bind_provider(relation, provider, schema, alias)
+            }
+            RelationKind::Virtual(table) => self.bind_provider(relation, Arc::clone(&table.provider), schema, alias),
+            RelationKind::View(view) => self.bind_view(relation, view, alias),
+            RelationKind::Sequence(_) => Err(Error::unsupported("reading a sequence as a table")),
+        }
+    }
+
+    /// A scan of a provider whose columns are the relation's, in order (a hidden row reference may follow them).
+    pub fn bind_provider(
+        &mut self,
+        relation: &Arc<Relation>,
+        provider: Arc<dyn TableProvider>,
+        schema: Option<String>,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<FromItem> {
+        let (alias_name, column_aliases) = alias_parts(alias)?;
+        let name = alias_name.unwrap_or_else(|| relation.name.clone());
+        let qualifier = self.unique_qualifier(&name);
+        let names = relation.columns.iter().map(|column| column.name.clone()).collect();
+        let names = alias_columns(&name, names, column_aliases)?;
+        let fields = provider.schema();
+        let mut columns = Vec::with_capacity(names.len());
+        for ((column, name), field) in relation.columns.iter().zip(names).zip(fields.fields()) {
+            let mut value = column_value(Some(&qualifier), field.name(), column.sql_type.clone());
+            value.arrow = field.data_type().clone();
+            let origin = Some(Origin { relation: relation.oid, attribute: column.attribute });
+            columns.push(ScopeColumn { name, value, origin });
+        }
+        let plan = LogicalPlanBuilder::scan(qualifier, provider_as_source(provider), None);
+        let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let schema = match alias {
+            Some(_) => None,
+            None => schema.or_else(|| self.context.catalog.schemas.get(&relation.schema).map(|s| s.name.clone())),
+        };
+        let table = Some(Arc::clone(relation));
+        Ok(FromItem { plan, scope: Scope::of(ScopeRelation { name, schema, columns, table }) })
+    }
+
+    /// A view's query, bound with the search path it was created with, as a FROM item.
+    fn bind_view(
+        &mut self,
+        relation: &Arc<Relation>,
+        view: &ViewInfo,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<FromItem> {
+        if self.expanding.contains(&relation.oid) {
+            let message = format!("infinite recursion detected in rules for relation \"{}\"", relation.name);
+            return Err(Error::invalid(SqlState::INVALID_OBJECT_DEFINITION, message));
+        }
+        if self.expanding.len() >= VIEW_NESTING_MAX {
+            return Err(too_deep());
+        }
+        let query = parse_query(&view.query)?;
+        let path = std::mem::replace(&mut self.search_path, view.search_path.clone());
+        let positions = std::mem::take(&mut self.positions);
+        let ctes = std::mem::take(&mut self.ctes);
+        let floor = std::mem::replace(&mut self.level_floor, self.levels.len());
+        self.expanding.push(relation.oid);
+        let bound = self.bind_subquery(&query);
+        self.expanding.pop();
+        (self.search_path, self.positions, self.ctes, self.level_floor) = (path, positions, ctes, floor);
+        let mut bound = bound.map_err(|error| error.context(format!("view \"{}\"", relation.name)))?;
+        for (column, defined) in bound.columns.iter_mut().zip(&relation.columns) {
+            column.name.clone_from(&defined.name);
+            column.origin = Some(Origin { relation: relation.oid, attribute: defined.attribute });
+        }
+        self.bind_derived(bound, alias, &relation.name)
+    }
+}
+
+/// A table's scan with its hidden row reference, for UPDATE and DELETE.
+pub(super) struct TargetScan {
+    pub plan: LogicalPlan,
+    pub scope: Scope,
+    /// The row reference as a column of the plan.
+    pub row_ref: datafusion::common::Column,
+}
+
+impl Binder<'_> {
+    pub fn bind_target(&mut self, relation: &Arc<Relation>, alias: Option<&ast::TableAlias>) -> Result<TargetScan> {
+        let provider = Arc::new(HeliosTable::new(Arc::clone(relation))?.with_row_ref());
+        let item = self.bind_provider(relation, provider, None, alias)?;
+        let qualifier = item.plan.schema().iter().last().and_then(|(qualifier, _)| qualifier.cloned());
+        let row_ref = datafusion::common::Column::new(qualifier, heliosdb_contracts::ROW_REF_COLUMN);
+        Ok(TargetScan { plan: item.plan, scope: item.scope, row_ref })
+    }
+
+    /// A statement's target: a table of ours, not a view or a catalog relation.
+    pub fn writable_relation(&mut self, name: &ast::ObjectName, doing: &str) -> Result<Arc<Relation>> {
+        let relation = self.resolve_relation(name)?;
+        let refused = match &relation.kind {
+            RelationKind::Table(_) => return Ok(relation),
+            RelationKind::View(_) => Error::unsupported(format!("{doing} a view")),
+            RelationKind::Sequence(_) => {
+                Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("cannot change sequence \"{}\"", relation.name))
+            }
+            RelationKind::Virtual(_) => Error::invalid(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied: \"{}\" is a system catalog", relation.name),
+            ),
+        };
+        Err(self.positions.mark(refused, object_name_span(name)))
+    }
+}

@@ -1,0 +1,107 @@
+//! UNION, INTERSECT, EXCEPT.
+
+use datafusion::common::Column;
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder};
+use heliosdb_types::{Error, Result};
+use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier};
+
+use super::binder::{Binder, BoundQuery};
+use super::plan::{self, Item, from_datafusion};
+use crate::func::{self, CastKind, Typed};
+
+impl Binder<'_> {
+    pub fn bind_set_operation(
+        &mut self,
+        left: &SetExpr,
+        op: SetOperator,
+        quantifier: SetQuantifier,
+        right: &SetExpr,
+    ) -> Result<BoundQuery> {
+        let all = match quantifier {
+            SetQuantifier::All => true,
+            SetQuantifier::None | SetQuantifier::Distinct => false,
+            _ => return Err(Error::unsupported("set operations BY NAME")),
+        };
+        let word = match op {
+            SetOperator::Union => "UNION",
+            SetOperator::Intersect => "INTERSECT",
+            SetOperator::Except => "EXCEPT",
+            SetOperator::Minus => return Err(Error::unsupported("MINUS")),
+        };
+        let left = self.bind_set_operand(left)?;
+        let right = self.bind_set_operand(right)?;
+        if left.columns.len() != right.columns.len() {
+            return Err(Error::syntax(format!("each {word} query must have the same number of columns")));
+        }
+        let (left, right) = self.unify_sides(left, right, word)?;
+        let columns = left.columns.clone();
+        let plan = match op {
+            SetOperator::Union => union(left.plan, right.plan, all)?,
+            _ => self.intersect_or_except(left.plan, right.plan, op == SetOperator::Intersect, all)?,
+        };
+        Ok(BoundQuery { plan, columns })
+    }
+
+    /// Both sides with the same types and internal names (the left's SQL names).
+    fn unify_sides(&mut self, left: BoundQuery, right: BoundQuery, word: &str) -> Result<(BoundQuery, BoundQuery)> {
+        let mut left_items = Vec::with_capacity(left.columns.len());
+        let mut right_items = Vec::with_capacity(left.columns.len());
+        for (l, r) in left.columns.into_iter().zip(right.columns) {
+            let sql_type = func::common_type(&[&l.value, &r.value], word)?;
+            let cast = |value: Typed| self.coerce(value, &sql_type, CastKind::Implicit);
+            let pair = func::unify(vec![cast(l.value)?, cast(r.value)?], word, self.func())?;
+            let [l_value, r_value] = <[Typed; 2]>::try_from(pair).map_err(|_| Error::internal("unify lost a side"))?;
+            left_items.push(Item { name: l.name.clone(), value: l_value, origin: None });
+            right_items.push(Item { name: l.name, value: r_value, origin: None });
+        }
+        Ok((plan::project(left.plan, &left_items)?, plan::project(right.plan, &right_items)?))
+    }
+
+    fn intersect_or_except(
+        &mut self,
+        mut left: LogicalPlan,
+        mut right: LogicalPlan,
+        intersect: bool,
+        all: bool,
+    ) -> Result<LogicalPlan> {
+        let columns = left.schema().columns();
+        if all {
+            // The n-th copy of a row on the left pairs with the n-th on the right.
+            left = number_copies(left)?;
+            right = number_copies(right)?;
+        }
+        let (l, r) = (self.unique_qualifier("left"), self.unique_qualifier("right"));
+        let (left, right) = (plan::alias(left, l.clone())?, plan::alias(right, r)?);
+        let combined = if intersect {
+            LogicalPlanBuilder::intersect(left, right, false)
+        } else {
+            LogicalPlanBuilder::except(left, right, false)
+        };
+        let combined = combined.map_err(from_datafusion)?;
+        let outputs = columns
+            .into_iter()
+            .map(|column| Expr::Column(Column::new(Some(l.clone()), column.name.clone())).alias(column.name));
+        let plan = LogicalPlanBuilder::new(combined).project(outputs.collect::<Vec<_>>());
+        plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    }
+}
+
+const COPY: &str = "__copy";
+
+fn number_copies(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let columns: Vec<_> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let call = Expr::from(datafusion::logical_expr::expr::WindowFunction::new(row_number_udwf(), vec![]));
+    let number = call.partition_by(columns.clone()).build().map_err(from_datafusion)?;
+    let name = number.schema_name().to_string();
+    let windowed = LogicalPlanBuilder::window_plan(plan, [number]).map_err(from_datafusion)?;
+    let numbered = Expr::Column(Column::new_unqualified(name)).alias(COPY);
+    let exprs = columns.into_iter().chain([numbered]).collect::<Vec<_>>();
+    plan::builder(windowed).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+fn union(left: LogicalPlan, right: LogicalPlan, all: bool) -> Result<LogicalPlan> {
+    let builder = plan::builder(left);
+    let united = if all { builder.union(right) } else { builder.union_distinct(right) };
+    united.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}

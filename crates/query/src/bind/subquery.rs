@@ -1,0 +1,328 @@
+//! Subqueries in expressions: scalar, EXISTS, IN, ANY and ALL.
+//!
+//! DataFusion turns EXISTS and IN into joins only directly below a Filter, and its IN is two-valued anywhere but at the top of the
+//! condition. So a condition's top-level EXISTS, IN and NOT IN go to it as they are; everywhere else IN, ANY and ALL are
+//! written out over EXISTS with SQL's three values, and EXISTS outside a Filter is a count compared with zero.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ScalarValue, Spans};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, BinaryOperator, Spanned};
+
+use super::aggregate::{collect_aggregates, contains_aggregate, output_column, rewrite};
+use super::binder::{Binder, BoundQuery};
+use super::from::refuse;
+use super::grouping::may_be_null;
+use super::plan::{self, Item, from_datafusion};
+use crate::func::{self, Typed};
+
+/// Whether a condition's rows need any or every row of the subquery to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quantifier {
+    Any,
+    All,
+}
+
+impl Binder<'_> {
+    /// A condition, its top-level AND parts one by one, so that IN and EXISTS among them become joins.
+    pub fn bind_filter(&mut self, expr: &ast::Expr, clause: &str) -> Result<Expr> {
+        match expr {
+            ast::Expr::Nested(inner) => self.bind_filter(inner, clause),
+            ast::Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                let left = self.bind_filter(left, "AND")?;
+                Ok(left.and(self.bind_filter(right, "AND")?))
+            }
+            ast::Expr::InSubquery { expr, subquery, negated } => self.bind_top_in(expr, subquery, *negated),
+            ast::Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some: _ } => match right.as_ref() {
+                ast::Expr::Subquery(subquery) => self.bind_top_in(left, subquery, false),
+                _ => Ok(self.bind_condition(expr, clause)?.expr),
+            },
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: inner } => match inner.as_ref() {
+                ast::Expr::InSubquery { expr, subquery, negated } => self.bind_top_in(expr, subquery, !negated),
+                ast::Expr::Exists { subquery, negated } => {
+                    let exists = self.bind_exists(subquery, !negated)?;
+                    Ok(exists.expr)
+                }
+                _ => Ok(self.bind_condition(expr, clause)?.expr),
+            },
+            _ => Ok(self.bind_condition(expr, clause)?.expr),
+        }
+    }
+
+    /// A subquery's plan with this level's columns as outer references.
+    pub fn bind_inner_query(&mut self, query: &ast::Query) -> Result<BoundQuery> {
+        self.bind_subquery(query)
+    }
+
+    pub fn bind_scalar_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
+        let bound = self.bind_inner_query(query)?;
+        let value = self.only_column(&bound, query)?;
+        let correlated = !bound.plan.all_out_ref_exprs().is_empty();
+        let plan = if single_row(&bound.plan, correlated) { bound.plan } else { at_most_one(bound.plan, &value)? };
+        Ok(Typed { expr: Expr::ScalarSubquery(subquery(plan)), ..value })
+    }
+
+    fn only_column(&self, bound: &BoundQuery, query: &ast::Query) -> Result<Typed> {
+        match bound.columns.as_slice() {
+            [column] => Ok(column.value.clone()),
+            _ => Err(self.error_at(query.span(), SqlState::SYNTAX_ERROR, "subquery must return only one column")),
+        }
+    }
+
+    pub fn bind_exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed> {
+        let bound = self.bind_inner_query(query)?;
+        Ok(boolean(self.exists(bound.plan, negated)?))
+    }
+
+    fn exists(&mut self, plan: LogicalPlan, negated: bool) -> Result<Expr> {
+        let level = self.level();
+        if level.clause.is_filter() && !level.in_aggregate {
+            return Ok(Expr::Exists(Exists { subquery: subquery(plan), negated }));
+        }
+        let count = self.row_count(plan)?;
+        Ok(if negated { count.eq(lit(0i64)) } else { count.gt(lit(0i64)) })
+    }
+
+    /// How many rows a subquery has, as a scalar subquery; no more than one is counted where that is cheaper.
+    fn row_count(&mut self, plan: LogicalPlan) -> Result<Expr> {
+        let correlated = !plan.all_out_ref_exprs().is_empty();
+        let plan = if correlated {
+            plan
+        } else {
+            plan::builder(plan).limit(0, Some(1)).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?
+        };
+        let call = func::aggregate("count", vec![], false, None, vec![], true, self.func())?;
+        Ok(self.aggregate_subquery(plan, call)?.expr)
+    }
+
+    /// One aggregate over a subquery's rows, as a scalar subquery.
+    pub fn aggregate_subquery(&mut self, plan: LogicalPlan, call: Typed) -> Result<Typed> {
+        let plan = one_aggregate(plan, &call, "aggregate")?;
+        Ok(Typed { expr: Expr::ScalarSubquery(subquery(plan)), ..call })
+    }
+
+    /// `x [NOT] IN (SELECT ...)` at the top of a condition.
+    fn bind_top_in(&mut self, left: &ast::Expr, query: &ast::Query, negated: bool) -> Result<Expr> {
+        if matches!(left, ast::Expr::Tuple(_)) {
+            return Ok(self.bind_in_subquery(left, query, negated)?.expr);
+        }
+        let value = self.bind_expr(left)?;
+        let bound = self.bind_inner_query(query)?;
+        let column = self.only_column(&bound, query)?;
+        // A comparison neither side of which had to be wrapped in an operator of ours is what a hash join can do.
+        let equal = func::binary(&BinaryOperator::Eq, value.clone(), column.clone(), self.func());
+        let equal = self.at(left.span(), equal)?;
+        let correlated = !bound.plan.all_out_ref_exprs().is_empty();
+        let Expr::BinaryExpr(comparison) = &equal.expr else {
+            return Ok(self.quantified(Quantifier::Any, &BinaryOperator::Eq, vec![value], bound, negated)?.expr);
+        };
+        if negated && correlated {
+            // NOT IN is true only if no row compares equal or unknown.
+            let inner = compare(outer(&value)?, &column, &BinaryOperator::Eq, self.func())?;
+            let plan = plan::filter(bound.plan, Expr::IsNotFalse(Box::new(inner)))?;
+            return self.exists(plan, true);
+        }
+        let item = Item {
+            name: "in".into(),
+            value: Typed { expr: comparison.right.as_ref().clone(), ..column },
+            origin: None,
+        };
+        let plan = plan::project(bound.plan, &[item])?.plan;
+        let expr = comparison.left.clone();
+        Ok(Expr::InSubquery(InSubquery { expr, subquery: subquery(plan), negated }))
+    }
+
+    /// `x [NOT] IN (SELECT ...)` anywhere.
+    pub fn bind_in_subquery(&mut self, left: &ast::Expr, query: &ast::Query, negated: bool) -> Result<Typed> {
+        let values = self.row_values(left)?;
+        let bound = self.bind_inner_query(query)?;
+        self.quantified(Quantifier::Any, &BinaryOperator::Eq, values, bound, negated)
+    }
+
+    /// `x op ANY|ALL (SELECT ...)`.
+    pub fn bind_quantified(
+        &mut self,
+        quantifier: Quantifier,
+        op: &BinaryOperator,
+        left: &ast::Expr,
+        query: &ast::Query,
+    ) -> Result<Typed> {
+        let values = self.row_values(left)?;
+        let bound = self.bind_inner_query(query)?;
+        if quantifier == Quantifier::Any {
+            return self.quantified(quantifier, op, values, bound, false);
+        }
+        // x op ALL (S) is NOT (x negated-op ANY (S)).
+        let opposite = negate(op).ok_or_else(|| Error::unsupported(format!("{op} ALL (subquery)")))?;
+        self.quantified(Quantifier::Any, &opposite, values, bound, true)
+    }
+
+    fn row_values(&mut self, left: &ast::Expr) -> Result<Vec<Typed>> {
+        match left {
+            ast::Expr::Tuple(parts) => parts.iter().map(|part| self.bind_expr(part)).collect(),
+            ast::Expr::Nested(inner) => self.row_values(inner),
+            other => Ok(vec![self.bind_expr(other)?]),
+        }
+    }
+
+    /// True if some row compares true; else NULL if some row compares unknown; else false.
+    fn quantified(
+        &mut self,
+        _quantifier: Quantifier,
+        op: &BinaryOperator,
+        values: Vec<Typed>,
+        bound: BoundQuery,
+        negated: bool,
+    ) -> Result<Typed> {
+        if values.len() != bound.columns.len() {
+            let problem = if values.len() < bound.columns.len() { "many" } else { "few" };
+            return Err(Error::syntax(format!("subquery has too {problem} columns")));
+        }
+        refuse(
+            values.iter().any(|value| contains_aggregate(&value.expr)),
+            "an aggregate compared with a subquery here",
+        )?;
+        let mut comparison: Option<Expr> = None;
+        let mut nullable = false;
+        for (value, column) in values.iter().zip(&bound.columns) {
+            let part = compare(outer(value)?, &column.value, op, self.func())?;
+            nullable |= self.level_value_may_be_null(value) || may_be_null(&column.value.expr, bound.plan.schema());
+            comparison = Some(match comparison {
+                None => part,
+                Some(before) => before.and(part),
+            });
+        }
+        let comparison = comparison.ok_or_else(|| Error::syntax("a row of no columns"))?;
+        let matches = self.exists(plan::filter(bound.plan.clone(), comparison.clone())?, false)?;
+        let result = if nullable {
+            let unknown = Expr::IsUnknown(Box::new(comparison));
+            let unknown = self.unknown_exists(bound, &values, op, unknown)?;
+            let when = vec![
+                (Box::new(matches), Box::new(lit(true))),
+                (Box::new(unknown), Box::new(Expr::Literal(ScalarValue::Boolean(None), None))),
+            ];
+            Expr::Case(Case { expr: None, when_then_expr: when, else_expr: Some(Box::new(lit(false))) })
+        } else {
+            matches
+        };
+        Ok(boolean(if negated { Expr::Not(Box::new(result)) } else { result }))
+    }
+
+    /// Whether some row compares unknown. For one column that is: x is NULL and there are rows, or some y is NULL; neither
+    /// needs to correlate, so it works where a correlated non-equality could not be turned into a join.
+    fn unknown_exists(
+        &mut self,
+        bound: BoundQuery,
+        values: &[Typed],
+        _op: &BinaryOperator,
+        unknown: Expr,
+    ) -> Result<Expr> {
+        if let ([value], [column]) = (values, bound.columns.as_slice()) {
+            let y_null = plan::filter(bound.plan.clone(), Expr::IsNull(Box::new(column.value.expr.clone())))?;
+            let x_null = Expr::IsNull(Box::new(value.expr.clone()));
+            let any_row = self.exists(bound.plan, false)?;
+            let null_row = self.exists(y_null, false)?;
+            return Ok(x_null.and(any_row).or(null_row));
+        }
+        self.exists(plan::filter(bound.plan, unknown)?, false)
+    }
+
+    fn level_value_may_be_null(&mut self, value: &Typed) -> bool {
+        match &value.expr {
+            Expr::Literal(value, _) => value.is_null(),
+            _ => true,
+        }
+    }
+}
+
+fn compare(left: Typed, column: &Typed, op: &BinaryOperator, context: &func::FuncContext) -> Result<Expr> {
+    let compared = func::binary(op, left, column.clone(), context)?;
+    match compared.sql_type {
+        SqlType::Bool => Ok(compared.expr),
+        _ => Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, "op ANY/ALL (array) requires operator to yield boolean")),
+    }
+}
+
+fn negate(op: &BinaryOperator) -> Option<BinaryOperator> {
+    Some(match op {
+        BinaryOperator::Eq => BinaryOperator::NotEq,
+        BinaryOperator::NotEq => BinaryOperator::Eq,
+        BinaryOperator::Lt => BinaryOperator::GtEq,
+        BinaryOperator::LtEq => BinaryOperator::Gt,
+        BinaryOperator::Gt => BinaryOperator::LtEq,
+        BinaryOperator::GtEq => BinaryOperator::Lt,
+        _ => return None,
+    })
+}
+
+/// An expression of this level as a subquery below it sees it.
+pub(super) fn outer(value: &Typed) -> Result<Typed> {
+    let single = matches!(value.expr, Expr::Column(_));
+    let expr = value.expr.clone().transform_up(|node| {
+        Ok(match node {
+            Expr::Column(column) => {
+                // Only a bare column's type is known here; inside an expression the type check is DataFusion's.
+                let arrow = if single { value.arrow.clone() } else { DataType::Null };
+                Transformed::yes(Expr::OuterReferenceColumn(Arc::new(Field::new(&column.name, arrow, true)), column))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    let expr = expr.map_err(from_datafusion)?.data;
+    Ok(Typed { expr, ..value.clone() })
+}
+
+pub(super) fn subquery(plan: LogicalPlan) -> Subquery {
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() }
+}
+
+pub(super) fn boolean(expr: Expr) -> Typed {
+    Typed { expr, sql_type: SqlType::Bool, arrow: DataType::Boolean }
+}
+
+/// Whether a scalar subquery's plan cannot give two rows, in a shape DataFusion accepts.
+fn single_row(plan: &LogicalPlan, correlated: bool) -> bool {
+    if !correlated {
+        return plan.max_rows().is_some_and(|rows| rows <= 1);
+    }
+    match plan {
+        LogicalPlan::Projection(projection) => single_row(&projection.input, correlated),
+        LogicalPlan::SubqueryAlias(alias) => single_row(&alias.input, correlated),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::Filter(filter) => match filter.input.as_ref() {
+            LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The subquery's one value; 21000 when there are more.
+fn at_most_one(plan: LogicalPlan, value: &Typed) -> Result<LogicalPlan> {
+    one_aggregate(plan, &func::single_value(value.clone())?, plan::internal_name(value))
+}
+
+/// An aggregate call (perhaps inside a cast) over all rows.
+fn one_aggregate(plan: LogicalPlan, call: &Typed, name: &str) -> Result<LogicalPlan> {
+    let mut calls = Vec::new();
+    collect_aggregates(&call.expr, &mut calls)?;
+    let outputs = calls.iter().map(|call| (call.clone(), output_column(call))).collect();
+    let aggregate = Aggregate::try_new(Arc::new(plan), vec![], calls).map_err(from_datafusion)?;
+    let value = Typed { expr: rewrite(call.expr.clone(), &outputs)?, ..call.clone() };
+    let item = Item { name: name.to_owned(), value, origin: None };
+    Ok(plan::project(LogicalPlan::Aggregate(aggregate), &[item])?.plan)
+}
+
+/// Whether an expression holds a subquery of any kind.
+pub(super) fn has_subquery(expr: &Expr) -> bool {
+    let found = expr.exists(|node| {
+        Ok(matches!(node, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
+    });
+    found.unwrap_or(false)
+}

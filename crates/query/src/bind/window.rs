@@ -1,0 +1,205 @@
+//! Window functions: OVER, named windows, frames.
+
+use std::collections::HashMap;
+
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast::{self, Spanned};
+
+use super::aggregate::{output_column, rewrite};
+use super::binder::Binder;
+use super::from::refuse;
+use super::names::fold_identifier;
+use super::plan::{from_datafusion, simplify};
+use super::select::Clauses;
+use super::subquery::has_subquery;
+use crate::func::{self, CastKind};
+
+/// PARTITION BY, ORDER BY and frame of one OVER, bound.
+pub(super) struct BoundWindow {
+    pub partition_by: Vec<Expr>,
+    pub order_by: Vec<datafusion::logical_expr::expr::Sort>,
+    pub frame: Option<WindowFrame>,
+}
+
+pub(super) fn named_windows(definitions: &[ast::NamedWindowDefinition]) -> Result<Vec<(String, ast::WindowSpec)>> {
+    let mut windows: Vec<(String, ast::WindowSpec)> = Vec::new();
+    for ast::NamedWindowDefinition(name, definition) in definitions {
+        let name = fold_identifier(name);
+        if windows.iter().any(|(other, _)| *other == name) {
+            let message = format!("window \"{name}\" is already defined");
+            return Err(Error::invalid(SqlState::WINDOWING_ERROR, message));
+        }
+        let ast::NamedWindowExpr::WindowSpec(spec) = definition else {
+            return Err(Error::unsupported("a window defined as another"));
+        };
+        windows.push((name, spec.clone()));
+    }
+    Ok(windows)
+}
+
+impl Binder<'_> {
+    /// Window nodes over the input, and the clauses rewritten over their output.
+    pub fn plan_windows(&mut self, input: LogicalPlan, clauses: &mut Clauses) -> Result<LogicalPlan> {
+        let mut calls: Vec<Expr> = Vec::new();
+        for expr in clauses.exprs_mut() {
+            expr.apply(|node| {
+                Ok(match node {
+                    Expr::WindowFunction(_) => {
+                        if !calls.contains(node) {
+                            calls.push(node.clone());
+                        }
+                        TreeNodeRecursion::Jump
+                    }
+                    _ => TreeNodeRecursion::Continue,
+                })
+            })
+            .map_err(from_datafusion)?;
+        }
+        if calls.is_empty() {
+            return Ok(input);
+        }
+        refuse(calls.iter().any(has_subquery), "a subquery inside a window function")?;
+        let outputs: HashMap<Expr, Expr> = calls.iter().map(|call| (call.clone(), output_column(call))).collect();
+        let plan = LogicalPlanBuilder::window_plan(input, calls).map_err(from_datafusion)?;
+        for expr in clauses.exprs_mut() {
+            *expr = rewrite(std::mem::take(expr), &outputs)?;
+        }
+        Ok(plan)
+    }
+
+    pub fn bind_window(&mut self, window: &ast::WindowType) -> Result<BoundWindow> {
+        let spec = match window {
+            ast::WindowType::WindowSpec(spec) => spec.clone(),
+            ast::WindowType::NamedWindow(name) => self.named_window(name)?,
+        };
+        let ast::WindowSpec { window_name, mut partition_by, mut order_by, window_frame } = spec;
+        if let Some(base) = window_name {
+            let base_spec = self.named_window(&base)?;
+            let name = fold_identifier(&base);
+            if !partition_by.is_empty() {
+                let message = format!("cannot override PARTITION BY clause of window \"{name}\"");
+                return Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
+            }
+            if !order_by.is_empty() && !base_spec.order_by.is_empty() {
+                let message = format!("cannot override ORDER BY clause of window \"{name}\"");
+                return Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
+            }
+            if base_spec.window_frame.is_some() {
+                let message = format!("cannot copy window \"{name}\" because it has a frame clause");
+                return Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
+            }
+            partition_by = base_spec.partition_by;
+            if order_by.is_empty() {
+                order_by = base_spec.order_by;
+            }
+        }
+        let mut partitions = Vec::with_capacity(partition_by.len());
+        for expr in &partition_by {
+            let value = self.bind_expr(expr)?;
+            partitions.push(func::sort_key(&self.settle(value)?));
+        }
+        let order_by = self.bind_sort_expressions(&order_by)?;
+        let frame = match window_frame {
+            Some(frame) => Some(self.bind_frame(&frame, order_by.len())?),
+            None => None,
+        };
+        Ok(BoundWindow { partition_by: partitions, order_by, frame })
+    }
+
+    fn named_window(&mut self, name: &ast::Ident) -> Result<ast::WindowSpec> {
+        let folded = fold_identifier(name);
+        let found = self.level().windows.iter().find(|(other, _)| *other == folded).map(|(_, spec)| spec.clone());
+        found.ok_or_else(|| {
+            let message = format!("window \"{folded}\" does not exist");
+            self.error_at(name.span, SqlState::UNDEFINED_OBJECT, message)
+        })
+    }
+
+    fn bind_frame(&mut self, frame: &ast::WindowFrame, order_columns: usize) -> Result<WindowFrame> {
+        let ast::WindowFrame { units, start_bound, end_bound } = frame;
+        let units = match units {
+            ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
+            ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
+            ast::WindowFrameUnits::Groups => WindowFrameUnits::Groups,
+        };
+        if units == WindowFrameUnits::Groups && order_columns == 0 {
+            return Err(Error::invalid(SqlState::WINDOWING_ERROR, "GROUPS mode requires an ORDER BY clause"));
+        }
+        let start = self.bind_bound(start_bound, units, true)?;
+        let end = match end_bound {
+            Some(bound) => self.bind_bound(bound, units, false)?,
+            None => WindowFrameBound::CurrentRow,
+        };
+        let offset = |bound: &WindowFrameBound| !bound.is_unbounded() && *bound != WindowFrameBound::CurrentRow;
+        if units == WindowFrameUnits::Range && (offset(&start) || offset(&end)) && order_columns != 1 {
+            let message = "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column";
+            return Err(Error::invalid(SqlState::WINDOWING_ERROR, message));
+        }
+        check_frame_order(&start, &end)?;
+        Ok(WindowFrame::new_bounds(units, start, end))
+    }
+
+    fn bind_bound(
+        &mut self,
+        bound: &ast::WindowFrameBound,
+        units: WindowFrameUnits,
+        start: bool,
+    ) -> Result<WindowFrameBound> {
+        let wrong = |text: &str| Err(Error::invalid(SqlState::WINDOWING_ERROR, text));
+        match bound {
+            ast::WindowFrameBound::CurrentRow => Ok(WindowFrameBound::CurrentRow),
+            ast::WindowFrameBound::Preceding(None) if start => {
+                Ok(WindowFrameBound::Preceding(ScalarValue::UInt64(None)))
+            }
+            ast::WindowFrameBound::Preceding(None) => wrong("frame end cannot be UNBOUNDED PRECEDING"),
+            ast::WindowFrameBound::Following(None) if start => wrong("frame start cannot be UNBOUNDED FOLLOWING"),
+            ast::WindowFrameBound::Following(None) => Ok(WindowFrameBound::Following(ScalarValue::UInt64(None))),
+            ast::WindowFrameBound::Preceding(Some(expr)) => {
+                Ok(WindowFrameBound::Preceding(self.bind_frame_offset(expr, units, start)?))
+            }
+            ast::WindowFrameBound::Following(Some(expr)) => {
+                Ok(WindowFrameBound::Following(self.bind_frame_offset(expr, units, start)?))
+            }
+        }
+    }
+
+    /// ROWS and GROUPS count; RANGE takes a distance of the ORDER BY column's kind.
+    fn bind_frame_offset(&mut self, expr: &ast::Expr, units: WindowFrameUnits, start: bool) -> Result<ScalarValue> {
+        let value = self.bind_expr(expr)?;
+        if units == WindowFrameUnits::Range {
+            return match simplify(value.expr)? {
+                Expr::Literal(value, _) if !value.is_null() => Ok(value),
+                _ => Err(Error::unsupported("a RANGE offset that is not a constant")),
+            };
+        }
+        let value = func::cast(value, &SqlType::Int8, CastKind::Implicit, self.func());
+        let value = self.at(expr.span(), value)?;
+        let edge = if start { "starting" } else { "ending" };
+        match simplify(value.expr)? {
+            Expr::Literal(ScalarValue::Int64(Some(count)), _) => match u64::try_from(count) {
+                Ok(count) => Ok(ScalarValue::UInt64(Some(count))),
+                Err(_) => Err(Error::invalid(SqlState(*b"22013"), format!("frame {edge} offset must not be negative"))),
+            },
+            Expr::Literal(ScalarValue::Int64(None), _) => {
+                Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, format!("frame {edge} offset must not be null")))
+            }
+            _ => Err(Error::unsupported("a frame offset that is not a constant")),
+        }
+    }
+}
+
+fn check_frame_order(start: &WindowFrameBound, end: &WindowFrameBound) -> Result<()> {
+    use WindowFrameBound::{CurrentRow, Following, Preceding};
+    let wrong = match (start, end) {
+        (CurrentRow, Preceding(_)) => "frame starting from current row cannot have preceding rows",
+        (Following(_), Preceding(_)) => "frame starting from following row cannot have preceding rows",
+        (Following(_), CurrentRow) => "frame starting from following row cannot end with current row",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(SqlState::WINDOWING_ERROR, wrong))
+}
