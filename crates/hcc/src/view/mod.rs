@@ -178,7 +178,7 @@ fn read_body(reader: &mut Reader, encoding: Encoding, physical: PhysicalType, ro
             Body::Frame { reference, distances }
         }
         (Encoding::Constant | Encoding::Dictionary, Kind::Int { .. } | Kind::Wide | Kind::Fixed { .. }) => {
-            let count = read_count(reader)?;
+            let count = read_count(reader, rows)?;
             reader.align();
             let bytes = count.checked_mul(kind.width()).ok_or_else(|| corrupt("dictionary is too large"))?;
             let values = reader.raw(bytes)?;
@@ -186,7 +186,7 @@ fn read_body(reader: &mut Reader, encoding: Encoding, physical: PhysicalType, ro
             Body::FixedDictionary { values, codes: read_codes(reader, rows, count)? }
         }
         (Encoding::Constant | Encoding::Dictionary, Kind::Var) => {
-            let count = read_count(reader)?;
+            let count = read_count(reader, rows)?;
             let (offsets, data) = read_strings(reader, count, physical)?;
             reader.align();
             let bounds = offsets.decode(0..count);
@@ -205,9 +205,10 @@ fn read_body(reader: &mut Reader, encoding: Encoding, physical: PhysicalType, ro
     })
 }
 
-fn read_count(reader: &mut Reader) -> Result<usize> {
-    match u32::try_from(reader.u64()?) {
-        Ok(count) if count > 0 => Ok(count as usize),
+/// A dictionary never has more values than rows; a larger count could cost time and memory no byte of the block backs.
+fn read_count(reader: &mut Reader, rows: usize) -> Result<usize> {
+    match usize::try_from(reader.u64()?) {
+        Ok(count) if (1..=rows).contains(&count) => Ok(count),
         _ => Err(corrupt("dictionary size is out of range")),
     }
 }
