@@ -13,6 +13,8 @@ mod format;
 mod lookup;
 mod reader;
 mod scan;
+#[cfg(test)]
+mod segment_test;
 mod writer;
 
 pub(crate) use format::SegmentInfo;
