@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary `heliosdb`.
+
+fn main() -> std::process::ExitCode {
+    heliosdb_server::run(std::env::args_os())
+}

@@ -1,0 +1,153 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode as ProcessExit;
+
+use clap::{Args, Parser, Subcommand};
+use heliosdb_runtime::{Disk, RealDisk, cores, failpoints_from_env, memory_bytes};
+use heliosdb_types::{Error, Result, SqlState};
+
+use crate::banner;
+use crate::config::{Config, Settings};
+use crate::exit::{ExitCode, Failure};
+use crate::logging;
+use crate::node::Node;
+use crate::signals::Signals;
+
+const EXAMPLES: &str = "\
+Examples:
+  heliosdb start                                  the database in ./heliosdb-data, on 127.0.0.1:5432
+  heliosdb start --data-dir /srv/db --memory 8GB  elsewhere, with a fixed memory budget
+  heliosdb start --pg-port 0 --http-port 0        on free ports, printed at start
+  heliosdb start --config heliosdb.toml           settings from a file
+  psql -h 127.0.0.1 -U postgres postgres          connect";
+
+const PRECEDENCE: &str = "\
+Every setting can come from a flag, from the environment variable shown with it, or from the configuration file under
+the flag's name (data_dir = \"/srv/db\"). Flags win over the environment, the environment over the file.
+
+Exit codes: 0 stopped cleanly, 1 failed, 2 wrong settings, 3 data directory in use, 4 port not available, 5 data damaged,
+6 public address without a password, 7 data directory unusable, 130 stopped at once by a second signal.";
+
+#[derive(Parser)]
+#[command(name = "heliosdb", version, about = "A database for transactions and analytics on the same fresh rows")]
+#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the database until it is told to stop (SIGTERM, SIGINT)
+    #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{PRECEDENCE}"))]
+    Start(StartArgs),
+}
+
+#[derive(Args)]
+struct StartArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "HELIOSDB_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs the program with its arguments (the first is its own name) and returns how it ended.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ProcessExit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too.
+            let _ = error.print();
+            return ProcessExit::from(u8::try_from(error.exit_code()).unwrap_or(ExitCode::Usage as u8));
+        }
+    };
+    let Command::Start(args) = cli.command;
+    match start(args) {
+        Ok(()) => ProcessExit::from(ExitCode::Clean as u8),
+        Err(failure) => {
+            complain(&failure.error);
+            ProcessExit::from(failure.code as u8)
+        }
+    }
+}
+
+fn start(args: StartArgs) -> Result<(), Failure> {
+    let config = resolve(args).map_err(Failure::usage)?;
+    logging::init(&config).map_err(Failure::usage)?;
+    failpoints_from_env().map_err(Failure::usage)?;
+    let grace = config.shutdown_grace;
+    let node = Node::start(config.clone())?;
+    let mut signals = {
+        let handle = node.pool().handle();
+        let _inside = handle.enter();
+        Signals::new()?
+    };
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading; the database runs all the same.
+    let _ = out.write_all(banner::text(&config, &node).as_bytes()).and_then(|()| out.flush());
+    drop(out);
+    let name = node.pool().block_on(signals.next());
+    tracing::info!(signal = name, "stopping; once more to stop at once");
+    let impatient = node.pool().spawner().task(async move {
+        let name = signals.next().await;
+        tracing::warn!(signal = name, "stopping at once; the next start recovers");
+        std::process::exit(ExitCode::Forced as i32);
+    });
+    node.stop(grace)?;
+    drop(impatient);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn resolve(args: StartArgs) -> Result<Config> {
+    let file = match &args.config {
+        Some(path) => read_file(path)?,
+        None => Settings::default(),
+    };
+    Config::resolve(args.settings.over(file), memory_bytes(), cores())
+}
+
+fn read_file(path: &Path) -> Result<Settings> {
+    let shown = path.display().to_string();
+    let wrong =
+        |what: &str| Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("configuration file {shown} {what}"));
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|_| path.is_file());
+    let name = name.ok_or_else(|| wrong("does not exist"))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let bytes = RealDisk::new(dir)?.read(name)?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
+    Settings::from_toml(&text, &shown)
+}
+
+/// An error for people, on standard error.
+fn complain(error: &Error) {
+    let mut text = format!("heliosdb: {error}\n");
+    for (label, part) in [("detail", error.detail()), ("hint", error.hint())] {
+        if let Some(part) = part {
+            text.push_str(&format!("  {label}: {part}\n"));
+        }
+    }
+    // There is nowhere left to complain to.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        let help = Cli::command().find_subcommand_mut("start").unwrap().render_long_help().to_string();
+        for word in ["--data-dir", "HELIOSDB_PG_PORT", "--log-format", "Exit codes", "psql -h"] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Settings: flags over environment over file over defaults. `docs/configuration.md` is the reader's version of this file.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use heliosdb_types::{Error, Result, SqlState};
+use serde::Deserialize;
+
+use crate::memory::Size;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Settings as given; what is absent falls to the next source. Flags and environment come through clap, the file through
+/// serde: one definition of every name.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Where the database lives [default: ./heliosdb-data]
+    #[arg(long, value_name = "DIR", env = "HELIOSDB_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR", env = "HELIOSDB_LISTEN")]
+    listen: Option<String>,
+
+    /// Port for PostgreSQL clients; 0 takes a free one [default: 5432]
+    #[arg(long, value_name = "N", env = "HELIOSDB_PG_PORT")]
+    pg_port: Option<u16>,
+
+    /// Port for health checks and metrics; 0 takes a free one [default: 8080]
+    #[arg(long, value_name = "N", env = "HELIOSDB_HTTP_PORT")]
+    http_port: Option<u16>,
+
+    /// Memory budget: 8GB, 512MB, or a share of the machine's, 50% [default: 50%]
+    #[arg(long, value_name = "SIZE", env = "HELIOSDB_MEMORY")]
+    memory: Option<String>,
+
+    /// Threads for connections and transactions, and as many again for queries [default: the machine's cores]
+    #[arg(long, value_name = "N", env = "HELIOSDB_WORKER_THREADS")]
+    worker_threads: Option<usize>,
+
+    /// Sessions at a time [default: 1000]
+    #[arg(long, value_name = "N", env = "HELIOSDB_MAX_CONNECTIONS")]
+    max_connections: Option<usize>,
+
+    /// Seconds a client may take to authenticate [default: 60]
+    #[arg(long, value_name = "SECONDS", env = "HELIOSDB_AUTHENTICATION_TIMEOUT")]
+    authentication_timeout: Option<u64>,
+
+    /// Longest message of a client: 256MB, 1GB [default: 256MB]
+    #[arg(long, value_name = "SIZE", env = "HELIOSDB_MAX_MESSAGE")]
+    max_message: Option<String>,
+
+    /// Seconds running statements may take to end when the server stops [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "HELIOSDB_SHUTDOWN_GRACE")]
+    shutdown_grace: Option<u64>,
+
+    /// Log lines as text or JSON [default: text]
+    #[arg(long, value_name = "FORMAT", env = "HELIOSDB_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+
+    /// What is logged: a level, or levels by module: info, heliosdb_storage=debug [default: info]
+    #[arg(long, value_name = "FILTER", env = "HELIOSDB_LOG")]
+    log: Option<String>,
+
+    /// Bytes of a memtable before it is frozen, instead of a share of the budget; small ones make tests thorough
+    #[arg(long, value_name = "BYTES", env = "HELIOSDB_STORAGE_MEMTABLE_BYTES", hide = true)]
+    storage_memtable_bytes: Option<usize>,
+
+    /// Bytes of a log file
+    #[arg(long, value_name = "BYTES", env = "HELIOSDB_STORAGE_WAL_FILE_BYTES", hide = true)]
+    storage_wal_file_bytes: Option<u64>,
+}
+
+impl Settings {
+    /// Reads a configuration file's text.
+    pub(crate) fn from_toml(text: &str, path: &str) -> Result<Settings> {
+        toml::from_str(text)
+            .map_err(|e| Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("configuration file {path}: {e}")))
+    }
+
+    /// These settings, completed by `under`.
+    pub(crate) fn over(self, under: Settings) -> Settings {
+        Settings {
+            data_dir: self.data_dir.or(under.data_dir),
+            listen: self.listen.or(under.listen),
+            pg_port: self.pg_port.or(under.pg_port),
+            http_port: self.http_port.or(under.http_port),
+            memory: self.memory.or(under.memory),
+            worker_threads: self.worker_threads.or(under.worker_threads),
+            max_connections: self.max_connections.or(under.max_connections),
+            authentication_timeout: self.authentication_timeout.or(under.authentication_timeout),
+            max_message: self.max_message.or(under.max_message),
+            shutdown_grace: self.shutdown_grace.or(under.shutdown_grace),
+            log_format: self.log_format.or(under.log_format),
+            log: self.log.or(under.log),
+            storage_memtable_bytes: self.storage_memtable_bytes.or(under.storage_memtable_bytes),
+            storage_wal_file_bytes: self.storage_wal_file_bytes.or(under.storage_wal_file_bytes),
+        }
+    }
+}
+
+/// Settings complete and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub listen: IpAddr,
+    pub pg_port: u16,
+    pub http_port: u16,
+    /// The whole budget.
+    pub memory_bytes: u64,
+    pub worker_threads: usize,
+    pub connections_max: usize,
+    pub authentication_timeout: Duration,
+    pub message_bytes_max: usize,
+    pub shutdown_grace: Duration,
+    pub log_format: LogFormat,
+    pub log: String,
+    /// For tests: see docs/configuration.md.
+    pub storage_memtable_bytes: Option<usize>,
+    pub storage_wal_file_bytes: Option<u64>,
+}
+
+impl Config {
+    /// The defaults, with free ports: for embedding.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Config {
+        let settings = Settings {
+            data_dir: Some(data_dir.into()),
+            pg_port: Some(0),
+            http_port: Some(0),
+            memory: Some("512MB".into()),
+            ..Settings::default()
+        };
+        Config::resolve(settings, 0, heliosdb_runtime::cores()).expect("defaults are valid")
+    }
+
+    pub(crate) fn resolve(settings: Settings, machine_bytes: u64, cores: usize) -> Result<Config> {
+        let positive = |name: &str, value: usize| match value {
+            0 => Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("{name} must be at least 1"))),
+            value => Ok(value),
+        };
+        let memory = Size::parse(settings.memory.as_deref().unwrap_or("50%"))?;
+        let message = match Size::parse(settings.max_message.as_deref().unwrap_or("256MB"))? {
+            // A length on the wire is a signed 32-bit number.
+            Size::Bytes(bytes @ 8_192..0x4000_0000) => bytes as usize,
+            _ => {
+                let wrong = "max_message must be between 8kB and 1GB";
+                return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, wrong));
+            }
+        };
+        Ok(Config {
+            data_dir: settings.data_dir.unwrap_or_else(|| "./heliosdb-data".into()),
+            listen: address(settings.listen.as_deref().unwrap_or("127.0.0.1"))?,
+            pg_port: settings.pg_port.unwrap_or(5432),
+            http_port: settings.http_port.unwrap_or(8080),
+            memory_bytes: memory.bytes(machine_bytes)?,
+            worker_threads: positive("worker_threads", settings.worker_threads.unwrap_or(cores))?,
+            connections_max: positive("max_connections", settings.max_connections.unwrap_or(1000))?,
+            authentication_timeout: Duration::from_secs(settings.authentication_timeout.unwrap_or(60)),
+            message_bytes_max: message,
+            shutdown_grace: Duration::from_secs(settings.shutdown_grace.unwrap_or(30)),
+            log_format: settings.log_format.unwrap_or_default(),
+            log: settings.log.unwrap_or_else(|| "info".into()),
+            storage_memtable_bytes: settings.storage_memtable_bytes,
+            storage_wal_file_bytes: settings.storage_wal_file_bytes,
+        })
+    }
+}
+
+/// An IP address; a few names everybody means the same by.
+fn address(text: &str) -> Result<IpAddr> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
+        text => text.parse().map_err(|_| {
+            Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("\"{text}\" is not an address to listen on"))
+                .with_hint("Give an IP address of this machine, such as 127.0.0.1, 0.0.0.0 or ::1.")
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_fills_what_flags_and_environment_leave_open() {
+        let file = Settings::from_toml("pg_port = 6000\nhttp_port = 6001\nmemory = \"1GB\"\n", "x.toml").unwrap();
+        let flags = Settings { pg_port: Some(7000), ..Settings::default() };
+        let config = Config::resolve(flags.over(file), 8 << 30, 2).unwrap();
+        assert_eq!((config.pg_port, config.http_port, config.memory_bytes), (7000, 6001, 1 << 30));
+        assert_eq!((config.worker_threads, config.listen.to_string().as_str()), (2, "127.0.0.1"));
+        let defaults = Config::resolve(Settings::default(), 8 << 30, 2).unwrap();
+        assert_eq!((defaults.pg_port, defaults.http_port, defaults.memory_bytes), (5432, 8080, 4 << 30));
+        assert_eq!(defaults.data_dir, PathBuf::from("./heliosdb-data"));
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        let error = Settings::from_toml("pg_prt = 1\n", "x.toml").unwrap_err();
+        assert!(error.message().contains("x.toml") && error.message().contains("pg_prt"), "{error}");
+        for settings in [
+            Settings { listen: Some("here".into()), ..Settings::default() },
+            Settings { worker_threads: Some(0), ..Settings::default() },
+            Settings { max_message: Some("2GB".into()), ..Settings::default() },
+            Settings { memory: Some("lots".into()), ..Settings::default() },
+        ] {
+            assert!(Config::resolve(settings, 8 << 30, 2).is_err());
+        }
+    }
+}

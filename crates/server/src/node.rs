@@ -1,0 +1,288 @@
+//! A running server, put together: disk, shard, participant, engine, protocols.
+//!
+//! Start: 1. lock the data directory; 2. take the ports, so that a taken one is known before the work; 3. answer health
+//! checks; 4. recover; 5. open the engine; 6. refuse a public address without a password; 7. serve. Stop: in reverse, each
+//! step waiting for what stands on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use heliosdb_contracts::{Credential, ShardClient, SqlService};
+use heliosdb_gateway::postgres::{Counters, Environment, Options, Server, serve};
+use heliosdb_query::{Engine, EngineOptions, EngineService};
+use heliosdb_runtime::{Clock, Disk, DiskLock, Entropy, Pool, RealClock, RealDisk, RealEntropy, Task, listen};
+use heliosdb_storage::{RecoveryReport, Shard, ShardOptions, ShardParts};
+use heliosdb_txn::{Participant, TxnOptions};
+use heliosdb_types::{Error, ErrorKind, Result, SqlState};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::exit::{ExitCode, Failure};
+use crate::http::{self, Health, Probe, Stage};
+use crate::memory::{Budget, MEMTABLES};
+use crate::metrics::Encoder;
+
+const LOCK_FILE: &str = "LOCK";
+/// The one shard of a single node.
+const SHARD_DIR: &str = "shard-0";
+/// Where queries that outgrow memory put what does not fit; emptied at start.
+const SPILL_DIR: &str = "tmp";
+const SUPERUSER: &str = "postgres";
+
+/// A database that is being served. Dropping it without [`Node::stop`] is a crash that loses nothing acknowledged.
+pub struct Node {
+    postgres: Server,
+    pg_address: SocketAddr,
+    http_address: SocketAddr,
+    health: Arc<Health>,
+    http_stop: watch::Sender<bool>,
+    http: Task<()>,
+    database: Database,
+    connections: Pool,
+    _analytics: Pool,
+    _lock: Box<dyn DiskLock>,
+}
+
+struct Database {
+    engine: Arc<Engine>,
+    participant: Arc<Participant>,
+    shard: Arc<Shard>,
+    recovery: RecoveryReport,
+}
+
+impl Node {
+    /// Starts everything and returns once queries are served. Blocks; not to be called on a thread of an async runtime.
+    pub fn start(config: Config) -> Result<Node, Failure> {
+        let disk = Arc::new(RealDisk::new(&config.data_dir).map_err(Failure::data)?);
+        let lock = lock(&*disk, &config)?;
+        disk.create_dir(SPILL_DIR).and_then(|()| empty(&*disk, SPILL_DIR)).map_err(Failure::data)?;
+        let connections = Pool::new("connections", config.worker_threads)?;
+        let analytics = Pool::new("queries", config.worker_threads)?;
+        let postgres_at = SocketAddr::new(config.listen, config.pg_port);
+        let http_at = SocketAddr::new(config.listen, config.http_port);
+        let take = |at, flag| connections.block_on(listen(at)).map_err(|error| taken(error, flag));
+        let (postgres, http) = (take(postgres_at, "--pg-port")?, take(http_at, "--http-port")?);
+        let address = |listener: &tokio::net::TcpListener| {
+            listener.local_addr().map_err(|e| Failure::port(Error::io("learn the port taken", e)))
+        };
+        let (pg_address, http_address) = (address(&postgres)?, address(&http)?);
+
+        let health = Arc::new(Health::default());
+        let (http_stop, stopped) = watch::channel(false);
+        let http = connections.spawner().task(http::serve(http, health.clone(), stopped));
+
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(RealEntropy);
+        let database = open(&config, &connections, &analytics, clock.clone(), entropy.clone())?;
+        let service = EngineService(database.engine.clone());
+        if !config.listen.is_loopback() {
+            protected(&connections, &service)?;
+        }
+        let options = Options {
+            connections_max: config.connections_max,
+            authentication_timeout: config.authentication_timeout,
+            message_bytes_max: config.message_bytes_max,
+            ..Options::default()
+        };
+        let environment = Environment { spawner: connections.spawner(), clock, entropy };
+        let postgres = serve(postgres, Arc::new(service), options, environment);
+        health.watch(Arc::new(Monitor {
+            engine: database.engine.clone(),
+            participant: database.participant.clone(),
+            shard: database.shard.clone(),
+            counters: postgres.counters(),
+        }));
+        health.set(Stage::Serving);
+        Ok(Node {
+            postgres,
+            pg_address,
+            http_address,
+            health,
+            http_stop,
+            http,
+            database,
+            connections,
+            _analytics: analytics,
+            _lock: lock,
+        })
+    }
+
+    /// Where PostgreSQL clients connect.
+    pub fn pg_address(&self) -> SocketAddr {
+        self.pg_address
+    }
+
+    /// Where health checks and metrics are.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// What the start found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.database.recovery
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.connections
+    }
+
+    /// A clean end: running statements have `grace`, then everything is put into segments and the log is closed.
+    /// Blocks, as `start` does.
+    pub fn stop(self, grace: Duration) -> Result<()> {
+        self.health.set(Stage::Stopping);
+        let left = self.connections.block_on(self.postgres.shutdown(grace));
+        if left > 0 {
+            tracing::warn!(connections = left, "some connections did not end and are cut off");
+        }
+        self.health.forget();
+        let closed = self.database.shard.close();
+        self.http_stop.send_replace(true);
+        // Health checks that still hang are cut off with the process.
+        self.connections.block_on(async {
+            let clock = RealClock::new();
+            tokio::select! {
+                _ = self.http => {}
+                () = clock.sleep(Duration::from_secs(1)) => {}
+            }
+        });
+        closed
+    }
+}
+
+fn lock(disk: &dyn Disk, config: &Config) -> Result<Box<dyn DiskLock>, Failure> {
+    disk.lock_exclusive(LOCK_FILE).map_err(|error| {
+        if error.state() != SqlState::OBJECT_IN_USE {
+            return Failure::data(error);
+        }
+        let wrong = format!("another process uses the data directory {}", config.data_dir.display());
+        let error = Error::new(ErrorKind::Unavailable, SqlState::OBJECT_IN_USE, wrong)
+            .with_hint("Stop it first, or give this one a directory of its own with --data-dir.");
+        Failure { code: ExitCode::Locked, error }
+    })
+}
+
+/// Removes everything below a directory.
+fn empty(disk: &dyn Disk, dir: &str) -> Result<()> {
+    for name in disk.list(dir)? {
+        let path = format!("{dir}/{name}");
+        if disk.list(&path).is_ok() {
+            empty(disk, &path)?;
+            disk.remove_dir(&path)?;
+        } else {
+            disk.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn taken(error: Error, flag: &str) -> Failure {
+    let hint = error.hint().map(str::to_owned).unwrap_or_default();
+    Failure::port(error.with_hint(format!("{hint} The flag is {flag}.")))
+}
+
+fn open(
+    config: &Config,
+    connections: &Pool,
+    analytics: &Pool,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Database, Failure> {
+    let budget = Budget::of(config.memory_bytes);
+    let disk = Arc::new(RealDisk::new(config.data_dir.join(SHARD_DIR)).map_err(Failure::data)?);
+    let parts = ShardParts { disk, clock: clock.clone(), entropy: entropy.clone(), spawner: connections.spawner() };
+    let options = ShardOptions {
+        memtable_bytes: config.storage_memtable_bytes.unwrap_or(budget.memtable_bytes),
+        frozen_max: MEMTABLES as usize - 1,
+        cache_bytes: budget.cache_bytes,
+        log_file_bytes: config.storage_wal_file_bytes.unwrap_or(ShardOptions::default().log_file_bytes),
+        ..ShardOptions::default()
+    };
+    let (shard, recovery) = Shard::open(parts, options).map_err(Failure::data)?;
+    if let Some(torn) = &recovery.torn_tail {
+        tracing::warn!(?torn, "the log's unfinished end was cut off; nothing acknowledged was in it");
+    }
+    let participant = Arc::new(Participant::new(shard.clone(), clock.clone(), TxnOptions::default()));
+    let client: Arc<dyn ShardClient> = participant.clone();
+    let options = EngineOptions {
+        analytics: analytics.handle(),
+        threads: config.worker_threads,
+        query_memory_bytes: budget.query_bytes,
+        spill_dir: config.data_dir.join(SPILL_DIR),
+        clock,
+        entropy,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sessions_max: config.connections_max,
+    };
+    let engine = connections.block_on(Engine::open(client, options)).map_err(Failure::data)?;
+    Ok(Database { engine, participant, shard, recovery })
+}
+
+/// Anybody can reach a public address; then there must be a password.
+fn protected(pool: &Pool, service: &EngineService) -> Result<(), Failure> {
+    match pool.block_on(service.credential(SUPERUSER)).map_err(Failure::data)? {
+        Credential::Scram(_) => Ok(()),
+        Credential::NoPassword | Credential::Unknown => {
+            let wrong = format!("refusing to listen on a public address while user \"{SUPERUSER}\" has no password");
+            let hint = format!(
+                "Start without --listen, run ALTER ROLE {SUPERUSER} PASSWORD '...' with psql on this machine, then start again."
+            );
+            let error = Error::invalid(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, wrong).with_hint(hint);
+            Err(Failure { code: ExitCode::Unprotected, error })
+        }
+    }
+}
+
+/// The running database, as monitoring sees it.
+struct Monitor {
+    engine: Arc<Engine>,
+    participant: Arc<Participant>,
+    shard: Arc<Shard>,
+    counters: Arc<Counters>,
+}
+
+impl Probe for Monitor {
+    fn fenced(&self) -> bool {
+        self.shard.metrics().fenced
+    }
+
+    fn collect(&self, out: &mut Encoder) {
+        for (name, help, value) in self.counters.all() {
+            match name {
+                "connections_active" => out.gauge(name, help, value),
+                _ => out.counter(name, help, value),
+            }
+        }
+        out.gauge("sessions", "Sessions open in the engine", self.engine.session_count() as u64);
+        let locks = self.participant.lock_stats();
+        out.counter("lock_waits", "Lock requests that had to wait", locks.waits);
+        out.gauge("lock_waiting", "Transactions waiting for a lock", locks.waiting);
+        out.counter("lock_timeouts", "Lock waits that timed out", locks.timeouts);
+        out.counter("deadlocks", "Deadlocks broken", locks.deadlocks);
+        out.counter("lock_escalations", "Row locks replaced by a table lock", locks.escalations);
+        out.gauge("row_locks", "Row locks held", locks.row_locks);
+        collect_shard(&self.shard.metrics(), out);
+    }
+}
+
+fn collect_shard(shard: &heliosdb_storage::ShardMetrics, out: &mut Encoder) {
+    out.counter("commits", "Transactions committed with changes", shard.commits);
+    out.counter("rollbacks", "Transactions rolled back", shard.rollbacks);
+    out.counter("rows_written", "Rows inserted, updated or deleted", shard.rows_written);
+    out.counter("freezes", "Memtables turned into segments", shard.freezes);
+    out.counter("compactions", "Merges of segments", shard.compactions);
+    out.counter("compacted_rows", "Rows written by merges of segments", shard.compacted_rows);
+    out.counter("spills", "Transactions that outgrew memory", shard.spills);
+    out.counter("backpressure_waits", "Commits that waited for memtables to become segments", shard.backpressure_waits);
+    out.gauge("memtable_bytes", "Rows in the active memtable", shard.memtable_bytes);
+    out.gauge("frozen_memtables", "Frozen memtables not yet in segments", shard.frozen_memtables);
+    out.gauge("segments", "Segment files", shard.segments);
+    out.gauge("segment_bytes", "Bytes of segment files", shard.segment_bytes);
+    out.gauge("log_bytes", "Log a restart would replay", shard.log_bytes);
+    out.counter("cache_hits", "Blocks found in the block cache", shard.cache_hits);
+    out.counter("cache_misses", "Blocks read from disk", shard.cache_misses);
+    out.gauge("cache_bytes", "Bytes of the block cache", shard.cache_bytes);
+    out.gauge("open_snapshots", "Snapshots that hold old row versions", shard.open_snapshots);
+    out.gauge("open_transactions", "Transactions open at the shard", shard.open_transactions);
+    out.gauge("fenced", "1 once the shard refuses writes after a failed sync", u64::from(shard.fenced));
+}
