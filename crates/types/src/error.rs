@@ -45,6 +45,7 @@ struct Inner {
     column: Option<String>,
     data_type: Option<String>,
     constraint: Option<String>,
+    traceback: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -77,6 +78,7 @@ impl Error {
             column: None,
             data_type: None,
             constraint: None,
+            traceback: None,
             source: None,
         }))
     }
@@ -139,6 +141,7 @@ impl Error {
     field!(with_column, column);
     field!(with_data_type, data_type);
     field!(with_constraint, constraint);
+    field!(/** PostgreSQL's CONTEXT: `COPY t, line 3, column id: "x"`. */ with_traceback, traceback);
 
     /// Where in the statement, in characters from 1.
     #[must_use]

@@ -40,6 +40,7 @@ fn fields(severity: &str, error: &Error) -> Vec<(u8, String)> {
         (b'c', error.column()),
         (b'd', error.data_type()),
         (b'n', error.constraint()),
+        (b'W', error.traceback()),
     ];
     fields.extend(optional.into_iter().filter_map(|(code, text)| text.map(|text| (code, clean(text)))));
     fields
