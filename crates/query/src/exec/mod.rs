@@ -1,6 +1,7 @@
 //! Running plans: DataFusion's optimiser and operators over our scans and writes.
 
 mod arrays;
+mod direct;
 mod dynamic;
 mod error;
 mod explain;
@@ -22,5 +23,7 @@ pub use scope::{CancelFlag, StatementScope};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;
 
+#[cfg(test)]
+mod direct_test;
 #[cfg(test)]
 mod exec_test;

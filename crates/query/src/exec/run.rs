@@ -1,4 +1,5 @@
-//! Running a bound plan: a task on the analytics pool drives it, a bounded channel carries its batches to the session.
+//! Running a bound plan: on the session's own task if it is about one row, else a task on the analytics pool drives it and a
+//! bounded channel carries its batches to the session.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,17 +8,20 @@ use std::task::{Context, Poll};
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use heliosdb_runtime::Task;
 use heliosdb_types::{Datum, Error, Result, SqlType};
 use tokio::sync::mpsc;
 
+use super::direct::Direct;
 use super::error::from_datafusion;
+use super::instantiate::instantiate;
 use super::scope::StatementScope;
-use super::state::{Executor, plan};
+use super::state::Executor;
 
 /// Batches on their way to the session; a slow client stops the plan here.
 const BATCHES_AHEAD: usize = 2;
@@ -39,12 +43,34 @@ impl Executor {
         types: &[SqlType],
         scope: Arc<StatementScope>,
     ) -> BoxStream<'static, Result<RecordBatch>> {
-        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let session = self.session(Arc::clone(&scope));
-        let (statement, types) = (statement.clone(), types.to_vec());
+        let statement = match instantiate(statement, &parameters, types, scope.now_micros) {
+            Ok(statement) => statement,
+            Err(error) => return stream::once(async { Err(error) }).boxed(),
+        };
+        match Direct::compile(&statement, &session) {
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+            Ok(Some(direct)) => stream::once(run_direct(direct, scope))
+                .flat_map(|batches| match batches {
+                    Ok(batches) => stream::iter(batches.into_iter().map(Ok)).boxed(),
+                    Err(error) => stream::once(async { Err(error) }).boxed(),
+                })
+                .boxed(),
+            Ok(None) => self.run_planned(statement, session, scope),
+        }
+    }
+
+    /// The full path: optimise, plan, and run on the analytics pool.
+    pub(super) fn run_planned(
+        &self,
+        statement: LogicalPlan,
+        session: SessionState,
+        scope: Arc<StatementScope>,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let driver = self.spawner.task(async move {
             let drive = async {
-                let plan = plan(&session, &statement, &parameters, &types, scope.now_micros).await?;
+                let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
                 let mut batches = execute_stream(plan, session.task_ctx()).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
                     let batch = batch.map_err(from_datafusion)?;
@@ -83,6 +109,15 @@ impl Executor {
             written += counts.values().iter().map(|count| count.unsigned_abs()).sum::<u64>();
         }
         Ok(written)
+    }
+}
+
+/// A lock wait is where a short statement may have to be woken from.
+async fn run_direct(direct: Direct, scope: Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
+    tokio::select! {
+        biased;
+        () = scope.cancel.cancelled() => Err(scope.cancel.error()),
+        outcome = direct.run(Arc::clone(&scope)) => outcome,
     }
 }
 

@@ -69,6 +69,7 @@ impl Bench {
             lock_wait: LockWait { timeout: None },
             cancel: CancelFlag::default(),
             now_micros: 0,
+            facts: None,
             text: Arc::new(TextContext::default()),
         }
     }

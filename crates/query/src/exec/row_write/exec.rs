@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::RecordBatch;
 use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
@@ -17,12 +17,11 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use heliosdb_types::{Error, Result};
 
 use super::node::RowWriteOp;
 use super::spec::WriteSpec;
 use super::writer::Writer;
-use crate::exec::error::{from_arrow, to_datafusion};
+use crate::exec::error::to_datafusion;
 use crate::exec::scope::StatementScope;
 
 /// Writes its child's rows. One partition: a statement writes its rows in one order.
@@ -112,7 +111,7 @@ impl ExecutionPlan for RowWriteExec {
         let rows_written = MetricBuilder::new(&self.metrics).counter("rows_written", partition);
         let write = async move {
             let mut input = input;
-            let mut writer = Writer::new(Arc::clone(&spec), scope).map_err(to_datafusion)?;
+            let mut writer = Writer::new(spec, scope).map_err(to_datafusion)?;
             while let Some(batch) = input.next().await {
                 let batch = batch?;
                 let _timer = baseline.elapsed_compute().timer();
@@ -120,7 +119,7 @@ impl ExecutionPlan for RowWriteExec {
             }
             writer.finish().await.map_err(to_datafusion)?;
             rows_written.add(usize::try_from(writer.written).unwrap_or(usize::MAX));
-            let output = output(&spec, writer).map_err(to_datafusion)?;
+            let output = writer.into_output().map_err(to_datafusion)?;
             baseline.record_output(output.iter().map(RecordBatch::num_rows).sum());
             Ok::<_, DataFusionError>(stream::iter(output.into_iter().map(Ok)))
         };
@@ -131,13 +130,4 @@ impl ExecutionPlan for RowWriteExec {
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
     }
-}
-
-fn output(spec: &WriteSpec, writer: Writer) -> Result<Vec<RecordBatch>> {
-    if spec.returning {
-        return Ok(writer.output);
-    }
-    let written = i64::try_from(writer.written).map_err(|_| Error::internal("more rows than a count holds"))?;
-    let count: ArrayRef = Arc::new(Int64Array::from(vec![written]));
-    Ok(vec![RecordBatch::try_new(Arc::clone(&spec.output), vec![count]).map_err(from_arrow)?])
 }

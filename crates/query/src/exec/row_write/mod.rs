@@ -9,7 +9,9 @@ mod writer;
 
 pub(crate) use exec::RowWriteExec;
 pub use node::{RowWriteNode, RowWriteOp};
-pub(crate) use planner::RowWritePlanner;
+pub(crate) use planner::{RowWritePlanner, plan_write};
+pub(crate) use spec::WriteSpec;
+pub(crate) use writer::Writer;
 
 #[cfg(test)]
 mod row_write_test;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -36,25 +37,34 @@ impl ExtensionPlanner for RowWritePlanner {
             return Ok(None);
         };
         let physical = |expr: &Expr, schema: &DFSchema| planner.create_physical_expr(expr, schema, session, context);
-        let over_input = |expr: &Expr| physical(expr, node.input.schema());
-        let spec = WriteSpec::new(node, input.schema()).map_err(to_datafusion)?;
-        let table = DFSchema::try_from(Arc::clone(&spec.table_schema))?;
-        let mut checks = Vec::with_capacity(node.checks.len());
-        for (name, condition) in &node.checks {
-            checks.push((name.clone(), physical(condition, &table)?));
-        }
-        // PostgreSQL checks constraints in the order of their names.
-        checks.sort_by(|a, b| a.0.cmp(&b.0));
-        let spec = WriteSpec {
-            predicate: node.predicate.as_ref().map(over_input).transpose()?,
-            new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<Arc<dyn PhysicalExpr>>>>()?,
-            checks,
-            targets_repeat: joins(&node.input)?,
-            ..spec
-        };
+        let spec = plan_write(node, input.schema(), physical)?;
         let scope = StatementScope::of(session.config()).map_err(to_datafusion)?;
-        Ok(Some(Arc::new(RowWriteExec::new(Arc::new(spec), Arc::clone(input), scope))))
+        Ok(Some(Arc::new(RowWriteExec::new(spec, Arc::clone(input), scope))))
     }
+}
+
+/// A node with physical expressions, however they are made.
+pub(crate) fn plan_write(
+    node: &RowWriteNode,
+    input: SchemaRef,
+    physical: impl Fn(&Expr, &DFSchema) -> DfResult<Arc<dyn PhysicalExpr>>,
+) -> DfResult<Arc<WriteSpec>> {
+    let over_input = |expr: &Expr| physical(expr, node.input.schema());
+    let spec = WriteSpec::new(node, input).map_err(to_datafusion)?;
+    let table = DFSchema::try_from(Arc::clone(&spec.table_schema))?;
+    let mut checks = Vec::with_capacity(node.checks.len());
+    for (name, condition) in &node.checks {
+        checks.push((name.clone(), physical(condition, &table)?));
+    }
+    // PostgreSQL checks constraints in the order of their names.
+    checks.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Arc::new(WriteSpec {
+        predicate: node.predicate.as_ref().map(over_input).transpose()?,
+        new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<_>>>()?,
+        checks,
+        targets_repeat: joins(&node.input)?,
+        ..spec
+    }))
 }
 
 /// Whether a target row may come more than once: only a join repeats rows.

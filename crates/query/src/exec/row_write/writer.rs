@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
@@ -47,24 +47,24 @@ struct Moved {
     at: usize,
 }
 
-pub(super) struct Writer {
+pub(crate) struct Writer {
     spec: Arc<WriteSpec>,
     scope: Arc<StatementScope>,
     txn: TxnId,
     seen: HashSet<Bytes>,
     moved: Vec<Moved>,
-    pub(super) written: u64,
+    pub(crate) written: u64,
     /// RETURNING's rows; sent when every write has been made.
-    pub(super) output: Vec<RecordBatch>,
+    output: Vec<RecordBatch>,
 }
 
 impl Writer {
-    pub(super) fn new(spec: Arc<WriteSpec>, scope: Arc<StatementScope>) -> Result<Writer> {
+    pub(crate) fn new(spec: Arc<WriteSpec>, scope: Arc<StatementScope>) -> Result<Writer> {
         let txn = scope.writer()?;
         Ok(Writer { spec, scope, txn, seen: HashSet::new(), moved: Vec::new(), written: 0, output: Vec::new() })
     }
 
-    pub(super) async fn batch(&mut self, input: &RecordBatch) -> Result<()> {
+    pub(crate) async fn batch(&mut self, input: &RecordBatch) -> Result<()> {
         self.scope.cancel.check()?;
         match self.spec.op {
             RowWriteOp::Insert => self.insert(input).await,
@@ -267,7 +267,7 @@ impl Writer {
 
     /// Rows that change their key: the old keys go, the new ones come. A new key that another such row gave up is an
     /// update of that key; what is then still taken is a duplicate.
-    pub(super) async fn finish(&mut self) -> Result<()> {
+    pub(crate) async fn finish(&mut self) -> Result<()> {
         let moved = std::mem::take(&mut self.moved);
         if moved.is_empty() {
             return Ok(());
@@ -293,6 +293,18 @@ impl Writer {
         self.scope.shard.write(self.txn, self.scope.read.command, batch)?;
         let place = |index: usize| places.get(index).map_or((&[][..], 0), |(columns, at)| (&columns[..], *at));
         self.add(rows, place).await
+    }
+}
+
+impl Writer {
+    /// What the node gives: RETURNING's rows, or one row with the count.
+    pub(crate) fn into_output(self) -> Result<Vec<RecordBatch>> {
+        if self.spec.returning {
+            return Ok(self.output);
+        }
+        let written = i64::try_from(self.written).map_err(|_| Error::internal("more rows than a count holds"))?;
+        let count: ArrayRef = Arc::new(Int64Array::from(vec![written]));
+        Ok(vec![RecordBatch::try_new(Arc::clone(&self.spec.output), vec![count]).map_err(from_arrow)?])
     }
 }
 

@@ -1,0 +1,113 @@
+//! Statements of the short path, each run on both paths and compared.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
+use futures::StreamExt;
+use heliosdb_contracts::ShardClient;
+use heliosdb_types::{Datum, SqlState, SqlType};
+
+use super::direct::Direct;
+use crate::testing::{Bench, relation, text};
+
+fn bench() -> Bench {
+    let columns = [("a", SqlType::Int4), ("b", SqlType::Text), ("v", SqlType::Int4)];
+    let bench = Bench::new(relation("t", &columns, &["a", "b"]));
+    let row = |n: i32| vec![lit(n / 3), text(["x", "y", "z"][(n % 3) as usize]), lit(n)];
+    bench.autocommit(&bench.insert((0..30).map(row).collect())).unwrap();
+    bench
+}
+
+fn key(a: i32, b: &str) -> Expr {
+    col("t.a").eq(lit(a)).and(text(b).eq(col("t.b")))
+}
+
+/// Runs a plan on both paths in transactions that are rolled back; gives what came out and what the table held.
+fn both(bench: &Bench, plan: &LogicalPlan) -> [Result<String, (SqlState, String)>; 2] {
+    let table = bench.scan().sort(vec![col("t.v").sort(true, true)]).unwrap().build().unwrap();
+    [true, false].map(|short| {
+        let txn = bench.begin();
+        let scope = Arc::new(bench.scope(Some(txn), 0));
+        let session = bench.executor.session(Arc::clone(&scope));
+        let direct = Direct::compile(plan, &session).unwrap();
+        assert!(direct.is_some(), "not eligible: {}", plan.display_indent());
+        let outcome = bench.pool.block_on(async {
+            if short {
+                return direct.unwrap().run(scope).await;
+            }
+            bench.executor.run_planned(plan.clone(), session, scope).collect::<Vec<_>>().await.into_iter().collect()
+        });
+        let shown = outcome.map_err(|e| (e.state(), e.message().to_owned())).map(|batches| {
+            let rows = batches.iter().map(|b| format!("{:?}", b.columns())).collect::<Vec<_>>();
+            let after = bench.run(&table, bench.scope(Some(txn), 1)).unwrap();
+            let after = after.iter().map(|b| format!("{:?}", b.columns())).collect::<Vec<_>>();
+            format!("{rows:?} {after:?}")
+        });
+        bench.shard.rollback(txn);
+        shown
+    })
+}
+
+#[test]
+fn both_paths_answer_alike() {
+    let bench = bench();
+    let found = |predicate: Expr| bench.scan().filter(predicate).unwrap();
+    let read = |predicate: Expr| found(predicate).project(vec![col("t.v") + lit(1), col("t.b")]).unwrap();
+    let reads = [
+        read(key(3, "y")),
+        read(key(3, "nothing")),
+        read(key(3, "y").and(col("t.v").gt(lit(100)))),
+        read(key(3, "y").and(col("t.a").eq(lit(4)))),
+        found(key(3, "y")).alias("u").unwrap().project(vec![col("u.a")]).unwrap(),
+        found(key(3, "y")).limit(0, Some(1)).unwrap(),
+        found(key(3, "y")).limit(1, None).unwrap(),
+        LogicalPlanBuilder::empty(true).project(vec![lit(1).alias("one"), text("x").alias("x")]).unwrap(),
+        LogicalPlanBuilder::values(vec![vec![lit(1)], vec![lit(2)]]).unwrap(),
+        LogicalPlanBuilder::empty(true).project(vec![lit(1) / lit(0)]).unwrap(),
+    ];
+    let new_v = [("v", col("t.v") * lit(7))];
+    let writes = [
+        bench.insert(vec![vec![lit(77), text("x"), lit(1)], vec![lit(78), text("x"), lit(2)]]),
+        bench.insert(vec![vec![lit(3), text("y"), lit(1)]]),
+        bench.update(Some(key(3, "y")), &new_v),
+        bench.returning(&bench.update(Some(key(3, "y")), &new_v)),
+        bench.update(Some(key(3, "y")), &[("a", lit(100))]),
+        bench.update(Some(key(3, "y")), &[("a", lit(4))]),
+        bench.update(Some(key(99, "y")), &new_v),
+        bench.delete(Some(key(3, "y"))),
+        bench.returning(&bench.delete(Some(key(3, "y")))),
+    ];
+    for plan in reads.into_iter().map(|read| read.build().unwrap()).chain(writes) {
+        let [short, full] = both(&bench, &plan);
+        assert_eq!(short, full, "{}", plan.display_indent());
+    }
+}
+
+#[test]
+fn whatever_is_not_one_row_takes_the_full_path() {
+    let bench = bench();
+    let eligible = |plan: LogicalPlan| {
+        let session = bench.executor.session(Arc::new(bench.scope(None, 0)));
+        Direct::compile(&plan, &session).unwrap().is_some()
+    };
+    let found = |predicate: Expr| bench.scan().filter(predicate).unwrap();
+    assert!(!eligible(bench.scan().build().unwrap()));
+    assert!(!eligible(found(col("t.a").eq(lit(1))).build().unwrap()), "half a key");
+    assert!(!eligible(found(col("t.a").eq(lit(1)).or(col("t.b").eq(text("x")))).build().unwrap()));
+    let counted = found(key(1, "x")).aggregate(vec![col("t.v")], Vec::<Expr>::new()).unwrap();
+    assert!(!eligible(counted.build().unwrap()));
+    assert!(!eligible(bench.update(Some(col("t.a").gt(lit(1))), &[("v", lit(1))])));
+    assert!(eligible(found(key(1, "x")).build().unwrap()));
+}
+
+#[test]
+fn a_row_changed_meanwhile_is_evaluated_again() {
+    let bench = bench();
+    let txn = bench.begin();
+    let scope = bench.scope(Some(txn), 0);
+    bench.autocommit(&bench.update(Some(key(3, "y")), &[("v", lit(1000))])).unwrap();
+    let update = bench.update(Some(key(3, "y")), &[("v", col("t.v") + lit(1))]);
+    assert_eq!(bench.write(&update, scope).unwrap(), 1);
+    bench.commit(txn);
+    assert!(bench.rows().iter().any(|row| row[2] == Datum::Int32(1001)));
+}
