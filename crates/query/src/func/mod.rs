@@ -3,18 +3,28 @@
 //! Invariants: every expression the binder holds is a [`Typed`]; its DataFusion type is exactly `arrow`, so DataFusion's own
 //! coercion never has anything to do; nothing here touches plans, tables or sessions beyond [`FuncContext`].
 
+mod cast;
+mod common;
+mod decimal;
+mod literal;
+mod operator;
 mod stubs;
+mod types;
+mod udf;
+mod value;
 
 use std::sync::Arc;
 
 use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
-use heliosdb_types::{Error, Oid, Result, SqlType, TextContext};
+use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
-pub use stubs::{
-    WindowCall, aggregate, binary, call, can_cast, common_type, extract, is_aggregate, is_distinct, is_window, like, literal,
-    similar_to, single_value, sort_key, type_from_ast, unary, unify, window,
-};
+pub use cast::{can_cast, cast};
+pub use common::{common_type, unify};
+pub use literal::literal;
+pub use operator::{binary, is_distinct, like, similar_to, sort_key, unary};
+pub use stubs::{WindowCall, aggregate, call, extract, is_aggregate, is_window, single_value, window};
+pub use types::type_from_ast;
 
 /// An expression with its SQL type and the Arrow type its values have.
 ///
@@ -62,10 +72,4 @@ pub trait SequenceSource: Send + Sync {
     fn currval(&self, sequence: Oid) -> Result<i64>;
     fn lastval(&self) -> Result<i64>;
     fn setval(&self, sequence: Oid, value: i64, is_called: bool) -> Result<i64>;
-}
-
-/// Casts; `Error` 42846 "cannot cast type a to b" (explicit), 42804 otherwise.
-pub fn cast(input: Typed, to: &SqlType, kind: CastKind, _context: &FuncContext) -> Result<Typed> {
-    let _ = kind;
-    Err(Error::unsupported(format!("cast from {} to {}", input.sql_type.name(), to.name())))
 }

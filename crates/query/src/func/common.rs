@@ -1,0 +1,132 @@
+//! The common type of CASE arms, UNION columns, VALUES rows, array elements.
+
+use heliosdb_contracts::arrow_type;
+use heliosdb_types::{Error, PhysicalType, Result, SqlState, SqlType};
+
+use super::cast::{can_cast, cast, is_number, is_text, to_numeric_bytes};
+use super::literal::decimal_physical;
+use super::{CastKind, FuncContext, Typed, decimal};
+
+/// PostgreSQL's `select_common_type`: the first type that the others become implicitly, preferred types winning; text if all
+/// are unknown. 42804 `CASE types integer and text cannot be matched`.
+pub fn common_type(inputs: &[&Typed], context: &str) -> Result<SqlType> {
+    let mut chosen: Option<&SqlType> = None;
+    for input in inputs.iter().filter(|input| !input.is_unknown()) {
+        let candidate = &input.sql_type;
+        let Some(current) = chosen else {
+            chosen = Some(candidate);
+            continue;
+        };
+        if same_base(current, candidate) {
+            continue;
+        }
+        if category(current) != category(candidate) {
+            let message =
+                format!("{context} types {} and {} cannot be matched", base_name(current), base_name(candidate));
+            return Err(Error::invalid(SqlState::DATATYPE_MISMATCH, message));
+        }
+        let forwards = can_cast(current, candidate, CastKind::Implicit);
+        let backwards = can_cast(candidate, current, CastKind::Implicit);
+        if !is_preferred(current) && forwards && !backwards || (forwards && backwards && is_preferred(candidate)) {
+            chosen = Some(candidate);
+        }
+    }
+    let Some(chosen) = chosen else { return Ok(SqlType::Text) };
+    // A modifier survives only if all agree on it.
+    let agreed = inputs.iter().filter(|input| !input.is_unknown()).all(|input| input.sql_type == *chosen);
+    Ok(if agreed { chosen.clone() } else { without_modifier(chosen) })
+}
+
+/// Casts all to [`common_type`]; all results have the same Arrow type too (decimals: the widest scale that fits).
+pub fn unify(inputs: Vec<Typed>, context: &str, ctx: &FuncContext) -> Result<Vec<Typed>> {
+    let refs: Vec<&Typed> = inputs.iter().collect();
+    let target = common_type(&refs, context)?;
+    let cast_all = inputs.into_iter().map(|input| {
+        let from = input.sql_type.clone();
+        cast(input, &target, CastKind::Implicit, ctx).map_err(|error| match error.state() {
+            SqlState::DATATYPE_MISMATCH => Error::invalid(
+                SqlState::CANNOT_COERCE,
+                format!("{context} could not convert type {} to {}", base_name(&from), base_name(&target)),
+            ),
+            _ => error,
+        })
+    });
+    let cast_all = cast_all.collect::<Result<Vec<_>>>()?;
+    if matches!(target, SqlType::Numeric(_)) { Ok(unify_numerics(cast_all, &target)) } else { Ok(cast_all) }
+}
+
+/// One Arrow type for numerics in different forms: the narrowest decimal that holds all, else numeric bytes.
+pub(super) fn unify_numerics(inputs: Vec<Typed>, target: &SqlType) -> Vec<Typed> {
+    let common =
+        inputs.iter().filter(|input| !input.is_null_literal()).try_fold((1u8, 0i8), |(whole, scale), input| {
+            let (p, s) = decimal::parts(input.physical())?;
+            Some((whole.max(p.saturating_sub(s.unsigned_abs())), scale.max(s)))
+        });
+    let physical = common.and_then(|(whole, scale)| decimal_physical(whole.checked_add(scale.unsigned_abs())?, scale));
+    inputs
+        .into_iter()
+        .map(|input| {
+            let from = input.physical();
+            let expr = match physical {
+                Some(to) if input.is_null_literal() => match datafusion::common::ScalarValue::try_from(&arrow_type(to))
+                {
+                    Ok(null) => datafusion::logical_expr::Expr::Literal(null, None),
+                    Err(_) => decimal::widen_to(input.expr, from, to),
+                },
+                Some(to) => decimal::widen_to(input.expr, from, to),
+                None => to_numeric_bytes(input).expr,
+            };
+            let arrow = arrow_type(physical.unwrap_or(PhysicalType::Numeric));
+            Typed { expr, sql_type: target.clone(), arrow }
+        })
+        .collect()
+}
+
+fn same_base(a: &SqlType, b: &SqlType) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, SqlType::Array(_) | SqlType::Reg(_))
+        || a == b
+}
+
+pub(super) fn without_modifier(sql_type: &SqlType) -> SqlType {
+    match sql_type {
+        SqlType::Numeric(_) => SqlType::Numeric(None),
+        SqlType::Varchar(_) => SqlType::Varchar(None),
+        SqlType::Char(_) => SqlType::Char(None),
+        SqlType::Time(_) => SqlType::Time(None),
+        SqlType::Timestamp(_) => SqlType::Timestamp(None),
+        SqlType::Timestamptz(_) => SqlType::Timestamptz(None),
+        other => other.clone(),
+    }
+}
+
+/// The type's name in messages: without length or precision.
+pub(super) fn base_name(sql_type: &SqlType) -> String {
+    match sql_type {
+        SqlType::Char(_) => "character".into(),
+        other => without_modifier(other).name(),
+    }
+}
+
+/// PostgreSQL's `typcategory`.
+pub(super) fn category(sql_type: &SqlType) -> char {
+    match sql_type {
+        SqlType::Bool => 'B',
+        sql_type if is_number(sql_type) => 'N',
+        SqlType::Oid | SqlType::Reg(_) => 'N',
+        sql_type if is_text(sql_type) => 'S',
+        SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_) => 'D',
+        SqlType::Interval => 'T',
+        SqlType::Array(_) => 'A',
+        SqlType::Unknown => 'X',
+        SqlType::Void => 'P',
+        _ => 'U',
+    }
+}
+
+/// PostgreSQL's `typispreferred`.
+fn is_preferred(sql_type: &SqlType) -> bool {
+    matches!(
+        sql_type,
+        SqlType::Bool | SqlType::Float8 | SqlType::Oid | SqlType::Text | SqlType::Timestamptz(_) | SqlType::Interval
+    )
+}

@@ -1,0 +1,200 @@
+//! Integer arithmetic with overflow errors, and bit operators.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Int16Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
+use arrow_schema::ArrowError;
+use datafusion::arrow::compute::kernels::arity::{try_binary, try_unary};
+use datafusion::arrow::compute::kernels::numeric;
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr_common::datum::apply;
+use heliosdb_contracts::arrow_type;
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
+
+use super::super::cast::{cast, is_integer};
+use super::super::udf::Function;
+use super::super::value::int_of;
+use super::super::{CastKind, FuncContext, Typed};
+use super::arithmetic::Arithmetic;
+use super::{ambiguous, undefined};
+use crate::exec::from_datafusion;
+
+fn out_of_range(sql_type: &SqlType) -> Error {
+    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{} out of range", sql_type.name()))
+}
+
+fn physical_of(sql_type: &SqlType) -> PhysicalType {
+    match sql_type {
+        SqlType::Int2 => PhysicalType::Int16,
+        SqlType::Int4 => PhysicalType::Int32,
+        _ => PhysicalType::Int64,
+    }
+}
+
+/// Both operands have the result's type.
+pub(super) fn call(op: Arithmetic, left: Typed, right: Typed, sql_type: SqlType) -> Typed {
+    let physical = physical_of(&sql_type);
+    let name = format!("{}_{}", short_name(physical), op.name());
+    let result_type = sql_type.clone();
+    let function = Function::columnar(&name, name.clone(), arrow_type(physical), move |args, _| {
+        let [a, b] = args else { return Err(Error::internal("two operands")) };
+        compute(op, a, b, physical).map_err(|error| match error.state() {
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE => out_of_range(&result_type),
+            _ => error,
+        })
+    });
+    Typed::new(function.call(vec![left.expr, right.expr]), sql_type)
+}
+
+fn short_name(physical: PhysicalType) -> &'static str {
+    match physical {
+        PhysicalType::Int16 => "int2",
+        PhysicalType::Int32 => "int4",
+        _ => "int8",
+    }
+}
+
+fn compute(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: PhysicalType) -> Result<ColumnarValue> {
+    apply(a, b, |x, y| match op {
+        Arithmetic::Add => numeric::add(x, y),
+        Arithmetic::Sub => numeric::sub(x, y),
+        Arithmetic::Mul => numeric::mul(x, y),
+        Arithmetic::Div => numeric::div(x, y),
+        _ => {
+            // The smallest integer modulo -1 is 0 in PostgreSQL and an overflow in Arrow.
+            let (x, y) = (x.get(), y.get());
+            let rows = x.0.len().max(y.0.len());
+            let expand = |(array, scalar): (&dyn Array, bool)| -> std::result::Result<ArrayRef, ArrowError> {
+                if !scalar || array.len() == rows {
+                    return Ok(arrow_array::make_array(array.to_data()));
+                }
+                let indices = arrow_array::UInt32Array::from(vec![0u32; rows]);
+                arrow_select::take::take(array, &indices, None)
+            };
+            remainder(&expand(x)?, &expand(y)?, physical)
+        }
+    })
+    .map_err(from_datafusion)
+}
+
+fn remainder(x: &ArrayRef, y: &ArrayRef, physical: PhysicalType) -> std::result::Result<ArrayRef, ArrowError> {
+    fn of<T: ArrowPrimitiveType>(
+        x: &ArrayRef,
+        y: &ArrayRef,
+        op: impl Fn(T::Native, T::Native) -> Option<T::Native>,
+    ) -> std::result::Result<ArrayRef, ArrowError> {
+        let result: PrimitiveArray<T> =
+            try_binary(x.as_primitive::<T>(), y.as_primitive::<T>(), |a, b| op(a, b).ok_or(ArrowError::DivideByZero))?;
+        Ok(std::sync::Arc::new(result))
+    }
+    match physical {
+        PhysicalType::Int16 => of::<Int16Type>(x, y, |a, b| (b != 0).then(|| a.wrapping_rem(b))),
+        PhysicalType::Int32 => of::<Int32Type>(x, y, |a, b| (b != 0).then(|| a.wrapping_rem(b))),
+        _ => of::<Int64Type>(x, y, |a, b| (b != 0).then(|| a.wrapping_rem(b))),
+    }
+}
+
+/// `-x`.
+pub(super) fn negate(input: Typed) -> Typed {
+    let physical = input.physical();
+    let sql_type = input.sql_type.clone();
+    let name = format!("{}_negate", short_name(physical));
+    let function = Function::arrays(&name, name.clone(), arrow_type(physical), move |args, _| {
+        let [input] = args else { return Err(Error::internal("one operand")) };
+        let overflow = || ArrowError::ExternalError(Box::new(out_of_range(&sql_type)));
+        let negated: std::result::Result<ArrayRef, ArrowError> = match physical {
+            PhysicalType::Int16 => {
+                try_unary::<Int16Type, _, Int16Type>(input.as_primitive(), |v| v.checked_neg().ok_or_else(overflow))
+                    .map(|array| std::sync::Arc::new(array) as ArrayRef)
+            }
+            PhysicalType::Int32 => {
+                try_unary::<Int32Type, _, Int32Type>(input.as_primitive(), |v| v.checked_neg().ok_or_else(overflow))
+                    .map(|array| std::sync::Arc::new(array) as ArrayRef)
+            }
+            _ => try_unary::<Int64Type, _, Int64Type>(input.as_primitive(), |v| v.checked_neg().ok_or_else(overflow))
+                .map(|array| std::sync::Arc::new(array) as ArrayRef),
+        };
+        negated.map_err(crate::exec::from_arrow)
+    });
+    let sql_type = input.sql_type.clone();
+    Typed::new(function.call(vec![input.expr]), sql_type)
+}
+
+fn wide(value: i64, physical: PhysicalType) -> Datum {
+    match physical {
+        PhysicalType::Int16 => Datum::Int16(value as i16),
+        PhysicalType::Int32 => Datum::Int32(value as i32),
+        _ => Datum::Int64(value),
+    }
+}
+
+/// `& | # << >>`.
+pub(super) fn bits(symbol: &'static str, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let shift = matches!(symbol, "<<" | ">>");
+    let (left, right) = match (left.is_unknown(), right.is_unknown()) {
+        (true, true) => return Err(ambiguous(symbol, &left, &right)),
+        (true, false) => (cast(left, &right.sql_type.clone(), CastKind::Implicit, ctx)?, right),
+        (false, true) => {
+            let to = if shift { SqlType::Int4 } else { left.sql_type.clone() };
+            let right = cast(right, &to, CastKind::Implicit, ctx)?;
+            (left, right)
+        }
+        (false, false) => (left, right),
+    };
+    if !is_integer(&left.sql_type) || !is_integer(&right.sql_type) || (shift && right.sql_type == SqlType::Int8) {
+        return Err(undefined(symbol, &left, &right));
+    }
+    let sql_type = if shift || physical_width(&left) >= physical_width(&right) {
+        left.sql_type.clone()
+    } else {
+        right.sql_type.clone()
+    };
+    let physical = physical_of(&sql_type);
+    let types = vec![left.physical(), right.physical()];
+    let function = Function::strict(symbol, format!("bits {symbol}"), types, physical, move |args| {
+        let [a, b] = args else { return Err(Error::internal("two operands")) };
+        let (a, b) = (int_of(*a)?, int_of(*b)?);
+        Ok(match symbol {
+            "&" => wide(a & b, physical),
+            "|" => wide(a | b, physical),
+            "#" => wide(a ^ b, physical),
+            _ => shifted(a, b, symbol == "<<", physical),
+        })
+    });
+    Ok(Typed::new(function.call(vec![left.expr, right.expr]), sql_type))
+}
+
+/// Shift counts wrap at the type's width (int2 shifts as int4 does), as the machine's do for PostgreSQL.
+fn shifted(a: i64, b: i64, left: bool, physical: PhysicalType) -> Datum {
+    let count = b as u32;
+    match (physical, left) {
+        (PhysicalType::Int64, true) => Datum::Int64(a.wrapping_shl(count)),
+        (PhysicalType::Int64, false) => Datum::Int64(a.wrapping_shr(count)),
+        (_, true) => wide(i64::from((a as i32).wrapping_shl(count)), physical),
+        (_, false) => wide(i64::from((a as i32).wrapping_shr(count)), physical),
+    }
+}
+
+fn physical_width(input: &Typed) -> u8 {
+    match input.physical() {
+        PhysicalType::Int16 => 2,
+        PhysicalType::Int32 => 4,
+        _ => 8,
+    }
+}
+
+/// `~x`.
+pub(super) fn bit_not(input: Typed) -> Result<Typed> {
+    if !is_integer(&input.sql_type) {
+        return Err(super::undefined_prefix("~", &input));
+    }
+    let physical = input.physical();
+    let function = Function::strict("bit_not", "bit_not", vec![physical], physical, |args| match args {
+        [DatumRef::Int16(v)] => Ok(Datum::Int16(!v)),
+        [DatumRef::Int32(v)] => Ok(Datum::Int32(!v)),
+        [value] => Ok(Datum::Int64(!int_of(*value)?)),
+        _ => Err(Error::internal("one operand")),
+    });
+    let sql_type = input.sql_type.clone();
+    Ok(Typed::new(function.call(vec![input.expr]), sql_type))
+}

@@ -1,0 +1,122 @@
+//! Operators: which one a symbol means for its operands' types, and what it computes.
+
+mod arithmetic;
+mod comparison;
+mod datetime;
+mod integer;
+mod pattern;
+mod text;
+
+use datafusion::logical_expr::Operator;
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast::{BinaryOperator, UnaryOperator};
+
+use super::common::base_name;
+use super::{FuncContext, Typed};
+
+pub(super) use arithmetic::{Arithmetic, arithmetic};
+pub(super) use comparison::{compare, interval_key, numeric_key};
+pub use comparison::{is_distinct, sort_key};
+pub(super) use pattern::{Regex, compile_regex, regex_call};
+pub use pattern::{like, similar_to};
+
+/// Any infix operator but AND/OR, comparisons included; 42883 `operator does not exist: integer + boolean`.
+pub fn binary(op: &BinaryOperator, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
+    match op {
+        BinaryOperator::Plus => arithmetic(Arithmetic::Add, left, right, ctx),
+        BinaryOperator::Minus => arithmetic(Arithmetic::Sub, left, right, ctx),
+        BinaryOperator::Multiply => arithmetic(Arithmetic::Mul, left, right, ctx),
+        BinaryOperator::Divide => arithmetic(Arithmetic::Div, left, right, ctx),
+        BinaryOperator::Modulo => arithmetic(Arithmetic::Mod, left, right, ctx),
+        BinaryOperator::PGExp => arithmetic(Arithmetic::Power, left, right, ctx),
+        BinaryOperator::Eq => compare(Operator::Eq, left, right, ctx),
+        BinaryOperator::NotEq => compare(Operator::NotEq, left, right, ctx),
+        BinaryOperator::Lt => compare(Operator::Lt, left, right, ctx),
+        BinaryOperator::LtEq => compare(Operator::LtEq, left, right, ctx),
+        BinaryOperator::Gt => compare(Operator::Gt, left, right, ctx),
+        BinaryOperator::GtEq => compare(Operator::GtEq, left, right, ctx),
+        BinaryOperator::StringConcat => text::concat(left, right, ctx),
+        BinaryOperator::BitwiseAnd => integer::bits("&", left, right, ctx),
+        BinaryOperator::BitwiseOr => integer::bits("|", left, right, ctx),
+        BinaryOperator::PGBitwiseXor | BinaryOperator::BitwiseXor => integer::bits("#", left, right, ctx),
+        BinaryOperator::PGBitwiseShiftLeft => integer::bits("<<", left, right, ctx),
+        BinaryOperator::PGBitwiseShiftRight => integer::bits(">>", left, right, ctx),
+        BinaryOperator::PGRegexMatch => pattern::regex_match("~", left, right, ctx),
+        BinaryOperator::PGRegexIMatch => pattern::regex_match("~*", left, right, ctx),
+        BinaryOperator::PGRegexNotMatch => pattern::regex_match("!~", left, right, ctx),
+        BinaryOperator::PGRegexNotIMatch => pattern::regex_match("!~*", left, right, ctx),
+        BinaryOperator::PGLikeMatch => like(false, false, left, right, None, ctx),
+        BinaryOperator::PGILikeMatch => like(false, true, left, right, None, ctx),
+        BinaryOperator::PGNotLikeMatch => like(true, false, left, right, None, ctx),
+        BinaryOperator::PGNotILikeMatch => like(true, true, left, right, None, ctx),
+        BinaryOperator::PGStartsWith => super::call("starts_with", vec![left, right], ctx),
+        BinaryOperator::PGCustomBinaryOperator(parts) => match parts.as_slice() {
+            [symbol] => named(symbol, left, right, ctx),
+            [schema, symbol] if schema == "pg_catalog" => named(symbol, left, right, ctx),
+            other => Err(undefined(&other.join("."), &left, &right)),
+        },
+        other => Err(undefined(&other.to_string(), &left, &right)),
+    }
+}
+
+/// `OPERATOR(pg_catalog.~)`.
+fn named(symbol: &str, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let op = match symbol {
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "^" => BinaryOperator::PGExp,
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        other => return Err(undefined(other, &left, &right)),
+    };
+    binary(&op, left, right, ctx)
+}
+
+/// Any prefix operator but NOT.
+pub fn unary(op: UnaryOperator, input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    match op {
+        UnaryOperator::Minus => arithmetic::negate(input, ctx),
+        UnaryOperator::Plus => arithmetic::plus(input),
+        UnaryOperator::BitwiseNot => integer::bit_not(input),
+        UnaryOperator::PGAbs => super::call("abs", vec![input], ctx),
+        UnaryOperator::PGSquareRoot => super::call("sqrt", vec![input], ctx),
+        UnaryOperator::PGCubeRoot => super::call("cbrt", vec![input], ctx),
+        other => Err(undefined_prefix(&other.to_string(), &input)),
+    }
+}
+
+const HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+
+fn undefined(symbol: &str, left: &Typed, right: &Typed) -> Error {
+    let message =
+        format!("operator does not exist: {} {symbol} {}", base_name(&left.sql_type), base_name(&right.sql_type));
+    Error::invalid(SqlState::UNDEFINED_FUNCTION, message).with_hint(HINT)
+}
+
+fn undefined_prefix(symbol: &str, input: &Typed) -> Error {
+    let message = format!("operator does not exist: {symbol} {}", base_name(&input.sql_type));
+    Error::invalid(SqlState::UNDEFINED_FUNCTION, message).with_hint(HINT)
+}
+
+fn ambiguous(symbol: &str, left: &Typed, right: &Typed) -> Error {
+    let message =
+        format!("operator is not unique: {} {symbol} {}", base_name(&left.sql_type), base_name(&right.sql_type));
+    Error::invalid(SqlState::AMBIGUOUS_FUNCTION, message)
+        .with_hint("Could not choose a best candidate operator. You might need to add explicit type casts.")
+}

@@ -1,0 +1,267 @@
+//! LIKE, ILIKE, SIMILAR TO and regular expressions.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr, Like};
+use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
+use parking_lot::Mutex;
+
+use super::super::cast::{cast, is_text};
+use super::super::udf::Function;
+use super::super::value::{text_literal, text_of_datum};
+use super::super::{CastKind, FuncContext, Typed};
+use super::undefined;
+
+/// `x [NOT] LIKE|ILIKE pattern [ESCAPE c]`; `escape` `None` is a backslash, `Some(None)` no escape at all.
+pub fn like(
+    negated: bool,
+    case_insensitive: bool,
+    input: Typed,
+    pattern: Typed,
+    escape: Option<Option<char>>,
+    ctx: &FuncContext,
+) -> Result<Typed> {
+    let symbol = match (negated, case_insensitive) {
+        (false, false) => "~~",
+        (true, false) => "!~~",
+        (false, true) => "~~*",
+        (true, true) => "!~~*",
+    };
+    let (input, pattern) = text_operands(symbol, input, pattern, ctx)?;
+    let pattern = match pattern.literal_datum() {
+        Some(Datum::Text(text)) => text_literal(&with_backslash(&text, escape)?, SqlType::Text),
+        Some(_) => pattern,
+        None if matches!(escape, None | Some(Some('\\'))) => pattern,
+        None => return Err(Error::unsupported("LIKE ... ESCAPE with a pattern that is not a literal")),
+    };
+    let like = Like::new(negated, Box::new(input.expr), Box::new(pattern.expr), None, case_insensitive);
+    Ok(Typed::new(Expr::Like(like), SqlType::Bool))
+}
+
+/// Both sides as text. char(n) keeps its padding, which LIKE sees in PostgreSQL too.
+fn text_operands(symbol: &str, input: Typed, pattern: Typed, ctx: &FuncContext) -> Result<(Typed, Typed)> {
+    let texty = |side: &Typed| is_text(&side.sql_type) || side.is_unknown();
+    if !texty(&input) || !texty(&pattern) {
+        return Err(undefined(symbol, &input, &pattern));
+    }
+    let settle = |side: Typed| {
+        if side.is_unknown() { cast(side, &SqlType::Text, CastKind::Implicit, ctx) } else { Ok(side) }
+    };
+    Ok((settle(input)?, settle(pattern)?))
+}
+
+/// Rewrites a LIKE pattern to escape with a backslash.
+fn with_backslash(pattern: &str, escape: Option<Option<char>>) -> Result<String> {
+    let escape = escape.unwrap_or(Some('\\'));
+    let mut out = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if Some(c) == escape {
+            let escaped = chars.next().ok_or_else(|| {
+                Error::invalid(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character")
+            })?;
+            if matches!(escaped, '%' | '_' | '\\') {
+                out.push('\\');
+            }
+            out.push(escaped);
+        } else {
+            if c == '\\' {
+                out.push('\\');
+            }
+            out.push(c);
+        }
+    }
+    Ok(out)
+}
+
+pub fn similar_to(
+    negated: bool,
+    input: Typed,
+    pattern: Typed,
+    escape: Option<Option<char>>,
+    ctx: &FuncContext,
+) -> Result<Typed> {
+    let (input, pattern) = text_operands(if negated { "!~" } else { "~" }, input, pattern, ctx)?;
+    let Some(value) = pattern.literal_datum() else {
+        return Err(Error::unsupported("SIMILAR TO with a pattern that is not a literal"));
+    };
+    let Datum::Text(text) = value else { return super::super::value::null_of(&SqlType::Bool) };
+    let regex = similar_to_regex(&text, escape.unwrap_or(Some('\\')))?;
+    let regex = text_literal(&regex, SqlType::Text);
+    Ok(regex_call("similar_to", input.expr, regex, false, negated))
+}
+
+/// SQL's regular expressions: `%` and `_` as in LIKE, `| * + ? { } ( ) [ ]` as in POSIX, the whole string must match.
+fn similar_to_regex(pattern: &str, escape: Option<char>) -> Result<String> {
+    let mut out = String::from("^(?:");
+    let mut chars = pattern.chars();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        if Some(c) == escape {
+            let escaped = chars.next().ok_or_else(|| {
+                Error::invalid(
+                    SqlState::INVALID_ESCAPE_SEQUENCE,
+                    "SIMILAR TO pattern must not end with escape character",
+                )
+            })?;
+            if !escaped.is_alphanumeric() {
+                out.push('\\');
+            }
+            out.push(escaped);
+            continue;
+        }
+        match c {
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+        match c {
+            '%' if !in_class => out.push_str(".*"),
+            '_' if !in_class => out.push('.'),
+            '(' if !in_class => out.push_str("(?:"),
+            '.' | '^' | '$' | '\\' if !in_class => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push_str(")$");
+    Ok(out)
+}
+
+/// `~ ~* !~ !~*`.
+pub(super) fn regex_match(symbol: &'static str, input: Typed, pattern: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let (input, pattern) = text_operands(symbol, input, pattern, ctx)?;
+    let input = cast(input, &SqlType::Text, CastKind::Implicit, ctx)?;
+    let pattern = cast(pattern, &SqlType::Text, CastKind::Implicit, ctx)?;
+    Ok(regex_call(symbol, input.expr, pattern, symbol.ends_with('*'), symbol.starts_with('!')))
+}
+
+/// A match of `input` against `pattern` as a boolean.
+pub(crate) fn regex_call(name: &str, input: Expr, pattern: Typed, case_insensitive: bool, negated: bool) -> Typed {
+    let cache = RegexCache::default();
+    let types = vec![PhysicalType::Text; 2];
+    let key = format!("{name} {case_insensitive} {negated}");
+    let function = Function::strict(name, key, types, PhysicalType::Bool, move |args| {
+        let [text, pattern] = args else { return Err(Error::internal("two operands")) };
+        let regex = cache.get(text_of_datum(*pattern)?, case_insensitive)?;
+        Ok(Datum::Bool(regex.is_match(text_of_datum(*text)?) != negated))
+    });
+    Typed::new(function.call(vec![input, pattern.expr]), SqlType::Bool)
+}
+
+pub(crate) type Regex = Arc<regex::Regex>;
+
+/// The regular expression last used: patterns are nearly always one literal.
+#[derive(Default)]
+struct RegexCache(Mutex<Option<(String, Regex)>>);
+
+impl RegexCache {
+    fn get(&self, pattern: &str, case_insensitive: bool) -> Result<Regex> {
+        let mut slot = self.0.lock();
+        if let Some((known, regex)) = slot.as_ref()
+            && known == pattern
+        {
+            return Ok(regex.clone());
+        }
+        let regex = compile_regex(pattern, case_insensitive)?;
+        *slot = Some((pattern.to_owned(), regex.clone()));
+        Ok(regex)
+    }
+}
+
+/// PostgreSQL's advanced regular expression as Rust's. Look-around and back-references do not exist there: 0A000.
+pub(crate) fn compile_regex(pattern: &str, case_insensitive: bool) -> Result<Regex> {
+    let translated = translate(pattern)?;
+    let regex = regex::RegexBuilder::new(&translated)
+        .case_insensitive(case_insensitive)
+        .dot_matches_new_line(true)
+        .size_limit(1 << 24)
+        .build();
+    regex.map(Arc::new).map_err(|error| {
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Error::invalid(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {reason}"))
+    })
+}
+
+fn translate(pattern: &str) -> Result<String> {
+    let unsupported = |what: &str| Error::unsupported(format!("{what} in a regular expression"));
+    if pattern.starts_with("***") {
+        return Err(unsupported("a director (***)"));
+    }
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut chars = pattern.chars().peekable();
+    let mut class_depth = 0;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if class_depth == 0 => match chars.next() {
+                Some('m') => out.push_str(r"\b{start}"),
+                Some('M') => out.push_str(r"\b{end}"),
+                Some('y') => out.push_str(r"\b"),
+                Some('Y') => out.push_str(r"\B"),
+                Some('Z') => out.push_str(r"\z"),
+                Some('1'..='9') => return Err(unsupported("a back-reference")),
+                Some(other) => {
+                    out.push('\\');
+                    out.push(other);
+                }
+                None => {
+                    return Err(Error::invalid(
+                        SqlState::INVALID_REGULAR_EXPRESSION,
+                        "invalid regular expression: invalid escape \\ sequence",
+                    ));
+                }
+            },
+            '(' if class_depth == 0 && chars.peek() == Some(&'?') => {
+                let rest: String = chars.clone().take(3).collect();
+                if rest.starts_with("?=")
+                    || rest.starts_with("?!")
+                    || rest.starts_with("?<=")
+                    || rest.starts_with("?<!")
+                {
+                    return Err(unsupported("look-around"));
+                }
+                out.push('(');
+            }
+            '[' if class_depth == 0 => {
+                class_depth = 1;
+                out.push('[');
+                // A bracket or a caret and a bracket right at the start are members.
+                if chars.peek() == Some(&'^') {
+                    chars.next();
+                    out.push('^');
+                }
+                if chars.peek() == Some(&']') {
+                    chars.next();
+                    out.push_str(r"\]");
+                }
+            }
+            '[' if matches!(chars.peek(), Some(':')) => {
+                // [:alpha:] up to its end.
+                out.push('[');
+                while let Some(inner) = chars.next() {
+                    out.push(inner);
+                    if inner == ':' && chars.peek() == Some(&']') {
+                        chars.next();
+                        out.push(']');
+                        break;
+                    }
+                }
+            }
+            '[' => out.push_str(r"\["),
+            ']' if class_depth == 1 => {
+                class_depth = 0;
+                out.push(']');
+            }
+            // Set operators of Rust's classes are plain characters in PostgreSQL's.
+            '&' | '~' if class_depth == 1 => {
+                out.push('\\');
+                out.push(c);
+            }
+            other => out.push(other),
+        }
+    }
+    Ok(out)
+}

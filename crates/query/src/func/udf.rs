@@ -1,0 +1,185 @@
+//! One DataFusion function type for everything PostgreSQL's typing needs: a name, a fixed result type and a kernel.
+//!
+//! Two functions are the same if their keys are: the key names everything the kernel has captured (target type, time zone).
+//! A call whose arguments are all literals is evaluated at once, so that the planner sees constants; if that fails the call
+//! stays, and the error is raised when (and if) it is executed.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use heliosdb_contracts::datum_at;
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
+
+use crate::exec::{ColumnBuilder, from_datafusion, to_datafusion};
+
+type Kernel = dyn Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + Sync;
+
+/// A scalar function; see the module.
+#[derive(Clone)]
+pub(super) struct Function {
+    name: String,
+    key: String,
+    returns: DataType,
+    signature: Signature,
+    kernel: Arc<Kernel>,
+}
+
+impl Function {
+    /// A function over whole columns. `key` distinguishes it from others of its name.
+    pub fn columnar(
+        name: &str,
+        key: impl Into<String>,
+        returns: DataType,
+        kernel: impl Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + Sync + 'static,
+    ) -> Function {
+        Function {
+            name: name.to_owned(),
+            key: key.into(),
+            returns,
+            signature: Signature::user_defined(Volatility::Immutable),
+            kernel: Arc::new(kernel),
+        }
+    }
+
+    /// A function over arrays of one length (literals are expanded; all-literal calls see one row).
+    pub fn arrays(
+        name: &str,
+        key: impl Into<String>,
+        returns: DataType,
+        kernel: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Function {
+        Function::columnar(name, key, returns, move |args, rows| {
+            let scalar = args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+            let rows = if scalar && !args.is_empty() { 1 } else { rows };
+            let arrays = args.iter().map(|arg| arg.to_array(rows)).collect::<DataFusionResult<Vec<_>>>();
+            let result = kernel(&arrays.map_err(from_datafusion)?, rows)?;
+            if scalar && !args.is_empty() {
+                return ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar).map_err(from_datafusion);
+            }
+            Ok(ColumnarValue::Array(result))
+        })
+    }
+
+    /// A strict function of single values: NULL if any argument is.
+    pub fn strict(
+        name: &str,
+        key: impl Into<String>,
+        arguments: Vec<PhysicalType>,
+        returns: PhysicalType,
+        kernel: impl Fn(&[DatumRef<'_>]) -> Result<Datum> + Send + Sync + 'static,
+    ) -> Function {
+        Function::values(name, key, arguments, returns, move |args| {
+            if args.iter().any(DatumRef::is_null) { Ok(Datum::Null) } else { kernel(args) }
+        })
+    }
+
+    /// A function of single values that sees NULLs.
+    pub fn values(
+        name: &str,
+        key: impl Into<String>,
+        arguments: Vec<PhysicalType>,
+        returns: PhysicalType,
+        kernel: impl Fn(&[DatumRef<'_>]) -> Result<Datum> + Send + Sync + 'static,
+    ) -> Function {
+        let arrow = heliosdb_contracts::arrow_type(returns);
+        // Argument types are part of what is captured.
+        let key = format!("{}:{arguments:?}->{returns:?}", key.into());
+        Function::arrays(name, key, arrow, move |arrays, rows| {
+            let mut out = ColumnBuilder::new(returns, rows);
+            let mut row_values = Vec::with_capacity(arrays.len());
+            for row in 0..rows {
+                row_values.clear();
+                for (array, physical) in arrays.iter().zip(&arguments) {
+                    row_values.push(datum_at(array, row, *physical)?);
+                }
+                out.push(kernel(&row_values)?.as_ref())?;
+            }
+            Ok(out.finish())
+        })
+    }
+
+    /// Result may differ between calls with the same arguments (nextval, random): never folded.
+    pub fn volatile(mut self) -> Function {
+        self.signature = Signature::user_defined(Volatility::Volatile);
+        self
+    }
+
+    /// The call, or its value if all arguments are literals.
+    pub fn call(self, args: Vec<Expr>) -> Expr {
+        if self.signature.volatility == Volatility::Immutable
+            && let Some(value) = self.fold(&args)
+        {
+            return Expr::Literal(value, None);
+        }
+        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(self)), args))
+    }
+
+    fn fold(&self, args: &[Expr]) -> Option<ScalarValue> {
+        let literal = |arg: &Expr| match arg {
+            Expr::Literal(value, _) => Some(ColumnarValue::Scalar(value.clone())),
+            _ => None,
+        };
+        let args = args.iter().map(literal).collect::<Option<Vec<_>>>()?;
+        match (self.kernel)(&args, 1).ok()? {
+            ColumnarValue::Scalar(value) => Some(value),
+            ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0).ok(),
+        }
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Function) -> bool {
+        self.name == other.name && self.key == other.key && self.returns == other.returns
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.key.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(self.returns.clone())
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> DataFusionResult<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let result = (self.kernel)(&args.args, args.number_rows).map_err(to_datafusion)?;
+        if result.data_type() != self.returns {
+            let message = format!("{} gave {} for {}", self.key, result.data_type(), self.returns);
+            return Err(to_datafusion(Error::internal(message)));
+        }
+        Ok(result)
+    }
+}
