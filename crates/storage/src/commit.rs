@@ -14,12 +14,13 @@ use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef, TxnId};
 use heliosdb_wal::{NewRecord, RecordKind};
 
 use crate::core::Core;
-use crate::log::{KIND_COMMIT, LogOp, Position, encode_ops};
+use crate::log::{KIND_COMMIT, LoadedSegment, LogOp, Position, encode_ops};
 use crate::memtable::{BranchTree, Generation, TreeMem, VersionId};
 use crate::metrics::Counters;
 use crate::segments::{Found, Segment};
 use crate::shape::TreeState;
-use crate::version::Version;
+use crate::txnbuf::TxnBuffer;
+use crate::version::{SegmentMap, Version};
 use crate::visibility::CommitMark;
 
 /// The version a write ends.
@@ -35,12 +36,14 @@ pub(crate) enum Target {
         segment: Arc<Segment>,
         row: u32,
     },
+    /// Not a row: the segments a load adds.
+    Load(Vec<Arc<Segment>>),
 }
 
 impl Core {
     pub fn commit(&self, txn: TxnId) -> Result<AppendedCommit> {
         let buffer = self.end_txn(txn).ok_or_else(|| Error::internal(format!("transaction {txn} is not open")))?;
-        let buffer = buffer.lock();
+        let mut buffer = buffer.lock();
         let (branch, ops) = (buffer.branch, buffer.net_ops());
         if ops.is_empty() {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
@@ -55,9 +58,20 @@ impl Core {
         let commit = loop {
             let version = self.version.load_full();
             check_trees(&version, branch, &ops)?;
-            let targets = targets(&version, branch, &ops)?;
-            if let Some(commit) = self.append(&version, txn, branch, &ops, &bytes, targets)? {
-                break commit;
+            let targets = targets(&version, &buffer, &ops)?;
+            match self.append(&version, txn, branch, &ops, &bytes, targets) {
+                Ok(None) => {}
+                Ok(Some(commit)) => {
+                    buffer.keep_private();
+                    break commit;
+                }
+                Err(error) => {
+                    if self.wal.check_fence().is_err() {
+                        // The record's fate is unknown: its files must stay.
+                        buffer.keep_private();
+                    }
+                    return Err(error);
+                }
             }
             // A freeze or merge moved rows meanwhile: look again.
         };
@@ -94,14 +108,22 @@ impl Core {
         apply_ops(&self.version, branch, ops, targets, ts).expect("checked before the append");
         let system = ops.iter().any(|op| op.tree().is_some_and(TreeRef::is_system));
         let deletes = ops.iter().any(|op| matches!(op, LogOp::Delete { .. }));
+        if ops.iter().any(|op| matches!(op, LogOp::AddSegments(_))) {
+            state.loads.push(lsn);
+        }
         self.visibility.applied(lsn, Some(CommitMark { ts, system, deletes }));
         Ok(Some(AppendedCommit { ts, lsn }))
     }
 }
 
 /// What each operation ends. May read segments; the caller's row locks keep the answers true.
-fn targets(version: &Version, branch: BranchId, ops: &[LogOp]) -> Result<Vec<Target>> {
+fn targets(version: &Version, buffer: &TxnBuffer, ops: &[LogOp]) -> Result<Vec<Target>> {
+    let branch = buffer.branch;
     let target = |op: &LogOp| match op {
+        LogOp::AddSegments(loaded) => {
+            let named = |segment: &&Arc<Segment>| loaded.iter().any(|load| load.meta.id == segment.meta.id);
+            Ok(Target::Load(buffer.private().filter(named).cloned().collect()))
+        }
         LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
             live_row(version, (branch, *tree), key, *old, CommitTs::MAX)
         }
@@ -155,7 +177,12 @@ pub(crate) fn apply_ops(
 ) -> Result<()> {
     let version = current.load_full();
     let mut trees = None;
+    let mut segments = None;
     for (op, target) in ops.iter().zip(targets) {
+        if let (LogOp::AddSegments(loaded), Target::Load(private)) = (op, &target) {
+            install_load(segments.get_or_insert_with(|| (*version.segments).clone()), loaded, private, ts);
+            continue;
+        }
         target.end(ts, op.tree().map_or(BranchTree::default(), |tree| (branch, tree)));
         match op {
             LogOp::Insert { tree, schema, key, row } | LogOp::Update { tree, schema, key, row, .. } => {
@@ -181,16 +208,30 @@ pub(crate) fn apply_ops(
             LogOp::Delete { .. } | LogOp::AddSegments(_) => {}
         }
     }
-    if let Some(trees) = trees {
-        current.store(Arc::new(Version { trees: Arc::new(trees), ..Version::clone(&version) }));
+    if trees.is_some() || segments.is_some() {
+        let trees = trees.map_or_else(|| version.trees.clone(), Arc::new);
+        let segments = segments.map_or_else(|| version.segments.clone(), Arc::new);
+        current.store(Arc::new(Version { trees, segments, ..Version::clone(&version) }));
     }
     Ok(())
+}
+
+/// Makes private segments everybody's, as of `ts`.
+fn install_load(segments: &mut SegmentMap, loaded: &[LoadedSegment], private: &[Arc<Segment>], ts: CommitTs) {
+    for segment in private {
+        let hidden = loaded.iter().find(|load| load.meta.id == segment.meta.id).map(|load| &load.hidden);
+        for row in hidden.into_iter().flatten() {
+            assert!(segment.deletes.delete(row, ts), "a private segment has no deletes before its commit");
+        }
+        let list = segments.entry((segment.meta.branch, segment.meta.tree)).or_default();
+        Arc::make_mut(list).push(segment.stamped(ts));
+    }
 }
 
 impl Target {
     fn end(self, ts: CommitTs, tree: BranchTree) {
         match self {
-            Target::Nothing => {}
+            Target::Nothing | Target::Load(_) => {}
             Target::Memory { generation, memtable, id } => {
                 let ended = memtable.with(id, |row| row.finish(ts));
                 assert!(ended == Some(true), "verified under the commit mutex");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use heliosdb_contracts::{KeyedRow, Snapshot, TreeDescriptorRef, TreeSize};
-use heliosdb_runtime::{Clock, Disk, Spawner};
+use heliosdb_runtime::{Clock, Disk, Spawner, failpoint};
 use heliosdb_types::{BranchId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 use heliosdb_wal::{NewRecord, RecordKind, Wal};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -19,10 +19,11 @@ use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::ShardOptions;
+use crate::segment::CommitStamp;
 use crate::segments::Segment;
 use crate::shape::TreeState;
-use crate::tree_writer::SegmentTarget;
-use crate::txnbuf::TxnBuffer;
+use crate::tree_writer::{SegmentTarget, TreeWriter};
+use crate::txnbuf::{SpillRow, TxnBuffer};
 use crate::version::Version;
 use crate::visibility::Visibility;
 
@@ -149,7 +150,32 @@ impl Core {
         let buffer = self.txn(txn)?;
         let mut buffer = buffer.lock();
         let tree = (buffer.branch, descriptor.tree);
-        buffer.insert(command, descriptor, rows, &|key| self.is_just_deleted(tree, key))
+        buffer.insert(command, descriptor, rows, &|key| self.is_just_deleted(tree, key))?;
+        if buffer.spillable_bytes() > self.options.txn_spill_bytes {
+            self.spill(&mut buffer, command)?;
+        }
+        Ok(())
+    }
+
+    /// Moves what a transaction has inserted to files of its own.
+    fn spill(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
+        failpoint("spill.begin")?;
+        let version = self.version.load();
+        let branch = buffer.branch;
+        let own: FxHashMap<TreeRef, Vec<TreeDescriptorRef>> =
+            buffer.trees().map(|tree| (tree, buffer.descriptors(tree).cloned().collect())).collect();
+        buffer.spill(command, &|tree, rows| {
+            let committed = version.tree((branch, tree), CommitTs::MAX).cloned();
+            let state = with_own(committed, own.get(&tree).into_iter().flatten())?;
+            let mut writer = TreeWriter::new(self.segment_target(), branch, state, 0, CommitStamp::Shared);
+            for SpillRow { key, row, schema } in rows {
+                writer.add(&key, &row, schema, CommitTs::ZERO)?;
+            }
+            let metas = writer.finish()?;
+            metas.into_iter().map(|meta| self.open_segment(meta, DeleteVector::default())).collect()
+        })?;
+        Counters::add(&self.counters.spills, 1);
+        failpoint("spill.done")
     }
 
     pub fn end_txn(&self, id: TxnId) -> Option<Arc<Mutex<TxnBuffer>>> {
@@ -190,18 +216,7 @@ impl Core {
         let Some(txn) = txn else { return committed };
         let buffer = self.txn(txn)?;
         let buffer = buffer.lock();
-        let mut own = buffer.descriptors(tree).peekable();
-        if own.peek().is_none() {
-            return committed;
-        }
-        let mut state = committed.ok();
-        for descriptor in own {
-            state = Some(Arc::new(match state {
-                Some(state) => state.with(descriptor.clone())?,
-                None => TreeState::new(descriptor.clone()),
-            }));
-        }
-        state.ok_or_else(|| Error::internal("a peeked descriptor is there"))
+        with_own(committed, buffer.descriptors(tree))
     }
 
     pub fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
@@ -313,4 +328,19 @@ impl Core {
         }
         size
     }
+}
+
+/// A tree's committed shapes, if any, followed by a transaction's own.
+fn with_own<'a>(
+    committed: Result<Arc<TreeState>>,
+    own: impl Iterator<Item = &'a TreeDescriptorRef>,
+) -> Result<Arc<TreeState>> {
+    let mut state = committed;
+    for descriptor in own {
+        state = Ok(Arc::new(match state {
+            Ok(state) => state.with(descriptor.clone())?,
+            Err(_) => TreeState::new(descriptor.clone()),
+        }));
+    }
+    state
 }

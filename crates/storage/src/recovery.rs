@@ -13,7 +13,7 @@ use crate::cache::BlockCache;
 use crate::commit::{Target, apply_ops, live_row};
 use crate::core::{Beginning, CommitState, Core};
 use crate::delete_vector::DeleteVector;
-use crate::log::{KIND_COMMIT, KIND_COUNTER, LogOp, decode_counter, decode_ops};
+use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
 use crate::options::ShardOptions;
 use crate::segments::Segment;
@@ -198,6 +198,7 @@ impl Replay {
                 LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
                     live_row(&version, (branch, *tree), key, *old, ts)?
                 }
+                LogOp::AddSegments(loaded) => self.load(record.lsn, loaded)?,
                 _ => Target::Nothing,
             });
         }
@@ -209,6 +210,19 @@ impl Replay {
         Ok(())
     }
 
+    /// The files of a bulk load, unless the manifest has them (or what they were merged into) already.
+    fn load(&mut self, lsn: Lsn, loaded: &[LoadedSegment]) -> Result<Target> {
+        if self.state.loads.contains(&lsn) {
+            return Ok(Target::Nothing);
+        }
+        self.state.loads.push(lsn);
+        let mut segments = Vec::with_capacity(loaded.len());
+        for load in loaded {
+            segments.push(Segment::open(&self.disk, &self.cache, load.meta.clone(), DeleteVector::default(), None)?);
+        }
+        Ok(Target::Load(segments))
+    }
+
     /// Counters that follow from what was logged.
     fn note(&mut self, op: &LogOp) {
         match op {
@@ -216,14 +230,28 @@ impl Replay {
             LogOp::Insert { tree, key, .. } => {
                 let version = self.version.load();
                 let row_id = version.trees.get(&(BranchId(0), *tree)).is_some_and(|state| state.is_row_id());
-                if let (true, Some(id)) = (row_id, key.first_chunk::<8>()) {
-                    let id = u64::from_be_bytes(*id);
-                    debug_assert_eq!(row_id_key(id)[..], key[..]);
-                    let next = self.row_ids.entry(*tree).or_insert(1);
-                    *next = (*next).max(id.saturating_add(1));
+                if row_id {
+                    self.note_row_id(*tree, key);
+                }
+            }
+            LogOp::AddSegments(loaded) => {
+                for meta in loaded.iter().map(|load| &load.meta) {
+                    let version = self.version.load();
+                    if version.trees.get(&(meta.branch, meta.tree)).is_some_and(|state| state.is_row_id()) {
+                        self.note_row_id(meta.tree, &meta.max_key);
+                    }
                 }
             }
             _ => {}
+        }
+    }
+
+    fn note_row_id(&mut self, tree: TreeRef, key: &[u8]) {
+        if let Some(id) = key.first_chunk::<8>() {
+            let id = u64::from_be_bytes(*id);
+            debug_assert_eq!(row_id_key(id)[..], key[..]);
+            let next = self.row_ids.entry(tree).or_insert(1);
+            *next = (*next).max(id.saturating_add(1));
         }
     }
 }

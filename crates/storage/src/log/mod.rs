@@ -3,5 +3,5 @@
 mod ops;
 
 pub(crate) use ops::{
-    KIND_COMMIT, KIND_COUNTER, LogOp, Position, decode_counter, decode_ops, encode_counter, encode_ops,
+    KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, Position, decode_counter, decode_ops, encode_counter, encode_ops,
 };

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{Result, SchemaVersion, SegmentId, SequenceId, TreeRef};
+use roaring::RoaringBitmap;
 
 use crate::codec::{Reader, put_bytes, put_descriptor, put_tree, put_u32, put_u64, read_descriptor};
 use crate::manifest::{SegmentMeta, put_segment, read_segment};
@@ -44,7 +45,14 @@ pub(crate) enum LogOp {
     Define(TreeDescriptorRef),
     Drop(TreeRef),
     /// Files that were made durable before the record; their rows carry the commit's timestamp.
-    AddSegments(Vec<SegmentMeta>),
+    AddSegments(Vec<LoadedSegment>),
+}
+
+/// A loaded file, and the rows of it that its own transaction deleted again.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LoadedSegment {
+    pub meta: SegmentMeta,
+    pub hidden: RoaringBitmap,
 }
 
 impl LogOp {
@@ -56,7 +64,7 @@ impl LogOp {
             | LogOp::Delete { tree, .. }
             | LogOp::Drop(tree) => Some(*tree),
             LogOp::Define(descriptor) => Some(descriptor.tree),
-            LogOp::AddSegments(segments) => segments.first().map(|segment| segment.tree),
+            LogOp::AddSegments(segments) => segments.first().map(|segment| segment.meta.tree),
         }
     }
 }
@@ -118,7 +126,12 @@ pub(crate) fn encode_ops(ops: &[LogOp]) -> Vec<u8> {
             LogOp::AddSegments(segments) => {
                 out.push(ADD_SEGMENTS);
                 put_u32(&mut out, segments.len() as u32);
-                segments.iter().for_each(|segment| put_segment(&mut out, segment));
+                for segment in segments {
+                    put_segment(&mut out, &segment.meta);
+                    let mut hidden = Vec::with_capacity(segment.hidden.serialized_size());
+                    segment.hidden.serialize_into(&mut hidden).expect("writing to memory does not fail");
+                    put_bytes(&mut out, &hidden);
+                }
             }
         }
     }
@@ -153,7 +166,14 @@ pub(crate) fn decode_ops(bytes: &Bytes, what: &str) -> Result<Vec<LogOp>> {
             DROP => ops.push(LogOp::Drop(reader.tree()?)),
             ADD_SEGMENTS => {
                 let count = reader.count(16)?;
-                let segments = (0..count).map(|_| read_segment(&mut reader)).collect::<Result<_>>()?;
+                let mut segments = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let meta = read_segment(&mut reader)?;
+                    let hidden = reader.bytes()?;
+                    let hidden =
+                        RoaringBitmap::deserialize_from(hidden).map_err(|_| reader.corrupt("damaged bitmap"))?;
+                    segments.push(LoadedSegment { meta, hidden });
+                }
                 ops.push(LogOp::AddSegments(segments));
             }
             _ => return Err(reader.corrupt("unknown operation")),

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use heliosdb_contracts::{NewestRow, RowHint};
-use heliosdb_types::{BranchId, CommandId, CommitTs, Result, SchemaVersion, TreeRef, TxnId};
+use heliosdb_types::{BranchId, CommitTs, Result, SchemaVersion, TreeRef, TxnId};
 
 use crate::core::Core;
 use crate::memtable::BranchTree;
 use crate::segments::Found;
-use crate::txnbuf::Own;
+use crate::txnbuf::{NEVER, Own};
 use crate::version::Version;
 
 /// Newest version in the memtables.
@@ -23,7 +23,8 @@ impl Core {
         let branch = {
             let buffer = self.txn(txn)?;
             let buffer = buffer.lock();
-            match buffer.own(tree, key, CommandId(u32::MAX)) {
+            match buffer.own(tree, key, NEVER) {
+                Own::Untouched if buffer.private_row(tree, key, NEVER)?.is_some() => return Ok(NewestRow::Own),
                 Own::Untouched => buffer.branch,
                 Own::Put { .. } => return Ok(NewestRow::Own),
                 Own::Deleted => return Ok(NewestRow::OwnDeleted),

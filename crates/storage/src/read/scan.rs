@@ -71,9 +71,13 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     let version = core.version.load_full();
     let (snapshot, branch) = (context.snapshot.ts, context.snapshot.branch);
     let state = core.tree_state(&version, context.txn, snapshot, branch, request.tree)?;
-    let overlay = match context.txn {
-        Some(txn) => core.txn(txn)?.lock().overlay(request.tree, context.command),
-        None => Overlay::default(),
+    let (overlay, private) = match context.txn {
+        Some(txn) => {
+            let buffer = core.txn(txn)?;
+            let buffer = buffer.lock();
+            (buffer.overlay(request.tree, context.command), buffer.private_segments(request.tree, context.command))
+        }
+        None => (Overlay::default(), Vec::new()),
     };
     let types = request.projection.iter().map(|&id| {
         state.physical(id).ok_or_else(|| Error::internal(format!("tree {} has no column {id}", request.tree)))
@@ -91,7 +95,17 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     let mut estimated_bytes = 0;
     let tree = (branch, request.tree);
     let mut hidden = hidden_rows(&version, tree, &overlay, snapshot)?;
-    for segment in version.segments(tree) {
+    let committed = version.segments(tree).iter().map(|segment| {
+        let mask = match (segment.mask(snapshot), hidden.remove(&segment.meta.id)) {
+            (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | &own)),
+            (Some(deleted), None) => Some(deleted),
+            (None, own) => own.map(Arc::new),
+        };
+        (segment.clone(), mask)
+    });
+    let private = private.into_iter().map(|(segment, hidden)| (segment, Some(Arc::new(hidden))));
+    for (segment, mask) in committed.chain(private) {
+        let segment = &segment;
         let blocks = segment_blocks(segment, &state, &filters, snapshot);
         ScanMetrics::add(if blocks.is_empty() { &metrics.segments_skipped } else { &metrics.segments_read }, 1);
         if blocks.is_empty() {
@@ -99,11 +113,6 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         }
         estimated_rows += u64::from(segment.meta.rows).saturating_sub(segment.deletes.count());
         estimated_bytes += segment.meta.file_bytes;
-        let mask = match (segment.mask(snapshot), hidden.remove(&segment.meta.id)) {
-            (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | &own)),
-            (Some(deleted), None) => Some(deleted),
-            (None, own) => own.map(Arc::new),
-        };
         for from in blocks.clone().step_by(BLOCKS_PER_PIECE) {
             let blocks = from..blocks.end.min(from + BLOCKS_PER_PIECE);
             work.push(Work::Blocks { segment: segment.clone(), blocks, hidden: mask.clone() });

@@ -3,12 +3,15 @@
 //! A statement sees the writes of earlier commands of its transaction only, so every entry says which command made it
 //! and which command superseded it. Entries are appended, never changed in place, except for that mark.
 
+mod spill;
+
 use bytes::Bytes;
 use heliosdb_contracts::{KeyedRow, RowHint, TreeDescriptorRef, WriteBatch};
 use heliosdb_types::{BranchId, CommandId, Error, Result, SchemaVersion, TreeRef, TxnId};
 use rustc_hash::FxHashMap;
 
 use crate::log::{LogOp, Position};
+pub(crate) use spill::{Private, SpillRow};
 
 pub(crate) struct TxnBuffer {
     pub id: TxnId,
@@ -16,12 +19,15 @@ pub(crate) struct TxnBuffer {
     trees: FxHashMap<TreeRef, TreeWrites>,
     shapes: Vec<ShapeChange>,
     bytes: usize,
+    /// Of them, bytes of fresh inserts.
+    spillable: usize,
 }
 
 #[derive(Default)]
 pub(crate) struct TreeWrites {
     entries: Vec<Entry>,
     newest: FxHashMap<Bytes, u32>,
+    private: Vec<Private>,
 }
 
 struct Entry {
@@ -44,6 +50,8 @@ pub(crate) enum Base {
     Deleted,
     /// A committed row, last seen here.
     Committed(RowHint),
+    /// A row of its own, in a private segment.
+    Spilled(Position),
 }
 
 enum ShapeChange {
@@ -65,15 +73,15 @@ pub(crate) struct Overlay {
     pub hidden: FxHashMap<Bytes, RowHint>,
 }
 
-const NEVER: CommandId = CommandId(u32::MAX);
+pub(crate) const NEVER: CommandId = CommandId(u32::MAX);
 
 impl TxnBuffer {
     pub fn new(id: TxnId, branch: BranchId) -> TxnBuffer {
-        TxnBuffer { id, branch, trees: FxHashMap::default(), shapes: Vec::new(), bytes: 0 }
+        TxnBuffer { id, branch, trees: FxHashMap::default(), shapes: Vec::new(), bytes: 0, spillable: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.shapes.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty())
+        self.shapes.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty() && tree.private.is_empty())
     }
 
     /// Memory the entries take, about.
@@ -91,7 +99,9 @@ impl TxnBuffer {
     ) -> Result<()> {
         let tree = self.trees.entry(descriptor.tree).or_default();
         for KeyedRow { key, row } in rows {
-            self.bytes += entry_bytes(&key, Some(&row));
+            let bytes = entry_bytes(&key, Some(&row));
+            self.bytes += bytes;
+            self.spillable += bytes;
             let base = match tree.newest(&key) {
                 None if just_deleted(&key)? => Base::Deleted,
                 None => Base::Nothing,
@@ -111,7 +121,10 @@ impl TxnBuffer {
         for (key, row, hint) in updates.chain(deletes) {
             self.bytes += entry_bytes(&key, row.as_ref());
             let base = match tree.newest(&key) {
-                None => Base::Committed(hint),
+                None => match tree.private_row(&key, NEVER)? {
+                    Some((segment, row)) => Base::Spilled(Position { segment: segment.meta.id, row }),
+                    None => Base::Committed(hint),
+                },
                 Some(entry) if entry.row.is_some() => entry.base,
                 Some(_) => return Err(Error::internal("a transaction writes a row it has deleted")),
             };
@@ -135,6 +148,11 @@ impl TxnBuffer {
             ShapeChange::Drop(_, dropped) if *dropped == tree => Some(None),
             _ => None,
         })
+    }
+
+    /// The trees it has written to.
+    pub fn trees(&self) -> impl Iterator<Item = TreeRef> {
+        self.trees.keys().copied()
     }
 
     /// Every shape the transaction gave a tree, oldest first.
@@ -168,7 +186,7 @@ impl TxnBuffer {
         for entry in tree.entries.iter().filter(|entry| entry.command < before) {
             match entry.base {
                 _ if entry.older.is_some() => {}
-                Base::Nothing => {}
+                Base::Nothing | Base::Spilled(_) => {}
                 Base::Deleted => _ = overlay.hidden.insert(entry.key.clone(), RowHint::default()),
                 Base::Committed(hint) => _ = overlay.hidden.insert(entry.key.clone(), hint),
             }
@@ -182,6 +200,7 @@ impl TxnBuffer {
     /// What the commit has to do, net, in the order it was first asked for.
     pub fn net_ops(&self) -> Vec<LogOp> {
         let mut ops: Vec<LogOp> = self.shapes.iter().map(ShapeChange::op).collect();
+        ops.extend(self.load_op());
         let dropped = |tree: TreeRef| matches!(self.descriptor(tree), Some(None));
         let mut trees: Vec<_> = self.trees.iter().filter(|(tree, _)| !dropped(**tree)).collect();
         trees.sort_by_key(|(tree, _)| **tree);
@@ -216,8 +235,10 @@ impl Entry {
     fn op(&self, tree: TreeRef) -> Option<LogOp> {
         let (key, schema) = (self.key.clone(), self.schema);
         match (self.base, self.row.clone()) {
-            (Base::Nothing | Base::Deleted, None) => None,
-            (Base::Nothing | Base::Deleted, Some(row)) => Some(LogOp::Insert { tree, schema, key, row }),
+            (Base::Nothing | Base::Deleted | Base::Spilled(_), None) => None,
+            (Base::Nothing | Base::Deleted | Base::Spilled(_), Some(row)) => {
+                Some(LogOp::Insert { tree, schema, key, row })
+            }
             (Base::Committed(hint), None) => Some(LogOp::Delete { tree, key, old: Position::from(hint) }),
             (Base::Committed(hint), Some(row)) => {
                 Some(LogOp::Update { tree, schema, key, row, old: Position::from(hint) })

@@ -98,3 +98,47 @@ fn damage_is_refused_or_harmless_never_a_wrong_answer() {
     }
     assert!(refused > 50, "{refused} damaged files were refused");
 }
+
+#[test]
+fn a_large_transaction_goes_through_private_segments() {
+    let world = World::with(14, heliosdb_storage::ShardOptions { txn_spill_bytes: 20_000, ..small_options() });
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..10).for_each(|part| insert_on(&world, &tree, &mut txn, part * 100..(part + 1) * 100));
+    assert!(world.shard.metrics().spills > 3);
+    assert!(txn.put(&tree, 5, -5) && txn.delete(&tree, 6) && txn.delete(&tree, 999));
+    assert!(!txn.put(&tree, 6, -6));
+    let mut expected: Rows = (0..999).map(|key| (key, key)).collect();
+    expected.extend([(5, -5), (6, -6)]);
+    assert_eq!(txn.rows(&tree), expected);
+    assert_eq!((txn.get(&tree, 4), txn.get(&tree, 5), txn.get(&tree, 999)), (Some(4), Some(-5), None));
+    assert!(world.rows(&tree).is_empty());
+    txn.commit().unwrap();
+    assert_eq!(world.rows(&tree), expected);
+    let world = world.crash();
+    assert_eq!(world.rows(&tree), expected);
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let before = world.disk.list("segments").unwrap().len();
+    let mut undone = world.begin();
+    (20..30).for_each(|part| insert_on(&world, &tree, &mut undone, part * 100..(part + 1) * 100));
+    assert!(world.disk.list("segments").unwrap().len() > before);
+    undone.rollback();
+    assert_eq!(world.disk.list("segments").unwrap().len(), before);
+    let mut lost = world.begin();
+    (20..30).for_each(|part| insert_on(&world, &tree, &mut lost, part * 100..(part + 1) * 100));
+    assert!(world.disk.list("segments").unwrap().len() > before);
+    let world = world.crash();
+    assert_eq!(world.disk.list("segments").unwrap().len(), before);
+    assert_eq!(world.rows(&tree), expected);
+}
+
+fn insert_on(
+    world: &World,
+    tree: &heliosdb_contracts::TreeDescriptorRef,
+    txn: &mut Txn<'_>,
+    keys: std::ops::Range<i64>,
+) {
+    let rows = keys.map(|key| keyed(tree, key, key)).collect();
+    world.shard.stage_inserts(txn.id, heliosdb_types::CommandId(txn.command), tree.clone(), rows).unwrap();
+    txn.command += 1;
+}
