@@ -98,3 +98,34 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], encoder.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Database(bool);
+
+    impl Probe for Database {
+        fn fenced(&self) -> bool {
+            self.0
+        }
+
+        fn collect(&self, encoder: &mut Encoder) {
+            encoder.gauge("fenced", "", u64::from(self.0));
+        }
+    }
+
+    #[test]
+    fn only_a_database_that_can_write_is_ready() {
+        let health = Health::default();
+        assert_eq!(health.ready(), Err("recovering\n"));
+        health.watch(Arc::new(Database(false)));
+        assert_eq!(health.ready(), Err("recovering\n"));
+        health.set(Stage::Serving);
+        assert_eq!(health.ready(), Ok(()));
+        health.watch(Arc::new(Database(true)));
+        assert_eq!(health.ready(), Err("fenced\n"));
+        health.set(Stage::Stopping);
+        assert_eq!(health.ready(), Err("stopping\n"));
+    }
+}

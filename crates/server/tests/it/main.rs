@@ -1,0 +1,6 @@
+//! The binary from outside: settings, ports, health, passwords, stopping, exit codes.
+#![allow(clippy::disallowed_methods)]
+
+mod process;
+mod refusals;
+mod running;
