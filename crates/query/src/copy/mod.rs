@@ -1,17 +1,255 @@
 //! COPY: bulk data in and out, as text or csv.
 
-use heliosdb_contracts::Execution;
-use heliosdb_types::{Error, Result};
-use sqlparser::ast;
+mod fields;
+mod lines;
+mod load;
+mod options;
+mod source;
+mod unload;
+mod value;
 
-use crate::session::{PreparedStatement, Session};
+use std::sync::Arc;
+
+use heliosdb_contracts::{CopyFormat, Execution, TreeLockMode};
+use heliosdb_types::{Datum, Error, Result, SqlState};
+use sqlparser::ast::{self, CopySource, CopyTarget};
+
+use crate::bind;
+use crate::catalog::{Column, Identity, Relation, RelationKind};
+use crate::func::NameLookup;
+use crate::pg_catalog::quote_identifier;
+use crate::session::{Binding, PreparedStatement, Running, Session};
+
+use load::{Load, Loader, Missing, Path};
+use options::CopyOptions;
+use source::{BatchTable, SOURCE_SCHEMA, SOURCE_TABLE};
 
 impl Session {
     pub(crate) async fn copy(
         &mut self,
-        _statement: &ast::Statement,
-        _prepared: &PreparedStatement,
+        statement: &ast::Statement,
+        prepared: &PreparedStatement,
     ) -> Result<Execution> {
-        Err(Error::unsupported("COPY"))
+        let ast::Statement::Copy { source, to, target, options, legacy_options, values } = statement else {
+            return Err(Error::internal("not COPY"));
+        };
+        let options = options::read_options(options, legacy_options, *to)?;
+        match target {
+            CopyTarget::Stdin | CopyTarget::Stdout if values.iter().all(Option::is_none) => {}
+            CopyTarget::Stdin | CopyTarget::Stdout => return Err(Error::unsupported("COPY data inside the statement")),
+            CopyTarget::File { .. } => return Err(Error::unsupported("COPY with a file on the server")),
+            CopyTarget::Program { .. } => return Err(Error::unsupported("COPY with a program")),
+        }
+        match source {
+            CopySource::Table { table_name, columns } if *to => {
+                let (relation, columns) = self.copy_columns(table_name, columns)?;
+                if matches!(relation.kind, RelationKind::View(_)) {
+                    let message = format!("cannot copy from view \"{}\"", relation.name);
+                    return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
+                        .with_hint("Try the COPY (SELECT ...) TO variant."));
+                }
+                let sql = format!("SELECT {} FROM {}", list(&columns), self.qualified(&relation)?);
+                let query = bind::parse_query(&sql)?;
+                self.copy_to(&query, &sql, options).await
+            }
+            CopySource::Query(query) => self.copy_to(query, &prepared.text, options).await,
+            CopySource::Table { table_name, columns } => self.copy_from(table_name, columns, options).await,
+        }
     }
+
+    /// `schema.table`, quoted.
+    pub(crate) fn qualified(&mut self, relation: &Relation) -> Result<String> {
+        let catalog = self.catalog()?;
+        let schema = catalog.schemas.get(&relation.schema).map_or("", |schema| schema.name.as_str());
+        Ok(format!("{}.{}", quote_identifier(schema), quote_identifier(&relation.name)))
+    }
+
+    fn copy_columns(
+        &mut self,
+        table_name: &ast::ObjectName,
+        columns: &[ast::Ident],
+    ) -> Result<(Arc<Relation>, Vec<Column>)> {
+        let catalog = self.catalog()?;
+        let (schema, name) = bind::object_name(table_name)?;
+        let path = self.settings.search_path(&self.user.name);
+        let relation = catalog
+            .resolve(schema.as_deref(), &name, &path)
+            .cloned()
+            .ok_or_else(|| crate::ddl::undefined_relation(&catalog, schema.as_deref(), &name))?;
+        self.require_owner_to_use(&relation)?;
+        if columns.is_empty() {
+            return Ok((Arc::clone(&relation), relation.columns.clone()));
+        }
+        let mut out: Vec<Column> = Vec::with_capacity(columns.len());
+        for column in columns {
+            let name = bind::fold_identifier(column);
+            let (_, found) = relation.column(&name).ok_or_else(|| {
+                let message = format!("column \"{name}\" of relation \"{}\" does not exist", relation.name);
+                Error::invalid(SqlState::UNDEFINED_COLUMN, message)
+            })?;
+            if out.iter().any(|column| column.name == name) {
+                let message = format!("column \"{name}\" specified more than once");
+                return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
+            }
+            out.push(found.clone());
+        }
+        Ok((relation, out))
+    }
+
+    async fn copy_to(&mut self, query: &ast::Query, text: &str, options: CopyOptions) -> Result<Execution> {
+        let running = self.start_cancellable();
+        self.open_transaction()?;
+        let binding = self.binding()?;
+        let bound = bind::bind_query(query, text, &binding.context(&[]))?;
+        self.check_privileges(&bound)?;
+        let columns = Arc::from(bound.columns.clone().unwrap_or_default());
+        let scope = self.scope(&running)?;
+        self.next_command();
+        let rows = self.engine.executor.run(&bound.plan, Vec::new(), &bound.parameters, scope);
+        let format = CopyFormat { binary: false, columns: bound.columns.as_ref().map_or(0, Vec::len) };
+        let chunks = unload::chunks(rows, columns, options, self.text_context(), running);
+        Ok(Execution::CopyOut { format, chunks })
+    }
+
+    async fn copy_from(
+        &mut self,
+        table_name: &ast::ObjectName,
+        columns: &[ast::Ident],
+        options: CopyOptions,
+    ) -> Result<Execution> {
+        self.require_read_write("COPY FROM")?;
+        let running = self.start_cancellable();
+        for _ in 0..crate::ddl::LOOKS_MAX {
+            let (relation, columns) = self.copy_columns(table_name, columns)?;
+            if let RelationKind::View(_) | RelationKind::Sequence(_) = relation.kind {
+                let kind = crate::ddl::kind_name(&relation.kind);
+                let message = format!("cannot copy to {kind} \"{}\"", relation.name);
+                return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+            }
+            if crate::ddl::is_system_relation(&relation) {
+                let message = format!("permission denied: \"{}\" is a system catalog", relation.name);
+                return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            }
+            check_named_columns(&relation, &columns, &options)?;
+            if self.lock_unchanged(&relation, TreeLockMode::RowExclusive, &running).await? {
+                let load = self.start_load(relation, columns, options, running).await?;
+                return Ok(Execution::CopyIn(Box::new(load)));
+            }
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+
+    async fn start_load(
+        &mut self,
+        relation: Arc<Relation>,
+        columns: Vec<Column>,
+        options: CopyOptions,
+        running: Running,
+    ) -> Result<Load> {
+        let direct = self.direct_path(&relation, &columns).await?;
+        let path = match direct {
+            Some(columns) => Path::Direct { columns },
+            None => self.planned_path(&relation, &columns, &running)?,
+        };
+        let txn = self.transaction_id()?;
+        let command = self.open_transaction()?.command;
+        self.open_transaction()?.queried = true;
+        self.next_command();
+        // `evaluate` put its own flag where the canceller looks.
+        let running = running.again();
+        Load::new(Loader {
+            engine: Arc::clone(&self.engine),
+            txn,
+            command,
+            wait: self.lock_wait(),
+            relation,
+            columns,
+            options,
+            context: self.text_context(),
+            sequences: Arc::clone(&self.sequences),
+            path,
+            running,
+        })
+    }
+
+    /// What each column of the table gets, if rows can be written without a plan.
+    async fn direct_path(
+        &mut self,
+        relation: &Relation,
+        columns: &[Column],
+    ) -> Result<Option<Vec<Result<usize, Missing>>>> {
+        if relation.table().is_none_or(|table| !table.checks.is_empty()) {
+            return Ok(None);
+        }
+        let mut out = Vec::with_capacity(relation.columns.len());
+        for column in &relation.columns {
+            if let Some(at) = columns.iter().position(|given| given.attribute == column.attribute) {
+                out.push(Ok(at));
+                continue;
+            }
+            let Some(default) = &column.default else {
+                out.push(Err(Missing::Value(Datum::Null)));
+                continue;
+            };
+            let binding = self.binding()?;
+            if let Some(sequence) = sequence_of(default) {
+                out.push(Err(Missing::Next(binding.facts.relation_oid(&sequence)?)));
+                continue;
+            }
+            let typed = bind::bind_default(default, &column.sql_type, &column.name, &binding.context(&[]))?;
+            if typed.expr.is_volatile() {
+                return Ok(None);
+            }
+            out.push(Err(Missing::Value(self.evaluate(default, &column.sql_type).await?)));
+        }
+        Ok(Some(out))
+    }
+
+    /// An INSERT over a table that each batch is put into.
+    fn planned_path(&mut self, relation: &Arc<Relation>, columns: &[Column], running: &Running) -> Result<Path> {
+        let source = BatchTable::new(columns)?;
+        let Binding { catalog, facts, func } = self.binding()?;
+        let catalog = Arc::new(source.in_catalog(&catalog, columns));
+        let names = list(columns);
+        let overriding = if columns.iter().any(|column| column.identity == Identity::Always) {
+            " OVERRIDING SYSTEM VALUE"
+        } else {
+            ""
+        };
+        let sql = format!(
+            "INSERT INTO {} ({names}){overriding} SELECT {names} FROM \"{SOURCE_SCHEMA}\".{SOURCE_TABLE}",
+            self.qualified(relation)?
+        );
+        let mut statements = bind::parse(&sql)?;
+        let statement = statements.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
+        let binding = Binding { catalog, facts, func };
+        let bound = bind::bind_statement(&statement, &sql, &binding.context(&[]))?;
+        self.transaction_id()?;
+        let scope = self.scope(running)?;
+        Ok(Path::Planned { bound: Arc::new(bound), source, scope })
+    }
+}
+
+fn list(columns: &[Column]) -> String {
+    columns.iter().map(|column| quote_identifier(&column.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn check_named_columns(relation: &Relation, columns: &[Column], options: &CopyOptions) -> Result<()> {
+    for name in options.force_not_null.iter().chain(&options.force_null).filter(|name| *name != "*") {
+        if relation.column(name).is_none() {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", relation.name);
+            return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
+        }
+        if !columns.iter().any(|column| column.name == *name) {
+            let message = format!("FORCE_NOT_NULL column \"{name}\" not referenced by COPY");
+            return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message));
+        }
+    }
+    Ok(())
+}
+
+/// The sequence's name in a default of ours: `nextval('schema.name'::regclass)`.
+fn sequence_of(default: &str) -> Option<String> {
+    let name = default.strip_prefix("nextval('")?.strip_suffix("'::regclass)")?;
+    Some(name.replace("''", "'"))
 }

@@ -43,6 +43,7 @@ pub(crate) use timezones::Zones;
 
 use activity::Seat;
 use settings::{Kind, Parameter};
+pub(crate) use prepare::Binding;
 pub(crate) use statement::PreparedStatement;
 use statement::ScriptStatement;
 use transaction::State;
@@ -225,6 +226,14 @@ pub(crate) struct Running {
     pub flag: CancelFlag,
     timer: Option<heliosdb_runtime::Task<()>>,
     slot: Arc<CancelSlot>,
+}
+
+impl Running {
+    /// Takes the canceller's place back, after other statements of ours ran in between.
+    pub fn again(self) -> Running {
+        *self.slot.0.lock() = Some(self.flag.clone());
+        self
+    }
 }
 
 impl Drop for Running {

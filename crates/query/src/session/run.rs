@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Without GRANT, a relation belongs to its owner and to superusers alone.
-    fn check_privileges(&mut self, bound: &BoundStatement) -> Result<()> {
+    pub(crate) fn check_privileges(&mut self, bound: &BoundStatement) -> Result<()> {
         if self.user.superuser {
             return Ok(());
         }
