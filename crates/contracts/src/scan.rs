@@ -74,6 +74,12 @@ pub trait TableScan: Send + Sync {
 
     /// Bytes on disk of what the scan might touch. An estimate.
     fn estimated_bytes(&self) -> u64;
+
+    /// Smallest and largest value of a column in what the scan might touch, before predicates. An estimate: values outside
+    /// may exist, and `None` means unknown.
+    fn estimated_bounds(&self, _column: ColumnId) -> Option<(Datum, Datum)> {
+        None
+    }
 }
 
 /// Pulls batches. Reads block on local disk only.

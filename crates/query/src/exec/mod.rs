@@ -4,6 +4,7 @@ mod arrays;
 mod direct;
 mod dynamic;
 mod error;
+mod estimate;
 mod explain;
 mod instantiate;
 mod pushdown;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -27,12 +27,13 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream,
 };
 use futures::Stream;
-use heliosdb_contracts::{BatchReader, ColumnPredicate, PredicateOp, ROW_REF_COLUMN, ScanRequest, TableScan};
+use heliosdb_contracts::{BatchReader, ColumnPredicate, ROW_REF_COLUMN, ScanRequest, TableScan};
 use heliosdb_types::{Error, Result};
 use parking_lot::Mutex;
 
 use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
+use super::estimate;
 use super::scope::StatementScope;
 use crate::catalog::Relation;
 
@@ -89,6 +90,8 @@ pub(crate) struct HeliosScanExec {
     /// Filters other operators will fill in before this scan is read.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     estimated_rows: u64,
+    /// Asked for once per pair of joins, and not free.
+    statistics: OnceLock<Arc<Statistics>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -121,9 +124,9 @@ impl HeliosScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        let kept = source.predicates.iter().map(|p| selectivity(&p.op)).product::<f64>();
         Ok(HeliosScanExec {
-            estimated_rows: ((scan.estimated_rows() as f64 * kept) as u64).max(1),
+            estimated_rows: estimate::rows(&*scan, &source.predicates),
+            statistics: OnceLock::new(),
             source,
             places,
             shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None }) }),
@@ -154,18 +157,6 @@ impl HeliosScanExec {
     pub(crate) fn columns(&self) -> Vec<String> {
         let names = self.properties.eq_properties.schema().fields().iter().map(|f| f.name().clone());
         names.filter(|name| name != ROW_REF_COLUMN).collect()
-    }
-}
-
-/// The share of rows a predicate is guessed to keep; only join sides depend on it.
-fn selectivity(op: &PredicateOp) -> f64 {
-    use heliosdb_contracts::CompareOp;
-    match op {
-        PredicateOp::Compare(CompareOp::Eq, _) => 0.05,
-        PredicateOp::Compare(CompareOp::NotEq, _) | PredicateOp::IsNotNull => 0.95,
-        PredicateOp::Compare(..) => 0.4,
-        PredicateOp::In(list) => (0.05 * list.len() as f64).min(0.6),
-        PredicateOp::IsNull | PredicateOp::StartsWith(_) | PredicateOp::Contains(_) => 0.1,
     }
 }
 
@@ -246,15 +237,18 @@ impl ExecutionPlan for HeliosScanExec {
     }
 
     fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
-        let schema = self.schema();
-        let parts = self.properties.partitioning.partition_count().max(1);
-        let share = if args.partition().is_some() { parts } else { 1 };
-        let rows = usize::try_from(self.estimated_rows).unwrap_or(usize::MAX) / share;
+        let rows = usize::try_from(self.estimated_rows).unwrap_or(usize::MAX);
         let rows = self.source.limit.map_or(rows, |limit| rows.min(limit));
-        let width: usize = schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(24)).sum();
-        let mut statistics = Statistics::new_unknown(&schema);
-        statistics.num_rows = Precision::Inexact(rows);
-        statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(width.max(1)));
+        if args.partition().is_none() {
+            let whole = || {
+                let scan = Arc::clone(&self.shared.scan.lock().scan);
+                Arc::new(estimate::statistics(&*scan, &self.source.relation, &self.schema(), rows))
+            };
+            return Ok(Arc::clone(self.statistics.get_or_init(whole)));
+        }
+        let parts = self.properties.partitioning.partition_count().max(1);
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = Precision::Inexact(rows / parts);
         Ok(Arc::new(statistics))
     }
 
@@ -287,6 +281,7 @@ impl ExecutionPlan for HeliosScanExec {
             shared: Arc::clone(&self.shared),
             dynamic: filters,
             estimated_rows: self.estimated_rows,
+            statistics: self.statistics.clone(),
             properties: Arc::clone(&self.properties),
             metrics: ExecutionPlanMetricsSet::new(),
         };

@@ -12,7 +12,7 @@ use heliosdb_contracts::{
     BatchReader, ROW_REF_COLUMN, ReadContext, RowHint, RowRef, ScanMetrics, ScanRequest, TableScan, arrow_type,
 };
 use heliosdb_hcc::Bitmap;
-use heliosdb_types::{ColumnId, CommitTs, Error, PhysicalType, Result, SchemaVersion, SegmentId};
+use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result, SchemaVersion, SegmentId, compare};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
@@ -223,6 +223,22 @@ impl TableScan for Scan {
 
     fn estimated_bytes(&self) -> u64 {
         self.estimated_bytes
+    }
+
+    fn estimated_bounds(&self, column: ColumnId) -> Option<(Datum, Datum)> {
+        let mut segments: Vec<&Arc<Segment>> = Vec::new();
+        for work in &self.plan.work {
+            if let Work::Blocks { segment, .. } = work
+                && !segments.last().is_some_and(|last| Arc::ptr_eq(last, segment))
+            {
+                segments.push(segment);
+            }
+        }
+        segments.into_iter().filter_map(|segment| segment.reader.column_bounds(column)).reduce(|a, b| {
+            let low = if compare(b.0.as_ref(), a.0.as_ref()).is_lt() { b.0 } else { a.0 };
+            let high = if compare(b.1.as_ref(), a.1.as_ref()).is_gt() { b.1 } else { a.1 };
+            (low, high)
+        })
     }
 }
 

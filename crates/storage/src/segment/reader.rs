@@ -8,7 +8,7 @@ use bytes::Bytes;
 use heliosdb_contracts::ScanMetrics;
 use heliosdb_hcc::BlockView;
 use heliosdb_runtime::{Disk, DiskFile, OpenMode};
-use heliosdb_types::{Error, PhysicalType, Result, SegmentId};
+use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, SegmentId, compare};
 
 use super::bloom::{Bloom, key_hash};
 use super::format::{HEADER_BYTES, Place, SegmentInfo, TRAILER_BYTES, read_trailer};
@@ -83,6 +83,23 @@ impl SegmentReader {
     pub fn block_range(&self, block: usize) -> Range<u32> {
         let start = block as u32 * self.info.block_rows;
         start..(start + self.info.block_rows).min(self.info.rows)
+    }
+
+    /// Smallest and largest value of a column as its blocks' zone maps know them.
+    pub fn column_bounds(&self, column: ColumnId) -> Option<(Datum, Datum)> {
+        let column = self.info.column(column)?;
+        let stats = self.info.blocks.iter().filter_map(|block| Some(&block.chunks.get(column)?.stats));
+        let mut bounds: Option<(&Datum, &Datum)> = None;
+        for (min, max) in stats.filter_map(|stats| Some((stats.min.as_ref()?, stats.max.as_ref()?))) {
+            let (low, high) = bounds.get_or_insert((min, max));
+            if compare(min.as_ref(), low.as_ref()).is_lt() {
+                *low = min;
+            }
+            if compare(max.as_ref(), high.as_ref()).is_gt() {
+                *high = max;
+            }
+        }
+        bounds.map(|(low, high)| (low.clone(), high.clone()))
     }
 
     /// Whether the key may be in here, by fences and bloom filter: no disk read.
