@@ -1,5 +1,6 @@
 //! FSST symbol tables: training and compressing through `fsst-rs`; expanding and comparing with our own checked loops,
 //! because stored codes are not to be trusted.
+#![allow(unsafe_code)]
 
 use std::cmp::Ordering;
 
@@ -69,7 +70,41 @@ impl SymbolTable {
 
     /// Expands `codes` into `out` from `at` and returns where it stopped. `out` needs 8 spare bytes behind the result;
     /// damaged codes and a short buffer give an error.
-    pub(crate) fn expand(&self, codes: &[u8], out: &mut [u8], mut at: usize) -> Result<usize> {
+    pub(crate) fn expand(&self, codes: &[u8], out: &mut [u8], at: usize) -> Result<usize> {
+        // Eight bytes a code is the most there can be; with that much room no write needs a check.
+        if out.len().checked_sub(at).is_some_and(|room| room >= codes.len() * 8) {
+            self.expand_roomy(codes, out, at)
+        } else {
+            self.expand_checked(codes, out, at)
+        }
+    }
+
+    /// `out` has eight bytes for every code behind `at`.
+    fn expand_roomy(&self, codes: &[u8], out: &mut [u8], at: usize) -> Result<usize> {
+        let target = out[at..].as_mut_ptr();
+        let (mut len, mut known, mut index) = (0_usize, true, 0);
+        while let Some(&code) = codes.get(index) {
+            if code == ESCAPE {
+                let Some(&byte) = codes.get(index + 1) else {
+                    return Err(corrupt("compressed string ends inside an escape"));
+                };
+                // SAFETY: each code so far advanced `len` by at most 8, so at least 8 bytes are left.
+                unsafe { target.add(len).write(byte) };
+                len += 1;
+                index += 2;
+            } else {
+                // SAFETY: as above; lengths are 8 at most.
+                unsafe { target.add(len).cast::<[u8; 8]>().write(self.symbols[usize::from(code)]) };
+                let length = usize::from(self.lengths[usize::from(code)]);
+                known &= length != 0;
+                len += length;
+                index += 1;
+            }
+        }
+        if known { Ok(at + len) } else { Err(corrupt("compressed string has an unknown symbol")) }
+    }
+
+    fn expand_checked(&self, codes: &[u8], out: &mut [u8], mut at: usize) -> Result<usize> {
         let mut codes = codes.iter();
         while let Some(&code) = codes.next() {
             if code == ESCAPE {
@@ -93,7 +128,7 @@ impl SymbolTable {
     /// Appends the expanded string to `out`.
     pub(crate) fn append(&self, codes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
-        out.resize(start + codes.len() * 8 + 8, 0);
+        out.resize(start + codes.len() * 8, 0);
         let end = self.expand(codes, out, start);
         out.truncate(*end.as_ref().unwrap_or(&start));
         end.map(|_| ())

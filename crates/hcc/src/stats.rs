@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
+use arrow_buffer::{ArrowNativeType, Buffer, NullBuffer, ScalarBuffer};
 use heliosdb_types::{Datum, Error, Numeric, PhysicalType, Result};
 
 use crate::input::{fixed_values, var_values};
 use crate::kind::Kind;
 use crate::layout::{Writer, corrupt};
-use crate::order::{comparable_bytes, datum_key, fixed_datum, fixed_key};
+use crate::order::{comparable_bytes, datum_key, fixed_datum, fixed_key, float_key};
 
 /// Longer strings are kept as a prefix: cut for `min`, cut and rounded up for `max`.
 const PREFIX_BYTES: usize = 32;
@@ -42,31 +43,89 @@ pub fn collect_stats(array: &ArrayRef, physical: PhysicalType) -> Result<BlockSt
         }
         Kind::Int { .. } | Kind::Wide | Kind::Fixed { .. } => {
             let values = fixed_values(array, physical)?;
-            let mut bounds: Option<((i128, usize), (i128, usize))> = None;
-            for row in (0..array.len()).filter(live) {
-                let key = (fixed_key(values.value(row), physical), row);
-                let (low, high) = bounds.get_or_insert((key, key));
-                if key.0 < low.0 {
-                    *low = key;
+            let buffer = values.buffer.clone();
+            let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+            let (low, high) = match Kind::of(physical) {
+                Kind::Int { width: 2 } => extremes(&words::<i16>(buffer), nulls, |v| v),
+                Kind::Int { width: 4 } => extremes(&words::<i32>(buffer), nulls, |v| v),
+                Kind::Int { .. } => extremes(&words::<i64>(buffer), nulls, |v| v),
+                Kind::Wide => extremes(&words::<i128>(buffer), nulls, |v| v),
+                Kind::Fixed { width: 4 } => extremes(&words::<f32>(buffer), nulls, |v| float_key(f64::from(v))),
+                Kind::Fixed { width: 8 } => extremes(&words::<f64>(buffer), nulls, float_key),
+                _ => {
+                    let keys: Vec<i128> = (0..array.len()).map(|row| fixed_key(values.value(row), physical)).collect();
+                    extremes(&keys, nulls, |v| v)
                 }
-                if key.0 > high.0 {
-                    *high = key;
-                }
-            }
-            if let Some(((_, low), (_, high))) = bounds {
-                stats.min = Some(fixed_datum(values.value(low), physical).to_owned());
-                stats.max = Some(fixed_datum(values.value(high), physical).to_owned());
-            }
+            };
+            stats.min = Some(fixed_datum(values.value(low), physical).to_owned());
+            stats.max = Some(fixed_datum(values.value(high), physical).to_owned());
         }
         Kind::Var => {
             let values = var_values(array, physical)?;
-            let compare = |a: &&[u8], b: &&[u8]| comparable_bytes(a, physical).cmp(comparable_bytes(b, physical));
-            let live = || (0..array.len()).filter(live).filter_map(|row| values.get(row).copied());
-            stats.min = live().min_by(compare).and_then(|min| lower_bound(min, physical));
-            stats.max = live().max_by(compare).and_then(|max| upper_bound(max, physical));
+            let live = (0..array.len()).filter(live).filter_map(|row| values.get(row).copied());
+            if let Some((low, high)) = string_extremes(live, physical) {
+                stats.min = lower_bound(low, physical);
+                stats.max = upper_bound(high, physical);
+            }
         }
     }
     Ok(stats)
+}
+
+fn words<T: ArrowNativeType>(buffer: Buffer) -> ScalarBuffer<T> {
+    let count = buffer.len() / size_of::<T>();
+    ScalarBuffer::new(buffer, 0, count)
+}
+
+/// Rows of the smallest and largest value by `key`. There is a non-null row.
+fn extremes<T: Copy, K: Ord + Copy>(values: &[T], nulls: Option<&NullBuffer>, key: impl Fn(T) -> K) -> (usize, usize) {
+    let find = |low: K, high: K| {
+        let is_live = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+        let row_of =
+            |wanted: K| (0..values.len()).find(|row| is_live(*row) && key(values[*row]) == wanted).unwrap_or(0);
+        (row_of(low), row_of(high))
+    };
+    let bounds = match nulls {
+        // Free of branches, so that it vectorises; the rows are looked up after.
+        None => values.first().map(|first| {
+            let first = key(*first);
+            values.iter().fold((first, first), |(low, high), v| (low.min(key(*v)), high.max(key(*v))))
+        }),
+        Some(nulls) => nulls.valid_indices().map(|row| key(values[row])).fold(None, |bounds, v| {
+            let (low, high): (K, K) = bounds.unwrap_or((v, v));
+            Some((low.min(v), high.max(v)))
+        }),
+    };
+    bounds.map_or((0, 0), |(low, high)| find(low, high))
+}
+
+/// The smallest and largest string. Their first eight bytes, as one number, decide nearly every comparison.
+fn string_extremes<'a>(values: impl Iterator<Item = &'a [u8]>, physical: PhysicalType) -> Option<(&'a [u8], &'a [u8])> {
+    let comparable = |value: &'a [u8]| comparable_bytes(value, physical);
+    let mut bounds: Option<((u64, &[u8]), (u64, &[u8]))> = None;
+    for value in values {
+        let prefix = prefix(comparable(value));
+        let (low, high) = bounds.get_or_insert(((prefix, value), (prefix, value)));
+        if prefix < low.0 || (prefix == low.0 && comparable(value) < comparable(low.1)) {
+            *low = (prefix, value);
+        }
+        if prefix > high.0 || (prefix == high.0 && comparable(value) > comparable(high.1)) {
+            *high = (prefix, value);
+        }
+    }
+    bounds.map(|((_, low), (_, high))| (low, high))
+}
+
+fn prefix(value: &[u8]) -> u64 {
+    value.first_chunk::<8>().map_or_else(
+        || {
+            value
+                .iter()
+                .zip([56, 48, 40, 32, 24, 16, 8])
+                .fold(0, |prefix, (byte, shift)| prefix | u64::from(*byte) << shift)
+        },
+        |bytes| u64::from_be_bytes(*bytes),
+    )
 }
 
 fn lower_bound(bytes: &[u8], physical: PhysicalType) -> Option<Datum> {

@@ -88,9 +88,14 @@ pub(super) fn write_frame(
     write_packed(writer, rows, max, distance);
 }
 
-/// Distinct values in order of first appearance and each row's place among them; `None` beyond `limit`.
+/// Rows after which a column that has hardly repeated itself is taken for one that will not.
+const SAMPLE_ROWS: usize = 1024;
+
+/// Distinct values in order of first appearance and each row's place among them; `None` beyond `limit`, or when most of
+/// the first rows differ.
 pub(super) fn distinct<T: Copy + Eq + Hash>(values: &[T], rows: &Rows<'_>, limit: usize) -> Option<(Vec<T>, Vec<u32>)> {
     let mut places: FxHashMap<T, u32> = FxHashMap::default();
+    let hopeless = if limit == usize::MAX { usize::MAX } else { SAMPLE_ROWS / 4 * 3 };
     let (mut found, mut codes) = (Vec::new(), Vec::with_capacity(values.len()));
     for (row, value) in values.iter().enumerate() {
         if !rows.is_valid(row) {
@@ -100,7 +105,7 @@ pub(super) fn distinct<T: Copy + Eq + Hash>(values: &[T], rows: &Rows<'_>, limit
         let next = found.len() as u32;
         let place = *places.entry(*value).or_insert(next);
         if place == next {
-            if found.len() == limit {
+            if found.len() == limit || (row < SAMPLE_ROWS && found.len() == hopeless) {
                 return None;
             }
             found.push(*value);

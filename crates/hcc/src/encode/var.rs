@@ -1,6 +1,7 @@
 //! Text, bytes, numerics: constant, dictionary, FSST, plain.
 
 use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
 use fsst::Compressor;
 use heliosdb_types::{Error, Result};
 
@@ -21,8 +22,8 @@ impl ColumnEncoder {
         let values = var_values(array, self.physical)?;
         let ends = ends_of(&values);
         let total = ends.last().copied().unwrap_or(0) as usize;
-        if u32::try_from(total).is_err() {
-            return Err(Error::internal("the strings of a block exceed 4 GiB"));
+        if i32::try_from(total).is_err() {
+            return Err(Error::internal("the strings of a block exceed 2 GiB"));
         }
         let forced = self.options.force;
         let plain_bytes = total + offset_bytes(&ends);
@@ -30,7 +31,7 @@ impl ColumnEncoder {
             None => self.options.dictionary_values_max.min(rows.len / 2 + 1),
             Some(_) => usize::MAX,
         };
-        let found = distinct(&values, rows, limit);
+        let found = self.distinct_strings(array, &values, rows, limit);
         if let Some((words, _)) = &found
             && words.len() == 1
             && self.options.allows(Encoding::Constant)
@@ -76,6 +77,30 @@ impl ColumnEncoder {
         let mut writer = self.start(rows, Encoding::Plain);
         write_strings(&mut writer, &values, &ends);
         Ok(EncodedBlock { encoding: Encoding::Plain, bytes: writer.finish() })
+    }
+
+    /// As [`distinct`]. Strings of up to 12 bytes lie inside their views, which are then compared as numbers.
+    fn distinct_strings<'a>(
+        &self,
+        array: &ArrayRef,
+        values: &[&'a [u8]],
+        rows: &Rows<'_>,
+        limit: usize,
+    ) -> Option<(Vec<&'a [u8]>, Vec<u32>)> {
+        const INLINE: usize = 12;
+        let views = match array.as_string_view_opt() {
+            Some(strings) => strings.views(),
+            None => array.as_binary_view_opt()?.views(),
+        };
+        if values.iter().any(|value| value.len() > INLINE) {
+            return distinct(values, rows, limit);
+        }
+        let (found, codes) = distinct::<u128>(views, rows, limit)?;
+        let mut words: Vec<&[u8]> = vec![&[]; found.len()];
+        for (row, code) in codes.iter().enumerate().filter(|(row, _)| rows.is_valid(*row)) {
+            words[*code as usize] = values[row];
+        }
+        Some((words, codes))
     }
 
     /// Compresses with the table at hand; trains a new one if there is none or it does much worse than when it was new.
