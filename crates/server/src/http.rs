@@ -12,9 +12,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use parking_lot::RwLock;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::http_limits::LimitedListener;
 use crate::metrics::Encoder;
 
 /// Where the server is in its life.
@@ -67,7 +67,7 @@ impl Health {
 }
 
 /// Serves until `stop` changes.
-pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(listener: LimitedListener, health: Arc<Health>, mut stop: watch::Receiver<bool>) {
     let router = Router::new()
         .route("/healthz/live", get(async || "live\n"))
         .route("/healthz/ready", get(ready))

@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod exit;
 mod http;
+mod http_limits;
 mod logging;
 mod memory;
 mod metrics;

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
 use crate::http::{self, Health, Probe, Stage};
+use crate::http_limits::LimitedListener;
 use crate::memory::{Budget, MEMTABLES};
 use crate::metrics::Encoder;
 
@@ -70,9 +71,10 @@ impl Node {
 
         let health = Arc::new(Health::default());
         let (http_stop, stopped) = watch::channel(false);
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+        let http = LimitedListener::new(http, clock.clone());
         let http = connections.spawner().task(http::serve(http, health.clone(), stopped));
 
-        let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(RealEntropy);
         let database = open(&config, &connections, &analytics, clock.clone(), entropy.clone())?;
         let service = EngineService(database.engine.clone());

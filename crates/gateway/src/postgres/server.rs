@@ -166,6 +166,8 @@ impl Drop for Active {
 /// One connection from accept to close. A panic below is our defect: it closes this connection and no other.
 async fn attend(socket: TcpStream, shared: Arc<Shared>, alarm: Alarm, guard: Active) {
     let _ = socket.set_nodelay(true);
+    // Without it a client whose machine has vanished would keep its session, and its locks, for ever.
+    let _ = heliosdb_runtime::keep_alive(&socket);
     let mut wire = Wire::new(socket, shared.counters.clone(), shared.options.message_bytes_max);
     let served = AssertUnwindSafe(serve_connection(&mut wire, &shared, alarm.clone())).catch_unwind().await;
     let error = match served {
