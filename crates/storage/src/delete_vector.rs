@@ -92,9 +92,11 @@ impl DeleteVector {
         state.tail[from..].to_vec()
     }
 
-    /// Forgets when rows were deleted that no snapshot at or after `horizon` sees.
+    /// Forgets when rows were deleted that no snapshot at or after `horizon` sees. What no file holds yet stays: the
+    /// tail is also how [`DeleteVector::is_dirty`] knows of it.
     pub fn prune(&self, horizon: CommitTs) {
         let mut state = self.state.write();
+        let horizon = horizon.min(state.saved);
         let keep = state.tail.partition_point(|&(ts, _)| ts <= horizon);
         if keep > 0 {
             let State { tail, ends, .. } = &mut *state;
@@ -185,6 +187,10 @@ mod tests {
         assert!(deletes.mask(CommitTs(9)).is_none());
         assert_eq!(deletes.deleted_at(4), Some(CommitTs(20)));
         assert_eq!(deletes.since(CommitTs(10)), [(CommitTs(20), 4)]);
+        deletes.prune(CommitTs(10));
+        assert_eq!(deletes.deleted_at(3), Some(CommitTs(10)), "kept until a file holds it");
+        assert!(deletes.is_dirty(CommitTs(10)));
+        deletes.mark_saved(CommitTs(10));
         deletes.prune(CommitTs(10));
         assert_eq!((deletes.deleted_at(3), deletes.count()), (Some(CommitTs::ZERO), 2));
     }

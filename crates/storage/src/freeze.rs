@@ -68,12 +68,9 @@ impl Core {
         }
         failpoint("freeze.segments_written")?;
         let written = add.len();
-        let mut carry = |ts: CommitTs| {
-            // Deletes after the rotation are in the log that will be replayed: only memory needs them.
-            if ts == CommitTs::MAX {
-                carry_late(&generation, &frozen);
-            }
-        };
+        // Those up to the manifest's timestamp are saved with it, the rest with the next one: the log that holds them
+        // is replayed until then.
+        let mut carry = |_: CommitTs| carry_late(&generation, &frozen);
         let frozen_by = Some((rotation, generation.clone()));
         let change = Change { add: add.clone(), remove: vec![], frozen: frozen_by, carry: &mut carry };
         self.swap_or_undo(change, &add)?;
@@ -125,7 +122,7 @@ impl Core {
     }
 }
 
-/// Deletes that landed after the rotation, onto the segments. Under the commit mutex.
+/// Deletes that landed after the rotation, so far, onto the segments.
 fn carry_late(generation: &Generation, frozen: &FxHashMap<BranchTree, Frozen>) {
     for (tree, VersionId(version), ts) in generation.take_late() {
         let Some(done) = frozen.get(&tree) else { continue };
