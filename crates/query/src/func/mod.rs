@@ -3,15 +3,19 @@
 //! Invariants: every expression the binder holds is a [`Typed`]; its DataFusion type is exactly `arrow`, so DataFusion's own
 //! coercion never has anything to do; nothing here touches plans, tables or sessions beyond [`FuncContext`].
 
+mod aggregate;
+mod array;
 mod cast;
 mod common;
 mod decimal;
+mod extract;
 mod literal;
 mod operator;
 mod stubs;
 mod types;
 mod udf;
 mod value;
+mod window;
 
 use std::sync::Arc;
 
@@ -19,12 +23,15 @@ use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
+pub use aggregate::{aggregate, is_aggregate, single_value};
 pub use cast::{can_cast, cast};
 pub use common::{common_type, unify};
+pub use extract::extract;
 pub use literal::literal;
 pub use operator::{binary, is_distinct, like, similar_to, sort_key, unary};
-pub use stubs::{WindowCall, aggregate, call, extract, is_aggregate, is_window, single_value, window};
+pub use stubs::call;
 pub use types::type_from_ast;
+pub use window::{WindowCall, is_window, window};
 
 /// An expression with its SQL type and the Arrow type its values have.
 ///

@@ -1,0 +1,259 @@
+//! Aggregates of single values: a [`Fold`] sees one row at a time and can be saved to bytes and merged. Slower than DataFusion's
+//! columnar accumulators; used where those have no PostgreSQL semantics. DISTINCT is handled here, before the fold.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, Field, FieldRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use heliosdb_contracts::{arrow_type, datum_at};
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, encode_key, encode_row};
+
+use crate::exec::{scalar_of, to_datafusion};
+
+/// The running state of one group.
+pub(super) trait Fold: Send + Sync {
+    fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()>;
+    /// What another fold of the same kind needs to go on; read back by [`Fold::merge`].
+    fn save(&self) -> Result<Vec<u8>>;
+    fn merge(&mut self, saved: &[u8]) -> Result<()>;
+    fn finish(&self) -> Result<Datum>;
+}
+
+type Make = dyn Fn() -> Box<dyn Fold> + Send + Sync;
+
+#[derive(Clone)]
+pub(super) struct FoldAggregate {
+    name: String,
+    key: String,
+    arguments: Vec<PhysicalType>,
+    returns: PhysicalType,
+    /// Rows whose first argument is NULL do not reach the fold.
+    skip_nulls: bool,
+    signature: Signature,
+    make: Arc<Make>,
+}
+
+impl FoldAggregate {
+    pub fn new<F: Fold + 'static>(
+        name: &str,
+        key: String,
+        arguments: Vec<PhysicalType>,
+        returns: PhysicalType,
+        skip_nulls: bool,
+        make: impl Fn() -> F + Send + Sync + 'static,
+    ) -> FoldAggregate {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let make = move || Box::new(make()) as Box<dyn Fold>;
+        FoldAggregate { name: name.to_owned(), key, arguments, returns, skip_nulls, signature, make: Arc::new(make) }
+    }
+
+    pub fn returns(&self) -> PhysicalType {
+        self.returns
+    }
+}
+
+impl fmt::Debug for FoldAggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+impl PartialEq for FoldAggregate {
+    fn eq(&self, other: &FoldAggregate) -> bool {
+        (&self.name, &self.key, &self.arguments, self.returns)
+            == (&other.name, &other.key, &other.arguments, other.returns)
+    }
+}
+
+impl Eq for FoldAggregate {}
+
+impl Hash for FoldAggregate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, &self.key).hash(state);
+    }
+}
+
+impl AggregateUDFImpl for FoldAggregate {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(arrow_type(self.returns))
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> DataFusionResult<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> DataFusionResult<Vec<FieldRef>> {
+        let own = Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true));
+        Ok(std::iter::once(own).chain(args.ordering_fields.iter().cloned()).collect())
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
+        Ok(Box::new(FoldAccumulator {
+            function: self.clone(),
+            fold: (self.make)(),
+            distinct: args.is_distinct.then(HashMap::new),
+            saved_bytes: 0,
+        }))
+    }
+
+    fn order_sensitivity(&self) -> datafusion::logical_expr::utils::AggregateOrderSensitivity {
+        use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+        // Ordered input is asked for only where the binder gave an ORDER BY.
+        match self.name.as_str() {
+            "string_agg" | "array_agg" => AggregateOrderSensitivity::HardRequirement,
+            _ => AggregateOrderSensitivity::Insensitive,
+        }
+    }
+}
+
+struct FoldAccumulator {
+    function: FoldAggregate,
+    fold: Box<dyn Fold>,
+    /// Rows seen, by the key their values compare by.
+    distinct: Option<HashMap<Vec<u8>, (usize, Vec<u8>)>>,
+    saved_bytes: usize,
+}
+
+impl fmt::Debug for FoldAccumulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.function)
+    }
+}
+
+impl FoldAccumulator {
+    fn add(&mut self, row: &[DatumRef<'_>]) -> Result<()> {
+        if self.function.skip_nulls && row.first().is_some_and(DatumRef::is_null) {
+            return Ok(());
+        }
+        self.saved_bytes += row.iter().map(datum_bytes).sum::<usize>();
+        let Some(distinct) = &mut self.distinct else { return self.fold.add(row) };
+        let mut key = Vec::new();
+        row.iter().for_each(|value| encode_key(&mut key, *value, false));
+        let mut encoded = Vec::new();
+        encode_row(&self.function.arguments, row, &mut encoded)?;
+        let at = distinct.len();
+        distinct.entry(key).or_insert((at, encoded));
+        Ok(())
+    }
+
+    /// Distinct rows in the order they came.
+    fn distinct_rows(&self) -> Vec<&Vec<u8>> {
+        let mut rows: Vec<_> = self.distinct.iter().flat_map(HashMap::values).collect();
+        rows.sort_by_key(|(at, _)| *at);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+}
+
+fn datum_bytes(value: &DatumRef<'_>) -> usize {
+    match value {
+        DatumRef::Text(text) => text.len(),
+        DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes) => bytes.len(),
+        _ => 16,
+    }
+}
+
+impl Accumulator for FoldAccumulator {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        let rows = values.first().map_or(0, |array| array.len());
+        let mut args = Vec::with_capacity(values.len());
+        let arguments = self.function.arguments.clone();
+        for row in 0..rows {
+            args.clear();
+            for (array, physical) in values.iter().zip(&arguments) {
+                args.push(datum_at(array, row, *physical).map_err(to_datafusion)?);
+            }
+            self.add(&args).map_err(to_datafusion)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
+        let mut finish = || -> Result<ScalarValue> {
+            if self.distinct.is_some() {
+                let layout = RowLayout::new(&self.function.arguments);
+                let mut fold = (self.function.make)();
+                for row in self.distinct_rows() {
+                    let view = RowView::new(&layout, row)?;
+                    let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
+                    fold.add(&args)?;
+                }
+                self.fold = fold;
+            }
+            scalar_of(self.function.returns, self.fold.finish()?.as_ref())
+        };
+        finish().map_err(to_datafusion)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<FoldAccumulator>() + self.saved_bytes
+    }
+
+    fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
+        let saved = match &self.distinct {
+            None => self.fold.save().map_err(to_datafusion)?,
+            Some(_) => {
+                let mut out = Vec::new();
+                for row in self.distinct_rows() {
+                    out.extend_from_slice(&(row.len() as u32).to_le_bytes());
+                    out.extend_from_slice(row);
+                }
+                out
+            }
+        };
+        Ok(vec![ScalarValue::Binary(Some(saved))])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
+        let Some(saved) = states.first() else { return Ok(()) };
+        for bytes in saved.as_binary::<i32>().iter().flatten() {
+            self.merge(bytes).map_err(to_datafusion)?;
+        }
+        Ok(())
+    }
+}
+
+impl FoldAccumulator {
+    fn merge(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.distinct.is_none() {
+            self.saved_bytes += bytes.len();
+            return self.fold.merge(bytes);
+        }
+        let layout = RowLayout::new(&self.function.arguments);
+        for row in parts(bytes)? {
+            let view = RowView::new(&layout, row)?;
+            let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
+            self.add(&args)?;
+        }
+        Ok(())
+    }
+}
+
+/// Splits length-prefixed parts.
+pub(super) fn parts(bytes: &[u8]) -> Result<Vec<&[u8]>> {
+    let damaged = || Error::internal("damaged aggregate state");
+    let mut rest = bytes;
+    let mut out = Vec::new();
+    while !rest.is_empty() {
+        let (len, tail) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let (part, tail) = tail.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(damaged)?;
+        out.push(part);
+        rest = tail;
+    }
+    Ok(out)
+}

@@ -1,0 +1,137 @@
+//! `extract(field from x)` and `date_part`.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
+use arrow_schema::DataType;
+use datafusion::arrow::compute::kernels::arity::unary;
+use heliosdb_contracts::arrow_type;
+use heliosdb_types::datetime::{
+    DATE_INFINITY, DATE_NEGATIVE_INFINITY, DateField, Extracted, MICROS_PER_DAY, civil_from_days, extract_date,
+    extract_interval, extract_time, extract_timestamp, extract_timestamptz, is_finite_timestamp,
+};
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType, TimeZone};
+
+use super::common::base_name;
+use super::udf::Function;
+use super::value::wrong_shape;
+use super::{CastKind, FuncContext, Typed, cast};
+
+fn field_of(field: &str, sql_type: &SqlType) -> Result<DateField> {
+    DateField::from_name(field).ok_or_else(|| {
+        let message = format!("unit \"{field}\" not recognized for type {}", base_name(sql_type));
+        Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
+    })
+}
+
+fn settle(input: Typed, name: &str, ctx: &FuncContext) -> Result<Typed> {
+    match &input.sql_type {
+        SqlType::Unknown => Err(Error::invalid(
+            SqlState::AMBIGUOUS_FUNCTION,
+            format!("function pg_catalog.{name}(unknown, unknown) is not unique"),
+        )
+        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")),
+        SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_) | SqlType::Interval => {
+            Ok(input)
+        }
+        other => {
+            let message = format!("function pg_catalog.{name}(unknown, {}) does not exist", base_name(other));
+            let _ = ctx;
+            Err(Error::invalid(SqlState::UNDEFINED_FUNCTION, message).with_hint(
+                "No function matches the given name and argument types. You might need to add explicit type casts.",
+            ))
+        }
+    }
+}
+
+fn compute(field: DateField, value: DatumRef<'_>, zone: &dyn TimeZone) -> Result<Extracted> {
+    match value {
+        DatumRef::Date(v) => extract_date(field, v),
+        DatumRef::Time(v) => extract_time(field, v),
+        DatumRef::Timestamp(v) => extract_timestamp(field, v),
+        DatumRef::TimestampTz(v) => extract_timestamptz(field, v, zone),
+        DatumRef::Interval(v) => extract_interval(field, v),
+        other => Err(wrong_shape("a date or time", other)),
+    }
+}
+
+/// `extract(field from x)`: numeric.
+pub fn extract(field: &str, input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let input = settle(input, "extract", ctx)?;
+    let field = field_of(field, &input.sql_type)?;
+    if let Some(physical) = calendar_field(field, &input.sql_type) {
+        return Ok(Typed::numeric(calendar_call(field, input, physical), physical));
+    }
+    let zone = ctx.text.time_zone.clone();
+    let key = format!("extract {} {}", field.name(), zone.name());
+    let function = Function::strict("extract", key, vec![input.physical()], PhysicalType::Numeric, move |args| {
+        let [value] = args else { return Err(Error::internal("one value")) };
+        Ok(compute(field, *value, zone.as_ref())?.to_numeric().map_or(Datum::Null, Datum::Numeric))
+    });
+    Ok(Typed::numeric(function.call(vec![input.expr]), PhysicalType::Numeric))
+}
+
+/// `date_part(field, x)`: double precision.
+pub(super) fn date_part(field: &str, input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let input = settle(input, "date_part", ctx)?;
+    // PostgreSQL's date_part has no date of its own: midnight.
+    let input = match input.sql_type {
+        SqlType::Date => cast(input, &SqlType::Timestamp(None), CastKind::Implicit, ctx)?,
+        _ => input,
+    };
+    let field = field_of(field, &input.sql_type)?;
+    let zone = ctx.text.time_zone.clone();
+    let key = format!("date_part {} {}", field.name(), zone.name());
+    let function = Function::strict("date_part", key, vec![input.physical()], PhysicalType::Float64, move |args| {
+        let [value] = args else { return Err(Error::internal("one value")) };
+        Ok(compute(field, *value, zone.as_ref())?.to_f64().map_or(Datum::Null, Datum::Float64))
+    });
+    Ok(Typed::new(function.call(vec![input.expr]), SqlType::Float8))
+}
+
+/// Year, month and day of dates and timestamps are small integers: a decimal without scale, computed a column at a time.
+fn calendar_field(field: DateField, sql_type: &SqlType) -> Option<PhysicalType> {
+    let calendar = matches!(field, DateField::Year | DateField::Month | DateField::Day | DateField::Quarter);
+    let plain = matches!(sql_type, SqlType::Date | SqlType::Timestamp(_));
+    (calendar && plain).then_some(PhysicalType::Decimal64 { precision: 10, scale: 0 })
+}
+
+fn calendar_call(field: DateField, input: Typed, physical: PhysicalType) -> datafusion::logical_expr::Expr {
+    let key = format!("extract {} {:?}", field.name(), input.physical());
+    let arrow = arrow_type(physical);
+    let function = Function::arrays("extract", key, arrow.clone(), move |args, _| {
+        let [array] = args else { return Err(Error::internal("one value")) };
+        let of_day = move |days: i64| -> i64 {
+            let (year, month, day) = civil_from_days(days);
+            match field {
+                DateField::Year if year <= 0 => year - 1,
+                DateField::Year => year,
+                DateField::Month => i64::from(month),
+                DateField::Quarter => i64::from((month - 1) / 3 + 1),
+                _ => i64::from(day),
+            }
+        };
+        let out: PrimitiveArray<Decimal64Type> = match array.data_type() {
+            DataType::Date32 => {
+                let days = array.as_primitive::<Date32Type>();
+                refuse_infinite(days.iter().flatten().any(|d| d == DATE_INFINITY || d == DATE_NEGATIVE_INFINITY))?;
+                unary(days, |days| of_day(i64::from(days)))
+            }
+            _ => {
+                let micros = array.as_primitive::<TimestampMicrosecondType>();
+                refuse_infinite(micros.iter().flatten().any(|micros| !is_finite_timestamp(micros)))?;
+                unary(micros, |micros| of_day(micros.div_euclid(MICROS_PER_DAY)))
+            }
+        };
+        debug_assert_eq!(out.len(), array.len());
+        Ok(Arc::new(out.with_data_type(arrow.clone())) as ArrayRef)
+    });
+    function.call(vec![input.expr])
+}
+
+/// A decimal has no infinity to answer `extract(year from 'infinity')` with.
+fn refuse_infinite(found: bool) -> Result<()> {
+    if found { Err(Error::unsupported("extract of a calendar field from infinity")) } else { Ok(()) }
+}
