@@ -53,10 +53,13 @@ pub(crate) struct Core {
     pub manifest_replay_lsn: AtomicU64,
     /// Held while a memtable is frozen.
     pub freezing: Mutex<()>,
+    /// Held while segments are merged.
+    pub compacting: Mutex<()>,
     /// Told when frozen memtables have become segments.
     pub room: Condvar,
     pub room_lock: Mutex<()>,
     pub wake_freezer: Condvar,
+    pub wake_compactor: Condvar,
     /// Why the last freeze failed, until one succeeds.
     pub freeze_failure: Mutex<Option<String>>,
     pub stopping: AtomicBool,
@@ -114,9 +117,11 @@ impl Core {
             manifest_replay_lsn: AtomicU64::new(beginning.manifest.replay_lsn.0),
             manifest: Mutex::new(beginning.manifest),
             freezing: Mutex::default(),
+            compacting: Mutex::default(),
             room: Condvar::new(),
             room_lock: Mutex::default(),
             wake_freezer: Condvar::new(),
+            wake_compactor: Condvar::new(),
             freeze_failure: Mutex::default(),
             stopping: AtomicBool::new(false),
             generation_began,

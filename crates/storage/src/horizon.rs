@@ -28,6 +28,16 @@ impl Horizon {
         Pin { horizon: self.clone(), ts }
     }
 
+    /// Registers the horizon itself, so that it stays where it is.
+    pub fn pin_oldest(self: &Arc<Horizon>, now: impl FnOnce() -> CommitTs) -> Pin {
+        let mut open = self.open.lock();
+        let now = now();
+        let ts = open.keys().next().map_or(now, |&oldest| oldest.min(now));
+        *open.entry(ts).or_default() += 1;
+        drop(open);
+        Pin { horizon: self.clone(), ts }
+    }
+
     /// No snapshot older than this is open or can be opened: versions that ended at or before it are invisible for good.
     pub fn oldest(&self, now: impl FnOnce() -> CommitTs) -> CommitTs {
         let open = self.open.lock();

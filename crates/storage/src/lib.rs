@@ -29,6 +29,7 @@
 mod cache;
 mod codec;
 mod commit;
+mod compaction;
 mod core;
 mod delete_vector;
 mod freeze;

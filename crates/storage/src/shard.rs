@@ -35,6 +35,8 @@ impl Shard {
         if core.options.background {
             let freezer = core.clone();
             threads.push(core.spawner.thread("freeze", move || freezer.run_freezer())?);
+            let compactor = core.clone();
+            threads.push(core.spawner.thread("merge", move || compactor.run_compactor())?);
         }
         Ok((Arc::new(Shard { core, threads: Mutex::new(threads) }), report))
     }
@@ -49,6 +51,7 @@ impl Shard {
     fn stop(&self) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.wake_freezer.notify_all();
+        self.core.wake_compactor.notify_all();
         self.threads.lock().clear();
     }
 

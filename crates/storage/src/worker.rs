@@ -32,9 +32,10 @@ impl Core {
     }
 
     /// As `checkpoint`, on this thread.
-    pub fn settle(&self, _compact: bool) -> Result<()> {
+    pub fn settle(&self, compact: bool) -> Result<()> {
         self.rotate(true);
         while self.freeze_oldest()? {}
+        while compact && self.compact_once()? {}
         Ok(())
     }
 
@@ -68,6 +69,26 @@ impl Core {
                     *self.freeze_failure.lock() = Some(error.message().to_owned());
                     self.room.notify_all();
                     self.clock.sleep_blocking(LOOK_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// The merging thread.
+    pub fn run_compactor(&self) {
+        while !self.stopping.load(Ordering::Acquire) {
+            match self.compact_once() {
+                Ok(true) => {}
+                Ok(false) => {
+                    let mut asleep = self.room_lock.lock();
+                    self.wake_compactor.wait_for(&mut asleep, LOOK_AGAIN);
+                }
+                Err(error) if self.stopping.load(Ordering::Acquire) => {
+                    tracing::debug!(%error, "a merge was abandoned");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "could not merge segments; trying again");
+                    self.clock.sleep_blocking(LOOK_AGAIN * 10);
                 }
             }
         }

@@ -142,3 +142,39 @@ fn insert_on(
     world.shard.stage_inserts(txn.id, heliosdb_types::CommandId(txn.command), tree.clone(), rows).unwrap();
     txn.command += 1;
 }
+
+#[test]
+fn merging_keeps_what_snapshots_see_and_bounds_what_probes_meet() {
+    let world = World::new(15);
+    let tree = world.create(2000);
+    let mut held = Vec::new();
+    let mut expected = Rows::new();
+    for round in 0..14 {
+        let mut txn = world.begin();
+        for key in (round % 3..60).step_by(3) {
+            txn.put(&tree, key, key * 100 + round);
+            expected.insert(key, key * 100 + round);
+        }
+        txn.commit().unwrap();
+        if round % 5 == 0 {
+            held.push((world.snapshot(), expected.clone()));
+        }
+        block_on(world.shard.checkpoint(round > 8)).unwrap();
+        assert_eq!(world.rows(&tree), expected);
+    }
+    assert!(world.shard.metrics().compactions > 0);
+    assert!(world.shard.metrics().segments <= 20, "{:?}", world.shard.metrics());
+    for (snapshot, rows) in &held {
+        assert_eq!(&world.rows_at(&tree, snapshot), rows);
+    }
+    drop(held);
+    let mut txn = world.begin();
+    (0..50).for_each(|key| assert!(txn.delete(&tree, key)));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(true)).unwrap();
+    expected.retain(|key, _| *key >= 50);
+    assert_eq!(world.rows(&tree), expected);
+    let files = world.disk.list("segments").unwrap().len() as u64;
+    assert_eq!(files, world.shard.metrics().segments, "files of merged segments are gone");
+    assert_eq!(world.crash().rows(&tree), expected);
+}

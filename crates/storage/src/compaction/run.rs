@@ -1,0 +1,131 @@
+//! Doing a merge: write the rows that anybody can still see, then swap the manifest.
+//!
+//! Deletes that land while it runs are carried over by row: once before the manifest is written, and once more, under the
+//! commit mutex, before the new version is installed.
+
+use std::sync::Arc;
+
+use heliosdb_runtime::failpoint;
+use heliosdb_types::{CommitTs, Error, Result};
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashMap;
+
+use super::merge::{Input, Merge};
+use super::{Job, Limits, SegmentView, choose};
+use crate::core::Core;
+use crate::delete_vector::DeleteVector;
+use crate::memtable::BranchTree;
+use crate::metrics::Counters;
+use crate::segment::CommitStamp;
+use crate::segments::Segment;
+use crate::swap::Change;
+use crate::tree_writer::{Place, TreeWriter};
+use crate::version::Version;
+
+/// Where each input's rows went; absent: left out.
+type RowMap = Vec<FxHashMap<u32, Place>>;
+
+impl Core {
+    /// Runs the next merge that pays. False if there is none.
+    pub fn compact_once(&self) -> Result<bool> {
+        let _one_at_a_time = self.compacting.lock();
+        let version = self.version.load_full();
+        let mut trees: Vec<&BranchTree> = version.segments.keys().collect();
+        trees.sort_unstable();
+        for &tree in trees {
+            if let Some(job) = self.choose_for(&version, tree) {
+                self.merge(&version, tree, &job)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn choose_for(&self, version: &Version, tree: BranchTree) -> Option<Job> {
+        let horizon = self.gc_horizon();
+        version.trees.get(&tree).filter(|state| state.dropped.is_none())?;
+        let view = |segment: &Arc<Segment>| SegmentView {
+            id: segment.meta.id,
+            level: segment.meta.level,
+            rows: u64::from(segment.meta.rows),
+            dead_rows: segment.mask(horizon).map_or(0, |dead| dead.len()),
+            min_key: segment.meta.min_key.clone(),
+            max_key: segment.meta.max_key.clone(),
+        };
+        let segments: Vec<SegmentView> = version.segments(tree).iter().map(view).collect();
+        let segment_rows = self.options.segment_rows as u64;
+        choose(&segments, Limits { segment_rows, young_max: 8, runs_max: 3, small_max: 8 })
+    }
+
+    fn merge(&self, version: &Version, tree: BranchTree, job: &Job) -> Result<()> {
+        failpoint("compaction.begin")?;
+        // What ended by now is left out, and everything that ends later is kept in the delete vectors' tails.
+        let pin = self.horizon.pin_oldest(|| self.visibility.visible_ts());
+        let state = version.tree(tree, CommitTs::MAX)?.clone();
+        let inputs: Vec<Arc<Segment>> =
+            job.inputs.iter().filter_map(|&id| version.segment(tree, id).cloned()).collect();
+        let sources =
+            inputs.iter().map(|segment| Input::new(segment.clone(), dead_rows(segment, pin.ts), state.clone()));
+        let mut rows = Merge::new(sources.collect(), self.options.block_rows)?;
+        let mut writer = TreeWriter::new(self.segment_target(), tree.0, state, job.level, CommitStamp::PerRow);
+        let mut map: RowMap = vec![FxHashMap::default(); inputs.len()];
+        let mut written = 0;
+        while let Some(merged) = rows.next()? {
+            let (segment, first) = writer.add_columns(&merged.columns, &merged.keys, &merged.begin)?;
+            for (row, (input, origin)) in merged.origins.iter().enumerate() {
+                if let Some(places) = map.get_mut(*input as usize) {
+                    places.insert(*origin, (segment, first + row as u32));
+                }
+            }
+            written += merged.keys.len() as u64;
+            if self.stopping.load(std::sync::atomic::Ordering::Acquire) && self.options.background {
+                return Err(Error::cancelled("the shard is stopping"));
+            }
+        }
+        let metas = writer.finish()?;
+        let outputs = metas.into_iter().map(|meta| self.open_segment(meta, DeleteVector::default()));
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        failpoint("compaction.segments_written")?;
+        let mut carried = pin.ts;
+        let mut carry = |upto: CommitTs| {
+            carry_deletes(&inputs, &map, &outputs, carried, upto);
+            carried = upto;
+        };
+        let change = Change { add: outputs.clone(), remove: job.inputs.clone(), frozen: None, carry: &mut carry };
+        self.swap_or_undo(change, &outputs)?;
+        Counters::add(&self.counters.compactions, 1);
+        Counters::add(&self.counters.compacted_rows, written);
+        tracing::debug!(tree = %tree.1, inputs = inputs.len(), outputs = outputs.len(), rows = written, "merged segments");
+        failpoint("compaction.done")
+    }
+}
+
+/// Rows nobody can see: deleted for every snapshot, or deleted by the very load that brought them. The latter may be
+/// younger than the horizon, but another version of their key has the same timestamp.
+fn dead_rows(segment: &Segment, horizon: CommitTs) -> Option<Arc<RoaringBitmap>> {
+    let dead = segment.mask(horizon);
+    let Some(stamp) = segment.meta.stamp.filter(|&stamp| stamp > horizon) else { return dead };
+    let later = segment.deletes.since(horizon);
+    let hidden = later.iter().filter(|(ts, _)| *ts == stamp).map(|&(_, row)| row);
+    let mut dead = dead.map(Arc::unwrap_or_clone).unwrap_or_default();
+    dead.extend(hidden);
+    Some(Arc::new(dead))
+}
+
+/// Deletes of the inputs in `(after, upto]`, onto the outputs, in commit order.
+fn carry_deletes(inputs: &[Arc<Segment>], map: &RowMap, outputs: &[Arc<Segment>], after: CommitTs, upto: CommitTs) {
+    let mut deletes: Vec<(CommitTs, Place)> = Vec::new();
+    for (input, places) in inputs.iter().zip(map) {
+        for (ts, row) in input.deletes.since(after) {
+            if ts <= upto && input.meta.stamp != Some(ts) {
+                let place = places.get(&row).copied();
+                deletes.push((ts, place.expect("a row deleted after the merge's horizon was merged")));
+            }
+        }
+    }
+    deletes.sort_unstable();
+    for (ts, (segment, row)) in deletes {
+        let fresh = outputs.get(segment as usize).is_some_and(|segment| segment.deletes.delete(row, ts));
+        assert!(fresh, "a merged row is deleted once");
+    }
+}
