@@ -111,7 +111,7 @@ impl ExecutionPlan for RowWriteExec {
         let rows_written = MetricBuilder::new(&self.metrics).counter("rows_written", partition);
         let write = async move {
             let mut input = input;
-            let mut writer = Writer::new(spec, scope).map_err(to_datafusion)?;
+            let mut writer = Writer::new(Arc::clone(&spec), scope).map_err(to_datafusion)?;
             while let Some(batch) = input.next().await {
                 let batch = batch?;
                 let _timer = baseline.elapsed_compute().timer();
@@ -120,7 +120,9 @@ impl ExecutionPlan for RowWriteExec {
             writer.finish().await.map_err(to_datafusion)?;
             rows_written.add(usize::try_from(writer.written).unwrap_or(usize::MAX));
             let output = writer.into_output().map_err(to_datafusion)?;
-            baseline.record_output(output.iter().map(RecordBatch::num_rows).sum());
+            if spec.returning {
+                baseline.record_output(output.iter().map(RecordBatch::num_rows).sum());
+            }
             Ok::<_, DataFusionError>(stream::iter(output.into_iter().map(Ok)))
         };
         let batches = stream::once(write).try_flatten();
