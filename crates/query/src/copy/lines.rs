@@ -150,8 +150,7 @@ mod tests {
 
     fn rows(csv: bool, chunks: &[&[u8]]) -> Vec<String> {
         let format = if csv { "csv" } else { "text" };
-        let options =
-            read_options(&[sqlparser::ast::CopyOption::Format(format.into())], &[], false).unwrap();
+        let options = read_options(&[sqlparser::ast::CopyOption::Format(format.into())], &[], false).unwrap();
         let mut lines = Lines::new(&options);
         let mut out = Vec::new();
         for (at, chunk) in chunks.iter().enumerate() {

@@ -87,9 +87,8 @@ struct Batch {
 impl Load {
     pub fn new(loader: Loader) -> Result<Load> {
         let readers = loader.columns.iter().map(|column| Reader::new(&column.sql_type)).collect::<Result<Vec<_>>>()?;
-        let named = |names: &[String]| {
-            loader.columns.iter().map(|column| names.contains(&column.name)).collect::<Vec<bool>>()
-        };
+        let named =
+            |names: &[String]| loader.columns.iter().map(|column| names.contains(&column.name)).collect::<Vec<bool>>();
         Ok(Load {
             readers,
             types: table(&loader.relation)?.tree.physical_types(),
@@ -130,9 +129,7 @@ impl Load {
         let batch = &mut self.batch;
         let stored = match &self.loader.path {
             Path::Planned { .. } => push_columns(&self.readers, &values, batch),
-            Path::Direct { columns } => {
-                push_row(&self.loader, columns, &self.types, &values, batch)
-            }
+            Path::Direct { columns } => push_row(&self.loader, columns, &self.types, &values, batch),
         };
         drop(values);
         stored.map_err(|error| self.at_line(error, Some(row)))?;
@@ -309,9 +306,8 @@ fn push_row(
 }
 
 fn in_range<T: TryFrom<i64>>(value: i64, type_name: &str) -> Result<T> {
-    T::try_from(value).map_err(|_| {
-        Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{type_name} out of range"))
-    })
+    T::try_from(value)
+        .map_err(|_| Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{type_name} out of range")))
 }
 
 fn not_null(relation: &Relation, column: &Column, row: &[DatumRef<'_>], context: &TextContext) -> Error {
@@ -320,8 +316,10 @@ fn not_null(relation: &Relation, column: &Column, row: &[DatumRef<'_>], context:
         value => text_of(*value, &column.sql_type, context),
     });
     let shown: Vec<String> = shown.collect();
-    let message =
-        format!("null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, relation.name);
+    let message = format!(
+        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+        column.name, relation.name
+    );
     Error::conflict(SqlState::NOT_NULL_VIOLATION, message)
         .with_detail(format!("Failing row contains ({}).", shown.join(", ")))
         .with_table(relation.name.clone())

@@ -25,11 +25,7 @@ use options::CopyOptions;
 use source::{BatchTable, SOURCE_SCHEMA, SOURCE_TABLE};
 
 impl Session {
-    pub(crate) async fn copy(
-        &mut self,
-        statement: &ast::Statement,
-        prepared: &PreparedStatement,
-    ) -> Result<Execution> {
+    pub(crate) async fn copy(&mut self, statement: &ast::Statement, prepared: &PreparedStatement) -> Result<Execution> {
         let ast::Statement::Copy { source, to, target, options, legacy_options, values } = statement else {
             return Err(Error::internal("not COPY"));
         };

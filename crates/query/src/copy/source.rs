@@ -15,7 +15,9 @@ use heliosdb_contracts::arrow_type;
 use heliosdb_types::{ColumnId, Error, Oid, Result};
 use parking_lot::Mutex;
 
-use crate::catalog::{CatalogSnapshot, Column, Identity, Relation, RelationKind, Schema as CatalogSchema, VirtualTable};
+use crate::catalog::{
+    CatalogSnapshot, Column, Identity, Relation, RelationKind, Schema as CatalogSchema, VirtualTable,
+};
 
 /// Names no client can have made: they are folded and quoted away.
 pub(crate) const SOURCE_SCHEMA: &str = "\u{1}copy";

@@ -142,14 +142,37 @@ mod tests {
             SqlType::Numeric(Some((30, 3))),
         ];
         let texts = [
-            "0", "-1", "32767", "32768", "99999999999", "1.5", "-0.01", "999.99", "1000", "12.345", "1.", ".5", "",
-            "2024-02-29", "2023-02-29", "0000-01-01", "1970-01-01", "1969-12-31", "abc", "--1", "1-2",
+            "0",
+            "-1",
+            "32767",
+            "32768",
+            "99999999999",
+            "1.5",
+            "-0.01",
+            "999.99",
+            "1000",
+            "12.345",
+            "1.",
+            ".5",
+            "",
+            "2024-02-29",
+            "2023-02-29",
+            "0000-01-01",
+            "1970-01-01",
+            "1969-12-31",
+            "abc",
+            "--1",
+            "1-2",
         ];
         for sql_type in &types {
             let reader = Reader::new(sql_type).unwrap();
             for text in texts {
                 if let Some(quick) = reader.quick(text) {
-                    assert_eq!(quick.to_owned(), parse_text(sql_type, text, &context).unwrap(), "{text} as {sql_type:?}");
+                    assert_eq!(
+                        quick.to_owned(),
+                        parse_text(sql_type, text, &context).unwrap(),
+                        "{text} as {sql_type:?}"
+                    );
                 }
             }
         }

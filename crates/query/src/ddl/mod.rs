@@ -4,6 +4,7 @@
 //! name through its unique key), look again if something changed meanwhile, then write the new definitions and trees in the
 //! session's transaction.
 
+mod alter_table;
 mod columns;
 mod create_table;
 mod drop;
@@ -11,6 +12,7 @@ mod roles;
 mod schema;
 mod sequence;
 mod truncate;
+mod view;
 
 use std::sync::Arc;
 
@@ -33,7 +35,7 @@ impl Session {
     pub(crate) async fn define(
         &mut self,
         statement: &ast::Statement,
-        _prepared: &PreparedStatement,
+        prepared: &PreparedStatement,
     ) -> Result<Execution> {
         let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
         match statement {
@@ -44,6 +46,14 @@ impl Session {
             ast::Statement::CreateSchema { .. } => {
                 self.create_schema(statement).await?;
                 done("CREATE SCHEMA")
+            }
+            ast::Statement::CreateView(create) => {
+                self.create_view(create, prepared).await?;
+                done("CREATE VIEW")
+            }
+            ast::Statement::AlterTable(alter) => {
+                self.alter_table(alter).await?;
+                done("ALTER TABLE")
             }
             ast::Statement::AlterSchema(alter) => {
                 self.alter_schema(alter).await?;

@@ -42,8 +42,8 @@ pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, position
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
-use settings::{Kind, Parameter};
 pub(crate) use prepare::Binding;
+use settings::{Kind, Parameter};
 pub(crate) use statement::PreparedStatement;
 use statement::ScriptStatement;
 use transaction::State;

@@ -180,6 +180,13 @@ impl Session {
         }))
     }
 
+    /// A scope that sees everything acknowledged by now, whatever the isolation level: what DDL itself reads.
+    pub(crate) fn newest_scope(&mut self, running: &Running) -> Result<Arc<StatementScope>> {
+        let mut scope = (*self.scope(running)?).clone();
+        scope.read.snapshot = self.engine.shard.snapshot(self.branch);
+        Ok(Arc::new(scope))
+    }
+
     /// Runs a plan whose locks are held.
     pub(crate) async fn run_bound(
         &mut self,

@@ -243,7 +243,7 @@ impl Session {
         let bound = crate::bind::bind_query(&query, sql, &binding.context(&[]))?;
         let running = self.start_cancellable();
         self.open_transaction()?;
-        let scope = self.scope(&running)?;
+        let scope = self.newest_scope(&running)?;
         let engine = Arc::clone(&self.engine);
         let rows = engine.executor.run(&bound.plan, Vec::new(), &bound.parameters, scope);
         let batches = rows.try_collect().await?;
