@@ -1,9 +1,10 @@
 //! What tests and benchmarks share: a server in its own process, TPC-H data and answers, peers to be measured beside,
 //! the crash harness, the `tidy` checks.
 //!
-//! Does: drive the built `heliosdb` binary from outside, as a client would. Does not: link the engine (a test that needs
-//! its insides lives in that crate). Invariants: nothing depends on this crate; every random choice comes from a seed
-//! that a failure prints. May depend on: all crates, though today it needs none of them.
+//! Does: drive the built `heliosdb` binary from outside, as a client would. Does not: link the engine, except that
+//! `tests/it/storm.rs` runs storage and transactions together without SQL (a test that needs the insides of one crate
+//! lives in that crate). Invariants: nothing depends on this crate; every random choice comes from a seed that a failure
+//! prints. May depend on: all crates.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests drive real processes, files and clocks")]
 #![allow(clippy::unwrap_used, reason = "a test helper that cannot go on should say where")]
 

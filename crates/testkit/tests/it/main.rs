@@ -8,6 +8,7 @@ mod damage;
 mod golden;
 mod psql;
 mod start;
+mod storm;
 mod tidy;
 mod wire;
 
