@@ -70,11 +70,6 @@ impl BlockCache {
         found
     }
 
-    /// Whether the block is here; counts as neither hit nor miss.
-    pub fn contains(&self, key: &BlockKey) -> bool {
-        self.entries.contains_key(key)
-    }
-
     pub fn insert(&self, key: BlockKey, view: Arc<BlockView>) {
         self.entries.insert(key, view);
     }

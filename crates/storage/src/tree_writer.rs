@@ -41,8 +41,12 @@ struct RowsBatch {
     builders: Vec<ColumnBuilder>,
     keys: Vec<Bytes>,
     begin: Vec<CommitTs>,
+    bytes: usize,
     projection: Option<Projection>,
 }
+
+/// Rows are handed on when they reach this, so that large values do not pile up.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Which of the segments written, and which row of it.
 pub(crate) type Place = (u32, u32);
@@ -51,7 +55,7 @@ impl TreeWriter {
     pub fn new(target: SegmentTarget, branch: BranchId, state: Arc<TreeState>, level: u8, stamp: CommitStamp) -> Self {
         let shape = state.newest().clone();
         let builders = shape.descriptor.columns.iter().map(|column| ColumnBuilder::new(column.physical, 0)).collect();
-        let batch = RowsBatch { builders, keys: Vec::new(), begin: Vec::new(), projection: None };
+        let batch = RowsBatch { builders, keys: Vec::new(), begin: Vec::new(), bytes: 0, projection: None };
         let (current, done) = (None, Vec::new());
         TreeWriter { target, branch, level, stamp, shape, state, current, done, batch, finished: false }
     }
@@ -71,7 +75,8 @@ impl TreeWriter {
         if self.stamp == CommitStamp::PerRow {
             self.batch.begin.push(begin);
         }
-        if self.batch.keys.len() >= self.target.block_rows {
+        self.batch.bytes += row.len();
+        if self.batch.keys.len() >= self.target.block_rows || self.batch.bytes >= BATCH_BYTES {
             self.flush()?;
         }
         Ok(place)
@@ -95,6 +100,7 @@ impl TreeWriter {
             return Ok(());
         }
         let columns: Vec<ArrayRef> = self.batch.builders.iter_mut().map(ColumnBuilder::finish).collect();
+        self.batch.bytes = 0;
         let keys = std::mem::take(&mut self.batch.keys);
         let begin = std::mem::take(&mut self.batch.begin);
         self.writer()?.push(&columns, &keys, &begin)

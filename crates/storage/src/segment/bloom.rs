@@ -65,10 +65,6 @@ impl Bloom {
             .get(block_of(hash, self.blocks.len()))
             .is_none_or(|block| block.iter().zip(masks(hash)).all(|(word, mask)| word & mask != 0))
     }
-
-    pub(super) fn byte_len(&self) -> usize {
-        self.blocks.len() * BLOCK_BYTES
-    }
 }
 
 #[cfg(test)]

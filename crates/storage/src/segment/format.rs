@@ -14,8 +14,6 @@ pub(super) const MAGIC: &[u8; 8] = b"HELIOSSG";
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const TRAILER_BYTES: usize = 32;
-/// Chunks start at multiples of this, as the encodings need to be read in place.
-pub(super) const CHUNK_ALIGNMENT: usize = 16;
 
 /// Where bytes are in the file and what they must hash to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub(super) struct Block {
 pub(crate) struct SegmentInfo {
     pub descriptor: TreeDescriptorRef,
     pub rows: u32,
-    /// Rows of every block but the last.
+    /// No block has more rows; fewer where rows are large.
     pub block_rows: u32,
     /// Whether rows carry their own begin_ts; otherwise the manifest knows the one they share.
     pub stamped_rows: bool,
@@ -162,12 +160,11 @@ impl SegmentInfo {
 
     /// The invariants that readers rely on.
     pub(super) fn check(&self) -> std::result::Result<(), &'static str> {
-        let full = |block: &Block| block.rows == self.block_rows;
-        let Some((last, others)) = self.blocks.split_last() else {
+        if self.blocks.is_empty() {
             return Err("a segment without blocks");
-        };
-        if last.rows == 0 || last.rows > self.block_rows || !others.iter().all(full) {
-            return Err("blocks are not full");
+        }
+        if self.blocks.iter().any(|block| block.rows == 0 || block.rows > self.block_rows) {
+            return Err("a block has no rows or too many");
         }
         if self.blocks.iter().map(|block| u64::from(block.rows)).sum::<u64>() != u64::from(self.rows) {
             return Err("blocks do not add up to the rows");

@@ -31,14 +31,6 @@ impl KeyColumns {
 }
 
 impl SegmentReader {
-    /// Block and row in it of a row's position.
-    pub(super) fn locate(&self, row: u32) -> Result<(usize, usize)> {
-        if row >= self.info.rows {
-            return Err(Error::internal(format!("{} has no row {row}", self.what())));
-        }
-        Ok(((row / self.info.block_rows) as usize, (row % self.info.block_rows) as usize))
-    }
-
     /// Chunk numbers of the key.
     pub(super) fn key_chunks(&self) -> Result<SmallVec<[usize; 4]>> {
         match &self.info.descriptor.key {
@@ -138,14 +130,7 @@ impl SegmentReader {
     ) -> Result<()> {
         let (block, row) = self.locate(row)?;
         let chunks: SmallVec<[Option<usize>; 16]> = projection.iter().map(|id| self.info.column(*id)).collect();
-        if chunks.len() > 1 {
-            let stored: SmallVec<[usize; 16]> = chunks.iter().flatten().copied().collect();
-            self.warm(block, &stored, None)?;
-        }
-        let mut views: SmallVec<[Option<Arc<BlockView>>; 16]> = SmallVec::with_capacity(chunks.len());
-        for chunk in &chunks {
-            views.push(chunk.map(|chunk| self.chunk(block, chunk)).transpose()?);
-        }
+        let views = self.chunks(block, &chunks, None)?;
         let mut scratch = Vec::new();
         let mut cells: SmallVec<[Cell<'_>; 16]> = SmallVec::with_capacity(chunks.len());
         for (view, id) in views.iter().zip(projection) {

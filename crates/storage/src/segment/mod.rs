@@ -1,11 +1,11 @@
 //! Segments: immutable, checksummed files of rows sorted by (key ascending, begin_ts descending).
 //!
-//! Layout: a 16-byte header; blocks of `block_rows` rows, each the column chunks side by side (user columns, then the hidden
+//! Layout: a 16-byte header; blocks of up to `block_rows` rows, each the column chunks side by side (user columns, then the hidden
 //! row id and begin_ts where there are any), so that a cold row costs one read; a bloom filter over keys; a footer with the
 //! descriptor, fences, chunk places and zone maps; a 32-byte trailer that says where the footer is.
 //!
 //! Invariants: every byte that is used was covered by a checksum that held when it was read; a row's number is its place in
-//! the file, `block * block_rows + row in block`; keys are stored once, as the key columns they are made of (or the row id).
+//! the file; keys are stored once, as the key columns they are made of (or the row id).
 //! Masks, visibility by delete vectors, branches and hints are not known here.
 
 mod bloom;
@@ -17,7 +17,6 @@ mod scan;
 mod segment_test;
 mod writer;
 
-pub(crate) use format::SegmentInfo;
 pub(crate) use reader::SegmentReader;
-pub(crate) use scan::{BlockScan, FullBlock, Keys, ScannedBlock};
-pub(crate) use writer::{CommitStamp, SegmentFile, SegmentOptions, SegmentWriter};
+pub(crate) use scan::BlockScan;
+pub(crate) use writer::{CommitStamp, SegmentOptions, SegmentWriter};

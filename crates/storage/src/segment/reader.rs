@@ -9,21 +9,26 @@ use heliosdb_contracts::ScanMetrics;
 use heliosdb_hcc::BlockView;
 use heliosdb_runtime::{Disk, DiskFile, OpenMode};
 use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, SegmentId, compare};
+use smallvec::SmallVec;
 
 use super::bloom::{Bloom, key_hash};
 use super::format::{HEADER_BYTES, Place, SegmentInfo, TRAILER_BYTES, read_trailer};
 use crate::cache::{BlockCache, BlockKey};
 
+/// Opened chunks in the order asked for; `None` where a column is younger than the segment.
+pub(super) type Views = SmallVec<[Option<Arc<BlockView>>; 16]>;
+
 /// An open segment: footer and bloom filter in memory, values on disk and in the cache. Shared by all readers.
 #[derive(Debug)]
 pub(crate) struct SegmentReader {
-    pub(super) id: SegmentId,
+    id: SegmentId,
     pub(super) info: SegmentInfo,
     pub(super) types: Vec<PhysicalType>,
+    /// The first row of every block, and the number of rows.
+    starts: Vec<u32>,
     bloom: Option<Bloom>,
     file: Arc<dyn DiskFile>,
     cache: Arc<BlockCache>,
-    file_bytes: u64,
 }
 
 impl SegmentReader {
@@ -54,11 +59,12 @@ impl SegmentReader {
             None => None,
         };
         let types = info.chunk_types();
-        Ok(Arc::new(SegmentReader { id, info, types, bloom, file, cache, file_bytes }))
-    }
-
-    pub fn id(&self) -> SegmentId {
-        self.id
+        let mut starts = vec![0];
+        starts.extend(info.blocks.iter().scan(0, |end, block| {
+            *end += block.rows;
+            Some(*end)
+        }));
+        Ok(Arc::new(SegmentReader { id, info, types, starts, bloom, file, cache }))
     }
 
     pub fn info(&self) -> &SegmentInfo {
@@ -69,20 +75,25 @@ impl SegmentReader {
         self.info.rows
     }
 
-    pub fn file_bytes(&self) -> u64 {
-        self.file_bytes
-    }
-
-    /// Memory the footer and filter take, roughly; values are the cache's.
-    pub fn memory_bytes(&self) -> usize {
-        let chunks: usize = self.info.blocks.iter().map(|block| block.chunks.len()).sum();
-        chunks * 160 + self.bloom.as_ref().map_or(0, Bloom::byte_len)
+    /// Block and row in it of a row's position.
+    pub(super) fn locate(&self, row: u32) -> Result<(usize, usize)> {
+        if row >= self.info.rows {
+            return Err(Error::internal(format!("{} has no row {row}", self.what())));
+        }
+        // Blocks are full unless rows are large, so the first guess is mostly right.
+        let guess = (row / self.info.block_rows) as usize;
+        let block = if self.block_range(guess).contains(&row) {
+            guess
+        } else {
+            self.starts.partition_point(|start| *start <= row).saturating_sub(1)
+        };
+        Ok((block, (row - self.block_range(block).start) as usize))
     }
 
     /// Positions of a block's rows.
     pub fn block_range(&self, block: usize) -> Range<u32> {
-        let start = block as u32 * self.info.block_rows;
-        start..(start + self.info.block_rows).min(self.info.rows)
+        let at = |index: usize| self.starts.get(index).copied().unwrap_or(self.info.rows);
+        at(block)..at(block + 1)
     }
 
     /// Smallest and largest value of a column as its blocks' zone maps know them.
@@ -120,11 +131,43 @@ impl SegmentReader {
         self.cached(block, chunk).map_or_else(|| self.load(block, chunk, Some(metrics)), Ok)
     }
 
-    /// Reads the missing ones of a block's chunks at once if they lie close together: a cold row costs one read.
-    pub(super) fn warm(&self, block: usize, chunks: &[usize], metrics: Option<&ScanMetrics>) -> Result<()> {
+    /// Several chunks of a block. Those not cached are read at once if they lie close together: a cold row costs one read.
+    pub(super) fn chunks(
+        &self,
+        block: usize,
+        wanted: &[Option<usize>],
+        metrics: Option<&ScanMetrics>,
+    ) -> Result<Views> {
+        let mut views: Views = wanted.iter().map(|chunk| self.cached(block, (*chunk)?)).collect();
+        let absent =
+            |views: &Views| wanted.iter().zip(views).filter(|(chunk, view)| chunk.is_some() && view.is_none()).count();
+        if absent(&views) > 1 {
+            self.read_together(block, wanted, &views, metrics)?;
+        }
+        for (chunk, view) in wanted.iter().zip(&mut views) {
+            if let Some(chunk) = chunk {
+                if let Some(metrics) = metrics {
+                    ScanMetrics::add(&metrics.bytes_read, u64::from(self.place(block, *chunk)?.len));
+                }
+                if view.is_none() {
+                    *view = Some(self.cached(block, *chunk).map_or_else(|| self.load(block, *chunk, metrics), Ok)?);
+                }
+            }
+        }
+        Ok(views)
+    }
+
+    /// One read for the chunks that have no view yet, if that reads at most twice what is needed. The cache keeps them.
+    fn read_together(
+        &self,
+        block: usize,
+        wanted: &[Option<usize>],
+        views: &Views,
+        metrics: Option<&ScanMetrics>,
+    ) -> Result<()> {
         let mut missing: Vec<(Place, usize)> = Vec::new();
-        for chunk in chunks {
-            if !self.cache.contains(&self.key(block, *chunk)) {
+        for (chunk, view) in wanted.iter().zip(views) {
+            if let (Some(chunk), None) = (chunk, view) {
                 missing.push((self.place(block, *chunk)?, *chunk));
             }
         }
@@ -143,7 +186,9 @@ impl SegmentReader {
         for (place, chunk) in &missing {
             let start = (place.offset - first.offset) as usize;
             let part = bytes.get(start..start + place.len as usize).unwrap_or(&[]);
-            self.admit(block, *chunk, *place, part)?;
+            let mut own = MutableBuffer::new(part.len());
+            own.extend_from_slice(part);
+            self.admit(block, *chunk, *place, own)?;
         }
         Ok(())
     }
@@ -163,25 +208,23 @@ impl SegmentReader {
 
     fn load(&self, block: usize, chunk: usize, metrics: Option<&ScanMetrics>) -> Result<Arc<BlockView>> {
         let place = self.place(block, chunk)?;
-        let mut bytes = vec![0; place.len as usize];
+        let mut bytes = MutableBuffer::from_len_zeroed(place.len as usize);
         self.file.read_exact_at(&mut bytes, place.offset)?;
         if let Some(metrics) = metrics {
             ScanMetrics::add(&metrics.bytes_from_disk, u64::from(place.len));
         }
-        self.admit(block, chunk, place, &bytes)
+        self.admit(block, chunk, place, bytes)
     }
 
-    /// Checks, opens and caches a chunk's bytes. They are copied to an aligned buffer of their own, so that a cached chunk
-    /// holds no more memory than it is charged for.
-    fn admit(&self, block: usize, chunk: usize, place: Place, bytes: &[u8]) -> Result<Arc<BlockView>> {
-        if crc32c::crc32c(bytes) != place.crc {
+    /// Checks, opens and caches a chunk's bytes: an aligned buffer of their own, so that a cached chunk holds no more memory
+    /// than it is charged for.
+    fn admit(&self, block: usize, chunk: usize, place: Place, bytes: MutableBuffer) -> Result<Arc<BlockView>> {
+        if crc32c::crc32c(&bytes) != place.crc {
             return Err(checksum_error(&self.what(), place));
         }
-        let mut aligned = MutableBuffer::new(bytes.len());
-        aligned.extend_from_slice(bytes);
         let physical = *self.types.get(chunk).ok_or_else(|| Error::internal("a segment has no such column"))?;
         let rows = self.block_range(block).len();
-        let view = BlockView::open(Buffer::from(aligned), physical, rows)
+        let view = BlockView::open(Buffer::from(bytes), physical, rows)
             .map_err(|error| error.context(format!("{} at offset {}", self.what(), place.offset)))?;
         let view = Arc::new(view);
         self.cache.insert(self.key(block, chunk), view.clone());
@@ -190,25 +233,6 @@ impl SegmentReader {
 
     pub(super) fn what(&self) -> String {
         format!("segment \"{}\"", self.file.path())
-    }
-
-    /// Reads every byte against the file's checksum, as the manifest knows it (low half of `file_checksum`).
-    pub fn verify(&self, file_checksum: u64) -> Result<()> {
-        const STEP: usize = 1 << 20;
-        let (mut crc, mut at) = (0, 0);
-        let mut buffer = vec![0; STEP];
-        while at < self.file_bytes {
-            let part = usize::try_from(self.file_bytes - at).unwrap_or(STEP).min(STEP);
-            let Some(part) = buffer.get_mut(..part) else { break };
-            self.file.read_exact_at(part, at)?;
-            crc = crc32c::crc32c_append(crc, part);
-            at += part.len() as u64;
-        }
-        if u64::from(crc) == file_checksum {
-            Ok(())
-        } else {
-            Err(Error::corrupt(format!("{} fails its checksum", self.what())))
-        }
     }
 }
 

@@ -89,11 +89,6 @@ impl SegmentReader {
         })
     }
 
-    /// Whether any block may match.
-    pub fn may_match(&self, scan: &BlockScan<'_>) -> bool {
-        (0..self.info.block_count()).any(|block| self.block_may_match(block, scan))
-    }
-
     /// The block's rows that pass the filters and `visible`, which clears the bits of rows the caller hides (bit n is the
     /// row at `block_range(block).start + n`); `None` if none is left.
     pub fn scan_block(
@@ -173,20 +168,17 @@ impl SegmentReader {
         metrics: &ScanMetrics,
     ) -> Result<Vec<ArrayRef>> {
         let chunks: Vec<Option<usize>> = scan.projection.iter().map(|id| self.info.column(*id)).collect();
-        let stored: Vec<usize> = chunks.iter().flatten().copied().collect();
-        self.warm(block, &stored, Some(metrics))?;
+        let views = self.chunks(block, &chunks, Some(metrics))?;
         let picks = if rows == selection.len() { None } else { Some(selection.rows()) };
         let read = |view: &BlockView| match &picks {
             None => view.decode(0..view.rows()),
             Some(picks) => view.take(picks),
         };
-        let column = |(id, chunk): (&ColumnId, &Option<usize>)| match chunk {
-            Some(chunk) => {
-                read(self.counted_chunk(block, *chunk, metrics)?.as_ref()).map_err(|error| error.context(self.what()))
-            }
+        let column = |(id, view): (&ColumnId, &Option<Arc<BlockView>>)| match view {
+            Some(view) => read(view).map_err(|error| error.context(self.what())),
             None => missing_array(scan.descriptor, *id, rows),
         };
-        scan.projection.iter().zip(&chunks).map(column).collect()
+        scan.projection.iter().zip(&views).map(column).collect()
     }
 
     fn block_keys(&self, block: usize, selection: &Bitmap, rows: usize) -> Result<Keys> {
@@ -203,10 +195,11 @@ impl SegmentReader {
     /// A block decoded whole: every column, key and begin_ts.
     pub fn read_block(&self, block: usize) -> Result<FullBlock> {
         let range = self.block_range(block);
-        let all: Vec<usize> = (0..self.types.len()).collect();
-        self.warm(block, &all, None)?;
+        let all: Vec<Option<usize>> = (0..self.types.len()).map(Some).collect();
+        let views = self.chunks(block, &all, None)?;
         let decode = |chunk: usize| -> Result<ArrayRef> {
-            let view: Arc<BlockView> = self.chunk(block, chunk)?;
+            let view = views.get(chunk).and_then(Option::as_ref);
+            let view = view.ok_or_else(|| Error::internal("a segment has no such column"))?;
             view.decode(0..view.rows()).map_err(|error| error.context(self.what()))
         };
         let columns: Result<Vec<ArrayRef>> = (0..self.info.descriptor.columns.len()).map(decode).collect();

@@ -14,7 +14,8 @@ use heliosdb_types::{
     TreeRef, encode_key,
 };
 
-use super::{BlockScan, CommitStamp, SegmentFile, SegmentOptions, SegmentReader, SegmentWriter};
+use super::writer::SegmentFile;
+use super::{BlockScan, CommitStamp, SegmentOptions, SegmentReader, SegmentWriter};
 use crate::cache::BlockCache;
 use crate::read::{ColumnBuilder, ColumnFilter};
 
@@ -138,7 +139,7 @@ fn rows_are_found_and_read() {
         );
         assert_eq!(file.file_bytes, disk.open(PATH, OpenMode::Read).unwrap().len().unwrap());
         let reader = open(disk.as_ref(), &file).unwrap();
-        reader.verify(file.file_checksum).unwrap();
+        assert_eq!(file.file_checksum, u64::from(crc32c::crc32c(&disk.read(PATH).unwrap())));
         for at in (0..rows.len()).step_by(37) {
             let row = &rows[at];
             let found = reader.find(&row.key).unwrap();
@@ -254,7 +255,25 @@ fn scans_filter_see_and_prune() {
     // A constant of the younger column that does not match drops every block unread.
     let other = Datum::Int32(78);
     let filters = [filter(9, PhysicalType::Int32, Predicate::Compare(heliosdb_hcc::CompareOp::Eq, &other))];
-    assert!(!reader.may_match(&BlockScan { filters: &filters, ..scan }));
+    let scan = BlockScan { filters: &filters, ..scan };
+    assert!((0..reader.info().block_count()).all(|block| !reader.block_may_match(block, &scan)));
+}
+
+#[test]
+fn large_values_make_small_blocks() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
+    let descriptor = descriptor(columns_key());
+    let mut rows = rows(&descriptor, 30);
+    for (at, row) in rows.iter_mut().enumerate().skip(10) {
+        row.values[3] = Datum::Text(char::from(b'a' + at as u8 % 26).to_string().repeat(900_000));
+    }
+    let reader = open(disk.as_ref(), &write(&disk, &descriptor, &rows, CommitStamp::PerRow)).unwrap();
+    assert!(reader.info().block_count() > 5, "{} blocks", reader.info().block_count());
+    assert!((0..reader.info().block_count()).map(|block| reader.block_range(block).len()).sum::<usize>() == rows.len());
+    for (at, row) in rows.iter().enumerate() {
+        assert!(reader.find(&row.key).unwrap().contains(&(at as u32)));
+        assert!(read_row(&reader, at as u32, &descriptor, &all_ids()) == row.values, "row {at}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, Int64Array};
 use bytes::Bytes;
 use heliosdb_contracts::{TreeDescriptorRef, TreeKey, datum_at};
@@ -14,6 +15,9 @@ use super::format::{Block, Chunk, Place, SegmentInfo, header, trailer};
 
 /// Bytes collected before they are written to the file.
 const WRITE_BYTES: usize = 1 << 20;
+
+/// A block is cut when its rows' strings reach this, so that large values bound neither memory nor a cached chunk badly.
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// How rows know when they were committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,7 @@ struct Pending {
     parts: Vec<Vec<ArrayRef>>,
     keys: Vec<Bytes>,
     begin: Vec<CommitTs>,
+    string_bytes: usize,
 }
 
 pub(crate) struct SegmentWriter {
@@ -143,15 +148,20 @@ impl SegmentWriter {
         }
         self.check_order(keys, begin)?;
         self.check_keys(columns, keys)?;
+        let sizes = string_sizes(columns, keys.len());
         let mut done = 0;
         while done < keys.len() {
             let room = self.options.block_rows as usize - self.pending.keys.len();
-            let count = room.min(keys.len() - done);
+            let mut count = 0;
+            while count < room.min(keys.len() - done) && self.pending.string_bytes < BLOCK_BYTES {
+                self.pending.string_bytes += sizes.get(done + count).copied().unwrap_or(0);
+                count += 1;
+            }
             self.pending.parts.push(columns.iter().map(|column| column.slice(done, count)).collect());
             self.pending.keys.extend(keys.iter().skip(done).take(count).cloned());
             self.pending.begin.extend(begin.iter().skip(done).take(count));
             done += count;
-            if self.pending.keys.len() == self.options.block_rows as usize {
+            if count == room || self.pending.string_bytes >= BLOCK_BYTES {
                 self.write_block()?;
             }
         }
@@ -281,6 +291,22 @@ impl SegmentWriter {
             path: self.path,
         })
     }
+}
+
+/// Bytes of each row's strings; empty if no column holds strings.
+fn string_sizes(columns: &[ArrayRef], rows: usize) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    for column in columns {
+        let views = match (column.as_string_view_opt(), column.as_binary_view_opt()) {
+            (Some(strings), _) => strings.views(),
+            (None, Some(bytes)) => bytes.views(),
+            (None, None) => continue,
+        };
+        sizes.resize(rows, 0);
+        // The low half of a view's low word is the length; a NULL's is zero or harmless.
+        sizes.iter_mut().zip(views.iter()).for_each(|(size, view)| *size += *view as u32 as usize);
+    }
+    sizes
 }
 
 fn concat_columns(parts: &[Vec<ArrayRef>], columns: usize) -> Result<Vec<ArrayRef>> {
