@@ -12,17 +12,24 @@ use crate::server::{Server, ServerOptions};
 
 /// Points inside the storage engine where a cycle may die instead of at a random moment.
 const FAILPOINTS: &[&str] = &[
-    "freeze.rotated",
-    "freeze.segments_written",
-    "freeze.before_manifest",
-    "manifest.written",
-    "manifest.swapped",
-    "freeze.installed",
+    "commit.appended",
+    "compaction.begin",
+    "compaction.done",
     "compaction.segments_written",
-    "compaction.before_manifest",
-    "compaction.installed",
-    "wal.before_sync",
+    "freeze.begin",
+    "freeze.done",
+    "freeze.segments_written",
+    "manifest.swapped",
+    "manifest.written",
+    "spill.begin",
+    "spill.done",
+    "swap.deletes_written",
+    "swap.manifest_swapped",
     "wal.after_sync",
+    "wal.before_sync",
+    "wal.before_write",
+    "wal.retire",
+    "wal.roll",
 ];
 
 #[derive(Clone, Debug)]
@@ -152,5 +159,36 @@ async fn wait(server: &mut Server, work: Duration) {
     let deadline = Instant::now() + work;
     while Instant::now() < deadline && server.ended().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::root;
+
+    fn points_in(dir: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                points_in(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let calls = text.split("failpoint(\"").skip(1);
+                found.extend(calls.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+            }
+        }
+    }
+
+    /// A point that was renamed or added would otherwise never be tried.
+    #[test]
+    fn the_list_is_what_the_engine_has() {
+        let mut found = Vec::new();
+        for engine in ["wal", "storage", "txn"] {
+            points_in(&root().join("crates").join(engine).join("src"), &mut found);
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!(found, FAILPOINTS);
     }
 }
