@@ -12,11 +12,13 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, exe
 use futures::StreamExt;
 use heliosdb_types::{Datum, Result, SqlType};
 
+use super::direct::Direct;
 use super::error::from_datafusion;
+use super::instantiate::instantiate;
 use super::row_write::{RowWriteExec, RowWriteOp};
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
-use super::state::{Executor, plan};
+use super::state::Executor;
 
 /// What EXPLAIN was asked to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,9 @@ impl Executor {
         let work = self.spawner.task(async move {
             let (planning, running) = (Time::new(), Time::new());
             let mut timer = planning.timer();
-            let plan = plan(&session, &statement, &parameters, &types, scope.now_micros).await?;
+            let statement = instantiate(&statement, &parameters, &types, scope.now_micros)?;
+            let short = options.verbose && Direct::compile(&statement, &session)?.is_some();
+            let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
             timer.stop();
             if options.analyze {
                 let _timer = running.timer();
@@ -71,6 +75,10 @@ impl Executor {
             }
             let mut lines = Vec::new();
             render(&plan, 0, options, &mut lines);
+            if short {
+                // Without EXPLAIN it would not have been planned like this.
+                lines.push("Short path: runs on the session's own task".to_owned());
+            }
             if options.analyze && options.timing {
                 lines.push(format!("Planning Time: {} ms", milliseconds(planning.value())));
                 lines.push(format!("Execution Time: {} ms", milliseconds(running.value())));
@@ -167,6 +175,7 @@ fn title(name: &str) -> String {
         "SortPreservingMergeExec" => "Gather Merge".into(),
         "UnionExec" => "Append".into(),
         "PlaceholderRowExec" => "Result".into(),
+        "DataSourceExec" => "Values".into(),
         "GlobalLimitExec" | "LocalLimitExec" => "Limit".into(),
         "BoundedWindowAggExec" | "WindowAggExec" => "WindowAgg".into(),
         _ => {

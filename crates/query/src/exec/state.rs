@@ -17,10 +17,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use heliosdb_runtime::Spawner;
-use heliosdb_types::{Datum, Result, SqlType};
+use heliosdb_types::Result;
 
 use super::error::from_datafusion;
-use super::instantiate::instantiate;
 use super::row_write::RowWritePlanner;
 use super::scope::StatementScope;
 
@@ -89,18 +88,6 @@ fn config(threads: usize) -> SessionConfig {
     // Files are not ours to list or measure here.
     options.execution.collect_statistics = false;
     config
-}
-
-/// A bound plan with its parameters, as a physical plan of one statement.
-pub(super) async fn plan(
-    session: &SessionState,
-    plan: &LogicalPlan,
-    parameters: &[Datum],
-    types: &[SqlType],
-    now_micros: i64,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = instantiate(plan, parameters, types, now_micros)?;
-    session.create_physical_plan(&plan).await.map_err(from_datafusion)
 }
 
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::physical_expr::{Distribution, EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
@@ -105,13 +106,15 @@ impl ExecutionPlan for RowWriteExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, context)?;
+        let input = self.input.execute(partition, Arc::clone(&context))?;
         let (spec, scope) = (Arc::clone(&self.spec), Arc::clone(&self.scope));
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let rows_written = MetricBuilder::new(&self.metrics).counter("rows_written", partition);
+        let memory = MemoryConsumer::new("RowWrite").register(context.memory_pool());
         let write = async move {
             let mut input = input;
-            let mut writer = Writer::new(Arc::clone(&spec), scope).map_err(to_datafusion)?;
+            let writer = Writer::new(Arc::clone(&spec), scope).map_err(to_datafusion)?;
+            let mut writer = writer.with_memory(memory);
             while let Some(batch) = input.next().await {
                 let batch = batch?;
                 let _timer = baseline.elapsed_compute().timer();

@@ -14,6 +14,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
+use datafusion::execution::memory_pool::MemoryReservation;
 use heliosdb_contracts::{
     InsertOutcome, IsolationLevel, KeyedRow, LockedRow, RowHint, RowLockMode, RowRef, TreeDescriptorRef, WriteBatch,
     datum_at, row_id_key,
@@ -23,8 +24,11 @@ use heliosdb_types::{DatumRef, Error, Result, RowLayout, RowView, SqlState, TxnI
 use super::node::RowWriteOp;
 use super::spec::{WriteSpec, evaluate};
 use crate::exec::arrays::array_of;
-use crate::exec::error::from_arrow;
+use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::scope::StatementScope;
+
+/// Bytes a key or row kept until the statement's end takes beside its own.
+const KEPT_OVERHEAD: usize = 64;
 
 /// A target row of UPDATE or DELETE.
 type Target = (Bytes, RowHint);
@@ -56,12 +60,24 @@ pub(crate) struct Writer {
     pub(crate) written: u64,
     /// RETURNING's rows; sent when every write has been made.
     output: Vec<RecordBatch>,
+    memory: Option<MemoryReservation>,
 }
 
 impl Writer {
     pub(crate) fn new(spec: Arc<WriteSpec>, scope: Arc<StatementScope>) -> Result<Writer> {
         let txn = scope.writer()?;
-        Ok(Writer { spec, scope, txn, seen: HashSet::new(), moved: Vec::new(), written: 0, output: Vec::new() })
+        let (seen, moved, output) = (HashSet::new(), Vec::new(), Vec::new());
+        Ok(Writer { spec, scope, txn, seen, moved, written: 0, output, memory: None })
+    }
+
+    /// Accounts for what the statement keeps until its end.
+    pub(super) fn with_memory(mut self, memory: MemoryReservation) -> Writer {
+        self.memory = Some(memory);
+        self
+    }
+
+    fn keep(&self, bytes: usize) -> Result<()> {
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.try_grow(bytes).map_err(from_datafusion))
     }
 
     pub(crate) async fn batch(&mut self, input: &RecordBatch) -> Result<()> {
@@ -171,6 +187,9 @@ impl Writer {
             targets.push((key, reference.hint));
             kept.push(at as u32);
         }
+        if self.spec.targets_repeat {
+            self.keep(targets.iter().map(|(key, _)| key.len() + KEPT_OVERHEAD).sum())?;
+        }
         let input = if kept.len() == input.num_rows() { input.clone() } else { take(input, kept)? };
         Ok((input, targets))
     }
@@ -248,6 +267,7 @@ impl Writer {
             let row = encoder.row(at)?;
             match encoder.key(at)? {
                 Some(new_key) if new_key != *key => {
+                    self.keep(key.len() + new_key.len() + row.len() + KEPT_OVERHEAD)?;
                     let to = KeyedRow { key: new_key, row };
                     self.moved.push(Moved { from: (key.clone(), *hint), to, columns: Arc::clone(&shared), at });
                 }
@@ -260,7 +280,9 @@ impl Writer {
     fn done(&mut self, spec: &WriteSpec, columns: Vec<ArrayRef>, input: &RecordBatch) -> Result<()> {
         self.written += input.num_rows() as u64;
         if spec.returning && input.num_rows() > 0 {
-            self.output.push(spec.output_batch(columns, input)?);
+            let batch = spec.output_batch(columns, input)?;
+            self.keep(batch.get_array_memory_size())?;
+            self.output.push(batch);
         }
         Ok(())
     }
