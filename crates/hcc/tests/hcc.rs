@@ -350,6 +350,35 @@ proptest! {
     }
 }
 
+/// A sorted block is searched on its encoded form.
+#[test]
+fn sorted_blocks_are_searched() {
+    for physical in TYPES {
+        for shape in [Shape::Constant, Shape::FewValues, Shape::SmallRange, Shape::Anything] {
+            let mut values = column(5, physical, shape, 1500, 0.0);
+            values.sort_by(|a, b| compare(a.as_ref(), b.as_ref()));
+            let array = array_of(&values, physical);
+            for force in std::iter::once(None).chain(ENCODINGS.map(Some)) {
+                let Some(view) = open(&array, physical, force) else { continue };
+                let mut rng = StdRng::seed_from_u64(9);
+                for at in 0..30 {
+                    let wanted =
+                        if at % 2 == 0 { values[at * 49].clone() } else { value(&mut rng, physical, Shape::Anything) };
+                    let Some(found) = view.equal_range(100..1400, &wanted).unwrap() else {
+                        assert_eq!((physical, view.encoding()), (PhysicalType::Numeric, Encoding::Fsst));
+                        continue;
+                    };
+                    let order = |row: usize| compare(values[row].as_ref(), wanted.as_ref());
+                    let expected = (100..1400).filter(|row| order(*row).is_eq()).count();
+                    assert_eq!(found.len(), expected, "{physical:?} {:?} {wanted:?}", view.encoding());
+                    assert_eq!(found.start, 100 + (100..1400).filter(|row| order(*row).is_lt()).count());
+                }
+                assert_eq!(view.equal_range(0..10, &Datum::Null).unwrap(), None);
+            }
+        }
+    }
+}
+
 /// Flips bits (mostly near the front, where lengths are), cuts, or appends.
 fn damage(bytes: &mut Vec<u8>, rng: &mut StdRng) {
     match rng.random_range(0..8) {

@@ -3,6 +3,7 @@
 mod cell;
 mod decode;
 mod eval;
+mod search;
 mod take;
 
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use heliosdb_contracts::{TreeDescriptor, TreeKey};
 use heliosdb_hcc::{BlockView, Cell};
-use heliosdb_types::{ColumnId, CommitTs, DatumRef, Error, Result, encode_key};
+use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, decode_key, encode_key};
 use smallvec::SmallVec;
 
 use super::SegmentReader;
@@ -54,11 +54,61 @@ impl SegmentReader {
         if !self.may_hold(key) {
             return Ok(0..0);
         }
+        match self.key_values(key)? {
+            Some(values) => self.find_values(key, &values),
+            None => self.find_bytes(key),
+        }
+    }
+
+    /// The key's columns, if comparing them is the same as comparing keys.
+    fn key_values(&self, key: &[u8]) -> Result<Option<Vec<Datum>>> {
+        if self.info.descriptor.key == TreeKey::RowId {
+            return Ok(key.try_into().ok().map(|id| vec![Datum::Int64(i64::from_be_bytes(id))]));
+        }
+        let chunks = self.key_chunks()?;
+        let types: SmallVec<[PhysicalType; 4]> =
+            chunks.iter().filter_map(|chunk| self.types.get(*chunk).copied()).collect();
+        // Intervals do not come back from a key.
+        Ok(decode_key(&types, key).ok())
+    }
+
+    /// Narrows the rows of each block that may hold the key, column by column, on the encoded form.
+    fn find_values(&self, key: &[u8], values: &[Datum]) -> Result<Range<u32>> {
+        let chunks = self.key_chunks()?;
+        let first = self.info.blocks.partition_point(|block| block.last_key.as_ref() < key);
+        let mut found: Option<Range<u32>> = None;
+        for (index, block) in self.info.blocks.iter().enumerate().skip(first) {
+            if block.first_key.as_ref() > key {
+                break;
+            }
+            let start = self.block_range(index).start;
+            let mut rows = 0..block.rows as usize;
+            for (chunk, value) in chunks.iter().zip(values) {
+                match self.chunk(index, *chunk)?.equal_range(rows, value)? {
+                    Some(narrowed) => rows = narrowed,
+                    None => return self.find_bytes(key),
+                }
+            }
+            let rows = start + rows.start as u32..start + rows.end as u32;
+            found =
+                Some(found.map_or(rows.clone(), |found| if rows.is_empty() { found } else { found.start..rows.end }));
+            if block.last_key.as_ref() > key {
+                break;
+            }
+        }
+        Ok(found.unwrap_or(0..0))
+    }
+
+    /// As [`SegmentReader::find_values`], by rebuilding keys.
+    fn find_bytes(&self, key: &[u8]) -> Result<Range<u32>> {
         let start = self.partition_point(key, |row_key| row_key < key)?;
-        let mut end = start;
-        // Versions of one key are few, so the end is found by walking.
-        let mut built = Vec::with_capacity(key.len());
-        let mut scratch = Vec::new();
+        let end = self.partition_point_from(start, |row_key| row_key == key)?;
+        Ok(start..end)
+    }
+
+    /// Walks on from `start` while `within`: versions of one key are few.
+    fn partition_point_from(&self, start: u32, within: impl Fn(&[u8]) -> bool) -> Result<u32> {
+        let (mut end, mut built, mut scratch) = (start, Vec::new(), Vec::new());
         let mut columns: Option<(usize, KeyColumns)> = None;
         while end < self.info.rows {
             let (block, row) = self.locate(end)?;
@@ -68,12 +118,12 @@ impl SegmentReader {
             };
             built.clear();
             columns.append(row, &mut scratch, &mut built)?;
-            if built != key {
+            if !within(&built) {
                 break;
             }
             end += 1;
         }
-        Ok(start..end)
+        Ok(end)
     }
 
     /// Positions of rows with `from <= key < to`; an absent end is open. For key-range scans.
