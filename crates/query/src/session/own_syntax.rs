@@ -103,7 +103,7 @@ fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed
     let first = word(tokens.first()).unwrap_or_default();
     let second = word(tokens.get(1)).unwrap_or_default();
     match (first.as_str(), second.as_str()) {
-        ("COPY", _) => out.extend(plain(&format!("{padding}{text};"))?),
+        ("COPY", _) => out.extend(plain(&format!("{padding}{};", plain_booleans(text)))?),
         ("ABORT", _) => out.push(Parsed::Own(abort(tokens)?)),
         ("CHECKPOINT", "") if tokens.len() == 1 => out.push(Parsed::Own(OwnStatement::Checkpoint)),
         ("VACUUM", _) => out.push(Parsed::Own(vacuum("VACUUM", tokens)?)),
@@ -124,6 +124,20 @@ fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed
         _ => out.extend(plain(&format!("{padding}{text}"))?),
     }
     Ok(())
+}
+
+/// The parser knows options that are TRUE or FALSE; PostgreSQL, and pgbench's `freeze on`, know ON, OFF, 1 and 0 too.
+fn plain_booleans(copy: &str) -> std::borrow::Cow<'_, str> {
+    static OPTION: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?i)\b(freeze|header)\s+(on|off|1|0)\b").expect("a valid pattern"));
+    // Options follow STDIN or STDOUT; what precedes may be a query that joins a table named header ON something.
+    let Some(options) = copy.to_ascii_uppercase().rfind(" STD") else { return copy.into() };
+    let (before, options) = copy.split_at(options);
+    let options = OPTION.replace_all(options, |found: &regex::Captures<'_>| {
+        let value = matches!(&found[2], "1") || found[2].eq_ignore_ascii_case("on");
+        format!("{} {value}", &found[1])
+    });
+    format!("{before}{options}").into()
 }
 
 fn near(token: Option<&Token>) -> Error {
@@ -217,6 +231,14 @@ fn table_list(command: &str, tokens: &[Token]) -> Result<Vec<ast::ObjectName>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copy_options_take_every_spelling_of_a_boolean() {
+        let options = plain_booleans("copy t from stdin with (freeze on, header OFF, header 1)");
+        assert_eq!(options, "copy t from stdin with (freeze true, header false, header true)");
+        let query = "copy (select 1 from a join header on a.x = header.x) to stdout";
+        assert_eq!(plain_booleans(query), query);
+    }
 
     #[test]
     fn scripts_are_cut_at_semicolons() {
