@@ -351,6 +351,34 @@ fn a_flipped_bit_is_noticed_or_harmless() {
     assert_eq!(everything(&disk, &file, &descriptor, &key).unwrap(), sound);
 }
 
+/// Files written by earlier versions stay readable. `HELIOSDB_WRITE_FIXTURES=1` writes the file again; that is only right
+/// for a new format version, under a new name.
+#[test]
+fn a_file_of_format_version_1_is_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segment-v1.seg");
+    let descriptor = descriptor(columns_key());
+    let rows = rows(&descriptor, 700);
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
+    if std::env::var_os("HELIOSDB_WRITE_FIXTURES").is_some() {
+        write(&disk, &descriptor, &rows, CommitStamp::PerRow);
+        #[allow(clippy::disallowed_methods)] // a test's own fixture
+        std::fs::write(path, disk.read(PATH).unwrap()).unwrap();
+        disk.remove(PATH).unwrap();
+    }
+    #[allow(clippy::disallowed_methods)]
+    let bytes = std::fs::read(path).unwrap();
+    disk.create_dir("segments").unwrap();
+    disk.open(PATH, OpenMode::Create).unwrap().write_at(&bytes, 0).unwrap();
+    let reader =
+        SegmentReader::open(disk.as_ref(), PATH, SegmentId(1), bytes.len() as u64, BlockCache::new(1 << 20)).unwrap();
+    assert_eq!((reader.rows() as usize, &reader.info().descriptor), (rows.len(), &descriptor));
+    for (at, row) in rows.iter().enumerate() {
+        assert!(reader.find(&row.key).unwrap().contains(&(at as u32)));
+        assert_eq!(reader.begin_ts(at as u32).unwrap(), Some(row.begin));
+        assert_eq!(read_row(&reader, at as u32, &descriptor, &all_ids()), row.values);
+    }
+}
+
 #[test]
 fn hcc_and_contracts_agree_on_arrow_types() {
     for physical in [
