@@ -25,6 +25,7 @@ impl Binder<'_> {
         if calls.is_empty() && !clauses.grouping.present && clauses.having.is_none() {
             return Ok(input);
         }
+        check_grouping_calls(&calls, &clauses.grouping.keys)?;
         self.add_dependent_columns(clauses);
         let mut outputs = HashMap::new();
         let precomputed = precompute(&mut input, clauses, &mut calls)?;
@@ -139,6 +140,21 @@ impl Binder<'_> {
         };
         self.error_at(span, SqlState::GROUPING_ERROR, message)
     }
+}
+
+/// GROUPING takes grouping expressions only.
+fn check_grouping_calls(calls: &[Expr], keys: &[Expr]) -> Result<()> {
+    let wrong = |call: &Expr| match call {
+        Expr::AggregateFunction(call) if call.func.name() == "grouping" => {
+            !call.params.args.iter().all(|arg| keys.contains(arg))
+        }
+        _ => false,
+    };
+    if calls.iter().any(wrong) {
+        let message = "arguments to GROUPING must be grouping expressions of the associated query level";
+        return Err(Error::invalid(SqlState::GROUPING_ERROR, message));
+    }
+    Ok(())
 }
 
 /// How the Aggregate or Window node names an expression's result.

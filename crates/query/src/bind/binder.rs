@@ -105,6 +105,24 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// Whether what is bound now may use columns of an enclosing query. DataFusion then carries columns of its FROM through
+    /// its output by name alone, so no two may share one.
+    pub fn is_inner(&self) -> bool {
+        self.levels.len() > self.level_floor
+    }
+
+    /// Internal names for output columns.
+    pub fn output_names(&mut self, items: &[super::plan::Item], inner: bool) -> Vec<String> {
+        if !inner {
+            return super::plan::unique_names(items.iter().map(|item| item.name.as_str()));
+        }
+        let name = |item: &super::plan::Item| {
+            self.computed += 1;
+            format!("{}:{}", item.name, self.computed)
+        };
+        items.iter().map(name).collect()
+    }
+
     pub fn level(&mut self) -> &mut Level {
         self.levels.last_mut().expect("expressions are bound inside a level")
     }

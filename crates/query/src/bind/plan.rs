@@ -42,6 +42,11 @@ pub(super) struct Item {
 /// Projects items under unique internal names: an item's own name where it is free, `name:2` where it is not.
 pub(super) fn project(input: LogicalPlan, items: &[Item]) -> Result<BoundQuery> {
     let names = unique_names(items.iter().map(|item| item.name.as_str()));
+    project_as(input, items, names)
+}
+
+/// Projects items under the given internal names.
+pub(super) fn project_as(input: LogicalPlan, items: &[Item], names: Vec<String>) -> Result<BoundQuery> {
     let exprs = items.iter().zip(&names).map(|(item, name)| item.value.expr.clone().alias(name));
     let plan = builder(input).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
     let columns = items.iter().zip(names).map(|(item, internal)| OutputColumn {

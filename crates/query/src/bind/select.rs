@@ -1,5 +1,7 @@
 //! One SELECT: FROM, WHERE, the list, GROUP BY, HAVING, windows, DISTINCT, ORDER BY, LIMIT, in the order they take effect.
 
+use std::collections::HashMap;
+
 use datafusion::common::Column;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{Sort, WindowFunction};
@@ -8,7 +10,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, Spanned};
 
 use super::binder::{Binder, BoundQuery};
-use super::from::refuse;
+use super::from::{FromItem, refuse};
 use super::grouping::Grouping;
 use super::limit::Limits;
 use super::names::fold_identifier;
@@ -114,8 +116,12 @@ impl Binder<'_> {
         refuse(value_table_mode.is_some(), "SELECT AS STRUCT/VALUE")?;
         refuse(*flavor != ast::SelectFlavor::Standard, "FROM before SELECT")?;
 
-        let source = self.bind_from(from)?;
-        let parts = SelectParts { distinct, projection, selection, group_by, having, named_window, open };
+        let inner = self.is_inner();
+        let mut source = self.bind_from(from)?;
+        if inner {
+            source = distinct_names(source)?;
+        }
+        let parts = SelectParts { distinct, projection, selection, group_by, having, named_window, open, inner };
         self.in_level(source.scope, Clause::Where, |binder| binder.bind_select_body(source.plan, parts, tail))
     }
 
@@ -128,12 +134,13 @@ impl Binder<'_> {
         self.level().windows = super::window::named_windows(parts.named_window)?;
         if let Some(condition) = parts.selection {
             let condition = self.bind_filter(condition, "WHERE")?;
+            let condition = if parts.inner { super::subquery::localise(condition)? } else { condition };
             input = plan::filter(input, condition)?;
         }
         let mut clauses = self.bind_clauses(&parts, tail.order_by)?;
         input = self.plan_aggregates(input, &mut clauses)?;
         input = self.plan_windows(input, &mut clauses)?;
-        plan_output(input, clauses, tail.limits)
+        self.plan_output(input, clauses, tail.limits, parts.inner)
     }
 
     fn bind_clauses(&mut self, parts: &SelectParts<'_>, order_by: Option<&ast::OrderBy>) -> Result<Clauses> {
@@ -196,6 +203,47 @@ impl Binder<'_> {
         Ok(())
     }
 
+    /// Projects the list (and what sorting needs besides), then DISTINCT, ORDER BY and LIMIT.
+    fn plan_output(&mut self, input: LogicalPlan, clauses: Clauses, limits: Limits, inner: bool) -> Result<BoundQuery> {
+        let Clauses { items, distinct, keys, .. } = clauses;
+        let visible = items.len();
+        let mut all = items;
+        let keys: Vec<_> = keys.into_iter().map(|key| (place(key.value, &mut all), key.options)).collect();
+        let (distinct, on) = match distinct {
+            Distinct::On(values) => {
+                (false, Some(values.into_iter().map(|value| place(value, &mut all)).collect::<Vec<_>>()))
+            }
+            other => (matches!(other, Distinct::Distinct), None),
+        };
+        let names = self.output_names(&all, inner);
+        let projected = plan::project_as(input, &all, names)?;
+        let value_at = |at: usize| projected.columns.get(at).map(|column| column.value.clone());
+        let missing = || Error::internal("a sort key that was not projected");
+        let mut sort_keys = Vec::with_capacity(keys.len());
+        for (at, options) in &keys {
+            sort_keys.push(OrderKey::new(value_at(*at).ok_or_else(missing)?, options));
+        }
+        let mut plan = projected.plan.clone();
+        if distinct {
+            plan = plan::builder(plan).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        }
+        let first_only = on.is_some();
+        if let Some(on) = on {
+            let on_values = on.iter().map(|at| value_at(*at).ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
+            check_distinct_on(&on, &keys.iter().map(|(at, _)| *at).collect::<Vec<_>>())?;
+            plan = first_of_each(plan, &on_values, &sort_keys)?;
+        }
+        plan = sort(plan, &sort_keys)?;
+        plan = limits.apply(plan)?;
+        let mut columns = projected.columns;
+        if all.len() > visible || first_only {
+            columns.truncate(visible);
+            let exprs = columns.iter().map(|column| column.value.expr.clone());
+            plan = plan::builder(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        }
+        Ok(BoundQuery { plan, columns })
+    }
+
     /// `TABLE name`.
     pub fn bind_table_command(&mut self, name: ast::ObjectName) -> Result<BoundQuery> {
         let relation = self.resolve_relation(&name)?;
@@ -215,46 +263,32 @@ struct SelectParts<'q> {
     having: &'q Option<ast::Expr>,
     named_window: &'q [ast::NamedWindowDefinition],
     open: bool,
+    /// Inside a subquery of an enclosing query.
+    inner: bool,
 }
 
-/// Projects the list (and what sorting needs besides), then DISTINCT, ORDER BY and LIMIT.
-fn plan_output(input: LogicalPlan, clauses: Clauses, limits: Limits) -> Result<BoundQuery> {
-    let Clauses { items, distinct, keys, .. } = clauses;
-    let visible = items.len();
-    let mut all = items;
-    let keys: Vec<_> = keys.into_iter().map(|key| (place(key.value, &mut all), key.options)).collect();
-    let (distinct, on) = match distinct {
-        Distinct::On(values) => {
-            (false, Some(values.into_iter().map(|value| place(value, &mut all)).collect::<Vec<_>>()))
-        }
-        other => (matches!(other, Distinct::Distinct), None),
-    };
-    let projected = plan::project(input, &all)?;
-    let value_at = |at: usize| projected.columns.get(at).map(|column| column.value.clone());
-    let missing = || Error::internal("a sort key that was not projected");
-    let mut sort_keys = Vec::with_capacity(keys.len());
-    for (at, options) in &keys {
-        sort_keys.push(OrderKey::new(value_at(*at).ok_or_else(missing)?, options));
+/// Renames columns of FROM whose name another column has, keeping their qualifiers.
+fn distinct_names(source: FromItem) -> Result<FromItem> {
+    let columns = source.plan.schema().columns();
+    let names = plan::unique_names(columns.iter().map(|column| column.name.as_str()));
+    if columns.iter().zip(&names).all(|(column, name)| column.name == *name) {
+        return Ok(source);
     }
-    let mut plan = projected.plan.clone();
-    if distinct {
-        plan = plan::builder(plan).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+    let mut renamed = HashMap::new();
+    let mut exprs = Vec::with_capacity(columns.len());
+    for (column, name) in columns.into_iter().zip(names) {
+        let to = Column::new(column.relation.clone(), name.clone());
+        let from = Expr::Column(column.clone());
+        exprs.push(from.clone().alias_qualified(column.relation, name));
+        renamed.insert(from, Expr::Column(to));
     }
-    let first_only = on.is_some();
-    if let Some(on) = on {
-        let on_values = on.iter().map(|at| value_at(*at).ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
-        check_distinct_on(&on, &keys.iter().map(|(at, _)| *at).collect::<Vec<_>>())?;
-        plan = first_of_each(plan, &on_values, &sort_keys)?;
+    let plan = plan::builder(source.plan).project(exprs).and_then(LogicalPlanBuilder::build);
+    let mut scope = source.scope;
+    let columns = scope.relations.iter_mut().flat_map(|relation| &mut relation.columns);
+    for column in columns.chain(&mut scope.visible) {
+        column.value.expr = super::aggregate::rewrite(std::mem::take(&mut column.value.expr), &renamed)?;
     }
-    plan = sort(plan, &sort_keys)?;
-    plan = limits.apply(plan)?;
-    let mut columns = projected.columns;
-    if all.len() > visible || first_only {
-        columns.truncate(visible);
-        let exprs = columns.iter().map(|column| column.value.expr.clone());
-        plan = plan::builder(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
-    }
-    Ok(BoundQuery { plan, columns })
+    Ok(FromItem { plan: plan.map_err(from_datafusion)?, scope })
 }
 
 /// Where a key is in the projection; a new expression is appended, hidden.

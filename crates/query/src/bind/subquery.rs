@@ -4,13 +4,15 @@
 //! condition. So a condition's top-level EXISTS, IN and NOT IN go to it as they are; everywhere else IN, ANY and ALL are
 //! written out over EXISTS with SQL's three values, and EXISTS outside a Filter is a count compared with zero.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ScalarValue, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit};
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, BinaryOperator, Spanned};
 
@@ -132,7 +134,7 @@ impl Binder<'_> {
             value: Typed { expr: comparison.right.as_ref().clone(), ..column },
             origin: None,
         };
-        let plan = plan::project(bound.plan, &[item])?.plan;
+        let plan = plan::project_as(bound.plan, &[item], vec!["in:value".into()])?.plan;
         let expr = comparison.left.clone();
         Ok(Expr::InSubquery(InSubquery { expr, subquery: subquery(plan), negated }))
     }
@@ -316,7 +318,37 @@ fn one_aggregate(plan: LogicalPlan, call: &Typed, name: &str) -> Result<LogicalP
     let aggregate = Aggregate::try_new(Arc::new(plan), vec![], calls).map_err(from_datafusion)?;
     let value = Typed { expr: rewrite(call.expr.clone(), &outputs)?, ..call.clone() };
     let item = Item { name: name.to_owned(), value, origin: None };
-    Ok(plan::project(LogicalPlan::Aggregate(aggregate), &[item])?.plan)
+    // A name of its own: the columns the subquery is joined by will stand beside it.
+    let name = format!("{name}:value");
+    Ok(plan::project_as(LogicalPlan::Aggregate(aggregate), &[item], vec![name])?.plan)
+}
+
+/// Replaces outer columns by inner ones they must equal: in `i = o AND i2 <> o` the second part becomes `i2 <> i`. Only
+/// equalities can be pulled out of a subquery, so this makes conditions joinable that were not.
+pub(super) fn localise(condition: Expr) -> Result<Expr> {
+    let parts = split_conjunction_owned(condition);
+    let equal = parts.iter().filter_map(outer_equality).collect::<HashMap<_, _>>();
+    if equal.is_empty() {
+        return Ok(conjunction(parts).unwrap_or_else(|| lit(true)));
+    }
+    let localised =
+        parts.into_iter().map(|part| if outer_equality(&part).is_some() { Ok(part) } else { rewrite(part, &equal) });
+    Ok(conjunction(localised.collect::<Result<Vec<_>>>()?).unwrap_or_else(|| lit(true)))
+}
+
+/// `inner = outer` of one type: the outer column and the inner one. Not for floats, whose zeros differ.
+fn outer_equality(part: &Expr) -> Option<(Expr, Expr)> {
+    let Expr::BinaryExpr(comparison) = part else { return None };
+    let (outer, inner) = match (comparison.left.as_ref(), comparison.right.as_ref()) {
+        (inner @ Expr::Column(_), outer @ Expr::OuterReferenceColumn(field, _))
+        | (outer @ Expr::OuterReferenceColumn(field, _), inner @ Expr::Column(_))
+            if !field.data_type().is_floating() =>
+        {
+            (outer, inner)
+        }
+        _ => return None,
+    };
+    (comparison.op == Operator::Eq).then(|| (outer.clone(), inner.clone()))
 }
 
 /// Whether an expression holds a subquery of any kind.

@@ -1,7 +1,10 @@
 //! Function calls: scalar functions, aggregates, window functions.
 
+use arrow_schema::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::functions_aggregate::grouping::grouping_udaf;
 use datafusion::logical_expr::Expr as PlanExpr;
+use datafusion::logical_expr::expr::AggregateFunction;
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause};
 use sqlparser::tokenizer::Span;
@@ -43,6 +46,9 @@ impl Binder<'_> {
             };
         }
         let arguments = arguments(args)?;
+        if function == "grouping" {
+            return self.bind_grouping(&arguments, span);
+        }
         let bound = if let Some(over) = over {
             self.bind_window_call(&function, &arguments, filter.as_deref(), over, span)
         } else if func::is_aggregate(&function) {
@@ -208,6 +214,21 @@ impl Binder<'_> {
             frame: window.frame,
         };
         func::window(function, call, self.func())
+    }
+
+    /// GROUPING(a, b): which of the arguments the row's grouping set leaves out, as bits. DataFusion resolves it.
+    fn bind_grouping(&mut self, arguments: &Arguments<'_>, span: Span) -> Result<Typed> {
+        let level = self.level();
+        if !level.clause.allows_aggregates() || level.in_aggregate {
+            let message = format!("grouping operations are not allowed in {}", level.clause.name());
+            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
+        }
+        self.level().in_aggregate = true;
+        let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>();
+        self.level().in_aggregate = false;
+        let args = args?.into_iter().map(|arg| arg.expr).collect();
+        let call = AggregateFunction::new_udf(grouping_udaf(), args, false, None, vec![], None);
+        Ok(Typed { expr: PlanExpr::AggregateFunction(call), sql_type: SqlType::Int4, arrow: DataType::Int32 })
     }
 
     /// A one-column subquery's values joined by a separator.
