@@ -79,6 +79,10 @@ pub(crate) struct Settings {
     /// Bytes of a log file
     #[arg(long, value_name = "BYTES", env = "HELIOSDB_STORAGE_WAL_FILE_BYTES", hide = true)]
     storage_wal_file_bytes: Option<u64>,
+
+    /// Bytes a transaction writes before its rows go to segments of its own
+    #[arg(long, value_name = "BYTES", env = "HELIOSDB_STORAGE_TXN_SPILL_BYTES", hide = true)]
+    storage_txn_spill_bytes: Option<usize>,
 }
 
 impl Settings {
@@ -105,6 +109,7 @@ impl Settings {
             log: self.log.or(under.log),
             storage_memtable_bytes: self.storage_memtable_bytes.or(under.storage_memtable_bytes),
             storage_wal_file_bytes: self.storage_wal_file_bytes.or(under.storage_wal_file_bytes),
+            storage_txn_spill_bytes: self.storage_txn_spill_bytes.or(under.storage_txn_spill_bytes),
         }
     }
 }
@@ -128,6 +133,7 @@ pub struct Config {
     /// For tests: see docs/configuration.md.
     pub storage_memtable_bytes: Option<usize>,
     pub storage_wal_file_bytes: Option<u64>,
+    pub storage_txn_spill_bytes: Option<usize>,
 }
 
 impl Config {
@@ -172,6 +178,7 @@ impl Config {
             log: settings.log.unwrap_or_else(|| "info".into()),
             storage_memtable_bytes: settings.storage_memtable_bytes,
             storage_wal_file_bytes: settings.storage_wal_file_bytes,
+            storage_txn_spill_bytes: settings.storage_txn_spill_bytes,
         })
     }
 }

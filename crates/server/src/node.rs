@@ -197,6 +197,7 @@ fn open(
         memtable_bytes: config.storage_memtable_bytes.unwrap_or(budget.memtable_bytes),
         frozen_max: MEMTABLES as usize - 1,
         cache_bytes: budget.cache_bytes,
+        txn_spill_bytes: config.storage_txn_spill_bytes.unwrap_or(ShardOptions::default().txn_spill_bytes),
         log_file_bytes: config.storage_wal_file_bytes.unwrap_or(ShardOptions::default().log_file_bytes),
         ..ShardOptions::default()
     };
