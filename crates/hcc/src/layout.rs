@@ -6,7 +6,6 @@ use arrow_buffer::{ArrowNativeType, Buffer, MutableBuffer, ScalarBuffer, ToByteS
 use heliosdb_types::{Error, Result};
 
 pub(crate) const VERSION: u8 = 1;
-pub(crate) const HEADER_BYTES: usize = 16;
 /// Every section begins at a multiple of this, the widest value read in place (i128).
 pub(crate) const ALIGNMENT: usize = 16;
 pub(crate) const FLAG_VALIDITY: u8 = 1;

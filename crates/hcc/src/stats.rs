@@ -102,10 +102,10 @@ fn extremes<T: Copy, K: Ord + Copy>(values: &[T], nulls: Option<&NullBuffer>, ke
 /// The smallest and largest string. Their first eight bytes, as one number, decide nearly every comparison.
 fn string_extremes<'a>(values: impl Iterator<Item = &'a [u8]>, physical: PhysicalType) -> Option<(&'a [u8], &'a [u8])> {
     let comparable = |value: &'a [u8]| comparable_bytes(value, physical);
-    let mut bounds: Option<((u64, &[u8]), (u64, &[u8]))> = None;
+    let mut bounds = None;
     for value in values {
         let prefix = prefix(comparable(value));
-        let (low, high) = bounds.get_or_insert(((prefix, value), (prefix, value)));
+        let (low, high): &mut ((u64, &[u8]), (u64, &[u8])) = bounds.get_or_insert(((prefix, value), (prefix, value)));
         if prefix < low.0 || (prefix == low.0 && comparable(value) < comparable(low.1)) {
             *low = (prefix, value);
         }

@@ -1,4 +1,5 @@
 //! Every encoding of every type against the plain array: decode, take, single rows, filters; and damaged bytes.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ pub use cell::Cell;
 
 use crate::fsst::SymbolTable;
 use crate::kind::{Encoding, Kind};
-use crate::layout::{FLAG_VALIDITY, HEADER_BYTES, Reader, VERSION, corrupt};
+use crate::layout::{FLAG_VALIDITY, Reader, VERSION, corrupt};
 use crate::offsets::Offsets;
 use crate::packed::Packed;
 
@@ -99,7 +99,6 @@ impl BlockView {
             return Err(corrupt("holds another type than its column"));
         }
         let (stored_rows, null_count, zero) = (reader.u32()? as usize, reader.u32()? as usize, reader.u32()?);
-        debug_assert!(HEADER_BYTES == 16);
         if stored_rows != rows || zero != 0 || flags & !FLAG_VALIDITY != 0 {
             return Err(corrupt("header does not match its place"));
         }

@@ -126,13 +126,6 @@ impl SegmentReader {
         Ok(end)
     }
 
-    /// Positions of rows with `from <= key < to`; an absent end is open. For key-range scans.
-    pub fn key_range(&self, from: Option<&[u8]>, to: Option<&[u8]>) -> Result<Range<u32>> {
-        let start = from.map_or(Ok(0), |from| self.partition_point(from, |key| key < from))?;
-        let end = to.map_or(Ok(self.info.rows), |to| self.partition_point(to, |key| key < to))?;
-        Ok(start..end.max(start))
-    }
-
     /// The first row whose key is not `before`; `key` says which block can hold the boundary.
     fn partition_point(&self, key: &[u8], before: impl Fn(&[u8]) -> bool) -> Result<u32> {
         let block = self.info.blocks.partition_point(|block| block.last_key.as_ref().cmp(key) == Ordering::Less);
