@@ -99,13 +99,16 @@ fn extremes<T: Copy, K: Ord + Copy>(values: &[T], nulls: Option<&NullBuffer>, ke
     bounds.map_or((0, 0), |(low, high)| find(low, high))
 }
 
+/// A string behind its prefix.
+type Prefixed<'a> = (u64, &'a [u8]);
+
 /// The smallest and largest string. Their first eight bytes, as one number, decide nearly every comparison.
 fn string_extremes<'a>(values: impl Iterator<Item = &'a [u8]>, physical: PhysicalType) -> Option<(&'a [u8], &'a [u8])> {
     let comparable = |value: &'a [u8]| comparable_bytes(value, physical);
     let mut bounds = None;
     for value in values {
         let prefix = prefix(comparable(value));
-        let (low, high): &mut ((u64, &[u8]), (u64, &[u8])) = bounds.get_or_insert(((prefix, value), (prefix, value)));
+        let (low, high): &mut (Prefixed<'_>, Prefixed<'_>) = bounds.get_or_insert(((prefix, value), (prefix, value)));
         if prefix < low.0 || (prefix == low.0 && comparable(value) < comparable(low.1)) {
             *low = (prefix, value);
         }
