@@ -14,12 +14,13 @@ pub async fn prepare(client: &Client) -> Result<(), String> {
         Err(why) => return Err(why),
     }
     let values: Vec<String> = (0..ACCOUNTS).map(|id| format!("({id}, {OPENING_BALANCE}, 0)")).collect();
-    // One transaction, so that a crash leaves both tables or neither.
+    // One transaction, so that a crash leaves all tables or none.
     let script = format!(
         "BEGIN;
          CREATE TABLE accounts (id integer PRIMARY KEY, balance bigint NOT NULL, version bigint NOT NULL);
          CREATE TABLE ledger (writer integer, number bigint, source integer NOT NULL, target integer NOT NULL,
              amount bigint NOT NULL, note text NOT NULL, PRIMARY KEY (writer, number));
+         CREATE TABLE bulk (batch bigint, item bigint, generation bigint NOT NULL, pad text, PRIMARY KEY (batch, item));
          INSERT INTO accounts VALUES {};
          COMMIT",
         values.join(", ")
@@ -111,7 +112,7 @@ fn difference(expected: &BTreeMap<i64, Transfer>, actual: &BTreeMap<i64, Transfe
     )
 }
 
-async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, String> {
+pub(super) async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, String> {
     let messages = client.simple_query(sql).await.map_err(|error| format!("{sql}: {}", describe(&error)))?;
     let row = |message: SimpleQueryMessage| match message {
         SimpleQueryMessage::Row(row) => {
@@ -122,11 +123,11 @@ async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, String> {
     Ok(messages.into_iter().filter_map(row).collect())
 }
 
-fn number(text: &str) -> Result<i64, String> {
+pub(super) fn number(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("not a number: {text}"))
 }
 
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{}: {}", db.code().code(), db.message()),
         None => error.to_string(),

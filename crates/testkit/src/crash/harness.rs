@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::bulk::{self, BulkModel};
 use super::model::WriterModel;
 use super::{check, writer};
 use crate::server::{Server, ServerOptions};
@@ -45,6 +46,8 @@ pub struct CrashOptions {
 pub struct CrashReport {
     pub cycles: u32,
     pub commits: u64,
+    /// Batches loaded, rewritten or removed as a whole.
+    pub bulk_commits: u64,
     /// Cycles that died inside a failpoint.
     pub failpoint_deaths: u32,
     /// Clean stops (SIGTERM) mixed in.
@@ -52,10 +55,17 @@ pub struct CrashReport {
     pub longest_recovery_ms: u64,
 }
 
+/// What all clients know.
+#[derive(Clone)]
+struct Models {
+    writers: Vec<WriterModel>,
+    bulk: BulkModel,
+}
+
 /// Runs the cycles; the error tells the seed and the cycle and how to repeat them.
 pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
     let mut rng = StdRng::seed_from_u64(options.seed);
-    let mut models = vec![WriterModel::default(); options.writers];
+    let mut models = Models { writers: vec![WriterModel::default(); options.writers], bulk: BulkModel::default() };
     let mut report = CrashReport::default();
     for cycle in 0..options.cycles {
         let outcome = one_cycle(options, &mut rng, &mut models, &mut report).await;
@@ -69,20 +79,22 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
         })?;
         report.cycles += 1;
     }
-    report.commits = models.iter().map(|model| model.commits).sum();
+    report.commits = models.writers.iter().map(|model| model.commits).sum();
+    report.bulk_commits = models.bulk.commits;
     Ok(report)
 }
 
 async fn one_cycle(
     options: &CrashOptions,
     rng: &mut StdRng,
-    models: &mut [WriterModel],
+    models: &mut Models,
     report: &mut CrashReport,
 ) -> Result<(), String> {
     // Small limits make freezes, compactions and log recycling happen many times a second.
     let mut start = ServerOptions::new(&options.data_dir)
         .env("HELIOSDB_STORAGE_MEMTABLE_BYTES", "262144")
         .env("HELIOSDB_STORAGE_WAL_FILE_BYTES", "1048576")
+        .env("HELIOSDB_STORAGE_TXN_SPILL_BYTES", "65536")
         .env("HELIOSDB_LOG", "warn");
     let failpoint = (rng.random_range(0..3) == 0).then(|| FAILPOINTS[rng.random_range(0..FAILPOINTS.len())]);
     if let Some(name) = failpoint {
@@ -111,10 +123,14 @@ async fn one_cycle(
     let work = Duration::from_millis(rng.random_range(50..700));
     let clean = failpoint.is_none() && rng.random_range(0..12) == 0;
     let mut tasks = Vec::new();
-    for (index, model) in models.iter().enumerate() {
+    for (index, model) in models.writers.iter().enumerate() {
         let Ok(client) = server.connect().await else { break };
         tasks.push((index, tokio::spawn(writer::work(client, index as i32, model.clone(), rng.random()))));
     }
+    let bulk = match server.connect().await {
+        Ok(client) => Some(tokio::spawn(bulk::work(client, models.bulk.clone(), rng.random()))),
+        Err(_) => None,
+    };
     wait(&mut server, work).await;
     if server.ended().is_some() {
         report.failpoint_deaths += 1;
@@ -129,18 +145,22 @@ async fn one_cycle(
         server.kill().map_err(|error| error.to_string())?;
     }
     for (index, task) in tasks {
-        models[index] = task.await.map_err(|error| error.to_string())??;
+        models.writers[index] = task.await.map_err(|error| error.to_string())??;
+    }
+    if let Some(task) = bulk {
+        models.bulk = task.await.map_err(|error| error.to_string())??;
     }
     Ok(())
 }
 
-async fn verify(server: &Server, models: &mut [WriterModel]) -> Result<(), String> {
+async fn verify(server: &Server, models: &mut Models) -> Result<(), String> {
     let client = server.connect().await.map_err(|error| error.to_string())?;
     check::prepare(&client).await?;
     // A check that is cut short by the server's death must not have settled half of the models.
-    let mut settled = models.to_vec();
-    check::check(&client, &mut settled).await?;
-    models.clone_from_slice(&settled);
+    let mut settled = models.clone();
+    check::check(&client, &mut settled.writers).await?;
+    bulk::check(&client, &mut settled.bulk).await?;
+    *models = settled;
     Ok(())
 }
 

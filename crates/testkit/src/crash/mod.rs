@@ -4,6 +4,7 @@
 //! moment (or let a failpoint kill it inside a freeze, a compaction or a manifest swap), again. The data live on from
 //! cycle to cycle.
 
+mod bulk;
 mod check;
 mod harness;
 mod model;
