@@ -58,7 +58,7 @@ impl Core {
         (change.carry)(captured.last_ts);
         let replay_lsn = change.frozen.as_ref().map_or(current.replay_lsn, |(rotation, _)| rotation.lsn);
         assert!(replay_lsn >= current.replay_lsn && replay_lsn <= captured.lsn, "the replay point advances");
-        let gone = self.dropped_trees(&captured.version);
+        let gone = self.dropped_trees(&captured.version, &change);
         let segments = next_segments(&captured.version, &change, &gone);
         self.save_deletes(&mut current, &segments, captured.last_ts)?;
         failpoint("swap.deletes_written")?;
@@ -88,11 +88,13 @@ impl Core {
         Captured { version: self.version.load_full(), lsn, last_ts, counters, loads }
     }
 
-    /// Trees no snapshot can read any more.
-    fn dropped_trees(&self, version: &Version) -> FxHashSet<BranchTree> {
+    /// Trees no snapshot can read any more: what was dropped, and what an earlier swap gave up while this change was being
+    /// prepared.
+    fn dropped_trees(&self, version: &Version, change: &Change<'_>) -> FxHashSet<BranchTree> {
         let horizon = self.gc_horizon();
         let dropped = version.trees.iter().filter(|(_, state)| state.dropped.is_some_and(|ts| ts <= horizon));
-        dropped.map(|(&tree, _)| tree).collect()
+        let added = change.add.iter().map(|segment| (segment.meta.branch, segment.meta.tree));
+        dropped.map(|(&tree, _)| tree).chain(added.filter(|tree| !version.trees.contains_key(tree))).collect()
     }
 
     /// Writes the delete vectors that changed, up to `ts`.
@@ -181,7 +183,7 @@ impl Core {
         let removed = |segment: &&Arc<Segment>| {
             change.remove.contains(&segment.meta.id) || gone.contains(&(segment.meta.branch, segment.meta.tree))
         };
-        before.all_segments().filter(removed).for_each(|segment| segment.give_up());
+        before.all_segments().chain(&change.add).filter(removed).for_each(|segment| segment.give_up());
         let horizon = self.gc_horizon();
         self.version.load().all_segments().for_each(|segment| segment.deletes.prune(horizon));
         self.room.notify_all();
