@@ -51,7 +51,7 @@ impl Binder<'_> {
 
     pub fn cte_reference(&mut self, name: &str) -> Result<Option<BoundQuery>> {
         let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name) else { return Ok(None) };
-        if cte.depth < self.levels.len() && !cte.query.plan.all_out_ref_exprs().is_empty() {
+        if cte.depth < self.levels.len() && !super::unnest::free_references(&cte.query.plan).is_empty() {
             return Err(Error::unsupported("a WITH query that uses columns of an outer query inside a subquery"));
         }
         Ok(Some(cte.query.clone()))

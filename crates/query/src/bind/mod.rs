@@ -28,6 +28,7 @@ mod select_list;
 mod set_op;
 mod subquery;
 mod table_function;
+mod unnest;
 mod values;
 mod window;
 
@@ -130,6 +131,7 @@ fn with_inferred_parameters(
             continue;
         }
         bound.parameters = params::all_known(&types)?;
+        bound.plan = unnest::unnest(bound.plan)?;
         return Ok(bound);
     }
 }

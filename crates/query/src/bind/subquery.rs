@@ -21,6 +21,7 @@ use super::binder::{Binder, BoundQuery};
 use super::from::refuse;
 use super::grouping::may_be_null;
 use super::plan::{self, Item, from_datafusion};
+use super::unnest::free_references;
 use crate::func::{self, Typed};
 
 /// Whether a condition's rows need any or every row of the subquery to compare.
@@ -64,7 +65,7 @@ impl Binder<'_> {
     pub fn bind_scalar_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
         let bound = self.bind_inner_query(query)?;
         let value = self.only_column(&bound, query)?;
-        let correlated = !bound.plan.all_out_ref_exprs().is_empty();
+        let correlated = !free_references(&bound.plan).is_empty();
         let plan = if single_row(&bound.plan, correlated) { bound.plan } else { at_most_one(bound.plan, &value)? };
         Ok(Typed { expr: Expr::ScalarSubquery(subquery(plan)), ..value })
     }
@@ -92,7 +93,7 @@ impl Binder<'_> {
 
     /// How many rows a subquery has, as a scalar subquery; no more than one is counted where that is cheaper.
     fn row_count(&mut self, plan: LogicalPlan) -> Result<Expr> {
-        let correlated = !plan.all_out_ref_exprs().is_empty();
+        let correlated = !free_references(&plan).is_empty();
         let plan = if correlated {
             plan
         } else {
@@ -119,7 +120,7 @@ impl Binder<'_> {
         // A comparison neither side of which had to be wrapped in an operator of ours is what a hash join can do.
         let equal = func::binary(&BinaryOperator::Eq, value.clone(), column.clone(), self.func());
         let equal = self.at(left.span(), equal)?;
-        let correlated = !bound.plan.all_out_ref_exprs().is_empty();
+        let correlated = !free_references(&bound.plan).is_empty();
         let Expr::BinaryExpr(comparison) = &equal.expr else {
             return Ok(self.quantified(Quantifier::Any, &BinaryOperator::Eq, vec![value], bound, negated)?.expr);
         };
@@ -280,7 +281,7 @@ pub(super) fn outer(value: &Typed) -> Result<Typed> {
 }
 
 pub(super) fn subquery(plan: LogicalPlan) -> Subquery {
-    let outer_ref_columns = plan.all_out_ref_exprs();
+    let outer_ref_columns = free_references(&plan);
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() }
 }
 

@@ -1,0 +1,507 @@
+//! Correlated scalar subqueries that DataFusion cannot turn into joins: evaluated once for every distinct combination of the outer
+//! values they use (after Neumann and Kemper, "Unnesting Arbitrary Queries", BTW 2015).
+//!
+//! 1. The *domain* is the distinct outer values: `SELECT DISTINCT c0, ... FROM outer`.
+//! 2. The subquery is rewritten to give, beside its columns, the domain row each of its rows is for: where it reads a table, the table
+//!    is joined with the domain; a filter, projection or aggregate above keeps the domain's columns.
+//! 3. The outer plan is joined with that on its values, NULLs being equal, and the subquery is replaced by the column.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, NullEquality, TableReference};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::{Exists, InSubquery, Sort, WindowFunction};
+use datafusion::logical_expr::{
+    Aggregate, Case, Expr, ExprFunctionExt, ExprSchemable, FetchType, Filter, Join, JoinType, Limit, LogicalPlan,
+    LogicalPlanBuilder, Projection, SkipType, Subquery, lit,
+};
+use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
+use heliosdb_types::{Error, Result};
+
+use super::aggregate::output_column;
+use super::plan::{self, from_datafusion};
+
+/// Columns of enclosing queries a plan uses: its outer references, but for those its own nodes resolve for subqueries inside.
+pub(super) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
+    let mut free = Vec::new();
+    let mut add = |reference: &Expr| {
+        if !free.contains(reference) {
+            free.push(reference.clone());
+        }
+    };
+    let walked = plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Expr::OuterReferenceColumn(..) => add(expr),
+                    other => {
+                        if let Some(subquery) = subquery_of(other) {
+                            let own =
+                                |reference: &&Expr| !node.inputs().iter().any(|i| resolves(i.schema(), reference));
+                            free_references(&subquery.subquery).iter().filter(own).for_each(&mut add);
+                        }
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    debug_assert!(walked.is_ok());
+    free
+}
+
+fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery)
+        | Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. }) => Some(subquery),
+        _ => None,
+    }
+}
+
+fn resolves(schema: &DFSchema, reference: &Expr) -> bool {
+    matches!(reference, Expr::OuterReferenceColumn(_, column) if schema.has_column(column))
+}
+
+/// Rewrites every scalar subquery of a plan that DataFusion would leave as it is.
+pub(super) fn unnest(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let mut rewriter = Unnester { domains: 0 };
+    if !mentions_correlation(&plan) {
+        return Ok(plan);
+    }
+    rewriter.plan(plan)
+}
+
+fn mentions_correlation(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = plan.apply_expressions_deep(|expr| {
+        found |= matches!(expr, Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty());
+    });
+    walked.is_err() || found
+}
+
+/// Visits every expression node of a plan and of the subqueries inside it.
+trait DeepExpressions {
+    fn apply_expressions_deep(&self, visit: impl FnMut(&Expr)) -> Result<()>;
+}
+
+impl DeepExpressions for LogicalPlan {
+    fn apply_expressions_deep(&self, mut visit: impl FnMut(&Expr)) -> Result<()> {
+        self.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|expr| {
+                    visit(expr);
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })
+        .map_err(from_datafusion)?;
+        Ok(())
+    }
+}
+
+struct Unnester {
+    /// Domains made so far, to name them apart.
+    domains: usize,
+}
+
+/// The distinct outer values a subquery depends on, as a plan and as a name for each.
+struct Domain {
+    plan: LogicalPlan,
+    qualifier: TableReference,
+    /// Outer column and the domain's column for it.
+    columns: Vec<(Column, Column)>,
+}
+
+impl Domain {
+    fn exprs(&self) -> Vec<Expr> {
+        self.columns.iter().map(|(_, column)| Expr::Column(column.clone())).collect()
+    }
+
+    /// The domain's columns of the same plan under another qualifier.
+    fn under(&self, qualifier: &TableReference) -> Vec<Column> {
+        self.columns.iter().map(|(_, column)| Column::new(Some(qualifier.clone()), column.name.clone())).collect()
+    }
+
+    fn own(&self) -> Vec<Column> {
+        self.columns.iter().map(|(_, column)| column.clone()).collect()
+    }
+}
+
+impl Unnester {
+    fn plan(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_down_with_subqueries(|node| {
+            let rewritten = match node {
+                LogicalPlan::Projection(projection) => self.projection(projection),
+                LogicalPlan::Filter(filter) => self.filter(filter),
+                other => return Ok(Transformed::no(other)),
+            };
+            rewritten.map_err(crate::exec::to_datafusion)
+        });
+        Ok(rewritten.map_err(from_datafusion)?.data)
+    }
+
+    fn projection(&mut self, projection: Projection) -> Result<Transformed<LogicalPlan>> {
+        let mut input = Arc::unwrap_or_clone(projection.input);
+        let mut exprs = Vec::with_capacity(projection.expr.len());
+        let mut changed = false;
+        for expr in projection.expr {
+            let name = expr.schema_name().to_string();
+            let (plan, rewritten) = self.expression(input, expr)?;
+            input = plan;
+            changed |= rewritten.transformed;
+            let expr = rewritten.data;
+            let renamed = rewritten.transformed && expr.schema_name().to_string() != name;
+            exprs.push(if renamed { expr.alias(name) } else { expr });
+        }
+        let plan = Projection::try_new(exprs, Arc::new(input)).map_err(from_datafusion)?;
+        Ok(Transformed::new_transformed(LogicalPlan::Projection(plan), changed))
+    }
+
+    fn filter(&mut self, filter: Filter) -> Result<Transformed<LogicalPlan>> {
+        let columns: Vec<Expr> = filter.input.schema().columns().into_iter().map(Expr::Column).collect();
+        let (input, predicate) = self.expression(Arc::unwrap_or_clone(filter.input), filter.predicate)?;
+        let filtered = Filter::try_new(predicate.data, Arc::new(input)).map_err(from_datafusion)?;
+        let filtered = LogicalPlan::Filter(filtered);
+        if !predicate.transformed {
+            return Ok(Transformed::no(filtered));
+        }
+        // What the subqueries added ends here.
+        let plan = plan::builder(filtered).project(columns).and_then(LogicalPlanBuilder::build);
+        Ok(Transformed::yes(plan.map_err(from_datafusion)?))
+    }
+
+    /// Joins the input with what the expression's subqueries give and names their columns instead.
+    fn expression(&mut self, input: LogicalPlan, expr: Expr) -> Result<(LogicalPlan, Transformed<Expr>)> {
+        let mut input = input;
+        let rewritten = expr.transform_down(|node| match node {
+            Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty() => {
+                if stock_can(&subquery, input.schema()) {
+                    return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+                }
+                let joined = self.join_subquery(input.clone(), &subquery).map_err(crate::exec::to_datafusion)?;
+                let Some((plan, value)) = joined else {
+                    return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+                };
+                input = plan;
+                Ok(Transformed::new(Expr::Column(value), true, TreeNodeRecursion::Jump))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        let rewritten = rewritten.map_err(from_datafusion)?;
+        Ok((input, rewritten))
+    }
+
+    /// `None`: the subquery depends on a query further out than this one.
+    fn join_subquery(&mut self, outer: LogicalPlan, subquery: &Subquery) -> Result<Option<(LogicalPlan, Column)>> {
+        let references = free_references(&subquery.subquery);
+        if references.is_empty() || !references.iter().all(|reference| resolves(outer.schema(), reference)) {
+            return Ok(None);
+        }
+        let domain = self.domain(&outer, &references)?;
+        let value = subquery.subquery.schema().columns().into_iter().next();
+        let value = value.ok_or_else(|| Error::internal("a scalar subquery without a column"))?;
+        let inner = self.push(&subquery.subquery, &domain)?;
+        // Under one qualifier, so that nothing inside can be confused with the outer query.
+        let result = self.next_qualifier();
+        let mut exprs: Vec<Expr> = domain
+            .own()
+            .into_iter()
+            .map(|c| Expr::Column(c.clone()).alias_qualified(Some(result.clone()), c.name))
+            .collect();
+        exprs.push(Expr::Column(value).alias_qualified(Some(result.clone()), "value"));
+        let inner = plan::builder(inner).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let outer_keys = domain.columns.iter().map(|(outer, _)| outer.clone()).collect();
+        let joined = null_safe_join(outer, inner, JoinType::Left, outer_keys, domain.under(&result), None)?;
+        Ok(Some((joined, Column::new(Some(result), "value"))))
+    }
+
+    fn next_qualifier(&mut self) -> TableReference {
+        self.domains += 1;
+        TableReference::bare(format!("__domain_{}", self.domains))
+    }
+
+    fn domain(&mut self, outer: &LogicalPlan, references: &[Expr]) -> Result<Domain> {
+        let qualifier = self.next_qualifier();
+        let mut columns = Vec::with_capacity(references.len());
+        let mut exprs = Vec::with_capacity(references.len());
+        for (at, reference) in references.iter().enumerate() {
+            let Expr::OuterReferenceColumn(_, column) = reference else { continue };
+            let name = format!("c{at}");
+            exprs.push(Expr::Column(column.clone()).alias(&name));
+            columns.push((column.clone(), Column::new(Some(qualifier.clone()), name)));
+        }
+        let plan = plan::builder(outer.clone()).project(exprs).and_then(LogicalPlanBuilder::distinct);
+        let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        Ok(Domain { plan: plan::alias(plan, qualifier.clone())?, qualifier, columns })
+    }
+
+    /// The plan's rows for every row of the domain: the domain's columns, then the plan's own.
+    fn push(&mut self, plan: &LogicalPlan, domain: &Domain) -> Result<LogicalPlan> {
+        if !depends(plan, domain) {
+            let joined = plan::builder(domain.plan.clone()).cross_join(plan.clone());
+            return joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion);
+        }
+        match plan {
+            LogicalPlan::Filter(filter) => {
+                let input = self.push(&filter.input, domain)?;
+                plan::filter(input, replace(filter.predicate.clone(), domain)?)
+            }
+            LogicalPlan::Projection(projection) => {
+                let input = self.push(&projection.input, domain)?;
+                let mut exprs = domain.exprs();
+                for expr in &projection.expr {
+                    let replaced = replace(expr.clone(), domain)?;
+                    let (relation, name) = expr.qualified_name();
+                    exprs.push(if replaced == *expr {
+                        replaced
+                    } else {
+                        replaced.unalias().alias_qualified(relation, name)
+                    });
+                }
+                let projected = plan::builder(input).project(exprs);
+                projected.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let input = self.push(&alias.input, domain)?;
+                let fields = alias.input.schema().columns().into_iter().zip(plan.schema().columns());
+                let own = fields.map(|(from, to)| Expr::Column(from).alias_qualified(to.relation, to.name));
+                let projected = plan::builder(input).project(domain.exprs().into_iter().chain(own).collect::<Vec<_>>());
+                projected.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+            }
+            LogicalPlan::Aggregate(aggregate) => self.push_aggregate(aggregate, domain),
+            LogicalPlan::Limit(limit) => self.push_limit(limit, domain),
+            // Order without a limit means nothing inside a subquery.
+            LogicalPlan::Sort(sort) => self.push(&sort.input, domain),
+            LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => {
+                let input = self.push(input, domain)?;
+                plan::builder(input).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+            }
+            LogicalPlan::Join(join) => self.push_join(join, domain),
+            other => {
+                let what = other.display().to_string();
+                let kind = what.split([':', ' ']).next().unwrap_or("operator").to_owned();
+                Err(Error::unsupported(format!("a correlated subquery with {kind} inside")))
+            }
+        }
+    }
+
+    fn push_aggregate(&mut self, aggregate: &Aggregate, domain: &Domain) -> Result<LogicalPlan> {
+        let input = self.push(&aggregate.input, domain)?;
+        let replaced = |exprs: &[Expr]| exprs.iter().map(|e| replace(e.clone(), domain)).collect::<Result<Vec<_>>>();
+        let calls = replaced(&aggregate.aggr_expr)?;
+        let mut groups = domain.exprs();
+        groups.extend(replaced(&aggregate.group_expr)?);
+        let empty = aggregate.group_expr.is_empty();
+        let grouped = Aggregate::try_new(Arc::new(input), groups, calls.clone()).map_err(from_datafusion)?;
+        let outputs: Vec<(Expr, Column)> =
+            calls.iter().map(output_column).zip(aggregate.aggr_expr.iter().filter_map(name_of)).collect();
+        if !empty {
+            return restore_names(LogicalPlan::Aggregate(grouped), aggregate, domain, &outputs);
+        }
+        // One row even where nothing matched: count is 0 there, most others NULL.
+        let side = self.next_qualifier();
+        let mut exprs: Vec<Expr> = domain
+            .own()
+            .into_iter()
+            .map(|c| Expr::Column(c.clone()).alias_qualified(Some(side.clone()), c.name))
+            .collect();
+        exprs.push(lit(true).alias_qualified(Some(side.clone()), "matched"));
+        exprs.extend(
+            outputs
+                .iter()
+                .enumerate()
+                .map(|(at, (value, _))| value.clone().alias_qualified(Some(side.clone()), format!("a{at}"))),
+        );
+        let grouped = plan::builder(LogicalPlan::Aggregate(grouped)).project(exprs);
+        let grouped = grouped.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let keys = domain.under(&side);
+        let joined = null_safe_join(domain.plan.clone(), grouped, JoinType::Left, domain.own(), keys, None)?;
+        let mut exprs = domain.exprs();
+        for (at, ((_, name), call)) in outputs.iter().zip(&aggregate.aggr_expr).enumerate() {
+            let value = Expr::Column(Column::new(Some(side.clone()), format!("a{at}")));
+            let value = match empty_value(call, aggregate.input.schema())? {
+                Some(default) => {
+                    let unmatched = Expr::Column(Column::new(Some(side.clone()), "matched")).is_null();
+                    let when = vec![(Box::new(unmatched), Box::new(default))];
+                    Expr::Case(Case { expr: None, when_then_expr: when, else_expr: Some(Box::new(value)) })
+                }
+                None => value,
+            };
+            exprs.push(value.alias(&name.name));
+        }
+        plan::builder(joined).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    }
+
+    /// The first rows of each domain row, by position in the sort below.
+    fn push_limit(&mut self, limit: &Limit, domain: &Domain) -> Result<LogicalPlan> {
+        let (Ok(SkipType::Literal(skip)), Ok(FetchType::Literal(fetch))) =
+            (limit.get_skip_type(), limit.get_fetch_type())
+        else {
+            return Err(Error::unsupported("LIMIT with a parameter inside a correlated subquery"));
+        };
+        let (input, order): (&LogicalPlan, Vec<Sort>) = match limit.input.as_ref() {
+            LogicalPlan::Sort(sort) => (&sort.input, sort.expr.clone()),
+            other => (other, Vec::new()),
+        };
+        let pushed = self.push(input, domain)?;
+        let mut keys = Vec::with_capacity(order.len());
+        for key in order {
+            keys.push(Sort { expr: replace(key.expr, domain)?, ..key });
+        }
+        let call = Expr::from(WindowFunction::new(row_number_udwf(), vec![]));
+        let number = call.partition_by(domain.exprs()).order_by(keys).build().map_err(from_datafusion)?;
+        let position = output_column(&number);
+        let columns: Vec<Expr> = pushed.schema().columns().into_iter().map(Expr::Column).collect();
+        let windowed = LogicalPlanBuilder::window_plan(pushed, [number]).map_err(from_datafusion)?;
+        let mut condition = position.clone().gt(lit(skip as u64));
+        if let Some(fetch) = fetch {
+            condition = condition.and(position.lt_eq(lit(skip.saturating_add(fetch) as u64)));
+        }
+        let kept = plan::filter(windowed, condition)?;
+        plan::builder(kept).project(columns).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    }
+
+    fn push_join(&mut self, join: &Join, domain: &Domain) -> Result<LogicalPlan> {
+        if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
+            return Err(Error::unsupported("a correlated subquery with this kind of join inside"));
+        }
+        let mut condition = Vec::new();
+        for (left, right) in &join.on {
+            condition.push(replace(left.clone().eq(right.clone()), domain)?);
+        }
+        if let Some(filter) = &join.filter {
+            condition.push(replace(filter.clone(), domain)?);
+        }
+        let condition = condition.into_iter().reduce(Expr::and);
+        let left = self.push(&join.left, domain)?;
+        if !depends(&join.right, domain) {
+            let condition = condition.unwrap_or_else(|| lit(true));
+            let joined =
+                plan::builder(left).join_on(Arc::unwrap_or_clone(Arc::clone(&join.right)), join.join_type, [condition]);
+            return joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion);
+        }
+        // Both sides carry the domain: the same row of it on both, and one copy kept.
+        let side = self.next_qualifier();
+        let right = self.push(&join.right, domain)?;
+        let own = join.right.schema().columns().into_iter().map(Expr::Column);
+        let keys =
+            domain.own().into_iter().map(|c| Expr::Column(c.clone()).alias_qualified(Some(side.clone()), c.name));
+        let right = plan::builder(right).project(keys.chain(own).collect::<Vec<_>>());
+        let right = right.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let columns: Vec<Expr> =
+            left.schema().columns().into_iter().chain(join.right.schema().columns()).map(Expr::Column).collect();
+        let joined = null_safe_join(left, right, join.join_type, domain.own(), domain.under(&side), condition)?;
+        plan::builder(joined).project(columns).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    }
+}
+
+/// Whether DataFusion's own rule turns the subquery into a join.
+fn stock_can(subquery: &Subquery, outer: &DFSchema) -> bool {
+    let direct = subquery.subquery.all_out_ref_exprs();
+    let references = free_references(&subquery.subquery);
+    if references.len() != direct.len() || !references.iter().all(|reference| resolves(outer, reference)) {
+        return false; // a subquery further inside reaches out, too
+    }
+    let mut pull_up = PullUpCorrelatedExpr::new().with_need_handle_count_bug(true);
+    let pulled = subquery.subquery.as_ref().clone().rewrite(&mut pull_up);
+    pulled.is_ok() && pull_up.can_pull_up
+}
+
+fn depends(plan: &LogicalPlan, domain: &Domain) -> bool {
+    free_references(plan).iter().any(|reference| matches!(reference, Expr::OuterReferenceColumn(_, column) if domain.columns.iter().any(|(outer, _)| outer == column)))
+}
+
+/// Outer references as the domain's columns; those of subqueries inside become references to the domain.
+fn replace(expr: Expr, domain: &Domain) -> Result<Expr> {
+    let columns: HashMap<&Column, &Column> = domain.columns.iter().map(|(outer, own)| (outer, own)).collect();
+    let replaced = expr.transform_up(|node| {
+        Ok(match node {
+            Expr::OuterReferenceColumn(field, column) => match columns.get(&column) {
+                Some(own) => Transformed::yes(Expr::Column((*own).clone())),
+                None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+            },
+            Expr::ScalarSubquery(subquery) => Transformed::yes(Expr::ScalarSubquery(redirect(subquery, &columns)?)),
+            Expr::Exists(Exists { subquery, negated }) => {
+                Transformed::yes(Expr::Exists(Exists { subquery: redirect(subquery, &columns)?, negated }))
+            }
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+                let subquery = redirect(subquery, &columns)?;
+                Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated }))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    Ok(replaced.map_err(from_datafusion)?.data)
+}
+
+fn redirect(subquery: Subquery, columns: &HashMap<&Column, &Column>) -> datafusion::error::Result<Subquery> {
+    let plan = Arc::unwrap_or_clone(subquery.subquery).transform_down_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|expr| {
+                Ok(match expr {
+                    Expr::OuterReferenceColumn(field, column) => match columns.get(&column) {
+                        Some(own) => Transformed::yes(Expr::OuterReferenceColumn(field, (*own).clone())),
+                        None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+                    },
+                    other => Transformed::no(other),
+                })
+            })
+        })
+    })?;
+    Ok(super::subquery::subquery(plan.data))
+}
+
+/// The aggregate's own column names again, where replacing outer references changed how an expression prints.
+fn restore_names(
+    plan: LogicalPlan,
+    original: &Aggregate,
+    domain: &Domain,
+    outputs: &[(Expr, Column)],
+) -> Result<LogicalPlan> {
+    let mut exprs = domain.exprs();
+    for group in &original.group_expr {
+        if let (Some(name), value) = (name_of(group), output_column(&replace(group.clone(), domain)?)) {
+            exprs.push(if value == Expr::Column(name.clone()) {
+                value
+            } else {
+                value.alias_qualified(name.relation, name.name)
+            });
+        }
+    }
+    for (value, name) in outputs {
+        let same = *value == Expr::Column(name.clone());
+        exprs.push(if same { value.clone() } else { value.clone().alias(&name.name) });
+    }
+    plan::builder(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+fn name_of(expr: &Expr) -> Option<Column> {
+    match output_column(expr) {
+        Expr::Column(column) => Some(column),
+        _ => None,
+    }
+}
+
+/// An aggregate's value over no rows, where that is not NULL.
+fn empty_value(call: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let Expr::AggregateFunction(function) = call else { return Ok(None) };
+    let returns = call.get_type(schema).map_err(from_datafusion)?;
+    let default = function.func.default_value(&returns).map_err(from_datafusion)?;
+    Ok((!default.is_null()).then(|| Expr::Literal(default, None)))
+}
+
+fn null_safe_join(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    join_type: JoinType,
+    left_keys: Vec<Column>,
+    right_keys: Vec<Column>,
+    filter: Option<Expr>,
+) -> Result<LogicalPlan> {
+    let keys = (left_keys, right_keys);
+    let joined = plan::builder(left).join_detailed(right, join_type, keys, filter, NullEquality::NullEqualsNull);
+    joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
