@@ -7,8 +7,8 @@ use heliosdb_types::{BranchId, CommandId, Result, TxnId};
 
 use super::model::{Database, Role, Schema};
 use super::system::{
-    ALL, DATABASES, INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_DATABASE_OID, POSTGRES_ROLE,
-    PUBLIC_SCHEMA, SYSTEM_SCHEMA,
+    ALL, DATABASE_OWNER_ROLE, DATABASES, INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_DATABASE_OID,
+    POSTGRES_ROLE, PUBLIC_SCHEMA, SYSTEM_SCHEMA,
 };
 use super::writer::CatalogWriter;
 
@@ -42,6 +42,14 @@ async fn fill(shard: &Arc<dyn ShardClient>, txn: TxnId) -> Result<()> {
     let role =
         Role { oid: POSTGRES_ROLE, name: "postgres".to_owned(), superuser: true, can_login: true, password: None };
     writer.create_role(&role).await?;
+    let owner = Role {
+        oid: DATABASE_OWNER_ROLE,
+        name: "pg_database_owner".to_owned(),
+        superuser: false,
+        can_login: false,
+        password: None,
+    };
+    writer.create_role(&owner).await?;
     let database = Database {
         oid: POSTGRES_DATABASE_OID,
         id: POSTGRES_DATABASE,
@@ -53,10 +61,11 @@ async fn fill(shard: &Arc<dyn ShardClient>, txn: TxnId) -> Result<()> {
         (PG_CATALOG, "pg_catalog"),
         (PUBLIC_SCHEMA, "public"),
         (INFORMATION_SCHEMA, "information_schema"),
-        (SYSTEM_SCHEMA, "heliosdb_catalog"),
+        (SYSTEM_SCHEMA, "pg_helios"),
     ];
     for (oid, name) in schemas {
-        writer.create_schema(&Schema { oid, name: name.to_owned(), owner: POSTGRES_ROLE }).await?;
+        let owner = if oid == PUBLIC_SCHEMA { DATABASE_OWNER_ROLE } else { POSTGRES_ROLE };
+        writer.create_schema(&Schema { oid, name: name.to_owned(), owner }).await?;
     }
     Ok(())
 }

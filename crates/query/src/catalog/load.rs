@@ -12,7 +12,7 @@ use super::model::{CatalogSnapshot, Column, Database, Identity, Relation, Relati
 use super::system::{self, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SystemTree};
 use crate::pg_catalog;
 
-/// First OID of the system trees' own tables in `heliosdb_catalog`; the tree's id is added.
+/// First OID of the system trees' own tables in `pg_helios`; the tree's id is added.
 const SYSTEM_TABLE_OID: u32 = 13_200;
 
 /// The catalog of `database` as `context` sees it.
@@ -147,7 +147,7 @@ fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
     })
 }
 
-/// The system trees as readable tables of schema `heliosdb_catalog`.
+/// The system trees as readable tables of schema `pg_helios`.
 fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
     system::ALL.into_iter().map(move |tree| {
         let tree_descriptor = tree.descriptor(database);

@@ -15,10 +15,12 @@ pub const POSTGRES_DATABASE: DatabaseId = DatabaseId(5);
 pub const POSTGRES_DATABASE_OID: Oid = Oid(5);
 /// The superuser every shard starts with.
 pub const POSTGRES_ROLE: Oid = Oid(10);
+/// Owns schema `public`, as in PostgreSQL; nobody is a member but by being a superuser.
+pub const DATABASE_OWNER_ROLE: Oid = Oid(6171);
 pub const PG_CATALOG: Oid = Oid(11);
 pub const PUBLIC_SCHEMA: Oid = Oid(2200);
 pub const INFORMATION_SCHEMA: Oid = Oid(13_000);
-/// `heliosdb_catalog`: the system trees as tables.
+/// `pg_helios`: the system trees as tables.
 pub const SYSTEM_SCHEMA: Oid = Oid(13_100);
 
 /// One system tree.

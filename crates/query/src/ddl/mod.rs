@@ -24,6 +24,8 @@ use crate::bind;
 use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Schema};
 use crate::session::{PreparedStatement, Session};
 
+pub(crate) use columns::without_modifier;
+
 /// How often names are resolved again because something changed before its lock was granted.
 pub(crate) const LOOKS_MAX: usize = 100;
 
@@ -115,6 +117,10 @@ impl Session {
             let message = format!("permission denied to create \"{}.{name}\"", found.name);
             return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message)
                 .with_detail("System catalog modifications are currently disallowed."));
+        }
+        if !self.user.superuser && found.owner != self.user.oid {
+            let message = format!("permission denied for schema {}", found.name);
+            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
         }
         Ok(found)
     }

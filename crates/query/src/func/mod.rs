@@ -11,7 +11,7 @@ mod decimal;
 mod extract;
 mod literal;
 mod operator;
-mod stubs;
+mod scalar;
 mod types;
 mod udf;
 mod value;
@@ -29,7 +29,7 @@ pub use common::{common_type, unify};
 pub use extract::extract;
 pub use literal::literal;
 pub use operator::{binary, is_distinct, like, similar_to, sort_key, unary};
-pub use stubs::call;
+pub use scalar::call;
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};
 
@@ -80,3 +80,5 @@ pub trait SequenceSource: Send + Sync {
     fn lastval(&self) -> Result<i64>;
     fn setval(&self, sequence: Oid, value: i64, is_called: bool) -> Result<i64>;
 }
+
+pub(crate) use udf::Function;

@@ -25,7 +25,7 @@ type Kernel = dyn Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + 
 
 /// A scalar function; see the module.
 #[derive(Clone)]
-pub(super) struct Function {
+pub(crate) struct Function {
     name: String,
     key: String,
     returns: DataType,
@@ -175,7 +175,15 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let result = (self.kernel)(&args.args, args.number_rows).map_err(to_datafusion)?;
+        let rows = args.number_rows;
+        let values = if self.signature.volatility == Volatility::Volatile {
+            // Every row gets a call of its own, even where the arguments are the same.
+            let arrays = args.args.iter().map(|arg| arg.to_array(rows).map(ColumnarValue::Array));
+            arrays.collect::<DataFusionResult<Vec<_>>>()?
+        } else {
+            args.args
+        };
+        let result = (self.kernel)(&values, rows).map_err(to_datafusion)?;
         if result.data_type() != self.returns {
             let message = format!("{} gave {} for {}", self.key, result.data_type(), self.returns);
             return Err(to_datafusion(Error::internal(message)));

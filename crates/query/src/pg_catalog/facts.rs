@@ -1,15 +1,15 @@
 //! What catalog tables and functions are computed from: the catalog a statement was bound with, and its session.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use heliosdb_types::{Error, Oid, Result, SqlState};
+use heliosdb_types::{Error, Oid, Result, SqlState, TextContext};
 use parking_lot::Mutex;
 
 use crate::catalog::{CatalogSnapshot, Database, Role};
 use crate::engine::Engine;
-use crate::func::{NameLookup, Typed};
-use crate::session::{SettingChange, Settings};
+use crate::func::{FuncContext, NameLookup, Typed};
+use crate::session::{SessionSequences, SettingChange, Settings};
 
 /// A statement's surroundings as SQL can ask for them.
 pub struct Facts {
@@ -22,9 +22,21 @@ pub struct Facts {
     pub(crate) pid: i32,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
+    pub(crate) text: Arc<TextContext>,
+    pub(crate) sequences: Arc<SessionSequences>,
+    /// These facts, for functions that hold on to them.
+    pub(crate) me: Weak<Facts>,
 }
 
 impl Facts {
+    pub(crate) fn func_context(self: &Arc<Self>) -> FuncContext {
+        FuncContext {
+            text: Arc::clone(&self.text),
+            names: Arc::clone(self) as _,
+            sequences: Arc::clone(&self.sequences) as _,
+        }
+    }
+
     /// A relation's name, with its schema unless the search path finds it.
     pub(crate) fn shown_name(&self, oid: Oid) -> Option<String> {
         let relation = self.catalog.relations.get(&oid)?;
@@ -268,7 +280,7 @@ impl NameLookup for Facts {
         self.catalog.roles.get(&oid).map(|role| quote_identifier(&role.name))
     }
 
-    fn call(&self, _name: &str, _args: &[Typed]) -> Option<Result<Typed>> {
-        None
+    fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
+        super::functions::call(&self.me.upgrade()?, name, args)
     }
 }

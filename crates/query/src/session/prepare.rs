@@ -59,7 +59,11 @@ impl Session {
     /// Everything binding needs, as of now.
     pub(crate) fn binding(&mut self) -> Result<Binding> {
         let catalog = self.catalog()?;
-        let facts = Arc::new(Facts {
+        let text = self.text_context();
+        let facts = Arc::new_cyclic(|me| Facts {
+            me: me.clone(),
+            text,
+            sequences: Arc::clone(&self.sequences),
             engine: Arc::clone(&self.engine),
             search_path: self.settings.search_path(&self.user.name),
             catalog: Arc::clone(&catalog),
@@ -72,11 +76,7 @@ impl Session {
         });
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
         self.sequences.use_catalog(&catalog, read_only);
-        let func = FuncContext {
-            text: self.text_context(),
-            names: Arc::clone(&facts) as _,
-            sequences: Arc::clone(&self.sequences) as _,
-        };
+        let func = facts.func_context();
         Ok(Binding { catalog, facts, func })
     }
 

@@ -51,6 +51,22 @@ pub(crate) struct Parameter {
     pub description: &'static str,
 }
 
+impl Parameter {
+    pub fn is_internal(&self) -> bool {
+        matches!(self.kind, Kind::Internal)
+    }
+
+    /// As `pg_settings.vartype` says it.
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Bool | Kind::OnlyBool(_) => "bool",
+            Kind::Millis | Kind::NoMillis | Kind::Integer { .. } => "integer",
+            Kind::Enum { .. } => "enum",
+            Kind::Text | Kind::Names | Kind::DateStyle | Kind::Encoding | Kind::Zone | Kind::Internal => "string",
+        }
+    }
+}
+
 macro_rules! parameters {
     ($($name:literal = $default:literal, $kind:expr, $report:literal, $description:literal;)*) => {
         /// In the order SHOW ALL prints them.
@@ -96,7 +112,7 @@ parameters! {
         values: &["postgres", "postgres_verbose", "sql_standard", "iso_8601"], implemented: 1,
     }, true, "Sets the display format for interval values.";
     "is_superuser" = "on", Kind::Internal, true, "Shows whether the current user is a superuser.";
-    "lc_collate" = "C", Kind::Internal, false, "Shows the collation order locale.";
+    "lc_collate" = "C.UTF-8", Kind::Internal, false, "Shows the collation order locale.";
     "lc_ctype" = "C.UTF-8", Kind::Internal, false, "Shows the character classification and case conversion locale.";
     "lc_messages" = "C", Kind::Enum { values: &["C"], implemented: 1 }, false, "Sets the language in which messages are displayed.";
     "lock_timeout" = "0", Kind::Millis, false, "Sets the maximum allowed duration of any wait for a lock.";

@@ -1,0 +1,603 @@
+//! Functions over the catalog and the session: what clients' tools call.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::ShardClient;
+use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result, SqlState, SqlType};
+
+use super::objects::index_definition;
+use super::table::array_text;
+use super::types::TYPES;
+use super::{Facts, quote_identifier};
+use crate::catalog::{Relation, RelationKind};
+use crate::func::{self, CastKind, FuncContext, Function, Typed};
+use crate::session::{SettingChange, check_setting, setting_position};
+
+type Body = fn(&Facts, &[DatumRef<'_>]) -> Result<Datum>;
+
+/// One function: its parameters (the last `optional` may be left out), its result.
+struct Definition {
+    name: &'static str,
+    parameters: &'static [SqlType],
+    optional: usize,
+    returns: Returns,
+    /// NULL if any argument is.
+    strict: bool,
+    volatile: bool,
+    body: Body,
+}
+
+#[derive(Clone, Copy)]
+enum Returns {
+    Bool,
+    Int4,
+    Int8,
+    Name,
+    Names,
+    Oid,
+    Text,
+    Timestamptz,
+    Class,
+}
+
+impl Returns {
+    fn sql_type(self) -> SqlType {
+        match self {
+            Returns::Bool => SqlType::Bool,
+            Returns::Int4 => SqlType::Int4,
+            Returns::Int8 => SqlType::Int8,
+            Returns::Name => SqlType::Name,
+            Returns::Names => SqlType::Array(Box::new(SqlType::Name)),
+            Returns::Oid => SqlType::Oid,
+            Returns::Text => SqlType::Text,
+            Returns::Timestamptz => SqlType::Timestamptz(None),
+            Returns::Class => SqlType::Reg(RegKind::Class),
+        }
+    }
+}
+
+const CLASS: SqlType = SqlType::Reg(RegKind::Class);
+const OID: SqlType = SqlType::Oid;
+const TEXT: SqlType = SqlType::Text;
+const INT: SqlType = SqlType::Int4;
+const BOOL: SqlType = SqlType::Bool;
+
+macro_rules! functions {
+    ($($name:literal ($($parameter:expr),*) optional $optional:literal $(strict $strict:tt)? -> $returns:ident
+        = $body:expr;)*) => {
+        static FUNCTIONS: &[Definition] = &[$(Definition {
+            name: $name, parameters: &[$($parameter),*], optional: $optional, returns: Returns::$returns,
+            strict: functions!(@strict $($strict)?), volatile: false, body: $body,
+        }),*];
+    };
+    (@strict no) => { false };
+    (@strict) => { true };
+}
+
+functions! {
+    "pg_table_is_visible"(OID) optional 0 -> Bool = relation_visible;
+    "pg_type_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_function_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_operator_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_collation_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_opclass_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_opfamily_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_conversion_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_statistics_obj_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "format_type"(OID, INT) optional 0 strict no -> Text = format_type;
+    "pg_get_expr"(TEXT, OID, BOOL) optional 1 -> Text = |facts, args| Ok(Datum::Text(shown_expression(facts, string(args, 0))));
+    "pg_get_userbyid"(OID) optional 0 -> Name = user_by_id;
+    "pg_get_constraintdef"(OID, BOOL) optional 1 -> Text = constraint_definition;
+    "pg_get_indexdef"(OID, INT, BOOL) optional 2 -> Text = index_definition_of;
+    "pg_get_viewdef"(CLASS, BOOL) optional 1 -> Text = |facts, args| Ok(optional(view_definition(facts, number(args, 0))));
+    "pg_get_ruledef"(OID, BOOL) optional 1 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_triggerdef"(OID, BOOL) optional 1 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_functiondef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_function_arguments"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_function_identity_arguments"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_function_result"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_statisticsobjdef_columns"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_statisticsobjdef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_partkeydef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_partition_constraintdef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_serial_sequence"(TEXT, TEXT) optional 0 -> Text = serial_sequence;
+    "obj_description"(OID, SqlType::Name) optional 1 -> Text = |_, args| Ok(description(args));
+    "shobj_description"(OID, SqlType::Name) optional 1 -> Text = |_, args| Ok(database_description(args));
+    "col_description"(OID, INT) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "current_schema"() optional 0 -> Name = |facts, _| Ok(optional(schemas(facts, false).into_iter().next()));
+    "current_schemas"(BOOL) optional 0 -> Names = |facts, args| Ok(Datum::Text(array_text(schemas(facts, truth(args, 0)))));
+    "current_database"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.database.name.clone()));
+    "current_catalog"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.database.name.clone()));
+    "current_user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
+    "current_role"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
+    "session_user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
+    "user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
+    "version"() optional 0 -> Text = |facts, _| Ok(Datum::Text(version(facts)));
+    "pg_backend_pid"() optional 0 -> Int4 = |facts, _| Ok(Datum::Int32(facts.pid));
+    "pg_is_in_recovery"() optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
+    "pg_postmaster_start_time"() optional 0 -> Timestamptz = |facts, _| Ok(Datum::TimestampTz(facts.engine.start_micros));
+    "pg_conf_load_time"() optional 0 -> Timestamptz = |facts, _| Ok(Datum::TimestampTz(facts.engine.start_micros));
+    "inet_client_addr"() optional 0 -> Text = |facts, _| Ok(optional(facts.peer.map(|peer| peer.ip().to_string())));
+    "inet_client_port"() optional 0 -> Int4 = |facts, _| Ok(facts.peer.map_or(Datum::Null, |peer| Datum::Int32(i32::from(peer.port()))));
+    "current_setting"(TEXT, BOOL) optional 1 -> Text = current_setting;
+    "pg_encoding_to_char"(INT) optional 0 -> Name = |_, args| Ok(Datum::Text((if int(args, 0) == 6 { "UTF8" } else { "" }).to_owned()));
+    "pg_char_to_encoding"(SqlType::Name) optional 0 -> Int4 = |_, args| Ok(Datum::Int32(if string(args, 0).eq_ignore_ascii_case("utf8") { 6 } else { -1 }));
+    "getdatabaseencoding"() optional 0 -> Name = |_, _| Ok(Datum::Text("UTF8".to_owned()));
+    "pg_client_encoding"() optional 0 -> Name = |_, _| Ok(Datum::Text("UTF8".to_owned()));
+    "pg_relation_size"(CLASS, TEXT) optional 1 -> Int8 = |facts, args| relation_size(facts, number(args, 0));
+    "pg_table_size"(CLASS) optional 0 -> Int8 = |facts, args| relation_size(facts, number(args, 0));
+    "pg_total_relation_size"(CLASS) optional 0 -> Int8 = |facts, args| relation_size(facts, number(args, 0));
+    "pg_indexes_size"(CLASS) optional 0 -> Int8 = |_, _| Ok(Datum::Int64(0));
+    "pg_database_size"(SqlType::Name) optional 0 -> Int8 = database_size;
+    "pg_size_pretty"(SqlType::Int8) optional 0 -> Text = |_, args| Ok(Datum::Text(pretty_size(big(args, 0))));
+    "pg_relation_is_publishable"(CLASS) optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
+    "pg_relation_filenode"(CLASS) optional 0 -> Oid = |facts, args| Ok(filenode(facts, number(args, 0)));
+    "pg_my_temp_schema"() optional 0 -> Oid = |_, _| Ok(Datum::Int64(0));
+    "pg_is_other_temp_schema"(OID) optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
+    "pg_tablespace_location"(OID) optional 0 -> Text = |_, _| Ok(Datum::Text(String::new()));
+    "pg_tablespace_size"(OID) optional 0 -> Int8 = |facts, _| all_sizes(facts);
+    "pg_sequence_last_value"(CLASS) optional 0 -> Int8 = sequence_last_value;
+    "to_regclass"(TEXT) optional 0 -> Class = to_regclass;
+    "pg_has_role"(SqlType::Name, TEXT) optional 0 -> Bool = |facts, args| Ok(Datum::Bool(facts.user.superuser || facts.user.name == string(args, 0)));
+}
+
+static SET_CONFIG: Definition = Definition {
+    name: "set_config",
+    parameters: &[TEXT, TEXT, BOOL],
+    optional: 0,
+    returns: Returns::Text,
+    strict: false,
+    volatile: true,
+    body: set_config,
+};
+
+/// Resolves a call; `None` if no function of ours has that name.
+pub(super) fn call(facts: &Arc<Facts>, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
+    if let Some(privilege) = name.strip_prefix("has_").and_then(|rest| rest.strip_suffix("_privilege")) {
+        return Some(privilege_call(facts, privilege, args));
+    }
+    let mut same_name = FUNCTIONS.iter().chain([&SET_CONFIG]).filter(|definition| definition.name == name).peekable();
+    same_name.peek()?;
+    let fits = |definition: &&Definition| {
+        let most = definition.parameters.len();
+        (most - definition.optional..=most).contains(&args.len())
+    };
+    match same_name.find(fits) {
+        Some(definition) => Some(build(facts, definition, args)),
+        None => {
+            let types: Vec<String> = args.iter().map(|arg| arg.sql_type.name()).collect();
+            Some(Err(Error::invalid(
+                SqlState::UNDEFINED_FUNCTION,
+                format!("function {name}({}) does not exist", types.join(", ")),
+            )
+            .with_hint(
+                "No function matches the given name and argument types. You might need to add explicit type casts.",
+            )))
+        }
+    }
+}
+
+fn build(facts: &Arc<Facts>, definition: &'static Definition, args: &[Typed]) -> Result<Typed> {
+    let context = facts.func_context();
+    let mut exprs = Vec::with_capacity(args.len());
+    let mut physical = Vec::with_capacity(args.len());
+    for (arg, parameter) in args.iter().zip(definition.parameters) {
+        exprs.push(argument(arg, parameter, &context)?.expr);
+        physical.push(parameter.physical().unwrap_or(PhysicalType::Text));
+    }
+    Ok(typed(facts, definition.name, exprs, physical, definition.returns, definition.volatile, {
+        let (strict, body) = (definition.strict, definition.body);
+        move |facts: &Facts, values: &[DatumRef<'_>]| {
+            if strict && values.iter().any(DatumRef::is_null) { Ok(Datum::Null) } else { body(facts, values) }
+        }
+    }))
+}
+
+/// Casts an argument; oid-like types stand for one another, as they do in PostgreSQL.
+fn argument(arg: &Typed, parameter: &SqlType, context: &FuncContext) -> Result<Typed> {
+    let oid_like = |sql_type: &SqlType| matches!(sql_type, SqlType::Oid | SqlType::Reg(_));
+    if oid_like(&arg.sql_type) && oid_like(parameter) {
+        return Ok(arg.clone());
+    }
+    func::cast(arg.clone(), parameter, CastKind::Explicit, context)
+}
+
+fn typed(
+    facts: &Arc<Facts>,
+    name: &str,
+    exprs: Vec<datafusion::logical_expr::Expr>,
+    physical: Vec<PhysicalType>,
+    returns: Returns,
+    volatile: bool,
+    body: impl Fn(&Facts, &[DatumRef<'_>]) -> Result<Datum> + Send + Sync + 'static,
+) -> Typed {
+    let sql_type = returns.sql_type();
+    let returned = sql_type.physical().unwrap_or(PhysicalType::Text);
+    // What is captured decides which calls are the same.
+    let key = format!("{name}@{}.{}", facts.catalog.generation, facts.settings.version);
+    let captured = Arc::clone(facts);
+    let function = Function::values(name, key, physical, returned, move |values| body(&captured, values));
+    let function = if volatile { function.volatile() } else { function };
+    Typed { expr: function.call(exprs), sql_type, arrow: heliosdb_contracts::arrow_type(returned) }
+}
+
+/// `has_table_privilege([user,] table, privilege)` and its family: without GRANT, owners and superusers have them all.
+fn privilege_call(facts: &Arc<Facts>, kind: &str, args: &[Typed]) -> Result<Typed> {
+    let context = facts.func_context();
+    let known = [
+        "table",
+        "column",
+        "any_column",
+        "database",
+        "schema",
+        "sequence",
+        "function",
+        "type",
+        "language",
+        "tablespace",
+        "server",
+        "foreign_data_wrapper",
+        "parameter",
+    ];
+    if !known.contains(&kind) || !(2..=4).contains(&args.len()) {
+        return Err(Error::invalid(
+            SqlState::UNDEFINED_FUNCTION,
+            format!("function has_{kind}_privilege does not exist"),
+        ));
+    }
+    let of_relation = matches!(kind, "table" | "column" | "any_column" | "sequence");
+    // The object stands before the privilege (and before a column).
+    let from_end = if kind == "column" { 3 } else { 2 };
+    let object = args.len().checked_sub(from_end).and_then(|at| args.get(at));
+    let object = object.ok_or_else(|| Error::invalid(SqlState::UNDEFINED_FUNCTION, "the object is missing"))?;
+    if of_relation {
+        let object = argument(object, &CLASS, &context)?;
+        return Ok(typed(
+            facts,
+            "has_privilege",
+            vec![object.expr],
+            vec![PhysicalType::Int64],
+            Returns::Bool,
+            false,
+            {
+                |facts: &Facts, values: &[DatumRef<'_>]| {
+                    let Some(relation) = facts.catalog.relations.get(&number(values, 0)) else {
+                        return Ok(Datum::Null);
+                    };
+                    let open = matches!(relation.kind, RelationKind::Virtual(_)) && relation.name != "pg_authid";
+                    Ok(Datum::Bool(facts.user.superuser || relation.owner == facts.user.oid || open))
+                }
+            },
+        ));
+    }
+    Ok(typed(facts, "has_privilege", Vec::new(), Vec::new(), Returns::Bool, false, |_, _| yes()))
+}
+
+fn yes() -> Result<Datum> {
+    Ok(Datum::Bool(true))
+}
+
+fn optional(value: Option<String>) -> Datum {
+    value.map_or(Datum::Null, Datum::Text)
+}
+
+fn number(args: &[DatumRef<'_>], at: usize) -> Oid {
+    Oid(u32::try_from(big(args, at)).unwrap_or(0))
+}
+
+fn big(args: &[DatumRef<'_>], at: usize) -> i64 {
+    match args.get(at) {
+        Some(DatumRef::Int64(value)) => *value,
+        _ => 0,
+    }
+}
+
+fn int(args: &[DatumRef<'_>], at: usize) -> i32 {
+    match args.get(at) {
+        Some(DatumRef::Int32(value)) => *value,
+        _ => 0,
+    }
+}
+
+fn string<'a>(args: &[DatumRef<'a>], at: usize) -> &'a str {
+    match args.get(at) {
+        Some(DatumRef::Text(value)) => value,
+        _ => "",
+    }
+}
+
+fn truth(args: &[DatumRef<'_>], at: usize) -> bool {
+    matches!(args.get(at), Some(DatumRef::Bool(true)))
+}
+
+/// A relation's or an index's schema and name.
+fn place(facts: &Facts, oid: Oid) -> Option<(Oid, &str)> {
+    if let Some(relation) = facts.catalog.relations.get(&oid) {
+        return Some((relation.schema, &relation.name));
+    }
+    let (relation, name) = key_named(facts, oid)?;
+    Some((relation.schema, name))
+}
+
+/// The table and name of a primary key by its OID.
+fn key_named(facts: &Facts, oid: Oid) -> Option<(&Arc<Relation>, &str)> {
+    facts.catalog.relations.values().find_map(|relation| {
+        let key = relation.table()?.primary_key.as_ref().filter(|key| key.oid == oid)?;
+        Some((relation, key.name.as_str()))
+    })
+}
+
+fn relation_visible(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let oid = number(args, 0);
+    let Some((_, name)) = place(facts, oid) else { return Ok(Datum::Null) };
+    // The first schema of the path that has the name decides.
+    let path = std::iter::once("pg_catalog")
+        .filter(|_| !facts.search_path.iter().any(|schema| schema == "pg_catalog"))
+        .chain(facts.search_path.iter().map(String::as_str));
+    let found = path
+        .filter_map(|schema| facts.catalog.schema_named(schema))
+        .find_map(|schema| facts.catalog.names.get(&(schema.oid, name.to_owned())));
+    Ok(Datum::Bool(found == Some(&oid)))
+}
+
+fn format_type(_facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let (Some(DatumRef::Int64(_)), modifier) = (args.first(), args.get(1)) else { return Ok(Datum::Null) };
+    let oid = number(args, 0);
+    if oid == Oid(0) {
+        return Ok(Datum::Text("-".to_owned()));
+    }
+    let modifier = match modifier {
+        Some(DatumRef::Int32(modifier)) if *modifier >= 0 => Some(*modifier),
+        _ => None,
+    };
+    Ok(Datum::Text(match SqlType::from_oid(oid) {
+        Some(SqlType::Char(None)) if modifier.is_none() && args.get(1).is_some_and(DatumRef::is_null) => {
+            "character".to_owned()
+        }
+        Some(sql_type) => with_modifier(sql_type, modifier).name(),
+        None => match TYPES.iter().find(|row| row.oid == oid.0) {
+            Some(row) => match row.name.strip_prefix('_') {
+                Some(element) => format!("{element}[]"),
+                None => row.name.to_owned(),
+            },
+            None => "???".to_owned(),
+        },
+    }))
+}
+
+fn with_modifier(sql_type: SqlType, modifier: Option<i32>) -> SqlType {
+    let Some(modifier) = modifier else { return sql_type };
+    let length = u32::try_from(modifier - 4).ok();
+    let fraction = u8::try_from(modifier).ok();
+    match sql_type {
+        SqlType::Varchar(_) => SqlType::Varchar(length),
+        SqlType::Char(_) => SqlType::Char(length),
+        SqlType::Numeric(_) if modifier >= 4 => {
+            let packed = modifier - 4;
+            let scale = ((packed & 0x7ff) ^ 1024) - 1024;
+            SqlType::Numeric(Some(((packed >> 16) as u16, scale as i16)))
+        }
+        SqlType::Time(_) => SqlType::Time(fraction),
+        SqlType::Timestamp(_) => SqlType::Timestamp(fraction),
+        SqlType::Timestamptz(_) => SqlType::Timestamptz(fraction),
+        other => other,
+    }
+}
+
+/// An expression of the catalog as it is shown: sequences by the shortest name that finds them.
+pub(super) fn shown_expression(facts: &Facts, expression: &str) -> String {
+    let name = expression.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
+    let found = name.and_then(|name| {
+        let oid = crate::func::NameLookup::relation_oid(facts, &name.replace("''", "'")).ok()?;
+        facts.shown_name(oid)
+    });
+    match found {
+        Some(name) => format!("nextval('{}'::regclass)", name.replace('\'', "''")),
+        None => expression.to_owned(),
+    }
+}
+
+fn user_by_id(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let oid = number(args, 0);
+    let role = facts.catalog.roles.get(&oid);
+    Ok(Datum::Text(role.map_or_else(|| format!("unknown (OID={oid})"), |role| role.name.clone())))
+}
+
+fn constraint_definition(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let oid = number(args, 0);
+    let pretty = truth(args, 1);
+    for relation in facts.catalog.relations.values() {
+        let Some(table) = relation.table() else { continue };
+        if let Some(check) = table.checks.iter().find(|check| check.oid == oid) {
+            let definition = if pretty {
+                format!("CHECK ({})", check.expression)
+            } else {
+                format!("CHECK (({}))", check.expression)
+            };
+            return Ok(Datum::Text(definition));
+        }
+        if let Some(key) = table.primary_key.as_ref().filter(|key| key.oid == oid) {
+            let columns = super::relations::key_columns(relation, key);
+            let names: Vec<String> = columns.into_iter().map(|column| quote_identifier(&column.name)).collect();
+            return Ok(Datum::Text(format!("PRIMARY KEY ({})", names.join(", "))));
+        }
+    }
+    Ok(Datum::Null)
+}
+
+fn index_definition_of(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let Some((relation, name)) = key_named(facts, number(args, 0)) else { return Ok(Datum::Null) };
+    let column = int(args, 1);
+    if column == 0 {
+        return Ok(Datum::Text(index_definition(facts, relation, name, truth(args, 2))));
+    }
+    let key = relation.table().and_then(|table| table.primary_key.as_ref());
+    let columns = key.map(|key| super::relations::key_columns(relation, key)).unwrap_or_default();
+    let column = usize::try_from(column - 1).ok().and_then(|at| columns.get(at));
+    Ok(Datum::Text(column.map_or_else(String::new, |column| quote_identifier(&column.name))))
+}
+
+pub(super) fn view_definition(facts: &Facts, oid: Oid) -> Option<String> {
+    match &facts.catalog.relations.get(&oid)?.kind {
+        RelationKind::View(view) => Some(format!(" {};", view.query)),
+        _ => None,
+    }
+}
+
+fn serial_sequence(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let table = crate::func::NameLookup::relation_oid(facts, string(args, 0))?;
+    let relation = facts.catalog.relations.get(&table);
+    let column = relation.and_then(|relation| relation.column(string(args, 1)));
+    let Some((_, column)) = column else {
+        let message = format!("column \"{}\" of relation \"{}\" does not exist", string(args, 1), string(args, 0));
+        return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
+    };
+    let owned = facts.catalog.relations.values().find(|relation| {
+        matches!(&relation.kind, RelationKind::Sequence(info) if info.owned_by == Some((table, column.attribute)))
+    });
+    Ok(owned.map_or(Datum::Null, |sequence| {
+        let schema = facts.catalog.schemas.get(&sequence.schema).map_or("", |schema| schema.name.as_str());
+        Datum::Text(format!("{}.{}", quote_identifier(schema), quote_identifier(&sequence.name)))
+    }))
+}
+
+fn description(args: &[DatumRef<'_>]) -> Datum {
+    match (number(args, 0).0, string(args, 1)) {
+        (2200, "pg_namespace") => Datum::Text("standard public schema".to_owned()),
+        (11, "pg_namespace") => Datum::Text("system catalog schema".to_owned()),
+        _ => Datum::Null,
+    }
+}
+
+fn database_description(args: &[DatumRef<'_>]) -> Datum {
+    match (number(args, 0).0, string(args, 1)) {
+        (5, "pg_database") => Datum::Text("default administrative connection database".to_owned()),
+        _ => Datum::Null,
+    }
+}
+
+/// Schemas of the search path that exist.
+fn schemas(facts: &Facts, implicit: bool) -> Vec<String> {
+    let listed = facts.search_path.iter().any(|schema| schema == "pg_catalog");
+    let first = (implicit && !listed).then(|| "pg_catalog".to_owned());
+    let existing = facts.search_path.iter().filter(|schema| facts.catalog.schema_named(schema).is_some());
+    first.into_iter().chain(existing.cloned()).collect()
+}
+
+fn version(facts: &Facts) -> String {
+    let architecture = std::env::consts::ARCH;
+    format!("PostgreSQL 15.0 (HeliosDB {}) on {architecture}-linux", facts.engine.options.version)
+}
+
+fn current_setting(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    match setting_position(string(args, 0)) {
+        Ok(position) => Ok(Datum::Text(facts.settings.value(position).to_owned())),
+        Err(_) if truth(args, 1) => Ok(Datum::Null),
+        Err(error) => Err(error),
+    }
+}
+
+fn set_config(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    if args.first().is_none_or(DatumRef::is_null) {
+        return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
+    }
+    let position = setting_position(string(args, 0))?;
+    let value = check_setting(position, string(args, 1))?;
+    facts.changes.lock().push(SettingChange { position, value: value.clone(), local: truth(args, 2) });
+    Ok(Datum::Text(value))
+}
+
+fn relation_size(facts: &Facts, oid: Oid) -> Result<Datum> {
+    let Some(relation) = facts.catalog.relations.get(&oid) else {
+        return Ok(if key_named(facts, oid).is_some() { Datum::Int64(0) } else { Datum::Null });
+    };
+    let size = relation.table().map(|table| facts.engine.shard.tree_size(table.tree.tree)).unwrap_or_default();
+    Ok(Datum::Int64(i64::try_from(size.disk_bytes + size.memory_bytes).unwrap_or(i64::MAX)))
+}
+
+fn all_sizes(facts: &Facts) -> Result<Datum> {
+    let tables = facts.catalog.relations.values().filter_map(|relation| relation.table());
+    let sizes = tables.map(|table| facts.engine.shard.tree_size(table.tree.tree));
+    let bytes: u64 = sizes.map(|size| size.disk_bytes + size.memory_bytes).sum();
+    Ok(Datum::Int64(i64::try_from(bytes).unwrap_or(i64::MAX)))
+}
+
+fn database_size(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let name = string(args, 0);
+    if facts.database.name != name && facts.database.oid.to_string() != name {
+        return Err(Error::invalid(SqlState::INVALID_CATALOG_NAME, format!("database \"{name}\" does not exist")));
+    }
+    all_sizes(facts)
+}
+
+/// As PostgreSQL: the largest unit that leaves at least ten of the next smaller, rounded to nearest.
+fn pretty_size(bytes: i64) -> String {
+    const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+    let mut size = i128::from(bytes);
+    let mut unit = 0;
+    let mut limit = 10 * 1024;
+    while size.abs() >= limit && unit + 1 < UNITS.len() {
+        // One bit more is kept until the last step, so that halves round up once.
+        size = if unit == 0 { size >> 9 } else { size >> 10 };
+        limit = 20 * 1024 - 1;
+        unit += 1;
+    }
+    if unit > 0 {
+        size = (size + size.signum()) / 2;
+    }
+    format!("{size} {}", UNITS.get(unit).unwrap_or(&"bytes"))
+}
+
+fn filenode(facts: &Facts, oid: Oid) -> Datum {
+    let stored = facts.catalog.relations.get(&oid).is_some_and(|relation| relation.table().is_some());
+    if stored { Datum::Int64(i64::from(oid.0)) } else { Datum::Null }
+}
+
+fn sequence_last_value(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    let Some(RelationKind::Sequence(info)) =
+        facts.catalog.relations.get(&number(args, 0)).map(|relation| &relation.kind)
+    else {
+        return Ok(Datum::Null);
+    };
+    let (last, called) = facts.engine.sequences.last(&*facts.engine.shard as &dyn ShardClient, info)?;
+    Ok(if called { Datum::Int64(last) } else { Datum::Null })
+}
+
+fn to_regclass(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+    match crate::func::NameLookup::relation_oid(facts, string(args, 0)) {
+        Ok(oid) => Ok(Datum::Int64(i64::from(oid.0))),
+        Err(_) => Ok(Datum::Null),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_pretty_as_in_postgres() {
+        for (bytes, pretty) in [
+            (0, "0 bytes"),
+            (8192, "8192 bytes"),
+            (10_239, "10239 bytes"),
+            (10_240, "10 kB"),
+            (1_000_000, "977 kB"),
+            (10_485_247, "10239 kB"),
+            (10_485_248, "10 MB"),
+            (1_000_000_000_000, "931 GB"),
+            (-10_240, "-10 kB"),
+        ] {
+            assert_eq!(pretty_size(bytes), pretty, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn types_are_formatted_with_their_modifiers() {
+        let numeric = SqlType::Numeric(Some((10, 2)));
+        assert_eq!(with_modifier(SqlType::Numeric(None), Some(numeric.typmod())), numeric);
+        let varchar = SqlType::Varchar(Some(20));
+        assert_eq!(with_modifier(SqlType::Varchar(None), Some(varchar.typmod())), varchar);
+        let negative = SqlType::Numeric(Some((5, -2)));
+        assert_eq!(with_modifier(SqlType::Numeric(None), Some(negative.typmod())), negative);
+    }
+}

@@ -1,0 +1,211 @@
+//! A virtual table: rows made anew from the facts of the statement that scans it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session as DfSession, TableProvider};
+use datafusion::common::Result as DfResult;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use heliosdb_contracts::{ReadContext, ShardClient, arrow_type};
+use heliosdb_types::{ColumnId, Datum, Error, Oid, PhysicalType, RegKind, Result, SqlType};
+
+use super::Facts;
+use super::shapes::Shape;
+use crate::catalog::{Column, Identity, Relation, RelationKind, VirtualTable};
+use crate::exec::{StatementScope, array_of, from_arrow, to_datafusion};
+
+/// What a table's rows are made from.
+pub(super) struct Source<'a> {
+    pub facts: &'a Facts,
+    pub shard: &'a dyn ShardClient,
+    pub read: &'a ReadContext,
+}
+
+/// Makes the rows of one table.
+pub(super) type Fill = fn(&Source<'_>, &mut Rows) -> Result<()>;
+
+struct Spec {
+    name: &'static str,
+    sql_type: SqlType,
+    not_null: bool,
+}
+
+/// Rows under construction: a value per named column, the type's zero (NOT NULL) or NULL for the others.
+pub(super) struct Rows {
+    specs: Arc<Vec<Spec>>,
+    rows: Vec<Vec<Datum>>,
+}
+
+impl Rows {
+    pub fn add(&mut self, values: &[(&str, Datum)]) -> Result<()> {
+        let mut row: Vec<Datum> = self.specs.iter().map(blank).collect();
+        for (name, value) in values {
+            let at = self.specs.iter().position(|spec| spec.name == *name);
+            let slot = at.and_then(|at| row.get_mut(at));
+            let slot = slot.ok_or_else(|| Error::internal(format!("no catalog column \"{name}\"")))?;
+            *slot = value.clone();
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+fn blank(spec: &Spec) -> Datum {
+    if !spec.not_null {
+        return Datum::Null;
+    }
+    match spec.sql_type.physical() {
+        Some(PhysicalType::Bool) => Datum::Bool(false),
+        Some(PhysicalType::Int16) => Datum::Int16(0),
+        Some(PhysicalType::Int32) => Datum::Int32(0),
+        Some(PhysicalType::Int64) => Datum::Int64(0),
+        Some(PhysicalType::Float32) => Datum::Float32(0.0),
+        Some(PhysicalType::Text) => Datum::Text(String::new()),
+        None => Datum::Text("{}".to_owned()),
+        _ => Datum::Null,
+    }
+}
+
+fn sql_type(name: &str) -> SqlType {
+    let array = |element: SqlType| SqlType::Array(Box::new(element));
+    match name {
+        "bool" => SqlType::Bool,
+        "int2" => SqlType::Int2,
+        "int4" | "cardinal_number" => SqlType::Int4,
+        "int8" | "xid" => SqlType::Int8,
+        "float4" => SqlType::Float4,
+        "float8" => SqlType::Float8,
+        "oid" => SqlType::Oid,
+        "name" | "sql_identifier" => SqlType::Name,
+        "char" => SqlType::QuotedChar,
+        "timestamptz" | "time_stamp" => SqlType::Timestamptz(None),
+        "bytea" => SqlType::Bytea,
+        "interval" => SqlType::Interval,
+        "regproc" => SqlType::Reg(RegKind::Proc),
+        "regtype" => SqlType::Reg(RegKind::Type),
+        "character_data" => SqlType::Varchar(None),
+        "yes_or_no" => SqlType::Varchar(Some(3)),
+        "_text" | "_aclitem" => array(SqlType::Text),
+        "_name" => array(SqlType::Name),
+        "_char" => array(SqlType::QuotedChar),
+        "_oid" | "oidvector" => array(SqlType::Oid),
+        "_int2" | "int2vector" => array(SqlType::Int2),
+        // pg_node_tree, anyarray, inet, pg_lsn: shown as their text.
+        _ => SqlType::Text,
+    }
+}
+
+fn arrow(sql_type: &SqlType) -> DataType {
+    sql_type.physical().map_or(DataType::Utf8View, arrow_type)
+}
+
+/// A virtual table's provider.
+pub(super) struct PgTable {
+    name: &'static str,
+    specs: Arc<Vec<Spec>>,
+    schema: SchemaRef,
+    fill: Fill,
+}
+
+impl fmt::Debug for PgTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PgTable({})", self.name)
+    }
+}
+
+/// The relation of a virtual table.
+pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Fill) -> Arc<Relation> {
+    let specs: Vec<Spec> = shape
+        .columns
+        .split_whitespace()
+        .filter_map(|column| column.split_once(':'))
+        .map(|(name, type_name)| Spec {
+            name,
+            sql_type: sql_type(type_name.trim_end_matches('!')),
+            not_null: type_name.ends_with('!'),
+        })
+        .collect();
+    let fields: Vec<Field> = specs.iter().map(|spec| Field::new(spec.name, arrow(&spec.sql_type), true)).collect();
+    let columns = specs.iter().zip(1i16..).map(|(spec, attribute)| Column {
+        attribute,
+        id: ColumnId(attribute as u32),
+        name: spec.name.to_owned(),
+        sql_type: spec.sql_type.clone(),
+        not_null: spec.not_null,
+        default: None,
+        identity: Identity::No,
+    });
+    let columns = columns.collect();
+    let provider = PgTable { name: shape.name, specs: Arc::new(specs), schema: Arc::new(Schema::new(fields)), fill };
+    Arc::new(Relation {
+        oid: Oid(shape.oid),
+        schema,
+        name: shape.name.to_owned(),
+        owner,
+        columns,
+        kind: RelationKind::Virtual(VirtualTable { provider: Arc::new(provider) }),
+    })
+}
+
+impl PgTable {
+    fn batch(&self, scope: &StatementScope) -> Result<RecordBatch> {
+        let facts = scope.facts.as_ref().ok_or_else(|| Error::internal("a catalog table outside of a session"))?;
+        let mut rows = Rows { specs: Arc::clone(&self.specs), rows: Vec::new() };
+        let source = Source { facts, shard: &*scope.shard, read: &scope.read };
+        (self.fill)(&source, &mut rows)?;
+        let arrays = self.specs.iter().enumerate().map(|(at, spec)| {
+            let physical = spec.sql_type.physical().unwrap_or(PhysicalType::Text);
+            array_of(physical, rows.rows.iter().filter_map(|row| row.get(at)).map(Datum::as_ref))
+        });
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays.collect::<Result<_>>()?).map_err(from_arrow)
+    }
+}
+
+#[async_trait]
+impl TableProvider for PgTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn DfSession,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let scope = StatementScope::of(state.config()).map_err(to_datafusion)?;
+        let batch = self.batch(&scope).map_err(to_datafusion)?;
+        let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&self.schema), projection.cloned())?;
+        Ok(plan)
+    }
+}
+
+pub(super) fn oid(value: Oid) -> Datum {
+    Datum::Int64(i64::from(value.0))
+}
+
+pub(super) fn text(value: impl Into<String>) -> Datum {
+    Datum::Text(value.into())
+}
+
+/// `{a,b}`, elements quoted where they must be.
+pub(crate) fn array_text<T: AsRef<str>>(elements: impl IntoIterator<Item = T>) -> String {
+    let quoted = elements.into_iter().map(|element| {
+        let element = element.as_ref();
+        let plain = !element.is_empty()
+            && !element.eq_ignore_ascii_case("null")
+            && !element.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '}' | ',' | '"' | '\\'));
+        if plain { element.to_owned() } else { format!("\"{}\"", element.replace('\\', "\\\\").replace('"', "\\\"")) }
+    });
+    format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
+}
