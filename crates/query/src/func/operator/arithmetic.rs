@@ -181,7 +181,7 @@ pub(crate) fn float_value(op: Arithmetic, a: f64, b: f64) -> Result<f64> {
         }
         Arithmetic::Div => a / b,
         Arithmetic::Mod => a % b,
-        Arithmetic::Power => return power(a, b),
+        Arithmetic::Power => return float_value_power(a, b),
     };
     if result.is_infinite() && a.is_finite() && b.is_finite() {
         return Err(float_overflow());
@@ -194,7 +194,7 @@ pub(crate) fn float_value(op: Arithmetic, a: f64, b: f64) -> Result<f64> {
     if result == 0.0 && vanishes { Err(float_underflow()) } else { Ok(result) }
 }
 
-fn power(a: f64, b: f64) -> Result<f64> {
+pub(crate) fn float_value_power(a: f64, b: f64) -> Result<f64> {
     let domain = |message: &str| Error::invalid(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, message);
     if a == 0.0 && b < 0.0 {
         return Err(domain("zero raised to a negative power is undefined"));

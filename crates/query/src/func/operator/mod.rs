@@ -14,10 +14,11 @@ use sqlparser::ast::{BinaryOperator, UnaryOperator};
 use super::common::base_name;
 use super::{FuncContext, Typed};
 
-pub(super) use arithmetic::{Arithmetic, arithmetic};
-pub(super) use comparison::{compare, interval_key, numeric_key};
+pub(super) use arithmetic::float_value_power;
+use arithmetic::{Arithmetic, arithmetic};
+pub(super) use comparison::compare;
 pub use comparison::{is_distinct, sort_key};
-pub(super) use pattern::{Regex, compile_regex, regex_call};
+pub(super) use pattern::{compile_regex, regex_call};
 pub use pattern::{like, similar_to};
 
 /// Any infix operator but AND/OR, comparisons included; 42883 `operator does not exist: integer + boolean`.

@@ -1,0 +1,282 @@
+//! Mathematical functions.
+
+use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, SqlState, TextContext};
+
+use super::super::operator::float_value_power;
+use super::super::value::{float_of, int_of, numeric_of};
+use super::T::{F4, F8, Int2, Int4, Int8, Num};
+use super::{Overload, Run, wrong_arguments};
+
+pub(super) const FUNCTIONS: &[Overload] = &[
+    ("abs", &[Int4], Int4, abs),
+    ("abs", &[Int8], Int8, abs),
+    ("abs", &[Int2], Int2, abs),
+    ("abs", &[Num], Num, |a, _| numeric(a, |x| Ok(x.abs()))),
+    ("abs", &[F8], F8, |a, _| float(a, |x| Ok(x.abs()))),
+    ("abs", &[F4], F4, abs),
+    ("ceil", &[F8], F8, CEIL),
+    ("ceil", &[Num], Num, CEIL_NUMERIC),
+    ("ceiling", &[F8], F8, CEIL),
+    ("ceiling", &[Num], Num, CEIL_NUMERIC),
+    ("floor", &[F8], F8, |a, _| float(a, |x| Ok(x.floor()))),
+    ("floor", &[Num], Num, |a, _| numeric(a, Numeric::floor)),
+    ("round", &[F8], F8, |a, _| float(a, |x| Ok(x.round_ties_even()))),
+    ("round", &[Num], Num, |a, _| numeric(a, |x| x.round(0))),
+    ("round", &[Num, Int4], Num, |a, _| places(a, Numeric::round)),
+    ("trunc", &[F8], F8, |a, _| float(a, |x| Ok(x.trunc()))),
+    ("trunc", &[Num], Num, |a, _| numeric(a, |x| x.trunc(0))),
+    ("trunc", &[Num, Int4], Num, |a, _| places(a, Numeric::trunc)),
+    ("sign", &[F8], F8, |a, _| float(a, |x| Ok(if x == 0.0 { 0.0 } else { x.signum() }))),
+    ("sign", &[Num], Num, |a, _| numeric(a, |x| Ok(x.sign()))),
+    ("sqrt", &[F8], F8, |a, _| float(a, sqrt)),
+    ("sqrt", &[Num], Num, |a, _| numeric(a, Numeric::sqrt)),
+    ("cbrt", &[F8], F8, |a, _| float(a, |x| Ok(x.cbrt()))),
+    ("exp", &[F8], F8, |a, _| float(a, exp)),
+    ("exp", &[Num], Num, |a, _| numeric(a, Numeric::exp)),
+    ("ln", &[F8], F8, |a, _| float(a, |x| logarithm(x, f64::ln))),
+    ("ln", &[Num], Num, |a, _| numeric(a, Numeric::ln)),
+    ("log", &[F8], F8, |a, _| float(a, |x| logarithm(x, f64::log10))),
+    ("log", &[Num], Num, |a, _| numeric(a, Numeric::log10)),
+    ("log", &[Num, Num], Num, |a, _| numerics(a, |base, x| x.log(base))),
+    ("log10", &[F8], F8, |a, _| float(a, |x| logarithm(x, f64::log10))),
+    ("log10", &[Num], Num, |a, _| numeric(a, Numeric::log10)),
+    ("power", &[F8, F8], F8, |a, _| floats(a, float_value_power)),
+    ("power", &[Num, Num], Num, |a, _| numerics(a, Numeric::power)),
+    ("pow", &[F8, F8], F8, |a, _| floats(a, float_value_power)),
+    ("pow", &[Num, Num], Num, |a, _| numerics(a, Numeric::power)),
+    ("mod", &[Int4, Int4], Int4, modulo),
+    ("mod", &[Int8, Int8], Int8, modulo),
+    ("mod", &[Int2, Int2], Int2, modulo),
+    ("mod", &[Num, Num], Num, |a, _| numerics(a, Numeric::rem)),
+    ("div", &[Num, Num], Num, |a, _| numerics(a, Numeric::div_integer)),
+    ("gcd", &[Int4, Int4], Int4, gcd),
+    ("gcd", &[Int8, Int8], Int8, gcd),
+    ("lcm", &[Int4, Int4], Int4, lcm),
+    ("lcm", &[Int8, Int8], Int8, lcm),
+    ("factorial", &[Int8], Num, factorial),
+    ("scale", &[Num], Int4, |a, _| {
+        let x = numeric_of(one(a)?)?;
+        Ok(if x.is_finite() { Datum::Int32(x.scale()) } else { Datum::Null })
+    }),
+    ("min_scale", &[Num], Int4, |a, _| Ok(numeric_of(one(a)?)?.min_scale().map_or(Datum::Null, Datum::Int32))),
+    ("trim_scale", &[Num], Num, |a, _| numeric(a, Numeric::trim_scale)),
+    ("width_bucket", &[F8, F8, F8, Int4], Int4, width_bucket),
+    ("width_bucket", &[Num, Num, Num, Int4], Int4, width_bucket_numeric),
+    ("pi", &[], F8, |_, _| Ok(Datum::Float64(std::f64::consts::PI))),
+    ("degrees", &[F8], F8, |a, _| float(a, |x| Ok(x / (std::f64::consts::PI / 180.0)))),
+    ("radians", &[F8], F8, |a, _| float(a, |x| Ok(x * (std::f64::consts::PI / 180.0)))),
+    ("sin", &[F8], F8, |a, _| float(a, |x| bounded(x, x.sin()))),
+    ("cos", &[F8], F8, |a, _| float(a, |x| bounded(x, x.cos()))),
+    ("tan", &[F8], F8, |a, _| float(a, |x| bounded(x, x.tan()))),
+    ("cot", &[F8], F8, |a, _| float(a, |x| bounded(x, 1.0 / x.tan()))),
+    ("asin", &[F8], F8, |a, _| float(a, |x| unit(x, x.asin()))),
+    ("acos", &[F8], F8, |a, _| float(a, |x| unit(x, x.acos()))),
+    ("atan", &[F8], F8, |a, _| float(a, |x| Ok(x.atan()))),
+    ("atan2", &[F8, F8], F8, |a, _| floats(a, |y, x| Ok(y.atan2(x)))),
+    ("sinh", &[F8], F8, |a, _| float(a, |x| Ok(x.sinh()))),
+    ("cosh", &[F8], F8, |a, _| float(a, |x| Ok(x.cosh()))),
+    ("tanh", &[F8], F8, |a, _| float(a, |x| Ok(x.tanh()))),
+    ("asinh", &[F8], F8, |a, _| float(a, |x| Ok(x.asinh()))),
+    ("acosh", &[F8], F8, |a, _| float(a, |x| if x < 1.0 { Err(out_of_range()) } else { Ok(x.acosh()) })),
+    ("atanh", &[F8], F8, |a, _| float(a, |x| unit(x, x.atanh()))),
+];
+
+const CEIL: Run = |a, _| float(a, |x| Ok(x.ceil()));
+const CEIL_NUMERIC: Run = |a, _| numeric(a, Numeric::ceil);
+
+fn one<'a>(args: &[DatumRef<'a>]) -> Result<DatumRef<'a>> {
+    args.first().copied().ok_or_else(|| wrong_arguments("a function"))
+}
+
+fn two<'a>(args: &[DatumRef<'a>]) -> Result<(DatumRef<'a>, DatumRef<'a>)> {
+    match args {
+        [a, b] => Ok((*a, *b)),
+        _ => Err(wrong_arguments("a function")),
+    }
+}
+
+fn numeric(args: &[DatumRef<'_>], op: impl Fn(&Numeric) -> Result<Numeric>) -> Result<Datum> {
+    op(&numeric_of(one(args)?)?).map(Datum::Numeric)
+}
+
+fn numerics(args: &[DatumRef<'_>], op: impl Fn(&Numeric, &Numeric) -> Result<Numeric>) -> Result<Datum> {
+    let (a, b) = two(args)?;
+    op(&numeric_of(a)?, &numeric_of(b)?).map(Datum::Numeric)
+}
+
+fn places(args: &[DatumRef<'_>], op: impl Fn(&Numeric, i32) -> Result<Numeric>) -> Result<Datum> {
+    let (x, places) = two(args)?;
+    op(&numeric_of(x)?, int_of(places)? as i32).map(Datum::Numeric)
+}
+
+fn float(args: &[DatumRef<'_>], op: impl Fn(f64) -> Result<f64>) -> Result<Datum> {
+    op(float_of(one(args)?)?).map(Datum::Float64)
+}
+
+fn floats(args: &[DatumRef<'_>], op: impl Fn(f64, f64) -> Result<f64>) -> Result<Datum> {
+    let (a, b) = two(args)?;
+    op(float_of(a)?, float_of(b)?).map(Datum::Float64)
+}
+
+fn out_of_range() -> Error {
+    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "input is out of range")
+}
+
+fn integer_out_of_range(name: &str) -> Error {
+    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"))
+}
+
+fn bounded(x: f64, result: f64) -> Result<f64> {
+    if x.is_infinite() { Err(out_of_range()) } else { Ok(result) }
+}
+
+fn unit(x: f64, result: f64) -> Result<f64> {
+    if (-1.0..=1.0).contains(&x) || x.is_nan() { Ok(result) } else { Err(out_of_range()) }
+}
+
+fn abs(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    match one(args)? {
+        DatumRef::Int16(v) => v.checked_abs().map(Datum::Int16).ok_or_else(|| integer_out_of_range("smallint")),
+        DatumRef::Int32(v) => v.checked_abs().map(Datum::Int32).ok_or_else(|| integer_out_of_range("integer")),
+        DatumRef::Int64(v) => v.checked_abs().map(Datum::Int64).ok_or_else(|| integer_out_of_range("bigint")),
+        DatumRef::Float32(v) => Ok(Datum::Float32(v.abs())),
+        _ => Err(wrong_arguments("abs")),
+    }
+}
+
+fn sqrt(x: f64) -> Result<f64> {
+    if x < 0.0 {
+        let message = "cannot take square root of a negative number";
+        return Err(Error::invalid(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, message));
+    }
+    Ok(x.sqrt())
+}
+
+fn exp(x: f64) -> Result<f64> {
+    let result = x.exp();
+    match (result.is_infinite() && x.is_finite(), result == 0.0 && x.is_finite()) {
+        (true, _) => Err(range("overflow")),
+        (_, true) => Err(range("underflow")),
+        _ => Ok(result),
+    }
+}
+
+fn range(what: &str) -> Error {
+    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("value out of range: {what}"))
+}
+
+fn logarithm(x: f64, op: fn(f64) -> f64) -> Result<f64> {
+    let domain =
+        |what: &str| Error::invalid(SqlState::INVALID_ARGUMENT_FOR_LOG, format!("cannot take logarithm of {what}"));
+    if x == 0.0 {
+        return Err(domain("zero"));
+    }
+    if x < 0.0 { Err(domain("a negative number")) } else { Ok(op(x)) }
+}
+
+/// An integer result in the first argument's width.
+fn like(sample: DatumRef<'_>, value: i128) -> Result<Datum> {
+    match sample {
+        DatumRef::Int16(_) => i16::try_from(value).map(Datum::Int16).map_err(|_| integer_out_of_range("smallint")),
+        DatumRef::Int32(_) => i32::try_from(value).map(Datum::Int32).map_err(|_| integer_out_of_range("integer")),
+        _ => i64::try_from(value).map(Datum::Int64).map_err(|_| integer_out_of_range("bigint")),
+    }
+}
+
+fn modulo(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let (a, b) = two(args)?;
+    let (x, y) = (i128::from(int_of(a)?), i128::from(int_of(b)?));
+    if y == 0 {
+        return Err(Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero"));
+    }
+    like(a, x % y)
+}
+
+fn greatest_divisor(mut a: i128, mut b: i128) -> i128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a.abs()
+}
+
+fn gcd(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let (a, b) = two(args)?;
+    like(a, greatest_divisor(i128::from(int_of(a)?), i128::from(int_of(b)?)))
+}
+
+fn lcm(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let (a, b) = two(args)?;
+    let (x, y) = (i128::from(int_of(a)?), i128::from(int_of(b)?));
+    let divisor = greatest_divisor(x, y);
+    like(a, if divisor == 0 { 0 } else { (x / divisor * y).abs() })
+}
+
+fn factorial(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let n = int_of(one(args)?)?;
+    if n < 0 {
+        let message = "factorial of a negative number is undefined";
+        return Err(Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+    }
+    if n > 32177 {
+        return Err(Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
+    }
+    let product = (2..=n).try_fold(Numeric::from_i64(1), |product, k| product.mul(&Numeric::from_i64(k)))?;
+    Ok(Datum::Numeric(product))
+}
+
+fn bucket_error(message: &str) -> Error {
+    Error::invalid(SqlState(*b"2201G"), message)
+}
+
+fn width_bucket(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let [x, low, high, count] = args else { return Err(wrong_arguments("width_bucket")) };
+    let (x, low, high, count) = (float_of(*x)?, float_of(*low)?, float_of(*high)?, int_of(*count)?);
+    if count <= 0 {
+        return Err(bucket_error("count must be greater than zero"));
+    }
+    if x.is_nan() || low.is_nan() || high.is_nan() {
+        return Err(bucket_error("operand, lower bound, and upper bound cannot be NaN"));
+    }
+    if low.is_infinite() || high.is_infinite() {
+        return Err(bucket_error("lower and upper bounds must be finite"));
+    }
+    let (from, to, x) = if low < high { (low, high, x) } else { (-low, -high, -x) };
+    if low == high {
+        return Err(bucket_error("lower bound cannot equal upper bound"));
+    }
+    let bucket = if x < from {
+        0
+    } else if x >= to {
+        count + 1
+    } else {
+        (count as f64 * ((x - from) / (to - from))) as i64 + 1
+    };
+    i32::try_from(bucket).map(Datum::Int32).map_err(|_| integer_out_of_range("integer"))
+}
+
+fn width_bucket_numeric(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let [x, low, high, count] = args else { return Err(wrong_arguments("width_bucket")) };
+    let (x, low, high, count) = (numeric_of(*x)?, numeric_of(*low)?, numeric_of(*high)?, int_of(*count)?);
+    if count <= 0 {
+        return Err(bucket_error("count must be greater than zero"));
+    }
+    if x.is_nan() || low.is_nan() || high.is_nan() {
+        return Err(bucket_error("operand, lower bound, and upper bound cannot be NaN"));
+    }
+    if !low.is_finite() || !high.is_finite() {
+        return Err(bucket_error("lower and upper bounds must be finite"));
+    }
+    if low.compare(&high).is_eq() {
+        return Err(bucket_error("lower bound cannot equal upper bound"));
+    }
+    let (from, to, x) = if low.compare(&high).is_lt() { (low, high, x) } else { (low.neg(), high.neg(), x.neg()) };
+    let bucket = if x.compare(&from).is_lt() {
+        0
+    } else if x.compare(&to).is_ge() {
+        count + 1
+    } else {
+        let scaled = x.sub(&from)?.mul(&Numeric::from_i64(count))?.div_integer(&to.sub(&from)?)?;
+        scaled.to_i64().unwrap_or(0) + 1
+    };
+    i32::try_from(bucket).map(Datum::Int32).map_err(|_| integer_out_of_range("integer"))
+}

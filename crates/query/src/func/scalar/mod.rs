@@ -1,0 +1,198 @@
+//! Scalar functions: tables of overloads, PostgreSQL's choice among them, and the few that need more than a table.
+
+mod conditional;
+mod datetime;
+mod encoding;
+mod math;
+mod regexp;
+mod special;
+mod string;
+mod system;
+mod to_char;
+mod to_date;
+
+use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextContext, TimeZone};
+
+use super::aggregate::undefined;
+use super::cast::{can_cast, cast, is_text};
+use super::common::{base_name, without_modifier};
+use super::udf::Function;
+use super::value::physical_of_type;
+use super::{CastKind, FuncContext, Typed};
+
+/// A type in an overload table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum T {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Num,
+    F4,
+    F8,
+    Text,
+    Bytea,
+    Date,
+    Time,
+    Ts,
+    Tstz,
+    Interval,
+    Uuid,
+}
+
+impl T {
+    fn sql(self) -> SqlType {
+        match self {
+            T::Bool => SqlType::Bool,
+            T::Int2 => SqlType::Int2,
+            T::Int4 => SqlType::Int4,
+            T::Int8 => SqlType::Int8,
+            T::Num => SqlType::Numeric(None),
+            T::F4 => SqlType::Float4,
+            T::F8 => SqlType::Float8,
+            T::Text => SqlType::Text,
+            T::Bytea => SqlType::Bytea,
+            T::Date => SqlType::Date,
+            T::Time => SqlType::Time(None),
+            T::Ts => SqlType::Timestamp(None),
+            T::Tstz => SqlType::Timestamptz(None),
+            T::Interval => SqlType::Interval,
+            T::Uuid => SqlType::Uuid,
+        }
+    }
+
+    /// Preferred in its category: wins where several overloads would need a cast.
+    fn is_preferred(self) -> bool {
+        matches!(self, T::Bool | T::F8 | T::Text | T::Tstz | T::Interval)
+    }
+}
+
+type Run = fn(&[DatumRef<'_>], &TextContext) -> Result<Datum>;
+
+/// One overload of a strict function: name, argument types, result type, what it computes.
+pub(super) type Overload = (&'static str, &'static [T], T, Run);
+
+/// A scalar function; then `names.call`; then 42883.
+pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    if let Some(result) = special::call(name, &args, ctx) {
+        return result;
+    }
+    let candidates: Vec<&Overload> = tables().filter(|overload| overload.0 == name).collect();
+    if !candidates.is_empty() {
+        let overload = choose(name, &candidates, &args)?;
+        return invoke(overload, args, ctx);
+    }
+    if let Some(result) = ctx.names.call(name, &args) {
+        return result;
+    }
+    type_call(name, &args, ctx).unwrap_or_else(|| Err(undefined(name, &args)))
+}
+
+fn tables() -> impl Iterator<Item = &'static Overload> {
+    [math::FUNCTIONS, string::FUNCTIONS, encoding::FUNCTIONS, regexp::FUNCTIONS, datetime::FUNCTIONS, to_char::NUMBERS]
+        .into_iter()
+        .flatten()
+}
+
+/// PostgreSQL's rules: most exact matches, then most preferred types among the casts, then text for untyped literals.
+fn choose<'a>(name: &str, candidates: &[&'a Overload], args: &[Typed]) -> Result<&'a Overload> {
+    let viable = candidates.iter().filter_map(|overload| {
+        if overload.1.len() != args.len() {
+            return None;
+        }
+        let (mut exact, mut preferred, mut texts) = (0, 0, 0);
+        for (param, arg) in overload.1.iter().zip(args) {
+            let to = param.sql();
+            if arg.is_unknown() {
+                texts += usize::from(*param == T::Text);
+                preferred += usize::from(param.is_preferred());
+            } else if std::mem::discriminant(&arg.sql_type) == std::mem::discriminant(&to)
+                || (*param == T::Text && is_text(&arg.sql_type) && !matches!(arg.sql_type, SqlType::Char(_)))
+            {
+                exact += 1;
+            } else if can_cast(&arg.sql_type, &to, CastKind::Implicit) {
+                preferred += usize::from(param.is_preferred());
+            } else {
+                return None;
+            }
+        }
+        Some(((exact, texts, preferred), *overload))
+    });
+    // The first of equals wins: tables list the likelier overload first.
+    let mut best: Option<((usize, usize, usize), &Overload)> = None;
+    for (score, overload) in viable {
+        if best.is_none_or(|(highest, _)| score > highest) {
+            best = Some((score, overload));
+        }
+    }
+    best.map(|(_, overload)| overload).ok_or_else(|| undefined(name, args))
+}
+
+fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    let (name, params, result, run) = *overload;
+    let args = args
+        .into_iter()
+        .zip(params)
+        .map(|(arg, param)| cast(arg, &param.sql(), CastKind::Implicit, ctx))
+        .collect::<Result<Vec<_>>>()?;
+    let types = args.iter().map(Typed::physical).collect();
+    let text = ctx.text.clone();
+    let key = format!("{name} {params:?} {}", text.time_zone.name());
+    let returns = result.sql();
+    let function = Function::strict(name, key, types, physical_of_type(&returns), move |values| run(values, &text));
+    Ok(Typed::new(function.call(args.into_iter().map(|arg| arg.expr).collect()), returns))
+}
+
+/// A type's name used as a function: `date(x)`, `int4(x)`, `text(x)`.
+fn type_call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
+    let [arg] = args else { return None };
+    let to = match name {
+        "bool" => SqlType::Bool,
+        "int2" => SqlType::Int2,
+        "int4" => SqlType::Int4,
+        "int8" => SqlType::Int8,
+        "float4" => SqlType::Float4,
+        "float8" => SqlType::Float8,
+        "numeric" => SqlType::Numeric(None),
+        "text" => SqlType::Text,
+        "varchar" => SqlType::Varchar(None),
+        "bpchar" => SqlType::Char(None),
+        "name" => SqlType::Name,
+        "date" => SqlType::Date,
+        "time" => SqlType::Time(None),
+        "timestamp" => SqlType::Timestamp(None),
+        "timestamptz" => SqlType::Timestamptz(None),
+        "interval" => SqlType::Interval,
+        "oid" => SqlType::Oid,
+        "regclass" => SqlType::Reg(heliosdb_types::RegKind::Class),
+        "regtype" => SqlType::Reg(heliosdb_types::RegKind::Type),
+        _ => return None,
+    };
+    can_cast(&arg.sql_type, &to, CastKind::Explicit).then(|| cast(arg.clone(), &to, CastKind::Explicit, ctx))
+}
+
+fn invalid_parameter(message: impl Into<String>) -> Error {
+    Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
+}
+
+fn wrong_arguments(name: &str) -> Error {
+    Error::internal(format!("{name} got arguments of other types than planned"))
+}
+
+/// Casts every argument to text (implicitly, or as output of any type).
+fn to_text(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
+    cast(arg, &SqlType::Text, CastKind::Assignment, ctx)
+}
+
+/// The zone of a name, for AT TIME ZONE and date_trunc.
+fn zone_named(name: &str, context: &TextContext) -> Result<std::sync::Arc<dyn TimeZone>> {
+    heliosdb_types::datetime::parse_zone(name, context)
+}
+
+/// What `pg_typeof` prints.
+fn type_name(sql_type: &SqlType) -> String {
+    match sql_type {
+        SqlType::Char(_) => "character".into(),
+        other => base_name(&without_modifier(other)),
+    }
+}

@@ -1,0 +1,313 @@
+//! Functions that take any type or any number of arguments, need the session, or have no fixed result type.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::ScalarFunction;
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType, text_of};
+
+use super::super::aggregate::undefined;
+use super::super::udf::Function;
+use super::super::value::{int_of, text_literal, text_of_datum};
+use super::super::{CastKind, FuncContext, Typed, array, cast, extract};
+use super::{conditional, invalid_parameter, regexp, string, system, to_text, type_name};
+
+/// `None`: not a function of this module.
+pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
+    let owned = || args.to_vec();
+    Some(match (name, args) {
+        ("coalesce", [_, ..]) => conditional::coalesce(owned(), ctx),
+        ("nullif", [a, b]) => conditional::nullif(a.clone(), b.clone(), ctx),
+        ("greatest" | "least", [_, ..]) => conditional::extreme(name == "greatest", owned(), ctx),
+        ("num_nulls" | "num_nonnulls", [_, ..]) => Ok(conditional::count_nulls(name == "num_nulls", owned())),
+        ("concat", _) => texts(owned(), ctx).map(concat),
+        ("concat_ws", [_, _, ..]) => texts(owned(), ctx).map(concat_ws),
+        ("format", [_, ..]) => texts(owned(), ctx).map(format),
+        ("quote_nullable", [arg]) => to_text(arg.clone(), ctx).map(quote_nullable),
+        ("quote_literal", [arg]) if !arg.is_unknown() && !super::is_text(&arg.sql_type) => {
+            to_text(arg.clone(), ctx).map(quote_nullable)
+        }
+        ("array", elements) => array_of(elements.to_vec(), ctx),
+        ("array_to_string", [_, _] | [_, _, _]) => array_to_string(owned(), ctx),
+        ("string_to_array", [_, _] | [_, _, _]) => string_to_array(owned(), ctx),
+        ("array_length" | "array_upper" | "array_lower", [_, _]) => array_size(name, owned(), ctx),
+        ("cardinality", [_]) => array_size(name, owned(), ctx),
+        ("regexp_match", [_, _] | [_, _, _]) => regexp_match(owned(), ctx),
+        ("regexp_split_to_array", [_, _]) => regexp_split(owned(), ctx),
+        ("date_part" | "extract", [field, value]) => match field.literal_datum() {
+            Some(Datum::Text(field)) if name == "date_part" => extract::date_part(&field, value.clone(), ctx),
+            Some(Datum::Text(field)) => extract::extract(&field, value.clone(), ctx),
+            _ => Err(Error::unsupported("date_part of a field that is not a literal")),
+        },
+        ("md5", [arg]) => md5(arg.clone(), ctx),
+        ("random", []) => Ok(random()),
+        ("gen_random_uuid", []) => Ok(gen_random_uuid()),
+        ("pg_typeof", [arg]) => Ok(text_literal(&type_name(&arg.sql_type), SqlType::Text)),
+        ("age", [arg]) => age_of_today(arg.clone(), ctx),
+        _ => return system::call(name, args, ctx),
+    })
+}
+
+fn texts(args: Vec<Typed>, ctx: &FuncContext) -> Result<Vec<Typed>> {
+    args.into_iter().map(|arg| boolean_as_letter(arg, ctx)).collect()
+}
+
+/// Functions of "any" use output functions: a boolean is `t` or `f` there, not `true`.
+fn boolean_as_letter(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
+    if arg.sql_type != SqlType::Bool {
+        return to_text(arg, ctx);
+    }
+    let function =
+        Function::strict("boolout", "boolout", vec![PhysicalType::Bool], PhysicalType::Text, |args| match args {
+            [DatumRef::Bool(v)] => Ok(Datum::Text((if *v { "t" } else { "f" }).into())),
+            _ => Err(super::wrong_arguments("boolout")),
+        });
+    Ok(Typed::new(function.call(vec![arg.expr]), SqlType::Text))
+}
+
+/// A function of texts that sees NULLs.
+fn text_function(
+    name: &str,
+    args: Vec<Typed>,
+    returns: SqlType,
+    physical: PhysicalType,
+    run: impl Fn(&[Option<&str>]) -> Result<Datum> + Send + Sync + 'static,
+) -> Typed {
+    let types = vec![PhysicalType::Text; args.len()];
+    let function = Function::values(name, name, types, physical, move |values| {
+        let texts: Vec<Option<&str>> = values
+            .iter()
+            .map(|value| if value.is_null() { Ok(None) } else { text_of_datum(*value).map(Some) })
+            .collect::<Result<_>>()?;
+        run(&texts)
+    });
+    let arrow = heliosdb_contracts::arrow_type(physical);
+    Typed { expr: function.call(args.into_iter().map(|arg| arg.expr).collect()), sql_type: returns, arrow }
+}
+
+fn concat(args: Vec<Typed>) -> Typed {
+    if args.is_empty() {
+        return text_literal("", SqlType::Text);
+    }
+    text_function("concat", args, SqlType::Text, PhysicalType::Text, |texts| {
+        Ok(Datum::Text(texts.iter().flatten().copied().collect()))
+    })
+}
+
+fn concat_ws(args: Vec<Typed>) -> Typed {
+    text_function("concat_ws", args, SqlType::Text, PhysicalType::Text, |texts| {
+        let Some((Some(separator), rest)) = texts.split_first() else { return Ok(Datum::Null) };
+        Ok(Datum::Text(rest.iter().flatten().copied().collect::<Vec<_>>().join(separator)))
+    })
+}
+
+fn quote_nullable(arg: Typed) -> Typed {
+    text_function("quote_nullable", vec![arg], SqlType::Text, PhysicalType::Text, |texts| {
+        Ok(Datum::Text(texts.first().copied().flatten().map_or_else(|| "NULL".into(), string::quote_literal)))
+    })
+}
+
+fn format(args: Vec<Typed>) -> Typed {
+    text_function("format", args, SqlType::Text, PhysicalType::Text, |texts| {
+        let Some((Some(pattern), rest)) = texts.split_first() else { return Ok(Datum::Null) };
+        format_text(pattern, rest).map(Datum::Text)
+    })
+}
+
+/// `%[position$][-][width]type` with types s, I, L; `%%` is a percent sign.
+fn format_text(pattern: &str, args: &[Option<&str>]) -> Result<String> {
+    let mut out = String::new();
+    let mut next = 0;
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        let mut spec = String::new();
+        let kind = loop {
+            match chars.next() {
+                None => {
+                    return Err(invalid_parameter("unterminated format() type specifier")
+                        .with_hint("For a single \"%\" use \"%%\"."));
+                }
+                Some(c) if c.is_ascii_digit() || matches!(c, '$' | '-') => spec.push(c),
+                Some('*') => return Err(Error::unsupported("format() with a width argument")),
+                Some(c) => break c,
+            }
+        };
+        if kind == '%' {
+            out.push('%');
+            continue;
+        }
+        let (position, rest) = match spec.split_once('$') {
+            Some((position, rest)) => (position.parse::<usize>().ok(), rest),
+            None => (None, spec.as_str()),
+        };
+        if position == Some(0) {
+            return Err(invalid_parameter("format specifies argument 0, but arguments are numbered from 1"));
+        }
+        let at = position.map_or(next, |position| position - 1);
+        next = at + 1;
+        let value = *args.get(at).ok_or_else(|| invalid_parameter("too few arguments for format()"))?;
+        let text = match (kind, value) {
+            ('s', value) => value.unwrap_or_default().to_owned(),
+            ('L', value) => value.map_or_else(|| "NULL".into(), string::quote_literal),
+            ('I', Some(value)) => string::quote_ident(value),
+            ('I', None) => {
+                let message = "null values cannot be formatted as an SQL identifier";
+                return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, message));
+            }
+            (other, _) => {
+                return Err(invalid_parameter(format!("unrecognized format() type specifier \"{other}\""))
+                    .with_hint("For a single \"%\" use \"%%\"."));
+            }
+        };
+        let (left, width) = (rest.starts_with('-'), rest.trim_start_matches('-').parse::<usize>().unwrap_or(0));
+        let padding: String =
+            std::iter::repeat_n(' ', width.saturating_sub(text.chars().count()).min(1 << 20)).collect();
+        out.push_str(&if left { text + &padding } else { padding + &text });
+    }
+    Ok(out)
+}
+
+/// `ARRAY[a, b]`.
+fn array_of(elements: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    if elements.is_empty() {
+        let message = "cannot determine type of empty array";
+        return Err(Error::invalid(SqlState::INDETERMINATE_DATATYPE, message)
+            .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+    }
+    let elements = super::super::unify(elements, "ARRAY", ctx)?;
+    let Some(first) = elements.first() else { return Err(Error::internal("an element")) };
+    if matches!(first.sql_type, SqlType::Array(_)) {
+        return Err(Error::unsupported("a multidimensional array"));
+    }
+    let (element, physical) = (first.sql_type.clone(), first.physical());
+    let types = vec![physical; elements.len()];
+    let (context, shown) = (ctx.text.clone(), element.clone());
+    let key = format!("array {} {}", element.name(), context.time_zone.name());
+    let function = Function::values("array", key, types, PhysicalType::Text, move |values| {
+        let texts: Vec<Option<String>> =
+            values.iter().map(|value| (!value.is_null()).then(|| text_of(*value, &shown, &context))).collect();
+        Ok(Datum::Text(array::format(texts.iter().map(Option::as_deref))))
+    });
+    let expr = function.call(elements.into_iter().map(|element| element.expr).collect());
+    Ok(Typed::new(expr, SqlType::Array(Box::new(element))))
+}
+
+/// An array argument: an array, or a literal of one.
+fn array_argument(name: &str, args: &[Typed]) -> Result<Typed> {
+    match args.first() {
+        Some(arg) if matches!(arg.sql_type, SqlType::Array(_)) || arg.is_unknown() => Ok(arg.clone()),
+        _ => Err(undefined(name, args)),
+    }
+}
+
+fn array_to_string(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    let mut all = vec![array_argument("array_to_string", &args)?];
+    for arg in args.into_iter().skip(1) {
+        all.push(cast(arg, &SqlType::Text, CastKind::Implicit, ctx)?);
+    }
+    Ok(text_function("array_to_string", all, SqlType::Text, PhysicalType::Text, |texts| {
+        let [Some(array_text), Some(separator), rest @ ..] = texts else { return Ok(Datum::Null) };
+        let null_text = rest.first().copied().flatten();
+        let elements = array::parse(array_text)?;
+        let shown: Vec<&str> = elements.iter().filter_map(|element| element.as_deref().or(null_text)).collect();
+        Ok(Datum::Text(shown.join(separator)))
+    }))
+}
+
+fn string_to_array(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    let args =
+        args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
+    let returns = SqlType::Array(Box::new(SqlType::Text));
+    Ok(text_function("string_to_array", args, returns, PhysicalType::Text, |texts| {
+        let [Some(text), separator, rest @ ..] = texts else { return Ok(Datum::Null) };
+        let parts: Vec<String> = match separator {
+            _ if text.is_empty() => Vec::new(),
+            None => text.chars().map(String::from).collect(),
+            Some("") => vec![(*text).to_owned()],
+            Some(separator) => text.split(separator).map(str::to_owned).collect(),
+        };
+        let null_text = rest.first().copied().flatten();
+        let elements = parts.iter().map(|part| (Some(part.as_str()) != null_text).then_some(part.as_str()));
+        Ok(Datum::Text(array::format(elements)))
+    }))
+}
+
+/// Length and bounds; only dimension 1 exists.
+fn array_size(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    let array_arg = array_argument(name, &args)?;
+    let dimension = match args.into_iter().nth(1) {
+        Some(arg) => cast(arg, &SqlType::Int4, CastKind::Implicit, ctx)?,
+        None => Typed::new(Expr::Literal(datafusion::common::ScalarValue::Int32(Some(1)), None), SqlType::Int4),
+    };
+    let (cardinality, lower) = (name == "cardinality", name == "array_lower");
+    let types = vec![PhysicalType::Text, PhysicalType::Int32];
+    let function = Function::strict(name, name, types, PhysicalType::Int32, move |args| {
+        let [array_text, dimension] = args else { return Err(super::wrong_arguments("array_length")) };
+        let count = array::parse(text_of_datum(*array_text)?)?.len() as i32;
+        Ok(match (count, int_of(*dimension)?) {
+            (count, _) if cardinality => Datum::Int32(count),
+            (0, _) => Datum::Null,
+            (_, 1) if lower => Datum::Int32(1),
+            (count, 1) => Datum::Int32(count),
+            _ => Datum::Null,
+        })
+    });
+    Ok(Typed::new(function.call(vec![array_arg.expr, dimension.expr]), SqlType::Int4))
+}
+
+fn regexp_match(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    let args =
+        args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
+    let returns = SqlType::Array(Box::new(SqlType::Text));
+    Ok(text_function("regexp_match", args, returns, PhysicalType::Text, |texts| match texts {
+        [Some(text), Some(pattern)] => regexp::regexp_match(text, pattern, ""),
+        [Some(text), Some(pattern), Some(flags)] => regexp::regexp_match(text, pattern, flags),
+        _ => Ok(Datum::Null),
+    }))
+}
+
+fn regexp_split(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    let args =
+        args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
+    let returns = SqlType::Array(Box::new(SqlType::Text));
+    Ok(text_function("regexp_split_to_array", args, returns, PhysicalType::Text, |texts| {
+        let [Some(text), Some(pattern)] = texts else { return Ok(Datum::Null) };
+        let regex = super::super::operator::compile_regex(pattern, false)?;
+        Ok(Datum::Text(array::format(regex.split(text).map(Some))))
+    }))
+}
+
+fn md5(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let arg = if arg.sql_type == SqlType::Bytea { arg } else { cast(arg, &SqlType::Text, CastKind::Implicit, ctx)? };
+    let call = Expr::ScalarFunction(ScalarFunction::new_udf(datafusion::functions::crypto::md5(), vec![arg.expr]));
+    Ok(Typed::new(datafusion::logical_expr::cast(call, arrow_schema::DataType::Utf8View), SqlType::Text))
+}
+
+fn random() -> Typed {
+    let function = Arc::clone(&datafusion::functions::math::random());
+    Typed::new(Expr::ScalarFunction(ScalarFunction::new_udf(function, Vec::new())), SqlType::Float8)
+}
+
+fn gen_random_uuid() -> Typed {
+    let function = Arc::clone(&datafusion::functions::string::uuid());
+    let text = Expr::ScalarFunction(ScalarFunction::new_udf(function, Vec::new()));
+    let text = datafusion::logical_expr::cast(text, arrow_schema::DataType::Utf8View);
+    let parse = Function::strict("uuid", "uuid_in", vec![PhysicalType::Text], PhysicalType::Uuid, |args| {
+        let [value] = args else { return Err(super::wrong_arguments("uuid")) };
+        heliosdb_types::parse_text(&SqlType::Uuid, text_of_datum(*value)?, &heliosdb_types::TextContext::default())
+    });
+    Typed::new(parse.call(vec![text]), SqlType::Uuid)
+}
+
+/// `age(timestamp)`: from midnight today.
+fn age_of_today(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let zoned = matches!(arg.sql_type, SqlType::Timestamptz(_));
+    let to = if zoned { SqlType::Timestamptz(None) } else { SqlType::Timestamp(None) };
+    let arg = cast(arg, &to, CastKind::Implicit, ctx)?;
+    let today = cast(system::current_date(ctx)?, &to, CastKind::Implicit, ctx)?;
+    super::call("age", vec![today, arg], ctx)
+}
