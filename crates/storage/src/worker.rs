@@ -67,8 +67,9 @@ impl Core {
                 Err(error) => {
                     tracing::error!(%error, "could not freeze a memtable; trying again");
                     *self.freeze_failure.lock() = Some(error.message().to_owned());
+                    let mut asleep = self.room_lock.lock();
                     self.room.notify_all();
-                    self.clock.sleep_blocking(LOOK_AGAIN);
+                    self.wake_freezer.wait_for(&mut asleep, LOOK_AGAIN);
                 }
             }
         }
@@ -88,7 +89,8 @@ impl Core {
                 }
                 Err(error) => {
                     tracing::error!(%error, "could not merge segments; trying again");
-                    self.clock.sleep_blocking(LOOK_AGAIN * 10);
+                    let mut asleep = self.room_lock.lock();
+                    self.wake_compactor.wait_for(&mut asleep, LOOK_AGAIN * 10);
                 }
             }
         }

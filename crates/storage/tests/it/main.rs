@@ -4,4 +4,5 @@
 mod basics;
 mod durability;
 mod simulation;
+mod stress;
 mod support;
