@@ -4,8 +4,11 @@
 //! Threads make a run unrepeatable, so a seed only narrows a failure down; the repeatable simulation of a shard alone is
 //! in `crates/storage/tests`.
 
+mod loader;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arrow_array::cast::AsArray;
@@ -13,7 +16,7 @@ use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use heliosdb_contracts::{
     ColumnDescriptor, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, ReadContext, RowHint, RowLockMode,
-    RowSink, ScanRequest, ShardClient, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, WriteBatch,
+    RowSink, ScanRequest, ShardClient, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, TreeLockMode, WriteBatch,
 };
 use heliosdb_runtime::{Entropy, Pool, RealClock, SeededEntropy, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
@@ -22,6 +25,8 @@ use heliosdb_types::{
     BranchId, ColumnId, CommandId, DatabaseId, DatumRef, ErrorKind, PhysicalType, Result, RowLayout, RowView,
     SchemaVersion, SqlState, TreeId, TreeRef, TxnId, encode_key, encode_row,
 };
+
+use loader::LoaderModel;
 
 const TRUNK: BranchId = BranchId(0);
 const FOREVER: LockWait = LockWait { timeout: None };
@@ -62,10 +67,18 @@ struct World {
     progress: TreeDescriptorRef,
     /// Commits acknowledged to each writer, over all lives.
     acknowledged: Arc<Vec<AtomicI64>>,
+    loader: Arc<Mutex<LoaderModel>>,
     stop: AtomicBool,
 }
 
-fn open(disk: &SimDisk, seed: u64, acknowledged: Arc<Vec<AtomicI64>>, early: bool) -> Result<World> {
+/// What clients were told, over all lives.
+#[derive(Clone)]
+struct Told {
+    acknowledged: Arc<Vec<AtomicI64>>,
+    loader: Arc<Mutex<LoaderModel>>,
+}
+
+fn open(disk: &SimDisk, seed: u64, told: &Told, early: bool) -> Result<World> {
     let clock = Arc::new(RealClock::new());
     let parts = ShardParts {
         disk: Arc::new(disk.clone()),
@@ -79,13 +92,15 @@ fn open(disk: &SimDisk, seed: u64, acknowledged: Arc<Vec<AtomicI64>>, early: boo
         segment_rows: 200,
         block_rows: 16,
         log_file_bytes: 32 << 10,
+        txn_spill_bytes: 8 << 10,
         ack_before_sync: early,
         ..ShardOptions::default()
     };
     let (store, _) = Shard::open(parts, options)?;
     let shard = Arc::new(Participant::new(store, clock, TxnOptions::default()));
     let stop = AtomicBool::new(false);
-    Ok(World { shard, accounts: descriptor(2000), progress: descriptor(2001), acknowledged, stop })
+    let Told { acknowledged, loader } = told.clone();
+    Ok(World { shard, accounts: descriptor(2000), progress: descriptor(2001), acknowledged, loader, stop })
 }
 
 /// One transaction, rolled back unless committed.
@@ -284,6 +299,7 @@ impl World {
     fn check_progress(&self, seed: u64, life: u64) -> Result<()> {
         let snapshot = self.shard.snapshot(TRUNK);
         self.check(&snapshot)?;
+        self.check_loads(&snapshot)?;
         let progress = self.rows(&self.progress, &snapshot, 1)?;
         for (writer, acknowledged) in self.acknowledged.iter().enumerate() {
             let known = acknowledged.load(Ordering::SeqCst);
@@ -302,21 +318,23 @@ impl World {
 fn history(seed: u64, early: bool) -> i64 {
     let rng = SeededEntropy::new(seed);
     let mut disk = SimDisk::new(seed);
-    let acknowledged: Arc<Vec<AtomicI64>> = Arc::new((0..WRITERS).map(|_| AtomicI64::new(0)).collect());
+    let told =
+        Told { acknowledged: Arc::new((0..WRITERS).map(|_| AtomicI64::new(0)).collect()), loader: Arc::default() };
     for life in 0..4 {
-        let world = Arc::new(open(&disk, seed, acknowledged.clone(), early).unwrap());
+        let world = Arc::new(open(&disk, seed, &told, early).unwrap());
         if life == 0 {
             futures::executor::block_on(world.create()).unwrap();
         }
         world.check_progress(seed, life).unwrap();
-        disk.power_off_after(50 + rng.next_u64() % 1500);
+        disk.power_off_after(50 + rng.next_u64() % if rng.next_u64().is_multiple_of(3) { 6000 } else { 1000 });
         let pool = Pool::new("clients", 3).unwrap();
         let spawner = pool.spawner();
         let start_reader = |_| spawner.task(world.clone().read(SeededEntropy::new(rng.next_u64())));
         let readers: Vec<_> = (0..READERS).map(start_reader).collect();
         let start_writer = |writer| spawner.task(world.clone().write(writer, SeededEntropy::new(rng.next_u64())));
         let writers: Vec<_> = (0..WRITERS).map(start_writer).collect();
-        writers.into_iter().for_each(|writer| pool.block_on(writer).unwrap());
+        let loader = spawner.task(world.clone().load(SeededEntropy::new(rng.next_u64())));
+        writers.into_iter().chain([loader]).for_each(|writer| pool.block_on(writer).unwrap());
         // Rows in memory can be read on a dead machine for ever.
         world.stop.store(true, Ordering::Relaxed);
         readers.into_iter().for_each(|reader| pool.block_on(reader).unwrap());
@@ -324,9 +342,9 @@ fn history(seed: u64, early: bool) -> i64 {
         drop(world);
         disk = disk.crash();
     }
-    let world = open(&disk, seed, acknowledged.clone(), early).unwrap();
+    let world = open(&disk, seed, &told, early).unwrap();
     world.check_progress(seed, 4).unwrap();
-    acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).sum()
+    told.acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).sum()
 }
 
 #[test]
