@@ -192,7 +192,7 @@ fn as_postgres() {
         ("SELECT k FROM m WHERE d > '2024-01-01' ORDER BY k", "a\nb"),
         ("SELECT k FROM m WHERE d BETWEEN '2024-01-01' AND date '2024-01-01' + interval '2 month' ORDER BY k", "a\nb"),
         ("SELECT (SELECT w FROM u WHERE u.id >= t.id AND u.id < 3) FROM t WHERE t.id = 1", "21000: more than one row returned by a subquery used as an expression"),
-        ("SELECT t.id FROM t WHERE t.id = (SELECT u.id FROM u WHERE u.id = t.id AND t.v < u.w)", "1\n2"),
+        ("SELECT t.id FROM t WHERE t.id = (SELECT u.id FROM u WHERE u.id = t.id AND t.v < u.w) ORDER BY 1", "1\n2"),
         ("SELECT id, (SELECT count(*) FROM u WHERE u.w > t.v) FROM t ORDER BY id", "1|3\n2|2\n3|0\n4|2\n5|2"),
         ("SELECT v, (SELECT max(w) FROM u WHERE u.w >= t.v) FROM t GROUP BY v ORDER BY v", "10|200\n20|200\n50|200\nNULL|NULL"),
         ("SELECT id, (SELECT w FROM u WHERE u.w > t.v ORDER BY w LIMIT 1) FROM t ORDER BY id", "1|20\n2|100\n3|NULL\n4|100\n5|100"),
@@ -207,5 +207,13 @@ fn as_postgres() {
         ("SELECT id, (SELECT count(*) FROM u a LEFT JOIN u b ON a.id = b.id AND b.w > t.v WHERE a.id <> t.id) FROM t ORDER BY id", "1|3\n2|3\n3|4\n4|4\n5|4"),
         ("SELECT id, EXISTS (SELECT 1 FROM u WHERE u.w > t.v) FROM t ORDER BY id", "1|t\n2|t\n3|f\n4|t\n5|t"),
         ("SELECT id, (SELECT sum(a.w) FROM u a, u b WHERE a.id = t.id AND b.id <> t.id AND a.id < b.id) FROM t ORDER BY id", "1|300\n2|400\n3|NULL\n4|NULL\n5|NULL"),
+        ("SELECT upper(name), length(name), substring(name FROM 2 FOR 2), position('e' IN name), trim(both 'o' from name) FROM t ORDER BY id", "ONE|3|ne|3|ne\nTWO|3|wo|0|tw\nTHREE|5|hr|4|three\nNULL|NULL|NULL|NULL|NULL\nFIVE|4|iv|4|five"),
+        ("SELECT string_agg(name, ',' ORDER BY id DESC) FROM t", "five,three,two,one"),
+        ("SELECT v, string_agg(name, '-' ORDER BY name) FROM t GROUP BY v ORDER BY v", "10|one\n20|two\n50|five\nNULL|three"),
+        ("SELECT upper('a') AS \"Weird Name\", 1 AS \"x\"\"y\"", "A|1"),
+        ("SELECT current_date = now()::date", "t"),
+        ("SELECT string_agg(name, ',' ORDER BY id DESC), string_agg(name, ',' ORDER BY name), count(*) FROM t", "five,three,two,one|five,one,three,two|5"),
+        ("SELECT string_agg(DISTINCT name, ',' ORDER BY name DESC) FROM t", "two,three,one,five"),
+        ("SELECT array_agg(v ORDER BY v NULLS FIRST, id), array_agg(name ORDER BY id) FROM t", "{NULL,10,20,20,50}|{one,two,three,NULL,five}"),
     ]);
 }

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatil
 use heliosdb_contracts::{arrow_type, datum_at};
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, encode_key, encode_row};
 
+use super::ordered::OrderedAccumulator;
 use crate::exec::{scalar_of, to_datafusion};
 
 /// The running state of one group.
@@ -53,6 +54,19 @@ impl FoldAggregate {
         let signature = Signature::user_defined(Volatility::Immutable);
         let make = move || Box::new(make()) as Box<dyn Fold>;
         FoldAggregate { name: name.to_owned(), key, arguments, returns, skip_nulls, signature, make: Arc::new(make) }
+    }
+
+    pub fn arguments(&self) -> &[PhysicalType] {
+        &self.arguments
+    }
+
+    pub fn fold(&self) -> Box<dyn Fold> {
+        (self.make)()
+    }
+
+    /// Rows whose first argument is NULL do not reach most folds.
+    pub fn skips(&self, row: &[DatumRef<'_>]) -> bool {
+        self.skip_nulls && row.first().is_some_and(DatumRef::is_null)
     }
 
     pub fn returns(&self) -> PhysicalType {
@@ -99,11 +113,13 @@ impl AggregateUDFImpl for FoldAggregate {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> DataFusionResult<Vec<FieldRef>> {
-        let own = Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true));
-        Ok(std::iter::once(own).chain(args.ordering_fields.iter().cloned()).collect())
+        Ok(vec![Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true))])
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
+        if !args.order_bys.is_empty() {
+            return Ok(Box::new(OrderedAccumulator::new(self.clone(), &args)));
+        }
         Ok(Box::new(FoldAccumulator {
             function: self.clone(),
             fold: (self.make)(),
@@ -112,11 +128,19 @@ impl AggregateUDFImpl for FoldAggregate {
         }))
     }
 
+    /// Sorted input or not, the same accumulator does.
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _satisfied: bool,
+    ) -> DataFusionResult<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
+    }
+
     fn order_sensitivity(&self) -> datafusion::logical_expr::utils::AggregateOrderSensitivity {
         use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-        // Ordered input is asked for only where the binder gave an ORDER BY.
+        // Only where the binder gave an ORDER BY; the accumulator sorts by itself, but sorted input makes that cheap.
         match self.name.as_str() {
-            "string_agg" | "array_agg" => AggregateOrderSensitivity::HardRequirement,
+            "string_agg" | "array_agg" => AggregateOrderSensitivity::SoftRequirement,
             _ => AggregateOrderSensitivity::Insensitive,
         }
     }
@@ -138,7 +162,7 @@ impl fmt::Debug for FoldAccumulator {
 
 impl FoldAccumulator {
     fn add(&mut self, row: &[DatumRef<'_>]) -> Result<()> {
-        if self.function.skip_nulls && row.first().is_some_and(DatumRef::is_null) {
+        if self.function.skips(row) {
             return Ok(());
         }
         self.saved_bytes += row.iter().map(datum_bytes).sum::<usize>();

@@ -3,6 +3,7 @@
 mod exact;
 mod fold;
 mod folds;
+mod ordered;
 
 use std::sync::Arc;
 
