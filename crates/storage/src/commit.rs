@@ -3,6 +3,7 @@
 //!
 //! Invariant: applied <= appended; rows carry a timestamp no snapshot has until the record is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,8 +11,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use heliosdb_contracts::AppendedCommit;
 use heliosdb_runtime::failpoint;
-use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef, TxnId};
+use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, SegmentId, TreeRef, TxnId};
 use heliosdb_wal::{NewRecord, RecordKind};
+use roaring::RoaringBitmap;
 
 use crate::core::Core;
 use crate::log::{KIND_COMMIT, LoadedSegment, LogOp, Position, encode_ops};
@@ -38,6 +40,8 @@ pub(crate) enum Target {
     },
     /// Not a row: the segments a load adds.
     Load(Vec<Arc<Segment>>),
+    /// Many rows of a segment.
+    Rows(Arc<Segment>),
 }
 
 impl Core {
@@ -49,17 +53,27 @@ impl Core {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
         }
         self.wait_for_room()?;
-        let bytes = encode_ops(&ops);
         for op in &ops {
             if let LogOp::Define(descriptor) = op {
                 self.next_tree.fetch_max(descriptor.tree.tree.0 + 1, Ordering::Relaxed);
             }
         }
+        let deletes = ops.iter().filter(|op| matches!(op, LogOp::Delete { .. })).count();
+        let masks = deletes > self.options.mask_rows_min;
+        // Positions may be logged alone only while no segment can be replaced.
+        let _segments_stay = masks.then(|| self.manifest.lock());
         let commit = loop {
             let version = self.version.load_full();
             check_trees(&version, branch, &ops)?;
             let targets = targets(&version, &buffer, &ops)?;
-            match self.append(&version, txn, branch, &ops, &bytes, targets) {
+            let appended = if masks {
+                let (ops, targets) = masked(&ops, targets);
+                self.append(&version, txn, branch, &ops, targets)
+            } else {
+                self.append(&version, txn, branch, &ops, targets)
+            };
+            match appended {
+                // A freeze or merge moved rows meanwhile: look again.
                 Ok(None) => {}
                 Ok(Some(commit)) => {
                     buffer.keep_private();
@@ -73,7 +87,6 @@ impl Core {
                     return Err(error);
                 }
             }
-            // A freeze or merge moved rows meanwhile: look again.
         };
         Counters::add(&self.counters.commits, 1);
         Counters::add(&self.counters.rows_written, ops.len() as u64);
@@ -90,9 +103,9 @@ impl Core {
         txn: TxnId,
         branch: BranchId,
         ops: &[LogOp],
-        bytes: &[u8],
         targets: Vec<Target>,
     ) -> Result<Option<AppendedCommit>> {
+        let bytes = encode_ops(ops);
         let mut state = self.commit.lock();
         if !Arc::ptr_eq(&self.version.load(), seen) {
             return Ok(None);
@@ -102,12 +115,12 @@ impl Core {
         }
         let ts = self.next_ts(state.last_ts);
         assert!(ts > state.last_ts, "commit timestamps ascend");
-        let record = NewRecord { branch, txn, commit_ts: ts, ..NewRecord::new(RecordKind(KIND_COMMIT), bytes) };
+        let record = NewRecord { branch, txn, commit_ts: ts, ..NewRecord::new(RecordKind(KIND_COMMIT), &bytes) };
         let lsn = self.wal.append(&record)?;
         state.last_ts = ts;
         apply_ops(&self.version, branch, ops, targets, ts).expect("checked before the append");
         let system = ops.iter().any(|op| op.tree().is_some_and(TreeRef::is_system));
-        let deletes = ops.iter().any(|op| matches!(op, LogOp::Delete { .. }));
+        let deletes = ops.iter().any(|op| matches!(op, LogOp::Delete { .. } | LogOp::Mask { .. }));
         if ops.iter().any(|op| matches!(op, LogOp::AddSegments(_))) {
             state.loads.push(lsn);
         }
@@ -183,6 +196,13 @@ pub(crate) fn apply_ops(
             install_load(segments.get_or_insert_with(|| (*version.segments).clone()), loaded, private, ts);
             continue;
         }
+        if let (LogOp::Mask { rows, .. }, Target::Rows(segment)) = (op, &target) {
+            for row in rows {
+                // Verified to be live; in a replay some are deleted already.
+                segment.deletes.delete(row, ts);
+            }
+            continue;
+        }
         target.end(ts, op.tree().map_or(BranchTree::default(), |tree| (branch, tree)));
         match op {
             LogOp::Insert { tree, schema, key, row } | LogOp::Update { tree, schema, key, row, .. } => {
@@ -205,7 +225,7 @@ pub(crate) fn apply_ops(
                     trees.insert((branch, *tree), Arc::new(state));
                 }
             }
-            LogOp::Delete { .. } | LogOp::AddSegments(_) => {}
+            LogOp::Delete { .. } | LogOp::AddSegments(_) | LogOp::Mask { .. } => {}
         }
     }
     if trees.is_some() || segments.is_some() {
@@ -214,6 +234,28 @@ pub(crate) fn apply_ops(
         current.store(Arc::new(Version { trees, segments, ..Version::clone(&version) }));
     }
     Ok(())
+}
+
+/// Groups deletes of segments' rows by segment; what is left keeps its order.
+fn masked(ops: &[LogOp], targets: Vec<Target>) -> (Vec<LogOp>, Vec<Target>) {
+    let mut rows: BTreeMap<SegmentId, (Arc<Segment>, RoaringBitmap)> = BTreeMap::new();
+    let mut kept = (Vec::new(), Vec::new());
+    for (op, target) in ops.iter().zip(targets) {
+        match (op, target) {
+            (LogOp::Delete { .. }, Target::Segment { segment, row }) => {
+                rows.entry(segment.meta.id).or_insert_with(|| (segment, RoaringBitmap::new())).1.insert(row);
+            }
+            (op, target) => {
+                kept.0.push(op.clone());
+                kept.1.push(target);
+            }
+        }
+    }
+    for (id, (segment, rows)) in rows {
+        kept.0.push(LogOp::Mask { tree: segment.meta.tree, segment: id, rows });
+        kept.1.push(Target::Rows(segment));
+    }
+    kept
 }
 
 /// Makes private segments everybody's, as of `ts`.
@@ -231,7 +273,7 @@ fn install_load(segments: &mut SegmentMap, loaded: &[LoadedSegment], private: &[
 impl Target {
     fn end(self, ts: CommitTs, tree: BranchTree) {
         match self {
-            Target::Nothing | Target::Load(_) => {}
+            Target::Nothing | Target::Load(_) | Target::Rows(_) => {}
             Target::Memory { generation, memtable, id } => {
                 let ended = memtable.with(id, |row| row.finish(ts));
                 assert!(ended == Some(true), "verified under the commit mutex");
@@ -262,6 +304,9 @@ fn verify(version: &Version, branch: BranchId, op: &LogOp, target: &Target) -> R
                 None => Ok(()),
                 Some(_) => broken("its row was superseded", key),
             }
+        }
+        (LogOp::Mask { rows, .. }, Target::Rows(segment)) if segment.deletes.any_deleted(rows) => {
+            broken("some of many rows were superseded", &Bytes::new())
         }
         (LogOp::Insert { tree, key, .. }, _) => {
             let newest = version

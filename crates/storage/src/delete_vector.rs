@@ -81,6 +81,11 @@ impl DeleteVector {
         (!mask.is_empty()).then(|| Arc::new(mask))
     }
 
+    /// Whether any of these rows is deleted.
+    pub fn any_deleted(&self, rows: &RoaringBitmap) -> bool {
+        !self.state.read().latest.is_disjoint(rows)
+    }
+
     pub fn count(&self) -> u64 {
         self.state.read().latest.len()
     }

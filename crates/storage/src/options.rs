@@ -11,6 +11,8 @@ pub struct ShardOptions {
     pub frozen_max: usize,
     /// A transaction's own rows beyond this go to private segments.
     pub txn_spill_bytes: usize,
+    /// A commit that deletes more rows of segments than this logs positions, not keys.
+    pub mask_rows_min: usize,
     /// Budget of the block cache.
     pub cache_bytes: u64,
     /// Most rows of a segment.
@@ -37,6 +39,7 @@ impl Default for ShardOptions {
             memtable_bytes: 64 << 20,
             frozen_max: 3,
             txn_spill_bytes: 64 << 20,
+            mask_rows_min: 64 << 10,
             cache_bytes: 512 << 20,
             segment_rows: 512 << 10,
             block_rows: 8 << 10,

@@ -198,6 +198,11 @@ impl Replay {
                 LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
                     live_row(&version, (branch, *tree), key, *old, ts)?
                 }
+                LogOp::Mask { tree, segment, .. } => {
+                    // One that is gone was replaced by what the manifest lists, with these deletes.
+                    let found = version.segment((branch, *tree), *segment);
+                    found.map_or(Target::Nothing, |segment| Target::Rows(segment.clone()))
+                }
                 LogOp::AddSegments(loaded) => self.load(record.lsn, loaded)?,
                 _ => Target::Nothing,
             });

@@ -114,7 +114,7 @@ impl ShardStore for Shard {
     }
 
     fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
-        self.core.txn(txn)?.lock().write(command, batch)
+        self.core.stage_writes(txn, command, batch)
     }
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {

@@ -46,6 +46,13 @@ pub(crate) enum LogOp {
     Drop(TreeRef),
     /// Files that were made durable before the record; their rows carry the commit's timestamp.
     AddSegments(Vec<LoadedSegment>),
+    /// Deletes of many rows of a segment, by position alone: logged only while no segment can be replaced, so that the
+    /// segment is either there when this is replayed or the manifest holds its effect.
+    Mask {
+        tree: TreeRef,
+        segment: SegmentId,
+        rows: RoaringBitmap,
+    },
 }
 
 /// A loaded file, and the rows of it that its own transaction deleted again.
@@ -63,6 +70,7 @@ impl LogOp {
             | LogOp::Update { tree, .. }
             | LogOp::Delete { tree, .. }
             | LogOp::Drop(tree) => Some(*tree),
+            LogOp::Mask { tree, .. } => Some(*tree),
             LogOp::Define(descriptor) => Some(descriptor.tree),
             LogOp::AddSegments(segments) => segments.first().map(|segment| segment.meta.tree),
         }
@@ -76,6 +84,7 @@ const DELETE: u8 = 4;
 const DEFINE: u8 = 5;
 const DROP: u8 = 6;
 const ADD_SEGMENTS: u8 = 7;
+const MASK: u8 = 8;
 
 pub(crate) fn encode_ops(ops: &[LogOp]) -> Vec<u8> {
     let size = ops.iter().map(|op| match op {
@@ -128,14 +137,29 @@ pub(crate) fn encode_ops(ops: &[LogOp]) -> Vec<u8> {
                 put_u32(&mut out, segments.len() as u32);
                 for segment in segments {
                     put_segment(&mut out, &segment.meta);
-                    let mut hidden = Vec::with_capacity(segment.hidden.serialized_size());
-                    segment.hidden.serialize_into(&mut hidden).expect("writing to memory does not fail");
-                    put_bytes(&mut out, &hidden);
+                    put_bitmap(&mut out, &segment.hidden);
                 }
+            }
+            LogOp::Mask { tree, segment, rows } => {
+                out.push(MASK);
+                put_tree(&mut out, *tree);
+                put_u64(&mut out, segment.0);
+                put_bitmap(&mut out, rows);
             }
         }
     }
     out
+}
+
+fn put_bitmap(out: &mut Vec<u8>, rows: &RoaringBitmap) {
+    let mut bytes = Vec::with_capacity(rows.serialized_size());
+    rows.serialize_into(&mut bytes).expect("writing to memory does not fail");
+    put_bytes(out, &bytes);
+}
+
+fn read_bitmap(reader: &mut Reader<'_>) -> Result<RoaringBitmap> {
+    let bytes = reader.bytes()?;
+    RoaringBitmap::deserialize_from(bytes).map_err(|_| reader.corrupt("damaged bitmap"))
 }
 
 fn put_position(out: &mut Vec<u8>, position: Position) {
@@ -175,6 +199,10 @@ pub(crate) fn decode_ops(bytes: &Bytes, what: &str) -> Result<Vec<LogOp>> {
                     segments.push(LoadedSegment { meta, hidden });
                 }
                 ops.push(LogOp::AddSegments(segments));
+            }
+            MASK => {
+                let (tree, segment) = (reader.tree()?, SegmentId(reader.u64()?));
+                ops.push(LogOp::Mask { tree, segment, rows: read_bitmap(&mut reader)? });
             }
             _ => return Err(reader.corrupt("unknown operation")),
         }
@@ -216,6 +244,7 @@ mod tests {
             LogOp::Update { tree: b, schema, key: key.clone(), row: row.clone(), old },
             LogOp::Delete { tree: b, key: key.clone(), old },
             LogOp::Insert { tree: b, schema, key, row },
+            LogOp::Mask { tree: a, segment: SegmentId(5), rows: (3..90).collect() },
             LogOp::Drop(a),
         ];
         let bytes = Bytes::from(encode_ops(&ops));

@@ -22,14 +22,13 @@ impl Core {
         if let Some(txn) = context.txn {
             let buffer = self.txn(txn)?;
             let buffer = buffer.lock();
-            match buffer.own(tree, key, context.command) {
-                Own::Untouched => {
-                    if let Some((segment, row)) = buffer.private_row(tree, key, context.command)? {
-                        let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
-                        let newest = &state.newest().descriptor;
-                        segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
-                        return Ok(true);
-                    }
+            match buffer.own(tree, key, context.command)? {
+                Own::Untouched => {}
+                Own::Private { segment, row } => {
+                    let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
+                    let newest = &state.newest().descriptor;
+                    segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
+                    return Ok(true);
                 }
                 Own::Deleted => return Ok(false),
                 Own::Put { row, schema } => return emit(&state, schema, row, projection, memory, sink),

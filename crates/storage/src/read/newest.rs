@@ -23,10 +23,9 @@ impl Core {
         let branch = {
             let buffer = self.txn(txn)?;
             let buffer = buffer.lock();
-            match buffer.own(tree, key, NEVER) {
-                Own::Untouched if buffer.private_row(tree, key, NEVER)?.is_some() => return Ok(NewestRow::Own),
+            match buffer.own(tree, key, NEVER)? {
                 Own::Untouched => buffer.branch,
-                Own::Put { .. } => return Ok(NewestRow::Own),
+                Own::Put { .. } | Own::Private { .. } => return Ok(NewestRow::Own),
                 Own::Deleted => return Ok(NewestRow::OwnDeleted),
             }
         };

@@ -5,21 +5,24 @@
 
 mod spill;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use heliosdb_contracts::{KeyedRow, RowHint, TreeDescriptorRef, WriteBatch};
 use heliosdb_types::{BranchId, CommandId, Error, Result, SchemaVersion, TreeRef, TxnId};
 use rustc_hash::FxHashMap;
 
 use crate::log::{LogOp, Position};
-pub(crate) use spill::{Private, SpillRow};
+use crate::segments::Segment;
+use spill::Private;
+pub(crate) use spill::{SpillRow, Spilled};
 
 pub(crate) struct TxnBuffer {
     pub id: TxnId,
     pub branch: BranchId,
     trees: FxHashMap<TreeRef, TreeWrites>,
     shapes: Vec<ShapeChange>,
-    bytes: usize,
-    /// Of them, bytes of fresh inserts.
+    /// Bytes of rows in memory, about.
     spillable: usize,
 }
 
@@ -32,13 +35,21 @@ pub(crate) struct TreeWrites {
 
 struct Entry {
     key: Bytes,
-    /// `None`: deleted.
-    row: Option<Bytes>,
+    image: Image,
     schema: SchemaVersion,
     command: CommandId,
     superseded: CommandId,
     older: Option<u32>,
     base: Base,
+}
+
+/// What a write made of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Image {
+    Row(Bytes),
+    /// The row is in a private segment.
+    Private(Position),
+    Deleted,
 }
 
 /// What the transaction's writes of a key stand on.
@@ -62,7 +73,15 @@ enum ShapeChange {
 /// What a transaction itself has made of a key.
 pub(crate) enum Own<'a> {
     Untouched,
-    Put { row: &'a Bytes, schema: SchemaVersion },
+    Put {
+        row: &'a Bytes,
+        schema: SchemaVersion,
+    },
+    /// In a private segment.
+    Private {
+        segment: &'a Arc<Segment>,
+        row: u32,
+    },
     Deleted,
 }
 
@@ -77,16 +96,11 @@ pub(crate) const NEVER: CommandId = CommandId(u32::MAX);
 
 impl TxnBuffer {
     pub fn new(id: TxnId, branch: BranchId) -> TxnBuffer {
-        TxnBuffer { id, branch, trees: FxHashMap::default(), shapes: Vec::new(), bytes: 0, spillable: 0 }
+        TxnBuffer { id, branch, trees: FxHashMap::default(), shapes: Vec::new(), spillable: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
         self.shapes.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty() && tree.private.is_empty())
-    }
-
-    /// Memory the entries take, about.
-    pub fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// `just_deleted` tells whether a key's committed row has a delete that is not visible yet.
@@ -99,16 +113,14 @@ impl TxnBuffer {
     ) -> Result<()> {
         let tree = self.trees.entry(descriptor.tree).or_default();
         for KeyedRow { key, row } in rows {
-            let bytes = entry_bytes(&key, Some(&row));
-            self.bytes += bytes;
-            self.spillable += bytes;
+            self.spillable += entry_bytes(&key, &row);
             let base = match tree.newest(&key) {
                 None if just_deleted(&key)? => Base::Deleted,
                 None => Base::Nothing,
-                Some(entry) if entry.row.is_none() => entry.base,
+                Some(entry) if entry.image == Image::Deleted => entry.base,
                 Some(_) => return Err(Error::internal("a transaction inserts a key twice")),
             };
-            tree.append(key, Some(row), descriptor.version, command, base);
+            tree.append(key, Image::Row(row), descriptor.version, command, base);
         }
         Ok(())
     }
@@ -116,19 +128,21 @@ impl TxnBuffer {
     pub fn write(&mut self, command: CommandId, batch: WriteBatch) -> Result<()> {
         let tree = self.trees.entry(batch.descriptor.tree).or_default();
         let version = batch.descriptor.version;
-        let updates = batch.updates.into_iter().map(|(new, hint)| (new.key, Some(new.row), hint));
-        let deletes = batch.deletes.into_iter().map(|(key, hint)| (key, None, hint));
-        for (key, row, hint) in updates.chain(deletes) {
-            self.bytes += entry_bytes(&key, row.as_ref());
+        let updates = batch.updates.into_iter().map(|(new, hint)| (new.key, Image::Row(new.row), hint));
+        let deletes = batch.deletes.into_iter().map(|(key, hint)| (key, Image::Deleted, hint));
+        for (key, image, hint) in updates.chain(deletes) {
+            if let Image::Row(row) = &image {
+                self.spillable += entry_bytes(&key, row);
+            }
             let base = match tree.newest(&key) {
                 None => match tree.private_row(&key, NEVER)? {
                     Some((segment, row)) => Base::Spilled(Position { segment: segment.meta.id, row }),
                     None => Base::Committed(hint),
                 },
-                Some(entry) if entry.row.is_some() => entry.base,
+                Some(entry) if entry.image != Image::Deleted => entry.base,
                 Some(_) => return Err(Error::internal("a transaction writes a row it has deleted")),
             };
-            tree.append(key, row, version, command, base);
+            tree.append(key, image, version, command, base);
         }
         Ok(())
     }
@@ -163,20 +177,24 @@ impl TxnBuffer {
         })
     }
 
-    /// What commands before `before` made of a key.
-    pub fn own(&self, tree: TreeRef, key: &[u8], before: CommandId) -> Own<'_> {
-        let Some(tree) = self.trees.get(&tree) else { return Own::Untouched };
+    /// What commands before `before` made of a key. May read a private segment.
+    pub fn own(&self, tree: TreeRef, key: &[u8], before: CommandId) -> Result<Own<'_>> {
+        let Some(tree) = self.trees.get(&tree) else { return Ok(Own::Untouched) };
         let mut next = tree.newest.get(key).copied();
         while let Some(entry) = next.and_then(|at| tree.entries.get(at as usize)) {
             if entry.command < before {
-                return match &entry.row {
-                    Some(row) => Own::Put { row, schema: entry.schema },
-                    None => Own::Deleted,
-                };
+                return Ok(match &entry.image {
+                    Image::Row(row) => Own::Put { row, schema: entry.schema },
+                    Image::Deleted => Own::Deleted,
+                    Image::Private(at) => Own::Private { segment: tree.private_segment(*at)?, row: at.row },
+                });
             }
             next = entry.older;
         }
-        Own::Untouched
+        Ok(match tree.private_row(key, before)? {
+            Some((segment, row)) => Own::Private { segment, row },
+            None => Own::Untouched,
+        })
     }
 
     /// What commands before `before` made of a tree.
@@ -190,7 +208,7 @@ impl TxnBuffer {
                 Base::Deleted => _ = overlay.hidden.insert(entry.key.clone(), RowHint::default()),
                 Base::Committed(hint) => _ = overlay.hidden.insert(entry.key.clone(), hint),
             }
-            if let (Some(row), false) = (&entry.row, entry.superseded < before) {
+            if let (Image::Row(row), false) = (&entry.image, entry.superseded < before) {
                 overlay.rows.push((entry.key.clone(), row.clone(), entry.schema));
             }
         }
@@ -211,8 +229,8 @@ impl TxnBuffer {
     }
 }
 
-fn entry_bytes(key: &Bytes, row: Option<&Bytes>) -> usize {
-    key.len() + row.map_or(0, Bytes::len) + size_of::<Entry>() + 64
+fn entry_bytes(key: &Bytes, row: &Bytes) -> usize {
+    key.len() + row.len() + size_of::<Entry>() + 64
 }
 
 impl TreeWrites {
@@ -220,29 +238,30 @@ impl TreeWrites {
         self.newest.get(key).and_then(|&at| self.entries.get(at as usize))
     }
 
-    fn append(&mut self, key: Bytes, row: Option<Bytes>, schema: SchemaVersion, command: CommandId, base: Base) {
+    fn append(&mut self, key: Bytes, image: Image, schema: SchemaVersion, command: CommandId, base: Base) {
         let at = u32::try_from(self.entries.len()).expect("a transaction spills long before");
         let older = self.newest.insert(key.clone(), at);
         if let Some(older) = older.and_then(|older| self.entries.get_mut(older as usize)) {
             assert!(older.command <= command && older.superseded == NEVER, "commands follow each other");
             older.superseded = command;
         }
-        self.entries.push(Entry { key, row, schema, command, superseded: NEVER, older, base });
+        self.entries.push(Entry { key, image, schema, command, superseded: NEVER, older, base });
     }
 }
 
 impl Entry {
     fn op(&self, tree: TreeRef) -> Option<LogOp> {
         let (key, schema) = (self.key.clone(), self.schema);
-        match (self.base, self.row.clone()) {
-            (Base::Nothing | Base::Deleted | Base::Spilled(_), None) => None,
-            (Base::Nothing | Base::Deleted | Base::Spilled(_), Some(row)) => {
-                Some(LogOp::Insert { tree, schema, key, row })
-            }
-            (Base::Committed(hint), None) => Some(LogOp::Delete { tree, key, old: Position::from(hint) }),
-            (Base::Committed(hint), Some(row)) => {
-                Some(LogOp::Update { tree, schema, key, row, old: Position::from(hint) })
-            }
+        let stands_on = match self.base {
+            Base::Committed(hint) => Some(Position::from(hint)),
+            Base::Nothing | Base::Deleted | Base::Spilled(_) => None,
+        };
+        match (stands_on, self.image.clone()) {
+            (None, Image::Row(row)) => Some(LogOp::Insert { tree, schema, key, row }),
+            (Some(old), Image::Row(row)) => Some(LogOp::Update { tree, schema, key, row, old }),
+            // The new row, if there is one, comes with its private segment.
+            (Some(old), Image::Deleted | Image::Private(_)) => Some(LogOp::Delete { tree, key, old }),
+            (None, Image::Deleted | Image::Private(_)) => None,
         }
     }
 }
@@ -292,9 +311,10 @@ mod tests {
         buffer.write(CommandId(2), batch(vec![(keyed("new", "3"), hint)], vec![("fleeting".into(), hint)])).unwrap();
         buffer.write(CommandId(3), batch(vec![], vec![("old".into(), hint)])).unwrap();
         buffer.insert(CommandId(4), &descriptor, vec![keyed("old", "5")], &never).unwrap();
-        let own = |key: &str, before| match buffer.own(tree, key.as_bytes(), CommandId(before)) {
+        let own = |key: &str, before| match buffer.own(tree, key.as_bytes(), CommandId(before)).unwrap() {
             Own::Untouched => "untouched".to_owned(),
             Own::Deleted => "deleted".to_owned(),
+            Own::Private { .. } => "private".to_owned(),
             Own::Put { row, .. } => String::from_utf8(row.to_vec()).unwrap(),
         };
         assert_eq!((own("new", 0), own("new", 2), own("new", 3)), ("untouched".into(), "1".into(), "3".into()));

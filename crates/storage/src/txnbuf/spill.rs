@@ -1,16 +1,16 @@
-//! What a transaction does when its rows outgrow memory: fresh inserts go, sorted, to private segments.
+//! What a transaction does when its rows outgrow memory: they go, sorted, to private segments.
 //!
 //! The files are durable before the commit's record names them, and no manifest knows them until then; a rollback removes
-//! them, a crash leaves them to the next start's sweep. Rows that replace committed ones stay in memory.
+//! them, a crash leaves them to the next start's sweep. Of a row that replaces a committed one the key stays in memory.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use heliosdb_types::{CommandId, Result, SchemaVersion, TreeRef};
+use heliosdb_types::{CommandId, Error, Result, SchemaVersion, TreeRef};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
-use super::{Base, Entry, NEVER, TreeWrites, TxnBuffer};
+use super::{Base, Entry, Image, NEVER, TreeWrites, TxnBuffer};
 use crate::log::{LoadedSegment, LogOp, Position};
 use crate::segments::Segment;
 
@@ -26,6 +26,14 @@ pub(crate) struct SpillRow {
     pub key: Bytes,
     pub row: Bytes,
     pub schema: SchemaVersion,
+    /// Its entry.
+    at: u32,
+}
+
+/// The segments rows were written to, and where each row is.
+pub(crate) struct Spilled {
+    pub segments: Vec<Arc<Segment>>,
+    pub places: Vec<Position>,
 }
 
 impl TxnBuffer {
@@ -34,37 +42,24 @@ impl TxnBuffer {
         self.spillable
     }
 
-    /// Moves fresh inserts to private segments, which `write` makes of sorted rows. `current` is the running command: its
-    /// own rows are kept apart, for it must not see them.
-    pub fn spill(
-        &mut self,
-        current: CommandId,
-        write: &dyn Fn(TreeRef, Vec<SpillRow>) -> Result<Vec<Arc<Segment>>>,
-    ) -> Result<()> {
+    /// Moves rows to private segments, which `write` makes of sorted rows. `current` is the running command: its own rows
+    /// are kept apart, for it must not see them.
+    pub fn spill(&mut self, current: CommandId, write: &dyn Fn(TreeRef, &[SpillRow]) -> Result<Spilled>) -> Result<()> {
         let trees: Vec<TreeRef> = self.trees.keys().copied().collect();
         for tree in trees {
             for (command, running) in [(CommandId(current.0.saturating_sub(1)), false), (current, true)] {
                 let Some(writes) = self.trees.get_mut(&tree) else { continue };
-                let rows = writes.fresh_rows(current, running);
+                let rows = writes.rows_to_spill(current, running);
                 if rows.is_empty() {
                     continue;
                 }
-                let segments = write(tree, rows)?;
+                let Spilled { segments, places } = write(tree, &rows)?;
                 writes.private.extend(segments.into_iter().map(|segment| Private { segment, command }));
-                writes.forget_fresh(current, running);
+                writes.moved_out(&rows, &places);
             }
         }
-        self.bytes = self.bytes.saturating_sub(self.spillable);
         self.spillable = 0;
         Ok(())
-    }
-
-    /// The private row of a key, if commands before `before` wrote one.
-    pub fn private_row(&self, tree: TreeRef, key: &[u8], before: CommandId) -> Result<Option<(&Arc<Segment>, u32)>> {
-        match self.trees.get(&tree) {
-            Some(writes) => writes.private_row(key, before),
-            None => Ok(None),
-        }
     }
 
     /// Private segments that a statement sees, and which of their rows it does not.
@@ -114,32 +109,51 @@ impl Drop for TxnBuffer {
 }
 
 impl TreeWrites {
-    fn fresh_rows(&self, current: CommandId, running: bool) -> Vec<SpillRow> {
-        let fresh = self.entries.iter().filter(|entry| entry.is_fresh(current, running));
-        let mut rows: Vec<SpillRow> = fresh
-            .filter_map(|entry| {
-                Some(SpillRow { key: entry.key.clone(), row: entry.row.clone()?, schema: entry.schema })
+    fn rows_to_spill(&self, current: CommandId, running: bool) -> Vec<SpillRow> {
+        let entries = self.entries.iter().enumerate();
+        let mut rows: Vec<SpillRow> = entries
+            .filter(|(_, entry)| entry.may_spill() && (entry.command >= current) == running)
+            .filter_map(|(at, entry)| match &entry.image {
+                Image::Row(row) => {
+                    Some(SpillRow { key: entry.key.clone(), row: row.clone(), schema: entry.schema, at: at as u32 })
+                }
+                _ => None,
             })
             .collect();
         rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         rows
     }
 
-    /// Takes out what was spilled; what stays keeps its order.
-    fn forget_fresh(&mut self, current: CommandId, running: bool) {
+    /// Takes out fresh inserts that were spilled, and leaves of other rows where they are now; what stays keeps its order.
+    fn moved_out(&mut self, rows: &[SpillRow], places: &[Position]) {
+        let mut spilled: Vec<Option<Position>> = vec![None; self.entries.len()];
+        for (row, place) in rows.iter().zip(places) {
+            if let Some(slot) = spilled.get_mut(row.at as usize) {
+                *slot = Some(*place);
+            }
+        }
         let entries = std::mem::take(&mut self.entries);
         self.newest.clear();
         let mut moved: FxHashMap<u32, u32> = FxHashMap::default();
-        for (at, entry) in entries.into_iter().enumerate() {
-            if entry.is_fresh(current, running) {
-                continue;
+        for (at, (mut entry, place)) in entries.into_iter().zip(spilled).enumerate() {
+            match place {
+                Some(_) if entry.base == Base::Nothing => continue,
+                Some(place) => entry.image = Image::Private(place),
+                None => {}
             }
             let to = self.entries.len() as u32;
-            moved.insert(at as u32, to);
-            let older = entry.older.and_then(|older| moved.get(&older).copied());
+            if entry.superseded != NEVER {
+                moved.insert(at as u32, to);
+            }
+            entry.older = entry.older.and_then(|older| moved.get(&older).copied());
             self.newest.insert(entry.key.clone(), to);
-            self.entries.push(Entry { older, ..entry });
+            self.entries.push(entry);
         }
+    }
+
+    pub(super) fn private_segment(&self, at: Position) -> Result<&Arc<Segment>> {
+        let found = self.private.iter().find(|private| private.segment.meta.id == at.segment);
+        found.map(|private| &private.segment).ok_or_else(|| Error::internal("a private segment is gone"))
     }
 
     pub(super) fn private_row(&self, key: &[u8], before: CommandId) -> Result<Option<(&Arc<Segment>, u32)>> {
@@ -156,9 +170,12 @@ impl TreeWrites {
     /// Private rows that commands before `before` replaced or deleted.
     fn hidden_rows(&self, before: CommandId) -> FxHashMap<heliosdb_types::SegmentId, RoaringBitmap> {
         let mut hidden: FxHashMap<_, RoaringBitmap> = FxHashMap::default();
-        for entry in self.entries.iter().filter(|entry| entry.older.is_none() && entry.command < before) {
-            if let Base::Spilled(Position { segment, row }) = entry.base {
-                hidden.entry(segment).or_default().insert(row);
+        for entry in self.entries.iter().filter(|entry| entry.command < before) {
+            if let (None, Base::Spilled(at)) = (entry.older, entry.base) {
+                hidden.entry(at.segment).or_default().insert(at.row);
+            }
+            if let (true, Image::Private(at)) = (entry.superseded < before, &entry.image) {
+                hidden.entry(at.segment).or_default().insert(at.row);
             }
         }
         hidden
@@ -166,12 +183,8 @@ impl TreeWrites {
 }
 
 impl Entry {
-    /// Whether it is a new row nothing else refers to, of the running command or of an earlier one.
-    fn is_fresh(&self, current: CommandId, running: bool) -> bool {
-        self.base == Base::Nothing
-            && self.row.is_some()
-            && self.older.is_none()
-            && self.superseded == NEVER
-            && (self.command >= current) == running
+    /// Whether its row can go: nothing else refers to it.
+    fn may_spill(&self) -> bool {
+        matches!(self.base, Base::Nothing | Base::Committed(_)) && self.older.is_none() && self.superseded == NEVER
     }
 }

@@ -178,3 +178,38 @@ fn merging_keeps_what_snapshots_see_and_bounds_what_probes_meet() {
     assert_eq!(files, world.shard.metrics().segments, "files of merged segments are gone");
     assert_eq!(world.crash().rows(&tree), expected);
 }
+
+#[test]
+fn a_transaction_may_rewrite_a_whole_tree() {
+    let options = heliosdb_storage::ShardOptions { txn_spill_bytes: 20_000, mask_rows_min: 50, ..small_options() };
+    let world = World::with(16, options);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..400).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let before = world.snapshot();
+    let mut txn = world.begin();
+    (0..400).for_each(|key| assert!(txn.put(&tree, key, key + 1000)));
+    assert!(world.shard.metrics().spills > 1);
+    (0..400).step_by(10).for_each(|key| assert!(txn.delete(&tree, key)));
+    (0..400).step_by(20).for_each(|key| assert!(!txn.put(&tree, key, 7)));
+    let mut expected: Rows = (0..400).map(|key| (key, key + 1000)).collect();
+    (0..400).step_by(10).for_each(|key| _ = expected.remove(&key));
+    expected.extend((0..400).step_by(20).map(|key| (key, 7)));
+    assert_eq!(txn.rows(&tree), expected);
+    assert_eq!((txn.get(&tree, 3), txn.get(&tree, 10), txn.get(&tree, 20)), (Some(1003), None, Some(7)));
+    txn.commit().unwrap();
+    assert_eq!(world.rows(&tree), expected);
+    assert_eq!(world.rows_at(&tree, &before), (0..400).map(|key| (key, key)).collect());
+    drop(before);
+    let world = world.crash();
+    assert_eq!(world.rows(&tree), expected);
+    block_on(world.shard.checkpoint(true)).unwrap();
+    assert_eq!(world.rows(&tree), expected);
+    let mut txn = world.begin();
+    expected.keys().for_each(|key| assert!(txn.delete(&tree, *key)));
+    txn.commit().unwrap();
+    assert!(world.rows(&tree).is_empty());
+    assert!(world.crash().rows(&tree).is_empty());
+}

@@ -55,6 +55,7 @@ fn options(rng: &mut StdRng) -> ShardOptions {
         segment_rows: rng.random_range(4..60),
         block_rows: rng.random_range(2..16),
         txn_spill_bytes: if rng.random_bool(0.3) { 800 } else { 1 << 20 },
+        mask_rows_min: if rng.random_bool(0.3) { 1 } else { 1000 },
         log_file_bytes: 4 << 10,
         cache_bytes: 64 << 10,
         ..small_options()
