@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::ArrayRef;
 use bytes::Bytes;
-use heliosdb_types::{CommitTs, SchemaVersion};
+use heliosdb_hcc::BlockView;
+use heliosdb_types::{ColumnId, CommitTs, SchemaVersion};
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 
 /// A row as one commit wrote it. Visible to snapshots in `begin <= snapshot < end`.
 pub(crate) struct RowVersion {
@@ -52,25 +54,17 @@ impl RowVersion {
     }
 }
 
-/// The columns of a full chunk, built by the first scan that wants them.
-pub(crate) struct ChunkImage {
-    /// By position in the newest descriptor when it was built.
-    pub columns: Vec<ArrayRef>,
-    pub schema: SchemaVersion,
-    pub bytes: usize,
-}
-
 pub(crate) struct Chunk {
     slots: Box<[OnceLock<RowVersion>]>,
     len: AtomicUsize,
-    /// Built at most once per chunk; a scan that needs a newer shape converts for itself.
-    pub image: OnceLock<Arc<ChunkImage>>,
+    /// Columns some scan has wanted; only of a full chunk.
+    pub(super) images: RwLock<FxHashMap<ColumnId, Arc<BlockView>>>,
 }
 
 impl Chunk {
     pub fn new(capacity: usize) -> Chunk {
         let slots = (0..capacity).map(|_| OnceLock::new()).collect();
-        Chunk { slots, len: AtomicUsize::new(0), image: OnceLock::new() }
+        Chunk { slots, len: AtomicUsize::new(0), images: RwLock::default() }
     }
 
     /// Appends; false when full. One caller at a time (the commit mutex).

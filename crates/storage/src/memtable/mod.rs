@@ -4,6 +4,7 @@
 //! position, so one replay point covers the shard. Writers append under the commit mutex; readers never wait for them.
 
 mod chunk;
+mod image;
 mod tree;
 
 use std::sync::Arc;

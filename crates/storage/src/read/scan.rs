@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 use super::{ColumnBuilder, ColumnFilter, batch, compile};
 use crate::core::Core;
-use crate::memtable::{BranchTree, Chunk};
+use crate::memtable::{BranchTree, Chunk, Generation};
 use crate::segment::BlockScan;
 use crate::segments::Segment;
 use crate::shape::{Projection, TreeState};
@@ -48,7 +48,7 @@ struct Plan {
 /// A piece of work small enough to balance partitions by.
 enum Work {
     /// A chunk of a memtable.
-    Chunk(Arc<Chunk>),
+    Chunk(Arc<Chunk>, Arc<Generation>),
     /// The transaction's own rows, `from..to` of the overlay's.
     Own(usize, usize),
     /// Blocks of a segment, but for the hidden rows.
@@ -59,6 +59,9 @@ enum Work {
 const BLOCKS_PER_PIECE: usize = 4;
 
 const OWN_ROWS: usize = 4096;
+
+/// Full chunks smaller than this are read row by row: they are few.
+const IMAGE_ROWS_MIN: usize = 1024;
 
 struct Scan {
     plan: Arc<Plan>,
@@ -88,7 +91,7 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     for generation in version.memtables() {
         let Some(memtable) = generation.tree((branch, request.tree)) else { continue };
         estimated_rows += memtable.len() as u64;
-        work.extend(memtable.chunks().iter().cloned().map(Work::Chunk));
+        work.extend(memtable.chunks().iter().map(|chunk| Work::Chunk(chunk.clone(), generation.clone())));
     }
     let filters = compile(&request.predicates, &state)?;
     let metrics: Arc<ScanMetrics> = Arc::default();
@@ -271,8 +274,12 @@ impl BatchReader for Partition {
                         self.hand_out(made);
                     }
                 }
-                Work::Chunk(chunk) => {
-                    let made = plan.chunk(chunk)?;
+                Work::Chunk(chunk, generation) => {
+                    let made = if chunk.is_full() && chunk.len() >= IMAGE_ROWS_MIN {
+                        plan.full_chunk(chunk, generation)?
+                    } else {
+                        plan.chunk(chunk)?
+                    };
                     self.hand_out(made);
                 }
                 Work::Own(from, to) => {
@@ -305,6 +312,55 @@ impl Plan {
         }
         ScanMetrics::add(&self.metrics.memtable_rows, chunk.len() as u64);
         out.finish()
+    }
+
+    /// A chunk that no longer grows is read by column, as a segment's block is.
+    fn full_chunk(&self, chunk: &Chunk, generation: &Generation) -> Result<Option<RecordBatch>> {
+        let column = |id: ColumnId| {
+            let (view, bytes) = chunk.column(&self.state, id)?;
+            generation.add_bytes(bytes);
+            Ok::<_, Error>(view)
+        };
+        let mut selection = Bitmap::all_set(chunk.len());
+        let masks = !self.overlay.hidden.is_empty();
+        for (row, version) in chunk.versions().enumerate() {
+            if !version.is_visible(self.snapshot) || (masks && self.overlay.hidden.contains_key(&version.key)) {
+                selection.clear(row);
+            }
+        }
+        ScanMetrics::add(&self.metrics.memtable_rows, chunk.len() as u64);
+        for filter in &self.filters {
+            if selection.none() {
+                return Ok(None);
+            }
+            column(filter.column)?.filter(&filter.filter, &mut selection)?;
+        }
+        let rows = selection.count();
+        if rows == 0 {
+            return Ok(None);
+        }
+        let picks = (rows < selection.len()).then(|| selection.rows());
+        let mut columns = Vec::with_capacity(self.columns.len() + 1);
+        for &id in &self.columns {
+            let view = column(id)?;
+            columns.push(match &picks {
+                Some(picks) => view.take(picks)?,
+                None => view.decode(0..view.rows())?,
+            });
+        }
+        if self.row_refs {
+            let mut refs = BinaryViewBuilder::with_capacity(rows);
+            let mut reference = Vec::new();
+            let hint = RowHint { epoch: self.version.epoch, ..RowHint::default() };
+            for version in selection.iter().filter_map(|row| chunk.get(row)) {
+                reference.clear();
+                RowRef { hint, key: &version.key }.encode(&mut reference);
+                refs.append_value(&reference);
+            }
+            columns.push(Arc::new(refs.finish()) as ArrayRef);
+        }
+        ScanMetrics::add(&self.metrics.rows_out, rows as u64);
+        batch(&self.schema, columns, rows).map(Some)
     }
 
     fn own(&self, from: usize, to: usize) -> Result<Option<RecordBatch>> {

@@ -85,6 +85,28 @@ fn predicates_filter_rows_in_memory() {
 }
 
 #[test]
+fn full_chunks_of_memory_are_read_by_column() {
+    let world = World::new(7);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..2000).for_each(|key| _ = txn.put(&tree, key, key % 11));
+    txn.commit().unwrap();
+    let old = world.snapshot();
+    let mut txn = world.begin();
+    (0..2000).step_by(4).for_each(|key| _ = txn.delete(&tree, key));
+    txn.commit().unwrap();
+    let small = ColumnPredicate { column: VALUE, op: PredicateOp::Compare(CompareOp::Lt, Datum::Int64(3)) };
+    let text = ColumnPredicate { column: TEXT, op: PredicateOp::StartsWith("row 1".into()) };
+    for _ in 0..2 {
+        assert_eq!(world.rows_at(&tree, &old).len(), 2000);
+        assert_eq!(world.rows(&tree).len(), 1500);
+        let found = scan(&world.shard, &context(None, 0, &old), &tree, vec![small.clone(), text.clone()]);
+        let expected = (0..2000i64).filter(|key| key % 11 < 3 && key.to_string().starts_with('1'));
+        assert_eq!(found, expected.map(|key| (key, key % 11)).collect());
+    }
+}
+
+#[test]
 fn counters_and_ids_go_on_after_a_crash() {
     let world = World::new(5);
     assert_eq!(world.shard.reserve_sequence(SequenceId(9), 32).unwrap(), 0);
