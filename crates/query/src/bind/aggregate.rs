@@ -34,8 +34,14 @@ impl Binder<'_> {
             let count = func::aggregate("count", vec![], false, None, vec![], true, self.func())?;
             collect_aggregates(&count.expr, &mut calls)?;
         }
+        for (_, smallest) in &clauses.grouping.shown {
+            if !calls.contains(smallest) {
+                calls.push(smallest.clone());
+            }
+        }
         for key in &clauses.grouping.keys {
-            outputs.insert(key.clone(), output_column(key));
+            let shown = clauses.grouping.shown.iter().find(|(grouped, _)| grouped == key);
+            outputs.insert(key.clone(), output_column(shown.map_or(key, |(_, smallest)| smallest)));
         }
         for call in &calls {
             outputs.insert(call.clone(), output_column(call));

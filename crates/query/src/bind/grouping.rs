@@ -9,7 +9,7 @@ use super::aggregate::{contains_aggregate, contains_window};
 use super::binder::Binder;
 use super::from::refuse;
 use super::plan::Item;
-use crate::func::Typed;
+use crate::func::{self, FuncContext, Typed};
 
 /// What GROUP BY says; empty when there is none.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,9 @@ pub(super) struct Grouping {
     pub exprs: Vec<Expr>,
     /// Every distinct plain expression, also those inside sets.
     pub keys: Vec<Expr>,
+    /// Keys that are grouped by what they compare by (numeric with display scale, interval): the key, and the aggregate
+    /// that picks the value of the group to show.
+    pub shown: Vec<(Expr, Expr)>,
 }
 
 impl Grouping {
@@ -30,11 +33,17 @@ impl Grouping {
         value.expr
     }
 
-    fn plain(&mut self, value: Typed) {
-        let expr = self.key(value);
-        if !self.exprs.contains(&expr) {
-            self.exprs.push(expr);
+    fn plain(&mut self, value: Typed, ctx: &FuncContext) -> Result<()> {
+        let compared = func::sort_key(&value);
+        if compared != value.expr && !self.keys.contains(&value.expr) {
+            let smallest = func::aggregate("min", vec![value.clone()], false, None, Vec::new(), false, ctx)?;
+            self.shown.push((value.expr.clone(), smallest.expr));
         }
+        self.key(value);
+        if !self.exprs.contains(&compared) {
+            self.exprs.push(compared);
+        }
+        Ok(())
     }
 }
 
@@ -66,7 +75,7 @@ impl Binder<'_> {
                 ast::Expr::Tuple(parts) => parts.iter().rev().for_each(|part| pending.push_front(part)),
                 other => {
                     let value = self.bind_group_key(other, items)?;
-                    grouping.plain(value);
+                    grouping.plain(value, self.func())?;
                 }
             }
         }
@@ -89,6 +98,10 @@ impl Binder<'_> {
                 };
                 for part in parts {
                     let value = self.bind_group_key(part, items)?;
+                    refuse(
+                        func::sort_key(&value) != value.expr,
+                        "GROUPING SETS over numeric without precision, or interval",
+                    )?;
                     exprs.push(grouping.key(value));
                 }
             }

@@ -224,10 +224,10 @@ impl Binder<'_> {
             sort_keys.push(OrderKey::new(value_at(*at).ok_or_else(missing)?, options));
         }
         let mut plan = projected.plan.clone();
+        let mut first_only = on.is_some();
         if distinct {
-            plan = plan::builder(plan).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+            (plan, first_only) = distinct_rows(plan, projected.columns.iter().map(|column| &column.value))?;
         }
-        let first_only = on.is_some();
         if let Some(on) = on {
             let on_values = on.iter().map(|at| value_at(*at).ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
             check_distinct_on(&on, &keys.iter().map(|(at, _)| *at).collect::<Vec<_>>())?;
@@ -316,12 +316,28 @@ fn check_distinct_on(on: &[usize], keys: &[usize]) -> Result<()> {
     Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message))
 }
 
+/// One row of each group of equal rows. Where bytes do not decide equality, one more column comes with it (true).
+pub(super) fn distinct_rows<'a>(
+    plan: LogicalPlan,
+    values: impl Iterator<Item = &'a Typed>,
+) -> Result<(LogicalPlan, bool)> {
+    let values: Vec<Typed> = values.cloned().collect();
+    if values.iter().all(|value| crate::func::sort_key(value) == value.expr) {
+        let plan = plan::builder(plan).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        return Ok((plan, false));
+    }
+    first_of_each(plan, &values, &[]).map(|plan| (plan, true))
+}
+
 /// The first row, by `keys`, of each group of rows equal in `on`.
 fn first_of_each(input: LogicalPlan, on: &[Typed], keys: &[OrderKey]) -> Result<LogicalPlan> {
     let order: Vec<Sort> = keys.iter().map(OrderKey::sort).collect();
     let call = Expr::from(WindowFunction::new(row_number_udwf(), vec![]));
     let partition = on.iter().map(crate::func::sort_key).collect();
-    let number = call.partition_by(partition).order_by(order).build().map_err(from_datafusion)?;
+    let call = call.partition_by(partition);
+    // The builder refuses an empty ORDER BY.
+    let call = if order.is_empty() { call } else { call.order_by(order) };
+    let number = call.build().map_err(from_datafusion)?;
     let name = number.schema_name().to_string();
     let windowed = LogicalPlanBuilder::window_plan(input, [number]).map_err(from_datafusion)?;
     plan::filter(windowed, Expr::Column(Column::new_unqualified(name)).eq(lit(1u64)))

@@ -6,8 +6,9 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBu
 use heliosdb_types::{Error, Result};
 use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier};
 
-use super::binder::{Binder, BoundQuery};
+use super::binder::{Binder, BoundQuery, OutputColumn};
 use super::plan::{self, Item, from_datafusion};
+use super::select::distinct_rows;
 use crate::func::{self, CastKind, Typed};
 
 impl Binder<'_> {
@@ -37,7 +38,7 @@ impl Binder<'_> {
         let (left, right) = self.unify_sides(left, right, word)?;
         let columns = left.columns.clone();
         let plan = match op {
-            SetOperator::Union => union(left.plan, right.plan, all)?,
+            SetOperator::Union => union(left.plan, right.plan, all, &columns)?,
             _ => self.intersect_or_except(left.plan, right.plan, op == SetOperator::Intersect, all)?,
         };
         Ok(BoundQuery { plan, columns })
@@ -100,8 +101,15 @@ fn number_copies(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan::builder(windowed).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
-fn union(left: LogicalPlan, right: LogicalPlan, all: bool) -> Result<LogicalPlan> {
-    let builder = plan::builder(left);
-    let united = if all { builder.union(right) } else { builder.union_distinct(right) };
-    united.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+fn union(left: LogicalPlan, right: LogicalPlan, all: bool, columns: &[OutputColumn]) -> Result<LogicalPlan> {
+    let united = plan::builder(left).union(right).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+    if all {
+        return Ok(united);
+    }
+    let (distinct, extra) = distinct_rows(united, columns.iter().map(|column| &column.value))?;
+    if !extra {
+        return Ok(distinct);
+    }
+    let exprs = columns.iter().map(|column| column.value.expr.clone());
+    plan::builder(distinct).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }

@@ -1,10 +1,12 @@
 //! The common type of CASE arms, UNION columns, VALUES rows, array elements.
 
+use datafusion::logical_expr::Expr;
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::{Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::cast::{can_cast, cast, is_number, is_text, to_numeric_bytes};
-use super::literal::decimal_physical;
+use super::literal::{decimal_physical, numeric_literal};
+use super::udf::Function;
 use super::{CastKind, FuncContext, Typed, decimal};
 
 /// PostgreSQL's `select_common_type`: the first type that the others become implicitly, preferred types winning; text if all
@@ -52,7 +54,51 @@ pub fn unify(inputs: Vec<Typed>, context: &str, ctx: &FuncContext) -> Result<Vec
         })
     });
     let cast_all = cast_all.collect::<Result<Vec<_>>>()?;
-    if matches!(target, SqlType::Numeric(_)) { Ok(unify_numerics(cast_all, &target)) } else { Ok(cast_all) }
+    if !matches!(target, SqlType::Numeric(_)) {
+        return Ok(cast_all);
+    }
+    // Values that will be shown keep their display scales: numeric bytes where the scales differ.
+    let scales = cast_all.iter().filter(|input| !input.is_null_literal());
+    let mut scales = scales.map(|input| decimal::parts(input.physical()).map(|(_, scale)| scale));
+    let first = scales.next();
+    let same = scales.all(|scale| Some(scale) == first) && first.is_none_or(|scale| scale.is_some());
+    if same { Ok(unify_numerics(cast_all, &target)) } else { Ok(as_bytes(cast_all, &target)) }
+}
+
+/// A CASE whose arms became numeric bytes only because their display scales differ, as decimals of one scale: for a sum, whose
+/// scale is the largest of its inputs', nothing changes but the speed.
+pub(super) fn case_as_decimal(input: Typed) -> Typed {
+    let Expr::Case(case) = &input.expr else { return input };
+    let arms = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+    let decimals: Option<Vec<Typed>> = arms
+        .map(|arm| match Function::unwrap_call(arm, "to_numeric") {
+            Some((argument, physical)) => decimal::parts(physical).map(|_| Typed::numeric(argument.clone(), physical)),
+            None => match Typed::numeric((**arm).clone(), PhysicalType::Numeric).literal_datum()? {
+                heliosdb_types::Datum::Null => super::value::null_of(&SqlType::Numeric(None)).ok(),
+                heliosdb_types::Datum::Numeric(number) => numeric_literal(&number).ok(),
+                _ => None,
+            },
+        })
+        .collect();
+    let unified = decimals.map(|arms| unify_numerics(arms, &SqlType::Numeric(None)));
+    let Some(mut arms) = unified.filter(|arms| arms.iter().all(|arm| decimal::parts(arm.physical()).is_some())) else {
+        return input;
+    };
+    let Some(physical) = arms.first().map(Typed::physical) else { return input };
+    let mut case = case.clone();
+    if let Some(otherwise) = &mut case.else_expr
+        && let Some(arm) = arms.pop()
+    {
+        **otherwise = arm.expr;
+    }
+    for ((_, then), arm) in case.when_then_expr.iter_mut().zip(arms) {
+        **then = arm.expr;
+    }
+    Typed::numeric(Expr::Case(case), physical)
+}
+
+fn as_bytes(inputs: Vec<Typed>, target: &SqlType) -> Vec<Typed> {
+    inputs.into_iter().map(|input| Typed { sql_type: target.clone(), ..to_numeric_bytes(input) }).collect()
 }
 
 /// One Arrow type for numerics in different forms: the narrowest decimal that holds all, else numeric bytes.

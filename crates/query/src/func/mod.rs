@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod array;
+mod array_access;
 mod cast;
 mod common;
 mod decimal;
@@ -24,6 +25,7 @@ use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
 pub use aggregate::{aggregate, is_aggregate, single_value};
+pub use array_access::{array_elements, equal_any, subscript};
 pub use cast::{can_cast, cast};
 pub use common::{common_type, unify};
 pub use extract::extract;

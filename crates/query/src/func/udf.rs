@@ -29,6 +29,8 @@ pub(crate) struct Function {
     name: String,
     key: String,
     returns: DataType,
+    /// Known for functions of single values.
+    arguments: Vec<PhysicalType>,
     signature: Signature,
     kernel: Arc<Kernel>,
 }
@@ -45,6 +47,7 @@ impl Function {
             name: name.to_owned(),
             key: key.into(),
             returns,
+            arguments: Vec::new(),
             signature: Signature::user_defined(Volatility::Immutable),
             kernel: Arc::new(kernel),
         }
@@ -93,7 +96,8 @@ impl Function {
         let arrow = heliosdb_contracts::arrow_type(returns);
         // Argument types are part of what is captured.
         let key = format!("{}:{arguments:?}->{returns:?}", key.into());
-        Function::arrays(name, key, arrow, move |arrays, rows| {
+        let known = arguments.clone();
+        let function = Function::arrays(name, key, arrow, move |arrays, rows| {
             let mut out = ColumnBuilder::new(returns, rows);
             let mut row_values = Vec::with_capacity(arrays.len());
             for row in 0..rows {
@@ -104,7 +108,19 @@ impl Function {
                 out.push(kernel(&row_values)?.as_ref())?;
             }
             Ok(out.finish())
-        })
+        });
+        Function { arguments: known, ..function }
+    }
+
+    /// The one argument of a call of our function `name`, with its type, if `expr` is such a call.
+    pub fn unwrap_call<'a>(expr: &'a Expr, name: &str) -> Option<(&'a Expr, PhysicalType)> {
+        let Expr::ScalarFunction(call) = expr else { return None };
+        let inner: &dyn std::any::Any = call.func.inner().as_ref();
+        let function = inner.downcast_ref::<Function>().filter(|function| function.name == name)?;
+        match (call.args.as_slice(), function.arguments.as_slice()) {
+            ([argument], [physical]) => Some((argument, *physical)),
+            _ => None,
+        }
     }
 
     /// Result may differ between calls with the same arguments (nextval, random): never folded.

@@ -1,7 +1,6 @@
 //! CASE, COALESCE, NULLIF, GREATEST, LEAST.
 
 use datafusion::common::ScalarValue;
-use datafusion::functions::core::expr_fn;
 use datafusion::logical_expr::{Case, Expr as PlanExpr};
 use heliosdb_types::{Error, Result};
 use sqlparser::ast::{self, BinaryOperator, Expr};
@@ -50,15 +49,7 @@ impl Binder<'_> {
                 if args.is_empty() {
                     return Err(Error::syntax(format!("{upper} needs arguments")));
                 }
-                let values = func::unify(args, &upper, self.func())?;
-                let shape = values.first().cloned().ok_or_else(|| Error::internal("unify lost its arguments"))?;
-                let exprs: Vec<_> = values.into_iter().map(|value| value.expr).collect();
-                let expr = match name {
-                    "coalesce" => expr_fn::coalesce(exprs),
-                    "greatest" => expr_fn::greatest(exprs),
-                    _ => expr_fn::least(exprs),
-                };
-                Typed { expr, ..shape }
+                func::call(name, args, self.func())?
             }
             "nullif" => {
                 let [value, other] =

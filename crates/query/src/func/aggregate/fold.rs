@@ -1,7 +1,7 @@
 //! Aggregates of single values: a [`Fold`] sees one row at a time and can be saved to bytes and merged. Slower than DataFusion's
 //! columnar accumulators; used where those have no PostgreSQL semantics. DISTINCT is handled here, before the fold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -136,6 +136,10 @@ impl AggregateUDFImpl for FoldAggregate {
         Ok(Some(self))
     }
 
+    fn create_sliding_accumulator(&self, _args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
+        Ok(Box::new(SlidingFold { function: self.clone(), rows: VecDeque::new() }))
+    }
+
     fn order_sensitivity(&self) -> datafusion::logical_expr::utils::AggregateOrderSensitivity {
         use datafusion::logical_expr::utils::AggregateOrderSensitivity;
         // Only where the binder gave an ORDER BY; the accumulator sorts by itself, but sorted input makes that cheap.
@@ -265,6 +269,70 @@ impl FoldAccumulator {
             self.add(&args)?;
         }
         Ok(())
+    }
+}
+
+/// A fold over a moving window frame: folds cannot forget a row, so the frame's rows are kept and folded anew each time.
+struct SlidingFold {
+    function: FoldAggregate,
+    rows: VecDeque<Vec<u8>>,
+}
+
+impl fmt::Debug for SlidingFold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.function)
+    }
+}
+
+impl Accumulator for SlidingFold {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        for row in 0..values.first().map_or(0, |array| array.len()) {
+            let args =
+                values.iter().zip(&self.function.arguments).map(|(array, physical)| datum_at(array, row, *physical));
+            let args = args.collect::<Result<Vec<_>>>().map_err(to_datafusion)?;
+            let mut encoded = Vec::new();
+            encode_row(&self.function.arguments, &args, &mut encoded).map_err(to_datafusion)?;
+            self.rows.push_back(encoded);
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        let rows = values.first().map_or(0, |array| array.len()).min(self.rows.len());
+        self.rows.drain(..rows);
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
+        let finish = || -> Result<ScalarValue> {
+            let layout = RowLayout::new(&self.function.arguments);
+            let mut fold = (self.function.make)();
+            for row in &self.rows {
+                let view = RowView::new(&layout, row)?;
+                let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
+                if !(self.function.skip_nulls && args.first().is_some_and(DatumRef::is_null)) {
+                    fold.add(&args)?;
+                }
+            }
+            scalar_of(self.function.returns, fold.finish()?.as_ref())
+        };
+        finish().map_err(to_datafusion)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<SlidingFold>() + self.rows.iter().map(Vec::capacity).sum::<usize>()
+    }
+
+    fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
+        Err(to_datafusion(Error::internal("a window frame has no partial state")))
+    }
+
+    fn merge_batch(&mut self, _states: &[ArrayRef]) -> DataFusionResult<()> {
+        Err(to_datafusion(Error::internal("a window frame has no partial state")))
     }
 }
 

@@ -1,8 +1,6 @@
 //! COALESCE, NULLIF, GREATEST, LEAST and the null counters.
 
-use std::sync::Arc;
-
-use datafusion::logical_expr::expr::{Case, ScalarFunction};
+use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, Operator};
 use heliosdb_types::{Datum, PhysicalType, Result, SqlType, compare};
 
@@ -17,10 +15,11 @@ pub(super) fn coalesce(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
         return Ok(args.remove(0));
     }
     let Some(first) = args.first().cloned() else { return null_of(&SqlType::Text) };
-    // DataFusion's coalesce becomes CASE, so later arguments are evaluated only where they are needed.
-    let function = datafusion::functions::core::coalesce();
-    let exprs = args.into_iter().map(|arg| arg.expr).collect();
-    Ok(Typed { expr: Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&function), exprs)), ..first })
+    // A CASE evaluates later arguments only where they are needed.
+    let last = args.pop().map(|arg| Box::new(arg.expr));
+    let arms = args.into_iter().map(|arg| (Box::new(Expr::IsNotNull(Box::new(arg.expr.clone()))), Box::new(arg.expr)));
+    let case = Case::new(None, arms.collect(), last);
+    Ok(Typed { expr: Expr::Case(case), ..first })
 }
 
 /// NULL if the two are equal, else the first.
