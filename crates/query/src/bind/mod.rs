@@ -25,6 +25,7 @@ mod relation;
 mod scope;
 mod select;
 mod select_list;
+mod series;
 mod set_op;
 mod subquery;
 mod table_function;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::DFSchema;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
@@ -14,6 +15,7 @@ use super::names::{object_name, object_name_span};
 use super::parse::{parse_query, too_deep};
 use super::plan::from_datafusion;
 use super::scope::{Origin, Scope, ScopeColumn, ScopeRelation, column_value};
+use super::series::is_empty;
 use crate::catalog::{Relation, RelationKind, ViewInfo};
 use crate::exec::HeliosTable;
 
@@ -75,8 +77,14 @@ impl Binder<'_> {
             let origin = Some(Origin { relation: relation.oid, attribute: column.attribute });
             columns.push(ScopeColumn { name, value, origin });
         }
-        let plan = LogicalPlanBuilder::scan(qualifier, provider_as_source(provider), None);
-        let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let plan = if is_empty(&provider) {
+            // Nothing comes from here, and the optimiser removes what would be done with it.
+            let schema = DFSchema::try_from_qualified_schema(qualifier, &fields).map_err(from_datafusion)?;
+            LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) })
+        } else {
+            let plan = LogicalPlanBuilder::scan(qualifier, provider_as_source(provider), None);
+            plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?
+        };
         let schema = match alias {
             Some(_) => None,
             None => schema.or_else(|| self.context.catalog.schemas.get(&relation.schema).map(|s| s.name.clone())),

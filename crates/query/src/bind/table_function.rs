@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::DataType;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::provider_as_source;
-use datafusion::functions_table::generate_series::{GenSeriesArgs, GenerateSeriesTable};
-use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
@@ -16,8 +14,9 @@ use super::binder::Binder;
 use super::expr::function_arguments;
 use super::from::{FromItem, alias_parts, refuse};
 use super::names::object_name;
-use super::plan::{self, Item, from_datafusion, one_row};
+use super::plan::{self, Item, from_datafusion, one_row, simplify};
 use super::scope::{Clause, Scope};
+use super::series;
 use crate::func::{self, CastKind, Typed};
 
 impl Binder<'_> {
@@ -60,38 +59,45 @@ impl Binder<'_> {
         let mut bounds = Vec::with_capacity(3);
         for arg in args {
             let value = func::cast(arg, &SqlType::Int8, CastKind::Implicit, self.func())?;
-            bounds.push(constant_i64(value.expr)?);
+            bounds.push(simplify(value.expr)?);
         }
-        let step = bounds.get(2).copied().unwrap_or(Some(1));
+        let step = match bounds.get(2) {
+            Some(step) => constant(step).ok_or_else(|| Error::unsupported("a step that is not a constant"))?,
+            None => Some(1),
+        };
         if step == Some(0) {
             return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
         }
-        let name = "generate_series";
-        let series = match (bounds.first().copied().flatten(), bounds.get(1).copied().flatten(), step) {
-            (Some(start), Some(end), Some(step)) => {
-                GenSeriesArgs::Int64Args { start, end, step, include_end: true, name }
-            }
-            _ => GenSeriesArgs::ContainsNull { name },
+        let (Some(start), Some(end)) = (bounds.first(), bounds.get(1)) else {
+            return Err(Error::internal("a series without bounds"));
         };
-        let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Int64, true)]));
-        let provider = Arc::new(GenerateSeriesTable::new(schema, series));
         let qualifier = self.unique_qualifier("generate_series");
-        let scan = LogicalPlanBuilder::scan(qualifier.clone(), provider_as_source(provider), None);
-        let scan = scan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
-        let expr = Expr::Column(Column::new(Some(qualifier), "value"));
-        let value = Typed { expr, sql_type: SqlType::Int8, arrow: DataType::Int64 };
+        let value = Expr::Column(Column::new(Some(qualifier.clone()), series::VALUE));
+        let (provider, condition): (Arc<dyn TableProvider>, _) = match (constant(start), constant(end), step) {
+            (Some(start), Some(end), step) => (Arc::new(series::closed(start, end, step)), None),
+            (_, _, Some(step @ (1 | -1))) => {
+                let (least, most) = if step > 0 { (start, end) } else { (end, start) };
+                let condition = value.clone().gt_eq(least.clone()).and(value.clone().lt_eq(most.clone()));
+                (Arc::new(series::OpenSeries::new(step)), Some(condition))
+            }
+            _ => return Err(Error::unsupported("generate_series with a step and bounds that are not constants")),
+        };
+        let scan = LogicalPlanBuilder::scan(qualifier, provider_as_source(provider), None);
+        let mut scan = scan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        if let Some(condition) = condition {
+            scan = plan::filter(scan, condition)?;
+        }
+        let value = Typed { expr: value, sql_type: SqlType::Int8, arrow: DataType::Int64 };
         let value = func::cast(value, &sql_type, CastKind::Explicit, self.func())?;
         plan::project(scan, &[Item { name: column.to_owned(), value, origin: None }])
     }
 }
 
-/// The value of an expression without columns or parameters; `None` is NULL.
-pub(super) fn constant_i64(expr: Expr) -> Result<Option<i64>> {
-    let context = SimplifyContext::builder().with_schema(Arc::new(datafusion::common::DFSchema::empty())).build();
-    let simplified = ExprSimplifier::new(context).simplify(expr).map_err(from_datafusion)?;
-    match simplified {
-        Expr::Literal(ScalarValue::Int64(value), _) => Ok(value),
-        Expr::Literal(value, _) if value.is_null() => Ok(None),
-        _ => Err(Error::unsupported("generate_series with arguments that are not constants")),
+/// A bigint literal; the inner `None` is NULL, the outer one something else.
+fn constant(expr: &Expr) -> Option<Option<i64>> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(value), _) => Some(*value),
+        Expr::Literal(value, _) if value.is_null() => Some(None),
+        _ => None,
     }
 }

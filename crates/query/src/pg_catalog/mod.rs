@@ -35,8 +35,8 @@ pub fn virtual_tables() -> &'static [Arc<Relation>] {
 }
 
 /// Who fills a table of `pg_catalog`; what we have none of stays empty.
-fn pg_fill(name: &str) -> Fill {
-    match name {
+fn pg_fill(name: &str) -> Option<Fill> {
+    let fill: Fill = match name {
         "pg_am" => objects::pg_am,
         "pg_attrdef" => relations::pg_attrdef,
         "pg_attribute" => relations::pg_attribute,
@@ -61,12 +61,13 @@ fn pg_fill(name: &str) -> Fill {
         "pg_type" => relations::pg_type,
         "pg_user" => objects::pg_user,
         "pg_views" => objects::pg_views,
-        _ => |_, _| Ok(()),
-    }
+        _ => return None,
+    };
+    Some(fill)
 }
 
-fn information_fill(name: &str) -> Fill {
-    match name {
+fn information_fill(name: &str) -> Option<Fill> {
+    let fill: Fill = match name {
         "check_constraints" => objects::check_constraints,
         "columns" => objects::columns,
         "constraint_column_usage" => objects::constraint_column_usage,
@@ -76,8 +77,9 @@ fn information_fill(name: &str) -> Fill {
         "table_constraints" => objects::table_constraints,
         "tables" => objects::tables,
         "views" => objects::information_views,
-        _ => |_, _| Ok(()),
-    }
+        _ => return None,
+    };
+    Some(fill)
 }
 
 /// Which tables of `pg_catalog` are views in PostgreSQL.

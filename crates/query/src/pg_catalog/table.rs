@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session as DfSession, TableProvider};
 use datafusion::common::Result as DfResult;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use heliosdb_contracts::{ReadContext, ShardClient, arrow_type};
@@ -118,8 +119,8 @@ impl fmt::Debug for PgTable {
     }
 }
 
-/// The relation of a virtual table.
-pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Fill) -> Arc<Relation> {
+/// The relation of a virtual table; without a fill it has no rows, and the binder may know.
+pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Option<Fill>) -> Arc<Relation> {
     let specs: Vec<Spec> = shape
         .columns
         .split_whitespace()
@@ -141,14 +142,18 @@ pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Fill) -> Ar
         identity: Identity::No,
     });
     let columns = columns.collect();
-    let provider = PgTable { name: shape.name, specs: Arc::new(specs), schema: Arc::new(Schema::new(fields)), fill };
+    let fields = Arc::new(Schema::new(fields));
+    let provider: Arc<dyn TableProvider> = match fill {
+        Some(fill) => Arc::new(PgTable { name: shape.name, specs: Arc::new(specs), schema: fields, fill }),
+        None => Arc::new(EmptyTable::new(fields)),
+    };
     Arc::new(Relation {
         oid: Oid(shape.oid),
         schema,
         name: shape.name.to_owned(),
         owner,
         columns,
-        kind: RelationKind::Virtual(VirtualTable { provider: Arc::new(provider) }),
+        kind: RelationKind::Virtual(VirtualTable { provider }),
     })
 }
 

@@ -1,10 +1,12 @@
 //! Function calls: scalar functions, aggregates, window functions.
 
 use arrow_schema::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::functions::core::expr_fn;
 use datafusion::functions_aggregate::grouping::grouping_udaf;
-use datafusion::logical_expr::Expr as PlanExpr;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Sort};
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause};
 use sqlparser::tokenizer::Span;
@@ -41,7 +43,7 @@ impl Binder<'_> {
         }
         if let ast::FunctionArguments::Subquery(query) = args {
             return match function.as_str() {
-                "array" => Err(Error::unsupported("ARRAY(subquery) outside array_to_string")),
+                "array" => self.bind_array_subquery(query),
                 _ => self.bind_subquery_argument(&function, query),
             };
         }
@@ -163,7 +165,7 @@ impl Binder<'_> {
         &mut self,
         arguments: &Arguments<'_>,
         filter: Option<&Expr>,
-    ) -> Result<(Vec<Typed>, Vec<datafusion::logical_expr::expr::Sort>, Option<PlanExpr>)> {
+    ) -> Result<(Vec<Typed>, Vec<Sort>, Option<PlanExpr>)> {
         let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
         let order_by = self.bind_sort_expressions(arguments.order_by)?;
         let filter = match filter {
@@ -231,18 +233,40 @@ impl Binder<'_> {
         Ok(Typed { expr: PlanExpr::AggregateFunction(call), sql_type: SqlType::Int4, arrow: DataType::Int32 })
     }
 
-    /// A one-column subquery's values joined by a separator.
+    /// A one-column subquery's values joined by a separator; '' for no rows.
     fn bind_joined_subquery(&mut self, query: &ast::Query, separator: Typed) -> Result<Typed> {
+        let (plan, column, order) = self.bind_column_subquery(query)?;
+        let text = func::cast(column, &SqlType::Text, CastKind::Explicit, self.func())?;
+        let call = func::aggregate("string_agg", vec![text, separator], false, None, order, false, self.func())?;
+        let joined = self.aggregate_subquery(plan, call)?;
+        self.or_empty(joined, "")
+    }
+
+    /// `ARRAY(SELECT ...)`: the values in the subquery's order, '{}' for no rows.
+    fn bind_array_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
+        let (plan, column, order) = self.bind_column_subquery(query)?;
+        let call = func::aggregate("array_agg", vec![column], false, None, order, false, self.func())?;
+        let array = self.aggregate_subquery(plan, call)?;
+        self.or_empty(array, "{}")
+    }
+
+    fn or_empty(&mut self, value: Typed, empty: &str) -> Result<Typed> {
+        let empty = ScalarValue::Utf8View(Some(empty.to_owned()));
+        let expr = expr_fn::coalesce(vec![value.expr, PlanExpr::Literal(empty, None)]);
+        Ok(Typed { expr, ..value })
+    }
+
+    /// A subquery's plan, its only column, and the order of its rows as far as its own columns give it.
+    fn bind_column_subquery(&mut self, query: &ast::Query) -> Result<(LogicalPlan, Typed, Vec<Sort>)> {
         let bound = self.bind_inner_query(query)?;
         let [column] = bound.columns.as_slice() else {
             return Err(Error::syntax("subquery must return only one column"));
         };
-        let text = func::cast(column.value.clone(), &SqlType::Text, CastKind::Explicit, self.func())?;
-        let call = func::aggregate("string_agg", vec![text, separator], false, None, vec![], false, self.func())?;
-        let joined = self.aggregate_subquery(bound.plan, call)?;
-        let empty = func::literal(&ast::Value::SingleQuotedString(String::new()))?;
-        let result = self.bind_conditional("coalesce", vec![joined, empty])?;
-        result.ok_or_else(|| Error::internal("coalesce is not a function"))
+        let order = match &bound.plan {
+            LogicalPlan::Sort(sort) => sort.expr.clone(),
+            _ => Vec::new(),
+        };
+        Ok((bound.plan, column.value.clone(), order))
     }
 }
 

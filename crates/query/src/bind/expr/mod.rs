@@ -83,6 +83,7 @@ impl Binder<'_> {
                 let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
                 func::call("array", elements, self.func())
             }
+            Expr::CompoundFieldAccess { root, access_chain } => self.bind_subscript(root, access_chain),
             Expr::Tuple(_) => Err(Error::unsupported("a row value here")),
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
                 Err(Error::syntax("grouping sets are only allowed in GROUP BY"))
@@ -152,10 +153,29 @@ impl Binder<'_> {
                     self.compare_with_each(quantifier, left, op, elements)
                 }
                 Expr::Array(_) => self.bind_any_all(quantifier, left, op, expr),
-                _ => Err(Error::unsupported("ANY/ALL of an array that is not a constant")),
+                _ => Err(Error::unsupported("ANY/ALL of this array")),
             },
-            _ => Err(Error::unsupported("ANY/ALL of an array that is not a constant")),
+            _ if quantifier == Quantifier::Any && *op == ast::BinaryOperator::Eq => {
+                let element = self.bind_expr(left)?;
+                let array = self.bind_expr(right)?;
+                let tested = func::equal_any(element, array, self.func());
+                self.at(right.span(), tested)
+            }
+            _ => Err(Error::unsupported("an operator other than = ANY on an array that is not a constant")),
         }
+    }
+
+    /// `array[i]`.
+    fn bind_subscript(&mut self, root: &Expr, chain: &[ast::AccessExpr]) -> Result<Typed> {
+        let mut value = self.bind_expr(root)?;
+        for access in chain {
+            let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
+                return Err(Error::unsupported("array slices and fields of a value"));
+            };
+            let index = self.bind_expr(index)?;
+            value = func::subscript(value, index, self.func())?;
+        }
+        Ok(value)
     }
 
     fn compare_with_each(
@@ -202,47 +222,9 @@ fn array_element_type(element: &ast::ArrayElemTypeDef) -> Result<SqlType> {
 
 /// The elements of `'{a,"b c",NULL}'` as unknown-typed literals.
 fn array_literal(text: &str) -> Result<Vec<Typed>> {
-    let malformed =
-        || Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\""));
-    let inner = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(malformed)?;
-    let mut elements = Vec::new();
-    if inner.trim().is_empty() {
-        return Ok(elements);
-    }
-    let mut chars = inner.chars().peekable();
-    loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        let mut element = String::new();
-        let quoted = chars.next_if_eq(&'"').is_some();
-        while let Some(c) = chars.next_if(|c| if quoted { *c != '"' } else { *c != ',' }) {
-            match c {
-                '\\' => element.push(chars.next().ok_or_else(malformed)?),
-                '{' | '}' | '"' if !quoted => return Err(malformed()),
-                c => element.push(c),
-            }
-        }
-        if quoted {
-            chars.next().ok_or_else(malformed)?;
-            while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        }
-        push_element(&mut elements, &element, quoted)?;
-        match chars.next() {
-            None => return Ok(elements),
-            Some(',') => {}
-            Some(_) => return Err(malformed()),
-        }
-    }
-}
-
-fn push_element(elements: &mut Vec<Typed>, text: &str, quoted: bool) -> Result<()> {
-    let text = if quoted { text } else { text.trim_end() };
-    let value = if !quoted && text.eq_ignore_ascii_case("null") {
-        ast::Value::Null
-    } else {
-        ast::Value::SingleQuotedString(text.to_owned())
-    };
-    elements.push(func::literal(&value)?);
-    Ok(())
+    let literal =
+        |element: Option<String>| func::literal(&element.map_or(ast::Value::Null, ast::Value::SingleQuotedString));
+    func::array_elements(text)?.into_iter().map(literal).collect()
 }
 
 /// Deep expressions grow the stack on the heap instead of overflowing a worker thread's.

@@ -215,5 +215,10 @@ fn as_postgres() {
         ("SELECT string_agg(name, ',' ORDER BY id DESC), string_agg(name, ',' ORDER BY name), count(*) FROM t", "five,three,two,one|five,one,three,two|5"),
         ("SELECT string_agg(DISTINCT name, ',' ORDER BY name DESC) FROM t", "two,three,one,five"),
         ("SELECT array_agg(v ORDER BY v NULLS FIRST, id), array_agg(name ORDER BY id) FROM t", "{NULL,10,20,20,50}|{one,two,three,NULL,five}"),
+        ("SELECT ARRAY(SELECT id FROM t WHERE v = 20 ORDER BY id DESC), ARRAY(SELECT id FROM t WHERE false)", "{4,2}|{}"),
+        ("SELECT id, ARRAY(SELECT w FROM u WHERE u.id = t.id) FROM t ORDER BY id", "1|{100}\n2|{200}\n3|{}\n4|{}\n5|{}"),
+        ("SELECT id FROM t WHERE id = ANY (ARRAY(SELECT id FROM u)) ORDER BY id", "1\n2"),
+        ("SELECT (ARRAY[10,20,30])[2], (ARRAY['a','b'])[5]", "20|NULL"),
+        ("SELECT array_to_string(ARRAY(SELECT name FROM t ORDER BY name DESC), '/')", "two/three/one/five"),
     ]);
 }
