@@ -7,6 +7,7 @@ mod error;
 mod estimate;
 mod explain;
 mod instantiate;
+mod interrupt;
 mod pushdown;
 mod row_write;
 mod run;

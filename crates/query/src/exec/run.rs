@@ -11,8 +11,9 @@ use arrow_array::types::Int64Type;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use heliosdb_runtime::Task;
 use heliosdb_types::{Datum, Error, Result, SqlType};
 use tokio::sync::mpsc;
@@ -68,6 +69,7 @@ impl Executor {
         scope: Arc<StatementScope>,
     ) -> BoxStream<'static, Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let watched = Arc::clone(&scope);
         let driver = self.spawner.task(async move {
             let drive = async {
                 let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
@@ -89,7 +91,11 @@ impl Executor {
             // The session may be gone; then nobody needs to know.
             let _ = sender.send(last).await;
         });
-        Rows { receiver, driver, ended: false }.boxed()
+        let cancelled = async move {
+            watched.cancel.cancelled().await;
+            watched.cancel.error()
+        };
+        Rows { receiver, driver, cancelled: cancelled.boxed(), ended: false }.boxed()
     }
 
     /// Runs a statement that writes without RETURNING: the number of rows written.
@@ -124,6 +130,8 @@ async fn run_direct(direct: Direct, scope: Arc<StatementScope>) -> Result<Vec<Re
 struct Rows {
     receiver: mpsc::Receiver<Message>,
     driver: Task<()>,
+    /// Answers a cancel request even while an operator computes and its task cannot look.
+    cancelled: BoxFuture<'static, Error>,
     ended: bool,
 }
 
@@ -134,7 +142,11 @@ impl Stream for Rows {
         if self.ended {
             return Poll::Ready(None);
         }
-        let Poll::Ready(message) = self.receiver.poll_recv(context) else { return Poll::Pending };
+        let Poll::Ready(message) = self.receiver.poll_recv(context) else {
+            let Poll::Ready(error) = self.cancelled.poll_unpin(context) else { return Poll::Pending };
+            self.ended = true;
+            return Poll::Ready(Some(Err(error)));
+        };
         self.ended = !matches!(message, Some(Message::Batch(_)));
         Poll::Ready(match message {
             Some(Message::Batch(batch)) => Some(Ok(batch)),

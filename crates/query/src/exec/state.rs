@@ -20,6 +20,7 @@ use heliosdb_runtime::Spawner;
 use heliosdb_types::Result;
 
 use super::error::from_datafusion;
+use super::interrupt::YieldAboveJoins;
 use super::row_write::RowWritePlanner;
 use super::scope::StatementScope;
 
@@ -64,6 +65,7 @@ impl Executor {
             .with_config(config(options.threads))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
+            .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .build();
         Ok(Executor { template, spawner: options.spawner })
     }

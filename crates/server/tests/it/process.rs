@@ -123,6 +123,16 @@ impl Process {
     }
 }
 
+impl Process {
+    /// A client of its own, driven in the background.
+    pub async fn client(&self) -> tokio_postgres::Client {
+        let settings = format!("host=127.0.0.1 port={} user=postgres", self.pg_port);
+        let (client, connection) = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -113,3 +113,17 @@ fn spills_of_an_earlier_life_are_removed() {
     let _server = Process::start(dir.path(), &[]);
     assert!(!left.exists());
 }
+
+#[test]
+fn logs_can_be_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut command = heliosdb();
+    command.arg("start").arg("--data-dir").arg(dir.path().join("data")).args(["--log-format", "json"]);
+    command.args(["--pg-port", "0", "--http-port", "0"]).stderr(std::fs::File::create(&log).unwrap());
+    let mut server = Process::spawn(&mut command);
+    assert_eq!(server.stop(), 0);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("\"signal\":\"SIGTERM\""), "{text}");
+    assert!(text.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{text}");
+}
