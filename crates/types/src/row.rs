@@ -242,3 +242,87 @@ fn fixed<const N: usize>(slot: &[u8]) -> Result<[u8; N]> {
 fn damaged(what: &str) -> Error {
     Error::corrupt(format!("damaged row: {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Datum;
+
+    const TYPES: [PhysicalType; 9] = [
+        PhysicalType::Bool,
+        PhysicalType::Text,
+        PhysicalType::Int16,
+        PhysicalType::Decimal64 { precision: 10, scale: 2 },
+        PhysicalType::Interval,
+        PhysicalType::Bytes,
+        PhysicalType::Uuid,
+        PhysicalType::Float64,
+        PhysicalType::Decimal128 { precision: 30, scale: 4 },
+    ];
+
+    fn row() -> Vec<Datum> {
+        vec![
+            Datum::Bool(true),
+            Datum::Text("héllo".into()),
+            Datum::Null,
+            Datum::Decimal { unscaled: -12345, scale: 2 },
+            Datum::Interval(Interval { months: -1, days: 2, micros: -3 }),
+            Datum::Bytes(vec![0, 255]),
+            Datum::Uuid([7; 16]),
+            Datum::Float64(-1.5),
+            Datum::Decimal { unscaled: i128::from(i64::MAX) * 4, scale: 4 },
+        ]
+    }
+
+    fn encoded() -> Vec<u8> {
+        let row = row();
+        let mut out = b"before".to_vec();
+        encode_row(&TYPES, &row.iter().map(Datum::as_ref).collect::<Vec<_>>(), &mut out).unwrap();
+        out.split_off(6)
+    }
+
+    #[test]
+    fn every_column_is_read_in_place() {
+        let (layout, bytes) = (RowLayout::new(&TYPES), encoded());
+        let view = RowView::new(&layout, &bytes).unwrap();
+        let read: Vec<Datum> = (0..view.len()).map(|i| view.get(i).unwrap().to_owned()).collect();
+        assert_eq!(read, row());
+    }
+
+    #[test]
+    fn a_shorter_row_reads_null_beyond_its_end() {
+        let mut bytes = Vec::new();
+        encode_row(&TYPES[..2], &[DatumRef::Bool(false), DatumRef::Text("x")], &mut bytes).unwrap();
+        let layout = RowLayout::new(&TYPES);
+        let view = RowView::new(&layout, &bytes).unwrap();
+        assert_eq!(view.len(), 2);
+        assert_eq!(view.get(1).unwrap(), DatumRef::Text("x"));
+        assert_eq!(view.get(8).unwrap(), DatumRef::Null);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused() {
+        let mut out = Vec::new();
+        assert!(encode_row(&TYPES[..1], &[DatumRef::Text("x")], &mut out).is_err());
+        assert!(encode_row(&TYPES[3..4], &[DatumRef::Decimal { unscaled: 1, scale: 3 }], &mut out).is_err());
+        assert!(encode_row(&TYPES[..1], &[], &mut out).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_rows_never_panic(at in 0usize..200, byte in any::<u8>(), len in 0usize..200) {
+            let mut bytes = encoded();
+            let position = at % bytes.len();
+            bytes[position] = byte;
+            bytes.truncate(len);
+            let layout = RowLayout::new(&TYPES);
+            if let Ok(view) = RowView::new(&layout, &bytes) {
+                for column in 0..layout.len() + 2 {
+                    let _ = view.get(column);
+                }
+            }
+        }
+    }
+}

@@ -12,9 +12,6 @@ mod rounding;
 mod transcendental;
 mod wire;
 
-#[cfg(test)]
-mod numeric_test;
-
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};

@@ -5,9 +5,6 @@ mod number;
 mod read;
 mod write;
 
-#[cfg(test)]
-mod text_test;
-
 pub use number::{write_float4, write_float8};
 pub use read::{fit_text, parse_bool, parse_text};
 pub use write::{text_of, write_text};
