@@ -138,7 +138,7 @@ impl Core {
         }
         self.wal.check_fence()?;
         let id = TxnId(self.next_txn.fetch_add(1, Ordering::Relaxed));
-        self.txns.write().insert(id, Arc::new(Mutex::new(TxnBuffer::new(id, branch))));
+        self.txns.write().insert(id, Arc::new(Mutex::new(TxnBuffer::new(branch))));
         Ok(id)
     }
 

@@ -143,10 +143,6 @@ impl DeleteVector {
 }
 
 impl DeleteImage {
-    pub fn empty() -> DeleteImage {
-        DeleteImage { rows: RoaringBitmap::new(), tail: Vec::new() }
-    }
-
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut bitmap = Vec::with_capacity(self.rows.serialized_size());
         self.rows.serialize_into(&mut bitmap).expect("writing to memory does not fail");

@@ -117,13 +117,13 @@ impl ShardStore for Shard {
         self.core.stage_writes(txn, command, batch)
     }
 
-    fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
-        self.core.txn(txn)?.lock().define(command, descriptor);
+    fn define_tree(&self, txn: TxnId, _command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
+        self.core.txn(txn)?.lock().define(descriptor);
         Ok(())
     }
 
-    fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
-        self.core.txn(txn)?.lock().drop_tree(command, tree);
+    fn drop_tree(&self, txn: TxnId, _command: CommandId, tree: TreeRef) -> Result<()> {
+        self.core.txn(txn)?.lock().drop_tree(tree);
         Ok(())
     }
 

@@ -144,10 +144,6 @@ impl Visibility {
         }
     }
 
-    pub fn fenced(&self) -> Option<String> {
-        self.state.lock().fenced.clone()
-    }
-
     /// Newest record applied, durable or not.
     pub fn applied_lsn(&self) -> Lsn {
         self.state.lock().applied

@@ -46,11 +46,6 @@ impl TreeMem {
         self.len.load(Ordering::Acquire) as usize
     }
 
-    pub fn is_full(&self) -> bool {
-        // Far below u32::MAX, so that a commit in progress still fits.
-        self.len() > (u32::MAX / 2) as usize
-    }
-
     /// Adds the newest version of a key. One caller at a time (the commit mutex). Returns the bytes it takes.
     pub fn push(&self, key: Bytes, row: Bytes, schema: heliosdb_types::SchemaVersion, begin: CommitTs) -> usize {
         let id = VersionId(self.len.load(Ordering::Relaxed));

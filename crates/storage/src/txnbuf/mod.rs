@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use heliosdb_contracts::{KeyedRow, RowHint, TreeDescriptorRef, WriteBatch};
-use heliosdb_types::{BranchId, CommandId, Error, Result, SchemaVersion, TreeRef, TxnId};
+use heliosdb_types::{BranchId, CommandId, Error, Result, SchemaVersion, TreeRef};
 use rustc_hash::FxHashMap;
 
 use crate::log::{LogOp, Position};
@@ -18,7 +18,6 @@ use spill::Private;
 pub(crate) use spill::{SpillRow, Spilled};
 
 pub(crate) struct TxnBuffer {
-    pub id: TxnId,
     pub branch: BranchId,
     trees: FxHashMap<TreeRef, TreeWrites>,
     shapes: Vec<ShapeChange>,
@@ -66,8 +65,8 @@ pub(crate) enum Base {
 }
 
 enum ShapeChange {
-    Define(CommandId, TreeDescriptorRef),
-    Drop(CommandId, TreeRef),
+    Define(TreeDescriptorRef),
+    Drop(TreeRef),
 }
 
 /// What a transaction itself has made of a key.
@@ -95,8 +94,8 @@ pub(crate) struct Overlay {
 pub(crate) const NEVER: CommandId = CommandId(u32::MAX);
 
 impl TxnBuffer {
-    pub fn new(id: TxnId, branch: BranchId) -> TxnBuffer {
-        TxnBuffer { id, branch, trees: FxHashMap::default(), shapes: Vec::new(), spillable: 0 }
+    pub fn new(branch: BranchId) -> TxnBuffer {
+        TxnBuffer { branch, trees: FxHashMap::default(), shapes: Vec::new(), spillable: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -147,19 +146,20 @@ impl TxnBuffer {
         Ok(())
     }
 
-    pub fn define(&mut self, command: CommandId, descriptor: TreeDescriptorRef) {
-        self.shapes.push(ShapeChange::Define(command, descriptor));
+    /// The transaction sees its own shapes at once, whatever the command: a statement is planned after those before it.
+    pub fn define(&mut self, descriptor: TreeDescriptorRef) {
+        self.shapes.push(ShapeChange::Define(descriptor));
     }
 
-    pub fn drop_tree(&mut self, command: CommandId, tree: TreeRef) {
-        self.shapes.push(ShapeChange::Drop(command, tree));
+    pub fn drop_tree(&mut self, tree: TreeRef) {
+        self.shapes.push(ShapeChange::Drop(tree));
     }
 
     /// The newest descriptor the transaction itself gave a tree; `Some(None)` when it dropped it.
     pub fn descriptor(&self, tree: TreeRef) -> Option<Option<&TreeDescriptorRef>> {
         self.shapes.iter().rev().find_map(|change| match change {
-            ShapeChange::Define(_, descriptor) if descriptor.tree == tree => Some(Some(descriptor)),
-            ShapeChange::Drop(_, dropped) if *dropped == tree => Some(None),
+            ShapeChange::Define(descriptor) if descriptor.tree == tree => Some(Some(descriptor)),
+            ShapeChange::Drop(dropped) if *dropped == tree => Some(None),
             _ => None,
         })
     }
@@ -172,7 +172,7 @@ impl TxnBuffer {
     /// Every shape the transaction gave a tree, oldest first.
     pub fn descriptors(&self, tree: TreeRef) -> impl Iterator<Item = &TreeDescriptorRef> {
         self.shapes.iter().filter_map(move |change| match change {
-            ShapeChange::Define(_, descriptor) if descriptor.tree == tree => Some(descriptor),
+            ShapeChange::Define(descriptor) if descriptor.tree == tree => Some(descriptor),
             _ => None,
         })
     }
@@ -269,8 +269,8 @@ impl Entry {
 impl ShapeChange {
     fn op(&self) -> LogOp {
         match self {
-            ShapeChange::Define(_, descriptor) => LogOp::Define(descriptor.clone()),
-            ShapeChange::Drop(_, tree) => LogOp::Drop(*tree),
+            ShapeChange::Define(descriptor) => LogOp::Define(descriptor.clone()),
+            ShapeChange::Drop(tree) => LogOp::Drop(*tree),
         }
     }
 }
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_command_sees_earlier_commands_only_and_net_effects_are_logged() {
-        let (descriptor, mut buffer) = (descriptor(), TxnBuffer::new(TxnId(1), BranchId(0)));
+        let (descriptor, mut buffer) = (descriptor(), TxnBuffer::new(BranchId(0)));
         let tree = descriptor.tree;
         let batch = |updates, deletes| WriteBatch { descriptor: descriptor.clone(), updates, deletes };
         let hint = RowHint::default();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::executor::block_on;
 use heliosdb_contracts::{NewestRow, ShardStore, Snapshot, TreeDescriptorRef};
 use heliosdb_storage::ShardOptions;
-use heliosdb_types::{BranchId, CommitTs, Lsn, SequenceId, TxnId};
+use heliosdb_types::{BranchId, CommandId, CommitTs, Lsn, SequenceId, TxnId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -100,7 +100,8 @@ impl Simulation {
                 62..70 => self.take_snapshot(),
                 70..74 => self.drop_snapshot(),
                 74..84 => self.checkpoint(),
-                84..88 => self.reserve(),
+                84..86 => self.reserve(),
+                86..88 => self.alter(),
                 88..92 => self.flush(),
                 92..96 => self.restart(true),
                 _ => self.restart(false),
@@ -241,6 +242,22 @@ impl Simulation {
         let mut after = self.latest().clone();
         after[0].insert(key, value);
         block_on(self.world().shard.durable(appended.lsn)).unwrap();
+        self.pending.push(Pending { ts: appended.ts, lsn: appended.lsn, after });
+    }
+
+    /// A tree gets another column; rows written before keep the missing value.
+    fn alter(&mut self) {
+        let which = self.rng.random_range(0..TREES);
+        if self.trees[which].columns.len() > 6 {
+            return;
+        }
+        let wider = widened(&self.trees[which]);
+        let txn = self.world().begin();
+        txn.shard.define_tree(txn.id, CommandId(0), wider.clone()).unwrap();
+        let appended = self.world().shard.commit(txn.id).unwrap();
+        block_on(self.world().shard.durable(appended.lsn)).unwrap();
+        self.trees[which] = wider;
+        let after = self.latest().clone();
         self.pending.push(Pending { ts: appended.ts, lsn: appended.lsn, after });
     }
 

@@ -14,8 +14,8 @@ use heliosdb_contracts::{
 use heliosdb_runtime::{Disk, SeededEntropy, SimClock, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
 use heliosdb_types::{
-    BranchId, ColumnId, CommandId, DatabaseId, DatumRef, PhysicalType, Result, SchemaVersion, TreeId, TreeRef, TxnId,
-    encode_key, encode_row,
+    BranchId, ColumnId, CommandId, DatabaseId, Datum, DatumRef, PhysicalType, Result, SchemaVersion, TreeId, TreeRef,
+    TxnId, encode_key, encode_row,
 };
 
 pub const KEY: ColumnId = ColumnId(1);
@@ -127,6 +127,22 @@ pub fn descriptor(tree: u64) -> TreeDescriptorRef {
     })
 }
 
+/// What rows hold in a column added after them.
+pub const MISSING: i64 = -777;
+
+/// The next version of a tree, with one more column.
+pub fn widened(descriptor: &TreeDescriptorRef) -> TreeDescriptorRef {
+    let mut next = TreeDescriptor::clone(descriptor);
+    next.version = SchemaVersion(next.version.0 + 1);
+    next.columns.push(ColumnDescriptor {
+        id: ColumnId(next.columns.len() as u32 + 1),
+        physical: PhysicalType::Int64,
+        nullable: true,
+        missing: Some(Datum::Int64(MISSING)),
+    });
+    Arc::new(next)
+}
+
 pub fn key_bytes(key: i64) -> Bytes {
     let mut out = Vec::new();
     encode_key(&mut out, DatumRef::Int64(key), false);
@@ -135,10 +151,10 @@ pub fn key_bytes(key: i64) -> Bytes {
 
 pub fn keyed(descriptor: &TreeDescriptorRef, key: i64, value: i64) -> KeyedRow {
     let text = format!("row {key} holds {value}");
-    let values = [DatumRef::Int64(key), DatumRef::Int64(value), DatumRef::Text(&text)];
-    let types = descriptor.physical_types();
+    let mut values = vec![DatumRef::Int64(key), DatumRef::Int64(value), DatumRef::Text(&text)];
+    values.resize(descriptor.columns.len(), DatumRef::Int64(value));
     let mut row = Vec::new();
-    encode_row(&types[..3], &values, &mut row).unwrap();
+    encode_row(&descriptor.physical_types(), &values, &mut row).unwrap();
     KeyedRow { key: key_bytes(key), row: row.into() }
 }
 
@@ -154,7 +170,7 @@ pub fn context(txn: Option<TxnId>, command: u32, snapshot: &Snapshot) -> ReadCon
 pub fn scan(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, predicates: Vec<ColumnPredicate>) -> Rows {
     let request = ScanRequest {
         tree: tree.tree,
-        projection: vec![KEY, TEXT, VALUE],
+        projection: [KEY, TEXT, VALUE].into_iter().chain(tree.columns.iter().skip(3).map(|column| column.id)).collect(),
         predicates,
         row_refs: false,
         limit: None,
@@ -173,6 +189,10 @@ pub fn scan(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, pred
             for row in 0..batch.num_rows() {
                 let (key, value) = (keys.value(row), values.value(row));
                 assert_eq!(texts.value(row), format!("row {key} holds {value}"));
+                for added in batch.columns().iter().skip(3) {
+                    let added = added.as_primitive::<Int64Type>().value(row);
+                    assert!(added == value || added == MISSING, "key {key} has {added} in an added column");
+                }
                 assert!(rows.insert(key, value).is_none(), "key {key} appears twice in a scan");
             }
         }
