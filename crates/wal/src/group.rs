@@ -1,9 +1,10 @@
 //! Group commit: appenders fill a buffer, one writer empties it, waiters learn how far durability has come.
 //!
 //! While one group is synced the next gathers in the buffer, so one client pays one sync per commit and many share it.
-//! Who writes: a lone waiter writes its own record on its own thread, which spares it two thread switches (half of a commit's
-//! time on a fast disk, far more on a busy machine); as soon as groups form, or where a sync takes long enough to
-//! hold up a worker, the log's thread does. An append by itself wakes nobody: whoever waits, or stops waiting, does.
+//! Who writes: the first waiter, on its own thread, which spares two thread switches (half of a commit's time on a fast
+//! disk, far more on a busy machine); where a sync takes long enough to hold up a worker, the log's thread. What gathers
+//! meanwhile goes to the next waiter or the log's thread, whoever comes first. An append by itself wakes nobody: whoever
+//! waits, or stops waiting, sees to it.
 //! Nobody spins: the writer, full-buffer appenders and blocking waiters sleep on condition variables, async waiters leave
 //! their waker. Order: the callback of [`Group::publish`] runs before anyone waiting for those records wakes.
 
@@ -40,8 +41,7 @@ pub(crate) struct Group {
     durable: AtomicU64,
     appended: AtomicU64,
     appended_bytes: AtomicU64,
-    /// Records in the last group, and how long it took; what decides who writes the next.
-    last_group: AtomicU64,
+    /// How long the last group took; decides who writes the next.
     last_micros: AtomicU64,
     waiters: Mutex<Waiters>,
     durable_changed: Condvar,
@@ -77,7 +77,6 @@ impl Group {
             durable: AtomicU64::new(last.0),
             appended: AtomicU64::new(last.0),
             appended_bytes: AtomicU64::new(0),
-            last_group: AtomicU64::new(0),
             last_micros: AtomicU64::new(0),
             waiters: Mutex::default(),
             durable_changed: Condvar::new(),
@@ -153,22 +152,16 @@ impl Group {
         self.flush_with(self.writer.lock())
     }
 
-    /// Writes on the waiter's own thread if it is alone: its record is the only one not durable, nobody is writing, and
-    /// the last group was no group and quick.
-    fn lead(&self, lsn: Lsn) {
-        let alone = self.durable().0 + 1 == lsn.0 && self.appended() == lsn;
-        let calm = self.last_group.load(Ordering::Relaxed) <= 1;
-        let quick = self.last_micros.load(Ordering::Relaxed) < LEAD_SYNC_MICROS_MAX;
-        if alone
-            && calm
-            && quick
-            && let Some(writer) = self.writer.try_lock()
-        {
-            // A failure has fenced the log, which the caller looks at next.
-            let _ = self.flush_with(writer);
-        } else {
+    /// Has a waiter's record written: by itself, where nobody is writing and syncs are quick; by whoever is writing, who
+    /// looks for more at the end; or by the log's thread.
+    fn lead(&self) {
+        if self.last_micros.load(Ordering::Relaxed) >= LEAD_SYNC_MICROS_MAX {
             self.work.notify_one();
+            return;
         }
+        let Some(writer) = self.writer.try_lock() else { return };
+        // A failure has fenced the log, which the caller looks at next.
+        let _ = self.flush_with(writer);
     }
 
     fn flush_with(&self, mut writer: MutexGuard<'_, Writer>) -> Result<()> {
@@ -191,11 +184,16 @@ impl Group {
             }
             let micros = self.clock.monotonic().saturating_sub(began).as_micros() as u64;
             self.last_micros.store(micros, Ordering::Relaxed);
-            self.last_group.store(last.0 - durable.0, Ordering::Relaxed);
             self.publish(last);
         }
         records.clear();
-        self.queue.lock().spare = records;
+        drop(writer);
+        // Only now that the lock is free: a waiter that found it taken had appended before, so its record is seen here.
+        let mut queue = self.queue.lock();
+        queue.spare = records;
+        if !queue.records.is_empty() {
+            self.work.notify_one();
+        }
         Ok(())
     }
 
@@ -254,7 +252,7 @@ impl Group {
             if self.options.inline {
                 self.flush()?;
             } else {
-                self.lead(lsn);
+                self.lead();
             }
         }
         let mut waiters = self.waiters.lock();
@@ -292,7 +290,7 @@ impl Future for DurableFuture {
             return Poll::Ready(group.flush());
         }
         if self.id.is_none() {
-            group.lead(self.lsn);
+            group.lead();
         }
         let mut waiters = group.waiters.lock();
         // Looked at again under the lock: a publisher stores first and takes the lock to wake after.
