@@ -110,10 +110,10 @@ fn put_offset(out: &mut String, seconds_east: i32) {
     out.push(if seconds_east < 0 { '-' } else { '+' });
     let seconds = seconds_east.unsigned_abs();
     put!(out, "{:02}", seconds / 3600);
-    if seconds % 3600 != 0 {
+    if !seconds.is_multiple_of(3600) {
         put!(out, ":{:02}", seconds / 60 % 60);
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         put!(out, ":{:02}", seconds % 60);
     }
 }

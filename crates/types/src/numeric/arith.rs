@@ -11,12 +11,11 @@ pub(super) const DISPLAY_SCALE_MAX: i32 = 1000;
 
 impl Numeric {
     pub fn add(&self, other: &Numeric) -> Result<Numeric> {
-        if let (Some(a), Some(b)) = (codec::small(&self.0), codec::small(&other.0)) {
-            if let Some((a, b, scale)) = align(a, b) {
-                if let Some(sum) = a.checked_add(b) {
-                    return Numeric::from_small(sum, scale);
-                }
-            }
+        if let (Some(a), Some(b)) = (codec::small(&self.0), codec::small(&other.0))
+            && let Some((a, b, scale)) = align(a, b)
+            && let Some(sum) = a.checked_add(b)
+        {
+            return Numeric::from_small(sum, scale);
         }
         match (self.value(), other.value()) {
             (Value::Finite(a), Value::Finite(b)) => Numeric::from_digits(&a.add(&b)),
@@ -53,10 +52,10 @@ impl Numeric {
     }
 
     pub fn mul(&self, other: &Numeric) -> Result<Numeric> {
-        if let (Some((a, a_scale)), Some((b, b_scale))) = (codec::small(&self.0), codec::small(&other.0)) {
-            if let Some(product) = a.checked_mul(b) {
-                return Numeric::from_small(product, a_scale + b_scale);
-            }
+        if let (Some((a, a_scale)), Some((b, b_scale))) = (codec::small(&self.0), codec::small(&other.0))
+            && let Some(product) = a.checked_mul(b)
+        {
+            return Numeric::from_small(product, a_scale + b_scale);
         }
         match (self.value(), other.value()) {
             (Value::Finite(a), Value::Finite(b)) => {
@@ -118,13 +117,13 @@ impl Numeric {
 
     /// The remainder of [`Numeric::div_integer`]; has the dividend's sign.
     pub fn rem(&self, other: &Numeric) -> Result<Numeric> {
-        if let (Some(a), Some(b)) = (codec::small(&self.0), codec::small(&other.0)) {
-            if let Some((a, b, scale)) = align(a, b) {
-                if b == 0 {
-                    return Err(division_by_zero());
-                }
-                return Numeric::from_small(a.checked_rem(b).unwrap_or(0), scale);
+        if let (Some(a), Some(b)) = (codec::small(&self.0), codec::small(&other.0))
+            && let Some((a, b, scale)) = align(a, b)
+        {
+            if b == 0 {
+                return Err(division_by_zero());
             }
+            return Numeric::from_small(a.checked_rem(b).unwrap_or(0), scale);
         }
         match (self.value(), other.value()) {
             (Value::Nan, _) | (_, Value::Nan) => Ok(Numeric::nan()),

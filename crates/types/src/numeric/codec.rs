@@ -127,10 +127,10 @@ fn raw_parts(body: &[u8], negative: bool) -> Option<(i32, impl Iterator<Item = O
 pub(super) fn small(bytes: &[u8]) -> Option<(i128, i32)> {
     let (body, scale) = bytes.split_last_chunk::<2>()?;
     let dscale = i32::from(u16::from_be_bytes(*scale));
-    let negative = match body.first()? {
-        &CLASS_ZERO if dscale <= 36 => return Some((0, dscale)),
-        &CLASS_POSITIVE => false,
-        &CLASS_NEGATIVE => true,
+    let negative = match *body.first()? {
+        CLASS_ZERO if dscale <= 36 => return Some((0, dscale)),
+        CLASS_POSITIVE => false,
+        CLASS_NEGATIVE => true,
         _ => return None,
     };
     let (weight, digits) = raw_parts(body, negative)?;

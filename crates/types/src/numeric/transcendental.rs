@@ -7,7 +7,7 @@ use super::digits::{BASE_DIGITS, Digits, Value};
 use super::{NUMERIC_WEIGHT_MAX, Numeric, division_by_zero, overflow};
 use crate::{Error, Result, SqlState};
 
-const LOG10_E: f64 = 0.434_294_481_903_252;
+const LOG10_E: f64 = std::f64::consts::LOG10_E;
 const LN_10: f64 = std::f64::consts::LN_10;
 /// Exponents of e beyond this over- or underflow.
 const EXP_ARGUMENT_MAX: f64 = 6000.0;

@@ -41,7 +41,7 @@ impl Numeric {
         let mut head = || words.next().ok_or_else(|| invalid("length"));
         let (count, weight, sign, dscale) = (head()?, head()? as i16, head()?, i32::from(head()?));
         let digits: Vec<u16> = words.collect();
-        if digits.len() != usize::from(count) || bytes.len() % 2 != 0 {
+        if digits.len() != usize::from(count) || !bytes.len().is_multiple_of(2) {
             return Err(invalid("length"));
         }
         match sign {
