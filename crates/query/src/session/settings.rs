@@ -255,7 +255,8 @@ pub(crate) fn check(position: usize, value: &str) -> Result<String> {
             if at < implemented { Ok(values[at].to_owned()) } else { Err(not_implemented()) }
         }
         Kind::DateStyle => date_style(value, invalid, not_implemented),
-        Kind::Encoding => match value.to_ascii_uppercase().replace(['-', '_'], "").as_str() {
+        // As PostgreSQL compares encoding names: asyncpg asks for `'utf-8'`, quotes included.
+        Kind::Encoding => match value.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "").as_str() {
             "UTF8" | "UNICODE" => Ok("UTF8".to_owned()),
             _ => Err(not_implemented()),
         },
@@ -383,6 +384,7 @@ mod tests {
         assert_eq!(set("DATESTYLE", "iso").unwrap(), "ISO, MDY");
         assert_eq!(set("timezone", "europe/berlin").unwrap(), "Europe/Berlin");
         assert_eq!(set("client_encoding", "utf-8").unwrap(), "UTF8");
+        assert_eq!(set("client_encoding", "'Utf_8'").unwrap(), "UTF8");
         assert_eq!(set("search_path", "\"$user\", Public").unwrap(), "\"$user\", Public");
         assert_eq!(set("nonsense", "1").unwrap_err().state(), SqlState::UNDEFINED_OBJECT);
         assert_eq!(set("statement_timeout", "soon").unwrap_err().state(), SqlState::INVALID_PARAMETER_VALUE);
