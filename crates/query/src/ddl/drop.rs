@@ -17,6 +17,8 @@ use crate::session::Session;
 struct DropSet {
     schemas: Vec<Arc<Schema>>,
     relations: Vec<Arc<Relation>>,
+    /// How many objects the statement names.
+    named: usize,
     /// Of `relations`, those nobody named: they go only with CASCADE.
     cascaded: Vec<(Arc<Relation>, String)>,
 }
@@ -64,6 +66,7 @@ impl Session {
             for name in names {
                 self.add_named(&catalog, object_type, name, if_exists, &mut set)?;
             }
+            set.named = set.schemas.len() + set.relations.len();
             add_dependents(&catalog, &mut set);
             refuse_or_tell(self, &set, cascade)?;
             let mut unchanged = true;
@@ -249,7 +252,7 @@ fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result
             .map(|schema| format!("schema {}", schema.name))
             .or_else(|| set.relations.first().map(|relation| described(relation)))
             .unwrap_or_default();
-        let several = set.schemas.len() + set.relations.len() > 1;
+        let several = set.named > 1;
         let message = if several {
             "cannot drop desired object(s) because other objects depend on them".to_owned()
         } else {

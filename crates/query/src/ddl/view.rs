@@ -97,7 +97,12 @@ impl Session {
             kind: RelationKind::View(ViewInfo {
                 query: query.to_string(),
                 search_path: binding.facts.search_path.clone(),
-                depends_on: bound.relations.clone(),
+                depends_on: read_directly(
+                    &create.query,
+                    &bound.relations,
+                    &binding.catalog,
+                    &binding.facts.search_path,
+                ),
             }),
         })
     }
@@ -109,6 +114,22 @@ fn reads(catalog: &CatalogSnapshot, view: &Relation, target: Oid) -> bool {
     info.depends_on
         .iter()
         .any(|oid| *oid == target || catalog.relations.get(oid).is_some_and(|inner| reads(catalog, inner, target)))
+}
+
+/// Of all relations a query reads, those it names itself (the others come with the views it names).
+fn read_directly(query: &ast::Query, all: &[Oid], catalog: &CatalogSnapshot, search_path: &[String]) -> Vec<Oid> {
+    let mut named = Vec::new();
+    let _: std::ops::ControlFlow<()> = ast::visit_relations(query, |name| {
+        if let Ok((schema, name)) = bind::object_name(name)
+            && let Some(relation) = catalog.resolve(schema.as_deref(), &name, search_path)
+            && all.contains(&relation.oid)
+            && !named.contains(&relation.oid)
+        {
+            named.push(relation.oid);
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    named
 }
 
 fn view_columns(columns: &[ResultColumn], names: &[ast::ViewColumnDef]) -> Result<Vec<Column>> {

@@ -18,6 +18,9 @@ mod timezones;
 mod transaction;
 mod utility;
 
+#[cfg(test)]
+mod test;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,175 @@
+//! Whole sessions over a shard in memory, driven as the simple protocol does.
+
+mod copy;
+mod definitions;
+mod settings;
+mod transactions;
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use heliosdb_contracts::{ConnectRequest, Execution, Prepared, RowsTag, SqlService, SqlSession, datum_at};
+use heliosdb_runtime::{Pool, SeededEntropy, SimClock};
+use heliosdb_types::{Datum, PhysicalType, Result, text_of};
+
+use crate::engine::{Engine, EngineOptions, EngineService};
+use crate::testing::MemShard;
+
+/// An engine with an empty database.
+pub(super) struct Server {
+    pub engine: Arc<Engine>,
+    pub clock: SimClock,
+    pool: Arc<Pool>,
+    _spill: tempfile::TempDir,
+}
+
+/// One connection.
+pub(super) struct Client {
+    session: Box<dyn SqlSession>,
+    pool: Arc<Pool>,
+}
+
+impl Server {
+    pub fn new() -> Server {
+        let pool = Arc::new(Pool::new("session", 2).unwrap());
+        let spill = tempfile::tempdir().unwrap();
+        // 2024-05-17 12:30:00 UTC.
+        let clock = SimClock::new(1_715_949_000_000_000);
+        let options = EngineOptions {
+            analytics: pool.handle(),
+            threads: 2,
+            query_memory_bytes: 64 << 20,
+            spill_dir: spill.path().to_owned(),
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(7)),
+            version: "0.0.0".to_owned(),
+            sessions_max: 8,
+        };
+        let shard = Arc::<MemShard>::default();
+        let engine = pool.block_on(Engine::open(shard, options)).unwrap();
+        Server { engine, clock, pool, _spill: spill }
+    }
+
+    pub fn client(&self) -> Client {
+        self.client_as("postgres").unwrap()
+    }
+
+    pub fn client_as(&self, user: &str) -> Result<Client> {
+        let request = ConnectRequest {
+            user: user.to_owned(),
+            database: "postgres".to_owned(),
+            peer: None,
+            pid: 42,
+            parameters: Vec::new(),
+        };
+        let service = EngineService(Arc::clone(&self.engine));
+        let session = self.pool.block_on(service.connect(request))?;
+        Ok(Client { session, pool: Arc::clone(&self.pool) })
+    }
+}
+
+impl Client {
+    /// Runs a script; a line per row (`a|b`, NULL as nothing) and per tag, notice or error.
+    pub fn run(&mut self, script: &str) -> String {
+        self.run_with_data(script, "")
+    }
+
+    /// The same; `data` is what COPY ... FROM STDIN gets.
+    pub fn run_with_data(&mut self, script: &str, data: &str) -> String {
+        let pool = Arc::clone(&self.pool);
+        let mut out = String::new();
+        let outcome = pool.block_on(self.script(script, data, &mut out));
+        for notice in self.session.take_notices() {
+            out.push_str(&format!("{}: {}\n", notice.severity, notice.error.message()));
+        }
+        if let Err(error) = outcome {
+            self.session.fail(&error);
+            out.push_str(&format!("ERROR {}: {}\n", error.state(), error.message()));
+            for (name, text) in [("DETAIL", error.detail()), ("CONTEXT", error.traceback())] {
+                if let Some(text) = text {
+                    out.push_str(&format!("{name}: {text}\n"));
+                }
+            }
+        }
+        out
+    }
+
+    async fn script(&mut self, script: &str, data: &str, out: &mut String) -> Result<()> {
+        for statement in self.session.parse_script(script)? {
+            let prepared = self.session.prepare_script(&*statement).await?;
+            self.execute(&prepared, Vec::new(), data, out).await?;
+        }
+        self.session.finish().await
+    }
+
+    async fn execute(
+        &mut self,
+        prepared: &Arc<dyn Prepared>,
+        parameters: Vec<Datum>,
+        data: &str,
+        out: &mut String,
+    ) -> Result<()> {
+        let context = self.session.output().text;
+        match self.session.execute(prepared, parameters).await? {
+            Execution::Empty => {}
+            Execution::Done(tag) => out.push_str(&format!("{tag}\n")),
+            Execution::Rows { columns, mut rows, tag } => {
+                let mut count = 0;
+                while let Some(batch) = rows.next().await {
+                    let batch = batch?;
+                    for row in 0..batch.num_rows() {
+                        let values = batch.columns().iter().zip(columns.iter()).map(|(array, column)| {
+                            let physical = column.sql_type.physical().unwrap_or(PhysicalType::Text);
+                            let value = datum_at(array, row, physical).unwrap();
+                            if value.is_null() { String::new() } else { text_of(value, &column.sql_type, &context) }
+                        });
+                        out.push_str(&format!("{}\n", values.collect::<Vec<_>>().join("|")));
+                        count += 1;
+                    }
+                }
+                if let RowsTag::Counted(tag @ ("INSERT 0" | "UPDATE" | "DELETE")) = tag {
+                    out.push_str(&format!("{tag} {count}\n"));
+                }
+            }
+            Execution::CopyIn(mut copy) => {
+                for chunk in data.as_bytes().chunks(3) {
+                    copy.data(bytes::Bytes::copy_from_slice(chunk)).await?;
+                }
+                out.push_str(&format!("COPY {}\n", copy.done().await?));
+            }
+            Execution::CopyOut { mut chunks, .. } => {
+                while let Some(chunk) = chunks.next().await {
+                    out.push_str(std::str::from_utf8(&chunk?.data).unwrap());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn prepare(&mut self, sql: &str) -> Result<Arc<dyn Prepared>> {
+        let pool = Arc::clone(&self.pool);
+        pool.block_on(self.session.prepare(sql, &[]))
+    }
+
+    /// Runs a prepared statement and ends its implicit transaction.
+    pub fn run_prepared(&mut self, prepared: &Arc<dyn Prepared>, parameters: Vec<Datum>) -> Result<String> {
+        let pool = Arc::clone(&self.pool);
+        let mut out = String::new();
+        let outcome = pool.block_on(async {
+            self.execute(prepared, parameters, "", &mut out).await?;
+            self.session.finish().await
+        });
+        if let Err(error) = &outcome {
+            self.session.fail(error);
+        }
+        outcome.map(|()| out)
+    }
+
+    pub fn status(&self) -> heliosdb_contracts::TransactionStatus {
+        self.session.status()
+    }
+
+    pub fn changed_parameters(&mut self) -> Vec<(String, String)> {
+        self.session.changed_parameters()
+    }
+}

@@ -1,0 +1,173 @@
+use heliosdb_contracts::TransactionStatus;
+use heliosdb_types::{Datum, SqlState};
+
+use super::Server;
+
+#[test]
+fn a_block_commits_or_leaves_nothing() {
+    let server = Server::new();
+    let mut one = server.client();
+    let mut two = server.client();
+    one.run("create table t (a int primary key, b text)");
+    assert_eq!(one.run("begin; insert into t values (1, 'x'); select b from t"), "BEGIN\nINSERT 0 1\nx\n");
+    assert_eq!(one.status(), TransactionStatus::InTransaction);
+    assert_eq!(two.run("select * from t"), "");
+    assert_eq!(one.run("commit"), "COMMIT\n");
+    assert_eq!(two.run("select * from t"), "1|x\n");
+    assert_eq!(one.run("begin; delete from t; rollback; select * from t"), "BEGIN\nDELETE 1\nROLLBACK\n1|x\n");
+}
+
+#[test]
+fn a_failed_block_ignores_everything_but_its_end() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a int primary key)");
+    let failed = client.run("begin; insert into t values (1); select 1/0");
+    assert_eq!(failed, "BEGIN\nINSERT 0 1\nERROR 22012: division by zero\n");
+    assert_eq!(client.status(), TransactionStatus::Failed);
+    let ignored = "ERROR 25P02: current transaction is aborted, commands ignored until end of transaction block\n";
+    assert_eq!(client.run("select 1"), ignored);
+    assert_eq!(client.run("begin"), ignored);
+    assert_eq!(client.run("commit"), "ROLLBACK\n");
+    assert_eq!(client.status(), TransactionStatus::Idle);
+    assert_eq!(client.run("select count(*) from t"), "0\n");
+}
+
+#[test]
+fn statements_of_one_message_are_one_transaction() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a int)");
+    let failed = client.run("insert into t values (1); insert into t values (2); select 1/0");
+    assert!(failed.ends_with("division by zero\n"), "{failed}");
+    assert_eq!(client.run("select count(*) from t"), "0\n");
+    // BEGIN takes in what came before it; COMMIT ends it.
+    client.run("insert into t values (1); begin; insert into t values (2); commit; insert into t values (3)");
+    assert_eq!(client.run("select count(*) from t"), "3\n");
+    assert_eq!(client.status(), TransactionStatus::Idle);
+}
+
+#[test]
+fn warnings_tell_of_blocks_that_are_not_there() {
+    let server = Server::new();
+    let mut client = server.client();
+    assert_eq!(client.run("commit"), "COMMIT\nWARNING: there is no transaction in progress\n");
+    assert_eq!(client.run("abort"), "ROLLBACK\nWARNING: there is no transaction in progress\n");
+    assert_eq!(client.run("begin; begin"), "BEGIN\nBEGIN\nWARNING: there is already a transaction in progress\n");
+    assert_eq!(client.run("rollback and chain"), "ROLLBACK\n");
+    assert_eq!(client.status(), TransactionStatus::InTransaction);
+}
+
+#[test]
+fn repeatable_read_keeps_its_snapshot() {
+    let server = Server::new();
+    let mut one = server.client();
+    let mut two = server.client();
+    one.run("create table t (a int primary key); insert into t values (1)");
+    one.run("begin isolation level repeatable read; select * from t");
+    two.run("insert into t values (2)");
+    assert_eq!(one.run("select count(*) from t; show transaction_isolation"), "1\nrepeatable read\n");
+    let too_late = one.run("set transaction isolation level read committed");
+    assert!(too_late.starts_with("ERROR 25001"), "{too_late}");
+    one.run("rollback");
+    assert_eq!(one.run("select count(*) from t"), "2\n");
+    let serializable = one.run("begin isolation level serializable");
+    assert!(serializable.starts_with("ERROR 0A000"), "{serializable}");
+}
+
+#[test]
+fn read_only_transactions_refuse_writes() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a serial)");
+    for (statement, command) in [
+        ("insert into t values (1)", "INSERT"),
+        ("create table u (a int)", "CREATE TABLE"),
+        ("truncate t", "TRUNCATE TABLE"),
+        ("select nextval('t_a_seq')", "nextval()"),
+    ] {
+        let refused = client.run(&format!("begin read only; {statement}"));
+        let expected = format!("BEGIN\nERROR 25006: cannot execute {command} in a read-only transaction\n");
+        assert_eq!(refused, expected);
+        client.run("rollback");
+    }
+    assert_eq!(client.run("set default_transaction_read_only = on; show transaction_read_only"), "SET\noff\n");
+    assert!(client.run("delete from t").starts_with("ERROR 25006"));
+}
+
+#[test]
+fn definitions_roll_back_with_their_transaction() {
+    let server = Server::new();
+    let mut one = server.client();
+    let mut two = server.client();
+    one.run("create table t (a int); insert into t values (1)");
+    let block = "begin; create schema s; create table s.u (a int); insert into s.u values (7); \
+        alter table t add column b int default 5; select * from s.u; select * from t; drop table s.u";
+    let inside = one.run(block);
+    assert!(inside.contains("7\n1|5\nDROP TABLE"), "{inside}");
+    assert_eq!(two.run("select 1 from pg_namespace where nspname = 's'"), "");
+    one.run("rollback");
+    assert_eq!(one.run("select * from t"), "1\n");
+    assert!(one.run("select * from s.u").starts_with("ERROR 42P01"));
+}
+
+#[test]
+fn a_prepared_statement_follows_the_catalog() {
+    let server = Server::new();
+    let mut one = server.client();
+    let mut two = server.client();
+    one.run("create table t (a int primary key, b text); insert into t values (1, 'x')");
+    let named = one.prepare("select b from t where a = $1").unwrap();
+    let all = one.prepare("select * from t").unwrap();
+    assert_eq!(one.run_prepared(&named, vec![Datum::Int32(1)]).unwrap(), "x\n");
+    assert_eq!(one.run_prepared(&all, vec![]).unwrap(), "1|x\n");
+    two.run("alter table t add column c int");
+    assert_eq!(one.run_prepared(&named, vec![Datum::Int32(1)]).unwrap(), "x\n");
+    let changed = one.run_prepared(&all, vec![]).unwrap_err();
+    assert_eq!(changed.message(), "cached plan must not change result type");
+    two.run("drop table t");
+    assert_eq!(one.run_prepared(&named, vec![Datum::Int32(1)]).unwrap_err().state(), SqlState::UNDEFINED_TABLE);
+    let missing = one.run_prepared(&named, vec![]).unwrap_err();
+    assert_eq!(missing.state(), SqlState::PROTOCOL_VIOLATION);
+}
+
+#[test]
+fn sql_level_prepare() {
+    let server = Server::new();
+    let mut client = server.client();
+    assert_eq!(client.run("prepare p (int) as select $1 + 1; execute p(2); execute p(2 * 5)"), "PREPARE\n3\n11\n");
+    assert!(client.run("prepare p as select 1").starts_with("ERROR 42P05"));
+    assert!(client.run("execute p").starts_with("ERROR 42601"));
+    assert_eq!(client.run("deallocate p"), "DEALLOCATE\n");
+    assert!(client.run("execute p(1)").starts_with("ERROR 26000"));
+}
+
+#[test]
+fn a_dropped_session_leaves_no_locks() {
+    let server = Server::new();
+    let mut one = server.client();
+    one.run("create table t (a int primary key); insert into t values (1)");
+    let mut two = server.client();
+    two.run("begin; update t set a = 2");
+    assert!(one.run("delete from t").starts_with("ERROR 55P03"), "the shard of these tests does not wait");
+    drop(two);
+    assert_eq!(one.run("delete from t"), "DELETE 1\n");
+}
+
+#[test]
+fn the_statement_timeout_stops_a_statement() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a int); insert into t select * from generate_series(1, 2000)");
+    client.run("set statement_timeout = '1s'");
+    let clock = server.clock.clone();
+    let ticking = std::thread::spawn(move || {
+        for _ in 0..400 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            clock.advance(std::time::Duration::from_millis(100));
+        }
+    });
+    let stopped = client.run("select count(*) from t a, t b, t c where a.a + b.a + c.a = 7");
+    assert_eq!(stopped, "ERROR 57014: canceling statement due to statement timeout\n");
+    ticking.join().unwrap();
+}
