@@ -18,7 +18,7 @@ async fn filled(data: &Path) -> ServerOptions {
 
 /// The log file that holds the rows, with its contents.
 fn log_file(data: &Path) -> (PathBuf, Vec<u8>) {
-    let files = std::fs::read_dir(data.join("wal")).unwrap().flatten().map(|entry| entry.path());
+    let files = std::fs::read_dir(data.join("shard-0/wal")).unwrap().flatten().map(|entry| entry.path());
     let needle = [b'x'; 150];
     files
         .map(|path| (path.clone(), std::fs::read(path).unwrap()))
