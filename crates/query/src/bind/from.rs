@@ -88,7 +88,11 @@ impl Binder<'_> {
                 }
             }
             TableFactor::TableFunction { .. } => Err(Error::unsupported("TABLE(...) in FROM")),
-            TableFactor::UNNEST { .. } => Err(Error::unsupported("UNNEST")),
+            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
+                refuse(*with_offset || with_offset_alias.is_some(), "WITH OFFSET")?;
+                refuse(*with_ordinality, "WITH ORDINALITY")?;
+                self.bind_rows_function("unnest".into(), array_exprs.iter().collect(), alias.as_ref())
+            }
             TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => Err(Error::unsupported("JSON_TABLE")),
             TableFactor::Pivot { .. } => Err(Error::unsupported("PIVOT")),
             TableFactor::Unpivot { .. } => Err(Error::unsupported("UNPIVOT")),

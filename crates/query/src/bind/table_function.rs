@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use arrow_schema::DataType;
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, ScalarValue, UnnestOptions};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use heliosdb_types::{Error, Result, SqlState, SqlType};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit};
+use heliosdb_types::{Error, PhysicalType, Result, SqlState, SqlType};
 use sqlparser::ast;
 
-use super::binder::Binder;
+use super::binder::{Binder, BoundQuery};
 use super::expr::function_arguments;
 use super::from::{FromItem, alias_parts, refuse};
 use super::names::object_name;
 use super::plan::{self, Item, from_datafusion, one_row, simplify};
 use super::scope::{Clause, Scope};
 use super::series;
+use super::subquery::has_subquery;
 use crate::func::{self, CastKind, Typed};
 
 impl Binder<'_> {
@@ -29,14 +31,24 @@ impl Binder<'_> {
     ) -> Result<FromItem> {
         refuse(with_ordinality, "WITH ORDINALITY")?;
         let (_, function) = object_name(name)?;
+        self.bind_rows_function(function, function_arguments(args)?, alias)
+    }
+
+    /// A function called as a FROM item, by its plain name.
+    pub fn bind_rows_function(
+        &mut self,
+        function: String,
+        args: Vec<&ast::Expr>,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<FromItem> {
         let values = self.in_level(Scope::default(), Clause::FromFunction, |binder| {
-            function_arguments(args)?.into_iter().map(|arg| binder.bind_expr(arg)).collect::<Result<Vec<_>>>()
+            args.into_iter().map(|arg| binder.bind_expr(arg)).collect::<Result<Vec<_>>>()
         })?;
         // A function with one result column names it after the table alias, so `generate_series(1, 3) AS n` has column n.
         let column = alias_parts(alias)?.0.unwrap_or_else(|| function.clone());
         let query = match function.as_str() {
             "generate_series" => self.generate_series(values, &column)?,
-            "unnest" => return Err(Error::unsupported("unnest")),
+            "unnest" => self.unnest(values, &column)?,
             _ => {
                 let value = func::call(&function, values, self.func())?;
                 plan::project(one_row(), &[Item { name: column, value: self.settle(value)?, origin: None }])?
@@ -45,7 +57,37 @@ impl Binder<'_> {
         self.bind_derived(query, alias, &function)
     }
 
-    fn generate_series(&mut self, args: Vec<Typed>, column: &str) -> Result<super::binder::BoundQuery> {
+    /// `unnest(array)`: a row for each element.
+    fn unnest(&mut self, args: Vec<Typed>, column: &str) -> Result<BoundQuery> {
+        let [array] = <[Typed; 1]>::try_from(args).map_err(|_| Error::unsupported("unnest of several arrays"))?;
+        let (list, element_type) = func::element_list(array)?;
+        let text =
+            if element_type.physical() == Some(PhysicalType::Text) { element_type.clone() } else { SqlType::Text };
+        self.unnest_list(list, text, DataType::Utf8View, &element_type, column)
+    }
+
+    /// One row for each element of a list value.
+    fn unnest_list(
+        &mut self,
+        list: Expr,
+        from: SqlType,
+        arrow: DataType,
+        to: &SqlType,
+        column: &str,
+    ) -> Result<BoundQuery> {
+        // Unnesting drops a qualifier, so the name itself is unique.
+        self.computed += 1;
+        let element = Column::new_unqualified(format!("element:{}", self.computed));
+        let plan = plan::builder(one_row()).project([list.alias(&element.name)]);
+        let options = UnnestOptions::new().with_preserve_nulls(false);
+        let plan = plan.and_then(|plan| plan.unnest_column_with_options(element.clone(), options));
+        let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let value = Typed { expr: Expr::Column(element), sql_type: from, arrow };
+        let value = func::cast(value, to, CastKind::Explicit, self.func())?;
+        plan::project(plan, &[Item { name: column.to_owned(), value, origin: None }])
+    }
+
+    fn generate_series(&mut self, args: Vec<Typed>, column: &str) -> Result<BoundQuery> {
         if !(2..=3).contains(&args.len()) {
             return func::call("generate_series", args, self.func()).and(Err(Error::internal("no such function")));
         }
@@ -71,6 +113,10 @@ impl Binder<'_> {
         let (Some(start), Some(end)) = (bounds.first(), bounds.get(1)) else {
             return Err(Error::internal("a series without bounds"));
         };
+        if bounds.iter().any(depends_on_rows) {
+            let list = func::series_list(vec![start.clone(), end.clone(), lit(ScalarValue::Int64(step))]);
+            return self.unnest_list(list, SqlType::Int8, DataType::Int64, &sql_type, column);
+        }
         let qualifier = self.unique_qualifier("generate_series");
         let value = Expr::Column(Column::new(Some(qualifier.clone()), series::VALUE));
         let (provider, condition): (Arc<dyn TableProvider>, _) = match (constant(start), constant(end), step) {
@@ -91,6 +137,12 @@ impl Binder<'_> {
         let value = func::cast(value, &sql_type, CastKind::Explicit, self.func())?;
         plan::project(scan, &[Item { name: column.to_owned(), value, origin: None }])
     }
+}
+
+/// A series whose bounds are computed from rows: columns of an outer query, subqueries.
+fn depends_on_rows(expr: &Expr) -> bool {
+    let outer = expr.exists(|node| Ok(matches!(node, Expr::OuterReferenceColumn(..))));
+    outer.unwrap_or(true) || has_subquery(expr)
 }
 
 /// A bigint literal; the inner `None` is NULL, the outer one something else.

@@ -280,6 +280,12 @@ impl Unnester {
                 plan::builder(input).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
             }
             LogicalPlan::Join(join) => self.push_join(join, domain),
+            LogicalPlan::Unnest(unnest) => {
+                let input = self.push(&unnest.input, domain)?;
+                let options = unnest.options.clone();
+                let pushed = plan::builder(input).unnest_columns_with_options(unnest.exec_columns.clone(), options);
+                pushed.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+            }
             other => {
                 let what = other.display().to_string();
                 let kind = what.split([':', ' ']).next().unwrap_or("operator").to_owned();
@@ -443,7 +449,11 @@ fn redirect(subquery: Subquery, columns: &HashMap<&Column, &Column>) -> datafusi
             expr.transform_up(|expr| {
                 Ok(match expr {
                     Expr::OuterReferenceColumn(field, column) => match columns.get(&column) {
-                        Some(own) => Transformed::yes(Expr::OuterReferenceColumn(field, (*own).clone())),
+                        Some(own) => {
+                            // The field's name is what a projection of the reference is called.
+                            let field = Arc::new(field.as_ref().clone().with_name(&own.name));
+                            Transformed::yes(Expr::OuterReferenceColumn(field, (*own).clone()))
+                        }
                         None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
                     },
                     other => Transformed::no(other),

@@ -1,5 +1,11 @@
 //! Testing and subscripting arrays: `x = ANY (array)`, `array[i]`.
 
+use std::sync::Arc;
+
+use arrow_array::builder::{Int64Builder, ListBuilder, StringViewBuilder};
+use arrow_schema::{DataType, Field};
+use datafusion::logical_expr::Expr;
+use heliosdb_contracts::datum_at;
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::udf::Function;
@@ -59,4 +65,73 @@ fn element_type(array: &Typed) -> Result<SqlType> {
 
 fn wrong_arguments() -> Error {
     Error::internal("wrong argument values of an array function")
+}
+
+/// The elements of an array as an Arrow list of their text, for unnesting, and the elements' type.
+pub fn element_list(array: Typed) -> Result<(Expr, SqlType)> {
+    let element_type = element_type(&array)?;
+    let function = Function::arrays("element_list", "", list_of(DataType::Utf8View), |arrays, rows| {
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for row in 0..rows {
+            let array = arrays.first().ok_or_else(wrong_arguments)?;
+            match datum_at(array, row, PhysicalType::Text)? {
+                DatumRef::Text(text) => {
+                    array::parse(text)?.into_iter().for_each(|element| lists.values().append_option(element));
+                    lists.append(true);
+                }
+                _ => lists.append(false),
+            }
+        }
+        Ok(Arc::new(lists.finish()))
+    });
+    Ok((function.call(vec![array.expr]), element_type))
+}
+
+/// Longest series made as one list; longer ones are for bounds known before the query runs.
+const SERIES_MAX: i128 = 10_000_000;
+
+/// `generate_series(start, end, step)` of bigints as an Arrow list, for unnesting.
+pub fn series_list(args: Vec<Expr>) -> Expr {
+    let function = Function::arrays("series_list", "", list_of(DataType::Int64), |arrays, rows| {
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        for row in 0..rows {
+            let mut bounds = [None; 3];
+            for (bound, array) in bounds.iter_mut().zip(arrays) {
+                if let DatumRef::Int64(value) = datum_at(array, row, PhysicalType::Int64)? {
+                    *bound = Some(value);
+                }
+            }
+            let [Some(start), Some(end), Some(step)] = bounds else {
+                lists.append(false);
+                continue;
+            };
+            series(start, end, step, lists.values())?;
+            lists.append(true);
+        }
+        Ok(Arc::new(lists.finish()))
+    });
+    function.call(args)
+}
+
+fn series(start: i64, end: i64, step: i64, out: &mut Int64Builder) -> Result<()> {
+    if step == 0 {
+        return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+    }
+    let length = (i128::from(end) - i128::from(start)) / i128::from(step) + 1;
+    if length > SERIES_MAX {
+        return Err(Error::invalid(SqlState::PROGRAM_LIMIT_EXCEEDED, "a series in a correlated subquery is too long"));
+    }
+    let mut value = start;
+    while if step > 0 { value <= end } else { value >= end } {
+        out.append_value(value);
+        match value.checked_add(step) {
+            Some(next) => value = next,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+fn list_of(element: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(element, true)))
 }

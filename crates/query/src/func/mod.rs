@@ -25,7 +25,7 @@ use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
 pub use aggregate::{aggregate, is_aggregate, single_value};
-pub use array_access::{array_elements, equal_any, subscript};
+pub use array_access::{array_elements, element_list, equal_any, series_list, subscript};
 pub use cast::{can_cast, cast};
 pub use common::{common_type, unify};
 pub use extract::extract;

@@ -220,5 +220,11 @@ fn as_postgres() {
         ("SELECT id FROM t WHERE id = ANY (ARRAY(SELECT id FROM u)) ORDER BY id", "1\n2"),
         ("SELECT (ARRAY[10,20,30])[2], (ARRAY['a','b'])[5]", "20|NULL"),
         ("SELECT array_to_string(ARRAY(SELECT name FROM t ORDER BY name DESC), '/')", "two/three/one/five"),
+        ("SELECT id, (SELECT count(*) FROM generate_series(1, t.id) g) FROM t ORDER BY id", "1|1\n2|2\n3|3\n4|4\n5|5"),
+        ("SELECT n FROM generate_series((SELECT min(id) FROM t), 3) AS n ORDER BY n", "1\n2\n3"),
+        ("SELECT x FROM unnest(ARRAY['b', NULL, 'a']) AS x ORDER BY x", "a\nb\nNULL"),
+        ("SELECT sum(x) FROM unnest('{1,2,3}'::int[]) AS x", "6"),
+        ("SELECT id, (SELECT string_agg(g::text, '+' ORDER BY g) FROM generate_series(1, t.id, 2) g) FROM t ORDER BY id", "1|1\n2|1\n3|1+3\n4|1+3\n5|1+3+5"),
+        ("SELECT id, ARRAY(SELECT t.name || x FROM unnest(ARRAY['1','2']) x ORDER BY 1) FROM t WHERE id < 3 ORDER BY id", "1|{one1,one2}\n2|{two1,two2}"),
     ]);
 }
