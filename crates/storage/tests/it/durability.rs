@@ -2,7 +2,7 @@
 
 use futures::executor::block_on;
 use heliosdb_contracts::ShardStore;
-use heliosdb_runtime::Disk;
+use heliosdb_runtime::{Disk, Fault, FaultKind, FaultOp};
 use heliosdb_types::ErrorKind;
 
 use crate::support::*;
@@ -212,4 +212,91 @@ fn a_transaction_may_rewrite_a_whole_tree() {
     txn.commit().unwrap();
     assert!(world.rows(&tree).is_empty());
     assert!(world.crash().rows(&tree).is_empty());
+}
+
+fn fail(world: &World, op: FaultOp, path: &str, kind: FaultKind) {
+    world.disk.inject(Fault { op, path: path.into(), skip: 0, times: 1, kind });
+}
+
+#[test]
+fn a_failed_sync_of_the_log_fences_the_shard_and_reads_go_on() {
+    let world = World::new(21);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    txn.put(&tree, 1, 1);
+    txn.commit().unwrap();
+    fail(&world, FaultOp::Sync, "wal", FaultKind::Io);
+    let mut txn = world.begin();
+    txn.put(&tree, 2, 2);
+    assert!(txn.commit().is_err());
+    assert_eq!(world.rows(&tree), Rows::from([(1, 1)]), "what was visible stays readable, the rest unseen");
+    assert_eq!(world.shard.begin(heliosdb_types::BranchId(0)).unwrap_err().kind(), ErrorKind::Fenced);
+    assert!(world.shard.metrics().fenced);
+    assert!(block_on(world.shard.checkpoint(false)).is_err());
+    let rows = world.crash().rows(&tree);
+    assert!(rows == Rows::from([(1, 1)]) || rows == Rows::from([(1, 1), (2, 2)]), "{rows:?}");
+}
+
+#[test]
+fn a_full_disk_delays_freezing_and_loses_nothing() {
+    let world = World::new(22);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..100).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    let expected = world.rows(&tree);
+    for (op, path) in [(FaultOp::Write, "segments"), (FaultOp::Sync, "segments"), (FaultOp::Write, "deletes")] {
+        let mut txn = world.begin();
+        txn.put(&tree, 0, 0);
+        txn.commit().unwrap();
+        if path == "deletes" {
+            block_on(world.shard.checkpoint(false)).unwrap();
+            let mut txn = world.begin();
+            txn.put(&tree, 0, 0);
+            txn.commit().unwrap();
+        }
+        fail(&world, op, path, FaultKind::NoSpace);
+        assert!(block_on(world.shard.checkpoint(false)).is_err(), "{op:?} {path}");
+        assert!(!world.shard.metrics().fenced);
+        assert_eq!(world.rows(&tree), expected);
+        world.disk.clear_faults();
+        block_on(world.shard.checkpoint(true)).unwrap();
+        assert_eq!(world.rows(&tree), expected);
+    }
+    let files = world.disk.list("segments").unwrap().len() as u64;
+    assert_eq!(files, world.shard.metrics().segments, "unfinished files are gone");
+    assert_eq!(world.crash().rows(&tree), expected);
+}
+
+#[test]
+fn a_manifest_whose_fate_is_unknown_fences_the_shard() {
+    for (op, path) in [(FaultOp::Sync, "manifest"), (FaultOp::Rename, "CURRENT"), (FaultOp::Write, "CURRENT")] {
+        let world = World::new(23);
+        let tree = world.create(2000);
+        let mut txn = world.begin();
+        (0..100).for_each(|key| _ = txn.put(&tree, key, key));
+        txn.commit().unwrap();
+        let expected = world.rows(&tree);
+        fail(&world, op, path, FaultKind::Io);
+        assert!(block_on(world.shard.checkpoint(false)).is_err(), "{op:?} {path}");
+        assert!(world.shard.metrics().fenced, "{op:?} {path}");
+        assert_eq!(world.rows(&tree), expected);
+        world.disk.clear_faults();
+        assert_eq!(world.crash().rows(&tree), expected);
+    }
+}
+
+#[test]
+fn damage_read_later_is_an_error_not_an_answer() {
+    let world = World::new(24);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..100).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let world = world.restart();
+    let name = world.disk.list("segments").unwrap().pop().unwrap();
+    world.disk.flip_bit(&format!("segments/{name}"), 40, 3).unwrap();
+    let rows = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.rows(&tree)));
+    assert!(rows.is_err(), "{rows:?}");
 }

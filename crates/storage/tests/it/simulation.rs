@@ -103,7 +103,8 @@ impl Simulation {
                 84..86 => self.reserve(),
                 86..88 => self.alter(),
                 88..92 => self.flush(),
-                92..96 => self.restart(true),
+                92..94 => self.restart(true),
+                94..97 => self.cut(),
                 _ => self.restart(false),
             }
             self.settle_pending();
@@ -182,18 +183,24 @@ impl Simulation {
         if appended.lsn == Lsn(0) {
             return;
         }
-        let mut after = self.latest().clone();
-        for ((tree, key), value) in open.writes {
-            match value {
-                Some(value) => after[tree].insert(key, value),
-                None => after[tree].remove(&key),
-            };
-        }
+        let after = self.after(&open);
         self.pending.push(Pending { ts: appended.ts, lsn: appended.lsn, after });
         if self.rng.random_bool(0.6) {
             block_on(self.world().shard.durable(appended.lsn)).unwrap();
             assert!(self.world().shard.visible_ts() >= appended.ts, "acknowledged but not visible");
         }
+    }
+
+    /// The state a transaction leaves.
+    fn after(&self, open: &OpenTxn) -> State {
+        let mut after = self.latest().clone();
+        for (&(tree, key), &value) in &open.writes {
+            match value {
+                Some(value) => after[tree].insert(key, value),
+                None => after[tree].remove(&key),
+            };
+        }
+        after
     }
 
     fn rollback(&mut self) {
@@ -291,6 +298,32 @@ impl Simulation {
     /// Every eighth key, others each step.
     fn sample(&self) -> impl Iterator<Item = i64> + use<> {
         (self.next_value % 8..KEYS).step_by(8)
+    }
+
+    /// Power goes in the middle of commits, freezes and merges.
+    fn cut(&mut self) {
+        let changes = self.rng.random_range(0..60);
+        self.world().disk.power_off_after(changes);
+        for _ in 0..4 {
+            if self.rng.random_bool(0.5) || self.open.is_empty() {
+                let compact = self.rng.random_bool(0.7);
+                if block_on(self.world().shard.checkpoint(compact)).is_err() {
+                    break;
+                }
+            } else {
+                let open = self.open.remove(0);
+                let Ok(appended) = self.world().shard.commit(open.id) else { break };
+                if appended.lsn == Lsn(0) {
+                    continue;
+                }
+                let after = self.after(&open);
+                self.pending.push(Pending { ts: appended.ts, lsn: appended.lsn, after });
+                if block_on(self.world().shard.durable(appended.lsn)).is_err() {
+                    break;
+                }
+            }
+        }
+        self.restart(true);
     }
 
     fn check(&self) {
