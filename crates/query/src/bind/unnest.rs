@@ -411,9 +411,33 @@ fn stock_can(subquery: &Subquery, outer: &DFSchema) -> bool {
     if references.len() != direct.len() || !references.iter().all(|reference| resolves(outer, reference)) {
         return false; // a subquery further inside reaches out, too
     }
+    if needs_domain_inside(&subquery.subquery) {
+        // The domain of the inner one would copy this one's outer references to where they cannot be pulled up from.
+        return false;
+    }
     let mut pull_up = PullUpCorrelatedExpr::new().with_need_handle_count_bug(true);
     let pulled = subquery.subquery.as_ref().clone().rewrite(&mut pull_up);
     pulled.is_ok() && pull_up.can_pull_up
+}
+
+/// Whether a scalar subquery among a plan's expressions cannot be left to DataFusion.
+fn needs_domain_inside(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = plan.apply(|node| {
+        let (LogicalPlan::Projection(Projection { input, .. }) | LogicalPlan::Filter(Filter { input, .. })) = node
+        else {
+            return Ok(TreeNodeRecursion::Continue);
+        };
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarSubquery(subquery) = expr {
+                    found |= !subquery.outer_ref_columns.is_empty() && !stock_can(subquery, input.schema());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    walked.is_err() || found
 }
 
 fn depends(plan: &LogicalPlan, domain: &Domain) -> bool {

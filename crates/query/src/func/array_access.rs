@@ -48,6 +48,41 @@ pub fn subscript(array: Typed, index: Typed, ctx: &FuncContext) -> Result<Typed>
     cast(text, &element_type, CastKind::Explicit, ctx)
 }
 
+/// `array || array`, `array || element`, `element || array`. A NULL array adds nothing; a NULL element is one.
+pub(super) fn concat(left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let sql_type = match (&left.sql_type, &right.sql_type) {
+        (SqlType::Array(_), _) => left.sql_type.clone(),
+        _ => right.sql_type.clone(),
+    };
+    let element = element_type(if matches!(left.sql_type, SqlType::Array(_)) { &left } else { &right })?;
+    let is_array = |side: &Typed| matches!(side.sql_type, SqlType::Array(_)) || side.is_unknown();
+    let arrays = (is_array(&left), is_array(&right));
+    let prepare = |side: Typed, array: bool| {
+        if array {
+            return cast(side, &sql_type, CastKind::Implicit, ctx);
+        }
+        cast(cast(side, &element, CastKind::Implicit, ctx)?, &SqlType::Text, CastKind::Explicit, ctx)
+    };
+    let args = vec![prepare(left, arrays.0)?.expr, prepare(right, arrays.1)?.expr];
+    let texts = vec![PhysicalType::Text, PhysicalType::Text];
+    let function = Function::values("array_cat", format!("{arrays:?}"), texts, PhysicalType::Text, move |args| {
+        let mut elements = Vec::new();
+        for (side, array) in args.iter().zip([arrays.0, arrays.1]) {
+            match (side, array) {
+                (DatumRef::Text(text), true) => elements.extend(array::parse(text)?),
+                (DatumRef::Text(text), false) => elements.push(Some((*text).to_owned())),
+                (_, true) => {}
+                (_, false) => elements.push(None),
+            }
+        }
+        if args.iter().zip([arrays.0, arrays.1]).all(|(side, array)| array && side.is_null()) {
+            return Ok(Datum::Null);
+        }
+        Ok(Datum::Text(array::format(elements.iter().map(Option::as_deref))))
+    });
+    Ok(Typed { sql_type, ..Typed::new(function.call(args), SqlType::Text) })
+}
+
 /// The elements of an array literal; `None` is NULL.
 pub fn array_elements(text: &str) -> Result<Vec<Option<String>>> {
     array::parse(text)

@@ -2,6 +2,7 @@
 
 mod bench;
 mod errors;
+mod functions;
 mod parameters;
 mod queries;
 mod tpch;

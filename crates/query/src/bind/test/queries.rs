@@ -226,5 +226,8 @@ fn as_postgres() {
         ("SELECT sum(x) FROM unnest('{1,2,3}'::int[]) AS x", "6"),
         ("SELECT id, (SELECT string_agg(g::text, '+' ORDER BY g) FROM generate_series(1, t.id, 2) g) FROM t ORDER BY id", "1|1\n2|1\n3|1+3\n4|1+3\n5|1+3+5"),
         ("SELECT id, ARRAY(SELECT t.name || x FROM unnest(ARRAY['1','2']) x ORDER BY 1) FROM t WHERE id < 3 ORDER BY id", "1|{one1,one2}\n2|{two1,two2}"),
+        ("SELECT ARRAY[1,2] || 3, 0 || ARRAY[1], ARRAY['a'] || ARRAY['b c'], NULL || ARRAY[1], ARRAY[1] || NULL::int", "{1,2,3}|{0,1}|{a,\"b c\"}|{1}|{1,NULL}"),
+        ("SELECT id, array_to_string(ARRAY(SELECT u.w || array_to_string(ARRAY(SELECT x.id FROM t x WHERE x.v < u.w AND t.id <> x.id ORDER BY x.id), ',') FROM u WHERE u.id >= t.id), '/') FROM t WHERE id > 2 ORDER BY id", "3|201\n4|201\n5|201"),
+        ("SELECT id, (SELECT max(w) FROM u WHERE u.id = t.id AND u.w > (SELECT min(x.v) FROM t x WHERE x.id <> u.id)) FROM t ORDER BY id", "1|100\n2|200\n3|NULL\n4|NULL\n5|NULL"),
     ]);
 }
