@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio_postgres::Client;
 
 use super::bulk::{self, BulkModel};
 use super::model::WriterModel;
@@ -120,7 +121,8 @@ async fn one_cycle(
         }
         return Err(why);
     }
-    let work = Duration::from_millis(rng.random_range(50..700));
+    // A failpoint is given time to be met, and a client that makes freezes and merges happen.
+    let work = Duration::from_millis(rng.random_range(50..if failpoint.is_some() { 2000 } else { 700 }));
     let clean = failpoint.is_none() && rng.random_range(0..12) == 0;
     let mut tasks = Vec::new();
     for (index, model) in models.writers.iter().enumerate() {
@@ -130,6 +132,10 @@ async fn one_cycle(
     let bulk = match server.connect().await {
         Ok(client) => Some(tokio::spawn(bulk::work(client, models.bulk.clone(), rng.random()))),
         Err(_) => None,
+    };
+    let janitor = match (failpoint, server.connect().await) {
+        (Some(_), Ok(client)) => Some(tokio::spawn(keep_house(client))),
+        _ => None,
     };
     wait(&mut server, work).await;
     if server.ended().is_some() {
@@ -143,6 +149,9 @@ async fn one_cycle(
         report.clean_stops += 1;
     } else {
         server.kill().map_err(|error| error.to_string())?;
+    }
+    if let Some(janitor) = janitor {
+        janitor.await.map_err(|error| error.to_string())?;
     }
     for (index, task) in tasks {
         models.writers[index] = task.await.map_err(|error| error.to_string())??;
@@ -162,6 +171,16 @@ async fn verify(server: &Server, models: &mut Models) -> Result<(), String> {
     bulk::check(&client, &mut settled.bulk).await?;
     *models = settled;
     Ok(())
+}
+
+/// Asks for freezes and merges until the server is gone.
+async fn keep_house(client: Client) {
+    while client.batch_execute("CHECKPOINT").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        if client.batch_execute("VACUUM").await.is_err() {
+            return;
+        }
+    }
 }
 
 fn died_soon(server: &mut Server) -> bool {
