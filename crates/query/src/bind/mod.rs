@@ -20,6 +20,7 @@ mod params;
 mod parse;
 mod plan;
 mod position;
+mod precedence;
 mod query;
 mod relation;
 mod scope;

@@ -7,6 +7,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::position::Positions;
+use super::precedence::as_postgres;
 
 /// Nested parentheses and subqueries; the parser grows its stack on the heap, so this bounds work, not safety.
 const NESTING_MAX: usize = 500;
@@ -24,7 +25,8 @@ pub struct ParsedStatement {
 pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     let mut parser = parser(sql)?;
     let statements = parser.parse_statements().map_err(|error| syntax_error(error, sql))?;
-    Ok(statements.into_iter().map(|statement| ParsedStatement { statement }).collect())
+    let statements = statements.into_iter().map(as_postgres);
+    Ok(statements.map(|statement| ParsedStatement { statement }).collect())
 }
 
 /// Parses an expression and nothing after it: a default, a check.
@@ -32,7 +34,7 @@ pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
     let mut parser = parser(sql)?;
     let expr = parser.parse_expr().map_err(|error| syntax_error(error, sql))?;
     parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
-    Ok(expr)
+    Ok(as_postgres(expr))
 }
 
 /// Parses a query and nothing after it: a view's definition.
@@ -40,7 +42,7 @@ pub fn parse_query(sql: &str) -> Result<Box<ast::Query>> {
     let mut parser = parser(sql)?;
     let query = parser.parse_query().map_err(|error| syntax_error(error, sql))?;
     parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
-    Ok(query)
+    Ok(as_postgres(query))
 }
 
 fn parser(sql: &str) -> Result<Parser<'static>> {

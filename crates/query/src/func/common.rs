@@ -48,7 +48,12 @@ pub fn unify(inputs: Vec<Typed>, context: &str, ctx: &FuncContext) -> Result<Vec
         cast(input, &target, CastKind::Implicit, ctx).map_err(|error| match error.state() {
             SqlState::DATATYPE_MISMATCH => Error::invalid(
                 SqlState::CANNOT_COERCE,
-                format!("{context} could not convert type {} to {}", base_name(&from), base_name(&target)),
+                format!(
+                    "{} could not convert type {} to {}",
+                    convert_context(context),
+                    base_name(&from),
+                    base_name(&target)
+                ),
             ),
             _ => error,
         })
@@ -63,6 +68,10 @@ pub fn unify(inputs: Vec<Typed>, context: &str, ctx: &FuncContext) -> Result<Vec
     let first = scales.next();
     let same = scales.all(|scale| Some(scale) == first) && first.is_none_or(|scale| scale.is_some());
     if same { Ok(unify_numerics(cast_all, &target)) } else { Ok(as_bytes(cast_all, &target)) }
+}
+
+fn convert_context(context: &str) -> &str {
+    if context == "CASE" { "CASE/WHEN" } else { context }
 }
 
 /// A CASE whose arms became numeric bytes only because their display scales differ, as decimals of one scale: for a sum, whose

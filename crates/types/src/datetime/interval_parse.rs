@@ -151,7 +151,8 @@ impl Sum {
 /// Digits with an optional fraction, after `negative`'s sign.
 fn amount(digits: &str, negative: bool) -> Read<Amount> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if (whole.is_empty() && fraction.is_empty()) || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    let digits = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits {
         return Err(Refusal::Syntax);
     }
     let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| Refusal::Range)? };

@@ -29,11 +29,12 @@ impl Binder<'_> {
             tests.push(test.expr);
             results.push(self.bind_expr(result)?);
         }
+        // ELSE comes first for the common type, as in PostgreSQL.
         if let Some(otherwise) = else_result {
-            results.push(self.bind_expr(otherwise)?);
+            results.insert(0, self.bind_expr(otherwise)?);
         }
         let mut results = func::unify(results, "CASE", self.func())?;
-        let otherwise = if else_result.is_some() { results.pop() } else { None };
+        let otherwise = else_result.is_some().then(|| results.remove(0));
         let shape = results.first().cloned().ok_or_else(|| Error::syntax("CASE without WHEN"))?;
         let when = tests.into_iter().zip(results).map(|(test, value)| (Box::new(test), Box::new(value.expr)));
         let case =

@@ -7,6 +7,7 @@ use datafusion::logical_expr::Expr;
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, parse_text};
 
+use super::common::base_name;
 use super::decimal;
 use super::literal::decimal_physical;
 use super::udf::Function;
@@ -44,7 +45,7 @@ pub fn cast(input: Typed, to: &SqlType, kind: CastKind, context: &FuncContext) -
 }
 
 fn refused(from: &SqlType, to: &SqlType, kind: CastKind) -> Error {
-    let (from, to) = (from.name(), to.name());
+    let (from, to) = (base_name(from), base_name(to));
     match kind {
         CastKind::Explicit => Error::invalid(SqlState::CANNOT_COERCE, format!("cannot cast type {from} to {to}")),
         _ => Error::invalid(SqlState::DATATYPE_MISMATCH, format!("expression is of type {from} but {to} is needed"))

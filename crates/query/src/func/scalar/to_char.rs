@@ -200,10 +200,10 @@ fn put(moment: &Moment, key: &str, written: &str, fill: bool, ordinal: Option<bo
         "YY" => numeric(year % 100, 2),
         "Y" => numeric(year % 10, 1),
         "Y,YYY" => out.push_str(&format!("{},{:03}", year / 1000, year % 1000)),
-        "IYYY" => numeric(field(moment, DateField::IsoYear)?, 4),
-        "IYY" => numeric(field(moment, DateField::IsoYear)? % 1000, 3),
-        "IY" => numeric(field(moment, DateField::IsoYear)? % 100, 2),
-        "I" => numeric(field(moment, DateField::IsoYear)? % 10, 1),
+        "IYYY" => numeric(field(moment, DateField::IsoYear)?.abs(), 4),
+        "IYY" => numeric(field(moment, DateField::IsoYear)?.abs() % 1000, 3),
+        "IY" => numeric(field(moment, DateField::IsoYear)?.abs() % 100, 2),
+        "I" => numeric(field(moment, DateField::IsoYear)?.abs() % 10, 1),
         "MM" => numeric(i64::from(civil.month), 2),
         "DD" => numeric(i64::from(civil.day), 2),
         "DDD" => numeric(field(moment, DateField::Doy)?, 3),
@@ -328,6 +328,8 @@ fn number_tokens(template: &str) -> Result<(Vec<Token>, bool)> {
                 'S' | 's' => tokens.push(Token::SignMark("S")),
                 'V' | 'v' => return Err(Error::unsupported("to_char template V")),
                 'L' | 'l' => tokens.push(Token::Literal(' ')),
+                // Blanks for a whole part of zero: what 9 does anyway.
+                'B' | 'b' => {}
                 '"' => {
                     while let Some(c) = rest.chars().next() {
                         rest = &rest[c.len_utf8()..];
@@ -355,8 +357,11 @@ fn format_number(value: &Numeric, template: &str) -> Result<String> {
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let whole = if whole == "0" { "" } else { whole };
     let overflows = !rounded.is_finite() || whole.len() > whole_places;
-    let sign =
-        if tokens.iter().any(|token| matches!(token, Token::SignMark(_))) { Sign::Placed } else { Sign::Anchored };
+    let sign = if tokens.iter().any(|token| matches!(token, Token::SignMark(mark) if *mark != "PL")) {
+        Sign::Placed
+    } else {
+        Sign::Anchored
+    };
     // From the first 0 of the template on, every place is shown.
     let first_zero = tokens[..point]
         .iter()
@@ -422,7 +427,10 @@ fn format_number(value: &Numeric, template: &str) -> Result<String> {
                 if !fill && whole.is_empty() && first_shown >= whole_places && kept_fraction == 0 && whole_places > 0 {
                     out.push('0');
                 }
-                out.push('.');
+                // A point that nothing follows is not shown.
+                if places > 0 {
+                    out.push('.');
+                }
                 past_point = true;
             }
             Token::Comma => {
@@ -434,7 +442,7 @@ fn format_number(value: &Numeric, template: &str) -> Result<String> {
             }
             Token::SignMark(mark) => put_mark(mark, negative, fill, at, &mut out),
             Token::Ordinal(upper) => {
-                if !negative && places == 0 {
+                if !negative && !overflows && places == 0 {
                     out.push_str(&ordinal_suffix(rounded.to_i64().unwrap_or(0), *upper));
                 }
             }

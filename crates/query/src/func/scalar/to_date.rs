@@ -104,12 +104,9 @@ fn read(text: &str, template: &str) -> Result<Read> {
             Piece::Literal(separators) => {
                 for c in separators.chars() {
                     let next = rest.chars().next();
-                    if c.is_alphanumeric()
-                        || next.is_some_and(|next| !next.is_alphanumeric() && next != '+' && next != '-')
-                    {
+                    // A sign that belongs to a zone follows its field directly, so any other mark separates.
+                    if c.is_alphanumeric() || next.is_some_and(|next| !next.is_alphanumeric()) {
                         rest = rest.get(next.map_or(0, char::len_utf8)..).unwrap_or_default();
-                    } else if next == Some('-') && c == '-' {
-                        rest = &rest[1..];
                     }
                 }
                 rest = rest.trim_start();
