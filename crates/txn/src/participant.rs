@@ -192,8 +192,10 @@ impl ShardClient for Participant {
         async move {
             let state = self.active.get(txn)?;
             let outcome = self.claim_keys(&state, &descriptor, &rows, wait).await?;
-            if outcome == InsertOutcome::Inserted {
-                self.store.stage_inserts(txn, command, descriptor, rows)?;
+            match outcome {
+                InsertOutcome::Inserted => self.store.stage_inserts(txn, command, descriptor, rows)?,
+                // An error will be reported about a row that a crash may still take back: not before it is safe.
+                InsertOutcome::Duplicate { .. } => self.store.durable(state.depends_on()).await?,
             }
             Ok(outcome)
         }
