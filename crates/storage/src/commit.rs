@@ -48,6 +48,7 @@ impl Core {
     pub fn commit(&self, txn: TxnId) -> Result<AppendedCommit> {
         let buffer = self.end_txn(txn).ok_or_else(|| Error::internal(format!("transaction {txn} is not open")))?;
         let mut buffer = buffer.lock();
+        buffer.finish_spill()?;
         let (branch, ops) = (buffer.branch, buffer.net_ops());
         if ops.is_empty() {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });

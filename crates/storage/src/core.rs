@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use heliosdb_contracts::{KeyedRow, Snapshot, TreeDescriptorRef, TreeSize, WriteBatch};
-use heliosdb_runtime::{Clock, Disk, Spawner, failpoint};
-use heliosdb_types::{
-    BranchId, CommandId, CommitTs, Error, Lsn, Result, SegmentId, SequenceId, TreeId, TreeRef, TxnId,
-};
+use heliosdb_runtime::{Clock, Disk, Spawner};
+use heliosdb_types::{BranchId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 use heliosdb_wal::{NewRecord, RecordKind, Wal};
 use parking_lot::{Condvar, Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -17,15 +15,14 @@ use rustc_hash::FxHashMap;
 use crate::cache::BlockCache;
 use crate::delete_vector::DeleteVector;
 use crate::horizon::{Horizon, Pin};
-use crate::log::{KIND_COUNTER, Position, encode_counter};
+use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::ShardOptions;
-use crate::segment::CommitStamp;
 use crate::segments::Segment;
 use crate::shape::TreeState;
-use crate::tree_writer::{Place, SegmentTarget, TreeWriter};
-use crate::txnbuf::{SpillRow, Spilled, TxnBuffer};
+use crate::tree_writer::SegmentTarget;
+use crate::txnbuf::TxnBuffer;
 use crate::version::Version;
 use crate::visibility::Visibility;
 
@@ -166,38 +163,6 @@ impl Core {
         let mut buffer = buffer.lock();
         buffer.write(command, batch)?;
         self.spill_if_large(&mut buffer, command)
-    }
-
-    fn spill_if_large(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
-        if buffer.spillable_bytes() > self.options.txn_spill_bytes { self.spill(buffer, command) } else { Ok(()) }
-    }
-
-    /// Moves a transaction's rows to files of its own.
-    fn spill(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
-        failpoint("spill.begin")?;
-        let version = self.version.load();
-        let branch = buffer.branch;
-        let own: FxHashMap<TreeRef, Vec<TreeDescriptorRef>> =
-            buffer.trees().map(|tree| (tree, buffer.descriptors(tree).cloned().collect())).collect();
-        buffer.spill(command, &|tree, rows| {
-            let committed = version.tree((branch, tree), CommitTs::MAX).cloned();
-            let state = with_own(committed, own.get(&tree).into_iter().flatten())?;
-            let mut writer = TreeWriter::new(self.segment_target(), branch, state, 0, CommitStamp::Shared);
-            let mut places = Vec::with_capacity(rows.len());
-            for SpillRow { key, row, schema, .. } in rows {
-                places.push(writer.add(key, row, *schema, CommitTs::ZERO)?);
-            }
-            let metas = writer.finish()?;
-            let position = |&(segment, row): &Place| {
-                let id = metas.get(segment as usize).map_or(SegmentId(0), |meta| meta.id);
-                Position { segment: id, row }
-            };
-            let places = places.iter().map(position).collect();
-            let segments = metas.into_iter().map(|meta| self.open_segment(meta, DeleteVector::default()));
-            Ok(Spilled { segments: segments.collect::<Result<_>>()?, places })
-        })?;
-        Counters::add(&self.counters.spills, 1);
-        failpoint("spill.done")
     }
 
     pub fn end_txn(&self, id: TxnId) -> Option<Arc<Mutex<TxnBuffer>>> {
@@ -353,7 +318,7 @@ impl Core {
 }
 
 /// A tree's committed shapes, if any, followed by a transaction's own.
-fn with_own<'a>(
+pub(crate) fn with_own<'a>(
     committed: Result<Arc<TreeState>>,
     own: impl Iterator<Item = &'a TreeDescriptorRef>,
 ) -> Result<Arc<TreeState>> {

@@ -45,6 +45,7 @@ mod segment;
 mod segments;
 mod shape;
 mod shard;
+mod spill;
 mod swap;
 mod tree_writer;
 mod txnbuf;

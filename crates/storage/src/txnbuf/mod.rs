@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use crate::log::{LogOp, Position};
 use crate::segments::Segment;
 use spill::Private;
-pub(crate) use spill::{SpillRow, Spilled};
+pub(crate) use spill::{Running, SpillJob, SpillRow, Spilled};
 
 pub(crate) struct TxnBuffer {
     pub branch: BranchId,
@@ -23,6 +23,7 @@ pub(crate) struct TxnBuffer {
     shapes: Vec<ShapeChange>,
     /// Bytes of rows in memory, about.
     spillable: usize,
+    running: Option<Running>,
 }
 
 #[derive(Default)]
@@ -95,7 +96,7 @@ pub(crate) const NEVER: CommandId = CommandId(u32::MAX);
 
 impl TxnBuffer {
     pub fn new(branch: BranchId) -> TxnBuffer {
-        TxnBuffer { branch, trees: FxHashMap::default(), shapes: Vec::new(), spillable: 0 }
+        TxnBuffer { branch, trees: FxHashMap::default(), shapes: Vec::new(), spillable: 0, running: None }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -162,11 +163,6 @@ impl TxnBuffer {
             ShapeChange::Drop(dropped) if *dropped == tree => Some(None),
             _ => None,
         })
-    }
-
-    /// The trees it has written to.
-    pub fn trees(&self) -> impl Iterator<Item = TreeRef> {
-        self.trees.keys().copied()
     }
 
     /// Every shape the transaction gave a tree, oldest first.

@@ -3,9 +3,12 @@
 //! The files are durable before the commit's record names them, and no manifest knows them until then; a rollback removes
 //! them, a crash leaves them to the next start's sweep. Of a row that replaces a committed one the key stays in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
+use heliosdb_runtime::Thread;
 use heliosdb_types::{CommandId, Error, Result, SchemaVersion, TreeRef};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
@@ -30,36 +33,76 @@ pub(crate) struct SpillRow {
     at: u32,
 }
 
-/// The segments rows were written to, and where each row is.
+/// Rows of one tree on their way to private segments.
+pub(crate) struct SpillJob {
+    pub tree: TreeRef,
+    pub rows: Vec<SpillRow>,
+    command: CommandId,
+}
+
+/// The segments a job's rows were written to, and where each row is.
 pub(crate) struct Spilled {
+    pub job: SpillJob,
     pub segments: Vec<Arc<Segment>>,
     pub places: Vec<Position>,
 }
 
+/// Jobs being written by a thread; their rows stay where they are until it is done.
+pub(crate) struct Running {
+    pub done: Receiver<Result<Vec<Spilled>>>,
+    pub thread: Thread,
+}
+
 impl TxnBuffer {
-    /// Bytes of rows that could be spilled, about.
+    /// Bytes of rows that no job has taken yet, about.
     pub fn spillable_bytes(&self) -> usize {
         self.spillable
     }
 
-    /// Moves rows to private segments, which `write` makes of sorted rows. `current` is the running command: its own rows
-    /// are kept apart, for it must not see them.
-    pub fn spill(&mut self, current: CommandId, write: &dyn Fn(TreeRef, &[SpillRow]) -> Result<Spilled>) -> Result<()> {
-        let trees: Vec<TreeRef> = self.trees.keys().copied().collect();
-        for tree in trees {
+    /// All rows that can go, by tree. `current` is the running command: its own rows are kept apart, for it must not see
+    /// them. The jobs before must have ended.
+    pub fn spill_jobs(&mut self, current: CommandId) -> Vec<SpillJob> {
+        assert!(self.running.is_none(), "one spill at a time");
+        let mut jobs = Vec::new();
+        for (&tree, writes) in &self.trees {
             for (command, running) in [(CommandId(current.0.saturating_sub(1)), false), (current, true)] {
-                let Some(writes) = self.trees.get_mut(&tree) else { continue };
                 let rows = writes.rows_to_spill(current, running);
-                if rows.is_empty() {
-                    continue;
+                if !rows.is_empty() {
+                    jobs.push(SpillJob { tree, rows, command });
                 }
-                let Spilled { segments, places } = write(tree, &rows)?;
-                writes.private.extend(segments.into_iter().map(|segment| Private { segment, command }));
-                writes.moved_out(&rows, &places);
             }
         }
+        jobs.sort_by_key(|job| (job.tree, job.command));
         self.spillable = 0;
+        jobs
+    }
+
+    pub fn spill_started(&mut self, running: Running) {
+        self.running = Some(running);
+    }
+
+    /// Waits for the jobs that run, if any.
+    pub fn finish_spill(&mut self) -> Result<()> {
+        let Some(Running { done, thread }) = self.running.take() else { return Ok(()) };
+        let spilled = done.recv().map_err(|_| Error::internal("a spill stopped before its end"));
+        thread.join()?;
+        self.spilled(spilled??);
         Ok(())
+    }
+
+    /// Rows are in private segments now.
+    pub fn spilled(&mut self, spilled: Vec<Spilled>) {
+        // A tree's jobs together: taking rows out moves the others.
+        let mut moved: BTreeMap<TreeRef, Vec<(u32, Position)>> = BTreeMap::new();
+        for Spilled { job, segments, places } in spilled {
+            let command = job.command;
+            let private = segments.into_iter().map(|segment| Private { segment, command });
+            self.trees.entry(job.tree).or_default().private.extend(private);
+            moved.entry(job.tree).or_default().extend(job.rows.iter().map(|row| row.at).zip(places));
+        }
+        for (tree, places) in moved {
+            self.trees.entry(tree).or_default().moved_out(&places);
+        }
     }
 
     /// Private segments that a statement sees, and which of their rows it does not.
@@ -104,6 +147,8 @@ impl TxnBuffer {
 
 impl Drop for TxnBuffer {
     fn drop(&mut self) {
+        // A spill that still runs has files to remove, too; if it failed it has removed them.
+        let _ = self.finish_spill();
         self.private().for_each(|segment| segment.give_up());
     }
 }
@@ -111,7 +156,7 @@ impl Drop for TxnBuffer {
 impl TreeWrites {
     fn rows_to_spill(&self, current: CommandId, running: bool) -> Vec<SpillRow> {
         let entries = self.entries.iter().enumerate();
-        let mut rows: Vec<SpillRow> = entries
+        let rows = entries
             .filter(|(_, entry)| entry.may_spill() && (entry.command >= current) == running)
             .filter_map(|(at, entry)| match &entry.image {
                 Image::Row(row) => {
@@ -120,16 +165,16 @@ impl TreeWrites {
                 _ => None,
             })
             .collect();
-        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         rows
     }
 
     /// Takes out fresh inserts that were spilled, and leaves of other rows where they are now; what stays keeps its order.
-    fn moved_out(&mut self, rows: &[SpillRow], places: &[Position]) {
+    /// A row that was superseded while it was written stays, too: the newer one refers to it.
+    fn moved_out(&mut self, places: &[(u32, Position)]) {
         let mut spilled: Vec<Option<Position>> = vec![None; self.entries.len()];
-        for (row, place) in rows.iter().zip(places) {
-            if let Some(slot) = spilled.get_mut(row.at as usize) {
-                *slot = Some(*place);
+        for &(at, place) in places {
+            if let Some(slot) = spilled.get_mut(at as usize) {
+                *slot = Some(place);
             }
         }
         let entries = std::mem::take(&mut self.entries);
@@ -137,7 +182,7 @@ impl TreeWrites {
         let mut moved: FxHashMap<u32, u32> = FxHashMap::default();
         for (at, (mut entry, place)) in entries.into_iter().zip(spilled).enumerate() {
             match place {
-                Some(_) if entry.base == Base::Nothing => continue,
+                Some(_) if entry.base == Base::Nothing && entry.superseded == NEVER => continue,
                 Some(place) => entry.image = Image::Private(place),
                 None => {}
             }

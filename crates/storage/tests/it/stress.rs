@@ -118,3 +118,37 @@ fn power_loss_under_load_keeps_what_was_acknowledged() {
     }
     world.shard.close().unwrap();
 }
+
+#[test]
+fn a_transaction_goes_on_while_it_spills() {
+    let options = ShardOptions { background: true, log_inline: false, txn_spill_bytes: 30_000, ..small_options() };
+    let world = World::with(78, options);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    let mut expected = Rows::new();
+    for round in 0..30 {
+        let rows = (round * 100..(round + 1) * 100).map(|key| keyed(&tree, key, key)).collect();
+        let command = heliosdb_types::CommandId(txn.command);
+        heliosdb_contracts::ShardStore::stage_inserts(&*world.shard, txn.id, command, tree.clone(), rows).unwrap();
+        txn.command += 1;
+        expected.extend((round * 100..(round + 1) * 100).map(|key| (key, key)));
+        // Rows that may be on their way to a file right now.
+        for key in [round * 100 + 99, round * 50] {
+            if key % 3 == 0 {
+                assert!(txn.delete(&tree, key));
+                expected.remove(&key);
+            } else {
+                txn.put(&tree, key, -key);
+                expected.insert(key, -key);
+            }
+        }
+        if round % 7 == 0 {
+            assert_eq!(txn.rows(&tree), expected);
+        }
+        assert_eq!(txn.get(&tree, round * 100 + 98), Some(round * 100 + 98));
+    }
+    assert!(world.shard.metrics().spills > 5);
+    txn.commit().unwrap();
+    assert_eq!(world.rows(&tree), expected);
+    assert_eq!(world.crash().rows(&tree), expected);
+}

@@ -1,0 +1,115 @@
+//! Writing what a large transaction spills, on a thread of its own while the transaction goes on.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use heliosdb_runtime::{Disk, failpoint};
+use heliosdb_types::{BranchId, CommandId, CommitTs, Result, SegmentId, TreeRef};
+use rustc_hash::FxHashMap;
+
+use crate::cache::BlockCache;
+use crate::core::{Core, with_own};
+use crate::delete_vector::DeleteVector;
+use crate::log::Position;
+use crate::metrics::Counters;
+use crate::segment::CommitStamp;
+use crate::segments::Segment;
+use crate::shape::TreeState;
+use crate::tree_writer::{Place, SegmentTarget, TreeWriter};
+use crate::txnbuf::{Running, SpillJob, SpillRow, Spilled, TxnBuffer};
+
+/// Everything the thread needs.
+struct Spiller {
+    disk: Arc<dyn Disk>,
+    cache: Arc<BlockCache>,
+    target: SegmentTarget,
+    branch: BranchId,
+    states: FxHashMap<TreeRef, Arc<TreeState>>,
+}
+
+impl Core {
+    /// Moves a transaction's rows to files of its own if they have grown too large. A failed spill fails the next call.
+    pub fn spill_if_large(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
+        if buffer.spillable_bytes() <= self.options.txn_spill_bytes {
+            return Ok(());
+        }
+        buffer.finish_spill()?;
+        failpoint("spill.begin")?;
+        let jobs = buffer.spill_jobs(command);
+        let version = self.version.load();
+        let mut states = FxHashMap::default();
+        for job in &jobs {
+            let committed = version.tree((buffer.branch, job.tree), CommitTs::MAX).cloned();
+            states.insert(job.tree, with_own(committed, buffer.descriptors(job.tree))?);
+        }
+        let (disk, cache) = (self.disk.clone(), self.cache.clone());
+        let spiller = Spiller { disk, cache, target: self.segment_target(), branch: buffer.branch, states };
+        Counters::add(&self.counters.spills, 1);
+        if !self.options.background {
+            buffer.spilled(spiller.run(jobs)?);
+            return Ok(());
+        }
+        let (sender, done) = channel();
+        let thread = self.spawner.thread("spill", move || {
+            // Nobody receives it if the transaction is gone; the segments then remove themselves.
+            if let Err(unread) = sender.send(spiller.run(jobs)) {
+                give_up(unread.0);
+            }
+        })?;
+        buffer.spill_started(Running { done, thread });
+        Ok(())
+    }
+}
+
+fn give_up(spilled: Result<Vec<Spilled>>) {
+    spilled.iter().flatten().flat_map(|spilled| &spilled.segments).for_each(|segment| segment.give_up());
+}
+
+impl Spiller {
+    fn run(&self, jobs: Vec<SpillJob>) -> Result<Vec<Spilled>> {
+        let mut done: Vec<Spilled> = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match self.write(job) {
+                Ok(spilled) => done.push(spilled),
+                Err(error) => {
+                    give_up(Ok(done));
+                    return Err(error);
+                }
+            }
+        }
+        match failpoint("spill.done") {
+            Ok(()) => Ok(done),
+            Err(error) => {
+                give_up(Ok(done));
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&self, job: SpillJob) -> Result<Spilled> {
+        let state = self.states.get(&job.tree).cloned();
+        let state = state.ok_or_else(|| heliosdb_types::Error::internal("a spilled tree has its shape"))?;
+        let mut writer = TreeWriter::new(self.target.clone(), self.branch, state, 0, CommitStamp::Shared);
+        let mut order: Vec<u32> = (0..job.rows.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| job.rows.get(a as usize).map(key).cmp(&job.rows.get(b as usize).map(key)));
+        let mut places: Vec<Place> = vec![(0, 0); job.rows.len()];
+        for at in order {
+            if let (Some(row), Some(place)) = (job.rows.get(at as usize), places.get_mut(at as usize)) {
+                *place = writer.add(&row.key, &row.row, row.schema, CommitTs::ZERO)?;
+            }
+        }
+        let metas = writer.finish()?;
+        let position = |&(segment, row): &Place| {
+            let id = metas.get(segment as usize).map_or(SegmentId(0), |meta| meta.id);
+            Position { segment: id, row }
+        };
+        let places = places.iter().map(position).collect();
+        let open = |meta| Segment::open(&self.disk, &self.cache, meta, DeleteVector::default(), None);
+        let segments = metas.iter().cloned().map(open).collect::<Result<_>>()?;
+        Ok(Spilled { job, segments, places })
+    }
+}
+
+fn key(row: &SpillRow) -> &[u8] {
+    &row.key
+}
