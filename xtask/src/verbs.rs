@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::build_times;
 use crate::install;
-use crate::step::{Done, cargo, output, root, run, run_cargo, server_binary};
+use crate::step::{Done, cargo, output, root, run, run_cargo, server_binary, target_dir};
 
 /// Formats, compiles what changed and what is built on it, runs the changed crates' unit tests.
 pub fn check(crates: &[String]) -> Done {
@@ -68,9 +68,11 @@ pub fn sim(arguments: &[String]) -> Done {
 /// Builds server and testkit in a profile and runs one of testkit's commands.
 pub fn testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
     let name = if profile == "debug" { "dev" } else { profile };
-    run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "-p", "heliosdb-testkit", "--bins"])?;
+    // Two builds, not one: selected together, cargo would unite their dependencies' features and build DataFusion again.
+    run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "--bins"])?;
+    run_cargo(&["build", "-p", "heliosdb-testkit", "--bins"])?;
     let binary = server_binary(profile);
-    let tool = binary.with_file_name(format!("testkit{}", std::env::consts::EXE_SUFFIX));
+    let tool = target_dir().join("debug").join(format!("testkit{}", std::env::consts::EXE_SUFFIX));
     let mut command = std::process::Command::new(tool);
     command.arg(verb).args(arguments).current_dir(root()).env("HELIOSDB_BIN", &binary);
     run(&mut command)

@@ -59,7 +59,7 @@ async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Pa
     let peer_load = load_peer(&mut duck, data).map_err(|error| error.to_string())?;
     client.batch_execute("CHECKPOINT").await.map_err(|error| describe("CHECKPOINT", &error))?;
     let our_bytes = folder_bytes(&place.join("ours"));
-    let segment_bytes = folder_bytes(&place.join("ours").join("segments"));
+    let segment_bytes = folder_bytes(&place.join("ours/shard-0/segments"));
     let peer_bytes = folder_bytes(place) - our_bytes;
     println!(
         "TPC-H scale {}: HeliosDB beside DuckDB {}, {} threads each",

@@ -6,6 +6,8 @@ import time
 import duckdb
 
 connection = duckdb.connect(sys.argv[1], config={"threads": int(sys.argv[2])})
+# A long statement would draw its progress into the replies.
+connection.execute("SET enable_progress_bar = false")
 
 
 def text(value):
