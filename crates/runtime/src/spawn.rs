@@ -10,6 +10,10 @@ use std::thread::JoinHandle;
 use heliosdb_types::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+/// Address space for a worker's stack; only touched pages cost memory. Planners walk expressions recursively, up to the depth
+/// the SQL layer allows, which the default of 2 MiB does not hold.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A set of worker threads that run tasks. Dropping it stops them without waiting for what still runs.
 pub struct Pool {
     runtime: Option<Runtime>,
@@ -19,7 +23,9 @@ pub struct Pool {
 impl Pool {
     /// `threads` workers called `name`.
     pub fn new(name: &str, threads: usize) -> Result<Pool> {
-        let runtime = Builder::new_multi_thread().worker_threads(threads.max(1)).thread_name(name).enable_all().build();
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads.max(1)).thread_name(name).thread_stack_size(STACK_BYTES).enable_all();
+        let runtime = builder.build();
         let runtime = runtime.map_err(|e| Error::io(format!("start the threads of pool \"{name}\""), e))?;
         Ok(Pool { runtime: Some(runtime), name: name.to_owned() })
     }

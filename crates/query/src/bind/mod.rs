@@ -80,6 +80,14 @@ pub struct BoundStatement {
 /// Binds SELECT, VALUES, TABLE, INSERT, UPDATE or DELETE. `sql_text` is the text the statement was parsed from: it turns spans
 /// into error positions.
 pub fn bind_statement(statement: &ast::Statement, sql_text: &str, context: &BindContext<'_>) -> Result<BoundStatement> {
+    parse::deep(sql_text, || bind_statement_tree(statement, sql_text, context))
+}
+
+fn bind_statement_tree(
+    statement: &ast::Statement,
+    sql_text: &str,
+    context: &BindContext<'_>,
+) -> Result<BoundStatement> {
     with_inferred_parameters(context, |types| {
         let mut binder = Binder::new(context, sql_text, types);
         let bound = match statement {

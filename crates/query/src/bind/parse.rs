@@ -7,13 +7,15 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::position::Positions;
-use super::precedence::as_postgres;
+use super::precedence;
 
 /// Nested parentheses and subqueries; the parser grows its stack on the heap, so this bounds work, not safety.
 const NESTING_MAX: usize = 500;
 /// Tokens at one nesting level without a comma or semicolon between: a chain `1 + 1 + ...` becomes a tree as deep as it is
 /// long, which is dropped recursively.
-const CHAIN_TOKENS_MAX: u32 = 20_000;
+const CHAIN_TOKENS_MAX: u32 = 12_000;
+/// Stack for passes over trees that such chains make; reserved only where it is needed.
+const DEEP_STACK_BYTES: usize = 64 << 20;
 
 /// One statement of a text.
 #[derive(Clone, Debug)]
@@ -21,11 +23,21 @@ pub struct ParsedStatement {
     pub statement: ast::Statement,
 }
 
+/// The tree with PostgreSQL's operator precedence.
+fn as_postgres<T: ast::VisitMut>(parsed: T, sql: &str) -> T {
+    deep(sql, || precedence::as_postgres(parsed))
+}
+
+/// Runs a recursive pass over what a text was parsed to. A short text cannot make a deep tree.
+pub(super) fn deep<T>(sql: &str, run: impl FnOnce() -> T) -> T {
+    if sql.len() < 2000 { run() } else { stacker::grow(DEEP_STACK_BYTES, run) }
+}
+
 /// Parses every statement of a text; empty statements are dropped.
 pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     let mut parser = parser(sql)?;
     let statements = parser.parse_statements().map_err(|error| syntax_error(error, sql))?;
-    let statements = statements.into_iter().map(as_postgres);
+    let statements = statements.into_iter().map(|statement| as_postgres(statement, sql));
     Ok(statements.map(|statement| ParsedStatement { statement }).collect())
 }
 
@@ -34,7 +46,7 @@ pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
     let mut parser = parser(sql)?;
     let expr = parser.parse_expr().map_err(|error| syntax_error(error, sql))?;
     parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
-    Ok(as_postgres(expr))
+    Ok(as_postgres(expr, sql))
 }
 
 /// Parses a query and nothing after it: a view's definition.
@@ -42,7 +54,7 @@ pub fn parse_query(sql: &str) -> Result<Box<ast::Query>> {
     let mut parser = parser(sql)?;
     let query = parser.parse_query().map_err(|error| syntax_error(error, sql))?;
     parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
-    Ok(as_postgres(query))
+    Ok(as_postgres(query, sql))
 }
 
 fn parser(sql: &str) -> Result<Parser<'static>> {

@@ -18,6 +18,7 @@ use sqlparser::ast::{self, BinaryOperator, Spanned};
 
 use super::aggregate::{collect_aggregates, contains_aggregate, output_column, rewrite};
 use super::binder::{Binder, BoundQuery};
+use super::expr::{balanced, chain_operands};
 use super::from::refuse;
 use super::grouping::may_be_null;
 use super::plan::{self, Item, from_datafusion};
@@ -36,9 +37,9 @@ impl Binder<'_> {
     pub fn bind_filter(&mut self, expr: &ast::Expr, clause: &str) -> Result<Expr> {
         match expr {
             ast::Expr::Nested(inner) => self.bind_filter(inner, clause),
-            ast::Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-                let left = self.bind_filter(left, "AND")?;
-                Ok(left.and(self.bind_filter(right, "AND")?))
+            ast::Expr::BinaryOp { left, op: op @ BinaryOperator::And, right } => {
+                let parts = chain_operands(left, op, right).into_iter().map(|part| self.bind_filter(part, "AND"));
+                balanced(parts.collect::<Result<Vec<_>>>()?, Expr::and)
             }
             ast::Expr::InSubquery { expr, subquery, negated } => self.bind_top_in(expr, subquery, *negated),
             ast::Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some: _ } => match right.as_ref() {

@@ -11,6 +11,7 @@ use super::input_column;
 use super::target::is_default;
 use crate::bind::BoundStatement;
 use crate::bind::binder::Binder;
+use crate::bind::expr::chain_operands;
 use crate::bind::from::{FromItem, cross_join, refuse};
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan;
@@ -161,9 +162,11 @@ impl Binder<'_> {
     fn bind_row_filter(&mut self, condition: &ast::Expr) -> Result<Vec<(Expr, bool)>> {
         match condition {
             ast::Expr::Nested(inner) => self.bind_row_filter(inner),
-            ast::Expr::BinaryOp { left, op: ast::BinaryOperator::And, right } => {
-                let mut parts = self.bind_row_filter(left)?;
-                parts.extend(self.bind_row_filter(right)?);
+            ast::Expr::BinaryOp { left, op: op @ ast::BinaryOperator::And, right } => {
+                let mut parts = Vec::new();
+                for part in chain_operands(left, op, right) {
+                    parts.extend(self.bind_row_filter(part)?);
+                }
                 Ok(parts)
             }
             other if is_subquery_test(other) => {

@@ -16,9 +16,12 @@ use super::subquery::{Quantifier, boolean};
 use crate::func::{self, CastKind, Typed};
 
 pub(super) use function::function_arguments;
+pub(super) use operator::{balanced, chain_operands};
 
-/// Nesting the binder follows. The parser bounds parentheses; this bounds chains, whose trees are as deep as they are long.
-const DEPTH_MAX: usize = 4000;
+/// Nesting the binder follows. The parser bounds parentheses; this bounds chains of operators, whose trees are as deep as they are
+/// long, to what the recursive parts of DataFusion (clone, compare, drop) survive on a worker's stack. AND and OR chains become
+/// balanced trees and are bounded by the parser only.
+const DEPTH_MAX: usize = 600;
 
 impl Binder<'_> {
     pub fn bind_expr(&mut self, expr: &Expr) -> Result<Typed> {
@@ -28,7 +31,8 @@ impl Binder<'_> {
         self.depth += 1;
         let bound = grow_stack(|| self.bind_expr_kind(expr));
         self.depth -= 1;
-        self.at(expr.span(), bound)
+        // The span of a deep tree is work in itself, so it is asked for only when there is something to point at.
+        bound.map_err(|error| self.positions.mark(error, expr.span()))
     }
 
     fn bind_expr_kind(&mut self, expr: &Expr) -> Result<Typed> {
@@ -186,21 +190,19 @@ impl Binder<'_> {
         elements: Vec<Typed>,
     ) -> Result<Typed> {
         let value = self.bind_expr(left)?;
-        let mut all: Option<PlanExpr> = None;
+        let mut parts = Vec::with_capacity(elements.len());
         for element in elements {
             let part = func::binary(op, value.clone(), element, self.func())?;
             if part.sql_type != SqlType::Bool {
                 let message = "op ANY/ALL (array) requires operator to yield boolean";
                 return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
             }
-            all = Some(match (all, quantifier) {
-                (None, _) => part.expr,
-                (Some(before), Quantifier::Any) => before.or(part.expr),
-                (Some(before), Quantifier::All) => before.and(part.expr),
-            });
+            parts.push(part.expr);
         }
-        let none = datafusion::logical_expr::lit(quantifier == Quantifier::All);
-        Ok(boolean(all.unwrap_or(none)))
+        if parts.is_empty() {
+            return Ok(boolean(datafusion::logical_expr::lit(quantifier == Quantifier::All)));
+        }
+        Ok(boolean(balanced(parts, if quantifier == Quantifier::Any { PlanExpr::or } else { PlanExpr::and })?))
     }
 }
 

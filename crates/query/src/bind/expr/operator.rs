@@ -13,14 +13,7 @@ use crate::func::{self, CastKind, Typed};
 impl Binder<'_> {
     pub fn bind_binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
         match op {
-            BinaryOperator::And => {
-                let left = self.bind_condition(left, "AND")?;
-                Ok(boolean(left.expr.and(self.bind_condition(right, "AND")?.expr)))
-            }
-            BinaryOperator::Or => {
-                let left = self.bind_condition(left, "OR")?;
-                Ok(boolean(left.expr.or(self.bind_condition(right, "OR")?.expr)))
-            }
+            BinaryOperator::And | BinaryOperator::Or => self.bind_logical_chain(left, op, right),
             BinaryOperator::PGCustomBinaryOperator(parts) => {
                 let op = named_operator(parts)?;
                 self.bind_binary(left, &op, right)
@@ -39,6 +32,16 @@ impl Binder<'_> {
                 }
             },
         }
+    }
+
+    /// A whole chain of ANDs or ORs at once: the parser nests it as deep as it is long.
+    fn bind_logical_chain(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
+        let clause = if *op == BinaryOperator::And { "AND" } else { "OR" };
+        let mut parts = Vec::new();
+        for part in chain_operands(left, op, right) {
+            parts.push(self.bind_condition(part, clause)?.expr);
+        }
+        Ok(boolean(balanced(parts, if *op == BinaryOperator::And { PlanExpr::and } else { PlanExpr::or })?))
     }
 
     /// PostgreSQL points at the operator itself; the parser keeps no span of it, so the left operand's end is the nearest.
@@ -201,7 +204,7 @@ impl Binder<'_> {
         if let Some((tested, literals)) = as_literal_list(&parts) {
             return Ok(boolean(PlanExpr::InList(InList { expr: Box::new(tested), list: literals, negated })));
         }
-        let any = parts.into_iter().reduce(PlanExpr::or).ok_or_else(|| Error::syntax("IN of an empty list"))?;
+        let any = balanced(parts, PlanExpr::or)?;
         Ok(boolean(if negated { PlanExpr::Not(Box::new(any)) } else { any }))
     }
 
@@ -229,6 +232,41 @@ impl Binder<'_> {
             _ => Ok(value),
         }
     }
+}
+
+/// The operands of `a op b op c ...`, left to right.
+pub(in crate::bind) fn chain_operands<'q>(left: &'q Expr, op: &BinaryOperator, right: &'q Expr) -> Vec<&'q Expr> {
+    let mut operands = vec![right];
+    let mut rest = left;
+    while let Expr::BinaryOp { left, op: inner, right } = rest {
+        if inner != op {
+            break;
+        }
+        operands.push(right);
+        rest = left;
+    }
+    operands.push(rest);
+    operands.reverse();
+    operands
+}
+
+/// Conditions combined into a tree of logarithmic depth.
+pub(in crate::bind) fn balanced(
+    mut parts: Vec<PlanExpr>,
+    combine: fn(PlanExpr, PlanExpr) -> PlanExpr,
+) -> Result<PlanExpr> {
+    while parts.len() > 1 {
+        let mut halved = Vec::with_capacity(parts.len().div_ceil(2));
+        let mut rest = parts.into_iter();
+        while let Some(first) = rest.next() {
+            halved.push(match rest.next() {
+                Some(second) => combine(first, second),
+                None => first,
+            });
+        }
+        parts = halved;
+    }
+    parts.pop().ok_or_else(|| Error::internal("a condition of no parts"))
 }
 
 /// `x = 1`, `x = 2`, ... with the same bare `x` as (x, [1, 2, ...]).
