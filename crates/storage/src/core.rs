@@ -308,6 +308,7 @@ impl Core {
         let mut size = TreeSize::default();
         for memtable in version.memtables().filter_map(|generation| generation.tree(tree)) {
             size.rows += memtable.len() as u64;
+            size.memory_bytes += memtable.bytes() as u64;
         }
         for segment in version.segments(tree) {
             size.rows += u64::from(segment.meta.rows).saturating_sub(segment.deletes.count());

@@ -80,6 +80,7 @@ fn loads_are_recent(manifest: &Manifest) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // fixtures are files of the source tree
 mod tests {
     use std::sync::Arc;
 
@@ -153,6 +154,17 @@ mod tests {
             }
             disk.write_atomic(path, &whole).unwrap();
         }
+    }
+
+    /// Shards written by this version must stay readable. Rewrite with HELIOSDB_REWRITE=1 only before a release.
+    #[test]
+    fn a_manifest_of_format_version_1_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/manifest-v1.bin");
+        if std::env::var_os("HELIOSDB_REWRITE").is_some() {
+            std::fs::write(path, super::super::format::encode(&example())).unwrap();
+        }
+        let bytes = std::fs::read(path).unwrap();
+        assert_eq!(super::super::format::decode(bytes, path).unwrap(), example());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One tree's part of a memtable: chunks of versions, and an index from key to the newest version.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,6 +18,7 @@ pub(crate) struct TreeMem {
     chunks: ArcSwap<Vec<Arc<Chunk>>>,
     index: SkipMap<Bytes, AtomicU32>,
     len: AtomicU32,
+    bytes: AtomicUsize,
 }
 
 fn capacity(chunk: usize) -> usize {
@@ -38,12 +39,22 @@ fn place(id: VersionId) -> (usize, usize) {
 
 impl TreeMem {
     pub fn new() -> TreeMem {
-        TreeMem { chunks: ArcSwap::from_pointee(Vec::new()), index: SkipMap::new(), len: AtomicU32::new(0) }
+        TreeMem {
+            chunks: ArcSwap::from_pointee(Vec::new()),
+            index: SkipMap::new(),
+            len: AtomicU32::new(0),
+            bytes: AtomicUsize::new(0),
+        }
     }
 
     /// Number of versions.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire) as usize
+    }
+
+    /// Memory its rows take, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Adds the newest version of a key. One caller at a time (the commit mutex). Returns the bytes it takes.
@@ -54,6 +65,7 @@ impl TreeMem {
         let version = RowVersion::new(key.clone(), row, schema, begin, older);
         let bytes = version.bytes();
         self.append(version);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.len.store(id.0 + 1, Ordering::Release);
         match entry {
             Some(entry) => entry.value().store(id.0, Ordering::Release),

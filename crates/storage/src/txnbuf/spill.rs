@@ -139,9 +139,16 @@ impl TxnBuffer {
         self.trees.values().flat_map(|writes| writes.private.iter().map(|private| &private.segment))
     }
 
-    /// The private segments belong to the shard now.
+    /// The private segments belong to the shard now; those of trees the transaction dropped again to nobody.
     pub fn keep_private(&mut self) {
-        self.trees.values_mut().for_each(|writes| writes.private.clear());
+        let dropped: Vec<TreeRef> =
+            self.trees.keys().copied().filter(|tree| matches!(self.descriptor(*tree), Some(None))).collect();
+        for (tree, writes) in &mut self.trees {
+            let private = std::mem::take(&mut writes.private);
+            if dropped.contains(tree) {
+                private.iter().for_each(|private| private.segment.give_up());
+            }
+        }
     }
 }
 

@@ -300,3 +300,36 @@ fn damage_read_later_is_an_error_not_an_answer() {
     let rows = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.rows(&tree)));
     assert!(rows.is_err(), "{rows:?}");
 }
+
+#[test]
+fn a_dropped_tree_leaves_its_files_when_no_snapshot_needs_them() {
+    let world = World::new(25);
+    let (kept, dropped) = (world.create(2000), world.create(2001));
+    for tree in [&kept, &dropped] {
+        let mut txn = world.begin();
+        (0..100).for_each(|key| _ = txn.put(tree, key, key));
+        txn.commit().unwrap();
+    }
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let files = || world.disk.list("segments").unwrap().len();
+    let (both, before) = (files(), world.snapshot());
+    let txn = world.begin();
+    world.shard.drop_tree(txn.id, heliosdb_types::CommandId(0), dropped.tree).unwrap();
+    txn.commit().unwrap();
+    let mut txn = world.begin();
+    txn.put(&kept, 0, 0);
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    assert_eq!(world.rows_at(&dropped, &before).len(), 100);
+    assert_eq!(files(), both + 1);
+    drop(before);
+    let mut txn = world.begin();
+    txn.put(&kept, 0, 0);
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    assert_eq!(files(), both + 2 - 2, "one more of the kept tree, two fewer of the dropped one");
+    let expected = world.rows(&kept);
+    let world = world.crash();
+    assert_eq!(world.rows(&kept), expected);
+    assert!(world.shard.descriptor(None, dropped.tree).is_none());
+}
