@@ -300,7 +300,7 @@ pub(crate) fn numeric_key(input: Typed) -> Expr {
     let input = to_numeric_bytes(input);
     let function = Function::arrays("numeric_key", "numeric_key", DataType::BinaryView, |args, rows| {
         let [array] = args else { return Err(Error::internal("one value")) };
-        let values = array.as_binary_view();
+        let values = array.as_binary_view_opt().ok_or_else(|| Error::internal("numeric travels as BinaryView"))?;
         let mut out = BinaryViewBuilder::with_capacity(rows);
         for value in values {
             // The display scale is the last two bytes.
@@ -317,7 +317,8 @@ pub(crate) fn interval_key(input: Typed) -> Expr {
     debug_assert_eq!(input.physical(), physical_of_type(&SqlType::Interval));
     let function = Function::arrays("interval_key", "interval_key", arrow.clone(), move |args, _| {
         let [array] = args else { return Err(Error::internal("one value")) };
-        let values = array.as_primitive::<IntervalMonthDayNanoType>();
+        let values = array.as_primitive_opt::<IntervalMonthDayNanoType>();
+        let values = values.ok_or_else(|| Error::internal("an interval in another form"))?;
         let totals: Decimal128Array = values
             .iter()
             .map(|value| value.map(|v| Interval::new(v.months, v.days, v.nanoseconds / 1000).total_micros()))

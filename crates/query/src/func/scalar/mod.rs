@@ -7,6 +7,7 @@ mod math;
 mod regexp;
 mod special;
 mod string;
+mod substring;
 mod system;
 mod to_char;
 mod to_date;

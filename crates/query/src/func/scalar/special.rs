@@ -10,7 +10,7 @@ use super::super::aggregate::undefined;
 use super::super::udf::Function;
 use super::super::value::{int_of, text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed, array, cast, extract};
-use super::{conditional, invalid_parameter, regexp, string, system, to_text, type_name};
+use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text, type_name};
 
 /// `None`: not a function of this module.
 pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
@@ -39,6 +39,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
             Some(Datum::Text(field)) => extract::extract(&field, value.clone(), ctx),
             _ => Err(Error::unsupported("date_part of a field that is not a literal")),
         },
+        ("substring" | "substr", [_, _, ..]) => return substring::call(args, ctx),
         ("md5", [arg]) => md5(arg.clone(), ctx),
         ("random", []) => Ok(random()),
         ("gen_random_uuid", []) => Ok(gen_random_uuid()),

@@ -121,7 +121,7 @@ fn initcap(s: &str) -> String {
 }
 
 /// The half-open range of positions (from 0) that `substring(.. from start for length)` keeps.
-fn window(start: i64, length: Option<i64>) -> Result<(usize, usize)> {
+pub(super) fn window(start: i64, length: Option<i64>) -> Result<(usize, usize)> {
     let end = match length {
         Some(length) if length < 0 => {
             return Err(Error::invalid(SqlState::SUBSTRING_ERROR, "negative substring length not allowed"));
