@@ -1,8 +1,11 @@
 //! Replacing the manifest, and the version in memory with it.
 //!
-//! 1. Under the commit mutex, note what is applied; 2. wait until that is durable, so that the manifest holds nothing a
-//! crash could take back; 3. write delete vectors; 4. write the manifest and swap `CURRENT`; 5. under the commit mutex
-//! again, carry over what was deleted meanwhile and install the new version; 6. remove what is no longer needed.
+//! 1. Under the commit mutex, note what is applied.
+//! 2. Wait until that is durable, so that the manifest holds nothing a crash could take back.
+//! 3. Write delete vectors.
+//! 4. Write the manifest and swap `CURRENT`.
+//! 5. Under the commit mutex again, carry over what was deleted meanwhile and install the new version.
+//! 6. Remove what is no longer needed.
 //!
 //! One swap at a time (`Core::manifest`). Once step 4 has begun its outcome may be unknown, so a failure there fences the
 //! shard and removes no file.

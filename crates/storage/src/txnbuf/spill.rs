@@ -163,7 +163,7 @@ impl Drop for TxnBuffer {
 impl TreeWrites {
     fn rows_to_spill(&self, current: CommandId, running: bool) -> Vec<SpillRow> {
         let entries = self.entries.iter().enumerate();
-        let rows = entries
+        entries
             .filter(|(_, entry)| entry.may_spill() && (entry.command >= current) == running)
             .filter_map(|(at, entry)| match &entry.image {
                 Image::Row(row) => {
@@ -171,8 +171,7 @@ impl TreeWrites {
                 }
                 _ => None,
             })
-            .collect();
-        rows
+            .collect()
     }
 
     /// Takes out fresh inserts that were spilled, and leaves of other rows where they are now; what stays keeps its order.

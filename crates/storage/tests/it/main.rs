@@ -1,5 +1,5 @@
 //! The shard from outside, through `ShardStore`.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod basics;
 mod durability;
