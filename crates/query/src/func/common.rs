@@ -1,10 +1,12 @@
 //! The common type of CASE arms, UNION columns, VALUES rows, array elements.
 
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::Case;
 use heliosdb_contracts::arrow_type;
-use heliosdb_types::{Error, PhysicalType, Result, SqlState, SqlType};
+use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::cast::{can_cast, cast, is_number, is_text, to_numeric_bytes};
+use super::decimal::Operation;
 use super::literal::{decimal_physical, numeric_literal};
 use super::udf::Function;
 use super::{CastKind, FuncContext, Typed, decimal};
@@ -74,36 +76,56 @@ fn convert_context(context: &str) -> &str {
     if context == "CASE" { "CASE/WHEN" } else { context }
 }
 
-/// A CASE whose arms became numeric bytes only because their display scales differ, as decimals of one scale: for a sum, whose
-/// scale is the largest of its inputs', nothing changes but the speed.
-pub(super) fn case_as_decimal(input: Typed) -> Typed {
-    let Expr::Case(case) = &input.expr else { return input };
-    let arms = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-    let decimals: Option<Vec<Typed>> = arms
-        .map(|arm| match Function::unwrap_call(arm, "to_numeric") {
-            Some((argument, physical)) => decimal::parts(physical).map(|_| Typed::numeric(argument.clone(), physical)),
-            None => match Typed::numeric((**arm).clone(), PhysicalType::Numeric).literal_datum()? {
-                heliosdb_types::Datum::Null => super::value::null_of(&SqlType::Numeric(None)).ok(),
-                heliosdb_types::Datum::Numeric(number) => numeric_literal(&number).ok(),
-                _ => None,
-            },
-        })
-        .collect();
-    let unified = decimals.map(|arms| unify_numerics(arms, &SqlType::Numeric(None)));
-    let Some(mut arms) = unified.filter(|arms| arms.iter().all(|arm| decimal::parts(arm.physical()).is_some())) else {
+/// What only became numeric bytes to be shown exactly, as a decimal again where a sum is all that is asked for: a CASE whose
+/// arms differ in display scale (a sum has the largest scale of its inputs anyway), and arithmetic whose declared bound passes
+/// 38 digits (a sum is kept in 38 digits, and fails beyond them, with or without it).
+pub(super) fn as_decimal(input: Typed) -> Typed {
+    if input.physical() != PhysicalType::Numeric {
         return input;
-    };
-    let Some(physical) = arms.first().map(Typed::physical) else { return input };
+    }
+    decimal_form(&input.expr).unwrap_or(input)
+}
+
+fn decimal_form(expr: &Expr) -> Option<Typed> {
+    if let Expr::Case(case) = expr {
+        return case_as_decimal(case);
+    }
+    if let Some(([argument], [physical])) = Function::unwrap_call(expr, "to_numeric") {
+        return decimal::parts(*physical).map(|_| Typed::numeric(argument.clone(), *physical));
+    }
+    for operation in [Operation::Add, Operation::Sub, Operation::Mul] {
+        let Some(([left, right], [a, b])) = Function::unwrap_call(expr, operation.name()) else { continue };
+        let side = |expr: &Expr, physical: PhysicalType| match physical {
+            PhysicalType::Numeric => decimal_form(expr),
+            _ => Some(Typed::numeric(expr.clone(), physical)),
+        };
+        let (left, right) = (side(left, *a)?, side(right, *b)?);
+        let (a, b) = (left.physical(), right.physical());
+        let result = operation.result(decimal::parts(a)?, decimal::parts(b)?, true)?;
+        return Some(Typed::numeric(decimal::call(operation, (left.expr, a), (right.expr, b), result), result));
+    }
+    match Typed::numeric(expr.clone(), PhysicalType::Numeric).literal_datum()? {
+        Datum::Null => super::value::null_of(&SqlType::Numeric(None)).ok(),
+        Datum::Numeric(number) => {
+            numeric_literal(&number).ok().filter(|typed| decimal::parts(typed.physical()).is_some())
+        }
+        _ => None,
+    }
+}
+
+fn case_as_decimal(case: &Case) -> Option<Typed> {
+    let arms = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+    let arms = arms.map(|arm| decimal_form(arm)).collect::<Option<Vec<Typed>>>()?;
+    let mut arms = unify_numerics(arms, &SqlType::Numeric(None));
+    let physical = arms.first().map(Typed::physical).filter(|physical| decimal::parts(*physical).is_some())?;
     let mut case = case.clone();
-    if let Some(otherwise) = &mut case.else_expr
-        && let Some(arm) = arms.pop()
-    {
-        **otherwise = arm.expr;
+    if let Some(otherwise) = &mut case.else_expr {
+        **otherwise = arms.pop()?.expr;
     }
     for ((_, then), arm) in case.when_then_expr.iter_mut().zip(arms) {
         **then = arm.expr;
     }
-    Typed::numeric(Expr::Case(case), physical)
+    Some(Typed::numeric(Expr::Case(case), physical))
 }
 
 fn as_bytes(inputs: Vec<Typed>, target: &SqlType) -> Vec<Typed> {

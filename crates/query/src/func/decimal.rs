@@ -36,7 +36,8 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn name(self) -> &'static str {
+    /// Of the function, on decimals and on numeric bytes alike.
+    pub fn name(self) -> &'static str {
         match self {
             Operation::Add => "numeric_add",
             Operation::Sub => "numeric_sub",
@@ -62,15 +63,15 @@ impl Operation {
     }
 }
 
-/// A product of columns declared so wide that its bound passes 38 digits is still computed in 128 bits if this many digits are
-/// left before the point: a value beyond them is an error (22003), where PostgreSQL would go on. TPC-H's
-/// `price * (1 - discount) * (1 + tax)` of numeric(15,2) has a bound of 47 digits and values of 12; numeric bytes would make
-/// it thirty times slower.
+/// What a sum adds up may be computed in 128 bits although its declared bound passes 38 digits, if this many digits are left
+/// before the point: a value beyond them is an error (22003), as a sum beyond 38 digits is. TPC-H's
+/// `sum(price * (1 - discount) * (1 + tax))` of numeric(15,2) has a bound of 47 digits and values of 12; numeric bytes would
+/// make it thirty times slower.
 const WHOLE_DIGITS_MIN: i32 = 24;
 
 fn overflow() -> ArrowError {
     let error = Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-        .with_detail("Exact results of numeric columns are kept in 38 digits.");
+        .with_detail("What is summed up is kept in 38 digits.");
     ArrowError::ExternalError(Box::new(error))
 }
 

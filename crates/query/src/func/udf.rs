@@ -112,15 +112,13 @@ impl Function {
         Function { arguments: known, ..function }
     }
 
-    /// The one argument of a call of our function `name`, with its type, if `expr` is such a call.
-    pub fn unwrap_call<'a>(expr: &'a Expr, name: &str) -> Option<(&'a Expr, PhysicalType)> {
+    /// The arguments of a call of our function `name` over single values, and their types, if `expr` is such a call.
+    pub fn unwrap_call<'a>(expr: &'a Expr, name: &str) -> Option<(&'a [Expr], &'a [PhysicalType])> {
         let Expr::ScalarFunction(call) = expr else { return None };
         let inner: &dyn std::any::Any = call.func.inner().as_ref();
         let function = inner.downcast_ref::<Function>().filter(|function| function.name == name)?;
-        match (call.args.as_slice(), function.arguments.as_slice()) {
-            ([argument], [physical]) => Some((argument, *physical)),
-            _ => None,
-        }
+        let known = call.args.len() == function.arguments.len();
+        known.then_some((call.args.as_slice(), function.arguments.as_slice()))
     }
 
     /// Result may differ between calls with the same arguments (nextval, random): never folded.

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr};
 use heliosdb_types::{Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::cast::{cast, is_integer, is_number, is_text, to_numeric_bytes};
-use super::common::{base_name, case_as_decimal};
+use super::common::{as_decimal, base_name};
 use super::operator::sort_key;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed, decimal};
@@ -193,7 +193,7 @@ fn fold_call(fold: FoldAggregate, args: Vec<Typed>, sql_type: SqlType) -> Resolv
 }
 
 fn sum(input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
-    let input = case_as_decimal(input);
+    let input = as_decimal(input);
     let physical = input.physical();
     match &input.sql_type {
         SqlType::Float8 | SqlType::Float4 => {
@@ -236,7 +236,7 @@ fn exact_numeric(input: Typed, ctx: &FuncContext) -> Result<Typed> {
 }
 
 fn avg(input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
-    let input = case_as_decimal(input);
+    let input = as_decimal(input);
     let physical = input.physical();
     let exact = is_integer(&input.sql_type) || decimal::parts(physical).is_some();
     match &input.sql_type {

@@ -137,11 +137,9 @@ fn numeric(op: Arithmetic, left: Typed, right: Typed) -> Result<Typed> {
     };
     let as_decimal = |input: Typed| if is_integer(&input.sql_type) { integer_to_decimal(input) } else { Ok(input) };
     let (left, right) = (as_decimal(left)?, as_decimal(right)?);
-    // Constants are worth computing exactly whatever their size.
-    let may_fail = !(left.is_literal() && right.is_literal());
     if let Some(operation) = exact
         && let (Some(a), Some(b)) = (decimal::parts(left.physical()), decimal::parts(right.physical()))
-        && let Some(result) = operation.result(a, b, may_fail)
+        && let Some(result) = operation.result(a, b, false)
     {
         let (a, b) = (left.physical(), right.physical());
         return Ok(Typed::numeric(decimal::call(operation, (left.expr, a), (right.expr, b), result), result));
