@@ -5,6 +5,7 @@
 
 mod concurrency;
 mod damage;
+mod fence;
 mod golden;
 mod psql;
 mod start;
