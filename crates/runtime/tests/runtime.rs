@@ -83,6 +83,16 @@ fn a_real_path_cannot_leave_its_root() {
 }
 
 #[test]
+fn a_root_is_made_with_all_above_it_but_not_over_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("a/b/c");
+    RealDisk::new(&deep).unwrap().write_atomic("x", b"1").unwrap();
+    assert_eq!(RealDisk::new(&deep).unwrap().read("x").unwrap(), b"1", "fine when it exists");
+    assert!(RealDisk::new(deep.join("x")).is_err());
+    assert!(RealDisk::new(deep.join("x/y")).is_err());
+}
+
+#[test]
 fn a_crash_keeps_what_was_synced_and_may_lose_the_rest() {
     let (mut lost, mut kept, mut torn, mut nameless) = (0, 0, 0, 0);
     for seed in 0..200 {

@@ -18,10 +18,10 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// Uses `root`, making it (and those above it) when missing.
+    /// Uses `root`, making it (and those above it) durably when missing.
     pub fn new(root: impl Into<PathBuf>) -> Result<RealDisk> {
         let root = root.into();
-        fs::create_dir_all(&root).map_err(|e| Error::io(format!("create directory \"{}\"", root.display()), e))?;
+        make_durably(&root).map_err(|e| Error::io(format!("create directory \"{}\"", root.display()), e))?;
         Ok(RealDisk { root })
     }
 
@@ -40,6 +40,19 @@ impl RealDisk {
     fn failed(&self, doing: &str, path: &str) -> impl FnOnce(io::Error) -> Error {
         let doing = format!("{doing} \"{}\"", self.describe(path));
         move |source| Error::io(doing, source)
+    }
+}
+
+/// A new directory's name is only safe once the directory above it is synced.
+fn make_durably(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_durably(above)?;
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => Err(e),
+        _ => File::open(above)?.sync_all(),
     }
 }
 
