@@ -19,9 +19,9 @@ pub(super) use function::function_arguments;
 pub(super) use operator::{balanced, chain_operands};
 
 /// Nesting the binder follows. The parser bounds parentheses; this bounds chains of operators, whose trees are as deep as they are
-/// long, to what the recursive parts of DataFusion (clone, compare, drop) survive on a worker's stack. AND and OR chains become
-/// balanced trees and are bounded by the parser only.
-const DEPTH_MAX: usize = 600;
+/// long, to what DataFusion names in reasonable time (cubic in the depth of nested calls). AND, OR and text chains become balanced
+/// trees and are bounded by the parser only.
+const DEPTH_MAX: usize = 250;
 
 impl Binder<'_> {
     pub fn bind_expr(&mut self, expr: &Expr) -> Result<Typed> {

@@ -14,6 +14,7 @@ impl Binder<'_> {
     pub fn bind_binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
         match op {
             BinaryOperator::And | BinaryOperator::Or => self.bind_logical_chain(left, op, right),
+            BinaryOperator::StringConcat => self.bind_concat_chain(left, op, right),
             BinaryOperator::PGCustomBinaryOperator(parts) => {
                 let op = named_operator(parts)?;
                 self.bind_binary(left, &op, right)
@@ -42,6 +43,41 @@ impl Binder<'_> {
             parts.push(self.bind_condition(part, clause)?.expr);
         }
         Ok(boolean(balanced(parts, if *op == BinaryOperator::And { PlanExpr::and } else { PlanExpr::or })?))
+    }
+
+    /// `a || b || ...`: of texts in any grouping, so balanced; of anything else from the left.
+    fn bind_concat_chain(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
+        let operands = chain_operands(left, op, right);
+        let mut values = Vec::with_capacity(operands.len());
+        for operand in &operands {
+            values.push(self.bind_expr(operand)?);
+        }
+        let texts = values.iter().all(|value| {
+            matches!(value.sql_type, SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Unknown)
+        });
+        let concat = |left: Typed, right: Typed| {
+            func::binary(op, left, right, self.func()).map_err(|error| match operands.as_slice() {
+                [left, right] => self.mark_operator(error, left, right),
+                _ => error,
+            })
+        };
+        if !texts || values.len() == 2 {
+            let mut rest = values.into_iter();
+            let first = rest.next().ok_or_else(|| Error::internal("|| of nothing"))?;
+            return rest.try_fold(first, concat);
+        }
+        while values.len() > 1 {
+            let mut halved = Vec::with_capacity(values.len().div_ceil(2));
+            let mut rest = values.into_iter();
+            while let Some(first) = rest.next() {
+                halved.push(match rest.next() {
+                    Some(second) => concat(first, second)?,
+                    None => first,
+                });
+            }
+            values = halved;
+        }
+        values.pop().ok_or_else(|| Error::internal("|| of nothing"))
     }
 
     /// PostgreSQL points at the operator itself; the parser keeps no span of it, so the left operand's end is the nearest.
