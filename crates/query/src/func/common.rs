@@ -31,7 +31,7 @@ pub fn common_type(inputs: &[&Typed], context: &str) -> Result<SqlType> {
         }
         let forwards = can_cast(current, candidate, CastKind::Implicit);
         let backwards = can_cast(candidate, current, CastKind::Implicit);
-        if !is_preferred(current) && forwards && !backwards || (forwards && backwards && is_preferred(candidate)) {
+        if !is_preferred(current) && forwards && !backwards {
             chosen = Some(candidate);
         }
     }

@@ -26,7 +26,7 @@ use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
 pub use aggregate::{aggregate, is_aggregate, single_value};
 pub use array_access::{array_elements, element_list, equal_any, series_list, subscript};
-pub use cast::{can_cast, cast};
+pub use cast::cast;
 pub use common::{common_type, unify};
 pub use extract::extract;
 pub use literal::literal;

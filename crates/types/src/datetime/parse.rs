@@ -81,6 +81,9 @@ impl Refusal {
 type Read<T> = std::result::Result<T, Refusal>;
 
 pub fn parse_date(text: &str, ctx: &TextContext) -> Result<i32> {
+    if let Some(days) = plain_date(text.as_bytes()) {
+        return Ok(days);
+    }
     let refuse = |refusal: Refusal| refusal.into_error(text, "date");
     let range = |_| Error::invalid(SqlState::DATETIME_FIELD_OVERFLOW, format!("date out of range: \"{text}\""));
     match read(text, ctx).map_err(refuse)? {
@@ -92,6 +95,9 @@ pub fn parse_date(text: &str, ctx: &TextContext) -> Result<i32> {
 }
 
 pub fn parse_timestamp(text: &str, precision: Option<u8>, ctx: &TextContext) -> Result<i64> {
+    if let Some(micros) = plain_timestamp(text) {
+        return super::round_to_precision(micros, precision);
+    }
     let refuse = |refusal: Refusal| refusal.into_error(text, "timestamp");
     let micros = match read(text, ctx).map_err(refuse)? {
         Moment::Infinity => return Ok(TIMESTAMP_INFINITY),
@@ -125,6 +131,47 @@ pub fn parse_timestamptz(text: &str, precision: Option<u8>, ctx: &TextContext) -
 
 fn timestamp_range(text: &str) -> Error {
     Error::invalid(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""))
+}
+
+/// The common case, `1999-01-08`; anything else, or a date that does not exist, takes the long way to its error.
+fn plain_date(text: &[u8]) -> Option<i32> {
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = *text else { return None };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
+    };
+    let (year, month, day) = (number(&[y0, y1, y2, y3])?, number(&[m0, m1])?, number(&[d0, d1])?);
+    let exists = year > 0 && (1..=12).contains(&month) && day >= 1 && day <= days_in_month(i64::from(year), month);
+    exists.then(|| days_from_civil(i64::from(year), month, day) as i32)
+}
+
+/// The common case, `1999-01-08 04:05:06` with or without a fraction of up to six digits.
+fn plain_timestamp(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let (date, rest) = bytes.split_at_checked(10)?;
+    let (clock, fraction) = rest.split_at_checked(9)?;
+    let [b' ' | b'T', h0, h1, b':', m0, m1, b':', s0, s1] = *clock else { return None };
+    let pair = |high: u8, low: u8, limit: i64| {
+        let digits = high.is_ascii_digit() && low.is_ascii_digit();
+        let value = i64::from(high.wrapping_sub(b'0')) * 10 + i64::from(low.wrapping_sub(b'0'));
+        (digits && value < limit).then_some(value)
+    };
+    let (hour, minute, second) = (pair(h0, h1, 24)?, pair(m0, m1, 60)?, pair(s0, s1, 60)?);
+    let micros = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            let value = digits.iter().fold(0i64, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+            value * 10i64.pow(6 - digits.len() as u32)
+        }
+        _ => return None,
+    };
+    let days = i64::from(plain_date(date)?);
+    Some(
+        days * MICROS_PER_DAY
+            + hour * MICROS_PER_HOUR
+            + minute * MICROS_PER_MINUTE
+            + second * MICROS_PER_SECOND
+            + micros,
+    )
 }
 
 /// Time of day; a date beside it is read and dropped, as is a zone.

@@ -20,6 +20,22 @@ fn out_of_range(type_name: &str, text: &str) -> Error {
     )
 }
 
+/// The common case: a sign and at most 18 digits.
+pub(super) fn plain_integer(text: &str) -> Option<i64> {
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0i64;
+    for byte in digits.bytes() {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + i64::from(byte - b'0');
+    }
+    Some(if negative { -value } else { value })
+}
+
 /// Reads an integer within `min..=max`: decimal, `0x`, `0o`, `0b`, single underscores between digits.
 pub(super) fn parse_integer(text: &str, type_name: &str, min: i64, max: i64) -> Result<i64> {
     let trimmed = text.trim_matches(is_space);

@@ -2,7 +2,7 @@
 
 use super::bytes::{parse_bytea, parse_uuid};
 use super::is_space;
-use super::number::{invalid_syntax, parse_decimal, parse_float4, parse_float8, parse_integer};
+use super::number::{invalid_syntax, parse_decimal, parse_float4, parse_float8, parse_integer, plain_integer};
 use crate::datetime::{parse_date, parse_interval, parse_time, parse_timestamp, parse_timestamptz};
 use crate::{Datum, Error, Numeric, PhysicalType, Result, SqlState, SqlType, TextContext};
 
@@ -11,7 +11,11 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// Reads a value of a type from PostgreSQL's text. The datum has the shape of `sql_type.physical()`.
 pub fn parse_text(sql_type: &SqlType, text: &str, ctx: &TextContext) -> Result<Datum> {
-    let integer = |min: i64, max: i64| parse_integer(text, &sql_type.name(), min, max);
+    let integer = |min: i64, max: i64| match plain_integer(text) {
+        Some(value) if (min..=max).contains(&value) => Ok(value),
+        // The name is only worth making for a message.
+        _ => parse_integer(text, &sql_type.name(), min, max),
+    };
     Ok(match sql_type {
         SqlType::Bool => Datum::Bool(parse_bool(text).ok_or_else(|| invalid_syntax("boolean", text))?),
         SqlType::Int2 => Datum::Int16(integer(i64::from(i16::MIN), i64::from(i16::MAX))? as i16),

@@ -158,7 +158,7 @@ fn for_each_value(
     Ok(())
 }
 
-fn only<'a>(values: &'a [ArrayRef]) -> DataFusionResult<&'a ArrayRef> {
+fn only(values: &[ArrayRef]) -> DataFusionResult<&ArrayRef> {
     values.first().ok_or_else(|| to_datafusion(Error::internal("an aggregate of one argument")))
 }
 

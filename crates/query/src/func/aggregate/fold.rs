@@ -150,11 +150,14 @@ impl AggregateUDFImpl for FoldAggregate {
     }
 }
 
+/// Key to place of arrival and encoded row.
+type Distinct = HashMap<Vec<u8>, (usize, Vec<u8>)>;
+
 struct FoldAccumulator {
     function: FoldAggregate,
     fold: Box<dyn Fold>,
     /// Rows seen, by the key their values compare by.
-    distinct: Option<HashMap<Vec<u8>, (usize, Vec<u8>)>>,
+    distinct: Option<Distinct>,
     saved_bytes: usize,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray};
+use arrow_array::{ArrayRef, PrimitiveArray};
 use arrow_schema::ArrowError;
 use datafusion::arrow::compute::kernels::arity::try_binary;
 use heliosdb_contracts::arrow_type;

@@ -18,7 +18,7 @@ pub(super) use arithmetic::float_value_power;
 use arithmetic::{Arithmetic, arithmetic};
 pub(super) use comparison::compare;
 pub use comparison::{is_distinct, sort_key};
-pub(super) use pattern::{compile_regex, regex_call};
+pub(super) use pattern::compile_regex;
 pub use pattern::{like, similar_to};
 
 /// Any infix operator but AND/OR, comparisons included; 42883 `operator does not exist: integer + boolean`.

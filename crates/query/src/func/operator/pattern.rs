@@ -139,7 +139,7 @@ pub(super) fn regex_match(symbol: &'static str, input: Typed, pattern: Typed, ct
 }
 
 /// A match of `input` against `pattern` as a boolean.
-pub(crate) fn regex_call(name: &str, input: Expr, pattern: Typed, case_insensitive: bool, negated: bool) -> Typed {
+fn regex_call(name: &str, input: Expr, pattern: Typed, case_insensitive: bool, negated: bool) -> Typed {
     let cache = RegexCache::default();
     let types = vec![PhysicalType::Text; 2];
     let key = format!("{name} {case_insensitive} {negated}");

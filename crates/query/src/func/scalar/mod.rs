@@ -38,7 +38,6 @@ pub(super) enum T {
     Ts,
     Tstz,
     Interval,
-    Uuid,
 }
 
 impl T {
@@ -58,7 +57,6 @@ impl T {
             T::Ts => SqlType::Timestamp(None),
             T::Tstz => SqlType::Timestamptz(None),
             T::Interval => SqlType::Interval,
-            T::Uuid => SqlType::Uuid,
         }
     }
 
