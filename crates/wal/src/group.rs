@@ -26,7 +26,7 @@ use crate::writer::Writer;
 type OnDurable = Box<dyn Fn(Lsn) + Send + Sync>;
 
 /// A waiter writes by itself only while syncs take less than this: it holds up a worker thread meanwhile.
-const LEAD_SYNC_MICROS_MAX: u64 = 1000;
+const LEAD_SYNC_MICROS_MAX: u64 = 250;
 
 /// Everything threads share.
 pub(crate) struct Group {
