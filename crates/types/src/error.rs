@@ -156,6 +156,13 @@ impl Error {
         self
     }
 
+    /// Forgets the position: the text it counts in is not the client's.
+    #[must_use]
+    pub fn without_position(mut self) -> Error {
+        self.0.position = None;
+        self
+    }
+
     /// Puts a verb phrase in front: `context("read segment 12")` gives "read segment 12: ...".
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Error {

@@ -99,7 +99,7 @@ impl Session {
         let bound = bind::bind_query(query, text, &binding.context(&[]))?;
         self.check_privileges(&bound)?;
         let columns = Arc::from(bound.columns.clone().unwrap_or_default());
-        let scope = self.scope(&running)?;
+        let scope = self.scope(&running, &bound.relations)?;
         self.next_command();
         let rows = self.engine.executor.run(&bound.plan, Vec::new(), &bound.parameters, scope);
         let format = CopyFormat { binary: false, columns: bound.columns.as_ref().map_or(0, Vec::len) };
@@ -221,7 +221,7 @@ impl Session {
         let binding = Binding { catalog, facts, func };
         let bound = bind::bind_statement(&statement, &sql, &binding.context(&[]))?;
         self.transaction_id()?;
-        let scope = self.scope(running)?;
+        let scope = self.scope(running, &[])?;
         Ok(Path::Planned { bound: Arc::new(bound), source, scope })
     }
 }

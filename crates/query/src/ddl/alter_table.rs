@@ -211,7 +211,8 @@ impl Session {
         let default = change.column_mut(&written.name)?.default.clone();
         if let Some(default) = default {
             let binding = self.binding()?;
-            let typed = bind::bind_default(&default, &written.sql_type, &written.name, &binding.context(&[]))?;
+            let typed = bind::bind_default(&default, &written.sql_type, &written.name, &binding.context(&[]))
+                .map_err(Error::without_position)?;
             if typed.expr.is_volatile() {
                 change.rewritten().push((attribute, default));
                 return Ok(());
@@ -488,7 +489,7 @@ impl Session {
                 let sql_type = column.sql_type.clone();
                 column.default = Some(text.clone());
                 let binding = self.binding()?;
-                bind::bind_default(&text, &sql_type, name, &binding.context(&[]))?;
+                bind::bind_default(&text, &sql_type, name, &binding.context(&[])).map_err(Error::without_position)?;
                 Ok(())
             }
             AlterColumnOperation::DropDefault => {
@@ -530,7 +531,7 @@ impl Session {
         if let Some(default) = default {
             let sql_type = change.column_mut(name)?.sql_type.clone();
             let binding = self.binding()?;
-            bind::bind_default(&default, &sql_type, name, &binding.context(&[]))?;
+            bind::bind_default(&default, &sql_type, name, &binding.context(&[])).map_err(Error::without_position)?;
         }
         change.rewritten().push((attribute, expression));
         Ok(())
@@ -626,7 +627,7 @@ impl Session {
         let statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
         let mut binding = self.binding()?;
         binding.catalog = Arc::new(catalog);
-        let bound = bind::bind_statement(&statement, &sql, &binding.context(&[]))?;
+        let bound = bind::bind_statement(&statement, &sql, &binding.context(&[])).map_err(Error::without_position)?;
         let running = self.start_cancellable();
         let scope = self.newest_scope(&running)?;
         self.next_command();

@@ -189,11 +189,12 @@ impl Session {
         for column in &relation.columns {
             let from_user = written.iter().any(|written| written.name == column.name && written.default.is_some());
             if let (Some(default), true) = (&column.default, from_user) {
-                bind::bind_default(default, &column.sql_type, &column.name, &context)?;
+                bind::bind_default(default, &column.sql_type, &column.name, &context)
+                    .map_err(Error::without_position)?;
             }
         }
         for check in relation.table().map_or(&[][..], |table| &table.checks) {
-            bind::bind_check(&check.expression, relation, &context)?;
+            bind::bind_check(&check.expression, relation, &context).map_err(Error::without_position)?;
         }
         Ok(())
     }

@@ -27,8 +27,9 @@ pub(crate) enum OwnStatement {
     },
 }
 
-static SPECIAL: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?i)\b(copy|vacuum|analyze|checkpoint|abort|user)\b").expect("a valid pattern"));
+static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)\b(copy|vacuum|analyze|checkpoint|abort|user|sequence)\b").expect("a valid pattern")
+});
 
 /// Parses a script into statements.
 pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
@@ -108,6 +109,11 @@ fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed
         ("CHECKPOINT", "") if tokens.len() == 1 => out.push(Parsed::Own(OwnStatement::Checkpoint)),
         ("VACUUM", _) => out.push(Parsed::Own(vacuum("VACUUM", tokens)?)),
         ("ANALYZE" | "ANALYSE", _) => out.push(Parsed::Own(vacuum("ANALYZE", tokens)?)),
+        ("CREATE", "SEQUENCE") => match ordered_sequence(tokens) {
+            // Positions are lost with the order; an option that is wrong is told by its name.
+            Some(ordered) => out.extend(plain(&ordered).map_err(Error::without_position)?),
+            None => out.extend(plain(&format!("{padding}{text}"))?),
+        },
         ("CREATE" | "ALTER" | "DROP", "USER") => {
             let at = text.to_ascii_uppercase().find("USER").unwrap_or(0);
             let (head, tail) = text.split_at(at);
@@ -138,6 +144,31 @@ fn plain_booleans(copy: &str) -> std::borrow::Cow<'_, str> {
         format!("{} {value}", &found[1])
     });
     format!("{before}{options}").into()
+}
+
+/// CREATE SEQUENCE with its options in the one order the parser takes them; `None` if they are not plain options.
+fn ordered_sequence(tokens: &[Token]) -> Option<String> {
+    const ORDER: [&str; 8] = ["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE", "OWNED"];
+    let starts = |token: &Token| word(Some(token)).is_some_and(|w| w == "NO" || ORDER.contains(&w.as_str()));
+    let first = tokens.iter().skip(2).position(starts)? + 2;
+    let (head, options) = tokens.split_at_checked(first)?;
+    let mut groups: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut after_no = false;
+    for token in options {
+        let option = word(Some(token)).and_then(|w| ORDER.iter().position(|known| *known == w));
+        match option {
+            Some(at) if after_no => groups.last_mut()?.0 = at,
+            Some(at) => groups.push((at, Vec::new())),
+            None if word(Some(token)).as_deref() == Some("NO") => groups.push((0, Vec::new())),
+            None => {}
+        }
+        after_no = word(Some(token)).as_deref() == Some("NO");
+        groups.last_mut()?.1.push(token.to_string());
+    }
+    groups.sort_by_key(|(at, _)| *at);
+    let head = head.iter().map(ToString::to_string);
+    let words: Vec<String> = head.chain(groups.into_iter().flat_map(|(_, words)| words)).collect();
+    Some(words.join(" ").replace(" . ", ".").replace("- ", "-"))
 }
 
 fn near(token: Option<&Token>) -> Error {
@@ -249,6 +280,19 @@ mod tests {
         assert!(matches!(&parsed[2], Parsed::Own(OwnStatement::Vacuum { tables, .. }) if tables.len() == 2));
         assert!(matches!(&parsed[3], Parsed::Own(OwnStatement::Abort { chain: true })));
         assert!(parse_script("vacuum (parallel 3) t").is_err());
+    }
+
+    #[test]
+    fn sequence_options_come_in_any_order() {
+        let sql = "create sequence if not exists s.q start with 5 no maxvalue cache 1 increment by -2 as integer";
+        let parsed = parse_script(sql).unwrap();
+        let Parsed::Ast(statement) = &parsed[0] else { panic!("parsed") };
+        let ast::Statement::CreateSequence { if_not_exists: true, sequence_options, data_type: Some(_), .. } =
+            &**statement
+        else {
+            panic!("{statement}")
+        };
+        assert_eq!(sequence_options.len(), 4);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Session {
             plan: Mutex::new(None),
         };
         if parsed.is_planned() {
-            let bound = self.bound(&prepared)?;
+            let bound = self.bound(&prepared)?.bound;
             prepared.parameters = bound.parameters.clone();
             prepared.columns = bound.columns.as_ref().map(|columns| Arc::from(columns.as_slice()));
         } else {
@@ -111,7 +111,7 @@ impl Session {
     }
 
     /// The statement's plan for the catalog and settings of now.
-    pub(crate) fn bound(&mut self, prepared: &PreparedStatement) -> Result<Arc<BoundStatement>> {
+    pub(crate) fn bound(&mut self, prepared: &PreparedStatement) -> Result<CachedPlan> {
         let catalog = self.catalog()?;
         let settings_version = self.settings.version;
         if let Some(cached) = &*prepared.plan.lock()
@@ -119,7 +119,7 @@ impl Session {
         {
             let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
             self.sequences.use_catalog(&catalog, read_only);
-            return Ok(Arc::clone(&cached.bound));
+            return Ok(cached.clone());
         }
         let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else {
             return Err(Error::internal("a statement without a plan"));
@@ -134,9 +134,9 @@ impl Session {
         if let Some(columns) = &prepared.columns {
             same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
         }
-        let cached = CachedPlan { generation: catalog.generation, settings_version, bound: Arc::clone(&bound) };
-        *prepared.plan.lock() = Some(cached);
-        Ok(bound)
+        let cached = CachedPlan { generation: catalog.generation, settings_version, bound };
+        *prepared.plan.lock() = Some(cached.clone());
+        Ok(cached)
     }
 
     pub(crate) fn bind(

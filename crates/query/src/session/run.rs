@@ -12,11 +12,11 @@ use heliosdb_contracts::{
 };
 use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
 
-use super::statement::PreparedStatement;
+use super::statement::{CachedPlan, PreparedStatement};
 use super::transaction::State;
 use super::{Running, Session, control};
 use crate::bind::BoundStatement;
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
 use crate::exec::StatementScope;
 
 /// How often a statement is bound again because its table changed under it, before we give up.
@@ -48,8 +48,25 @@ impl Session {
         }
         let running = self.start_cancellable();
         self.open_transaction()?;
-        let bound = self.bound_and_locked(prepared, &running).await?;
-        self.run_bound(&bound, parameters, running).await
+        let (bound, scope) = self.bound_and_scoped(prepared, &running).await?;
+        self.run_bound(&bound, parameters, scope, running).await
+    }
+
+    /// A plan, its locks, and a snapshot the plan's catalog describes: a definition that changed in between (without locks,
+    /// as for the tables of a SELECT) means looking again.
+    pub(crate) async fn bound_and_scoped(
+        &mut self,
+        prepared: &PreparedStatement,
+        running: &Running,
+    ) -> Result<(Arc<BoundStatement>, Arc<StatementScope>)> {
+        for _ in 0..REBINDS_MAX {
+            let CachedPlan { generation, bound, .. } = self.bound_and_locked(prepared, running).await?;
+            let scope = self.scope(running, &bound.relations)?;
+            if self.catalog()?.generation == generation {
+                return Ok((bound, scope));
+            }
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the catalog changed again and again before the statement ran"))
     }
 
     /// Binds and takes the locks the plan needs; a table that changed before its lock was granted is bound again.
@@ -57,15 +74,15 @@ impl Session {
         &mut self,
         prepared: &PreparedStatement,
         running: &Running,
-    ) -> Result<Arc<BoundStatement>> {
+    ) -> Result<CachedPlan> {
         for _ in 0..REBINDS_MAX {
-            let bound = self.bound(prepared)?;
-            self.check_privileges(&bound)?;
-            let Some(target) = bound.target else { return Ok(bound) };
-            self.require_read_write(bound.tag)?;
+            let plan = self.bound(prepared)?;
+            self.check_privileges(&plan.bound)?;
+            let Some(target) = plan.bound.target else { return Ok(plan) };
+            self.require_read_write(plan.bound.tag)?;
             let table = self.writable_table(target)?;
             if self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await? {
-                return Ok(bound);
+                return Ok(plan);
             }
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
@@ -166,8 +183,12 @@ impl Session {
         })
     }
 
-    pub(crate) fn scope(&mut self, running: &Running) -> Result<Arc<StatementScope>> {
-        let facts = self.binding()?.facts;
+    /// What a plan over these relations runs in. Only virtual tables (built-in, so with small OIDs) ask for facts.
+    pub(crate) fn scope(&mut self, running: &Running, relations: &[Oid]) -> Result<Arc<StatementScope>> {
+        let facts = match relations.iter().any(|relation| *relation < FIRST_USER_OID) {
+            true => Some(self.binding()?.facts),
+            false => None,
+        };
         let read = self.read_context()?;
         Ok(Arc::new(StatementScope {
             shard: Arc::clone(&self.engine.shard),
@@ -176,13 +197,13 @@ impl Session {
             cancel: running.flag.clone(),
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),
-            facts: Some(facts),
+            facts,
         }))
     }
 
     /// A scope that sees everything acknowledged by now, whatever the isolation level: what DDL itself reads.
     pub(crate) fn newest_scope(&mut self, running: &Running) -> Result<Arc<StatementScope>> {
-        let mut scope = (*self.scope(running)?).clone();
+        let mut scope = (*self.scope(running, &[])?).clone();
         scope.read.snapshot = self.engine.shard.snapshot(self.branch);
         Ok(Arc::new(scope))
     }
@@ -192,9 +213,9 @@ impl Session {
         &mut self,
         bound: &Arc<BoundStatement>,
         parameters: Vec<Datum>,
+        scope: Arc<StatementScope>,
         running: Running,
     ) -> Result<Execution> {
-        let scope = self.scope(&running)?;
         self.next_command();
         let engine = Arc::clone(&self.engine);
         let types = &bound.parameters;

@@ -227,8 +227,13 @@ impl Session {
         let running = self.start_cancellable();
         self.open_transaction()?;
         // Only EXPLAIN ANALYZE writes; the plan alone needs no lock.
-        let bound = if explain.analyze { self.bound_and_locked(&inner, &running).await? } else { self.bound(&inner)? };
-        let scope = self.scope(&running)?;
+        let (bound, scope) = if explain.analyze {
+            self.bound_and_scoped(&inner, &running).await?
+        } else {
+            let bound = self.bound(&inner)?.bound;
+            let scope = self.scope(&running, &bound.relations)?;
+            (bound, scope)
+        };
         self.next_command();
         let engine = Arc::clone(&self.engine);
         let lines = engine.executor.explain(&bound.plan, Vec::new(), &bound.parameters, scope, explain).await?;
@@ -240,7 +245,7 @@ impl Session {
     pub(crate) async fn query(&mut self, sql: &str) -> Result<(Vec<ResultColumn>, Vec<RecordBatch>)> {
         let query = crate::bind::parse_query(sql)?;
         let binding = self.binding()?;
-        let bound = crate::bind::bind_query(&query, sql, &binding.context(&[]))?;
+        let bound = crate::bind::bind_query(&query, sql, &binding.context(&[])).map_err(Error::without_position)?;
         let running = self.start_cancellable();
         self.open_transaction()?;
         let scope = self.newest_scope(&running)?;

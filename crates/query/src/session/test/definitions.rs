@@ -208,7 +208,7 @@ fn truncate_empties_and_can_restart() {
 fn sequences_count_their_way() {
     let server = Server::new();
     let mut client = server.client();
-    client.run("create sequence s increment 2 minvalue 1 maxvalue 5 start 3; create sequence d increment -1");
+    client.run("create sequence s start 3 increment 2 minvalue 1 maxvalue 5; create sequence d increment -1");
     assert!(client.run("select currval('s')").starts_with("ERROR 55000"));
     assert_eq!(client.run("select nextval('s'); select nextval('s'); select currval('s'), lastval()"), "3\n5\n5|5\n");
     let end = "ERROR 2200H: nextval: reached maximum value of sequence \"s\" (5)\n";
