@@ -93,10 +93,11 @@ async fn crash_cycles(cycles: u32, seed: u64, writers: usize) -> Result<(), Stri
     }
     let report = report?;
     println!(
-        "crash: {} cycles passed: {} commits and {} bulk commits acknowledged, {} deaths inside a failpoint, {} clean stops, slowest start {} ms",
+        "crash: {} cycles passed: {} commits, {} bulk commits, {} definitions acknowledged, {} deaths inside a failpoint, {} clean stops, slowest start {} ms",
         report.cycles,
         report.commits,
         report.bulk_commits,
+        report.ddl_commits,
         report.failpoint_deaths,
         report.clean_stops,
         report.longest_recovery_ms

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use tokio_postgres::Client;
 
 use super::bulk::{self, BulkModel};
+use super::ddl::{self, DdlModel};
 use super::model::WriterModel;
 use super::{check, writer};
 use crate::server::{Server, ServerOptions};
@@ -49,6 +50,8 @@ pub struct CrashReport {
     pub commits: u64,
     /// Batches loaded, rewritten or removed as a whole.
     pub bulk_commits: u64,
+    /// Tables made, widened or dropped.
+    pub ddl_commits: u64,
     /// Cycles that died inside a failpoint.
     pub failpoint_deaths: u32,
     /// Clean stops (SIGTERM) mixed in.
@@ -61,12 +64,17 @@ pub struct CrashReport {
 struct Models {
     writers: Vec<WriterModel>,
     bulk: BulkModel,
+    ddl: DdlModel,
 }
 
 /// Runs the cycles; the error tells the seed and the cycle and how to repeat them.
 pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
     let mut rng = StdRng::seed_from_u64(options.seed);
-    let mut models = Models { writers: vec![WriterModel::default(); options.writers], bulk: BulkModel::default() };
+    let mut models = Models {
+        writers: vec![WriterModel::default(); options.writers],
+        bulk: BulkModel::default(),
+        ddl: DdlModel::default(),
+    };
     let mut report = CrashReport::default();
     for cycle in 0..options.cycles {
         let outcome = one_cycle(options, &mut rng, &mut models, &mut report).await;
@@ -82,6 +90,7 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
     }
     report.commits = models.writers.iter().map(|model| model.commits).sum();
     report.bulk_commits = models.bulk.commits;
+    report.ddl_commits = models.ddl.commits;
     Ok(report)
 }
 
@@ -133,6 +142,10 @@ async fn one_cycle(
         Ok(client) => Some(tokio::spawn(bulk::work(client, models.bulk.clone(), rng.random()))),
         Err(_) => None,
     };
+    let ddl = match server.connect().await {
+        Ok(client) => Some(tokio::spawn(ddl::work(client, models.ddl.clone(), rng.random()))),
+        Err(_) => None,
+    };
     let janitor = match (failpoint, server.connect().await) {
         (Some(_), Ok(client)) => Some(tokio::spawn(keep_house(client))),
         _ => None,
@@ -156,6 +169,9 @@ async fn one_cycle(
     for (index, task) in tasks {
         models.writers[index] = task.await.map_err(|error| error.to_string())??;
     }
+    if let Some(task) = ddl {
+        models.ddl = task.await.map_err(|error| error.to_string())??;
+    }
     if let Some(task) = bulk {
         models.bulk = task.await.map_err(|error| error.to_string())??;
     }
@@ -169,6 +185,7 @@ async fn verify(server: &Server, models: &mut Models) -> Result<(), String> {
     let mut settled = models.clone();
     check::check(&client, &mut settled.writers).await?;
     bulk::check(&client, &mut settled.bulk).await?;
+    ddl::check(&client, &mut settled.ddl).await?;
     *models = settled;
     Ok(())
 }

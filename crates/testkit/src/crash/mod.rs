@@ -6,6 +6,7 @@
 
 mod bulk;
 mod check;
+mod ddl;
 mod harness;
 mod model;
 mod writer;
