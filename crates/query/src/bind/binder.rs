@@ -85,7 +85,11 @@ impl<'a> Binder<'a> {
     }
 
     pub fn at<T>(&self, span: Span, result: Result<T>) -> Result<T> {
-        self.positions.at(span, result)
+        match result {
+            // Lengths are checked when values are assigned, where PostgreSQL knows no position any more.
+            Err(error) if error.state() == SqlState::STRING_DATA_RIGHT_TRUNCATION => Err(error),
+            other => self.positions.at(span, other),
+        }
     }
 
     pub fn error_at(&self, span: Span, state: SqlState, message: impl Into<String>) -> Error {

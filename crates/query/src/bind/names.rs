@@ -89,14 +89,16 @@ fn figure(expr: &ast::Expr) -> Option<(String, bool)> {
             else_result.as_deref().and_then(figure).filter(|(_, strong)| *strong).or_else(|| construct("case"))
         }
         Expr::Subquery(query) => subquery_column(query).map(|name| (name, true)),
-        Expr::Exists { .. } => construct("exists"),
+        Expr::Exists { negated: false, .. } => construct("exists"),
         Expr::Array(_) => construct("array"),
         Expr::Tuple(_) => construct("row"),
         Expr::Extract { .. } => function("extract"),
         Expr::Ceil { .. } => function("ceil"),
         Expr::Floor { .. } => function("floor"),
         Expr::Position { .. } => function("position"),
+        Expr::Substring { shorthand: true, .. } => function("substr"),
         Expr::Substring { .. } => function("substring"),
+        Expr::CompoundFieldAccess { root, .. } => figure(root),
         Expr::Overlay { .. } => function("overlay"),
         Expr::AtTimeZone { .. } => function("timezone"),
         Expr::Trim { trim_where, .. } => function(match trim_where {
