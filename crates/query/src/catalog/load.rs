@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use heliosdb_contracts::{ReadContext, ScanRequest, ShardClient, datum_at};
-use heliosdb_types::{CommitTs, DatabaseId, Datum, Error, Oid, Result};
+use heliosdb_types::{DatabaseId, Datum, Error, Oid, Result};
 
 use super::definition;
 use super::model::{CatalogSnapshot, Column, Database, Identity, Relation, RelationKind, Role, Schema, TableInfo};
@@ -22,7 +22,6 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         // Read before the rows: a commit in between only makes the snapshot reload once too often.
         version: shard.catalog_ts().min(context.snapshot.ts),
         generation: GENERATION.fetch_add(1, Ordering::Relaxed),
-        database,
         databases: keyed(rows(shard, context, database, &DATABASES, database_of)?, |database| database.oid),
         roles: keyed(rows(shard, context, database, &ROLES, role_of)?, |role| role.oid),
         schemas: keyed(rows(shard, context, database, &SCHEMAS, schema_of)?, |schema| schema.oid),
@@ -40,11 +39,6 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         catalog.names.insert((schema, name), oid);
     }
     Ok(catalog)
-}
-
-/// The version a cached catalog must have to serve a snapshot taken now.
-pub(crate) fn current_version(shard: &dyn ShardClient) -> CommitTs {
-    shard.catalog_ts()
 }
 
 fn add(catalog: &mut CatalogSnapshot, relation: Arc<Relation>) {

@@ -17,8 +17,5 @@ pub use model::{
     CatalogSnapshot, CheckConstraint, Column, Database, FIRST_USER_OID, Identity, PrimaryKey, Relation, RelationKind,
     Role, Schema, SequenceInfo, TableInfo, ViewInfo, VirtualTable,
 };
-pub use system::{
-    INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_DATABASE_OID, POSTGRES_ROLE, PUBLIC_SCHEMA, SHARED,
-    SYSTEM_SCHEMA,
-};
+pub use system::{INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA};
 pub use writer::CatalogWriter;

@@ -22,7 +22,6 @@ pub struct CatalogSnapshot {
     pub version: CommitTs,
     /// Unique per load in this process: what a cached plan compares, since a transaction's own DDL has no commit yet.
     pub generation: u64,
-    pub database: DatabaseId,
     pub databases: HashMap<Oid, Arc<Database>>,
     pub roles: HashMap<Oid, Arc<Role>>,
     pub schemas: HashMap<Oid, Arc<Schema>>,

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use heliosdb_contracts::{CopyFormat, CopyIn, InsertOutcome, KeyedRow, LockWait, ShardClient, TreeKey, row_id_key};
+use heliosdb_contracts::{CopyFormat, CopyIn, InsertOutcome, KeyedRow, LockWait, TreeKey, row_id_key};
 use heliosdb_types::{
     CommandId, Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState, SqlType, TextContext, TxnId, encode_key,
     encode_row, text_of,
@@ -122,10 +122,7 @@ impl Load {
             .and_then(|()| self.check_count(&fields))
             .map_err(|error| self.at_line(error, Some(row.clone())))
             .and_then(|()| self.read_values(fields));
-        let values = match taken {
-            Ok(values) => values,
-            Err(error) => return Err(error),
-        };
+        let values = taken?;
         let batch = &mut self.batch;
         let stored = match &self.loader.path {
             Path::Planned { .. } => push_columns(&self.readers, &values, batch),

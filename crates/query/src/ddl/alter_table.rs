@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use heliosdb_contracts::{ColumnDescriptor, ShardClient, TreeDescriptor, TreeLockMode};
+use heliosdb_contracts::{ColumnDescriptor, TreeDescriptor, TreeLockMode};
 use heliosdb_types::{ColumnId, Datum, Error, Oid, Result, SchemaVersion, SqlState, SqlType, TreeRef};
 use sqlparser::ast::{self, AlterColumnOperation, AlterTableOperation, Expr};
 
@@ -187,7 +187,7 @@ impl Session {
             self.add_constraint(change, key).await?;
         }
         for (name, expr) in written.checks {
-            let check = Constraint::Check((name, Some(written.name.clone()), expr));
+            let check = Constraint::Check(Box::new((name, Some(written.name.clone()), expr)));
             self.add_constraint(change, check).await?;
         }
         change.reshaped = true;
@@ -333,7 +333,8 @@ impl Session {
     async fn add_constraint(&mut self, change: &mut Change, constraint: Constraint) -> Result<()> {
         let mut writer = self.catalog_writer()?;
         match constraint {
-            Constraint::Check((name, column, expr)) => {
+            Constraint::Check(check) => {
+                let (name, column, expr) = *check;
                 let known: Vec<String> = change.table()?.checks.iter().map(|check| check.name.clone()).collect();
                 let name_taken = |name: &String| known.contains(name);
                 if let Some(name) = name.as_ref().filter(|name| name_taken(name)) {

@@ -258,7 +258,7 @@ fn read_constraints(
         match read_constraint(constraint)? {
             Constraint::Key(_) if key.is_some() => return Err(several_primary_keys(table)),
             Constraint::Key(written) => key = Some(written),
-            Constraint::Check(check) => checks.push(check),
+            Constraint::Check(check) => checks.push(*check),
         }
     }
     Ok((key, checks))
@@ -267,7 +267,7 @@ fn read_constraints(
 /// A table constraint we implement.
 pub(super) enum Constraint {
     Key(WrittenKey),
-    Check(NamedCheck),
+    Check(Box<NamedCheck>),
 }
 
 pub(super) fn read_constraint(constraint: &TableConstraint) -> Result<Constraint> {
@@ -293,7 +293,8 @@ pub(super) fn read_constraint(constraint: &TableConstraint) -> Result<Constraint
             if *enforced == Some(false) {
                 return Err(Error::unsupported("a constraint that is NOT ENFORCED"));
             }
-            Ok(Constraint::Check((name.as_ref().map(bind::fold_identifier), None, (**expr).clone())))
+            let name = name.as_ref().map(bind::fold_identifier);
+            Ok(Constraint::Check(Box::new((name, None, (**expr).clone()))))
         }
         TableConstraint::Unique(_) | TableConstraint::UniqueUsingIndex(_) => {
             Err(Error::unsupported("a UNIQUE constraint"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use heliosdb_contracts::{ShardClient, TreeLockMode};
+use heliosdb_contracts::TreeLockMode;
 use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, ObjectType};
 

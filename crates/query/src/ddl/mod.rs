@@ -16,7 +16,7 @@ mod view;
 
 use std::sync::Arc;
 
-use heliosdb_contracts::{Execution, ShardClient};
+use heliosdb_contracts::Execution;
 use heliosdb_types::{CommandId, Error, Oid, Result, SqlState};
 use sqlparser::ast;
 

@@ -265,7 +265,7 @@ fn expand_select(select: &mut ast::Select, with: Option<&ast::With>, describe: &
             }
             SelectItem::QualifiedWildcard(kind, _) => match kind {
                 ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                    let parts = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                    let parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
                     expand_one(select, with, &parts, describe, &mut out)?;
                 }
                 ast::SelectItemQualifiedWildcardKind::Expr(_) => {
@@ -282,7 +282,7 @@ fn expand_select(select: &mut ast::Select, with: Option<&ast::With>, describe: &
 fn expand_one(
     select: &ast::Select,
     with: Option<&ast::With>,
-    qualifier: &Vec<Ident>,
+    qualifier: &[Ident],
     describe: &Describe<'_>,
     out: &mut Vec<SelectItem>,
 ) -> Result<()> {
@@ -305,7 +305,7 @@ fn expand_one(
         pipe_operators: Vec::new(),
     };
     for column in describe(&query)? {
-        let mut parts = qualifier.clone();
+        let mut parts = qualifier.to_vec();
         parts.push(Ident::with_quote('"', column));
         out.push(SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)));
     }

@@ -12,7 +12,7 @@ use datafusion::common::Result as DfResult;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use heliosdb_contracts::{ReadContext, ShardClient, arrow_type};
+use heliosdb_contracts::{ShardClient, arrow_type};
 use heliosdb_types::{ColumnId, Datum, Error, Oid, PhysicalType, RegKind, Result, SqlType};
 
 use super::Facts;
@@ -24,7 +24,6 @@ use crate::exec::{StatementScope, array_of, from_arrow, to_datafusion};
 pub(super) struct Source<'a> {
     pub facts: &'a Facts,
     pub shard: &'a dyn ShardClient,
-    pub read: &'a ReadContext,
 }
 
 /// Makes the rows of one table.
@@ -161,7 +160,7 @@ impl PgTable {
     fn batch(&self, scope: &StatementScope) -> Result<RecordBatch> {
         let facts = scope.facts.as_ref().ok_or_else(|| Error::internal("a catalog table outside of a session"))?;
         let mut rows = Rows { specs: Arc::clone(&self.specs), rows: Vec::new() };
-        let source = Source { facts, shard: &*scope.shard, read: &scope.read };
+        let source = Source { facts, shard: &*scope.shard };
         (self.fill)(&source, &mut rows)?;
         let arrays = self.specs.iter().enumerate().map(|(at, spec)| {
             let physical = spec.sql_type.physical().unwrap_or(PhysicalType::Text);

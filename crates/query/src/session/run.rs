@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use heliosdb_contracts::{
-    Execution, IsolationLevel, ReadContext, ResultColumn, RowsTag, ShardClient, TreeDescriptorRef, TreeLockMode,
+    Execution, IsolationLevel, ReadContext, ResultColumn, RowsTag, TreeDescriptorRef, TreeLockMode,
 };
 use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use futures::TryStreamExt;
-use heliosdb_contracts::{Execution, ResultColumn, RowsTag, ShardClient, datum_at};
+use heliosdb_contracts::{Execution, ResultColumn, RowsTag, datum_at};
 use heliosdb_types::{Datum, Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
