@@ -130,6 +130,19 @@ fn a_lock_granted_to_a_dropped_wait_is_given_back() {
 }
 
 #[test]
+fn a_transaction_waits_for_one_thing_at_a_time() {
+    let bench = Bench::holding(&["a", "b"]);
+    let (one, two) = (bench.begin(), bench.begin());
+    now(bench.exclusive(one, &["a", "b"])).unwrap();
+    let mut first = bench.exclusive(two, &["a"]);
+    assert!(waits(&mut first));
+    assert_eq!(now(bench.exclusive(two, &["b"])).unwrap_err().kind(), ErrorKind::Internal);
+    bench.commit(one);
+    now(first).unwrap();
+    bench.commit(two);
+}
+
+#[test]
 fn two_that_wait_for_each_other_are_a_deadlock() {
     let bench = Bench::holding(&["a", "b"]);
     let (one, two) = (bench.begin(), bench.begin());
