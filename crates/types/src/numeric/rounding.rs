@@ -4,8 +4,8 @@ use super::digits::{BASE, BASE_DIGITS, Digits, Value};
 use super::{Numeric, codec};
 use crate::{Error, Result, SqlState};
 
-/// `round(x, n)` and `trunc(x, n)` accept at most this many places either way.
-const PLACES_MAX: i32 = 2000;
+/// Places after the point that `round(x, n)` and `trunc(x, n)` can ask for; more are cut off, as are places beyond the largest weight.
+const PLACES_MAX: i32 = super::NUMERIC_SCALE_MAX;
 
 impl Digits {
     /// Rounds half away from zero to `scale` decimals (negative: tens, hundreds ...) and makes that the display scale.
@@ -75,12 +75,12 @@ impl Numeric {
 
     /// `round(x, places)`: half away from zero.
     pub fn round(&self, places: i32) -> Result<Numeric> {
-        self.map_finite(|digits| digits.round(places.clamp(-PLACES_MAX, PLACES_MAX)))
+        self.map_finite(|digits| digits.round(places.clamp(-super::NUMERIC_WEIGHT_MAX, PLACES_MAX)))
     }
 
     /// `trunc(x, places)`: towards zero.
     pub fn trunc(&self, places: i32) -> Result<Numeric> {
-        self.map_finite(|digits| digits.trunc(places.clamp(-PLACES_MAX, PLACES_MAX)))
+        self.map_finite(|digits| digits.trunc(places.clamp(-super::NUMERIC_WEIGHT_MAX, PLACES_MAX)))
     }
 
     pub fn ceil(&self) -> Result<Numeric> {

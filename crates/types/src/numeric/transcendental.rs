@@ -65,7 +65,7 @@ impl Numeric {
                 let weight = x_weight - b_weight;
                 let scale = clamp_scale(SIGNIFICANT_DIGITS_MIN - weight, b.dscale.max(x.dscale));
                 let (ln_x, ln_b) =
-                    (ln(&x, (scale + b_weight).max(0) + 10), ln(&b, (scale + weight - b_weight).max(0) + 10));
+                    (ln(&x, (scale - b_weight).max(0) + 10), ln(&b, (scale + weight - b_weight).max(0) + 10));
                 if ln_b.is_zero() {
                     return Err(division_by_zero());
                 }
