@@ -48,8 +48,8 @@ use crate::catalog::{CatalogSnapshot, Relation};
 use crate::func::{FuncContext, Typed};
 
 pub use names::{fold_identifier, object_name};
-pub use params::{placeholder, placeholder_type};
-pub use parse::{ParsedStatement, parse, parse_expression, parse_query};
+pub use params::placeholder;
+pub use parse::{parse, parse_expression, parse_query};
 
 use binder::Binder;
 

@@ -91,12 +91,16 @@ impl Binder<'_> {
 
     /// Sort keys of a window definition or an aggregate's ORDER BY: expressions only, no ordinals.
     pub fn bind_sort_expressions(&mut self, items: &[ast::OrderByExpr]) -> Result<Vec<Sort>> {
+        Ok(self.bind_sort_keys(items)?.iter().map(OrderKey::sort).collect())
+    }
+
+    pub fn bind_sort_keys(&mut self, items: &[ast::OrderByExpr]) -> Result<Vec<OrderKey>> {
         let mut keys = Vec::with_capacity(items.len());
         for item in items {
             let (expr, options) = order_parts(item)?;
             let value = self.bind_expr(expr)?;
             let value = self.settle(value);
-            keys.push(OrderKey::new(self.at(expr.span(), value)?, options).sort());
+            keys.push(OrderKey::new(self.at(expr.span(), value)?, options));
         }
         Ok(keys)
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::common::{Column, DataFusionError, TableReference};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::{Sort, WindowFunction};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, WindowFrame};
 use heliosdb_types::{Error, Result};
 
 use super::binder::{BoundQuery, OutputColumn};
@@ -101,4 +103,14 @@ pub(super) fn extend(input: LogicalPlan, computed: Vec<(Expr, String)>) -> Resul
     let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     let exprs = columns.into_iter().chain(computed.into_iter().map(|(expr, name)| expr.alias(name)));
     builder(input).project(exprs.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// `row_number()` of rows in `order` within `partition`: the call and the name of its result.
+pub(super) fn row_number(partition: Vec<Expr>, order: Vec<Sort>) -> Result<(Expr, Column)> {
+    let call = Expr::from(WindowFunction::new(row_number_udwf(), vec![]));
+    // The frame means nothing to it, but the default one is refused for some sort keys.
+    let call = call.partition_by(partition).order_by(order).window_frame(WindowFrame::new(None));
+    let call = call.build().map_err(from_datafusion)?;
+    let name = Column::new_unqualified(call.schema_name().to_string());
+    Ok((call, name))
 }

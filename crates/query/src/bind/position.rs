@@ -1,6 +1,7 @@
 //! Where in the statement an error is: spans of the parser to PostgreSQL's character positions.
 
-use heliosdb_types::{Error, Result};
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast::{Expr, Value, ValueWithSpan};
 use sqlparser::tokenizer::{Location, Span};
 
 /// Start of each line of a text, in characters. Empty for text the client did not send (a view's definition).
@@ -25,9 +26,29 @@ impl Positions {
     }
 
     pub fn mark(&self, error: Error, span: Span) -> Error {
+        if error.state() == SqlState::STRING_DATA_RIGHT_TRUNCATION {
+            return error; // raised by the assignment of a value, wherever it came from
+        }
         match (error.position(), self.position(span.start)) {
             (None, Some(position)) => error.with_position(position),
             _ => error,
+        }
+    }
+
+    /// Points an error about a value's text at the literal that has the text, wherever it was given a type.
+    pub fn blame<'q>(&self, error: Error, operands: impl IntoIterator<Item = &'q Expr>) -> Error {
+        if error.position().is_some() || error.state().class() != *b"22" {
+            return error;
+        }
+        let guilty = operands.into_iter().find_map(|operand| match operand {
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
+                error.message().contains(text.as_str()).then_some(*span)
+            }
+            _ => None,
+        });
+        match guilty {
+            Some(span) => self.mark(error, span),
+            None => error,
         }
     }
 

@@ -100,12 +100,14 @@ impl Binder<'_> {
             for item in super::order::order_items(order_by)? {
                 let (expr, options) = super::order::order_parts(item)?;
                 let Some(at) = self.output_reference(expr, &outputs, "ORDER BY")? else {
-                    return Err(Error::invalid(
-                        SqlState::FEATURE_NOT_SUPPORTED,
-                        "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
-                    )
-                    .with_detail("Only result column names can be used, not expressions or functions.")
-                    .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));
+                    use sqlparser::ast::Spanned;
+                    let message = "invalid UNION/INTERSECT/EXCEPT ORDER BY clause";
+                    return Err(self
+                        .error_at(expr.span(), SqlState::FEATURE_NOT_SUPPORTED, message)
+                        .with_detail("Only result column names can be used, not expressions or functions.")
+                        .with_hint(
+                            "Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
+                        ));
                 };
                 let value = columns.get(at).map(|column| column.value.clone());
                 let value = value.ok_or_else(|| Error::internal("ORDER BY found a column that is not there"))?;

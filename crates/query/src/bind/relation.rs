@@ -125,21 +125,11 @@ impl Binder<'_> {
     }
 }
 
-/// A table's scan with its hidden row reference, for UPDATE and DELETE.
-pub(super) struct TargetScan {
-    pub plan: LogicalPlan,
-    pub scope: Scope,
-    /// The row reference as a column of the plan.
-    pub row_ref: datafusion::common::Column,
-}
-
 impl Binder<'_> {
-    pub fn bind_target(&mut self, relation: &Arc<Relation>, alias: Option<&ast::TableAlias>) -> Result<TargetScan> {
+    /// A table's scan with its hidden row reference as the last column, for UPDATE and DELETE.
+    pub fn bind_target(&mut self, relation: &Arc<Relation>, alias: Option<&ast::TableAlias>) -> Result<FromItem> {
         let provider = Arc::new(HeliosTable::new(Arc::clone(relation))?.with_row_ref());
-        let item = self.bind_provider(relation, provider, None, alias)?;
-        let qualifier = item.plan.schema().iter().last().and_then(|(qualifier, _)| qualifier.cloned());
-        let row_ref = datafusion::common::Column::new(qualifier, heliosdb_contracts::ROW_REF_COLUMN);
-        Ok(TargetScan { plan: item.plan, scope: item.scope, row_ref })
+        self.bind_provider(relation, provider, None, alias)
     }
 
     /// A statement's target: a table of ours, not a view or a catalog relation.

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use datafusion::common::Column;
-use datafusion::functions_window::row_number::row_number_udwf;
-use datafusion::logical_expr::expr::{Sort, WindowFunction};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::expr::Sort;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, Spanned};
 
@@ -51,8 +50,8 @@ pub(super) struct Clauses {
 
 #[derive(Clone, Debug)]
 pub(super) enum Distinct {
-    All,
-    Distinct,
+    No,
+    Rows,
     On(Vec<PendingValue>),
 }
 
@@ -156,8 +155,8 @@ impl Binder<'_> {
         self.level().clause = Clause::OrderBy;
         let outputs: Vec<_> = items.iter().map(|item| item.name.clone()).collect();
         let distinct = match parts.distinct {
-            None | Some(ast::Distinct::All) => Distinct::All,
-            Some(ast::Distinct::Distinct) => Distinct::Distinct,
+            None | Some(ast::Distinct::All) => Distinct::No,
+            Some(ast::Distinct::Distinct) => Distinct::Rows,
             Some(ast::Distinct::On(exprs)) => {
                 let on = exprs.iter().map(|expr| self.bind_key(expr, &items, &outputs, "DISTINCT ON"));
                 Distinct::On(on.collect::<Result<Vec<_>>>()?)
@@ -168,7 +167,7 @@ impl Binder<'_> {
             for item in order_items(order_by)? {
                 let (expr, options) = order_parts(item)?;
                 let value = self.bind_key(expr, &items, &outputs, "ORDER BY")?;
-                if matches!((&distinct, &value), (Distinct::Distinct, PendingValue::Other(_))) {
+                if matches!((&distinct, &value), (Distinct::Rows, PendingValue::Other(_))) {
                     let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
                     return Err(self.error_at(expr.span(), SqlState::INVALID_COLUMN_REFERENCE, message));
                 }
@@ -213,7 +212,7 @@ impl Binder<'_> {
             Distinct::On(values) => {
                 (false, Some(values.into_iter().map(|value| place(value, &mut all)).collect::<Vec<_>>()))
             }
-            other => (matches!(other, Distinct::Distinct), None),
+            other => (matches!(other, Distinct::Rows), None),
         };
         let names = self.output_names(&all, inner);
         let projected = plan::project_as(input, &all, names)?;
@@ -332,13 +331,7 @@ pub(super) fn distinct_rows<'a>(
 /// The first row, by `keys`, of each group of rows equal in `on`.
 fn first_of_each(input: LogicalPlan, on: &[Typed], keys: &[OrderKey]) -> Result<LogicalPlan> {
     let order: Vec<Sort> = keys.iter().map(OrderKey::sort).collect();
-    let call = Expr::from(WindowFunction::new(row_number_udwf(), vec![]));
-    let partition = on.iter().map(crate::func::sort_key).collect();
-    let call = call.partition_by(partition);
-    // The builder refuses an empty ORDER BY.
-    let call = if order.is_empty() { call } else { call.order_by(order) };
-    let number = call.build().map_err(from_datafusion)?;
-    let name = number.schema_name().to_string();
+    let (number, name) = plan::row_number(on.iter().map(crate::func::sort_key).collect(), order)?;
     let windowed = LogicalPlanBuilder::window_plan(input, [number]).map_err(from_datafusion)?;
-    plan::filter(windowed, Expr::Column(Column::new_unqualified(name)).eq(lit(1u64)))
+    plan::filter(windowed, Expr::Column(name).eq(lit(1u64)))
 }

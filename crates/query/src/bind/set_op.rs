@@ -1,10 +1,10 @@
 //! UNION, INTERSECT, EXCEPT.
 
 use datafusion::common::Column;
-use datafusion::functions_window::row_number::row_number_udwf;
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result};
-use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier};
+use sqlparser::ast::{SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
+use sqlparser::tokenizer::Span;
 
 use super::binder::{Binder, BoundQuery, OutputColumn};
 use super::plan::{self, Item, from_datafusion};
@@ -30,12 +30,13 @@ impl Binder<'_> {
             SetOperator::Except => "EXCEPT",
             SetOperator::Minus => return Err(Error::unsupported("MINUS")),
         };
+        let right_list = first_list(right);
         let left = self.bind_set_operand(left)?;
         let right = self.bind_set_operand(right)?;
         if left.columns.len() != right.columns.len() {
             return Err(Error::syntax(format!("each {word} query must have the same number of columns")));
         }
-        let (left, right) = self.unify_sides(left, right, word)?;
+        let (left, right) = self.unify_sides(left, right, word, right_list)?;
         let columns = left.columns.clone();
         let plan = match op {
             SetOperator::Union => union(left.plan, right.plan, all, &columns)?,
@@ -45,13 +46,23 @@ impl Binder<'_> {
     }
 
     /// Both sides with the same types and internal names (the left's SQL names).
-    fn unify_sides(&mut self, left: BoundQuery, right: BoundQuery, word: &str) -> Result<(BoundQuery, BoundQuery)> {
+    fn unify_sides(
+        &mut self,
+        left: BoundQuery,
+        right: BoundQuery,
+        word: &str,
+        right_list: &[SelectItem],
+    ) -> Result<(BoundQuery, BoundQuery)> {
         let mut left_items = Vec::with_capacity(left.columns.len());
         let mut right_items = Vec::with_capacity(left.columns.len());
-        for (l, r) in left.columns.into_iter().zip(right.columns) {
-            let sql_type = func::common_type(&[&l.value, &r.value], word)?;
-            let cast = |value: Typed| self.coerce(value, &sql_type, CastKind::Implicit);
-            let pair = func::unify(vec![cast(l.value)?, cast(r.value)?], word, self.func())?;
+        for (at, (l, r)) in left.columns.into_iter().zip(right.columns).enumerate() {
+            let unify = || {
+                let sql_type = func::common_type(&[&l.value, &r.value], word)?;
+                let cast = |value: Typed| self.coerce(value, &sql_type, CastKind::Implicit);
+                func::unify(vec![cast(l.value.clone())?, cast(r.value.clone())?], word, self.func())
+            };
+            let span = right_list.get(at).map_or(Span::empty(), Spanned::span);
+            let pair = self.at(span, unify())?;
             let [l_value, r_value] = <[Typed; 2]>::try_from(pair).map_err(|_| Error::internal("unify lost a side"))?;
             left_items.push(Item { name: l.name.clone(), value: l_value, origin: None });
             right_items.push(Item { name: l.name, value: r_value, origin: None });
@@ -88,15 +99,23 @@ impl Binder<'_> {
     }
 }
 
+/// The select list an operand's columns come from, to point at.
+fn first_list(operand: &SetExpr) -> &[SelectItem] {
+    match operand {
+        SetExpr::Select(select) => &select.projection,
+        SetExpr::Query(query) => first_list(&query.body),
+        SetExpr::SetOperation { right, .. } => first_list(right),
+        _ => &[],
+    }
+}
+
 const COPY: &str = "__copy";
 
 fn number_copies(plan: LogicalPlan) -> Result<LogicalPlan> {
     let columns: Vec<_> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-    let call = Expr::from(datafusion::logical_expr::expr::WindowFunction::new(row_number_udwf(), vec![]));
-    let number = call.partition_by(columns.clone()).build().map_err(from_datafusion)?;
-    let name = number.schema_name().to_string();
+    let (number, name) = plan::row_number(columns.clone(), vec![])?;
     let windowed = LogicalPlanBuilder::window_plan(plan, [number]).map_err(from_datafusion)?;
-    let numbered = Expr::Column(Column::new_unqualified(name)).alias(COPY);
+    let numbered = Expr::Column(name).alias(COPY);
     let exprs = columns.into_iter().chain([numbered]).collect::<Vec<_>>();
     plan::builder(windowed).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }

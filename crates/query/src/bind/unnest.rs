@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, NullEquality, TableReference};
-use datafusion::functions_window::row_number::row_number_udwf;
-use datafusion::logical_expr::expr::{Exists, InSubquery, Sort, WindowFunction};
+use datafusion::logical_expr::expr::{Exists, InSubquery, Sort};
 use datafusion::logical_expr::{
-    Aggregate, Case, Expr, ExprFunctionExt, ExprSchemable, FetchType, Filter, Join, JoinType, Limit, LogicalPlan,
-    LogicalPlanBuilder, Projection, SkipType, Subquery, lit,
+    Aggregate, Case, Expr, ExprSchemable, FetchType, Filter, Join, JoinType, Limit, LogicalPlan, LogicalPlanBuilder,
+    Projection, SkipType, Subquery, lit,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 use heliosdb_types::{Error, Result};
@@ -110,7 +109,6 @@ struct Unnester {
 /// The distinct outer values a subquery depends on, as a plan and as a name for each.
 struct Domain {
     plan: LogicalPlan,
-    qualifier: TableReference,
     /// Outer column and the domain's column for it.
     columns: Vec<(Column, Column)>,
 }
@@ -235,7 +233,7 @@ impl Unnester {
         }
         let plan = plan::builder(outer.clone()).project(exprs).and_then(LogicalPlanBuilder::distinct);
         let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
-        Ok(Domain { plan: plan::alias(plan, qualifier.clone())?, qualifier, columns })
+        Ok(Domain { plan: plan::alias(plan, qualifier)?, columns })
     }
 
     /// The plan's rows for every row of the domain: the domain's columns, then the plan's own.
@@ -357,9 +355,8 @@ impl Unnester {
         for key in order {
             keys.push(Sort { expr: replace(key.expr, domain)?, ..key });
         }
-        let call = Expr::from(WindowFunction::new(row_number_udwf(), vec![]));
-        let number = call.partition_by(domain.exprs()).order_by(keys).build().map_err(from_datafusion)?;
-        let position = output_column(&number);
+        let (number, position) = plan::row_number(domain.exprs(), keys)?;
+        let position = Expr::Column(position);
         let columns: Vec<Expr> = pushed.schema().columns().into_iter().map(Expr::Column).collect();
         let windowed = LogicalPlanBuilder::window_plan(pushed, [number]).map_err(from_datafusion)?;
         let mut condition = position.clone().gt(lit(skip as u64));

@@ -14,6 +14,7 @@ use super::aggregate::{output_column, rewrite};
 use super::binder::Binder;
 use super::from::refuse;
 use super::names::fold_identifier;
+use super::order::OrderKey;
 use super::plan::{from_datafusion, simplify};
 use super::select::Clauses;
 use super::subquery::has_subquery;
@@ -103,11 +104,13 @@ impl Binder<'_> {
             let value = self.bind_expr(expr)?;
             partitions.push(func::sort_key(&self.settle(value)?));
         }
-        let order_by = self.bind_sort_expressions(&order_by)?;
+        let keys = self.bind_sort_keys(&order_by)?;
         let frame = match window_frame {
-            Some(frame) => Some(self.bind_frame(&frame, order_by.len())?),
+            Some(frame) => Some(self.bind_frame(&frame, keys.len())?),
             None => None,
         };
+        let frame = frame_for_keys(frame, &keys);
+        let order_by = keys.iter().map(OrderKey::sort).collect();
         Ok(BoundWindow { partition_by: partitions, order_by, frame })
     }
 
@@ -191,6 +194,35 @@ impl Binder<'_> {
             _ => Err(Error::unsupported("a frame offset that is not a constant")),
         }
     }
+}
+
+/// DataFusion refuses RANGE over keys it cannot add to, although without an offset nothing is added: such a frame ends at peers,
+/// and so does one in GROUPS.
+fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<WindowFrame> {
+    let additive = |key: &OrderKey| {
+        let arrow = &key.value.arrow;
+        arrow.is_numeric() || arrow.is_string() || (arrow.is_temporal() && key.value.sql_type != SqlType::Interval)
+    };
+    let Some(first) = keys.first() else { return frame };
+    if additive(first) && func::sort_key(&first.value) == first.value.expr {
+        return frame;
+    }
+    let unbounded = WindowFrameBound::Preceding(ScalarValue::UInt64(None));
+    let (units, start, end) = match frame {
+        None => (WindowFrameUnits::Range, unbounded, WindowFrameBound::CurrentRow),
+        Some(frame) => (frame.units, frame.start_bound, frame.end_bound),
+    };
+    let peers_only = |bound: &WindowFrameBound| bound.is_unbounded() || *bound == WindowFrameBound::CurrentRow;
+    let units = match units {
+        WindowFrameUnits::Range if peers_only(&start) && peers_only(&end) => WindowFrameUnits::Groups,
+        other => other,
+    };
+    let unsigned = |bound: WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(value) if value.is_null() => WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
+        WindowFrameBound::Following(value) if value.is_null() => WindowFrameBound::Following(ScalarValue::UInt64(None)),
+        other => other,
+    };
+    Some(WindowFrame::new_bounds(units, unsigned(start), unsigned(end)))
 }
 
 fn check_frame_order(start: &WindowFrameBound, end: &WindowFrameBound) -> Result<()> {

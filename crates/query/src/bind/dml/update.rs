@@ -12,7 +12,7 @@ use super::target::is_default;
 use crate::bind::BoundStatement;
 use crate::bind::binder::Binder;
 use crate::bind::expr::chain_operands;
-use crate::bind::from::{FromItem, cross_join, refuse};
+use crate::bind::from::{cross_join, refuse};
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan;
 use crate::bind::scope::{Clause, Scope};
@@ -79,9 +79,8 @@ impl Binder<'_> {
     ) -> Result<(Matched, Vec<Expr>)> {
         let (name, alias) = target_table(target)?;
         let relation = self.writable_relation(name, doing)?;
-        let scan = self.bind_target(&relation, alias)?;
+        let mut item = self.bind_target(&relation, alias)?;
         let target_name = alias.map_or_else(|| relation.name.clone(), |alias| fold_identifier(&alias.name));
-        let mut item = FromItem { plan: scan.plan, scope: scan.scope };
         if !from.is_empty() {
             let others = self.bind_from(from)?;
             item = cross_join(item, others)?;

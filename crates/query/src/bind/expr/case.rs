@@ -33,7 +33,9 @@ impl Binder<'_> {
         if let Some(otherwise) = else_result {
             results.insert(0, self.bind_expr(otherwise)?);
         }
-        let mut results = func::unify(results, "CASE", self.func())?;
+        let mut results = func::unify(results, "CASE", self.func()).map_err(|error| {
+            self.positions.blame(error, conditions.iter().map(|when| &when.result).chain(else_result))
+        })?;
         let otherwise = else_result.is_some().then(|| results.remove(0));
         let shape = results.first().cloned().ok_or_else(|| Error::syntax("CASE without WHEN"))?;
         let when = tests.into_iter().zip(results).map(|(test, value)| (Box::new(test), Box::new(value.expr)));

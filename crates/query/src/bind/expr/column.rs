@@ -17,6 +17,11 @@ use crate::func::Typed;
 impl Binder<'_> {
     pub fn bind_identifier(&mut self, ident: &Ident) -> Result<Typed> {
         let name = fold_identifier(ident);
+        if ident.quote_style.is_none() && matches!(name.as_str(), "current_schema" | "current_role") {
+            // Functions written without parentheses that the parser takes for columns.
+            let function = if name == "current_role" { "current_user" } else { &name };
+            return crate::func::call(function, Vec::new(), self.func());
+        }
         for depth in (self.level_floor..self.levels.len()).rev() {
             let Some(level) = self.levels.get(depth) else { break };
             let found = level.scope.unqualified(&name).map(|found| found.cloned());

@@ -108,12 +108,13 @@ impl Binder<'_> {
             return Ok(result);
         }
         let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
-        if matches!(function, "coalesce" | "greatest" | "least" | "nullif")
-            && let Some(result) = self.bind_conditional(function, args.clone())?
-        {
-            return Ok(result);
-        }
-        func::call(function, args, self.func())
+        let result = match function {
+            "coalesce" | "greatest" | "least" | "nullif" => self
+                .bind_conditional(function, args)
+                .and_then(|result| result.ok_or_else(|| Error::internal("not a conditional"))),
+            _ => func::call(function, args, self.func()),
+        };
+        result.map_err(|error| self.positions.blame(error, arguments.exprs.iter().copied()))
     }
 
     /// `array_to_string(ARRAY(SELECT ...), sep)`: a string_agg over the subquery, '' for no rows.
@@ -136,15 +137,15 @@ impl Binder<'_> {
     ) -> Result<Typed> {
         let level = self.level();
         let (clause, nested) = (level.clause, level.in_aggregate);
-        if nested {
-            let message = "aggregate function calls cannot be nested";
-            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
-        }
         if !clause.allows_aggregates() {
             let message = match clause {
                 Clause::JoinOn => "aggregate functions are not allowed in JOIN conditions".to_owned(),
                 other => format!("aggregate functions are not allowed in {}", other.name()),
             };
+            return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
+        }
+        if nested {
+            let message = "aggregate function calls cannot be nested";
             return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
         }
         self.level().in_aggregate = true;
@@ -169,7 +170,12 @@ impl Binder<'_> {
         let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
         let order_by = self.bind_sort_expressions(arguments.order_by)?;
         let filter = match filter {
-            Some(condition) => Some(self.bind_condition(condition, "FILTER")?.expr),
+            Some(condition) => {
+                let clause = std::mem::replace(&mut self.level().clause, Clause::Filter);
+                let condition = self.bind_condition(condition, "FILTER");
+                self.level().clause = clause;
+                Some(condition?.expr)
+            }
             None => None,
         };
         Ok((args, order_by, filter))

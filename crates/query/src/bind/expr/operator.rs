@@ -29,7 +29,7 @@ impl Binder<'_> {
                     let left_value = self.bind_expr(left)?;
                     let right_value = self.bind_expr(right)?;
                     let result = func::binary(op, left_value, right_value, self.func());
-                    result.map_err(|error| self.mark_operator(error, left, right))
+                    result.map_err(|error| self.mark_operator(self.positions.blame(error, [left, right]), left, right))
                 }
             },
         }
@@ -153,10 +153,14 @@ impl Binder<'_> {
         match expr {
             Expr::InList { expr, list, negated } => self.bind_in_list(expr, list, *negated),
             Expr::Between { expr, negated, low, high } => {
+                let operands = [expr.as_ref(), low.as_ref(), high.as_ref()];
                 let value = self.bind_expr(expr)?;
                 let low = self.bind_expr(low)?;
                 let high = self.bind_expr(high)?;
-                let compare = |op, other| func::binary(&op, value.clone(), other, self.func()).map(|v| v.expr);
+                let compare = |op, other| {
+                    let compared = func::binary(&op, value.clone(), other, self.func());
+                    compared.map(|v| v.expr).map_err(|error| self.positions.blame(error, operands))
+                };
                 Ok(boolean(if *negated {
                     compare(BinaryOperator::Lt, low)?.or(compare(BinaryOperator::Gt, high)?)
                 } else {
@@ -235,7 +239,7 @@ impl Binder<'_> {
         for element in list {
             let element_value = self.bind_expr(element)?;
             let equal = func::binary(&BinaryOperator::Eq, value.clone(), element_value, self.func());
-            parts.push(self.at(element.span(), equal)?.expr);
+            parts.push(equal.map_err(|error| self.positions.blame(error, [element, expr]))?.expr);
         }
         if let Some((tested, literals)) = as_literal_list(&parts) {
             return Ok(boolean(PlanExpr::InList(InList { expr: Box::new(tested), list: literals, negated })));

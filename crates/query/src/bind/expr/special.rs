@@ -51,10 +51,8 @@ impl Binder<'_> {
             }
             Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
                 let mut args = Vec::with_capacity(4);
-                for part in [Some(expr), Some(overlay_what), Some(overlay_from), overlay_for.as_ref()] {
-                    if let Some(part) = part {
-                        args.push(self.bind_expr(part)?);
-                    }
+                for part in [expr, overlay_what, overlay_from].into_iter().chain(overlay_for) {
+                    args.push(self.bind_expr(part)?);
                 }
                 func::call("overlay", args, self.func())
             }

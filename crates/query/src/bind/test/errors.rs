@@ -86,6 +86,10 @@ fn grouping() {
         ),
         ("SELECT id FROM t WHERE count(*) > 1", "42803: aggregate functions are not allowed in WHERE @24"),
         ("SELECT id FROM t GROUP BY count(*)", "42803: aggregate functions are not allowed in GROUP BY @27"),
+        (
+            "SELECT sum(v) FILTER (WHERE count(*) > 0) FROM t",
+            "42803: aggregate functions are not allowed in FILTER @29",
+        ),
         ("SELECT sum(count(*)) FROM t", "42803: aggregate function calls cannot be nested @12"),
         ("SELECT 1 FROM t JOIN u ON count(*) > 1", "42803: aggregate functions are not allowed in JOIN conditions @27"),
         (

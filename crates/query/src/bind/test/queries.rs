@@ -229,5 +229,9 @@ fn as_postgres() {
         ("SELECT ARRAY[1,2] || 3, 0 || ARRAY[1], ARRAY['a'] || ARRAY['b c'], NULL || ARRAY[1], ARRAY[1] || NULL::int", "{1,2,3}|{0,1}|{a,\"b c\"}|{1}|{1,NULL}"),
         ("SELECT id, array_to_string(ARRAY(SELECT u.w || array_to_string(ARRAY(SELECT x.id FROM t x WHERE x.v < u.w AND t.id <> x.id ORDER BY x.id), ',') FROM u WHERE u.id >= t.id), '/') FROM t WHERE id > 2 ORDER BY id", "3|201\n4|201\n5|201"),
         ("SELECT id, (SELECT max(w) FROM u WHERE u.id = t.id AND u.w > (SELECT min(x.v) FROM t x WHERE x.id <> u.id)) FROM t ORDER BY id", "1|100\n2|200\n3|NULL\n4|NULL\n5|NULL"),
+        ("SELECT id, rank() OVER (ORDER BY n) FROM (SELECT id, v::numeric AS n FROM t) x ORDER BY id", "1|1\n2|2\n3|5\n4|2\n5|4"),
+        ("SELECT id, count(*) OVER (ORDER BY i) FROM (SELECT id, v * interval '1 day' AS i FROM t) x ORDER BY id", "1|1\n2|3\n3|5\n4|3\n5|4"),
+        ("SELECT DISTINCT ON (n) id FROM (SELECT id, v::numeric AS n FROM t) x ORDER BY n, id", "1\n2\n5\n3"),
+        ("SELECT (SELECT x.id FROM t x WHERE x.id = y.id LIMIT 1) FROM t y WHERE y.id = 2", "2"),
     ]);
 }
