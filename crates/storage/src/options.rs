@@ -19,6 +19,10 @@ pub struct ShardOptions {
     pub segment_rows: usize,
     /// Rows of a block of a segment.
     pub block_rows: usize,
+    /// Overlapping (or small) segments a tree may have as they were frozen or loaded; more are merged.
+    pub young_segments_max: usize,
+    /// Overlapping segments a tree may have of each tier made by merging.
+    pub merged_runs_max: usize,
     /// The memtable is frozen when replaying the log would read more than this...
     pub log_bytes_max: u64,
     /// ...or when its oldest row is older than this.
@@ -43,6 +47,8 @@ impl Default for ShardOptions {
             cache_bytes: 512 << 20,
             segment_rows: 512 << 10,
             block_rows: 8 << 10,
+            young_segments_max: 8,
+            merged_runs_max: 3,
             log_bytes_max: 512 << 20,
             log_age_max: Duration::from_secs(15 * 60),
             background: true,

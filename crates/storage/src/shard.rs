@@ -48,6 +48,11 @@ impl Shard {
         self.core.wal.close()
     }
 
+    /// Runs the next merge that pays, on this thread and without freezing first. False if there is none.
+    pub fn merge_once(&self) -> Result<bool> {
+        self.core.compact_once()
+    }
+
     fn stop(&self) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.wake_freezer.notify_all();

@@ -33,6 +33,7 @@ pub(crate) struct TreeWriter {
     current: Option<(SegmentId, SegmentWriter)>,
     done: Vec<SegmentMeta>,
     batch: RowsBatch,
+    last_key: Option<Bytes>,
     finished: bool,
 }
 
@@ -57,7 +58,7 @@ impl TreeWriter {
         let builders = shape.descriptor.columns.iter().map(|column| ColumnBuilder::new(column.physical, 0)).collect();
         let batch = RowsBatch { builders, keys: Vec::new(), begin: Vec::new(), bytes: 0, projection: None };
         let (current, done) = (None, Vec::new());
-        TreeWriter { target, branch, level, stamp, shape, state, current, done, batch, finished: false }
+        TreeWriter { target, branch, level, stamp, shape, state, current, done, batch, last_key: None, finished: false }
     }
 
     /// Adds a row in the row codec's form.
@@ -72,6 +73,7 @@ impl TreeWriter {
             builder.append(value)?;
         }
         self.batch.keys.push(key.clone());
+        self.last_key = Some(key.clone());
         if self.stamp == CommitStamp::PerRow {
             self.batch.begin.push(begin);
         }
@@ -85,7 +87,7 @@ impl TreeWriter {
     /// Where the next row goes; versions of one key stay in one segment.
     fn place(&mut self, key: &Bytes) -> Result<Place> {
         let full = self.rows_in_current() as usize >= self.target.segment_rows;
-        if full && self.batch.keys.last().is_none_or(|last| last != key) {
+        if full && self.last_key.as_ref() != Some(key) {
             self.finish_current()?;
         }
         Ok((self.done.len() as u32, self.rows_in_current()))

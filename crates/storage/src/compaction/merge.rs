@@ -139,14 +139,15 @@ impl Merge {
         Ok(Merge { inputs, heads, batch_rows })
     }
 
-    /// The next run of rows; `None` when there are no more.
+    /// The next run of rows; `None` when there are no more. All versions of a key are in one run, so that segments cut
+    /// between runs do not overlap.
     pub fn next(&mut self) -> Result<Option<Merged>> {
         let mut blocks: Vec<Arc<Decoded>> = Vec::new();
         // For each input, the block of `blocks` it reads now.
         let mut current: Vec<Option<usize>> = vec![None; self.inputs.len()];
         let mut picks: Vec<(usize, usize)> = Vec::with_capacity(self.batch_rows);
         let mut merged = Merged { columns: Vec::new(), keys: Vec::new(), begin: Vec::new(), origins: Vec::new() };
-        while picks.len() < self.batch_rows {
+        while picks.len() < self.batch_rows || self.heads.peek().map(|head| &head.key) == merged.keys.last() {
             let Some(Head { key, begin, input: which }) = self.heads.pop() else { break };
             let (Some(input), Some(slot)) = (self.inputs.get_mut(which), current.get_mut(which)) else { break };
             let block = input.block.clone().ok_or_else(|| Error::internal("a head has its block"))?;

@@ -53,8 +53,13 @@ impl Core {
             max_key: segment.meta.max_key.clone(),
         };
         let segments: Vec<SegmentView> = version.segments(tree).iter().map(view).collect();
-        let segment_rows = self.options.segment_rows as u64;
-        choose(&segments, Limits { segment_rows, young_max: 8, runs_max: 3, small_max: 8 })
+        let limits = Limits {
+            segment_rows: self.options.segment_rows as u64,
+            young_max: self.options.young_segments_max,
+            runs_max: self.options.merged_runs_max,
+            small_max: self.options.young_segments_max,
+        };
+        choose(&segments, limits)
     }
 
     fn merge(&self, version: &Version, tree: BranchTree, job: &Job) -> Result<()> {

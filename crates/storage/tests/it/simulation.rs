@@ -56,6 +56,8 @@ fn options(rng: &mut StdRng) -> ShardOptions {
         block_rows: rng.random_range(2..16),
         txn_spill_bytes: if rng.random_bool(0.3) { 800 } else { 1 << 20 },
         mask_rows_min: if rng.random_bool(0.3) { 1 } else { 1000 },
+        young_segments_max: rng.random_range(1..5),
+        merged_runs_max: rng.random_range(1..3),
         log_file_bytes: 4 << 10,
         cache_bytes: 64 << 10,
         ..small_options()
@@ -99,7 +101,8 @@ impl Simulation {
                 58..62 => self.rollback(),
                 62..70 => self.take_snapshot(),
                 70..74 => self.drop_snapshot(),
-                74..84 => self.checkpoint(),
+                74..81 => self.checkpoint(),
+                81..84 => _ = self.world().shard.merge_once().unwrap(),
                 84..86 => self.reserve(),
                 86..88 => self.alter(),
                 88..92 => self.flush(),
@@ -305,7 +308,11 @@ impl Simulation {
         let changes = self.rng.random_range(0..60);
         self.world().disk.power_off_after(changes);
         for _ in 0..4 {
-            if self.rng.random_bool(0.5) || self.open.is_empty() {
+            if self.rng.random_bool(0.2) {
+                if self.world().shard.merge_once().is_err() {
+                    break;
+                }
+            } else if self.rng.random_bool(0.5) || self.open.is_empty() {
                 let compact = self.rng.random_bool(0.7);
                 if block_on(self.world().shard.checkpoint(compact)).is_err() {
                     break;
