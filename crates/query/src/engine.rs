@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    ConnectRequest, Credential, IsolationLevel, ReadContext, ShardClient, Snapshot, SqlService, SqlSession,
+    ConnectRequest, Credential, IsolationLevel, ReadContext, ShardClient, SqlService, SqlSession,
 };
 use heliosdb_runtime::{Clock, Entropy, Spawner};
 use heliosdb_types::{BranchId, CommandId, CommitTs, DatabaseId, Error, Result, SqlState};
@@ -73,14 +73,14 @@ impl Engine {
         self.sessions.count()
     }
 
-    /// The committed catalog, and a snapshot it describes.
-    pub(crate) fn catalog(&self, database: DatabaseId, branch: BranchId) -> Result<(Arc<CatalogSnapshot>, Snapshot)> {
+    /// The committed catalog of now.
+    pub(crate) fn catalog(&self, database: DatabaseId, branch: BranchId) -> Result<Arc<CatalogSnapshot>> {
         loop {
-            let snapshot = self.shard.snapshot(branch);
             let version = self.shard.catalog_ts();
             if let Some(cached) = self.cached(database, version) {
-                return Ok((cached, snapshot));
+                return Ok(cached);
             }
+            let snapshot = self.shard.snapshot(branch);
             let context = ReadContext {
                 txn: None,
                 command: CommandId(0),
@@ -90,9 +90,9 @@ impl Engine {
             let loaded = Arc::new(catalog::load(&*self.shard, &context, database)?);
             self.catalogs.lock().insert(database, Arc::clone(&loaded));
             if version <= snapshot.ts {
-                return Ok((loaded, snapshot));
+                return Ok(loaded);
             }
-            // A catalog change became visible after the snapshot was taken: take another.
+            // The change that moved the version is not in the snapshot yet: take another.
         }
     }
 
@@ -115,7 +115,7 @@ pub struct EngineService(pub Arc<Engine>);
 impl SqlService for EngineService {
     fn credential<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Credential>> {
         async move {
-            let (catalog, _) = self.0.catalog(POSTGRES_DATABASE, BranchId(0))?;
+            let catalog = self.0.catalog(POSTGRES_DATABASE, BranchId(0))?;
             let Some(role) = catalog.role_named(user) else { return Ok(Credential::Unknown) };
             match &role.password {
                 None => Ok(Credential::NoPassword),

@@ -235,8 +235,13 @@ fn add_dependents(catalog: &CatalogSnapshot, set: &mut DropSet) {
     }
 }
 
-fn described(relation: &Relation) -> String {
-    format!("{} {}", kind_name(&relation.kind), relation.name)
+impl Session {
+    /// A relation as messages name it: with its schema unless the search path finds it.
+    fn described(&mut self, relation: &Relation) -> Result<String> {
+        let facts = self.binding()?.facts;
+        let name = facts.shown_name(relation.oid).unwrap_or_else(|| relation.name.clone());
+        Ok(format!("{} {name}", kind_name(&relation.kind)))
+    }
 }
 
 /// RESTRICT refuses dependents; CASCADE tells about them.
@@ -246,32 +251,35 @@ fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result
         return Ok(());
     }
     if !cascade || !defaults.is_empty() {
-        let first = set
-            .schemas
-            .first()
-            .map(|schema| format!("schema {}", schema.name))
-            .or_else(|| set.relations.first().map(|relation| described(relation)))
-            .unwrap_or_default();
+        let first = match (set.schemas.first(), set.relations.first()) {
+            (Some(schema), _) => format!("schema {}", schema.name),
+            (None, Some(relation)) => session.described(relation)?,
+            (None, None) => String::new(),
+        };
         let several = set.named > 1;
         let message = if several {
             "cannot drop desired object(s) because other objects depend on them".to_owned()
         } else {
             format!("cannot drop {first} because other objects depend on it")
         };
-        let on = set.cascaded.iter().map(|(relation, on)| format!("{} depends on {on}", described(relation)));
-        let detail: Vec<String> = on.chain(defaults).collect();
+        let on =
+            set.cascaded.iter().map(|(relation, on)| Ok(format!("{} depends on {on}", session.described(relation)?)));
+        let mut detail = on.collect::<Result<Vec<String>>>()?;
+        detail.extend(defaults);
         return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
             .with_detail(detail.join("\n"))
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
     }
     match set.cascaded.as_slice() {
         [(only, _)] => {
-            session.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("drop cascades to {}", described(only)));
+            let message = format!("drop cascades to {}", session.described(only)?);
+            session.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
         }
         several => {
             let message = format!("drop cascades to {} other objects", several.len());
-            let detail: Vec<String> =
-                several.iter().map(|(relation, _)| format!("drop cascades to {}", described(relation))).collect();
+            let lines =
+                several.iter().map(|(relation, _)| Ok(format!("drop cascades to {}", session.described(relation)?)));
+            let detail = lines.collect::<Result<Vec<String>>>()?;
             session.notice(
                 "NOTICE",
                 Error::invalid(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail.join("\n")),

@@ -8,7 +8,7 @@ use super::duplicate_relation;
 use crate::bind;
 use crate::catalog::{Relation, RelationKind, SequenceInfo};
 use crate::func;
-use crate::session::Session;
+use crate::session::{SequenceChange, Session};
 
 impl Session {
     pub(super) async fn create_sequence(&mut self, statement: &ast::Statement) -> Result<()> {
@@ -50,6 +50,57 @@ impl Session {
         } else {
             start(&*writer.shard, &info)?;
         }
+        self.catalog_written(&writer);
+        Ok(())
+    }
+
+    pub(crate) async fn alter_sequence(
+        &mut self,
+        name: &ast::ObjectName,
+        if_exists: bool,
+        change: &SequenceChange,
+    ) -> Result<()> {
+        self.require_read_write("ALTER SEQUENCE")?;
+        let relation = match self.relation_to_change(name) {
+            Err(error) if if_exists && error.state() == SqlState::UNDEFINED_TABLE => {
+                self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{}, skipping", error.message()));
+                return Ok(());
+            }
+            relation => relation?,
+        };
+        let RelationKind::Sequence(info) = &relation.kind else {
+            let message = format!("\"{}\" is not a sequence", relation.name);
+            return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+        };
+        let (mut info, mut owner) = (info.clone(), relation.owner);
+        let mut writer = self.catalog_writer()?;
+        match change {
+            // A new counter, so that a rollback takes it back.
+            SequenceChange::Restart(value) => {
+                let value = value.unwrap_or(info.start);
+                if !(info.min..=info.max).contains(&value) {
+                    let (bound, limit) = if value < info.min {
+                        ("less than MINVALUE", info.min)
+                    } else {
+                        ("greater than MAXVALUE", info.max)
+                    };
+                    return Err(invalid(format!("RESTART value ({value}) cannot be {bound} ({limit})")));
+                }
+                info.id = writer.new_sequence_id()?;
+                writer.shard.set_sequence(info.id, info.steps_to(value))?;
+            }
+            SequenceChange::OwnedBy(column) => {
+                info.owned_by = column.as_ref().map(|column| self.owner_column(column)).transpose()?;
+            }
+            SequenceChange::OwnerTo(role) => {
+                owner = self.role_oid(&bind::fold_identifier(role))?;
+                if owner != self.user.oid {
+                    self.require_superuser("permission denied to change owner")?;
+                }
+            }
+        }
+        let kind = RelationKind::Sequence(info);
+        writer.update_relation(&Relation { kind, owner, ..(*relation).clone() }).await?;
         self.catalog_written(&writer);
         Ok(())
     }

@@ -45,6 +45,7 @@ pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, position
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
+pub(crate) use own_syntax::SequenceChange;
 pub(crate) use prepare::Binding;
 use settings::{Kind, Parameter};
 pub(crate) use statement::PreparedStatement;
@@ -96,7 +97,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Session> {
-        let (catalog, _) = engine.catalog(POSTGRES_DATABASE, BranchId(0))?;
+        let catalog = engine.catalog(POSTGRES_DATABASE, BranchId(0))?;
         let invalid_user = |message: String| Error::invalid(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message);
         let user = catalog
             .role_named(&request.user)

@@ -19,12 +19,27 @@ pub(crate) enum OwnStatement {
     },
     Checkpoint,
     /// VACUUM and ANALYZE; no tables: all of them.
+    AlterSequence {
+        name: ast::ObjectName,
+        if_exists: bool,
+        change: SequenceChange,
+    },
     Vacuum {
         command: &'static str,
         full: bool,
         vacuum: bool,
         tables: Vec<ast::ObjectName>,
     },
+}
+
+/// What ALTER SEQUENCE changes.
+#[derive(Clone, Debug)]
+pub(crate) enum SequenceChange {
+    /// RESTART, perhaps WITH a value.
+    Restart(Option<i64>),
+    /// OWNED BY a column, or (`None`) NONE.
+    OwnedBy(Option<ast::ObjectName>),
+    OwnerTo(ast::Ident),
 }
 
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
@@ -109,6 +124,7 @@ fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed
         ("CHECKPOINT", "") if tokens.len() == 1 => out.push(Parsed::Own(OwnStatement::Checkpoint)),
         ("VACUUM", _) => out.push(Parsed::Own(vacuum("VACUUM", tokens)?)),
         ("ANALYZE" | "ANALYSE", _) => out.push(Parsed::Own(vacuum("ANALYZE", tokens)?)),
+        ("ALTER", "SEQUENCE") => out.push(Parsed::Own(alter_sequence(tokens)?)),
         ("CREATE", "SEQUENCE") => match ordered_sequence(tokens) {
             // Positions are lost with the order; an option that is wrong is told by its name.
             Some(ordered) => out.extend(plain(&ordered).map_err(Error::without_position)?),
@@ -145,6 +161,41 @@ fn plain_booleans(copy: &str) -> std::borrow::Cow<'_, str> {
     });
     format!("{before}{options}").into()
 }
+
+/// `ALTER SEQUENCE [IF EXISTS] name RESTART [WITH n] | OWNED BY column | OWNER TO role`.
+fn alter_sequence(tokens: &[Token]) -> Result<OwnStatement> {
+    let words: Vec<String> = tokens.iter().map(|token| word(Some(token)).unwrap_or_default()).collect();
+    let if_exists = words.get(2).is_some_and(|w| w == "IF") && words.get(3).is_some_and(|w| w == "EXISTS");
+    let start = if if_exists { 4 } else { 2 };
+    let is_change =
+        |w: &String| matches!(w.as_str(), "RESTART" | "OWNED" | "OWNER") || KNOWN_CHANGES.contains(&w.as_str());
+    let at = words.iter().skip(start + 1).position(is_change).map(|at| at + start + 1);
+    let at = at.ok_or_else(|| near(tokens.get(start + 1)))?;
+    let names = |range: std::ops::Range<usize>| table_list("ALTER SEQUENCE", tokens.get(range).unwrap_or(&[]));
+    let name = names(start..at)?.into_iter().next().ok_or_else(|| near(tokens.get(start)))?;
+    let rest: Vec<&str> = words.iter().skip(at).map(String::as_str).collect();
+    let number = |from: usize| {
+        let text: String = tokens.iter().skip(from).map(ToString::to_string).collect();
+        text.parse::<i64>().map_err(|_| near(tokens.get(from)))
+    };
+    let change = match rest.as_slice() {
+        ["RESTART"] => SequenceChange::Restart(None),
+        ["RESTART", "WITH", ..] => SequenceChange::Restart(Some(number(at + 2)?)),
+        ["RESTART", ..] => SequenceChange::Restart(Some(number(at + 1)?)),
+        ["OWNED", "BY", "NONE"] => SequenceChange::OwnedBy(None),
+        ["OWNED", "BY", ..] => SequenceChange::OwnedBy(names(at + 2..tokens.len())?.into_iter().next()),
+        ["OWNER", "TO", _] => match names(at + 2..tokens.len())?.pop().and_then(|mut name| name.0.pop()) {
+            Some(ast::ObjectNamePart::Identifier(ident)) => SequenceChange::OwnerTo(ident),
+            _ => return Err(near(tokens.get(at + 2))),
+        },
+        _ => return Err(Error::unsupported(format!("ALTER SEQUENCE ... {}", rest.first().unwrap_or(&"")))),
+    };
+    Ok(OwnStatement::AlterSequence { name, if_exists, change })
+}
+
+/// Changes PostgreSQL knows and we refuse.
+const KNOWN_CHANGES: &[&str] =
+    &["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "NO", "CYCLE", "SET", "RENAME"];
 
 /// CREATE SEQUENCE with its options in the one order the parser takes them; `None` if they are not plain options.
 fn ordered_sequence(tokens: &[Token]) -> Option<String> {

@@ -37,7 +37,7 @@ impl Session {
     /// The catalog this session sees now: the committed one, or with its own changes over it.
     pub(crate) fn catalog(&mut self) -> Result<Arc<CatalogSnapshot>> {
         let (database, branch) = (self.database.id, self.branch);
-        let (committed, snapshot) = self.engine.catalog(database, branch)?;
+        let committed = self.engine.catalog(database, branch)?;
         let State::Open(transaction) = &mut self.state else { return Ok(committed) };
         let (Some(changed), Some(id)) = (transaction.catalog_changed, transaction.id) else { return Ok(committed) };
         if let Some((version, command, overlay)) = &transaction.overlay
@@ -48,7 +48,7 @@ impl Session {
         let context = ReadContext {
             txn: Some(id),
             command: transaction.command,
-            snapshot,
+            snapshot: self.engine.shard.snapshot(branch),
             isolation: IsolationLevel::ReadCommitted,
         };
         let overlay = Arc::new(catalog::load(&*self.engine.shard, &context, database)?);

@@ -94,6 +94,10 @@ impl Session {
                 self.rollback(*chain)?;
                 Ok(Execution::Done("ROLLBACK".to_owned()))
             }
+            OwnStatement::AlterSequence { name, if_exists, change } => {
+                self.alter_sequence(name, *if_exists, change).await?;
+                Ok(Execution::Done("ALTER SEQUENCE".to_owned()))
+            }
             OwnStatement::Checkpoint => {
                 self.engine.shard.checkpoint(false).await?;
                 Ok(Execution::Done("CHECKPOINT".to_owned()))

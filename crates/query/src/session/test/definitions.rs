@@ -220,6 +220,13 @@ fn sequences_count_their_way() {
     assert_eq!(client.run("select nextval('d'); select nextval('d')"), "-1\n-2\n");
     client.run("create sequence c maxvalue 2 cycle");
     assert_eq!(client.run("select nextval('c'); select nextval('c'); select nextval('c')"), "1\n2\n1\n");
+    assert_eq!(
+        client.run("begin; alter sequence d restart with -7; select nextval('d')"),
+        "BEGIN\nALTER SEQUENCE\n-7\n"
+    );
+    assert_eq!(client.run("rollback; select nextval('d')"), "ROLLBACK\n-3\n");
+    client.run("create table o (x int); alter sequence d owned by o.x; drop table o");
+    assert!(client.run("select nextval('d')").starts_with("ERROR 42P01"));
     client.run("create table t (a int generated always as identity (start 10), b int)");
     assert_eq!(client.run("insert into t (b) values (1) returning a"), "10\nINSERT 0 1\n");
     assert!(client.run("insert into t values (1, 1)").starts_with("ERROR 428C9"));

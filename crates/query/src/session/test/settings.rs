@@ -83,7 +83,7 @@ fn roles_log_in_and_own_what_they_make() {
     assert!(admin.run("drop role bob").starts_with("ERROR 2BP01"));
     assert_eq!(
         admin.run("drop schema bob cascade; drop role bob"),
-        "DROP SCHEMA\nDROP ROLE\nNOTICE: drop cascades to table mine\n"
+        "DROP SCHEMA\nDROP ROLE\nNOTICE: drop cascades to table bob.mine\n"
     );
 }
 
