@@ -91,7 +91,7 @@ fn bind_statement_tree(
     with_inferred_parameters(context, |types| {
         let mut binder = Binder::new(context, sql_text, types);
         let bound = match statement {
-            ast::Statement::Query(query) => binder.bind_top_query(query)?,
+            ast::Statement::Query(query) => binder.bind_query_statement(query)?,
             ast::Statement::Insert(insert) => binder.bind_insert(insert)?,
             ast::Statement::Update(update) => binder.bind_update(update)?,
             ast::Statement::Delete(delete) => binder.bind_delete(delete)?,

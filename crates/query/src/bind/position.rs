@@ -37,7 +37,8 @@ impl Positions {
 
     /// Points an error about a value's text at the literal that has the text, wherever it was given a type.
     pub fn blame<'q>(&self, error: Error, operands: impl IntoIterator<Item = &'q Expr>) -> Error {
-        if error.position().is_some() || error.state().class() != *b"22" {
+        let about_text = error.state().class() == *b"22" || error.state() == SqlState::UNDEFINED_TABLE;
+        if error.position().is_some() || !about_text {
             return error;
         }
         let guilty = operands.into_iter().find_map(|operand| match operand {

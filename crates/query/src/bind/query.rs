@@ -8,12 +8,66 @@ use super::binder::{Binder, BoundQuery};
 use super::from::refuse;
 use super::limit::Limits;
 use super::order::OrderKey;
+use super::plan::{self, Item};
 use super::select::Tail;
+use crate::func::{self, CastKind};
 
 impl Binder<'_> {
     pub fn bind_top_query(&mut self, query: &ast::Query) -> Result<BoundStatement> {
         let bound = self.bind_subquery(query)?;
+        let bound = self.show_references(bound)?;
         Ok(self.statement(bound, "SELECT"))
+    }
+
+    /// A query, or `WITH ... INSERT|UPDATE|DELETE`, which the parser takes for one.
+    pub fn bind_query_statement(&mut self, query: &ast::Query) -> Result<BoundStatement> {
+        let ast::Query {
+            with: Some(with),
+            body,
+            order_by: None,
+            limit_clause: None,
+            fetch: None,
+            locks,
+            for_clause: None,
+            settings: None,
+            format_clause: None,
+            pipe_operators,
+        } = query
+        else {
+            return self.bind_top_query(query);
+        };
+        let plain = locks.is_empty() && pipe_operators.is_empty();
+        match body.as_ref() {
+            SetExpr::Insert(ast::Statement::Insert(insert)) if plain => {
+                self.bind_with(with)?;
+                self.bind_insert(insert)
+            }
+            SetExpr::Update(ast::Statement::Update(update)) if plain => {
+                self.bind_with(with)?;
+                self.bind_update(update)
+            }
+            SetExpr::Delete(ast::Statement::Delete(delete)) if plain => {
+                self.bind_with(with)?;
+                self.bind_delete(delete)
+            }
+            _ => self.bind_top_query(query),
+        }
+    }
+
+    /// Catalog references (regclass, ...) are shown as names, which only the catalog knows: the client gets text.
+    fn show_references(&mut self, bound: BoundQuery) -> Result<BoundQuery> {
+        if !bound.columns.iter().any(|column| matches!(column.value.sql_type, SqlType::Reg(_))) {
+            return Ok(bound);
+        }
+        let mut items = Vec::with_capacity(bound.columns.len());
+        for column in bound.columns {
+            let value = match column.value.sql_type {
+                SqlType::Reg(_) => func::cast(column.value, &SqlType::Text, CastKind::Explicit, self.func())?,
+                _ => column.value,
+            };
+            items.push(Item { name: column.name, value, origin: column.origin });
+        }
+        plan::project(bound.plan, &items)
     }
 
     /// A query whose column types are all decided: unknown literals are text.

@@ -85,7 +85,7 @@ impl Binder<'_> {
         let end = left.span().end;
         let between = self.positions.position(end).zip(self.positions.position(right.span().start));
         match (error.position(), error.state(), between) {
-            (None, SqlState::UNDEFINED_FUNCTION, Some((end, start))) if start > end => {
+            (None, SqlState::UNDEFINED_FUNCTION | SqlState::AMBIGUOUS_FUNCTION, Some((end, start))) if start > end => {
                 // One blank on each side is how nearly everyone writes it.
                 error.with_position(end + 1)
             }

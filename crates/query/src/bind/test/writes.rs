@@ -129,6 +129,9 @@ fn delete() {
         ("DELETE FROM t USING u WHERE u.id = t.id RETURNING t.id, w", "2|200"),
         ("DELETE FROM t WHERE id NOT IN (SELECT id + 1 FROM t WHERE v IS NOT NULL)", "2"),
         ("SELECT id FROM t ORDER BY id", "5"),
+        ("WITH x AS (SELECT 5 AS five) INSERT INTO t SELECT five + 1, 'six', five FROM x RETURNING id", "6"),
+        ("WITH x AS (SELECT 5 AS five) UPDATE t SET v = five FROM x WHERE id = 6 RETURNING v", "5"),
+        ("WITH x AS (SELECT 6 AS six) DELETE FROM t USING x WHERE id = six RETURNING name", "six"),
         ("DELETE FROM m", "4"),
         ("SELECT count(*) FROM m", "0"),
     ]);
