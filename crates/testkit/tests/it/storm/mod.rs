@@ -18,7 +18,7 @@ use heliosdb_contracts::{
     ColumnDescriptor, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, ReadContext, RowHint, RowLockMode,
     RowSink, ScanRequest, ShardClient, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, TreeLockMode, WriteBatch,
 };
-use heliosdb_runtime::{Entropy, Pool, RealClock, SeededEntropy, SimDisk, Spawner};
+use heliosdb_runtime::{Entropy, Fault, FaultKind, FaultOp, Pool, RealClock, SeededEntropy, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
 use heliosdb_txn::{Participant, TxnOptions};
 use heliosdb_types::{
@@ -314,6 +314,17 @@ impl World {
     }
 }
 
+/// A few calls on the disk will fail.
+fn break_something(disk: &SimDisk, rng: &SeededEntropy) {
+    let pick = |most: usize| rng.next_u64() as usize % most;
+    for _ in 0..=pick(3) {
+        let op = [FaultOp::Write, FaultOp::Sync, FaultOp::Open, FaultOp::Rename, FaultOp::SyncDir][pick(5)];
+        let path = ["wal", "segments", "manifest", "deletes", "CURRENT", ""][pick(6)].to_owned();
+        let kind = [FaultKind::Io, FaultKind::NoSpace][pick(2)];
+        disk.inject(Fault { op, path, skip: pick(60) as u64, times: 1, kind });
+    }
+}
+
 /// Several lives on one disk; returns the commits acknowledged.
 fn history(seed: u64, early: bool) -> i64 {
     let rng = SeededEntropy::new(seed);
@@ -327,6 +338,9 @@ fn history(seed: u64, early: bool) -> i64 {
         }
         world.check_progress(seed, life).unwrap();
         disk.power_off_after(50 + rng.next_u64() % if rng.next_u64().is_multiple_of(3) { 6000 } else { 1000 });
+        if rng.next_u64().is_multiple_of(3) {
+            break_something(&disk, &rng);
+        }
         let pool = Pool::new("clients", 3).unwrap();
         let spawner = pool.spawner();
         let start_reader = |_| spawner.task(world.clone().read(SeededEntropy::new(rng.next_u64())));
