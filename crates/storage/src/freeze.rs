@@ -6,7 +6,7 @@ use heliosdb_runtime::failpoint;
 use heliosdb_types::{CommitTs, Error, Result};
 use rustc_hash::FxHashMap;
 
-use crate::core::Core;
+use crate::core::{CommitState, Core};
 use crate::delete_vector::DeleteVector;
 use crate::memtable::{BranchTree, Generation, Rotation, TreeMem, VersionId};
 use crate::metrics::Counters;
@@ -31,16 +31,36 @@ impl Core {
     pub fn rotate(&self, even_empty: bool) -> bool {
         let state = self.commit.lock();
         let before = self.version.load_full();
-        let lsn = self.applied_lsn();
-        if before.active.is_empty() && !(even_empty && lsn.0 > self.replay_lsn().0) {
-            return false;
+        let replayable = self.applied_lsn().0 > self.replay_lsn().0;
+        let rotates = !before.active.is_empty() || (even_empty && replayable);
+        if rotates {
+            self.rotate_locked(&state, &before);
         }
+        rotates
+    }
+
+    /// As `rotate`, if the memtable is full and there is room for one more frozen one. Commits do it themselves, so that
+    /// memory stays bounded however long a freeze takes.
+    pub fn rotate_if_full(&self) {
+        let full = |version: &Version| {
+            version.active.bytes() >= self.options.memtable_bytes && version.frozen.len() <= self.options.frozen_max
+        };
+        if full(&self.version.load()) {
+            let state = self.commit.lock();
+            let before = self.version.load_full();
+            if full(&before) {
+                self.rotate_locked(&state, &before);
+            }
+        }
+    }
+
+    fn rotate_locked(&self, state: &CommitState, before: &Version) {
+        let lsn = self.applied_lsn();
         before.active.freeze(Rotation { lsn, ts: state.last_ts });
         let mut frozen = vec![before.active.clone()];
         frozen.extend(before.frozen.iter().cloned());
         self.generation_began(self.clock.monotonic());
-        self.version.store(Arc::new(Version { active: Arc::default(), frozen, ..Version::clone(&before) }));
-        true
+        self.version.store(Arc::new(Version { active: Arc::default(), frozen, ..Version::clone(before) }));
     }
 
     /// Turns the oldest frozen memtable into segments. False if there is none.

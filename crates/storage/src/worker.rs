@@ -96,9 +96,10 @@ impl Core {
         }
     }
 
-    /// After a commit: wakes the freezer when the memtable is full.
+    /// After a commit: when the memtable is full, freezes it and wakes who writes it out.
     pub fn poke_freezer(&self) {
-        if self.version.load().active.bytes() >= self.options.memtable_bytes {
+        if self.options.background && self.version.load().active.bytes() >= self.options.memtable_bytes {
+            self.rotate_if_full();
             self.wake_freezer.notify_one();
         }
     }

@@ -53,6 +53,8 @@ fn read(world: &World, tree: &TreeDescriptorRef, stop: &AtomicBool) {
             assert_eq!(world.get_at(tree, key, &snapshot), rows.get(&key).copied());
         }
         assert_eq!(world.rows_at(tree, &snapshot), rows, "a snapshot changed");
+        let held = world.shard.metrics();
+        assert!(held.memtable_bytes < 40_000 && held.frozen_memtables <= 5, "memory is not bounded: {held:?}");
     }
 }
 
