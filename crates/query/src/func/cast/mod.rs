@@ -260,7 +260,7 @@ fn reg_to_text(input: Expr, reg: RegKind, to: &SqlType, context: &FuncContext) -
             RegKind::Class => names.relation_name(number),
             RegKind::Namespace => names.schema_name(number),
             RegKind::Role => names.role_name(number),
-            RegKind::Type => SqlType::from_oid(number).map(|sql_type| sql_type.name()),
+            RegKind::Type => SqlType::from_oid(number).map(|sql_type| base_name(&sql_type)),
             RegKind::Proc => None,
         };
         Ok(Datum::Text(name.unwrap_or_else(|| oid.to_string())))

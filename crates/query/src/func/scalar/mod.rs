@@ -16,7 +16,6 @@ use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextCont
 
 use super::aggregate::undefined;
 use super::cast::{can_cast, cast, is_text};
-use super::common::{base_name, without_modifier};
 use super::udf::Function;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed};
@@ -186,12 +185,4 @@ fn to_text(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
 /// The zone of a name, for AT TIME ZONE and date_trunc.
 fn zone_named(name: &str, context: &TextContext) -> Result<std::sync::Arc<dyn TimeZone>> {
     heliosdb_types::datetime::parse_zone(name, context)
-}
-
-/// What `pg_typeof` prints.
-fn type_name(sql_type: &SqlType) -> String {
-    match sql_type {
-        SqlType::Char(_) => "character".into(),
-        other => base_name(&without_modifier(other)),
-    }
 }

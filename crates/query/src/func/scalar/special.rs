@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
-use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType, text_of};
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, text_of};
 
 use super::super::aggregate::undefined;
 use super::super::udf::Function;
 use super::super::value::{int_of, text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed, array, cast, extract};
-use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text, type_name};
+use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text};
 
 /// `None`: not a function of this module.
 pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
@@ -43,7 +43,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("md5", [arg]) => md5(arg.clone(), ctx),
         ("random", []) => Ok(random()),
         ("gen_random_uuid", []) => Ok(gen_random_uuid()),
-        ("pg_typeof", [arg]) => Ok(text_literal(&type_name(&arg.sql_type), SqlType::Text)),
+        ("pg_typeof", [arg]) => pg_typeof(arg),
         ("age", [arg]) => age_of_today(arg.clone(), ctx),
         _ => return system::call(name, args, ctx),
     })
@@ -302,6 +302,15 @@ fn gen_random_uuid() -> Typed {
         heliosdb_types::parse_text(&SqlType::Uuid, text_of_datum(*value)?, &heliosdb_types::TextContext::default())
     });
     Typed::new(parse.call(vec![text]), SqlType::Uuid)
+}
+
+/// The type known when the statement is bound. The argument stays: it may be an aggregate.
+fn pg_typeof(arg: &Typed) -> Result<Typed> {
+    let oid = i64::from(arg.sql_type.oid().0);
+    let key = format!("pg_typeof {oid}");
+    let function =
+        Function::values("pg_typeof", key, vec![arg.physical()], PhysicalType::Int64, move |_| Ok(Datum::Int64(oid)));
+    Ok(Typed::new(function.call(vec![arg.expr.clone()]), SqlType::Reg(RegKind::Type)))
 }
 
 /// `age(timestamp)`: from midnight today.
