@@ -182,6 +182,9 @@ impl Session {
     }
 
     fn restore(&mut self, settings: &settings::Settings) {
+        if self.settings.is_same(settings) {
+            return;
+        }
         for position in 0..settings::PARAMETERS.len() {
             // Value by value, so that the version moves exactly when something changed.
             self.settings.put(position, settings.value(position).to_owned());

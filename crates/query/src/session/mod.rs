@@ -31,7 +31,7 @@ use heliosdb_contracts::{
     Canceller, ConnectRequest, Execution, LockWait, Notice, OutputSettings, Prepared, Script, SqlSession,
     TransactionStatus,
 };
-use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext};
+use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext, TimeZone};
 use parking_lot::Mutex;
 
 use crate::catalog::{Database, POSTGRES_DATABASE, Role};
@@ -85,6 +85,10 @@ pub(crate) struct Session {
     pub(crate) settings_at_start: Settings,
     /// What the client was last told, by parameter position.
     pub(crate) told: Vec<Option<String>>,
+    /// The version of the settings `told` is about.
+    pub(crate) told_version: u64,
+    /// The zone `TimeZone` names, for the version of the settings it was looked up at.
+    pub(crate) zone: Mutex<(u64, Arc<dyn TimeZone>)>,
     pub(crate) state: State,
     pub(crate) sequences: Arc<SessionSequences>,
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
@@ -114,6 +118,7 @@ impl Session {
             })?;
         let (user, database) = (Arc::clone(user), Arc::clone(database));
         let settings = start_settings(&engine, &user, &request.parameters)?;
+        let zone = Mutex::new((settings.version, settings.time_zone()));
         let now = engine.options.clock.now_micros();
         let seat = engine.sessions.join(Activity {
             pid: request.pid,
@@ -138,6 +143,8 @@ impl Session {
             settings_at_start: settings.clone(),
             settings,
             told: vec![None; PARAMETERS.len()],
+            told_version: 0,
+            zone,
             state: State::Idle,
             changes: Arc::default(),
             notices: Vec::new(),
@@ -156,9 +163,17 @@ impl Session {
         LockWait { timeout: self.settings.timeout("lock_timeout") }
     }
 
+    fn time_zone(&self) -> Arc<dyn TimeZone> {
+        let mut zone = self.zone.lock();
+        if zone.0 != self.settings.version {
+            *zone = (self.settings.version, self.settings.time_zone());
+        }
+        Arc::clone(&zone.1)
+    }
+
     pub(crate) fn text_context(&self) -> Arc<TextContext> {
         Arc::new(TextContext {
-            time_zone: self.settings.time_zone(),
+            time_zone: self.time_zone(),
             zones: Arc::new(Zones),
             now_micros: self.state.open().map_or_else(|| self.now_micros(), |transaction| transaction.start_micros),
             explicit_cast: false,
@@ -386,6 +401,9 @@ impl SqlSession for Session {
 
     fn changed_parameters(&mut self) -> Vec<(String, String)> {
         self.take_changes();
+        if std::mem::replace(&mut self.told_version, self.settings.version) == self.settings.version {
+            return Vec::new();
+        }
         let reported = PARAMETERS.iter().enumerate().filter(|(_, parameter)| parameter.report);
         let mut changed = Vec::new();
         for (position, parameter) in reported {

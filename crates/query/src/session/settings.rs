@@ -176,6 +176,11 @@ impl Settings {
         Settings { values: Arc::new(values), version: 1 }
     }
 
+    /// Whether both were never changed apart: cheap, and almost always true at the end of a transaction.
+    pub fn is_same(&self, other: &Settings) -> bool {
+        Arc::ptr_eq(&self.values, &other.values)
+    }
+
     pub fn value(&self, position: usize) -> &str {
         self.values.get(position).map_or("", String::as_str)
     }
