@@ -276,8 +276,7 @@ impl Target {
         match self {
             Target::Nothing | Target::Load(_) | Target::Rows(_) => {}
             Target::Memory { generation, memtable, id } => {
-                let ended = memtable.with(id, |row| row.finish(ts));
-                assert!(ended == Some(true), "verified under the commit mutex");
+                assert!(memtable.finish(id, ts), "verified under the commit mutex");
                 generation.ended(tree, id, ts);
             }
             Target::Segment { segment, row } => {

@@ -307,7 +307,7 @@ impl Core {
         let tree = (BranchId(0), tree);
         let mut size = TreeSize::default();
         for memtable in version.memtables().filter_map(|generation| generation.tree(tree)) {
-            size.rows += memtable.len() as u64;
+            size.rows += memtable.live_rows() as u64;
             size.memory_bytes += memtable.bytes() as u64;
         }
         for segment in version.segments(tree) {

@@ -90,7 +90,8 @@ impl Core {
         let written = add.len();
         // Those up to the manifest's timestamp are saved with it, the rest with the next one: the log that holds them
         // is replayed until then.
-        let mut carry = |_: CommitTs| carry_late(&generation, &frozen);
+        let mut carried = 0;
+        let mut carry = |_: CommitTs| carried += carry_late(&generation, carried, &frozen);
         let frozen_by = Some((rotation, generation.clone()));
         let change = Change { add: add.clone(), remove: vec![], frozen: frozen_by, carry: &mut carry };
         self.swap_or_undo(change, &add)?;
@@ -143,9 +144,11 @@ impl Core {
     }
 }
 
-/// Deletes that landed after the rotation, so far, onto the segments.
-fn carry_late(generation: &Generation, frozen: &FxHashMap<BranchTree, Frozen>) {
-    for (tree, VersionId(version), ts) in generation.take_late() {
+/// Deletes that landed after the rotation, but for the first `from`, onto the segments; says how many.
+fn carry_late(generation: &Generation, from: usize, frozen: &FxHashMap<BranchTree, Frozen>) -> usize {
+    let late = generation.late_from(from);
+    let count = late.len();
+    for (tree, VersionId(version), ts) in late {
         let Some(done) = frozen.get(&tree) else { continue };
         let (segment, row) = done.rows.get(version as usize).copied().unwrap_or(GONE);
         if (segment, row) == GONE {
@@ -155,4 +158,5 @@ fn carry_late(generation: &Generation, frozen: &FxHashMap<BranchTree, Frozen>) {
         let fresh = done.segments.get(segment as usize).is_some_and(|segment| segment.deletes.delete(row, ts));
         assert!(fresh, "a late delete finds its row");
     }
+    count
 }

@@ -84,8 +84,9 @@ impl Generation {
         }
     }
 
-    /// The versions that ended after the rotation, so far.
-    pub fn take_late(&self) -> Vec<(BranchTree, VersionId, CommitTs)> {
-        std::mem::take(&mut self.late.lock())
+    /// The versions that ended after the rotation, so far, without the first `from`. They stay: a freeze that fails is
+    /// tried again and needs them all.
+    pub fn late_from(&self, from: usize) -> Vec<(BranchTree, VersionId, CommitTs)> {
+        self.late.lock().get(from..).unwrap_or_default().to_vec()
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct TreeMem {
     index: SkipMap<Bytes, AtomicU32>,
     len: AtomicU32,
     bytes: AtomicUsize,
+    /// Versions that have not ended.
+    live: AtomicUsize,
 }
 
 fn capacity(chunk: usize) -> usize {
@@ -44,12 +46,27 @@ impl TreeMem {
             index: SkipMap::new(),
             len: AtomicU32::new(0),
             bytes: AtomicUsize::new(0),
+            live: AtomicUsize::new(0),
         }
     }
 
     /// Number of versions.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire) as usize
+    }
+
+    /// Rows that nobody has deleted or replaced.
+    pub fn live_rows(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Ends a version; false when it had ended already.
+    pub fn finish(&self, id: VersionId, ts: CommitTs) -> bool {
+        let ended = self.with(id, |version| version.finish(ts)) == Some(true);
+        if ended {
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
+        ended
     }
 
     /// Memory its rows take, about.
@@ -66,6 +83,7 @@ impl TreeMem {
         let bytes = version.bytes();
         self.append(version);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.live.fetch_add(1, Ordering::Relaxed);
         self.len.store(id.0 + 1, Ordering::Release);
         match entry {
             Some(entry) => entry.value().store(id.0, Ordering::Release),
@@ -151,7 +169,9 @@ mod tests {
 
     fn push(tree: &TreeMem, key: &str, row: &str, ts: u64) {
         let (key, row) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(row.as_bytes()));
-        tree.newest(&key, |_, version| version.finish(CommitTs(ts)));
+        if let Some(id) = tree.newest(&key, |id, _| id) {
+            tree.finish(id, CommitTs(ts));
+        }
         tree.push(key, row, SchemaVersion(1), CommitTs(ts));
     }
 
@@ -161,7 +181,8 @@ mod tests {
         push(&tree, "a", "a1", 10);
         push(&tree, "b", "b1", 11);
         push(&tree, "a", "a2", 20);
-        tree.newest(b"b", |_, version| assert!(version.finish(CommitTs(25)) && !version.finish(CommitTs(26))));
+        let b = tree.newest(b"b", |id, _| id).unwrap();
+        assert!(tree.finish(b, CommitTs(25)) && !tree.finish(b, CommitTs(26)));
         let at = |key: &str, ts| tree.visible(key.as_bytes(), CommitTs(ts), |v| v.row.to_vec());
         assert_eq!(at("a", 9), None);
         assert_eq!(
@@ -169,6 +190,7 @@ mod tests {
             (Some(b"a1".into()), Some(b"a1".into()), Some(b"a2".into()))
         );
         assert_eq!((at("b", 24), at("b", 25)), (Some(b"b1".into()), None));
+        assert_eq!((tree.len(), tree.live_rows()), (3, 1));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     let mut estimated_rows = overlay.rows.len() as u64;
     for generation in version.memtables() {
         let Some(memtable) = generation.tree((branch, request.tree)) else { continue };
-        estimated_rows += memtable.len() as u64;
+        estimated_rows += memtable.live_rows() as u64;
         work.extend(memtable.chunks().iter().map(|chunk| Work::Chunk(chunk.clone(), generation.clone())));
     }
     let filters = compile(&request.predicates, &state)?;
