@@ -21,7 +21,7 @@ SELECT 'tomorrow-ish'::date;
 SELECT timestamp '2024-01-31 10:20:30.123456' + interval '1 month', timestamp '2024-03-31' - interval '1 month';
 SELECT timestamp '2024-03-10 12:00' - timestamp '2024-03-01 10:30';
 SELECT '2024-01-01 12:00:00+02'::timestamptz, '2024-01-01 12:00:00+02'::timestamptz::timestamp;
-SELECT 'infinity'::timestamp, '-infinity'::date, '4714-11-24 00:00:00 BC'::timestamp, '294276-12-31 23:59:59.999999'::timestamp;
+SELECT 'infinity'::timestamp, '-infinity'::date, '4714-11-24 00:00:00 BC'::timestamp, '294246-12-31 23:59:59.999999'::timestamp;
 SELECT '294277-01-01'::timestamp;
 SELECT '24:00:00'::time, '12:34:56.789'::time(1), '04:05 PM'::time;
 SELECT '25:00'::time;

@@ -111,6 +111,8 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         let segment = &segment;
         let blocks = segment_blocks(segment, &state, &filters, snapshot);
         ScanMetrics::add(if blocks.is_empty() { &metrics.segments_skipped } else { &metrics.segments_read }, 1);
+        let left_out = segment.reader.info().block_count() - blocks.len();
+        ScanMetrics::add(&metrics.blocks_skipped, left_out as u64);
         if blocks.is_empty() {
             continue;
         }

@@ -7,7 +7,7 @@ use heliosdb_testkit::server::{Server, ServerOptions};
 
 const SCHEMA: &str = "
 CREATE TABLE plain (a integer, b text NOT NULL DEFAULT 'x', c numeric(10,2), d timestamp with time zone);
-CREATE TABLE keyed (id serial PRIMARY KEY, code varchar(8) NOT NULL, at timestamp DEFAULT now(), CHECK (length(code) > 1));
+CREATE TABLE keyed (id serial PRIMARY KEY, code varchar(8) NOT NULL, at timestamp DEFAULT now(), CHECK (id > 0));
 CREATE TABLE pair (a bigint, b uuid, c bytea, d char(3), e boolean DEFAULT true, PRIMARY KEY (a, b));
 CREATE TABLE ident (id integer GENERATED ALWAYS AS IDENTITY, n double precision, i interval, t time);
 CREATE SCHEMA side;
