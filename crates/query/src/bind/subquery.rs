@@ -12,7 +12,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ScalarValue, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit};
+use datafusion::logical_expr::{
+    Aggregate, Case, Distinct, Expr, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType, Subquery, lit,
+};
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, BinaryOperator, Spanned};
 
@@ -84,6 +86,7 @@ impl Binder<'_> {
     }
 
     fn exists(&mut self, plan: LogicalPlan, negated: bool) -> Result<Expr> {
+        let plan = whether_rows(plan);
         let level = self.level();
         if level.clause.is_filter() && !level.in_aggregate {
             return Ok(Expr::Exists(Exists { subquery: subquery(plan), negated }));
@@ -241,6 +244,25 @@ impl Binder<'_> {
             Expr::Literal(value, _) => value.is_null(),
             _ => true,
         }
+    }
+}
+
+/// A plan that has rows exactly when the given one has: order, duplicates and the select list do not matter.
+fn whether_rows(plan: LogicalPlan) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => whether_rows(Arc::unwrap_or_clone(sort.input)),
+        LogicalPlan::Projection(projection) => whether_rows(Arc::unwrap_or_clone(projection.input)),
+        LogicalPlan::Distinct(Distinct::All(input)) => whether_rows(Arc::unwrap_or_clone(input)),
+        LogicalPlan::Limit(limit) => {
+            let all = matches!(limit.get_skip_type(), Ok(SkipType::Literal(0)));
+            match limit.get_fetch_type() {
+                Ok(FetchType::Literal(fetch)) if all && fetch != Some(0) => {
+                    whether_rows(Arc::unwrap_or_clone(limit.input))
+                }
+                _ => LogicalPlan::Limit(limit),
+            }
+        }
+        other => other,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Correlated scalar subqueries that DataFusion cannot turn into joins: evaluated once for every distinct combination of the outer
+//! Correlated subqueries that DataFusion cannot turn into joins: evaluated once for every distinct combination of the outer
 //! values they use (after Neumann and Kemper, "Unnesting Arbitrary Queries", BTW 2015).
 //!
 //! 1. The *domain* is the distinct outer values: `SELECT DISTINCT c0, ... FROM outer`.
@@ -10,17 +10,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, NullEquality, TableReference};
+use datafusion::common::{Column, DFSchema, ExprSchema, NullEquality, TableReference};
 use datafusion::logical_expr::expr::{Exists, InSubquery, Sort};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     Aggregate, Case, Expr, ExprSchemable, FetchType, Filter, Join, JoinType, Limit, LogicalPlan, LogicalPlanBuilder,
-    Projection, SkipType, Subquery, lit,
+    Operator, Projection, SkipType, Subquery, lit,
 };
-use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 use heliosdb_types::{Error, Result};
 
 use super::aggregate::output_column;
 use super::plan::{self, from_datafusion};
+use super::subquery::has_subquery;
 
 /// Columns of enclosing queries a plan uses: its outer references, but for those its own nodes resolve for subqueries inside.
 pub(super) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
@@ -64,7 +65,7 @@ fn resolves(schema: &DFSchema, reference: &Expr) -> bool {
     matches!(reference, Expr::OuterReferenceColumn(_, column) if schema.has_column(column))
 }
 
-/// Rewrites every scalar subquery of a plan that DataFusion would leave as it is.
+/// Rewrites every subquery of a plan that is not left to DataFusion.
 pub(super) fn unnest(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut rewriter = Unnester { domains: 0 };
     if !mentions_correlation(&plan) {
@@ -76,7 +77,7 @@ pub(super) fn unnest(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn mentions_correlation(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let walked = plan.apply_expressions_deep(|expr| {
-        found |= matches!(expr, Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty());
+        found |= subquery_of(expr).is_some_and(|subquery| !subquery.outer_ref_columns.is_empty());
     });
     walked.is_err() || found
 }
@@ -174,34 +175,61 @@ impl Unnester {
     /// Joins the input with what the expression's subqueries give and names their columns instead.
     fn expression(&mut self, input: LogicalPlan, expr: Expr) -> Result<(LogicalPlan, Transformed<Expr>)> {
         let mut input = input;
-        let rewritten = expr.transform_down(|node| match node {
-            Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty() => {
-                if stock_can(&subquery, input.schema()) {
-                    return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
-                }
-                let joined = self.join_subquery(input.clone(), &subquery).map_err(crate::exec::to_datafusion)?;
-                let Some((plan, value)) = joined else {
-                    return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
-                };
-                input = plan;
-                Ok(Transformed::new(Expr::Column(value), true, TreeNodeRecursion::Jump))
+        let rewritten = expr.transform_down(|node| {
+            let correlated = subquery_of(&node).is_some_and(|subquery| !subquery.outer_ref_columns.is_empty());
+            if !correlated || subquery_of(&node).is_some_and(|subquery| stock_can(&node, subquery, input.schema())) {
+                return Ok(Transformed::no(node));
             }
-            other => Ok(Transformed::no(other)),
+            let joined = self.join_expression(&input, &node).map_err(crate::exec::to_datafusion)?;
+            let Some((plan, value)) = joined else { return Ok(Transformed::no(node)) };
+            input = plan;
+            Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
         });
         let rewritten = rewritten.map_err(from_datafusion)?;
         Ok((input, rewritten))
     }
 
+    fn join_expression(&mut self, input: &LogicalPlan, expr: &Expr) -> Result<Option<(LogicalPlan, Expr)>> {
+        match expr {
+            Expr::ScalarSubquery(subquery) => {
+                let joined = self.join_subquery(input.clone(), &subquery.subquery, false)?;
+                Ok(joined.map(|(plan, value)| (plan, Expr::Column(value))))
+            }
+            Expr::Exists(Exists { subquery, negated }) => {
+                let joined = self.join_subquery(input.clone(), &subquery.subquery, true)?;
+                Ok(joined.map(|(plan, matched)| {
+                    let matched = Expr::Column(matched);
+                    (plan, if *negated { matched.is_null() } else { matched.is_not_null() })
+                }))
+            }
+            // The binder leaves a correlated IN as it is only where unknown and false are the same.
+            Expr::InSubquery(InSubquery { expr, subquery, negated: false }) => {
+                let columns = subquery.subquery.schema().columns();
+                let column = columns.into_iter().next().ok_or_else(|| Error::internal("IN of no column"))?;
+                let left = as_outer(expr.as_ref().clone(), input.schema())?;
+                let equal = plan::filter(subquery.subquery.as_ref().clone(), left.eq(Expr::Column(column)))?;
+                let joined = self.join_subquery(input.clone(), &equal, true)?;
+                Ok(joined.map(|(plan, matched)| (plan, Expr::Column(matched).is_not_null())))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// `None`: the subquery depends on a query further out than this one.
-    fn join_subquery(&mut self, outer: LogicalPlan, subquery: &Subquery) -> Result<Option<(LogicalPlan, Column)>> {
-        let references = free_references(&subquery.subquery);
+    /// The outer plan with one more column: the subquery's value, or whether it has rows (true, or NULL for none).
+    fn join_subquery(
+        &mut self,
+        outer: LogicalPlan,
+        subquery: &LogicalPlan,
+        exists: bool,
+    ) -> Result<Option<(LogicalPlan, Column)>> {
+        let references = free_references(subquery);
         if references.is_empty() || !references.iter().all(|reference| resolves(outer.schema(), reference)) {
             return Ok(None);
         }
         let domain = self.domain(&outer, &references)?;
-        let value = subquery.subquery.schema().columns().into_iter().next();
-        let value = value.ok_or_else(|| Error::internal("a scalar subquery without a column"))?;
-        let inner = self.push(&subquery.subquery, &domain)?;
+        let value = subquery.schema().columns().into_iter().next();
+        let inner = self.push(subquery, &domain)?;
         // Under one qualifier, so that nothing inside can be confused with the outer query.
         let result = self.next_qualifier();
         let mut exprs: Vec<Expr> = domain
@@ -209,8 +237,17 @@ impl Unnester {
             .into_iter()
             .map(|c| Expr::Column(c.clone()).alias_qualified(Some(result.clone()), c.name))
             .collect();
-        exprs.push(Expr::Column(value).alias_qualified(Some(result.clone()), "value"));
-        let inner = plan::builder(inner).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let value = match value {
+            _ if exists => lit(true),
+            Some(value) => Expr::Column(value),
+            None => return Err(Error::internal("a scalar subquery without a column")),
+        };
+        exprs.push(value.alias_qualified(Some(result.clone()), "value"));
+        let mut inner = plan::builder(inner).project(exprs).map_err(from_datafusion)?;
+        if exists {
+            inner = inner.distinct().map_err(from_datafusion)?;
+        }
+        let inner = inner.build().map_err(from_datafusion)?;
         let outer_keys = domain.columns.iter().map(|(outer, _)| outer.clone()).collect();
         let joined = null_safe_join(outer, inner, JoinType::Left, outer_keys, domain.under(&result), None)?;
         Ok(Some((joined, Column::new(Some(result), "value"))))
@@ -278,6 +315,7 @@ impl Unnester {
                 plan::builder(input).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
             }
             LogicalPlan::Join(join) => self.push_join(join, domain),
+            LogicalPlan::Union(union) => self.push_union(&union.inputs, plan, domain),
             LogicalPlan::Unnest(unnest) => {
                 let input = self.push(&unnest.input, domain)?;
                 let options = unnest.options.clone();
@@ -367,6 +405,34 @@ impl Unnester {
         plan::builder(kept).project(columns).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
     }
 
+    /// Inputs are matched by position, so each gives the domain's columns first.
+    fn push_union(
+        &mut self,
+        inputs: &[Arc<LogicalPlan>],
+        original: &LogicalPlan,
+        domain: &Domain,
+    ) -> Result<LogicalPlan> {
+        let outputs: Vec<Column> = domain.own().into_iter().chain(original.schema().columns()).collect();
+        let positional = |at: usize| format!("union:{at}");
+        let mut united: Option<LogicalPlanBuilder> = None;
+        for input in inputs {
+            let pushed = self.push(input, domain)?;
+            let columns = domain.own().into_iter().chain(input.schema().columns());
+            let exprs: Vec<Expr> = columns.enumerate().map(|(at, c)| Expr::Column(c).alias(positional(at))).collect();
+            let one = plan::builder(pushed).project(exprs).map_err(from_datafusion)?;
+            united = Some(match united {
+                None => one,
+                Some(before) => before.union(one.build().map_err(from_datafusion)?).map_err(from_datafusion)?,
+            });
+        }
+        let united = united.ok_or_else(|| Error::internal("a union of nothing"))?;
+        let named = outputs.into_iter().enumerate().map(|(at, output)| {
+            Expr::Column(Column::new_unqualified(positional(at))).alias_qualified(output.relation, output.name)
+        });
+        let named = united.project(named.collect::<Vec<_>>());
+        named.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    }
+
     fn push_join(&mut self, join: &Join, domain: &Domain) -> Result<LogicalPlan> {
         if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
             return Err(Error::unsupported("a correlated subquery with this kind of join inside"));
@@ -401,44 +467,92 @@ impl Unnester {
     }
 }
 
-/// Whether DataFusion's own rule turns the subquery into a join.
-fn stock_can(subquery: &Subquery, outer: &DFSchema) -> bool {
-    let direct = subquery.subquery.all_out_ref_exprs();
+/// Whether DataFusion's own rules turn the subquery into a join, and the right one: only the plainest shape is left to them, since
+/// they take others for it (an aggregate or OFFSET under EXISTS) or fail late.
+fn stock_can(expr: &Expr, subquery: &Subquery, outer: &DFSchema) -> bool {
     let references = free_references(&subquery.subquery);
-    if references.len() != direct.len() || !references.iter().all(|reference| resolves(outer, reference)) {
-        return false; // a subquery further inside reaches out, too
-    }
-    if needs_domain_inside(&subquery.subquery) {
-        // The domain of the inner one would copy this one's outer references to where they cannot be pulled up from.
+    if !references.iter().all(|reference| resolves(outer, reference)) {
         return false;
     }
-    let mut pull_up = PullUpCorrelatedExpr::new().with_need_handle_count_bug(true);
-    let pulled = subquery.subquery.as_ref().clone().rewrite(&mut pull_up);
-    pulled.is_ok() && pull_up.can_pull_up
+    match expr {
+        Expr::ScalarSubquery(_) => is_filtered_aggregate(&subquery.subquery),
+        _ => is_filtered(&subquery.subquery, false),
+    }
 }
 
-/// Whether a scalar subquery among a plan's expressions cannot be left to DataFusion.
-fn needs_domain_inside(plan: &LogicalPlan) -> bool {
-    let mut found = false;
-    let walked = plan.apply(|node| {
-        let (LogicalPlan::Projection(Projection { input, .. }) | LogicalPlan::Filter(Filter { input, .. })) = node
-        else {
-            return Ok(TreeNodeRecursion::Continue);
-        };
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::ScalarSubquery(subquery) = expr {
-                    found |= !subquery.outer_ref_columns.is_empty() && !stock_can(subquery, input.schema());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+/// Projections of one aggregate over everything that a filter with equalities lets through.
+fn is_filtered_aggregate(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            is_plain_projection(projection) && is_filtered_aggregate(&projection.input)
+        }
+        LogicalPlan::Aggregate(aggregate) => {
+            let own = aggregate.aggr_expr.iter().all(|expr| !has_outer_reference(expr) && !has_subquery(expr));
+            aggregate.group_expr.is_empty() && own && is_filtered(&aggregate.input, true)
+        }
+        _ => false,
+    }
+}
+
+/// Projections of a filter over something uncorrelated; `equalities`: the filter's outer columns stand in equalities only.
+fn is_filtered(plan: &LogicalPlan, equalities: bool) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            is_plain_projection(projection) && is_filtered(&projection.input, equalities)
+        }
+        LogicalPlan::Filter(filter) => {
+            let inputs = filter.input.schema();
+            free_references(&filter.input).is_empty()
+                && split_conjunction(&filter.predicate).into_iter().all(|part| {
+                    !reaches_out(part, inputs) && (!equalities || !has_outer_reference(part) || is_equality(part))
+                })
+        }
+        other => free_references(other).is_empty(),
+    }
+}
+
+fn is_plain_projection(projection: &Projection) -> bool {
+    projection.expr.iter().all(|expr| !has_outer_reference(expr) && !has_subquery(expr))
+}
+
+fn has_outer_reference(expr: &Expr) -> bool {
+    expr.exists(|node| Ok(matches!(node, Expr::OuterReferenceColumn(..)))).unwrap_or(true)
+}
+
+/// Whether a subquery inside an expression uses columns its input does not have.
+fn reaches_out(expr: &Expr, input: &DFSchema) -> bool {
+    let found = expr.exists(|node| {
+        let references = subquery_of(node).map(|subquery| free_references(&subquery.subquery));
+        Ok(references.into_iter().flatten().any(|reference| !resolves(input, &reference)))
     });
-    walked.is_err() || found
+    found.unwrap_or(true)
+}
+
+/// `inner = outer`, either way round.
+fn is_equality(part: &Expr) -> bool {
+    let Expr::BinaryExpr(comparison) = part else { return false };
+    let columns = |side: &Expr| !side.column_refs().is_empty();
+    let (left, right) = (comparison.left.as_ref(), comparison.right.as_ref());
+    let apart = |inner: &Expr, outer: &Expr| !has_outer_reference(inner) && !columns(outer);
+    comparison.op == Operator::Eq && (apart(left, right) || apart(right, left))
 }
 
 fn depends(plan: &LogicalPlan, domain: &Domain) -> bool {
     free_references(plan).iter().any(|reference| matches!(reference, Expr::OuterReferenceColumn(_, column) if domain.columns.iter().any(|(outer, _)| outer == column)))
+}
+
+/// An expression over a schema's columns as a subquery below sees it.
+fn as_outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let outer = expr.transform_up(|node| {
+        Ok(match node {
+            Expr::Column(column) => {
+                let field = schema.field_from_column(&column)?;
+                Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    Ok(outer.map_err(from_datafusion)?.data)
 }
 
 /// Outer references as the domain's columns; those of subqueries inside become references to the domain.
