@@ -40,7 +40,8 @@ fn all_queries_bind_and_run() {
     let mut failed = Vec::new();
     for number in 1..=22 {
         let text = query(number);
-        let plan = sql.bind(text.trim().trim_end_matches(';'), &[]).map(|bound| bound.plan.display_indent().to_string());
+        let plan =
+            sql.bind(text.trim().trim_end_matches(';'), &[]).map(|bound| bound.plan.display_indent().to_string());
         if plan.is_ok_and(|plan| plan.contains("__domain")) {
             failed.push(format!("q{number:02}: a plain subquery is unnested the general, dearer way"));
         }
