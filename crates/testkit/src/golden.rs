@@ -93,13 +93,26 @@ fn write_error(out: &mut String, error: &tokio_postgres::Error) {
     }
 }
 
-/// The first lines where two transcripts differ, with the statement they belong to; `None` if they are the same.
-pub fn difference(actual: &str, expected: &str) -> Option<String> {
+/// What we knowingly answer otherwise than PostgreSQL: blocks of our transcripts, in `golden/deviations.txt`. The list
+/// only shrinks: an entry that no script produces any more fails the test.
+pub fn deviations() -> String {
+    std::fs::read_to_string(folder().join("deviations.txt")).unwrap_or_default()
+}
+
+/// Entries of `deviations` that no transcript contains.
+pub fn needless<'a>(deviations: &'a str, transcripts: &[String]) -> Vec<&'a str> {
+    let seen = |block: &str| transcripts.iter().any(|transcript| blocks(transcript).contains(&block));
+    blocks(deviations).into_iter().filter(|block| !block.starts_with('#') && !seen(block)).collect()
+}
+
+/// Where two transcripts differ other than by a known deviation, statement by statement; `None` if they do not.
+pub fn difference(actual: &str, expected: &str, deviations: &str) -> Option<String> {
     let (a, b): (Vec<&str>, Vec<&str>) = (blocks(actual), blocks(expected));
+    let known = blocks(deviations);
     let wrong: Vec<String> = a
         .iter()
         .zip(&b)
-        .filter(|(ours, theirs)| ours != theirs)
+        .filter(|(ours, theirs)| ours != theirs && !known.contains(ours))
         .map(|(ours, theirs)| format!("--- ours\n{ours}\n--- PostgreSQL\n{theirs}\n"))
         .collect();
     match (wrong.is_empty(), a.len() == b.len()) {
@@ -110,7 +123,7 @@ pub fn difference(actual: &str, expected: &str) -> Option<String> {
 }
 
 fn blocks(transcript: &str) -> Vec<&str> {
-    transcript.split("\n\n").filter(|block| !block.trim().is_empty()).collect()
+    transcript.split("\n\n").map(str::trim_end).filter(|block| !block.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +137,9 @@ mod tests {
 
     #[test]
     fn a_difference_names_its_statement() {
-        assert_eq!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nok\n"), None);
-        assert!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nno\n").unwrap().contains("1 of 2"));
+        assert_eq!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nok\n", ""), None);
+        assert!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nno\n", "").unwrap().contains("1 of 2"));
+        assert_eq!(difference("a\nok\n\nb\nok\n", "a\nok\n\nb\nno\n", "# why\n\nb\nok\n"), None);
+        assert_eq!(needless("# why\n\nb\nok\n\nc\n", &["b\nok\n".to_owned()]), ["c"]);
     }
 }

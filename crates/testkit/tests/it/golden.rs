@@ -1,6 +1,6 @@
 //! What PostgreSQL says, we say: golden transcripts.
 
-use heliosdb_testkit::golden::{difference, scripts, transcript};
+use heliosdb_testkit::golden::{deviations, difference, needless, scripts, transcript};
 use heliosdb_testkit::peer::{Postgres, PostgresVersion};
 use heliosdb_testkit::server::{Server, ServerOptions, connect};
 
@@ -20,6 +20,8 @@ async fn golden_transcripts_are_postgresqls() {
         (port, _server, _oracle) = (server.pg_port, Some(server), None);
     }
     let mut wrong = Vec::new();
+    let known = deviations();
+    let mut transcripts = Vec::new();
     let all = scripts(&filter);
     assert!(!all.is_empty(), "no golden script matches {filter:?}");
     for path in &all {
@@ -33,8 +35,13 @@ async fn golden_transcripts_are_postgresqls() {
             std::fs::write(&golden, actual).unwrap();
         } else {
             let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-            wrong.extend(difference(&actual, &expected).map(|why| format!("== {}: {why}", path.display())));
+            wrong.extend(difference(&actual, &expected, &known).map(|why| format!("== {}: {why}", path.display())));
+            transcripts.push(actual);
         }
+    }
+    if !rewrite && filter.is_empty() {
+        let stale = needless(&known, &transcripts);
+        wrong.extend(stale.iter().map(|block| format!("== deviations.txt: no longer so, remove it:\n{block}")));
     }
     let repeat = "repeat: HELIOSDB_GOLDEN=<name> cargo xtask sql";
     assert!(wrong.is_empty(), "{}\n{repeat}", wrong.join("\n"));
