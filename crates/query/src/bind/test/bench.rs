@@ -11,7 +11,7 @@ use heliosdb_types::{
 };
 
 use crate::bind::{BindContext, BoundStatement, bind_statement, parse};
-use crate::catalog::{CatalogSnapshot, Relation, RelationKind, Schema, ViewInfo};
+use crate::catalog::{CatalogSnapshot, Relation, RelationKind, Schema};
 use crate::exec::{CancelFlag, Executor, ExecutorOptions, StatementScope};
 use crate::func::{FuncContext, NameLookup, SequenceSource, Typed};
 use crate::testing::MemShard;
@@ -55,29 +55,6 @@ impl Sql {
         }
         pool.block_on(shard.commit(txn)).unwrap();
         Sql { catalog: Arc::new(catalog), shard, executor: executor.unwrap(), pool, _spill: spill }
-    }
-
-    /// Adds a view with the columns its query has.
-    pub fn view(&mut self, name: &str, query: &str) {
-        let bound = self.bind(query, &[]).unwrap();
-        let mut catalog = self.catalog.as_ref().clone();
-        let column = |(at, column): (usize, &heliosdb_contracts::ResultColumn)| crate::catalog::Column {
-            attribute: at as i16 + 1,
-            id: heliosdb_types::ColumnId(0),
-            name: column.name.clone(),
-            sql_type: column.sql_type.clone(),
-            not_null: false,
-            default: None,
-            identity: crate::catalog::Identity::No,
-        };
-        let columns = bound.columns.unwrap().iter().enumerate().map(column).collect();
-        let view = ViewInfo { query: query.into(), search_path: vec!["public".into()], depends_on: bound.relations };
-        let oid = Oid(30000 + catalog.relations.len() as u32);
-        let kind = RelationKind::View(view);
-        let relation = Relation { oid, schema: Oid(2200), name: name.into(), owner: Oid(10), columns, kind };
-        catalog.names.insert((Oid(2200), name.into()), oid);
-        catalog.relations.insert(oid, Arc::new(relation));
-        self.catalog = Arc::new(catalog);
     }
 
     /// Changes a table's definition.
@@ -169,28 +146,9 @@ impl Sql {
         }
     }
 
-    /// Like [`Sql::text`] with the lines sorted: for queries without ORDER BY.
-    pub fn sorted(&self, sql: &str) -> String {
-        let text = self.text(sql);
-        let mut lines: Vec<_> = text.lines().collect();
-        lines.sort_unstable();
-        lines.join("\n")
-    }
-
     pub fn error(&self, sql: &str) -> String {
         match self.bind(sql, &[]) {
             Ok(bound) => format!("no error: {}", bound.plan.display_indent()),
-            Err(error) => error_text(&error),
-        }
-    }
-
-    /// Result columns as `name type`.
-    pub fn columns(&self, sql: &str) -> String {
-        match self.bind(sql, &[]) {
-            Ok(bound) => {
-                let columns = bound.columns.unwrap_or_default();
-                columns.iter().map(|c| format!("{} {}", c.name, c.sql_type.name())).collect::<Vec<_>>().join(", ")
-            }
             Err(error) => error_text(&error),
         }
     }
