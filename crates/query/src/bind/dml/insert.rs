@@ -195,7 +195,8 @@ impl Binder<'_> {
                 Err(self
                     .error_at(span, SqlState::GENERATED_ALWAYS, message)
                     .with_detail(detail)
-                    .with_hint("Use OVERRIDING SYSTEM VALUE to override."))
+                    .with_hint("Leave the column out, or write DEFAULT for it.")
+                    .without_position())
             }
             _ => Ok(()),
         }
