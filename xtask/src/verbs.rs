@@ -40,8 +40,9 @@ pub fn test() -> Done {
     run(cargo()
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .env("HELIOSDB_BIN", server_binary("debug")))?;
-    testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
-    testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])
+    // With the binaries that are there: building them on their own would build DataFusion again, see `testkit`.
+    run_testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
+    run_testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])
 }
 
 /// The golden transcripts.
@@ -71,6 +72,11 @@ pub fn testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
     // Two builds, not one: selected together, cargo would unite their dependencies' features and build DataFusion again.
     run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "--bins"])?;
     run_cargo(&["build", "-p", "heliosdb-testkit", "--bins"])?;
+    run_testkit(profile, verb, arguments)
+}
+
+/// Runs one of testkit's commands with the server of a profile.
+fn run_testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
     let binary = server_binary(profile);
     let tool = target_dir().join("debug").join(format!("testkit{}", std::env::consts::EXE_SUFFIX));
     let mut command = std::process::Command::new(tool);
