@@ -1,5 +1,9 @@
 //! Statements the parser does not know or reads differently: COPY without a semicolon, VACUUM, CHECKPOINT, ABORT, USER.
 
+mod copy;
+mod sequence;
+mod vacuum;
+
 use std::sync::LazyLock;
 
 use heliosdb_types::{Error, Result, SqlState};
@@ -10,6 +14,12 @@ use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 use super::statement::Parsed;
 use crate::bind;
+
+pub(crate) use sequence::SequenceChange;
+
+use copy::plain_booleans;
+use sequence::{alter_sequence, ordered_sequence};
+use vacuum::vacuum;
 
 /// A statement of our own making.
 #[derive(Clone, Debug)]
@@ -30,16 +40,6 @@ pub(crate) enum OwnStatement {
         vacuum: bool,
         tables: Vec<ast::ObjectName>,
     },
-}
-
-/// What ALTER SEQUENCE changes.
-#[derive(Clone, Debug)]
-pub(crate) enum SequenceChange {
-    /// RESTART, perhaps WITH a value.
-    Restart(Option<i64>),
-    /// OWNED BY a column, or (`None`) NONE.
-    OwnedBy(Option<ast::ObjectName>),
-    OwnerTo(ast::Ident),
 }
 
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
@@ -148,87 +148,6 @@ fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed
     Ok(())
 }
 
-/// The parser knows options that are TRUE or FALSE; PostgreSQL, and pgbench's `freeze on`, know ON, OFF, 1 and 0 too.
-fn plain_booleans(copy: &str) -> std::borrow::Cow<'_, str> {
-    static OPTION: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?i)\b(freeze|header)\s+(on|off|1|0)\b").expect("a valid pattern"));
-    // Options follow STDIN or STDOUT; what precedes may be a query that joins a table named header ON something.
-    let Some(options) = copy.to_ascii_uppercase().rfind(" STD") else { return copy.into() };
-    let (before, options) = copy.split_at(options);
-    let options = OPTION.replace_all(options, |found: &regex::Captures<'_>| {
-        let value = matches!(&found[2], "1") || found[2].eq_ignore_ascii_case("on");
-        format!("{} {value}", &found[1])
-    });
-    format!("{before}{options}").into()
-}
-
-/// `ALTER SEQUENCE [IF EXISTS] name RESTART [WITH n] | OWNED BY column | OWNER TO role`.
-fn alter_sequence(tokens: &[Token]) -> Result<OwnStatement> {
-    let words: Vec<String> = tokens.iter().map(|token| word(Some(token)).unwrap_or_default()).collect();
-    let if_exists = words.get(2).is_some_and(|w| w == "IF") && words.get(3).is_some_and(|w| w == "EXISTS");
-    let start = if if_exists { 4 } else { 2 };
-    let is_change =
-        |w: &String| matches!(w.as_str(), "RESTART" | "OWNED" | "OWNER") || KNOWN_CHANGES.contains(&w.as_str());
-    let at = words.iter().skip(start + 1).position(is_change).map(|at| at + start + 1);
-    let at = at.ok_or_else(|| near(tokens.get(start + 1)))?;
-    let names = |range: std::ops::Range<usize>| table_list("ALTER SEQUENCE", tokens.get(range).unwrap_or(&[]));
-    let name = names(start..at)?.into_iter().next().ok_or_else(|| near(tokens.get(start)))?;
-    let rest: Vec<&str> = words.iter().skip(at).map(String::as_str).collect();
-    let number = |from: usize| {
-        let text: String = tokens.iter().skip(from).map(ToString::to_string).collect();
-        text.parse::<i64>().map_err(|_| near(tokens.get(from)))
-    };
-    let change = match rest.as_slice() {
-        ["RESTART"] => SequenceChange::Restart(None),
-        ["RESTART", "WITH", ..] => SequenceChange::Restart(Some(number(at + 2)?)),
-        ["RESTART", ..] => SequenceChange::Restart(Some(number(at + 1)?)),
-        ["OWNED", "BY", "NONE"] => SequenceChange::OwnedBy(None),
-        ["OWNED", "BY", ..] => SequenceChange::OwnedBy(names(at + 2..tokens.len())?.into_iter().next()),
-        ["OWNER", "TO", _] => match names(at + 2..tokens.len())?.pop().and_then(|mut name| name.0.pop()) {
-            Some(ast::ObjectNamePart::Identifier(ident)) => SequenceChange::OwnerTo(ident),
-            _ => return Err(near(tokens.get(at + 2))),
-        },
-        _ => return Err(Error::unsupported(format!("ALTER SEQUENCE ... {}", rest.first().unwrap_or(&"")))),
-    };
-    Ok(OwnStatement::AlterSequence { name, if_exists, change })
-}
-
-/// Changes PostgreSQL knows and we refuse.
-const KNOWN_CHANGES: &[&str] =
-    &["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "NO", "CYCLE", "SET", "RENAME"];
-
-/// CREATE SEQUENCE with its options in the one order the parser takes them; `None` if they are not plain options.
-fn ordered_sequence(tokens: &[Token]) -> Option<String> {
-    const ORDER: [&str; 8] = ["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE", "OWNED"];
-    let starts = |token: &Token| word(Some(token)).is_some_and(|w| w == "NO" || ORDER.contains(&w.as_str()));
-    let first = tokens.iter().skip(2).position(starts)? + 2;
-    let (head, options) = tokens.split_at_checked(first)?;
-    let mut groups: Vec<(usize, Vec<String>)> = Vec::new();
-    let mut after_no = false;
-    for token in options {
-        let option = word(Some(token)).and_then(|w| ORDER.iter().position(|known| *known == w));
-        match option {
-            Some(at) if after_no => groups.last_mut()?.0 = at,
-            Some(at) => groups.push((at, Vec::new())),
-            None if word(Some(token)).as_deref() == Some("NO") => groups.push((0, Vec::new())),
-            None => {}
-        }
-        after_no = word(Some(token)).as_deref() == Some("NO");
-        groups.last_mut()?.1.push(token.to_string());
-    }
-    groups.sort_by_key(|(at, _)| *at);
-    let head = head.iter().map(ToString::to_string);
-    let words: Vec<String> = head.chain(groups.into_iter().flat_map(|(_, words)| words)).collect();
-    Some(words.join(" ").replace(" . ", ".").replace("- ", "-"))
-}
-
-fn near(token: Option<&Token>) -> Error {
-    match token {
-        Some(token) => Error::syntax(format!("syntax error at or near \"{token}\"")),
-        None => Error::syntax("syntax error at end of input"),
-    }
-}
-
 fn abort(tokens: &[Token]) -> Result<OwnStatement> {
     let words: Vec<String> = tokens.iter().map(|token| word(Some(token)).unwrap_or_default()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -244,39 +163,11 @@ fn abort(tokens: &[Token]) -> Result<OwnStatement> {
     }
 }
 
-/// `VACUUM [FULL] [FREEZE] [VERBOSE] [ANALYZE] [table, ...]`, `VACUUM (option, ...) [table, ...]`, `ANALYZE [VERBOSE] [table]`.
-fn vacuum(command: &'static str, tokens: &[Token]) -> Result<OwnStatement> {
-    let mut at = 1;
-    let mut full = false;
-    if matches!(tokens.get(at), Some(Token::LParen)) {
-        at += 1;
-        loop {
-            match word(tokens.get(at)).unwrap_or_default().as_str() {
-                "FULL" => full = true,
-                "FREEZE" | "ANALYZE" => {}
-                "" => return Err(near(tokens.get(at))),
-                other => return Err(Error::unsupported(format!("{command} option {other}"))),
-            }
-            at += 1;
-            match tokens.get(at) {
-                Some(Token::Comma) => at += 1,
-                Some(Token::RParen) => break at += 1,
-                other => return Err(near(other)),
-            }
-        }
-    } else {
-        loop {
-            match word(tokens.get(at)).unwrap_or_default().as_str() {
-                "FULL" => full = true,
-                "FREEZE" | "ANALYZE" => {}
-                "VERBOSE" => return Err(Error::unsupported(format!("{command} VERBOSE"))),
-                _ => break,
-            }
-            at += 1;
-        }
+fn near(token: Option<&Token>) -> Error {
+    match token {
+        Some(token) => Error::syntax(format!("syntax error at or near \"{token}\"")),
+        None => Error::syntax("syntax error at end of input"),
     }
-    let tables = table_list(command, tokens.get(at..).unwrap_or(&[]))?;
-    Ok(OwnStatement::Vacuum { command, full, vacuum: command == "VACUUM", tables })
 }
 
 fn table_list(command: &str, tokens: &[Token]) -> Result<Vec<ast::ObjectName>> {

@@ -1,0 +1,137 @@
+//! ADD, DROP and RENAME CONSTRAINT.
+
+use std::sync::Arc;
+
+use heliosdb_types::{Error, Result, SqlState};
+
+use super::Change;
+use crate::catalog::Schema;
+use crate::ddl::columns::several_primary_keys;
+use crate::ddl::create_table::{Constraint, name_checks};
+use crate::ddl::duplicate_relation;
+use crate::session::Session;
+
+impl Session {
+    pub(super) async fn add_constraint(&mut self, change: &mut Change, constraint: Constraint) -> Result<()> {
+        let mut writer = self.catalog_writer()?;
+        match constraint {
+            Constraint::Check(check) => {
+                let (name, column, expr) = *check;
+                let known: Vec<String> = change.table()?.checks.iter().map(|check| check.name.clone()).collect();
+                let name_taken = |name: &String| known.contains(name);
+                if let Some(name) = name.as_ref().filter(|name| name_taken(name)) {
+                    let message = format!("constraint \"{name}\" for relation \"{}\" already exists", change.new.name);
+                    return Err(Error::invalid(SqlState::DUPLICATE_OBJECT, message));
+                }
+                let mut named = name_checks(&writer, &change.new.name, vec![(name, column, expr)])?;
+                for check in &mut named {
+                    let base = check.name.clone();
+                    let mut number = 0;
+                    while name_taken(&check.name) {
+                        number += 1;
+                        check.name = format!("{base}{number}");
+                    }
+                    let message = format!(
+                        "check constraint \"{}\" of relation \"{}\" is violated by some row",
+                        check.name, change.new.name
+                    );
+                    let error = Error::conflict(SqlState::CHECK_VIOLATION, message)
+                        .with_table(change.new.name.clone())
+                        .with_constraint(check.name.clone());
+                    change.validations.push((format!("({}) IS NOT FALSE", check.expression), error));
+                }
+                change.table_mut()?.checks.append(&mut named);
+                change.reshaped = true;
+            }
+            Constraint::Key((name, columns)) => {
+                if change.table()?.primary_key.is_some() {
+                    return Err(several_primary_keys(&change.new.name));
+                }
+                let catalog = writer.catalog()?;
+                let schema: Arc<Schema> = catalog
+                    .schemas
+                    .get(&change.new.schema)
+                    .cloned()
+                    .ok_or_else(|| Error::internal("the table has no schema"))?;
+                let (table, table_columns) = (change.new.name.clone(), change.new.columns.clone());
+                let key = self.new_key(&writer, &schema, &table, &table_columns, name, &columns)?;
+                if !writer.take_relation_name(schema.oid, &key.name, key.oid).await? {
+                    return Err(duplicate_relation(&key.name));
+                }
+                for column in &columns {
+                    if !change.column_mut(column)?.not_null {
+                        change.column_mut(column)?.not_null = true;
+                        self.validate_not_null(change, column, true).await?;
+                    }
+                }
+                change.table_mut()?.primary_key = Some(key);
+                change.rewritten();
+            }
+        }
+        self.catalog_written(&writer);
+        Ok(())
+    }
+
+    /// Takes the primary key away: the rows move to a tree of their own row ids.
+    pub(super) async fn drop_key(&mut self, change: &mut Change) -> Result<()> {
+        if let Some(key) = change.table_mut()?.primary_key.take() {
+            let mut writer = self.catalog_writer()?;
+            writer.release_relation_name(change.new.schema, &key.name).await?;
+            self.catalog_written(&writer);
+            change.rewritten();
+        }
+        Ok(())
+    }
+
+    pub(super) async fn drop_constraint(&mut self, change: &mut Change, name: &str, if_exists: bool) -> Result<()> {
+        let table = change.table_mut()?;
+        let before = table.checks.len();
+        table.checks.retain(|check| check.name != name);
+        if table.checks.len() < before {
+            change.reshaped = true;
+            return Ok(());
+        }
+        if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
+            return self.drop_key(change).await;
+        }
+        let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", change.new.name);
+        if !if_exists {
+            return Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message));
+        }
+        self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{message}, skipping"));
+        Ok(())
+    }
+
+    pub(super) async fn rename_constraint(&mut self, change: &mut Change, old: &str, new: String) -> Result<()> {
+        let schema = change.new.schema;
+        let relation = change.new.name.clone();
+        let table = change.table_mut()?;
+        let taken = table.checks.iter().any(|check| check.name == new)
+            || table.primary_key.as_ref().is_some_and(|key| key.name == new);
+        if taken {
+            let message = format!("constraint \"{new}\" for relation \"{relation}\" already exists");
+            return Err(Error::invalid(SqlState::DUPLICATE_OBJECT, message));
+        }
+        if let Some(check) = table.checks.iter_mut().find(|check| check.name == old) {
+            check.name = new;
+            change.reshaped = true;
+            return Ok(());
+        }
+        match &mut table.primary_key {
+            Some(key) if key.name == old => {
+                let mut writer = self.catalog_writer()?;
+                if !writer.take_relation_name(schema, &new, key.oid).await? {
+                    return Err(duplicate_relation(&new));
+                }
+                writer.release_relation_name(schema, old).await?;
+                self.catalog_written(&writer);
+                key.name = new;
+                Ok(())
+            }
+            _ => {
+                let message = format!("constraint \"{old}\" for table \"{relation}\" does not exist");
+                Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message))
+            }
+        }
+    }
+}

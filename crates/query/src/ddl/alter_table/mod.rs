@@ -1,0 +1,155 @@
+//! ALTER TABLE (and what it shares with ALTER VIEW and ALTER SEQUENCE: RENAME, OWNER TO).
+//!
+//! A change of columns gives the tree a new version; what older rows hold in a new column is its missing value. A change of
+//! the key, of a column's type, or a default that differs from row to row rewrites the table into a new tree.
+
+mod add_column;
+mod column;
+mod constraints;
+mod drop_column;
+mod rename;
+mod rewrite;
+
+use std::sync::Arc;
+
+use heliosdb_contracts::TreeLockMode;
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast::{self, AlterTableOperation};
+
+use super::create_table::read_constraint;
+use super::{LOOKS_MAX, kind_name, undefined_relation};
+use crate::bind;
+use crate::catalog::{Column, Relation, RelationKind, TableInfo};
+use crate::session::Session;
+
+/// A table on its way to its new shape.
+struct Change {
+    /// As it was when its lock was granted.
+    old: Arc<Relation>,
+    new: Relation,
+    /// The tree's columns or their nullability changed: it needs a new version.
+    reshaped: bool,
+    /// Rows have to be written anew: an expression over the old row for each new column that is not copied, by attribute.
+    rewrite: Option<Vec<(i16, String)>>,
+    /// Conditions every row must fulfil, as SQL over the new table, with the error if one does not.
+    validations: Vec<(String, Error)>,
+}
+
+impl Change {
+    fn table(&self) -> Result<&TableInfo> {
+        self.new.table().ok_or_else(|| Error::internal("ALTER TABLE changes tables"))
+    }
+
+    fn table_mut(&mut self) -> Result<&mut TableInfo> {
+        match &mut self.new.kind {
+            RelationKind::Table(table) => Ok(table),
+            _ => Err(Error::internal("ALTER TABLE changes tables")),
+        }
+    }
+
+    fn column_mut(&mut self, name: &str) -> Result<&mut Column> {
+        let table = self.new.name.clone();
+        self.new.columns.iter_mut().find(|column| column.name == name).ok_or_else(|| no_column(name, &table))
+    }
+
+    fn in_key(&self, attribute: i16) -> Result<bool> {
+        Ok(self.table()?.primary_key.as_ref().is_some_and(|key| key.attributes.contains(&attribute)))
+    }
+
+    fn rewritten(&mut self) -> &mut Vec<(i16, String)> {
+        self.rewrite.get_or_insert_default()
+    }
+}
+
+fn no_column(name: &str, table: &str) -> Error {
+    let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
+    Error::invalid(SqlState::UNDEFINED_COLUMN, message)
+}
+
+impl Session {
+    pub(super) async fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<()> {
+        self.require_read_write("ALTER TABLE")?;
+        let ast::AlterTable { name, if_exists, only: _, operations, location, on_cluster, table_type, end_token: _ } =
+            alter;
+        if location.is_some() || on_cluster.is_some() || table_type.is_some() {
+            return Err(Error::unsupported("this form of ALTER TABLE"));
+        }
+        let Some(relation) = self.altered_relation(name, *if_exists).await? else { return Ok(()) };
+        if let [AlterTableOperation::RenameTable { table_name }] = operations.as_slice() {
+            let (ast::RenameTableNameKind::To(new_name) | ast::RenameTableNameKind::As(new_name)) = table_name;
+            return self.rename_relation(&relation, new_name).await;
+        }
+        if let [AlterTableOperation::OwnerTo { new_owner }] = operations.as_slice() {
+            return self.change_owner(&relation, new_owner).await;
+        }
+        if relation.table().is_none() {
+            let message = format!("ALTER action on {} \"{}\"", kind_name(&relation.kind), relation.name);
+            return Err(Error::unsupported(message));
+        }
+        let mut change =
+            Change { new: (*relation).clone(), old: relation, reshaped: false, rewrite: None, validations: Vec::new() };
+        for operation in operations {
+            Box::pin(self.apply(&mut change, operation)).await?;
+        }
+        self.store(change).await
+    }
+
+    /// The relation, locked if it is a table; `None` if it may be missing and is.
+    async fn altered_relation(&mut self, name: &ast::ObjectName, if_exists: bool) -> Result<Option<Arc<Relation>>> {
+        let running = self.start_cancellable();
+        for _ in 0..LOOKS_MAX {
+            let catalog = self.catalog()?;
+            let (schema, relation_name) = bind::object_name(name)?;
+            let path = self.settings.search_path(&self.user.name);
+            let Some(relation) = catalog.resolve(schema.as_deref(), &relation_name, &path) else {
+                let error = undefined_relation(&catalog, schema.as_deref(), &relation_name);
+                if !if_exists {
+                    return Err(error);
+                }
+                self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{}, skipping", error.message()));
+                return Ok(None);
+            };
+            self.require_owner(relation)?;
+            if self.lock_unchanged(relation, TreeLockMode::AccessExclusive, &running).await? {
+                return Ok(Some(Arc::clone(relation)));
+            }
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+
+    async fn apply(&mut self, change: &mut Change, operation: &AlterTableOperation) -> Result<()> {
+        match operation {
+            AlterTableOperation::AddColumn { column_keyword: _, if_not_exists, column_def, column_position: None } => {
+                self.add_column(change, column_def, *if_not_exists).await
+            }
+            AlterTableOperation::DropColumn { has_column_keyword: _, column_names, if_exists, drop_behavior } => {
+                let cascade = matches!(drop_behavior, Some(ast::DropBehavior::Cascade));
+                for name in column_names {
+                    self.drop_column(change, &bind::fold_identifier(name), *if_exists, cascade).await?;
+                }
+                Ok(())
+            }
+            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+                self.rename_column(change, old_column_name, new_column_name)
+            }
+            AlterTableOperation::AddConstraint { constraint, not_valid } => {
+                if *not_valid {
+                    return Err(Error::unsupported("a constraint that is NOT VALID"));
+                }
+                self.add_constraint(change, read_constraint(constraint)?).await
+            }
+            AlterTableOperation::DropConstraint { if_exists, name, drop_behavior: _ } => {
+                self.drop_constraint(change, &bind::fold_identifier(name), *if_exists).await
+            }
+            AlterTableOperation::RenameConstraint { old_name, new_name } => {
+                self.rename_constraint(change, &bind::fold_identifier(old_name), bind::fold_identifier(new_name)).await
+            }
+            AlterTableOperation::AlterColumn { column_name, op } => {
+                self.alter_column(change, &bind::fold_identifier(column_name), op).await
+            }
+            // There is no row-level security to switch on.
+            AlterTableOperation::DisableRowLevelSecurity | AlterTableOperation::NoForceRowLevelSecurity => Ok(()),
+            other => Err(Error::unsupported(format!("ALTER TABLE ... {other}"))),
+        }
+    }
+}

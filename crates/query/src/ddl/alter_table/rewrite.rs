@@ -1,0 +1,122 @@
+//! Writing what ALTER TABLE made: the new definition, the rows in their new shape, the checks of what they must fulfil.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::TreeDescriptor;
+use heliosdb_types::{Error, Oid, Result, SchemaVersion, TreeRef};
+
+use super::Change;
+use crate::bind;
+use crate::catalog::{CatalogWriter, Identity, Relation, RelationKind, Schema, TableInfo, describe_tree};
+use crate::pg_catalog::quote_identifier;
+use crate::session::Session;
+
+impl Session {
+    /// Writes the new definition, moves the rows if they must move, and checks what they must fulfil.
+    pub(super) async fn store(&mut self, mut change: Change) -> Result<()> {
+        let old = Arc::clone(&change.old);
+        let old_tree = Arc::clone(&old.table().ok_or_else(|| Error::internal("ALTER TABLE changes tables"))?.tree);
+        let mut writer = self.catalog_writer()?;
+        let tree = if change.rewrite.is_some() {
+            TreeRef::new(writer.database, writer.shard.allocate_tree_id()?)
+        } else {
+            old_tree.tree
+        };
+        let version = if change.rewrite.is_some() { SchemaVersion(1) } else { SchemaVersion(old_tree.version.0 + 1) };
+        let key = change.table()?.primary_key.clone();
+        let mut descriptor = describe_tree(tree, version, &change.new.columns, key.as_ref())?;
+        if change.rewrite.is_none() {
+            keep_missing(&mut descriptor, &change.table()?.tree);
+        }
+        change.table_mut()?.tree = Arc::new(descriptor);
+        let new = Arc::new(change.new);
+        let table = new.table().ok_or_else(|| Error::internal("ALTER TABLE changes tables"))?;
+        if change.rewrite.is_some() || change.reshaped {
+            writer.shard.define_tree(writer.txn, writer.command, Arc::clone(&table.tree))?;
+            writer.next_command();
+        } else {
+            // Only the definition changed: the tree stays at its version.
+            return self.store_definition(writer, &new, &old_tree).await;
+        }
+        writer.update_relation(&new).await?;
+        self.catalog_written(&writer);
+        if let Some(rewrite) = &change.rewrite {
+            self.move_rows(&old, &new, rewrite).await?;
+            let mut writer = self.catalog_writer()?;
+            writer.shard.drop_tree(writer.txn, writer.command, old_tree.tree)?;
+            writer.next_command();
+            self.catalog_written(&writer);
+        }
+        let name = self.qualified(&new)?;
+        for (condition, error) in change.validations {
+            let sql = format!("SELECT 1 FROM {name} WHERE ({condition}) IS NOT TRUE LIMIT 1");
+            let (_, batches) = self.query(&sql).await?;
+            if batches.iter().any(|batch| batch.num_rows() > 0) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn store_definition(
+        &mut self,
+        mut writer: CatalogWriter,
+        new: &Relation,
+        tree: &Arc<TreeDescriptor>,
+    ) -> Result<()> {
+        let RelationKind::Table(table) = &new.kind else { return Err(Error::internal("ALTER TABLE changes tables")) };
+        let table = TableInfo { tree: Arc::clone(tree), ..table.clone() };
+        writer.update_relation(&Relation { kind: RelationKind::Table(table), ..new.clone() }).await?;
+        self.catalog_written(&writer);
+        Ok(())
+    }
+
+    /// Inserts every row of the old shape into the new one, through the engine: constraints hold as for any INSERT.
+    async fn move_rows(&mut self, old: &Arc<Relation>, new: &Relation, rewrite: &[(i16, String)]) -> Result<()> {
+        const OLD_SCHEMA: &str = "\u{1}alter";
+        let expressions = new.columns.iter().map(|column| {
+            let given = rewrite.iter().find(|(attribute, _)| *attribute == column.attribute);
+            let before = old.columns.iter().find(|before| before.attribute == column.attribute);
+            match (given, before) {
+                (Some((_, expression)), _) => expression.clone(),
+                (None, Some(before)) => quote_identifier(&before.name),
+                (None, None) => "NULL".to_owned(),
+            }
+        });
+        let expressions = expressions.collect::<Vec<_>>().join(", ");
+        let mut catalog = (*self.catalog()?).clone();
+        let schema = Schema { oid: Oid(1), name: OLD_SCHEMA.to_owned(), owner: old.owner };
+        let hidden = Relation { oid: Oid(1), schema: Oid(1), ..(**old).clone() };
+        catalog.schemas.insert(Oid(1), Arc::new(schema));
+        catalog.names.insert((Oid(1), hidden.name.clone()), Oid(1));
+        let old_name = quote_identifier(&hidden.name);
+        catalog.relations.insert(Oid(1), Arc::new(hidden));
+        let target = self.qualified(new)?;
+        // Identity columns take the values they have.
+        if let Some(relation) = catalog.relations.get_mut(&new.oid) {
+            let mut plain = (**relation).clone();
+            plain.columns.iter_mut().for_each(|column| column.identity = Identity::No);
+            *relation = Arc::new(plain);
+        }
+        let sql = format!("INSERT INTO {target} SELECT {expressions} FROM \"{OLD_SCHEMA}\".{old_name}");
+        let statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
+        let mut binding = self.binding()?;
+        binding.catalog = Arc::new(catalog);
+        let bound = bind::bind_statement(&statement, &sql, &binding.context(&[])).map_err(Error::without_position)?;
+        let running = self.start_cancellable();
+        let scope = self.newest_scope(&running)?;
+        self.next_command();
+        let engine = Arc::clone(&self.engine);
+        engine.executor.run_write(&bound.plan, Vec::new(), &[], scope).await?;
+        Ok(())
+    }
+}
+
+/// Carries over what older rows hold in columns added since.
+fn keep_missing(descriptor: &mut TreeDescriptor, before: &TreeDescriptor) {
+    for column in &mut descriptor.columns {
+        if let Some(old) = before.columns.iter().find(|old| old.id == column.id) {
+            column.missing = old.missing.clone();
+        }
+    }
+}

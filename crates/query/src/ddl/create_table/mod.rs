@@ -1,0 +1,237 @@
+//! CREATE TABLE.
+
+mod constraints;
+mod unsupported;
+
+use std::sync::Arc;
+
+use heliosdb_types::{ColumnId, Error, Result, SchemaVersion, SqlState, TreeRef};
+use sqlparser::ast;
+
+use super::columns::{WrittenColumn, default_text, read_column};
+use super::{candidate_names, duplicate_relation, sequence};
+use crate::bind;
+use crate::catalog::{CatalogWriter, Column, PrimaryKey, Relation, RelationKind, Schema, TableInfo, describe_tree};
+use crate::pg_catalog::quote_identifier;
+use crate::session::Session;
+
+pub(super) use constraints::{Constraint, NamedCheck, name_checks, read_constraint};
+use constraints::{WrittenKey, read_constraints};
+use unsupported::refuse_unsupported;
+
+/// PostgreSQL's limit.
+const COLUMNS_MAX: usize = 1600;
+const KEY_COLUMNS_MAX: usize = 32;
+
+impl Session {
+    pub(super) async fn create_table(&mut self, create: &ast::CreateTable) -> Result<()> {
+        self.require_read_write("CREATE TABLE")?;
+        refuse_unsupported(create)?;
+        let (schema_name, name) = bind::object_name(&create.name)?;
+        let schema = self.creation_schema(schema_name.as_deref(), &name)?;
+        if self.catalog()?.names.contains_key(&(schema.oid, name.clone())) {
+            return self.exists_already(&name, create.if_not_exists);
+        }
+        let written = create.columns.iter().map(|column| read_column(column, &name));
+        let written = written.collect::<Result<Vec<_>>>()?;
+        check_columns(&written)?;
+        let (key, checks) = read_constraints(&written, &create.constraints, &name)?;
+        let mut writer = self.catalog_writer()?;
+        let relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;
+        let relation = self.with_sequences(&mut writer, &schema, relation, &written).await?;
+        let relation = Arc::new(relation);
+        if !writer.create_relation(&relation).await? {
+            return self.exists_already(&name, create.if_not_exists);
+        }
+        let table = relation.table().ok_or_else(|| Error::internal("a new table is a table"))?;
+        if let Some(key) = &table.primary_key
+            && !writer.take_relation_name(schema.oid, &key.name, key.oid).await?
+        {
+            return Err(duplicate_relation(&key.name));
+        }
+        writer.shard.define_tree(writer.txn, writer.command, Arc::clone(&table.tree))?;
+        writer.next_command();
+        self.catalog_written(&writer);
+        self.validate_expressions(&relation, &written)
+    }
+
+    fn exists_already(&mut self, name: &str, skip: bool) -> Result<()> {
+        if !skip {
+            return Err(duplicate_relation(name));
+        }
+        self.notice_text(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists, skipping"));
+        Ok(())
+    }
+
+    /// The table without the sequences of its columns.
+    fn new_table(
+        &mut self,
+        writer: &CatalogWriter,
+        schema: &Schema,
+        name: &str,
+        written: &[WrittenColumn],
+        key: Option<WrittenKey>,
+        checks: Vec<NamedCheck>,
+    ) -> Result<Relation> {
+        let key_columns = key.as_ref().map_or(&[][..], |(_, columns)| columns);
+        let columns: Vec<Column> = written
+            .iter()
+            .zip(1i16..)
+            .map(|(column, attribute)| Column {
+                attribute,
+                id: ColumnId(attribute as u32),
+                name: column.name.clone(),
+                sql_type: column.sql_type.clone(),
+                not_null: column.not_null || key_columns.contains(&column.name),
+                default: column.default.as_ref().map(|expr| default_text(expr, &column.sql_type)),
+                identity: column.identity,
+            })
+            .collect();
+        let primary_key = match key {
+            None => None,
+            Some((key_name, key_columns)) => {
+                Some(self.new_key(writer, schema, name, &columns, key_name, &key_columns)?)
+            }
+        };
+        let checks = name_checks(writer, name, checks)?;
+        let tree = TreeRef::new(writer.database, writer.shard.allocate_tree_id()?);
+        let tree = describe_tree(tree, SchemaVersion(1), &columns, primary_key.as_ref())?;
+        let last = columns.len();
+        Ok(Relation {
+            oid: writer.new_oid()?,
+            schema: schema.oid,
+            name: name.to_owned(),
+            owner: self.user.oid,
+            columns,
+            kind: RelationKind::Table(TableInfo {
+                tree: Arc::new(tree),
+                primary_key,
+                checks,
+                last_attribute: last as i16,
+                last_column_id: ColumnId(last as u32),
+            }),
+        })
+    }
+
+    /// A primary key over these columns, named by its author or after the table.
+    pub(super) fn new_key(
+        &mut self,
+        writer: &CatalogWriter,
+        schema: &Schema,
+        table: &str,
+        columns: &[Column],
+        name: Option<String>,
+        key_columns: &[String],
+    ) -> Result<PrimaryKey> {
+        let mut attributes = Vec::with_capacity(key_columns.len());
+        for key_column in key_columns {
+            let column = columns.iter().find(|column| column.name == *key_column).ok_or_else(|| {
+                let message = format!("column \"{key_column}\" named in key does not exist");
+                Error::invalid(SqlState::UNDEFINED_COLUMN, message)
+            })?;
+            if attributes.contains(&column.attribute) {
+                let message = format!("column \"{key_column}\" appears twice in primary key constraint");
+                return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
+            }
+            attributes.push(column.attribute);
+        }
+        if attributes.len() > KEY_COLUMNS_MAX {
+            let message = format!("cannot use more than {KEY_COLUMNS_MAX} columns in an index");
+            return Err(Error::invalid(SqlState::TOO_MANY_COLUMNS, message));
+        }
+        let catalog = self.catalog()?;
+        let free = |name: &String| !catalog.names.contains_key(&(schema.oid, name.clone())) && *name != table;
+        let name = match name {
+            Some(name) => name,
+            None => candidate_names(table, None, "pkey").find(free).unwrap_or_default(),
+        };
+        Ok(PrimaryKey { oid: writer.new_oid()?, name, attributes })
+    }
+
+    /// Creates the sequences of serial and identity columns and makes them the columns' defaults.
+    pub(super) async fn with_sequences(
+        &mut self,
+        writer: &mut CatalogWriter,
+        schema: &Schema,
+        mut relation: Relation,
+        written: &[WrittenColumn],
+    ) -> Result<Relation> {
+        let (table_oid, table_name, owner) = (relation.oid, relation.name.clone(), relation.owner);
+        for column in &mut relation.columns {
+            let written = written.iter().find(|written| written.name == column.name);
+            let Some(options) = written.and_then(|written| written.sequence.as_ref()) else { continue };
+            let mut info = sequence::read_options(options, &column.sql_type, writer.new_sequence_id()?)?;
+            info.owned_by = Some((table_oid, column.attribute));
+            let mut created = None;
+            for name in candidate_names(&table_name, Some(&column.name), "seq").take(10_000) {
+                let candidate = Relation {
+                    oid: writer.new_oid()?,
+                    schema: schema.oid,
+                    name,
+                    owner,
+                    columns: Vec::new(),
+                    kind: RelationKind::Sequence(info.clone()),
+                };
+                if candidate.name != table_name && writer.create_relation(&candidate).await? {
+                    created = Some(candidate.name);
+                    break;
+                }
+            }
+            let name = created.ok_or_else(|| Error::internal("no name is left for a sequence"))?;
+            sequence::start(&*writer.shard, &info)?;
+            column.default = Some(nextval_text(&schema.name, &name));
+        }
+        Ok(relation)
+    }
+
+    /// Binds every default and check, so that a wrong one is refused now.
+    fn validate_expressions(&mut self, relation: &Arc<Relation>, written: &[WrittenColumn]) -> Result<()> {
+        let binding = self.binding()?;
+        let context = binding.context(&[]);
+        for column in &relation.columns {
+            let from_user = written.iter().any(|written| written.name == column.name && written.default.is_some());
+            if let (Some(default), true) = (&column.default, from_user) {
+                bind::bind_default(default, &column.sql_type, &column.name, &context)
+                    .map_err(Error::without_position)?;
+            }
+        }
+        for check in relation.table().map_or(&[][..], |table| &table.checks) {
+            bind::bind_check(&check.expression, relation, &context).map_err(Error::without_position)?;
+        }
+        Ok(())
+    }
+}
+
+/// The default of a column fed by a sequence.
+pub(super) fn nextval_text(schema: &str, sequence: &str) -> String {
+    let name = format!("{}.{}", quote_identifier(schema), quote_identifier(sequence));
+    format!("nextval('{}'::regclass)", name.replace('\'', "''"))
+}
+
+fn check_columns(columns: &[WrittenColumn]) -> Result<()> {
+    if columns.len() > COLUMNS_MAX {
+        let message = format!("tables can have at most {COLUMNS_MAX} columns");
+        return Err(Error::invalid(SqlState::TOO_MANY_COLUMNS, message));
+    }
+    for (at, column) in columns.iter().enumerate() {
+        if columns.iter().take(at).any(|before| before.name == column.name) {
+            let message = format!("column \"{}\" specified more than once", column.name);
+            return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
+        }
+        refuse_system_name(&column.name)?;
+    }
+    Ok(())
+}
+
+/// Names every PostgreSQL table has already.
+pub(super) fn refuse_system_name(name: &str) -> Result<()> {
+    if matches!(name, "tableoid" | "xmin" | "cmin" | "xmax" | "cmax" | "ctid") {
+        let message = format!("column name \"{name}\" conflicts with a system column name");
+        return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
+    }
+    if name == heliosdb_contracts::ROW_REF_COLUMN {
+        let message = format!("column name \"{name}\" is reserved");
+        return Err(Error::invalid(SqlState::RESERVED_NAME, message));
+    }
+    Ok(())
+}
