@@ -9,7 +9,10 @@ use heliosdb_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::model::{CheckConstraint, Column, PrimaryKey, Relation, RelationKind, SequenceInfo, TableInfo, ViewInfo};
+use super::model::{
+    CheckConstraint, Column, ForeignKey, IndexInfo, PrimaryKey, Relation, RelationKind, SequenceInfo, TableInfo,
+    ViewInfo,
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +29,10 @@ struct TableDefinition {
     columns: Vec<TableColumn>,
     primary_key: Option<PrimaryKey>,
     checks: Vec<CheckConstraint>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    indexes: Vec<IndexInfo>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    foreign_keys: Vec<ForeignKey>,
     last_attribute: i16,
     last_column_id: ColumnId,
 }
@@ -82,6 +89,8 @@ fn table_definition(relation: &Relation, table: &TableInfo) -> Result<TableDefin
         columns: columns.collect::<Result<_>>()?,
         primary_key: table.primary_key.clone(),
         checks: table.checks.clone(),
+        indexes: table.indexes.clone(),
+        foreign_keys: table.foreign_keys.clone(),
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
     })
@@ -102,6 +111,8 @@ fn table_info(database: DatabaseId, table: TableDefinition) -> Result<(Vec<Colum
         tree: Arc::new(tree),
         primary_key: table.primary_key,
         checks: table.checks,
+        indexes: table.indexes,
+        foreign_keys: table.foreign_keys,
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
     };
@@ -158,7 +169,7 @@ mod tests {
     use heliosdb_types::{Oid, SqlType};
 
     use super::*;
-    use crate::catalog::Identity;
+    use crate::catalog::{Identity, IndexColumn, IndexKey};
 
     #[test]
     fn a_table_survives_its_json() {
@@ -180,6 +191,22 @@ mod tests {
             tree: Arc::new(tree),
             primary_key,
             checks: vec![CheckConstraint { oid: Oid(8), name: "c".to_owned(), expression: "id > 0".to_owned() }],
+            indexes: vec![IndexInfo {
+                oid: Oid(9),
+                name: "t_lower_idx".to_owned(),
+                tree: TreeId(2001),
+                unique: true,
+                nulls_not_distinct: false,
+                keys: vec![IndexKey {
+                    column: IndexColumn::Expression { sql: "id + 1".to_owned(), sql_type: SqlType::Int4 },
+                    descending: true,
+                    nulls_first: true,
+                }],
+                include: vec![2],
+                predicate: None,
+                constraint: None,
+            }],
+            foreign_keys: Vec::new(),
             last_attribute: 4,
             last_column_id: ColumnId(4),
         };
@@ -196,6 +223,7 @@ mod tests {
         let RelationKind::Table(read) = kind else { panic!("a table stays a table") };
         assert_eq!(read.tree, relation.table().unwrap().tree);
         assert_eq!(read.checks, relation.table().unwrap().checks);
+        assert_eq!(read.indexes, relation.table().unwrap().indexes);
         assert_eq!((read.last_attribute, read.last_column_id), (4, ColumnId(4)));
         assert!(from_json(DatabaseId(5), "{\"table\":{}}").is_err());
     }

@@ -27,6 +27,8 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         schemas: keyed(rows(shard, context, database, &SCHEMAS, schema_of)?, |schema| schema.oid),
         relations: HashMap::new(),
         names: HashMap::new(),
+        index_tables: HashMap::new(),
+        referencing: HashMap::new(),
     };
     let relations = rows(shard, context, database, &RELATIONS, |row| relation_of(database, row))?;
     for relation in relations.into_iter().chain(system_tables(database)) {
@@ -43,6 +45,16 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
 
 fn add(catalog: &mut CatalogSnapshot, relation: Arc<Relation>) {
     catalog.names.insert((relation.schema, relation.name.clone()), relation.oid);
+    if let Some(table) = relation.table() {
+        let indexes = table.primary_key.iter().map(|key| key.oid).chain(table.indexes.iter().map(|index| index.oid));
+        catalog.index_tables.extend(indexes.map(|index| (index, relation.oid)));
+        for key in &table.foreign_keys {
+            let children = catalog.referencing.entry(key.parent).or_default();
+            if !children.contains(&relation.oid) {
+                children.push(relation.oid);
+            }
+        }
+    }
     catalog.relations.insert(relation.oid, relation);
 }
 
@@ -158,6 +170,8 @@ fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
             tree: tree_descriptor,
             primary_key: None,
             checks: Vec::new(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
             last_attribute: tree.columns.len() as i16,
             last_column_id: heliosdb_types::ColumnId(tree.columns.len() as u32),
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use heliosdb_contracts::TreeDescriptorRef;
-use heliosdb_types::{ColumnId, CommitTs, DatabaseId, Oid, SequenceId, SqlType};
+use heliosdb_types::{ColumnId, CommitTs, DatabaseId, Oid, SequenceId, SqlType, TreeId, TreeRef};
 use serde::{Deserialize, Serialize};
 
 /// User objects start here, as in PostgreSQL.
@@ -26,8 +26,12 @@ pub struct CatalogSnapshot {
     pub roles: HashMap<Oid, Arc<Role>>,
     pub schemas: HashMap<Oid, Arc<Schema>>,
     pub relations: HashMap<Oid, Arc<Relation>>,
-    /// (schema, name) -> relation; tables, views and sequences share the name space.
+    /// (schema, name) -> relation; tables, views, sequences and indexes share the name space.
     pub names: HashMap<(Oid, String), Oid>,
+    /// Index (primary keys' too) -> its table.
+    pub index_tables: HashMap<Oid, Oid>,
+    /// Referenced table -> tables with foreign keys to it, itself among them if it refers to itself.
+    pub referencing: HashMap<Oid, Vec<Oid>>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +85,9 @@ pub struct TableInfo {
     pub tree: TreeDescriptorRef,
     pub primary_key: Option<PrimaryKey>,
     pub checks: Vec<CheckConstraint>,
+    /// Secondary indexes, oldest first.
+    pub indexes: Vec<IndexInfo>,
+    pub foreign_keys: Vec<ForeignKey>,
     /// The highest attribute number ever used, so that a dropped column's is not given again.
     pub last_attribute: i16,
     /// The highest column id ever used in the tree.
@@ -93,6 +100,84 @@ pub struct PrimaryKey {
     pub name: String,
     /// Attribute numbers in key order.
     pub attributes: Vec<i16>,
+}
+
+/// A secondary index: a tree of its own, kept with the table's rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexInfo {
+    pub oid: Oid,
+    pub name: String,
+    pub tree: TreeId,
+    pub unique: bool,
+    /// Two NULLs count as equal.
+    #[serde(default)]
+    pub nulls_not_distinct: bool,
+    pub keys: Vec<IndexKey>,
+    /// INCLUDE: attributes that are listed and shown, and order nothing.
+    #[serde(default)]
+    pub include: Vec<i16>,
+    /// WHERE as SQL text over the table's column names.
+    #[serde(default)]
+    pub predicate: Option<String>,
+    /// The UNIQUE constraint it enforces, which has the index' name.
+    #[serde(default)]
+    pub constraint: Option<Oid>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexKey {
+    pub column: IndexColumn,
+    #[serde(default)]
+    pub descending: bool,
+    #[serde(default)]
+    pub nulls_first: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexColumn {
+    Attribute(i16),
+    /// SQL text over the table's column names.
+    Expression {
+        sql: String,
+        sql_type: SqlType,
+    },
+}
+
+/// FOREIGN KEY (attributes) REFERENCES parent (parent_attributes).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    pub oid: Oid,
+    pub name: String,
+    pub attributes: Vec<i16>,
+    pub parent: Oid,
+    pub parent_attributes: Vec<i16>,
+    /// The parent's primary key or unique index over exactly these attributes, perhaps in another order.
+    pub parent_index: Oid,
+    pub on_delete: ReferentialAction,
+    pub on_update: ReferentialAction,
+    /// SET NULL/DEFAULT (columns) of ON DELETE; empty: all.
+    #[serde(default)]
+    pub delete_attributes: Vec<i16>,
+    #[serde(default)]
+    pub match_full: bool,
+    #[serde(default)]
+    pub deferrable: bool,
+    #[serde(default)]
+    pub initially_deferred: bool,
+    /// False after NOT VALID: old rows have not been looked at.
+    pub validated: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferentialAction {
+    #[default]
+    NoAction,
+    Restrict,
+    Cascade,
+    SetNull,
+    SetDefault,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,7 +256,40 @@ impl Relation {
     }
 }
 
+impl IndexInfo {
+    /// The attributes of its key, if it is over columns only.
+    pub fn key_attributes(&self) -> Option<Vec<i16>> {
+        let attribute = |key: &IndexKey| match key.column {
+            IndexColumn::Attribute(attribute) => Some(attribute),
+            IndexColumn::Expression { .. } => None,
+        };
+        self.keys.iter().map(attribute).collect()
+    }
+}
+
+impl TableInfo {
+    pub fn index(&self, oid: Oid) -> Option<&IndexInfo> {
+        self.indexes.iter().find(|index| index.oid == oid)
+    }
+
+    /// The tree of an index.
+    pub fn index_tree(&self, index: &IndexInfo) -> TreeRef {
+        TreeRef { tree: index.tree, ..self.tree.tree }
+    }
+}
+
 impl CatalogSnapshot {
+    /// Foreign keys that refer to a table, with the tables they are of.
+    pub fn references_to(&self, parent: Oid) -> Vec<(&Arc<Relation>, &ForeignKey)> {
+        let children = self.referencing.get(&parent).into_iter().flatten();
+        let mut found = Vec::new();
+        for child in children.filter_map(|oid| self.relations.get(oid)) {
+            let keys = child.table().map_or(&[][..], |table| &table.foreign_keys);
+            found.extend(keys.iter().filter(|key| key.parent == parent).map(|key| (child, key)));
+        }
+        found
+    }
+
     pub fn schema_named(&self, name: &str) -> Option<&Arc<Schema>> {
         self.schemas.values().find(|schema| schema.name == name)
     }

@@ -43,6 +43,8 @@ pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) ->
         tree: Arc::new(tree),
         primary_key,
         checks: Vec::new(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
         last_attribute: columns.len() as i16,
         last_column_id,
     };

@@ -107,6 +107,8 @@ impl Session {
                 tree: Arc::new(tree),
                 primary_key,
                 checks,
+                indexes: Vec::new(),
+                foreign_keys: Vec::new(),
                 last_attribute: last as i16,
                 last_column_id: ColumnId(last as u32),
             }),
