@@ -14,8 +14,9 @@ pub use bootstrap::bootstrap;
 pub(crate) use definition::describe as describe_tree;
 pub use load::load;
 pub use model::{
-    CatalogSnapshot, CheckConstraint, Column, Database, FIRST_USER_OID, Identity, PrimaryKey, Relation, RelationKind,
-    Role, Schema, SequenceInfo, TableInfo, ViewInfo, VirtualTable,
+    CatalogSnapshot, CheckConstraint, Column, Database, FIRST_USER_OID, ForeignKey, Identity, IndexColumn, IndexInfo,
+    IndexKey, PrimaryKey, ReferentialAction, Relation, RelationKind, Role, Schema, SequenceInfo, TableInfo, ViewInfo,
+    VirtualTable,
 };
 pub use system::{INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA};
 pub use writer::CatalogWriter;
