@@ -113,7 +113,7 @@ pub fn key_is_exact(physical: PhysicalType) -> bool {
 /// Decodes an ascending key of these columns. Numeric comes back with its smallest display scale; an interval column
 /// is an error (its parts are gone), as are damaged or left-over bytes.
 pub fn decode_key(types: &[PhysicalType], bytes: &[u8]) -> Result<Vec<Datum>> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = KeyReader::new(bytes);
     let values = types.iter().map(|&physical| reader.value(physical)).collect::<Result<Vec<_>>>()?;
     if !reader.rest.is_empty() {
         return Err(damaged("bytes left over"));
@@ -123,7 +123,7 @@ pub fn decode_key(types: &[PhysicalType], bytes: &[u8]) -> Result<Vec<Datum>> {
 
 /// The number of bytes the first key column of a key takes; used to cut a key into its columns.
 pub fn key_value_len(physical: PhysicalType, bytes: &[u8]) -> Result<usize> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = KeyReader::new(bytes);
     match physical {
         PhysicalType::Interval if reader.rest.first() == Some(&TAG_VALUE) => {
             reader.take(17)?;
@@ -139,11 +139,34 @@ fn damaged(what: &str) -> Error {
     Error::corrupt(format!("damaged key: {what}"))
 }
 
-struct Reader<'a> {
+/// Reads values one after the other.
+pub(crate) struct KeyReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> KeyReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> KeyReader<'a> {
+        KeyReader { rest: bytes }
+    }
+
+    /// A text without zero bytes, in place; `None` (and nothing read) for anything else.
+    pub(crate) fn plain_text(&mut self) -> Result<Option<&'a str>> {
+        let Some((&TAG_VALUE, body)) = self.rest.split_first() else { return Ok(None) };
+        let zero = body.iter().position(|&byte| byte == 0).ok_or_else(|| damaged("no end of text"))?;
+        let Some((text, [0, 0, rest @ ..])) = body.split_at_checked(zero) else { return Ok(None) };
+        self.rest = rest;
+        std::str::from_utf8(text).map(Some).map_err(|_| damaged("text is not UTF-8"))
+    }
+
+    /// What [`Interval::total_micros`] of an interval was; `None` for NULL.
+    pub(crate) fn interval_total(&mut self) -> Result<Option<i128>> {
+        match self.byte()? {
+            TAG_NULL => Ok(None),
+            TAG_VALUE => Ok(Some((u128::from_be_bytes(self.array()?) ^ (1 << 127)) as i128)),
+            _ => Err(damaged("unknown tag")),
+        }
+    }
+
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or_else(|| damaged("too short"))?;
         self.rest = rest;
@@ -166,7 +189,7 @@ impl<'a> Reader<'a> {
         Ok((u64::from_be_bytes(self.array()?) ^ (1 << 63)) as i64)
     }
 
-    fn value(&mut self, physical: PhysicalType) -> Result<Datum> {
+    pub(crate) fn value(&mut self, physical: PhysicalType) -> Result<Datum> {
         match self.byte()? {
             TAG_NULL => return Ok(Datum::Null),
             TAG_VALUE => {}

@@ -11,9 +11,11 @@
 //! assert_eq!(SqlState::UNIQUE_VIOLATION.as_str(), "23505");
 //! ```
 
+mod array;
 mod compare;
 pub mod datetime;
 mod datum;
+mod enum_type;
 mod error;
 mod ids;
 mod key;
@@ -26,8 +28,13 @@ mod text;
 mod text_context;
 mod timezone;
 
+pub use array::{
+    ARRAY_BYTES_MAX, ARRAY_DIMENSIONS_MAX, ARRAY_ELEMENTS_MAX, ArrayBuilder, ArrayView, Dimension, Element,
+    array_sort_bytes, element_count, element_physical, has_residue, parse_array, too_many_dimensions, write_array,
+};
 pub use compare::{compare, compare_floats};
 pub use datum::{Datum, DatumRef, Interval};
+pub use enum_type::{ENUM_LABEL_BYTES_MAX, ENUM_LABELS_MAX, EnumLabel, EnumType, LabelPlace};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, Lsn, Oid, SchemaVersion, SegmentId, SequenceId, ShardId,

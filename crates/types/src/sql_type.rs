@@ -1,7 +1,10 @@
 //! SQL types as clients see them: PostgreSQL's OIDs, names, lengths and type modifiers.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::enum_type::{self, EnumType};
 use crate::{Oid, PhysicalType};
 
 /// A SQL type with its modifier.
@@ -35,8 +38,10 @@ pub enum SqlType {
     Oid,
     /// A catalog reference stored as an oid and shown as a name.
     Reg(RegKind),
-    /// One-dimensional array; only in catalog views and functions for now.
+    /// An array of any number of dimensions. The element is never an array itself.
     Array(Box<SqlType>),
+    /// A user-defined enum. In the catalog only its OID counts: see [`SqlType::map_enums`].
+    Enum(#[serde(with = "enum_type::shared")] Arc<EnumType>),
     /// A literal or parameter whose type context has not decided yet.
     Unknown,
     Void,
@@ -83,7 +88,9 @@ impl SqlType {
             SqlType::Uuid => 2950,
             SqlType::Reg(RegKind::Namespace) => 4089,
             SqlType::Reg(RegKind::Role) => 4096,
-            SqlType::Array(element) => match **element {
+            SqlType::Enum(of) => of.oid.0,
+            SqlType::Array(element) => match &**element {
+                SqlType::Enum(of) => of.array_oid.0,
                 SqlType::Bool => 1000,
                 SqlType::Bytea => 1001,
                 SqlType::QuotedChar => 1002,
@@ -103,9 +110,13 @@ impl SqlType {
                 SqlType::Timestamptz(_) => 1185,
                 SqlType::Interval => 1187,
                 SqlType::Numeric(_) => 1231,
+                SqlType::Reg(RegKind::Proc) => 1008,
                 SqlType::Reg(RegKind::Class) => 2210,
+                SqlType::Reg(RegKind::Type) => 2211,
+                SqlType::Reg(RegKind::Namespace) => 4090,
+                SqlType::Reg(RegKind::Role) => 4097,
                 SqlType::Uuid => 2951,
-                _ => 2277,
+                SqlType::Unknown | SqlType::Void | SqlType::Array(_) => 2277,
             },
         })
     }
@@ -160,7 +171,11 @@ impl SqlType {
             1185 => array(SqlType::Timestamptz(None)),
             1187 => array(SqlType::Interval),
             1231 => array(SqlType::Numeric(None)),
+            1008 => array(SqlType::Reg(RegKind::Proc)),
             2210 => array(SqlType::Reg(RegKind::Class)),
+            2211 => array(SqlType::Reg(RegKind::Type)),
+            4090 => array(SqlType::Reg(RegKind::Namespace)),
+            4097 => array(SqlType::Reg(RegKind::Role)),
             2951 => array(SqlType::Uuid),
             _ => return None,
         })
@@ -174,6 +189,7 @@ impl SqlType {
             }
             SqlType::Varchar(Some(n)) | SqlType::Char(Some(n)) => i32::try_from(*n).unwrap_or(i32::MAX - 4) + 4,
             SqlType::Time(Some(p)) | SqlType::Timestamp(Some(p)) | SqlType::Timestamptz(Some(p)) => i32::from(*p),
+            SqlType::Array(element) => element.typmod(),
             _ => -1,
         }
     }
@@ -183,7 +199,13 @@ impl SqlType {
         match self {
             SqlType::Bool | SqlType::QuotedChar => 1,
             SqlType::Int2 => 2,
-            SqlType::Int4 | SqlType::Float4 | SqlType::Date | SqlType::Oid | SqlType::Reg(_) | SqlType::Void => 4,
+            SqlType::Int4
+            | SqlType::Float4
+            | SqlType::Date
+            | SqlType::Oid
+            | SqlType::Reg(_)
+            | SqlType::Void
+            | SqlType::Enum(_) => 4,
             SqlType::Int8 | SqlType::Float8 | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_) => 8,
             SqlType::Interval | SqlType::Uuid => 16,
             SqlType::Name => 64,
@@ -203,7 +225,7 @@ impl SqlType {
             SqlType::Bool => PhysicalType::Bool,
             SqlType::Int2 => PhysicalType::Int16,
             SqlType::Int4 => PhysicalType::Int32,
-            SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) => PhysicalType::Int64,
+            SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) | SqlType::Enum(_) => PhysicalType::Int64,
             SqlType::Float4 => PhysicalType::Float32,
             SqlType::Float8 => PhysicalType::Float64,
             SqlType::Numeric(Some((p, s))) if *p <= 18 && (0..=18).contains(s) && *s <= *p as i16 => {
@@ -226,6 +248,49 @@ impl SqlType {
             SqlType::Uuid => PhysicalType::Uuid,
             SqlType::Array(_) | SqlType::Void => return None,
         })
+    }
+
+    /// The element type of an array.
+    pub fn element(&self) -> Option<&SqlType> {
+        match self {
+            SqlType::Array(element) => Some(element),
+            _ => None,
+        }
+    }
+
+    /// An array of this type. An array of arrays is the same as an array.
+    pub fn array_of(&self) -> SqlType {
+        match self {
+            SqlType::Array(_) => self.clone(),
+            other => SqlType::Array(Box::new(other.clone())),
+        }
+    }
+
+    /// The enum this type is, or is an array of.
+    pub fn enum_type(&self) -> Option<&Arc<EnumType>> {
+        match self {
+            SqlType::Enum(of) => Some(of),
+            SqlType::Array(element) => element.enum_type(),
+            _ => None,
+        }
+    }
+
+    /// The same type with its enum replaced.
+    pub fn map_enums<E>(&self, map: &impl Fn(&Arc<EnumType>) -> Result<Arc<EnumType>, E>) -> Result<SqlType, E> {
+        Ok(match self {
+            SqlType::Enum(of) => SqlType::Enum(map(of)?),
+            SqlType::Array(element) => SqlType::Array(Box::new(element.map_enums(map)?)),
+            other => other.clone(),
+        })
+    }
+
+    /// The type as the catalog keeps it: an enum by its OID alone.
+    pub fn without_labels(&self) -> SqlType {
+        match self {
+            SqlType::Enum(of) => SqlType::Enum(enum_type::reference(of.oid)),
+            SqlType::Array(element) => SqlType::Array(Box::new(element.without_labels())),
+            other => other.clone(),
+        }
     }
 
     /// The name PostgreSQL's `format_type` prints, modifier included.
@@ -264,6 +329,7 @@ impl SqlType {
             SqlType::Reg(RegKind::Namespace) => "regnamespace".into(),
             SqlType::Reg(RegKind::Role) => "regrole".into(),
             SqlType::Array(element) => format!("{}[]", element.name()),
+            SqlType::Enum(of) => of.shown_name(),
             SqlType::Unknown => "unknown".into(),
             SqlType::Void => "void".into(),
         }

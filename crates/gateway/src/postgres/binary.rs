@@ -93,6 +93,9 @@ pub(crate) fn put_datum(
 ) -> Result<()> {
     match value {
         DatumRef::Null => return Err(mismatch("NULL", sql_type)),
+        DatumRef::Int64(_) if matches!(sql_type, SqlType::Enum(_)) => {
+            out.extend_from_slice(heliosdb_types::text_of(value, sql_type, context).as_bytes());
+        }
         DatumRef::Bool(value) => out.put_u8(u8::from(value)),
         DatumRef::Int16(value) => put_integer(i64::from(value), sql_type, out)?,
         DatumRef::Int32(value) => put_integer(i64::from(value), sql_type, out)?,
@@ -148,6 +151,8 @@ pub(crate) fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what
         SqlType::Interval => Datum::Interval(interval(fixed(bytes).ok_or_else(wrong)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes).ok_or_else(wrong)?),
         SqlType::Array(element) => Datum::Text(arrays::read_binary(bytes, element, context, what)?),
+        // Enums travel as their labels.
+        SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,
         SqlType::Void => return Err(wrong()),
     })
 }
