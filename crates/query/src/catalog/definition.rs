@@ -10,8 +10,8 @@ use heliosdb_types::{
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    CheckConstraint, Column, ForeignKey, IndexInfo, PrimaryKey, Relation, RelationKind, SequenceInfo, TableInfo,
-    ViewInfo,
+    CheckConstraint, Column, ForeignKey, IndexInfo, PrimaryKey, Relation, RelationAccess, RelationKind, SequenceInfo,
+    TableInfo, ViewInfo,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +52,15 @@ struct ViewDefinition {
     view: ViewInfo,
 }
 
+/// A definition with what every kind of relation has.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    definition: Definition,
+    #[serde(default)]
+    access: RelationAccess,
+}
+
 /// The JSON of a relation. Virtual tables have none.
 pub fn to_json(relation: &Relation) -> Result<String> {
     let definition = match &relation.kind {
@@ -62,18 +71,20 @@ pub fn to_json(relation: &Relation) -> Result<String> {
         RelationKind::Sequence(sequence) => Definition::Sequence(sequence.clone()),
         RelationKind::Virtual(_) => return Err(Error::internal("a virtual table is not kept in the catalog")),
     };
-    serde_json::to_string(&definition).map_err(|e| Error::internal("could not write a definition").with_source(e))
+    let stored = Stored { definition, access: relation.access.clone() };
+    serde_json::to_string(&stored).map_err(|e| Error::internal("could not write a definition").with_source(e))
 }
 
-/// Columns and kind of a relation of `database`, from its JSON.
-pub fn from_json(database: DatabaseId, json: &str) -> Result<(Vec<Column>, RelationKind)> {
-    let definition =
+/// Columns, kind and privileges of a relation of `database`, from its JSON.
+pub fn from_json(database: DatabaseId, json: &str) -> Result<(Vec<Column>, RelationKind, RelationAccess)> {
+    let Stored { definition, access } =
         serde_json::from_str(json).map_err(|e| Error::corrupt(format!("damaged definition in the catalog: {e}")))?;
-    Ok(match definition {
+    let (columns, kind) = match definition {
         Definition::Table(table) => table_info(database, table)?,
         Definition::View(view) => (view.columns, RelationKind::View(view.view)),
         Definition::Sequence(sequence) => (Vec::new(), RelationKind::Sequence(sequence)),
-    })
+    };
+    Ok((columns, kind, access))
 }
 
 fn table_definition(relation: &Relation, table: &TableInfo) -> Result<TableDefinition> {
@@ -169,7 +180,7 @@ mod tests {
     use heliosdb_types::{Oid, SqlType};
 
     use super::*;
-    use crate::catalog::{Identity, IndexColumn, IndexKey};
+    use crate::catalog::{Acl, Identity, IndexColumn, IndexKey, ObjectKind};
 
     #[test]
     fn a_table_survives_its_json() {
@@ -210,6 +221,7 @@ mod tests {
             last_attribute: 4,
             last_column_id: ColumnId(4),
         };
+        let acl = Acl::default_of(ObjectKind::Table, Oid(10));
         let relation = Relation {
             oid: Oid(20_000),
             schema: Oid(2200),
@@ -217,9 +229,11 @@ mod tests {
             owner: Oid(10),
             columns,
             kind: RelationKind::Table(table),
+            access: RelationAccess { acl: Some(acl.clone()), columns: [(2, acl)].into() },
         };
-        let (columns, kind) = from_json(DatabaseId(5), &to_json(&relation).unwrap()).unwrap();
+        let (columns, kind, access) = from_json(DatabaseId(5), &to_json(&relation).unwrap()).unwrap();
         assert_eq!(columns, relation.columns);
+        assert_eq!(access, relation.access);
         let RelationKind::Table(read) = kind else { panic!("a table stays a table") };
         assert_eq!(read.tree, relation.table().unwrap().tree);
         assert_eq!(read.checks, relation.table().unwrap().checks);

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use heliosdb_contracts::{ReadContext, ScanRequest, ShardClient, datum_at};
 use heliosdb_types::{DatabaseId, Datum, Error, Oid, Result};
+use serde::de::DeserializeOwned;
 
 use super::definition;
-use super::model::{CatalogSnapshot, Column, Database, Identity, Relation, RelationKind, Role, Schema, TableInfo};
+use super::model::{
+    CatalogSnapshot, Column, Database, Identity, Relation, RelationAccess, RelationKind, Role, Schema, TableInfo,
+};
 use super::system::{self, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SystemTree};
 use crate::pg_catalog;
 
@@ -21,9 +24,13 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
     let mut catalog = CatalogSnapshot {
         // Read before the rows: a commit in between only makes the snapshot reload once too often.
         version: shard.catalog_ts().min(context.snapshot.ts),
+        database,
         generation: GENERATION.fetch_add(1, Ordering::Relaxed),
         databases: keyed(rows(shard, context, database, &DATABASES, database_of)?, |database| database.oid),
-        roles: keyed(rows(shard, context, database, &ROLES, role_of)?, |role| role.oid),
+        roles: keyed(
+            system::predefined_roles().chain(rows(shard, context, database, &ROLES, role_of)?).collect(),
+            |role| role.oid,
+        ),
         schemas: keyed(rows(shard, context, database, &SCHEMAS, schema_of)?, |schema| schema.oid),
         relations: HashMap::new(),
         names: HashMap::new(),
@@ -41,6 +48,11 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         catalog.names.insert((schema, name), oid);
     }
     Ok(catalog)
+}
+
+/// Every database there is.
+pub fn databases(shard: &dyn ShardClient, context: &ReadContext) -> Result<Vec<Database>> {
+    rows(shard, context, system::SHARED, &DATABASES, database_of)
 }
 
 fn add(catalog: &mut CatalogSnapshot, relation: Arc<Relation>) {
@@ -102,17 +114,26 @@ fn oid_value(value: i64, tree: &SystemTree) -> Result<Oid> {
     u32::try_from(value).map(Oid).map_err(|_| damaged(tree))
 }
 
+/// Facts kept as JSON; rows from before a tree had them have none.
+fn facts_of<T: DeserializeOwned>(value: &Datum, tree: &SystemTree) -> Result<Option<T>> {
+    match value {
+        Datum::Text(json) => serde_json::from_str(json).map(Some).map_err(|_| damaged(tree)),
+        _ => Ok(None),
+    }
+}
+
 fn database_of(row: &[Datum]) -> Result<Database> {
-    let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner), Datum::Int64(id)] = row else {
+    let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner), Datum::Int64(id), facts] = row else {
         return Err(damaged(&DATABASES));
     };
     let id = DatabaseId(oid_value(*id, &DATABASES)?.0);
     let (oid, owner) = (oid_value(*oid, &DATABASES)?, oid_value(*owner, &DATABASES)?);
-    Ok(Database { oid, id, name: name.clone(), owner })
+    Ok(Database { oid, id, name: name.clone(), owner, facts: facts_of(facts, &DATABASES)?.unwrap_or_default() })
 }
 
 fn role_of(row: &[Datum]) -> Result<Role> {
-    let [Datum::Int64(oid), Datum::Text(name), Datum::Bool(superuser), Datum::Bool(can_login), password] = row else {
+    let [Datum::Int64(oid), Datum::Text(name), Datum::Bool(superuser), Datum::Bool(can_login), password, facts] = row
+    else {
         return Err(damaged(&ROLES));
     };
     let password = match password {
@@ -120,14 +141,17 @@ fn role_of(row: &[Datum]) -> Result<Role> {
         _ => None,
     };
     let oid = oid_value(*oid, &ROLES)?;
-    Ok(Role { oid, name: name.clone(), superuser: *superuser, can_login: *can_login, password })
+    let facts = facts_of(facts, &ROLES)?.unwrap_or_default();
+    Ok(Role { oid, name: name.clone(), superuser: *superuser, can_login: *can_login, password, facts })
 }
 
 fn schema_of(row: &[Datum]) -> Result<Schema> {
-    let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner)] = row else {
+    let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner), facts] = row else {
         return Err(damaged(&SCHEMAS));
     };
-    Ok(Schema { oid: oid_value(*oid, &SCHEMAS)?, name: name.clone(), owner: oid_value(*owner, &SCHEMAS)? })
+    let (oid, owner) = (oid_value(*oid, &SCHEMAS)?, oid_value(*owner, &SCHEMAS)?);
+    let facts = facts_of(facts, &SCHEMAS)?.unwrap_or_else(|| system::schema_facts(oid, owner));
+    Ok(Schema { oid, name: name.clone(), owner, facts })
 }
 
 fn name_of(row: &[Datum]) -> Result<((Oid, String), Oid)> {
@@ -142,7 +166,7 @@ fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
     else {
         return Err(damaged(&RELATIONS));
     };
-    let (columns, kind) = definition::from_json(database, json)?;
+    let (columns, kind, access) = definition::from_json(database, json)?;
     Ok(Relation {
         oid: oid_value(*oid, &RELATIONS)?,
         schema: oid_value(*schema, &RELATIONS)?,
@@ -150,6 +174,7 @@ fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
         owner: oid_value(*owner, &RELATIONS)?,
         columns,
         kind,
+        access,
     })
 }
 
@@ -182,6 +207,7 @@ fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
             owner: system::POSTGRES_ROLE,
             columns: columns.collect(),
             kind: RelationKind::Table(info),
+            access: RelationAccess::default(),
         }
     })
 }

@@ -3,20 +3,26 @@
 //! Flow: `bootstrap` fills an empty shard; `load` scans the system trees into a [`CatalogSnapshot`]; [`CatalogWriter`]
 //! changes them inside the session's transaction, so that DDL is as transactional as any other write.
 
+mod acl;
 mod bootstrap;
 mod definition;
 mod load;
+mod membership;
 mod model;
 mod system;
 mod writer;
 
-pub use bootstrap::bootstrap;
+pub use acl::{Acl, AclItem, ObjectKind, PUBLIC, Privileges};
+pub use bootstrap::{bootstrap, fill_database};
 pub(crate) use definition::describe as describe_tree;
 pub use load::load;
 pub use model::{
-    CatalogSnapshot, CheckConstraint, Column, Database, FIRST_USER_OID, ForeignKey, Identity, IndexColumn, IndexInfo,
-    IndexKey, PrimaryKey, ReferentialAction, Relation, RelationKind, Role, Schema, SequenceInfo, TableInfo, ViewInfo,
-    VirtualTable,
+    CatalogSnapshot, CheckConstraint, Column, Database, DatabaseFacts, DefaultAcl, FIRST_USER_OID, ForeignKey, Identity,
+    IndexColumn, IndexInfo, IndexKey, Membership, PrimaryKey, ReferentialAction, Relation, RelationAccess, RelationKind,
+    Role, RoleFacts, Schema, SchemaFacts, SequenceInfo, TableInfo, ViewInfo, VirtualTable,
 };
-pub use system::{INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA};
+pub use system::{
+    DATABASE_OWNER_ROLE, INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA,
+    TEMPLATE1_DATABASE_OID,
+};
 pub use writer::CatalogWriter;

@@ -3,7 +3,7 @@
 //! Invariants: a snapshot never changes once shared; `Relation::columns` are the live columns in attribute order and match
 //! `Relation::tree`'s columns one to one, in the same order; OIDs below [`FIRST_USER_OID`] are built in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use datafusion::catalog::TableProvider;
 use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{ColumnId, CommitTs, DatabaseId, Oid, SequenceId, SqlType, TreeId, TreeRef};
 use serde::{Deserialize, Serialize};
+
+use super::acl::{Acl, ObjectKind};
 
 /// User objects start here, as in PostgreSQL.
 pub const FIRST_USER_OID: Oid = Oid(16384);
@@ -20,6 +22,8 @@ pub const FIRST_USER_OID: Oid = Oid(16384);
 pub struct CatalogSnapshot {
     /// Timestamp of the last commit that changed the catalog.
     pub version: CommitTs,
+    /// Whose definitions these are.
+    pub database: DatabaseId,
     /// Unique per load in this process: what a cached plan compares, since a transaction's own DDL has no commit yet.
     pub generation: u64,
     pub databases: HashMap<Oid, Arc<Database>>,
@@ -40,6 +44,25 @@ pub struct Database {
     pub id: DatabaseId,
     pub name: String,
     pub owner: Oid,
+    pub facts: DatabaseFacts,
+}
+
+/// What of a database is kept as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseFacts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
+    #[serde(default)]
+    pub is_template: bool,
+    /// Nobody may connect.
+    #[serde(default)]
+    pub closed: bool,
+    /// `None`: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limit: Option<u32>,
+    /// ALTER DATABASE ... SET (role 0) and ALTER ROLE ... IN DATABASE ... SET.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<Oid, BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +73,54 @@ pub struct Role {
     pub can_login: bool,
     /// PostgreSQL's form: `SCRAM-SHA-256$iterations:salt$stored:server`.
     pub password: Option<String>,
+    pub facts: RoleFacts,
+}
+
+/// What of a role is kept as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleFacts {
+    /// NOINHERIT: the privileges of the roles it is a member of need SET ROLE.
+    #[serde(default)]
+    pub no_inherit: bool,
+    #[serde(default)]
+    pub create_role: bool,
+    #[serde(default)]
+    pub create_db: bool,
+    #[serde(default)]
+    pub replication: bool,
+    #[serde(default)]
+    pub bypass_rls: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limit: Option<u32>,
+    /// Until when the password works: microseconds since 1970-01-01 UTC (the type's infinities included).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_of: Vec<Membership>,
+    /// ALTER ROLE ... SET, in all databases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_acls: Vec<DefaultAcl>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    pub role: Oid,
+    pub grantor: Oid,
+    /// WITH ADMIN OPTION.
+    pub admin: bool,
+}
+
+/// ALTER DEFAULT PRIVILEGES of one role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefaultAcl {
+    pub oid: Oid,
+    pub database: Oid,
+    /// 0: in every schema; then `acl` is the whole default, else it comes on top.
+    pub schema: Oid,
+    pub kind: ObjectKind,
+    pub acl: Acl,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +128,14 @@ pub struct Schema {
     pub oid: Oid,
     pub name: String,
     pub owner: Oid,
+    pub facts: SchemaFacts,
+}
+
+/// What of a schema is kept as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaFacts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +147,18 @@ pub struct Relation {
     /// Live columns in attribute order.
     pub columns: Vec<Column>,
     pub kind: RelationKind,
+    pub access: RelationAccess,
+}
+
+/// Privileges granted on a relation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelationAccess {
+    /// `None`: the default, everything for the owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
+    /// By attribute number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<i16, Acl>,
 }
 
 #[derive(Clone, Debug)]

@@ -12,8 +12,9 @@ use heliosdb_types::{
     encode_row,
 };
 
+use super::acl::{Acl, ObjectKind};
 use super::definition;
-use super::model::{CatalogSnapshot, Database, FIRST_USER_OID, Relation, Role, Schema};
+use super::model::{CatalogSnapshot, Database, DefaultAcl, FIRST_USER_OID, Relation, RelationKind, Role, Schema};
 use super::system::{
     DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES, ROLES, SCHEMA_NAMES, SCHEMAS, SystemTree,
 };
@@ -31,6 +32,8 @@ pub struct CatalogWriter {
     pub txn: TxnId,
     pub command: CommandId,
     pub wait: LockWait,
+    /// ALTER DEFAULT PRIVILEGES of this database, by role.
+    pub defaults: Vec<(Oid, DefaultAcl)>,
 }
 
 struct HintSink(Option<RowHint>);
@@ -152,11 +155,38 @@ impl CatalogWriter {
         if !self.take_relation_name(relation.schema, &relation.name, relation.oid).await? {
             return Ok(false);
         }
-        let values = relation_values(relation)?;
+        let mut relation = relation.clone();
+        if relation.access.acl.is_none() {
+            let kind = match relation.kind {
+                RelationKind::Sequence(_) => ObjectKind::Sequence,
+                RelationKind::Table(_) | RelationKind::View(_) | RelationKind::Virtual(_) => ObjectKind::Table,
+            };
+            relation.access.acl = self.default_acl(kind, relation.owner, relation.schema);
+        }
+        let values = relation_values(&relation)?;
         if !self.insert(&RELATIONS, &values).await? {
             return Err(Error::internal(format!("relation {} exists already", relation.oid)));
         }
         Ok(true)
+    }
+
+    /// What ALTER DEFAULT PRIVILEGES gives a new object; `None`: nothing but the built-in default.
+    pub fn default_acl(&self, kind: ObjectKind, owner: Oid, schema: Oid) -> Option<Acl> {
+        let of_schema = |schema: Oid| {
+            let mut own = self.defaults.iter().filter(|(role, acl)| *role == owner && acl.kind == kind);
+            own.find(|(_, acl)| acl.schema == schema).map(|(_, acl)| &acl.acl)
+        };
+        let everywhere = of_schema(Oid(0));
+        let here = (schema != Oid(0)).then(|| of_schema(schema)).flatten();
+        if everywhere.is_none() && here.is_none() {
+            return None;
+        }
+        let mut acl = everywhere.cloned().unwrap_or_else(|| Acl::default_of(kind, owner));
+        for item in here.map_or(&[][..], |acl| &acl.0) {
+            acl.grant(item.grantee, item.grantor, item.privileges, false);
+            acl.grant(item.grantee, item.grantor, item.grantable, true);
+        }
+        Some(acl)
     }
 
     /// Reserves a name among a schema's relations (for a relation, or for a primary key's index).
@@ -199,7 +229,11 @@ impl CatalogWriter {
         if !self.insert(&SCHEMA_NAMES, &[text(&schema.name), oid(schema.oid)]).await? {
             return Ok(false);
         }
-        self.insert(&SCHEMAS, &[oid(schema.oid), text(&schema.name), oid(schema.owner)]).await
+        let mut schema = schema.clone();
+        if schema.facts.acl.is_none() {
+            schema.facts.acl = self.default_acl(ObjectKind::Schema, schema.owner, Oid(0));
+        }
+        self.insert(&SCHEMAS, &schema_values(&schema)?).await
     }
 
     pub async fn drop_schema(&mut self, schema: &Schema) -> Result<()> {
@@ -213,8 +247,14 @@ impl CatalogWriter {
             return Ok(false);
         }
         self.delete(&SCHEMA_NAMES, &[text(old_name)]).await?;
-        self.update(&SCHEMAS, &[oid(schema.oid), text(&schema.name), oid(schema.owner)]).await?;
+        self.update_schema(schema).await?;
         Ok(true)
+    }
+
+    /// Replaces a schema's owner and facts; the name must be the same.
+    pub async fn update_schema(&mut self, schema: &Schema) -> Result<()> {
+        let values = schema_values(schema)?;
+        self.update(&SCHEMAS, &values).await
     }
 
     /// False if the name is taken.
@@ -222,11 +262,21 @@ impl CatalogWriter {
         if !self.insert(&ROLE_NAMES, &[text(&role.name), oid(role.oid)]).await? {
             return Ok(false);
         }
-        self.insert(&ROLES, &role_values(role)).await
+        self.insert(&ROLES, &role_values(role)?).await
     }
 
     pub async fn update_role(&mut self, role: &Role) -> Result<()> {
-        self.update(&ROLES, &role_values(role)).await
+        self.update(&ROLES, &role_values(role)?).await
+    }
+
+    /// Moves a role to its new name (`role` has it already); false if that is taken.
+    pub async fn rename_role(&mut self, old_name: &str, role: &Role) -> Result<bool> {
+        if !self.insert(&ROLE_NAMES, &[text(&role.name), oid(role.oid)]).await? {
+            return Ok(false);
+        }
+        self.delete(&ROLE_NAMES, &[text(old_name)]).await?;
+        self.update_role(role).await?;
+        Ok(true)
     }
 
     pub async fn drop_role(&mut self, role: &Role) -> Result<()> {
@@ -239,8 +289,29 @@ impl CatalogWriter {
         if !self.insert(&DATABASE_NAMES, &[text(&database.name), oid(database.oid)]).await? {
             return Ok(false);
         }
-        let id = Datum::Int64(i64::from(database.id.0));
-        self.insert(&DATABASES, &[oid(database.oid), text(&database.name), oid(database.owner), id]).await
+        self.insert(&DATABASES, &database_values(database)?).await
+    }
+
+    /// Replaces a database's owner and facts; the name must be the same.
+    pub async fn update_database(&mut self, database: &Database) -> Result<()> {
+        let values = database_values(database)?;
+        self.update(&DATABASES, &values).await
+    }
+
+    /// Moves a database to its new name (`database` has it already); false if that is taken.
+    pub async fn rename_database(&mut self, old_name: &str, database: &Database) -> Result<bool> {
+        if !self.insert(&DATABASE_NAMES, &[text(&database.name), oid(database.oid)]).await? {
+            return Ok(false);
+        }
+        self.delete(&DATABASE_NAMES, &[text(old_name)]).await?;
+        self.update_database(database).await?;
+        Ok(true)
+    }
+
+    /// Forgets a database; its trees are the caller's to drop.
+    pub async fn drop_database(&mut self, database: &Database) -> Result<()> {
+        self.delete(&DATABASES, &[oid(database.oid)]).await?;
+        self.delete(&DATABASE_NAMES, &[text(&database.name)]).await
     }
 }
 
@@ -249,9 +320,25 @@ fn relation_values(relation: &Relation) -> Result<[Datum; 5]> {
     Ok([oid(relation.oid), oid(relation.schema), text(&relation.name), oid(relation.owner), definition])
 }
 
-fn role_values(role: &Role) -> [Datum; 5] {
+fn role_values(role: &Role) -> Result<[Datum; 6]> {
     let password = role.password.as_ref().map_or(Datum::Null, |password| text(password));
-    [oid(role.oid), text(&role.name), Datum::Bool(role.superuser), Datum::Bool(role.can_login), password]
+    let flags = [Datum::Bool(role.superuser), Datum::Bool(role.can_login)];
+    let [superuser, can_login] = flags;
+    Ok([oid(role.oid), text(&role.name), superuser, can_login, password, json(&role.facts)?])
+}
+
+fn schema_values(schema: &Schema) -> Result<[Datum; 4]> {
+    Ok([oid(schema.oid), text(&schema.name), oid(schema.owner), json(&schema.facts)?])
+}
+
+fn database_values(database: &Database) -> Result<[Datum; 5]> {
+    let id = Datum::Int64(i64::from(database.id.0));
+    Ok([oid(database.oid), text(&database.name), oid(database.owner), id, json(&database.facts)?])
+}
+
+fn json(facts: &impl serde::Serialize) -> Result<Datum> {
+    let written = serde_json::to_string(facts);
+    written.map(Datum::Text).map_err(|e| Error::internal("could not write the catalog").with_source(e))
 }
 
 fn key_bytes(values: &[Datum]) -> Bytes {

@@ -16,7 +16,8 @@ use heliosdb_types::{ColumnId, Error, Oid, Result};
 use parking_lot::Mutex;
 
 use crate::catalog::{
-    CatalogSnapshot, Column, Identity, Relation, RelationKind, Schema as CatalogSchema, VirtualTable,
+    CatalogSnapshot, Column, Identity, Relation, RelationAccess, RelationKind, Schema as CatalogSchema, SchemaFacts,
+    VirtualTable,
 };
 
 /// Names no client can have made: they are folded and quoted away.
@@ -65,7 +66,12 @@ impl BatchTable {
             identity: Identity::No,
             ..column.clone()
         });
-        let schema = CatalogSchema { oid: SOURCE_OID, name: SOURCE_SCHEMA.to_owned(), owner: Oid(10) };
+        let schema = CatalogSchema {
+            oid: SOURCE_OID,
+            name: SOURCE_SCHEMA.to_owned(),
+            owner: Oid(10),
+            facts: SchemaFacts::default(),
+        };
         let relation = Relation {
             oid: SOURCE_OID,
             schema: SOURCE_OID,
@@ -73,6 +79,7 @@ impl BatchTable {
             owner: Oid(10),
             columns: columns.collect(),
             kind: RelationKind::Virtual(VirtualTable { provider: Arc::clone(self) as Arc<dyn TableProvider> }),
+            access: RelationAccess::default(),
         };
         catalog.schemas.insert(SOURCE_OID, Arc::new(schema));
         catalog.names.insert((SOURCE_OID, SOURCE_TABLE.to_owned()), SOURCE_OID);

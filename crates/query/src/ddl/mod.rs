@@ -21,7 +21,7 @@ use heliosdb_types::{CommandId, Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
 use crate::bind;
-use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Schema};
+use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Role, Schema};
 use crate::session::{PreparedStatement, Session};
 
 pub(crate) use columns::without_modifier;
@@ -86,10 +86,17 @@ impl Session {
     pub(crate) fn catalog_writer(&mut self) -> Result<CatalogWriter> {
         let txn = self.transaction_id()?;
         let wait = self.lock_wait();
+        let own = self.database.oid;
+        let catalog = self.catalog()?;
+        let acls = |role: &Arc<Role>| {
+            let (role, acls) = (role.oid, role.facts.default_acls.clone());
+            acls.into_iter().filter(move |acl| acl.database == own).map(move |acl| (role, acl))
+        };
+        let defaults = catalog.roles.values().flat_map(acls).collect();
         let (branch, database, shard) = (self.branch, self.database.id, Arc::clone(&self.engine.shard));
         let transaction = self.open_transaction()?;
         transaction.queried = true;
-        Ok(CatalogWriter { shard, branch, database, txn, command: transaction.command, wait })
+        Ok(CatalogWriter { shard, branch, database, txn, command: transaction.command, wait, defaults })
     }
 
     /// Ends writing: later commands see what was written, through a catalog loaded again.

@@ -6,7 +6,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, AlterRoleOperation, Expr, Password, RoleOption};
 
 use crate::bind;
-use crate::catalog::Role;
+use crate::catalog::{Role, RoleFacts};
 use crate::session::{Session, scram_from_text, scram_to_text, scram_verifier_of};
 
 impl Session {
@@ -62,6 +62,7 @@ impl Session {
                     Some(password) => self.password_text(password)?,
                     None => None,
                 },
+                facts: RoleFacts::default(),
             };
             if !writer.create_role(&role).await? {
                 let message = format!("role \"{}\" already exists", role.name);

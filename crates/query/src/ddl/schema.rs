@@ -5,7 +5,7 @@ use sqlparser::ast::{self, SchemaName};
 
 use super::{is_system_schema, no_schema};
 use crate::bind;
-use crate::catalog::Schema;
+use crate::catalog::{Schema, SchemaFacts};
 use crate::session::Session;
 
 impl Session {
@@ -37,7 +37,7 @@ impl Session {
             None => self.user.oid,
         };
         let mut writer = self.catalog_writer()?;
-        let schema = Schema { oid: writer.new_oid()?, name, owner };
+        let schema = Schema { oid: writer.new_oid()?, name, owner, facts: SchemaFacts::default() };
         let exists = self.catalog()?.schema_named(&schema.name).is_some();
         if exists || !writer.create_schema(&schema).await? {
             if !*if_not_exists {

@@ -6,7 +6,7 @@ use sqlparser::ast::{self, Expr, SequenceOptions};
 
 use super::duplicate_relation;
 use crate::bind;
-use crate::catalog::{Relation, RelationKind, SequenceInfo};
+use crate::catalog::{Relation, RelationAccess, RelationKind, SequenceInfo};
 use crate::func;
 use crate::session::{SequenceChange, Session};
 
@@ -40,6 +40,7 @@ impl Session {
             owner: self.user.oid,
             columns: Vec::new(),
             kind: RelationKind::Sequence(info.clone()),
+            access: RelationAccess::default(),
         };
         let exists = self.catalog()?.names.contains_key(&(schema.oid, name.clone()));
         if exists || !writer.create_relation(&relation).await? {

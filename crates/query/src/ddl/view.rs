@@ -8,7 +8,7 @@ use sqlparser::ast::{self, Expr, GroupByExpr, Ident, ObjectNamePart, SelectItem,
 
 use super::{LOOKS_MAX, duplicate_relation};
 use crate::bind;
-use crate::catalog::{CatalogSnapshot, Column, Identity, Relation, RelationKind, ViewInfo};
+use crate::catalog::{CatalogSnapshot, Column, Identity, Relation, RelationAccess, RelationKind, ViewInfo};
 use crate::session::{PreparedStatement, Session};
 
 impl Session {
@@ -50,7 +50,7 @@ impl Session {
                     let message = format!("infinite recursion detected in rules for relation \"{}\"", view.name);
                     return Err(Error::invalid(SqlState::INVALID_OBJECT_DEFINITION, message));
                 }
-                (view.oid, view.owner) = (old.oid, old.owner);
+                (view.oid, view.owner, view.access) = (old.oid, old.owner, old.access.clone());
                 writer.update_relation(&view).await?;
             }
             Some(_) => return Err(duplicate_relation(&view.name)),
@@ -104,6 +104,7 @@ impl Session {
                     &binding.facts.search_path,
                 ),
             }),
+            access: RelationAccess::default(),
         })
     }
 }

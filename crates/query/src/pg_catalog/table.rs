@@ -17,7 +17,9 @@ use heliosdb_types::{ColumnId, Datum, Error, Oid, PhysicalType, RegKind, Result,
 
 use super::Facts;
 use super::shapes::Shape;
-use crate::catalog::{Column, Identity, Relation, RelationKind, VirtualTable};
+use crate::catalog::{
+    Acl, Column, Identity, ObjectKind, PUBLIC, Privileges, Relation, RelationAccess, RelationKind, VirtualTable,
+};
 use crate::exec::{StatementScope, array_of, from_arrow, to_datafusion};
 
 /// What a table's rows are made from.
@@ -153,7 +155,17 @@ pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Option<Fill
         owner,
         columns,
         kind: RelationKind::Virtual(VirtualTable { provider }),
+        access: RelationAccess { acl: Some(access(shape.name, owner)), ..RelationAccess::default() },
     })
+}
+
+/// Everybody reads the catalog, but for passwords.
+fn access(name: &str, owner: Oid) -> Acl {
+    let mut acl = Acl::default_of(ObjectKind::Table, owner);
+    if name != "pg_authid" {
+        acl.grant(PUBLIC, owner, Privileges::SELECT, false);
+    }
+    acl
 }
 
 impl PgTable {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use heliosdb_contracts::{ColumnDescriptor, TreeDescriptor, TreeKey};
 use heliosdb_types::{ColumnId, DatabaseId, Oid, SchemaVersion, SqlType, TreeId, TreeRef};
 
-use crate::catalog::{Column, FIRST_USER_OID, Identity, PrimaryKey, Relation, RelationKind, TableInfo};
+use crate::catalog::{Column, FIRST_USER_OID, Identity, PrimaryKey, Relation, RelationAccess, RelationKind, TableInfo};
 
 /// A table in tree 1024 of database 1; `key` columns are NOT NULL. Without a key it has hidden row ids.
 pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) -> Relation {
@@ -55,5 +55,6 @@ pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) ->
         owner: Oid(10),
         columns,
         kind: RelationKind::Table(table),
+        access: RelationAccess::default(),
     }
 }

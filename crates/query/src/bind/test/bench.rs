@@ -11,7 +11,7 @@ use heliosdb_types::{
 };
 
 use crate::bind::{BindContext, BoundStatement, bind_statement, parse};
-use crate::catalog::{CatalogSnapshot, Relation, RelationKind, Schema};
+use crate::catalog::{CatalogSnapshot, Relation, RelationKind, Schema, SchemaFacts};
 use crate::exec::{CancelFlag, Executor, ExecutorOptions, StatementScope};
 use crate::func::{FuncContext, NameLookup, SequenceSource, Typed};
 use crate::testing::MemShard;
@@ -37,7 +37,7 @@ impl Sql {
         });
         let mut catalog = CatalogSnapshot::default();
         for (oid, name) in [(11, "pg_catalog"), (2200, "public")] {
-            let schema = Schema { oid: Oid(oid), name: name.into(), owner: Oid(10) };
+            let schema = Schema { oid: Oid(oid), name: name.into(), owner: Oid(10), facts: SchemaFacts::default() };
             catalog.schemas.insert(Oid(oid), Arc::new(schema));
         }
         let shard = Arc::<MemShard>::default();
