@@ -7,7 +7,7 @@ use heliosdb_types::{Error, Oid, Result, SchemaVersion, TreeRef};
 
 use super::Change;
 use crate::bind;
-use crate::catalog::{CatalogWriter, Identity, Relation, RelationKind, Schema, TableInfo, describe_tree};
+use crate::catalog::{CatalogWriter, Identity, Relation, RelationKind, Schema, SchemaFacts, TableInfo, describe_tree};
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
@@ -85,7 +85,8 @@ impl Session {
         });
         let expressions = expressions.collect::<Vec<_>>().join(", ");
         let mut catalog = (*self.catalog()?).clone();
-        let schema = Schema { oid: Oid(1), name: OLD_SCHEMA.to_owned(), owner: old.owner };
+        let schema =
+            Schema { oid: Oid(1), name: OLD_SCHEMA.to_owned(), owner: old.owner, facts: SchemaFacts::default() };
         let hidden = Relation { oid: Oid(1), schema: Oid(1), ..(**old).clone() };
         catalog.schemas.insert(Oid(1), Arc::new(schema));
         catalog.names.insert((Oid(1), hidden.name.clone()), Oid(1));

@@ -11,7 +11,9 @@ use sqlparser::ast;
 use super::columns::{WrittenColumn, default_text, read_column};
 use super::{candidate_names, duplicate_relation, sequence};
 use crate::bind;
-use crate::catalog::{CatalogWriter, Column, PrimaryKey, Relation, RelationKind, Schema, TableInfo, describe_tree};
+use crate::catalog::{
+    CatalogWriter, Column, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo, describe_tree,
+};
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
@@ -112,6 +114,7 @@ impl Session {
                 last_attribute: last as i16,
                 last_column_id: ColumnId(last as u32),
             }),
+            access: RelationAccess::default(),
         })
     }
 
@@ -173,6 +176,7 @@ impl Session {
                     owner,
                     columns: Vec::new(),
                     kind: RelationKind::Sequence(info.clone()),
+                    access: RelationAccess::default(),
                 };
                 if candidate.name != table_name && writer.create_relation(&candidate).await? {
                     created = Some(candidate.name);
