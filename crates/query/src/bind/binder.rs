@@ -15,6 +15,7 @@ use super::names::fold_identifier;
 use super::params::Params;
 use super::position::Positions;
 use super::scope::{Clause, Level, Origin, Scope, ScopeColumn, ScopeRelation, column_value};
+use super::tokens::Overriding;
 use super::{BindContext, BoundStatement};
 use crate::catalog::Relation;
 use crate::func::{self, CastKind, FuncContext, Typed};
@@ -37,6 +38,8 @@ pub(super) struct Binder<'a> {
     pub level_floor: usize,
     /// Nesting of the expression being bound.
     pub depth: usize,
+    /// What the INSERT says about values for identity columns.
+    pub overriding: Option<Overriding>,
     /// Computed columns named so far.
     pub computed: usize,
     qualifiers: HashMap<String, usize>,
@@ -71,6 +74,7 @@ impl<'a> Binder<'a> {
             relations: BTreeSet::new(),
             level_floor: 0,
             depth: 0,
+            overriding: None,
             computed: 0,
             qualifiers: HashMap::new(),
         }
@@ -216,6 +220,60 @@ impl<'a> Binder<'a> {
         let value = self.in_level(scope, Clause::Check, |binder| binder.bind_condition(expr, "CHECK"))?;
         Ok(value.expr)
     }
+}
+
+impl Binder<'_> {
+    /// GENERATED ALWAYS AS: like a check over the row, but its value is the column's, and it must not depend on anything
+    /// but the row.
+    pub fn bind_generation(
+        mut self,
+        expr: &ast::Expr,
+        column: &crate::catalog::Column,
+        relation: &Arc<Relation>,
+    ) -> Result<datafusion::logical_expr::Expr> {
+        let invalid = |message: String| Error::invalid(SqlState::INVALID_OBJECT_DEFINITION, message);
+        let scope = Scope::of(unqualified_relation(relation));
+        let value = self.in_level(scope, Clause::Generated, |binder| binder.bind_expr(expr))?;
+        let from = value.sql_type.clone();
+        for used in value.expr.column_refs() {
+            if relation.columns.iter().any(|other| other.generated && other.name == used.name) {
+                let message = format!("cannot use generated column \"{}\" in column generation expression", used.name);
+                return Err(
+                    invalid(message).with_detail("A generated column cannot reference another generated column.")
+                );
+            }
+        }
+        if !is_immutable(&value.expr) {
+            return Err(invalid("generation expression is not immutable".to_owned()));
+        }
+        let assigned =
+            self.coerce(value, &column.sql_type, CastKind::Assignment).map_err(|error| match error.state() {
+                SqlState::DATATYPE_MISMATCH | SqlState::CANNOT_COERCE => {
+                    let message = format!(
+                        "column \"{}\" is of type {} but default expression is of type {}",
+                        column.name,
+                        column.sql_type.name(),
+                        from.name()
+                    );
+                    Error::invalid(SqlState::DATATYPE_MISMATCH, message)
+                        .with_hint("You will need to rewrite or cast the expression.")
+                }
+                _ => error,
+            })?;
+        Ok(assigned.expr)
+    }
+}
+
+/// Whether an expression gives the same value for the same row at all times.
+fn is_immutable(expr: &datafusion::logical_expr::Expr) -> bool {
+    use datafusion::common::tree_node::TreeNode;
+    use datafusion::logical_expr::{Expr, Volatility};
+    let depends = |expr: &Expr| match expr {
+        Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
+        Expr::Placeholder(_) => true,
+        _ => false,
+    };
+    !expr.exists(|expr| Ok(depends(expr))).unwrap_or(true)
 }
 
 /// Whether an unknown-typed value is still a literal or an open parameter, which a cast can decide.

@@ -30,6 +30,7 @@ mod series;
 mod set_op;
 mod subquery;
 mod table_function;
+mod tokens;
 mod unnest;
 mod values;
 mod window;
@@ -44,12 +45,12 @@ use heliosdb_contracts::ResultColumn;
 use heliosdb_types::{Error, Oid, Result, SqlType};
 use sqlparser::ast;
 
-use crate::catalog::{CatalogSnapshot, Relation};
+use crate::catalog::{CatalogSnapshot, Column, Relation};
 use crate::func::{FuncContext, Typed};
 
 pub use names::{fold_identifier, object_name};
 pub use params::placeholder;
-pub use parse::{parse, parse_expression, parse_query};
+pub use parse::{parse, parse_expression, parse_query, parse_tokens, position_of};
 
 use binder::Binder;
 
@@ -121,6 +122,13 @@ pub fn bind_default(sql: &str, to: &SqlType, column: &str, context: &BindContext
 pub fn bind_check(sql: &str, relation: &Arc<Relation>, context: &BindContext<'_>) -> Result<Expr> {
     let expr = parse_expression(sql)?;
     Binder::new(context, sql, Vec::new()).bind_check(&expr, relation)
+}
+
+/// Binds a generated column's expression over the table's other columns and casts it to the column's type.
+pub fn bind_generated(column: &Column, relation: &Arc<Relation>, context: &BindContext<'_>) -> Result<Expr> {
+    let sql = column.default.as_deref().ok_or_else(|| Error::internal("a generated column without an expression"))?;
+    let expr = parse_expression(sql)?;
+    Binder::new(context, sql, Vec::new()).bind_generation(&expr, column, relation)
 }
 
 /// Binds until every parameter's type is known: a type found at one use holds for the other uses.

@@ -41,6 +41,20 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     Ok(statements.map(|statement| ParsedStatement { statement }).collect())
 }
 
+/// Parses tokens of `sql`, one statement or several.
+pub fn parse_tokens(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<ParsedStatement>> {
+    check_chains(&tokens)?;
+    let mut parser = parser_of(tokens, sql)?;
+    let statements = parser.parse_statements().map_err(|error| syntax_error(error, sql))?;
+    let statements = statements.into_iter().map(|statement| as_postgres(statement, sql));
+    Ok(statements.map(|statement| ParsedStatement { statement }).collect())
+}
+
+/// Where a token is in its text, in characters from 1.
+pub fn position_of(location: Location, sql: &str) -> Option<u32> {
+    Positions::of(sql).position(location)
+}
+
 /// Parses an expression and nothing after it: a default, a check.
 pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
     let mut parser = parser(sql)?;
@@ -63,6 +77,12 @@ fn parser(sql: &str) -> Result<Parser<'static>> {
         .tokenize_with_location()
         .map_err(|error| tokenizer_error(&error.message, error.location, sql))?;
     check_chains(&tokens)?;
+    parser_of(tokens, sql)
+}
+
+fn parser_of(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Parser<'static>> {
+    static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+    let tokens = super::tokens::rewritten(tokens, sql)?;
     Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
 }
 

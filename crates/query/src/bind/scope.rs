@@ -144,6 +144,7 @@ pub(super) enum Clause {
     Returning,
     Default,
     Check,
+    Generated,
 }
 
 impl Clause {
@@ -164,6 +165,7 @@ impl Clause {
             Clause::Returning => "RETURNING",
             Clause::Default => "DEFAULT expressions",
             Clause::Check => "check constraints",
+            Clause::Generated => "column generation expressions",
         }
     }
 

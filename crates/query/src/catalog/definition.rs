@@ -10,8 +10,8 @@ use heliosdb_types::{
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    CheckConstraint, Column, ForeignKey, IndexInfo, PrimaryKey, Relation, RelationAccess, RelationKind, SequenceInfo,
-    TableInfo, ViewInfo,
+    CheckConstraint, Column, ForeignKey, IndexInfo, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind,
+    SequenceInfo, TableInfo, ViewInfo,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ struct TableDefinition {
     foreign_keys: Vec<ForeignKey>,
     last_attribute: i16,
     last_column_id: ColumnId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_commit: Option<OnCommit>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,6 +106,7 @@ fn table_definition(relation: &Relation, table: &TableInfo) -> Result<TableDefin
         foreign_keys: table.foreign_keys.clone(),
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
+        on_commit: table.on_commit,
     })
 }
 
@@ -126,6 +129,7 @@ fn table_info(database: DatabaseId, table: TableDefinition) -> Result<(Vec<Colum
         foreign_keys: table.foreign_keys,
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
+        on_commit: table.on_commit,
     };
     Ok((columns, RelationKind::Table(info)))
 }
@@ -192,6 +196,7 @@ mod tests {
             not_null: attribute == 1,
             default: (attribute == 2).then(|| "now()".to_owned()),
             identity: Identity::No,
+            generated: false,
         };
         let columns = vec![column(1, "id", SqlType::Int4), column(2, "price", SqlType::Numeric(Some((30, 2))))];
         let primary_key = Some(PrimaryKey { oid: Oid(7), name: "t_pkey".to_owned(), attributes: vec![1] });
@@ -201,7 +206,6 @@ mod tests {
         let table = TableInfo {
             tree: Arc::new(tree),
             primary_key,
-            checks: vec![CheckConstraint { oid: Oid(8), name: "c".to_owned(), expression: "id > 0".to_owned() }],
             indexes: vec![IndexInfo {
                 oid: Oid(9),
                 name: "t_lower_idx".to_owned(),
@@ -218,8 +222,15 @@ mod tests {
                 constraint: None,
             }],
             foreign_keys: Vec::new(),
+            checks: vec![CheckConstraint {
+                oid: Oid(8),
+                name: "c".to_owned(),
+                expression: "id > 0".to_owned(),
+                validated: true,
+            }],
             last_attribute: 4,
             last_column_id: ColumnId(4),
+            on_commit: None,
         };
         let acl = Acl::default_of(ObjectKind::Table, Oid(10));
         let relation = Relation {

@@ -10,9 +10,12 @@ use serde::de::DeserializeOwned;
 
 use super::definition;
 use super::model::{
-    CatalogSnapshot, Column, Database, Identity, Relation, RelationAccess, RelationKind, Role, Schema, TableInfo,
+    CatalogSnapshot, Column, CommentKey, Database, Identity, Relation, RelationAccess, RelationKind, Role, Schema,
+    TableInfo,
 };
-use super::system::{self, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SystemTree};
+use super::system::{
+    self, COMMENTS, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SHARED_COMMENTS, SystemTree,
+};
 use crate::pg_catalog;
 
 /// First OID of the system trees' own tables in `pg_helios`; the tree's id is added.
@@ -36,6 +39,7 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         names: HashMap::new(),
         index_tables: HashMap::new(),
         referencing: HashMap::new(),
+        comments: HashMap::new(),
     };
     let relations = rows(shard, context, database, &RELATIONS, |row| relation_of(database, row))?;
     for relation in relations.into_iter().chain(system_tables(database)) {
@@ -46,6 +50,9 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
     }
     for ((schema, name), oid) in rows(shard, context, database, &RELATION_NAMES, name_of)? {
         catalog.names.insert((schema, name), oid);
+    }
+    for tree in [&COMMENTS, &SHARED_COMMENTS] {
+        catalog.comments.extend(rows(shard, context, database, tree, |row| comment_of(tree, row))?);
     }
     Ok(catalog)
 }
@@ -161,6 +168,15 @@ fn name_of(row: &[Datum]) -> Result<((Oid, String), Oid)> {
     Ok(((oid_value(*schema, &RELATION_NAMES)?, name.clone()), oid_value(*oid, &RELATION_NAMES)?))
 }
 
+fn comment_of(tree: &SystemTree, row: &[Datum]) -> Result<(CommentKey, String)> {
+    let [Datum::Int64(class), Datum::Int64(object), Datum::Int64(sub), Datum::Text(text)] = row else {
+        return Err(damaged(tree));
+    };
+    let sub = i32::try_from(*sub).map_err(|_| damaged(tree))?;
+    let key = CommentKey { class: oid_value(*class, tree)?, object: oid_value(*object, tree)?, sub };
+    Ok((key, text.clone()))
+}
+
 fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
     let [Datum::Int64(oid), Datum::Int64(schema), Datum::Text(name), Datum::Int64(owner), Datum::Text(json)] = row
     else {
@@ -190,6 +206,7 @@ fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
             not_null: !nullable,
             default: None,
             identity: Identity::No,
+            generated: false,
         });
         let info = TableInfo {
             tree: tree_descriptor,
@@ -199,6 +216,7 @@ fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
             foreign_keys: Vec::new(),
             last_attribute: tree.columns.len() as i16,
             last_column_id: heliosdb_types::ColumnId(tree.columns.len() as u32),
+            on_commit: None,
         };
         Relation {
             oid: Oid(SYSTEM_TABLE_OID + tree.id.0 as u32),

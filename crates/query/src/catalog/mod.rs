@@ -17,12 +17,13 @@ pub use bootstrap::{bootstrap, fill_database};
 pub(crate) use definition::describe as describe_tree;
 pub use load::load;
 pub use model::{
-    CatalogSnapshot, CheckConstraint, Column, Database, DatabaseFacts, DefaultAcl, FIRST_USER_OID, ForeignKey,
-    Identity, IndexColumn, IndexInfo, IndexKey, Membership, PrimaryKey, ReferentialAction, Relation, RelationAccess,
-    RelationKind, Role, RoleFacts, Schema, SchemaFacts, SequenceInfo, TableInfo, ViewInfo, VirtualTable,
+    CatalogSnapshot, CheckConstraint, Column, CommentKey, Database, DatabaseFacts, DefaultAcl, FIRST_USER_OID,
+    ForeignKey, Identity, IndexColumn, IndexInfo, IndexKey, Membership, OnCommit, PrimaryKey, ReferentialAction,
+    Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema, SchemaFacts, SequenceInfo, TableInfo, ViewInfo,
+    ViewName, VirtualTable,
 };
 pub use system::{
-    DATABASE_OWNER_ROLE, INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA,
-    TEMPLATE1_DATABASE_OID,
+    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, DATABASE_OWNER_ROLE,
+    INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA, TEMPLATE1_DATABASE_OID,
 };
 pub use writer::CatalogWriter;

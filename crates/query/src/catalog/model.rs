@@ -36,6 +36,16 @@ pub struct CatalogSnapshot {
     pub index_tables: HashMap<Oid, Oid>,
     /// Referenced table -> tables with foreign keys to it, itself among them if it refers to itself.
     pub referencing: HashMap<Oid, Vec<Oid>>,
+    /// COMMENT ON.
+    pub comments: HashMap<CommentKey, String>,
+}
+
+/// What a comment is about, as PostgreSQL names it: the catalog the object is a row of, its OID, and its column or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommentKey {
+    pub class: Oid,
+    pub object: Oid,
+    pub sub: i32,
 }
 
 #[derive(Clone, Debug)]
@@ -183,6 +193,8 @@ pub struct TableInfo {
     pub last_attribute: i16,
     /// The highest column id ever used in the tree.
     pub last_column_id: ColumnId,
+    /// A temporary table: what COMMIT does to it.
+    pub on_commit: Option<OnCommit>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,6 +289,21 @@ pub struct CheckConstraint {
     pub name: String,
     /// The condition as SQL text over the table's column names.
     pub expression: String,
+    /// False: added NOT VALID; holds for new rows, older ones were never looked at.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub validated: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,6 +314,23 @@ pub struct ViewInfo {
     pub search_path: Vec<String>,
     /// Relations it reads, for DROP ... RESTRICT/CASCADE.
     pub depends_on: Vec<Oid>,
+    /// What the relations named in `query` and their columns are: they keep their names inside the view whatever they are
+    /// called later.
+    #[serde(default)]
+    pub names: Vec<ViewName>,
+    /// (relation, attribute) of every column it uses.
+    #[serde(default)]
+    pub uses: Vec<(Oid, i16)>,
+}
+
+/// A relation as a view's text names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewName {
+    pub schema: Option<String>,
+    pub name: String,
+    pub relation: Oid,
+    /// The columns there were, as they were called.
+    pub columns: Vec<(i16, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -298,8 +342,24 @@ pub struct SequenceInfo {
     pub min: i64,
     pub max: i64,
     pub cycle: bool,
+    /// Values a session takes at once.
+    #[serde(default = "one")]
+    pub cache: i64,
     /// The column that owns it: dropped together.
     pub owned_by: Option<(Oid, i16)>,
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// What the end of a transaction does to a temporary table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCommit {
+    Preserve,
+    Delete,
+    Drop,
 }
 
 #[derive(Clone)]
@@ -324,6 +384,9 @@ pub struct Column {
     /// The default as SQL text, e.g. `nextval('t_id_seq'::regclass)`.
     pub default: Option<String>,
     pub identity: Identity,
+    /// GENERATED ALWAYS AS (`default`) STORED: computed from the row's other columns whenever it is written.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub generated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

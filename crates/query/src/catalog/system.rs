@@ -141,8 +141,39 @@ pub const RELATION_NAMES: SystemTree = SystemTree {
     key: &[0, 1],
 };
 
-pub const ALL: [SystemTree; 8] =
-    [DATABASES, DATABASE_NAMES, ROLES, ROLE_NAMES, SCHEMAS, SCHEMA_NAMES, RELATIONS, RELATION_NAMES];
+/// COMMENT ON objects of a database.
+pub const COMMENTS: SystemTree = SystemTree {
+    name: "comments",
+    id: TreeId(20),
+    version: 1,
+    shared: false,
+    columns: &[("class", OID, false), ("object", OID, false), ("sub", OID, false), ("description", TEXT, false)],
+    key: &[0, 1, 2],
+};
+
+/// COMMENT ON databases and roles.
+pub const SHARED_COMMENTS: SystemTree = SystemTree { name: "shared_comments", id: TreeId(5), shared: true, ..COMMENTS };
+
+pub const ALL: [SystemTree; 10] = [
+    DATABASES,
+    DATABASE_NAMES,
+    ROLES,
+    ROLE_NAMES,
+    SHARED_COMMENTS,
+    SCHEMAS,
+    SCHEMA_NAMES,
+    RELATIONS,
+    RELATION_NAMES,
+    COMMENTS,
+];
+
+/// The catalogs whose rows comments are about, by PostgreSQL's OIDs.
+pub const CLASS_RELATION: Oid = Oid(1259);
+pub const CLASS_SCHEMA: Oid = Oid(2615);
+pub const CLASS_CONSTRAINT: Oid = Oid(2606);
+pub const CLASS_TYPE: Oid = Oid(1247);
+pub const CLASS_DATABASE: Oid = Oid(1262);
+pub const CLASS_ROLE: Oid = Oid(1260);
 
 impl SystemTree {
     pub fn tree(&self, database: DatabaseId) -> TreeRef {

@@ -14,9 +14,12 @@ use heliosdb_types::{
 
 use super::acl::{Acl, ObjectKind};
 use super::definition;
-use super::model::{CatalogSnapshot, Database, DefaultAcl, FIRST_USER_OID, Relation, RelationKind, Role, Schema};
+use super::model::{
+    CatalogSnapshot, CommentKey, Database, DefaultAcl, FIRST_USER_OID, Relation, RelationKind, Role, Schema,
+};
 use super::system::{
-    DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES, ROLES, SCHEMA_NAMES, SCHEMAS, SystemTree,
+    CLASS_DATABASE, CLASS_ROLE, COMMENTS, DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES, ROLES,
+    SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, SystemTree,
 };
 
 /// The counter OIDs come from.
@@ -282,6 +285,36 @@ impl CatalogWriter {
     pub async fn drop_role(&mut self, role: &Role) -> Result<()> {
         self.delete(&ROLES, &[oid(role.oid)]).await?;
         self.delete(&ROLE_NAMES, &[text(&role.name)]).await
+    }
+
+    /// COMMENT ON; `None` takes the comment away.
+    pub async fn set_comment(&mut self, key: CommentKey, text: Option<&str>) -> Result<()> {
+        let tree = if matches!(key.class, CLASS_DATABASE | CLASS_ROLE) { &SHARED_COMMENTS } else { &COMMENTS };
+        let id = [oid(key.class), oid(key.object), Datum::Int64(i64::from(key.sub))];
+        let exists = self.lock(tree, &key_bytes(&id), RowLockMode::Exclusive).await?;
+        let Some(comment) = text else {
+            return if exists { self.delete(tree, &id).await } else { Ok(()) };
+        };
+        let [class, object, sub] = id;
+        let row = [class, object, sub, Datum::Text(comment.to_owned())];
+        if exists {
+            return self.update(tree, &row).await;
+        }
+        if !self.insert(tree, &row).await? {
+            return Err(Error::retry(SqlState::SERIALIZATION_FAILURE, "tuple concurrently updated"));
+        }
+        Ok(())
+    }
+
+    /// Comments go with what they are about: an object, and its columns.
+    pub async fn drop_comments(&mut self, class: Oid, object: Oid) -> Result<()> {
+        let catalog = self.catalog()?;
+        let about: Vec<CommentKey> =
+            catalog.comments.keys().filter(|key| (key.class, key.object) == (class, object)).copied().collect();
+        for key in about {
+            self.set_comment(key, None).await?;
+        }
+        Ok(())
     }
 
     /// False if the name is taken.

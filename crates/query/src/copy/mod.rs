@@ -74,7 +74,8 @@ impl Session {
             .ok_or_else(|| crate::ddl::undefined_relation(&catalog, schema.as_deref(), &name))?;
         self.require_owner_to_use(&relation)?;
         if columns.is_empty() {
-            return Ok((Arc::clone(&relation), relation.columns.clone()));
+            let columns = relation.columns.iter().filter(|column| !column.generated).cloned().collect();
+            return Ok((Arc::clone(&relation), columns));
         }
         let mut out: Vec<Column> = Vec::with_capacity(columns.len());
         for column in columns {
@@ -83,6 +84,11 @@ impl Session {
                 let message = format!("column \"{name}\" of relation \"{}\" does not exist", relation.name);
                 Error::invalid(SqlState::UNDEFINED_COLUMN, message)
             })?;
+            if found.generated {
+                let message = format!("column \"{name}\" is a generated column");
+                return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message)
+                    .with_detail("Generated columns cannot be used in COPY."));
+            }
             if out.iter().any(|column| column.name == name) {
                 let message = format!("column \"{name}\" specified more than once");
                 return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
@@ -174,7 +180,9 @@ impl Session {
         relation: &Relation,
         columns: &[Column],
     ) -> Result<Option<Vec<Result<usize, Missing>>>> {
-        if relation.table().is_none_or(|table| !table.checks.is_empty()) {
+        if relation.table().is_none_or(|table| !table.checks.is_empty())
+            || relation.columns.iter().any(|column| column.generated)
+        {
             return Ok(None);
         }
         let mut out = Vec::with_capacity(relation.columns.len());

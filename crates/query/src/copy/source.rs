@@ -64,6 +64,7 @@ impl BatchTable {
             not_null: false,
             default: None,
             identity: Identity::No,
+            generated: false,
             ..column.clone()
         });
         let schema = CatalogSchema {

@@ -15,6 +15,8 @@ pub(crate) struct WrittenColumn {
     pub not_null: bool,
     pub default: Option<Expr>,
     pub identity: Identity,
+    /// `default` is a generation expression.
+    pub generated: bool,
     /// A sequence of its own fills it: serial, or identity.
     pub sequence: Option<Vec<SequenceOptions>>,
     /// PRIMARY KEY written beside it, perhaps named.
@@ -44,6 +46,7 @@ pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str) -> Result<Wr
         not_null: serial.is_some(),
         default: None,
         identity: Identity::No,
+        generated: false,
         sequence: serial.as_ref().map(|_| Vec::new()),
         primary_key: None,
         checks: Vec::new(),
@@ -125,7 +128,30 @@ fn read_option(
             };
             column.sequence = Some(sequence_options.clone().unwrap_or_default());
         }
-        ColumnOption::Generated { .. } => return Err(Error::unsupported("a generated column")),
+        ColumnOption::Generated {
+            generated_as: GeneratedAs::ExpStored,
+            sequence_options: None,
+            generation_expr: Some(expr),
+            generation_expr_mode: Some(ast::GeneratedExpressionMode::Stored),
+            generated_keyword: true,
+        } => {
+            let both = if column.generated {
+                "multiple generation clauses"
+            } else if column.identity != Identity::No {
+                "both identity and generation expression"
+            } else {
+                "both default and generation expression"
+            };
+            if column.default.is_some() || column.sequence.is_some() {
+                return Err(Error::syntax(format!(
+                    "{both} specified for column \"{}\" of table \"{table}\"",
+                    column.name
+                )));
+            }
+            column.default = Some(expr.clone());
+            column.generated = true;
+        }
+        ColumnOption::Generated { .. } => return Err(Error::unsupported("a generated column that is not STORED")),
         ColumnOption::Unique(_) => return Err(Error::unsupported("a UNIQUE constraint")),
         ColumnOption::ForeignKey(_) => return Err(Error::unsupported("a FOREIGN KEY constraint")),
         ColumnOption::Collation(name) => {

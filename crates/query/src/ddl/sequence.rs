@@ -183,7 +183,7 @@ pub(super) fn read_options(options: &[SequenceOptions], sql_type: &SqlType, id: 
         return Err(invalid(format!("START value ({first}) cannot be greater than MAXVALUE ({max})")));
     }
     let data_type = sql_type.clone();
-    Ok(SequenceInfo { id, data_type, start: first, increment, min, max, cycle, owned_by: None })
+    Ok(SequenceInfo { id, data_type, start: first, increment, min, max, cycle, cache: 1, owned_by: None })
 }
 
 fn invalid(message: String) -> Error {

@@ -103,6 +103,8 @@ impl Session {
                     &binding.catalog,
                     &binding.facts.search_path,
                 ),
+                names: Vec::new(),
+                uses: Vec::new(),
             }),
             access: RelationAccess::default(),
         })
@@ -156,6 +158,7 @@ fn view_columns(columns: &[ResultColumn], names: &[ast::ViewColumnDef]) -> Resul
             not_null: false,
             default: None,
             identity: Identity::No,
+            generated: false,
         });
     }
     Ok(out)

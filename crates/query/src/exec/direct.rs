@@ -249,7 +249,8 @@ impl Compiler<'_> {
     fn write(&self, node: &RowWriteNode, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
         let checks = node.checks.iter().map(|(_, check)| check);
-        if !node.predicate.iter().chain(&node.new_row).chain(checks).all(simple) {
+        let generated = node.generated.iter().map(|(_, value)| value);
+        if !node.predicate.iter().chain(&node.new_row).chain(checks).chain(generated).all(simple) {
             return Ok(None);
         }
         let input = Arc::clone(node.input.schema().inner());

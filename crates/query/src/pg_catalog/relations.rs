@@ -112,6 +112,7 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                     not_null: true,
                     default: None,
                     identity: Identity::No,
+                    generated: false,
                 };
                 attribute(rows, relation.oid, attribute_number, &column)?;
             }
@@ -119,7 +120,8 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     }
     for (relation, key) in keys(catalog) {
         for (column, number) in key_columns(relation, key).into_iter().zip(1i16..) {
-            let plain = Column { not_null: false, default: None, identity: Identity::No, ..column.clone() };
+            let plain =
+                Column { not_null: false, default: None, identity: Identity::No, generated: false, ..column.clone() };
             attribute(rows, key.oid, number, &plain)?;
         }
     }

@@ -141,6 +141,7 @@ pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Option<Fill
         not_null: spec.not_null,
         default: None,
         identity: Identity::No,
+        generated: false,
     });
     let columns = columns.collect();
     let fields = Arc::new(Schema::new(fields));

@@ -17,6 +17,7 @@ pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) ->
         not_null: key.contains(name),
         default: None,
         identity: Identity::No,
+        generated: false,
     };
     let columns: Vec<Column> = columns.iter().enumerate().map(column).collect();
     let descriptor = |column: &Column| ColumnDescriptor {
@@ -47,6 +48,7 @@ pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) ->
         foreign_keys: Vec::new(),
         last_attribute: columns.len() as i16,
         last_column_id,
+        on_commit: None,
     };
     Relation {
         oid: FIRST_USER_OID,

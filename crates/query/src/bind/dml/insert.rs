@@ -14,6 +14,7 @@ use crate::bind::from::refuse;
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan::{self, internal_name, one_row};
 use crate::bind::scope::{Clause, Scope, column_value};
+use crate::bind::tokens::{Overriding, insert_head};
 use crate::catalog::{Identity, Relation};
 use crate::exec::{RowWriteNode, RowWriteOp};
 use crate::func::Typed;
@@ -34,12 +35,12 @@ impl Binder<'_> {
             ignore,
             into: _,
             table,
-            table_alias,
-            columns,
+            table_alias: _,
+            columns: _,
             overwrite,
             source,
             assignments,
-            partitioned,
+            partitioned: _,
             after_columns,
             has_table_keyword,
             on,
@@ -57,7 +58,7 @@ impl Binder<'_> {
         } = insert;
         refuse(!optimizer_hints.is_empty(), "optimizer hints")?;
         refuse(or.is_some() || *ignore || *replace_into || priority.is_some(), "INSERT OR/IGNORE/REPLACE")?;
-        refuse(*overwrite || partitioned.is_some() || !after_columns.is_empty(), "INSERT OVERWRITE")?;
+        refuse(*overwrite || !after_columns.is_empty(), "INSERT OVERWRITE")?;
         refuse(*has_table_keyword, "INSERT INTO TABLE")?;
         refuse(on.is_some(), "INSERT ... ON CONFLICT")?;
         refuse(output.is_some(), "OUTPUT")?;
@@ -68,6 +69,10 @@ impl Binder<'_> {
             multi || !multi_table_into_clauses.is_empty() || !multi_table_when_clauses.is_empty(),
             "INSERT into several tables",
         )?;
+        let Some((overriding, table_alias, columns)) = insert_head(insert) else {
+            return Err(Error::unsupported("INSERT ... PARTITION"));
+        };
+        self.overriding = overriding;
         let TableObject::TableName(name) = table else {
             return Err(Error::unsupported("INSERT into a function or query"));
         };
@@ -89,9 +94,10 @@ impl Binder<'_> {
             predicate: None,
             new_row,
             checks: self.bind_checks(&relation)?,
+            generated: self.bind_generated(&relation)?,
             returning: false,
         };
-        let name = table_alias.as_ref().map_or_else(|| relation.name.clone(), |a| fold_identifier(&a.alias));
+        let name = table_alias.map_or_else(|| relation.name.clone(), |a| fold_identifier(&a.alias));
         self.finish_write(node, returning.as_deref(), name, Scope::default(), "INSERT")
     }
 
@@ -131,6 +137,9 @@ impl Binder<'_> {
         let plan = plan::alias(bound.plan, qualifier.clone())?;
         let mut values = Vec::with_capacity(bound.columns.len());
         for (at, column) in targets.iter().zip(bound.columns) {
+            if self.ignores_value(relation, *at) {
+                continue;
+            }
             self.check_identity(relation, *at, Span::empty())?;
             let mut value = column_value(Some(&qualifier), internal_name(&column.value), column.value.sql_type.clone());
             value.arrow = column.value.arrow;
@@ -177,7 +186,7 @@ impl Binder<'_> {
 
     fn insert_value(&mut self, relation: &Relation, at: usize, expr: &ast::Expr) -> Result<Typed> {
         let column = relation.columns.get(at).ok_or_else(|| Error::internal("a target column that is not there"))?;
-        if is_default(expr) {
+        if is_default(expr) || self.ignores_value(relation, at) {
             return self.column_default(relation, column);
         }
         self.check_identity(relation, at, expr.span())?;
@@ -186,17 +195,28 @@ impl Binder<'_> {
         self.at(expr.span(), assigned)
     }
 
+    /// OVERRIDING USER VALUE: identity columns take the next value, whatever is given.
+    fn ignores_value(&self, relation: &Relation, at: usize) -> bool {
+        self.overriding == Some(Overriding::User)
+            && relation.columns.get(at).is_some_and(|column| column.identity != Identity::No)
+    }
+
     /// 428C9 for a value given to a GENERATED ALWAYS column.
     fn check_identity(&self, relation: &Relation, at: usize, span: Span) -> Result<()> {
         match relation.columns.get(at) {
-            Some(column) if column.identity == Identity::Always => {
+            Some(column) if column.identity == Identity::Always && self.overriding != Some(Overriding::System) => {
                 let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
                 let detail = format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name);
                 Err(self
                     .error_at(span, SqlState::GENERATED_ALWAYS, message)
                     .with_detail(detail)
-                    .with_hint("Leave the column out, or write DEFAULT for it.")
+                    .with_hint("Use OVERRIDING SYSTEM VALUE to override.")
                     .without_position())
+            }
+            Some(column) if column.generated => {
+                let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+                let detail = format!("Column \"{}\" is a generated column.", column.name);
+                Err(Error::invalid(SqlState::GENERATED_ALWAYS, message).with_detail(detail))
             }
             _ => Ok(()),
         }

@@ -35,6 +35,12 @@ impl Binder<'_> {
         table.checks.iter().map(bind).collect()
     }
 
+    /// Stored generated columns over the table's own column names.
+    fn bind_generated(&mut self, relation: &Arc<Relation>) -> Result<Vec<(usize, Expr)>> {
+        let generated = relation.columns.iter().enumerate().filter(|(_, column)| column.generated);
+        generated.map(|(at, column)| Ok((at, super::bind_generated(column, relation, self.context)?))).collect()
+    }
+
     /// The node as a statement, with RETURNING over it. `others` are the FROM or USING relations RETURNING may name.
     fn finish_write(
         &mut self,

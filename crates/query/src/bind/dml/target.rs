@@ -37,14 +37,14 @@ impl Binder<'_> {
 
     /// The column's default, cast to its type; NULL without one.
     pub fn column_default(&mut self, relation: &Relation, column: &Column) -> Result<Typed> {
-        if let Some(sql) = &column.default {
+        if let Some(sql) = column.default.as_ref().filter(|_| !column.generated) {
             let expr = parse_expression(sql)?;
             let positions = std::mem::take(&mut self.positions);
             let value = self.in_level(Scope::default(), Clause::Default, |binder| binder.bind_expr(&expr));
             self.positions = positions;
             return self.assign(value?, column);
         }
-        if column.identity != Identity::No {
+        if column.identity != Identity::No && !column.generated {
             let value = self.identity_value(relation, column)?;
             return self.assign(value, column);
         }

@@ -152,6 +152,7 @@ impl Binder<'_> {
             predicate,
             new_row,
             checks: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_checks(&relation)? },
+            generated: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_generated(&relation)? },
             returning: false,
         };
         self.finish_write(node, returning, target_name, others, tag)
@@ -245,6 +246,11 @@ impl Binder<'_> {
     }
 
     fn check_updatable(&self, column: &crate::catalog::Column, span: Span) -> Result<()> {
+        if column.generated {
+            let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
+            let detail = format!("Column \"{}\" is a generated column.", column.name);
+            return Err(self.error_at(span, SqlState::GENERATED_ALWAYS, message).with_detail(detail));
+        }
         if column.identity != Identity::Always {
             return Ok(());
         }

@@ -26,7 +26,12 @@ fn wide() -> Sql {
         table.columns[3].default = Some("1 + 41".into());
         if let crate::catalog::RelationKind::Table(info) = &mut table.kind {
             let expression = "price >= 0".into();
-            info.checks.push(CheckConstraint { oid: heliosdb_types::Oid(1), name: "p_price_check".into(), expression });
+            info.checks.push(CheckConstraint {
+                oid: heliosdb_types::Oid(1),
+                name: "p_price_check".into(),
+                expression,
+                validated: true,
+            });
         }
     });
     sql

@@ -46,6 +46,7 @@ impl Session {
             not_null: written.not_null,
             default: written.default.as_ref().map(|expr| default_text(expr, &written.sql_type)),
             identity: written.identity,
+            generated: written.generated,
         });
         self.fill_new_column(change, &written, attribute).await?;
         if let Some(name) = &written.primary_key {
@@ -72,6 +73,11 @@ impl Session {
             self.catalog_written(&writer);
             let default = change.column_mut(&written.name)?.default.clone().unwrap_or_default();
             change.rewritten().push((attribute, default));
+            return Ok(());
+        }
+        if written.generated {
+            // Computed for every row as it moves.
+            change.rewritten();
             return Ok(());
         }
         let default = change.column_mut(&written.name)?.default.clone();

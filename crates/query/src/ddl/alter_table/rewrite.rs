@@ -74,7 +74,9 @@ impl Session {
     /// Inserts every row of the old shape into the new one, through the engine: constraints hold as for any INSERT.
     async fn move_rows(&mut self, old: &Arc<Relation>, new: &Relation, rewrite: &[(i16, String)]) -> Result<()> {
         const OLD_SCHEMA: &str = "\u{1}alter";
-        let expressions = new.columns.iter().map(|column| {
+        let written = new.columns.iter().filter(|column| !column.generated);
+        let targets: Vec<String> = written.clone().map(|column| quote_identifier(&column.name)).collect();
+        let expressions = written.map(|column| {
             let given = rewrite.iter().find(|(attribute, _)| *attribute == column.attribute);
             let before = old.columns.iter().find(|before| before.attribute == column.attribute);
             match (given, before) {
@@ -99,7 +101,8 @@ impl Session {
             plain.columns.iter_mut().for_each(|column| column.identity = Identity::No);
             *relation = Arc::new(plain);
         }
-        let sql = format!("INSERT INTO {target} SELECT {expressions} FROM \"{OLD_SCHEMA}\".{old_name}");
+        let targets = targets.join(", ");
+        let sql = format!("INSERT INTO {target} ({targets}) SELECT {expressions} FROM \"{OLD_SCHEMA}\".{old_name}");
         let statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
         let mut binding = self.binding()?;
         binding.catalog = Arc::new(catalog);

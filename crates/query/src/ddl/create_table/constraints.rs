@@ -104,7 +104,7 @@ pub(in crate::ddl) fn name_checks(
                 candidate_names(table, about.as_deref(), "check").find(|name| !taken(name)).unwrap_or_default()
             }
         };
-        out.push(CheckConstraint { oid: writer.new_oid()?, name, expression: expr.to_string() });
+        out.push(CheckConstraint { oid: writer.new_oid()?, name, expression: expr.to_string(), validated: true });
     }
     Ok(out)
 }

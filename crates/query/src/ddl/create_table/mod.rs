@@ -87,6 +87,7 @@ impl Session {
                 not_null: column.not_null || key_columns.contains(&column.name),
                 default: column.default.as_ref().map(|expr| default_text(expr, &column.sql_type)),
                 identity: column.identity,
+                generated: column.generated,
             })
             .collect();
         let primary_key = match key {
@@ -113,6 +114,7 @@ impl Session {
                 foreign_keys: Vec::new(),
                 last_attribute: last as i16,
                 last_column_id: ColumnId(last as u32),
+                on_commit: None,
             }),
             access: RelationAccess::default(),
         })
@@ -196,7 +198,9 @@ impl Session {
         let context = binding.context(&[]);
         for column in &relation.columns {
             let from_user = written.iter().any(|written| written.name == column.name && written.default.is_some());
-            if let (Some(default), true) = (&column.default, from_user) {
+            if column.generated {
+                bind::bind_generated(column, relation, &context).map_err(Error::without_position)?;
+            } else if let (Some(default), true) = (&column.default, from_user) {
                 bind::bind_default(default, &column.sql_type, &column.name, &context)
                     .map_err(Error::without_position)?;
             }

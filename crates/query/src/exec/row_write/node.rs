@@ -41,6 +41,9 @@ pub struct RowWriteNode {
     pub new_row: Vec<Expr>,
     /// (constraint name, condition) over columns named as the table's, qualified by nothing. NULL passes.
     pub checks: Vec<(String, Expr)>,
+    /// Stored generated columns: (position, value over the table's columns, named as the checks name them). Computed after
+    /// `new_row`, which has NULL in their places.
+    pub generated: Vec<(usize, Expr)>,
     pub returning: bool,
     pub schema: DFSchemaRef,
 }

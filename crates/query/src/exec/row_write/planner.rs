@@ -56,12 +56,17 @@ pub(crate) fn plan_write(
     for (name, condition) in &node.checks {
         checks.push((name.clone(), physical(condition, &table)?));
     }
+    let mut generated = Vec::with_capacity(node.generated.len());
+    for (at, value) in &node.generated {
+        generated.push((*at, physical(value, &table)?));
+    }
     // PostgreSQL checks constraints in the order of their names.
     checks.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Arc::new(WriteSpec {
         predicate: node.predicate.as_ref().map(over_input).transpose()?,
         new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<_>>>()?,
         checks,
+        generated,
         targets_repeat: joins(&node.input)?,
         ..spec
     }))

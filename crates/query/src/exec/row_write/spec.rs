@@ -29,6 +29,7 @@ pub(crate) struct WriteSpec {
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
     pub new_row: Vec<Arc<dyn PhysicalExpr>>,
     pub checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
+    pub generated: Vec<(usize, Arc<dyn PhysicalExpr>)>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
     pub returning: bool,
@@ -80,6 +81,7 @@ impl WriteSpec {
             predicate: None,
             new_row: Vec::new(),
             checks: Vec::new(),
+            generated: Vec::new(),
             targets_repeat: true,
             returning: node.returning,
             output: Arc::clone(node.schema.inner()),
@@ -97,11 +99,23 @@ impl WriteSpec {
         pick(input, &self.old_row)
     }
 
-    /// A batch of the table's columns.
+    /// A batch of the table's columns, generated ones computed from the others.
     pub(super) fn table_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.table_schema), columns, &options)
-            .map_err(|e| Error::internal(format!("a new row of \"{}\" has another shape: {e}", self.table.name)))
+        let shape = |columns: Vec<ArrayRef>| {
+            RecordBatch::try_new_with_options(Arc::clone(&self.table_schema), columns, &options)
+                .map_err(|e| Error::internal(format!("a new row of \"{}\" has another shape: {e}", self.table.name)))
+        };
+        let batch = shape(columns)?;
+        if self.generated.is_empty() {
+            return Ok(batch);
+        }
+        let mut columns = batch.columns().to_vec();
+        for (at, value) in &self.generated {
+            let slot = columns.get_mut(*at).ok_or_else(|| Error::internal("a generated column that is not there"))?;
+            *slot = evaluate(value, &batch)?;
+        }
+        shape(columns)
     }
 
     /// What RETURNING sees: the table's columns, then what the input carried along.

@@ -42,7 +42,6 @@ fn what_is_not_implemented_is_refused_by_name() {
         "create table x (a int) partition by range (a)",
         "create table x as select 1",
         "create table x (like y)",
-        "create table x (a int generated always as (1 + 1) stored)",
         "create table x (a int) with (fillfactor = 70)",
         "create materialized view x as select 1",
         "create index on x (a)",
