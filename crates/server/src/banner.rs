@@ -18,11 +18,16 @@ pub(crate) fn text(config: &Config, node: &Node) -> String {
     format!(
         "HeliosDB {version}\n\
          \x20 data        {dir} ({data})\n\
-         \x20 postgresql  {pg}\n\
+         \x20 postgresql  {pg}{tls}\n\
          \x20 http        http://{http} (/healthz/live, /healthz/ready, /metrics)\n\
          \x20 memory      {memory}, {threads} threads\n\
          Connect with:  psql -h {host} -p {port} -U postgres postgres\n",
         version = env!("CARGO_PKG_VERSION"),
+        tls = match &config.tls {
+            Some(tls) if tls.required => " (TLS required)",
+            Some(_) => " (TLS)",
+            None => "",
+        },
         dir = config.data_dir.display(),
         memory = show(config.memory_bytes),
         threads = config.worker_threads,

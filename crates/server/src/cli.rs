@@ -14,7 +14,7 @@ use crate::config::{Config, Settings};
 use crate::exit::{ExitCode, Failure};
 use crate::logging;
 use crate::node::Node;
-use crate::signals::Signals;
+use crate::signals::{Request, Signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,10 +91,18 @@ fn start(args: StartArgs) -> Result<(), Failure> {
     // Nobody may be reading; the database runs all the same.
     let _ = out.write_all(banner::text(&config, &node).as_bytes()).and_then(|()| out.flush());
     drop(out);
-    let name = node.pool().block_on(signals.next());
+    let name = loop {
+        match node.pool().block_on(signals.next()) {
+            Request::Stop(name) => break name,
+            Request::Reload => match node.reload() {
+                Ok(()) => tracing::info!("certificates read again"),
+                Err(error) => tracing::error!(%error, detail = error.detail(), "reload failed, nothing changed"),
+            },
+        }
+    };
     tracing::info!(signal = name, "stopping; once more to stop at once");
     let impatient = node.pool().spawner().task(async move {
-        let name = signals.next().await;
+        let name = signals.stop().await;
         tracing::warn!(signal = name, "stopping at once; the next start recovers");
         std::process::exit(ExitCode::Forced as i32);
     });

@@ -9,6 +9,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use serde::Deserialize;
 
 use crate::memory::Size;
+use crate::tls::{TlsConfig, TlsMode};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -72,6 +73,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILTER", env = "HELIOSDB_LOG")]
     log: Option<String>,
 
+    #[command(flatten)]
+    #[serde(default)]
+    tls: TlsSettings,
+
     /// Bytes of a memtable before it is frozen, instead of a share of the budget; small ones make tests thorough
     #[arg(long, value_name = "BYTES", env = "HELIOSDB_STORAGE_MEMTABLE_BYTES", hide = true)]
     storage_memtable_bytes: Option<usize>,
@@ -83,6 +88,38 @@ pub(crate) struct Settings {
     /// Bytes a transaction writes before its rows go to segments of its own
     #[arg(long, value_name = "BYTES", env = "HELIOSDB_STORAGE_TXN_SPILL_BYTES", hide = true)]
     storage_txn_spill_bytes: Option<usize>,
+}
+
+/// Settings of encryption: the table `[tls]` of the file.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsSettings {
+    /// Encryption of PostgreSQL connections: off, allow (the client chooses), require [default: allow with a certificate, else off]
+    #[arg(id = "tls_mode", long = "tls-mode", value_name = "MODE", env = "HELIOSDB_TLS_MODE")]
+    mode: Option<TlsMode>,
+
+    /// The server's certificate and those between it and its authority, PEM; read again at SIGHUP [default: none]
+    #[arg(id = "tls_cert", long = "tls-cert", value_name = "FILE", env = "HELIOSDB_TLS_CERT")]
+    cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM; read again at SIGHUP [default: none]
+    #[arg(id = "tls_key", long = "tls-key", value_name = "FILE", env = "HELIOSDB_TLS_KEY")]
+    key: Option<PathBuf>,
+
+    /// Authorities of client certificates, PEM: with it a client must show one they signed; needs mode require [default: none]
+    #[arg(id = "tls_client_ca", long = "tls-client-ca", value_name = "FILE", env = "HELIOSDB_TLS_CLIENT_CA")]
+    client_ca: Option<PathBuf>,
+}
+
+impl TlsSettings {
+    fn over(self, under: TlsSettings) -> TlsSettings {
+        TlsSettings {
+            mode: self.mode.or(under.mode),
+            cert: self.cert.or(under.cert),
+            key: self.key.or(under.key),
+            client_ca: self.client_ca.or(under.client_ca),
+        }
+    }
 }
 
 impl Settings {
@@ -107,6 +144,7 @@ impl Settings {
             shutdown_grace: self.shutdown_grace.or(under.shutdown_grace),
             log_format: self.log_format.or(under.log_format),
             log: self.log.or(under.log),
+            tls: self.tls.over(under.tls),
             storage_memtable_bytes: self.storage_memtable_bytes.or(under.storage_memtable_bytes),
             storage_wal_file_bytes: self.storage_wal_file_bytes.or(under.storage_wal_file_bytes),
             storage_txn_spill_bytes: self.storage_txn_spill_bytes.or(under.storage_txn_spill_bytes),
@@ -130,6 +168,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log: String,
+    /// `None`: connections are not encrypted.
+    pub tls: Option<TlsConfig>,
     /// For tests: see docs/configuration.md.
     pub storage_memtable_bytes: Option<usize>,
     pub storage_wal_file_bytes: Option<u64>,
@@ -176,6 +216,7 @@ impl Config {
             shutdown_grace: Duration::from_secs(settings.shutdown_grace.unwrap_or(30)),
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log.unwrap_or_else(|| "info".into()),
+            tls: TlsConfig::resolve(settings.tls.mode, settings.tls.cert, settings.tls.key, settings.tls.client_ca)?,
             storage_memtable_bytes: settings.storage_memtable_bytes,
             storage_wal_file_bytes: settings.storage_wal_file_bytes,
             storage_txn_spill_bytes: settings.storage_txn_spill_bytes,

@@ -24,8 +24,10 @@ mod memory;
 mod metrics;
 mod node;
 mod signals;
+mod tls;
 
 pub use cli::run;
 pub use config::{Config, LogFormat};
 pub use exit::{ExitCode, Failure};
 pub use node::Node;
+pub use tls::{TlsConfig, TlsMode};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use heliosdb_contracts::{Credential, ShardClient, SqlService};
-use heliosdb_gateway::postgres::{Counters, Environment, Options, Server, serve};
+use heliosdb_gateway::postgres::{Counters, Environment, Options, Server, TlsSlot, serve};
 use heliosdb_query::{Engine, EngineOptions, EngineService};
 use heliosdb_runtime::{Clock, Disk, DiskLock, Entropy, Pool, RealClock, RealDisk, RealEntropy, Task, listen};
 use heliosdb_storage::{RecoveryReport, Shard, ShardOptions, ShardParts};
@@ -34,6 +34,8 @@ const SUPERUSER: &str = "postgres";
 /// A database that is being served. Dropping it without [`Node::stop`] is a crash that loses nothing acknowledged.
 pub struct Node {
     postgres: Server,
+    config: Config,
+    tls: TlsSlot,
     pg_address: SocketAddr,
     http_address: SocketAddr,
     health: Arc<Health>,
@@ -55,6 +57,10 @@ struct Database {
 impl Node {
     /// Starts everything and returns once queries are served. Blocks; not to be called on a thread of an async runtime.
     pub fn start(config: Config) -> Result<Node, Failure> {
+        let tls = TlsSlot::default();
+        if let Some(files) = &config.tls {
+            tls.install(files.load().map_err(Failure::usage)?);
+        }
         let disk = Arc::new(RealDisk::new(&config.data_dir).map_err(Failure::data)?);
         let lock = lock(&*disk, &config)?;
         disk.create_dir(SPILL_DIR).and_then(|()| empty(&*disk, SPILL_DIR)).map_err(Failure::data)?;
@@ -80,6 +86,11 @@ impl Node {
         let service = EngineService(database.engine.clone());
         if !config.listen.is_loopback() {
             protected(&connections, &service)?;
+            if config.tls.is_none() {
+                tracing::warn!(
+                    "listening on a public address without encryption: set tls.cert and tls.key, and tls.mode = require"
+                );
+            }
         }
         let options = Options {
             connections_max: config.connections_max,
@@ -87,7 +98,7 @@ impl Node {
             message_bytes_max: config.message_bytes_max,
             ..Options::default()
         };
-        let environment = Environment { spawner: connections.spawner(), clock, entropy };
+        let environment = Environment { spawner: connections.spawner(), clock, entropy, tls: tls.clone() };
         let postgres = serve(postgres, Arc::new(service), options, environment);
         health.watch(Arc::new(Monitor {
             engine: database.engine.clone(),
@@ -98,6 +109,8 @@ impl Node {
         health.set(Stage::Serving);
         Ok(Node {
             postgres,
+            config,
+            tls,
             pg_address,
             http_address,
             health,
@@ -108,6 +121,14 @@ impl Node {
             _analytics: analytics,
             _lock: lock,
         })
+    }
+
+    /// Reads certificate, key and client authorities again; new connections use them.
+    pub fn reload(&self) -> Result<()> {
+        if let Some(files) = &self.config.tls {
+            self.tls.install(files.load()?);
+        }
+        Ok(())
     }
 
     /// Where PostgreSQL clients connect.

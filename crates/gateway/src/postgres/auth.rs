@@ -16,13 +16,17 @@ use pgwire::messages::startup::Authentication;
 
 use super::failure::{Failure, Outcome, violation};
 use super::frontend::{PASSWORD, sasl_initial_response};
+use super::tls::Tls;
 use super::wire::Wire;
 
 const MECHANISM: &str = "SCRAM-SHA-256";
+/// With channel binding: the client proves that it speaks over the TLS connection we know, not through somebody else's.
+const MECHANISM_BOUND: &str = "SCRAM-SHA-256-PLUS";
 
 /// Runs the exchange; returns when the client is who it says. Does not send AuthenticationOk.
 pub(crate) async fn authenticate(
     wire: &mut Wire,
+    tls: Option<&Tls>,
     service: &dyn SqlService,
     user: &str,
     server_secret: &[u8],
@@ -39,13 +43,28 @@ pub(crate) async fn authenticate(
         stored_key: verifier.stored_key.to_vec(),
         server_key: verifier.server_key.to_vec(),
     };
-    wire.send(&Authentication::SASL(vec![MECHANISM.to_owned()]));
+    let scram = match tls {
+        Some(tls) if wire.is_encrypted() => tls.scram.clone(),
+        _ => ScramServerAuth::new(),
+    };
+    let bindable = scram.supports_channel_binding();
+    let bound = bindable.then_some(MECHANISM_BOUND);
+    wire.send(&Authentication::SASL(bound.into_iter().chain([MECHANISM]).map(str::to_owned).collect()));
     let initial = sasl_initial_response(password_message(wire).await?).map_err(Failure::Fatal)?;
-    if initial.auth_method != MECHANISM {
-        return Err(Failure::Fatal(violation("client selected an invalid SASL authentication mechanism")));
-    }
+    let binds = match initial.auth_method.as_str() {
+        MECHANISM => false,
+        MECHANISM_BOUND if bindable => true,
+        _ => return Err(Failure::Fatal(violation("client selected an invalid SASL authentication mechanism"))),
+    };
     let first = initial.data.unwrap_or_default();
-    let scram = ScramServerAuth::new();
+    // The mechanism's name and the message's flag must say the same.
+    if first.starts_with(b"p=") != binds {
+        return Err(Failure::Fatal(violation("malformed SCRAM message").with_detail(if binds {
+            "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data."
+        } else {
+            "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel binding data."
+        })));
+    }
     let (server_first, waiting) =
         scram.on_client_first_message_with_secret(&first, secret).map_err(|e| refused(user, &e))?;
     wire.send(&Authentication::SASLContinue(Bytes::from(server_first)));
@@ -95,9 +114,22 @@ fn quoted(name: &str) -> String {
 fn refused(user: &str, error: &PgWireError) -> Failure {
     Failure::Fatal(match error {
         PgWireError::InvalidPassword(_) => failed(user),
+        PgWireError::InvalidScramMessage(why) if why.starts_with("Channel binding mismatch") => {
+            unbound("SCRAM channel binding check failed")
+        }
+        PgWireError::InvalidScramMessage(why) if why.starts_with("Channel binding downgrade") => {
+            unbound("SCRAM channel binding negotiation error").with_detail(
+                "The client supports SCRAM channel binding but thinks the server does not. \
+                 However, this server does support channel binding.",
+            )
+        }
         // The text may hold what the client sent; the log of a client's own error is not worth that.
         _ => violation("malformed SCRAM message"),
     })
+}
+
+fn unbound(message: &str) -> Error {
+    Error::new(ErrorKind::Invalid, SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message)
 }
 
 /// A verifier nobody has the password of; its salt is stable, or asking twice would tell that the role does not exist.

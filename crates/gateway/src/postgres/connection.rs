@@ -75,7 +75,8 @@ pub(crate) async fn serve_connection(wire: &mut Wire, shared: &Shared, mut alarm
 
 /// Startup, authentication, and a session; `None` for a cancel request, which gets no answer.
 async fn start(wire: &mut Wire, shared: &Shared) -> Outcome<Option<(Box<dyn SqlSession>, Seat)>> {
-    let hello = match open(wire).await? {
+    let tls = shared.environment.tls.get();
+    let hello = match open(wire, tls.as_deref(), &shared.counters).await? {
         Opening::Session(hello) => hello,
         Opening::Cancel { pid, secret } => {
             if shared.registry.cancel(pid, &secret) {
@@ -84,7 +85,7 @@ async fn start(wire: &mut Wire, shared: &Shared) -> Outcome<Option<(Box<dyn SqlS
             return Ok(None);
         }
     };
-    if let Err(failure) = authenticate(wire, &*shared.service, &hello.user, &shared.secret).await {
+    if let Err(failure) = authenticate(wire, tls.as_deref(), &*shared.service, &hello.user, &shared.secret).await {
         if matches!(failure, Failure::Fatal(_)) {
             add(&shared.counters.authentication_failures, 1);
         }

@@ -21,6 +21,8 @@ counters! {
     connections: "Connections accepted",
     connections_active: "Connections open now",
     connections_refused: "Connections refused because too many were open",
+    tls_connections: "Connections encrypted",
+    tls_failures: "TLS handshakes that failed",
     authentication_failures: "Connections that failed to authenticate",
     statements: "Statements executed",
     statement_errors: "Errors reported to clients",

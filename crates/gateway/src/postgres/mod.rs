@@ -6,7 +6,7 @@
 //! read a message's fields from the whole input buffer with unchecked reads, so a short message panics or eats its
 //! successor; ours (`frontend`) are handed exactly one frame and check every read.
 //!
-//! The way of a message: `wire` (bytes to frames) -> `frontend` (frame to message) -> `connection` (dispatch, errors,
+//! The way of a message: `stream` (plain or TLS) -> `wire` (bytes to frames) -> `frontend` (frame to message) -> `connection` (dispatch, errors,
 //! transaction ends) -> `simple` | `extended` | `copy` -> `rows` (Arrow to DataRow) -> `wire` (one write).
 
 mod alarm;
@@ -28,8 +28,11 @@ mod rows;
 mod server;
 mod simple;
 mod startup;
+mod stream;
+mod tls;
 mod wire;
 
 pub use counters::Counters;
 pub use options::{Environment, Options};
 pub use server::{Server, serve};
+pub use tls::{Tls, TlsMaterial, TlsSlot};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use heliosdb_runtime::{Clock, Entropy, RealClock, RealEntropy, Spawner};
 
+use super::tls::TlsSlot;
+
 /// Limits of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -38,11 +40,18 @@ pub struct Environment {
     pub spawner: Spawner,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// Certificate and key; may be replaced at any time.
+    pub tls: TlsSlot,
 }
 
 impl Environment {
     /// The machine's clock and randomness, and the runtime the caller runs on.
     pub fn real() -> Environment {
-        Environment { spawner: Spawner::default(), clock: Arc::new(RealClock::new()), entropy: Arc::new(RealEntropy) }
+        Environment {
+            spawner: Spawner::default(),
+            clock: Arc::new(RealClock::new()),
+            entropy: Arc::new(RealEntropy),
+            tls: TlsSlot::default(),
+        }
     }
 }

@@ -197,6 +197,12 @@ async fn attend(socket: TcpStream, shared: Arc<Shared>, alarm: Alarm, guard: Act
             () = alarm.clock().sleep(FAREWELL) => {}
         }
     }
-    wire.close().await;
+    // A client that takes nothing would hold up even the goodbye.
+    let clock = alarm.clock();
+    tokio::select! {
+        biased;
+        () = wire.close() => {}
+        () = clock.sleep(FAREWELL) => {}
+    }
     drop(guard);
 }

@@ -5,8 +5,10 @@ use heliosdb_types::{Error, ErrorKind, SqlState};
 use pgwire::messages::response::{GssEncResponse, SslResponse};
 use pgwire::messages::startup::{GssEncRequest, NegotiateProtocolVersion, SslRequest, Startup};
 
+use super::counters::{Counters, add};
 use super::failure::{Failure, Outcome, violation};
 use super::frontend::startup_parameters;
+use super::tls::{ALPN, Tls};
 use super::wire::Wire;
 
 /// As PostgreSQL's MAX_STARTUP_PACKET_LENGTH; shared by every message of this stage.
@@ -41,19 +43,35 @@ impl Hello {
     }
 }
 
-pub(crate) async fn open(wire: &mut Wire) -> Outcome<Opening> {
+/// The first byte of a TLS handshake; a packet's length never begins so.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Everything before authentication. With `tls`, the client may, or must, encrypt first.
+pub(crate) async fn open(wire: &mut Wire, tls: Option<&Tls>, counters: &Counters) -> Outcome<Opening> {
+    if let Some(tls) = tls
+        && wire.peek().await? == TLS_HANDSHAKE
+        && encrypt(wire, tls, counters).await?.as_deref() != Some(ALPN)
+    {
+        return Err(fatal("received direct SSL connection request without ALPN protocol negotiation extension"));
+    }
     // A client may ask for TLS and for GSSAPI once each before it starts.
     let (mut asked_ssl, mut asked_gss) = (false, false);
     loop {
         let mut body = packet(wire).await?;
         let code = body.get_i32();
         match code {
-            SslRequest::BODY_MAGIC_NUMBER if !asked_ssl => {
+            SslRequest::BODY_MAGIC_NUMBER if !asked_ssl && !wire.is_encrypted() => {
                 asked_ssl = true;
+                if let Some(tls) = tls {
+                    wire.send(&SslResponse::Accept);
+                    wire.flush().await?;
+                    encrypt(wire, tls, counters).await?;
+                    continue;
+                }
                 wire.send(&SslResponse::Refuse);
                 wire.flush().await?;
             }
-            GssEncRequest::BODY_MAGIC_NUMBER if !asked_gss => {
+            GssEncRequest::BODY_MAGIC_NUMBER if !asked_gss && !wire.is_encrypted() => {
                 asked_gss = true;
                 wire.send(&GssEncResponse::Refuse);
                 wire.flush().await?;
@@ -62,9 +80,48 @@ pub(crate) async fn open(wire: &mut Wire) -> Outcome<Opening> {
                 let pid = body.try_get_i32().map_err(|_| fatal("invalid length of cancel request packet"))?;
                 return Ok(Opening::Cancel { pid, secret: body });
             }
-            _ => return hello(wire, code, body).map(Opening::Session),
+            _ => {
+                let hello = hello(wire, code, body)?;
+                if tls.is_some_and(|tls| tls.required) && !wire.is_encrypted() {
+                    return Err(Failure::Fatal(unencrypted(wire, &hello)));
+                }
+                return Ok(Opening::Session(hello));
+            }
         }
     }
+}
+
+/// The handshake; the protocol agreed on, if any. Its failure is told by TLS itself, if at all.
+async fn encrypt(wire: &mut Wire, tls: &Tls, counters: &Counters) -> Outcome<Option<Vec<u8>>> {
+    if !wire.pending().is_empty() {
+        let wrong = violation("received unencrypted data after SSL request").with_detail(
+            "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
+        );
+        return Err(Failure::Fatal(wrong));
+    }
+    match wire.encrypt(tls).await {
+        Ok(protocol) => {
+            add(&counters.tls_connections, 1);
+            Ok(protocol)
+        }
+        Err(error) => {
+            add(&counters.tls_failures, 1);
+            tracing::info!(%error, peer = ?wire.peer(), "could not accept a TLS connection");
+            Err(Failure::Gone)
+        }
+    }
+}
+
+/// 28000, with the words by which clients recognise that they should encrypt.
+fn unencrypted(wire: &Wire, hello: &Hello) -> Error {
+    let host = wire.peer().map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string());
+    let (user, database) = (&hello.user, &hello.database);
+    Error::new(
+        ErrorKind::Invalid,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        format!("connection from host \"{host}\", user \"{user}\", database \"{database}\" refused, no encryption"),
+    )
+    .with_hint("This server accepts encrypted connections only: connect with sslmode=require or stricter.")
 }
 
 fn fatal(message: &str) -> Failure {

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use super::counters::{Counters, add};
 use super::failure::{Failure, Outcome, violation};
 use super::frontend::longest;
+use super::stream::Stream;
+use super::tls::Tls;
 
 /// What an idle connection keeps of each buffer.
 const KEPT_BYTES: usize = 8 << 10;
@@ -25,7 +27,8 @@ const LARGE_READ_BYTES: usize = 64 << 10;
 const READ_AHEAD_BYTES: usize = 64 << 10;
 
 pub(crate) struct Wire {
-    socket: TcpStream,
+    stream: Stream,
+    peer: Option<SocketAddr>,
     input: BytesMut,
     /// Replies not yet written.
     pub(crate) output: BytesMut,
@@ -35,11 +38,34 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(socket: TcpStream, counters: Arc<Counters>, message_bytes_max: usize) -> Wire {
-        Wire { socket, input: BytesMut::new(), output: BytesMut::new(), counters, message_bytes_max }
+        let peer = socket.peer_addr().ok();
+        Wire {
+            stream: Stream::Plain(socket),
+            peer,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            counters,
+            message_bytes_max,
+        }
     }
 
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr().ok()
+        self.peer
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.stream.is_encrypted()
+    }
+
+    /// The first byte of the connection, left to be read.
+    pub(crate) async fn peek(&self) -> io::Result<u8> {
+        self.stream.peek().await
+    }
+
+    /// Encrypts from here on; the protocol agreed on, if any. Nothing may have been read ahead.
+    pub(crate) async fn encrypt(&mut self, tls: &Tls) -> io::Result<Option<Vec<u8>>> {
+        debug_assert!(self.input.is_empty() && self.output.is_empty());
+        self.stream.encrypt(tls).await
     }
 
     /// Bytes that have arrived and were not taken yet.
@@ -57,16 +83,11 @@ impl Wire {
             self.input = BytesMut::new();
         }
         self.input.reserve(if still_missing > READ_BYTES { LARGE_READ_BYTES } else { READ_BYTES });
-        loop {
-            match self.socket.try_read_buf(&mut self.input) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => {
-                    add(&self.counters.bytes_received, n as u64);
-                    return Ok(());
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.socket.readable().await?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+        match self.stream.read(&mut self.input).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                add(&self.counters.bytes_received, n as u64);
+                Ok(())
             }
         }
     }
@@ -111,23 +132,8 @@ impl Wire {
 
     /// Writes everything gathered. Waits as long as the client does not read.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        let mut written = 0;
-        let result = loop {
-            let Some(rest) = self.output.get(written..).filter(|rest| !rest.is_empty()) else { break Ok(()) };
-            match self.socket.try_write(rest) {
-                Ok(n) => written += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    // What was written must be gone before we can be dropped while waiting.
-                    self.output.advance(written);
-                    add(&self.counters.bytes_sent, written as u64);
-                    written = 0;
-                    self.socket.writable().await?;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => break Err(e),
-            }
-        };
-        add(&self.counters.bytes_sent, written as u64);
+        let counters = &self.counters;
+        let result = self.stream.write_all(&mut self.output, |n| add(&counters.bytes_sent, n as u64)).await;
         self.output.clear();
         if self.output.capacity() > 4 * LARGE_READ_BYTES {
             self.output = BytesMut::new();
@@ -144,14 +150,12 @@ impl Wire {
 
     /// Says goodbye properly, so that the last reply is not lost to a reset. Bounded by what is readable right now.
     pub(crate) async fn close(mut self) {
-        use tokio::io::AsyncWriteExt;
-        let _ = self.socket.shutdown().await;
+        let _ = self.stream.shutdown().await;
         // Unread input would turn the close into a reset that overtakes our last message.
         let mut scrap = [0; 4096];
         for _ in 0..256 {
-            match self.socket.try_read(&mut scrap) {
-                Ok(n) if n > 0 => {}
-                _ => break,
+            if self.stream.discard(&mut scrap) == 0 {
+                break;
             }
         }
     }

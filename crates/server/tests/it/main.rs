@@ -1,7 +1,10 @@
 //! The binary from outside: settings, ports, health, passwords, stopping, exit codes.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod authority;
 mod engine;
 mod process;
 mod refusals;
 mod running;
+mod tls;
+mod tls_client;
