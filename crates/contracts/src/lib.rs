@@ -14,6 +14,7 @@
 //! ```
 
 mod arrow_map;
+mod range;
 mod row_ref;
 mod scan;
 mod session;
@@ -22,6 +23,7 @@ mod store;
 mod tree;
 
 pub use arrow_map::{arrow_type, datum_at};
+pub use range::{KeyRange, RangeCursor, RangeRequest, RangeSink, after_prefix};
 pub use row_ref::{RowHint, RowRef};
 pub use scan::{
     BatchReader, ColumnPredicate, CompareOp, PredicateOp, ROW_REF_COLUMN, ScanMetrics, ScanRequest, TableScan,

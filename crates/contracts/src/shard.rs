@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, DatumRef, Lsn, Result, SequenceId, TreeRef, TxnId};
 
-use crate::{RowHint, ScanRequest, TableScan, TreeDescriptorRef};
+use crate::{RangeCursor, RangeRequest, RowHint, ScanRequest, TableScan, TreeDescriptorRef};
 
 /// A moment reads see: every commit with a timestamp <= `ts`, nothing later. While a clone lives, storage keeps what it needs.
 #[derive(Clone)]
@@ -139,6 +139,9 @@ pub trait ShardClient: Send + Sync + 'static {
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>>;
 
+    /// Rows in the order of their keys, as `context` sees them.
+    fn range(&self, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>>;
+
     /// The newest descriptor of a tree that `txn` sees; `None` if there is no such tree.
     fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef>;
 
@@ -171,10 +174,36 @@ pub trait ShardClient: Send + Sync + 'static {
         wait: LockWait,
     ) -> BoxFuture<'a, Result<InsertOutcome>>;
 
+    /// The newest version of a key, committed by anybody or written by the transaction itself, whatever any snapshot sees: what
+    /// uniqueness and references are checked against. Takes no lock. `true` if there is one.
+    fn newest(
+        &self,
+        txn: TxnId,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool>;
+
+    /// Locks a key that must not exist, waiting for whoever holds it; false (and no new lock is kept) if it does exist.
+    fn claim<'a>(&'a self, txn: TxnId, tree: TreeRef, key: Bytes, wait: LockWait) -> BoxFuture<'a, Result<bool>>;
+
+    /// Stages entries whose keys contain the key of a row that the transaction has locked: they need no locks of their own. A
+    /// key that is put does not exist, one that is deleted does.
+    fn write_entries(
+        &self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        puts: Vec<KeyedRow>,
+        deletes: Vec<Bytes>,
+    ) -> Result<()>;
+
     /// Stages updates and deletes of rows the transaction has locked.
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()>;
 
-    /// Creates a tree, or gives it a new version; takes effect with the commit.
+    /// Creates a tree, or gives it a new version; takes effect with the commit. Needs AccessExclusive; a version that only differs
+    /// in its number (so that writers look at the catalog again) needs Exclusive.
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()>;
 
     fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()>;
@@ -186,6 +215,9 @@ pub trait ShardClient: Send + Sync + 'static {
 
     /// Waits until everything a reply of this transaction may have been built on is durable.
     fn settle(&self, txn: TxnId) -> BoxFuture<'_, Result<()>>;
+
+    /// Waits until every commit that has released its locks by now is visible to new snapshots.
+    fn settle_all(&self) -> BoxFuture<'_, Result<()>>;
 
     /// `count` hidden row ids of a tree, never given out before; returns the first.
     fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64>;

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 
 use crate::{
-    AppendedCommit, KeyedRow, ReadContext, RowHint, RowSink, ScanRequest, Snapshot, TableScan, TreeDescriptorRef,
-    TreeSize, WriteBatch,
+    AppendedCommit, KeyedRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowSink, ScanRequest, Snapshot,
+    TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 
 /// The newest version of a key: committed (perhaps not yet durable) or the asking transaction's own.
@@ -52,6 +52,8 @@ pub trait ShardStore: Send + Sync + 'static {
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>>;
 
+    fn range(&self, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>>;
+
     fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef>;
 
     /// The newest version of a key. `lsn` tells which record must be durable before a reply may be built on it
@@ -82,6 +84,9 @@ pub trait ShardStore: Send + Sync + 'static {
 
     /// Resolves when the record is durable and, if a commit, visible. Fails for good once the shard is fenced.
     fn durable(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>>;
+
+    /// The last record appended and applied.
+    fn applied(&self) -> Lsn;
 
     fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64>;
 

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    AppendedCommit, KeyedRow, NewestRow, ReadContext, RowSink, ScanRequest, ShardStore, Snapshot, TableScan,
-    TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowSink, ScanRequest, ShardStore,
+    Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Thread;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::core::Core;
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::ShardOptions;
-use crate::read::open_scan;
+use crate::read::{open_range, open_scan};
 use crate::recovery::{RecoveryReport, ShardParts, open};
 
 /// One shard of storage. Dropping it without [`Shard::close`] is a crash that loses nothing acknowledged.
@@ -98,6 +98,14 @@ impl ShardStore for Shard {
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
         open_scan(&self.core, context, request)
+    }
+
+    fn range(&self, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>> {
+        open_range(&self.core, context, request)
+    }
+
+    fn applied(&self) -> Lsn {
+        self.core.applied_lsn()
     }
 
     fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {

@@ -51,6 +51,11 @@ impl Held {
         (new, escalate)
     }
 
+    /// Forgets a row lock; false if there is none of its own.
+    pub fn remove_row(&mut self, tree: TreeRef, key: &[u8]) -> bool {
+        self.trees.get_mut(&tree).is_some_and(|held| held.rows.remove(key).is_some())
+    }
+
     /// Takes a tree's row locks, which its tree lock has made pointless.
     pub fn take_rows(&mut self, tree: TreeRef) -> FxHashMap<Bytes, RowLockMode> {
         self.trees.get_mut(&tree).map(|held| std::mem::take(&mut held.rows)).unwrap_or_default()

@@ -12,8 +12,9 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AppendedCommit, InsertOutcome, KeyedRow, LockWait, LockedRow, ReadContext, RowLockMode, RowSink, ScanRequest,
-    ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+    AppendedCommit, InsertOutcome, KeyedRow, LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, RowHint,
+    RowLockMode, RowSink, ScanRequest, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef,
+    TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -149,6 +150,10 @@ impl ShardClient for Participant {
         self.store.scan(context, request)
     }
 
+    fn range(&self, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>> {
+        self.store.range(context, request)
+    }
+
     fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
         self.store.descriptor(txn, tree)
     }
@@ -202,13 +207,50 @@ impl ShardClient for Participant {
         .boxed()
     }
 
+    fn newest(
+        &self,
+        txn: TxnId,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool> {
+        self.newest_row(&*self.active.get(txn)?, tree, key, projection, sink)
+    }
+
+    fn claim<'a>(&'a self, txn: TxnId, tree: TreeRef, key: Bytes, wait: LockWait) -> BoxFuture<'a, Result<bool>> {
+        async move { self.claim_key(&*self.active.get(txn)?, tree, key, wait).await }.boxed()
+    }
+
+    fn write_entries(
+        &self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        puts: Vec<KeyedRow>,
+        deletes: Vec<Bytes>,
+    ) -> Result<()> {
+        self.active.get(txn)?;
+        if !deletes.is_empty() {
+            let deletes = deletes.into_iter().map(|key| (key, RowHint::default())).collect();
+            let batch = WriteBatch { descriptor: descriptor.clone(), updates: Vec::new(), deletes };
+            self.store.stage_writes(txn, command, batch)?;
+        }
+        if puts.is_empty() { Ok(()) } else { self.store.stage_inserts(txn, command, descriptor, puts) }
+    }
+
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
         self.check_locked(&*self.active.get(txn)?, &batch)?;
         self.store.stage_writes(txn, command, batch)
     }
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
-        self.check_exclusive(&*self.active.get(txn)?, descriptor.tree)?;
+        let state = self.active.get(txn)?;
+        let same_shape = |before: &TreeDescriptor| before.columns == descriptor.columns && before.key == descriptor.key;
+        let renumbered = self.store.descriptor(Some(txn), descriptor.tree).is_some_and(|before| same_shape(&before));
+        if !(renumbered && state.held.lock().covers_tree(descriptor.tree, TreeLockMode::Exclusive)) {
+            self.check_exclusive(&state, descriptor.tree)?;
+        }
         self.store.define_tree(txn, command, descriptor)
     }
 
@@ -248,6 +290,10 @@ impl ShardClient for Participant {
             Ok(_) => futures::future::ready(Ok(())).boxed(),
             Err(error) => futures::future::ready(Err(error)).boxed(),
         }
+    }
+
+    fn settle_all(&self) -> BoxFuture<'_, Result<()>> {
+        self.store.durable(self.store.applied())
     }
 
     fn allocate_row_ids(&self, tree: TreeRef, count: u64) -> Result<u64> {

@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use heliosdb_contracts::{
-    InsertOutcome, KeyedRow, LockWait, LockedRow, NewestRow, RowLockMode, TreeDescriptor, TreeKey, TreeLockMode,
+    InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, NewestRow, ReadContext, RowLockMode, RowSink,
+    TreeDescriptor, TreeKey, TreeLockMode,
 };
-use heliosdb_types::{CommitTs, Result, TreeRef};
+use heliosdb_types::{ColumnId, CommandId, CommitTs, Datum, DatumRef, Result, RowLayout, RowView, TreeRef};
 use rustc_hash::FxHashSet;
 
 use crate::active::Txn;
@@ -106,6 +107,58 @@ impl Participant {
                 _ => LockedRow::Gone,
             },
         })
+    }
+
+    /// The newest version of a key, decoded.
+    pub(crate) fn newest_row(
+        &self,
+        txn: &Txn,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool> {
+        let newest = self.store.newest(txn.id, tree, key, true)?;
+        self.note_dependency(txn, &newest);
+        match newest {
+            NewestRow::Absent { .. } | NewestRow::OwnDeleted => Ok(false),
+            NewestRow::Own => {
+                let context = ReadContext {
+                    txn: Some(txn.id),
+                    command: CommandId(u32::MAX),
+                    snapshot: self.store.snapshot(txn.branch),
+                    isolation: IsolationLevel::ReadCommitted,
+                };
+                self.store.get(&context, tree, key, projection, sink)
+            }
+            NewestRow::Committed { row, descriptor, hint, .. } => {
+                let layout = RowLayout::new(&descriptor.physical_types());
+                let view = RowView::new(&layout, &row)?;
+                let shape = self.store.descriptor(Some(txn.id), tree);
+                let missing = |id: ColumnId| shape.as_ref()?.column(id)?.missing.as_ref().map(Datum::as_ref);
+                let value = |id: &ColumnId| match descriptor.position(*id) {
+                    Some(at) => view.get(at),
+                    None => Ok(missing(*id).unwrap_or(DatumRef::Null)),
+                };
+                let values = projection.iter().map(value).collect::<Result<Vec<_>>>()?;
+                sink.row(&values, hint).map(|()| true)
+            }
+        }
+    }
+
+    /// Locks a key that nobody has; false if somebody does, and then without a lock that was not there before.
+    pub(crate) async fn claim_key(&self, txn: &Txn, tree: TreeRef, key: Bytes, wait: LockWait) -> Result<bool> {
+        self.lock_tree_of(txn, tree, TreeLockMode::RowExclusive, wait).await?;
+        let held_before = txn.held.lock().covers_row(tree, &key, RowLockMode::Exclusive);
+        self.lock_row(txn, tree, &key, RowLockMode::Exclusive, wait).await?;
+        let probe = self.store.newest(txn.id, tree, &key, false)?;
+        self.note_dependency(txn, &probe);
+        let free = matches!(probe, NewestRow::Absent { .. } | NewestRow::OwnDeleted);
+        if !free && !held_before && txn.held.lock().remove_row(tree, &key) {
+            self.locks.counters().row_locks.fetch_sub(1, Ordering::Relaxed);
+            self.locks.unlock(txn.id, &Resource::row(txn.branch, tree, key));
+        }
+        Ok(free)
     }
 
     fn note_dependency(&self, txn: &Txn, probe: &NewestRow) {

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    BatchReader, ColumnPredicate, CompareOp, InsertOutcome, KeyedRow, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN,
-    ReadContext, RowHint, RowLockMode, RowRef, RowSink, ScanMetrics, ScanRequest, ShardClient, Snapshot, TableScan,
-    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
+    BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, PredicateOp,
+    ROW_REF_COLUMN, RangeCursor, RangeRequest, RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink,
+    ScanMetrics, ScanRequest, ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+    arrow_type,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
@@ -149,6 +150,16 @@ fn keeps(predicates: &[ColumnPredicate], columns: &[ColumnId], values: &[Datum])
     })
 }
 
+struct MemRange(std::vec::IntoIter<(Bytes, Vec<Datum>)>);
+
+impl RangeCursor for MemRange {
+    fn next(&mut self, sink: &mut RangeSink<'_>) -> Result<bool> {
+        let Some((key, values)) = self.0.next() else { return Ok(false) };
+        sink(&key, &values.iter().map(Datum::as_ref).collect::<Vec<_>>(), RowHint::default())?;
+        Ok(true)
+    }
+}
+
 impl ShardClient for MemShard {
     fn begin(&self, _branch: BranchId) -> Result<TxnId> {
         let mut state = self.state.lock();
@@ -213,6 +224,83 @@ impl ShardClient for MemShard {
             total: total as u64,
             metrics,
         }))
+    }
+
+    fn range(&self, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>> {
+        let newest = self.descriptor(context.txn, request.tree).ok_or_else(|| Error::internal("no such tree"))?;
+        let state = self.state.lock();
+        let own = context.txn.map(|txn| (txn, context.command));
+        let mut rows = Vec::new();
+        for key in state.keys(context.txn, request.tree).into_iter().filter(|key| request.range.contains(key)) {
+            if let Some(image) = state.visible(own, context.snapshot.ts, request.tree, &key) {
+                rows.push((key, decode(&image, &newest, &request.projection)?));
+            }
+        }
+        if request.range.reverse {
+            rows.reverse();
+        }
+        Ok(Box::new(MemRange(rows.into_iter())))
+    }
+
+    fn newest(
+        &self,
+        txn: TxnId,
+        tree: TreeRef,
+        key: &[u8],
+        projection: &[ColumnId],
+        sink: &mut dyn RowSink,
+    ) -> Result<bool> {
+        let context = ReadContext {
+            txn: Some(txn),
+            command: CommandId(u32::MAX),
+            snapshot: Snapshot { ts: CommitTs::MAX, branch: BranchId(0), pin: Arc::new(()) },
+            isolation: IsolationLevel::ReadCommitted,
+        };
+        self.get(&context, tree, key, projection, sink)
+    }
+
+    fn claim<'a>(&'a self, txn: TxnId, tree: TreeRef, key: Bytes, _wait: LockWait) -> BoxFuture<'a, Result<bool>> {
+        let claim = || {
+            let mut state = self.state.lock();
+            let held = state.row_locks.contains_key(&(tree, key.clone()));
+            state.lock_row(txn, tree, &key)?;
+            let free = state.visible(Some((txn, CommandId(u32::MAX))), CommitTs::MAX, tree, &key).is_none();
+            if !free && !held {
+                state.row_locks.remove(&(tree, key.clone()));
+            }
+            Ok(free)
+        };
+        let outcome = claim();
+        async move { outcome }.boxed()
+    }
+
+    fn write_entries(
+        &self,
+        txn: TxnId,
+        command: CommandId,
+        descriptor: TreeDescriptorRef,
+        puts: Vec<KeyedRow>,
+        deletes: Vec<Bytes>,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        let all = Some((txn, CommandId(u32::MAX)));
+        for key in deletes {
+            if state.visible(all, CommitTs::MAX, descriptor.tree, &key).is_none() {
+                return Err(Error::internal("an entry that is deleted is not there"));
+            }
+            state.stage(txn, command, descriptor.tree, key, None)?;
+        }
+        for put in puts {
+            if state.visible(all, CommitTs::MAX, descriptor.tree, &put.key).is_some() {
+                return Err(Error::internal("an entry that is put is there"));
+            }
+            state.stage(txn, command, descriptor.tree, put.key, Some((put.row, Arc::clone(&descriptor))))?;
+        }
+        Ok(())
+    }
+
+    fn settle_all(&self) -> BoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed()
     }
 
     fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 pub(crate) use chunk::{Chunk, VersionId};
-pub(crate) use tree::TreeMem;
+pub(crate) use tree::{TreeMem, is_empty};
 
 /// A tree on a branch.
 pub(crate) type BranchTree = (BranchId, TreeRef);

@@ -1,11 +1,13 @@
 //! One tree's part of a memtable: chunks of versions, and an index from key to the newest version.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use crossbeam_skiplist::SkipMap;
+use heliosdb_contracts::KeyRange;
 use heliosdb_types::CommitTs;
 
 use super::chunk::{Chunk, RowVersion, VersionId};
@@ -21,6 +23,14 @@ pub(crate) struct TreeMem {
     bytes: AtomicUsize,
     /// Versions that have not ended.
     live: AtomicUsize,
+}
+
+/// Whether bounds exclude every key; a map would panic on them.
+pub(crate) fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (Bound::Included(from), Bound::Excluded(to)) | (Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
+        _ => false,
+    }
 }
 
 fn capacity(chunk: usize) -> usize {
@@ -143,6 +153,39 @@ impl TreeMem {
             }
             id = version.older?;
         }
+    }
+
+    /// Gives `visit` the visible rows of a range in its order, looking at no more than `count` keys after `last`. Returns the last
+    /// key looked at, and whether the range is used up.
+    pub fn visible_range(
+        &self,
+        last: Option<Bytes>,
+        range: &KeyRange,
+        snapshot: CommitTs,
+        count: usize,
+        mut visit: impl FnMut(&Bytes, &Bytes, heliosdb_types::SchemaVersion),
+    ) -> (Option<Bytes>, bool) {
+        let (mut from, mut to) = (Bound::Included(range.lower.as_ref()), Bound::Unbounded);
+        if let Some(upper) = &range.upper {
+            to = Bound::Excluded(upper.as_ref());
+        }
+        match &last {
+            Some(last) if range.reverse => to = Bound::Excluded(last.as_ref()),
+            Some(last) => from = Bound::Excluded(last.as_ref()),
+            None => {}
+        }
+        if is_empty(from, to) {
+            return (None, true);
+        }
+        let mut entries = self.index.range::<[u8], _>((from, to));
+        let mut reached = None;
+        for _ in 0..count {
+            let entry = if range.reverse { entries.next_back() } else { entries.next() };
+            let Some(entry) = entry else { return (None, true) };
+            self.visible(entry.key(), snapshot, |version| visit(&version.key, &version.row, version.schema));
+            reached = Some(entry.key().clone());
+        }
+        (reached, false)
     }
 
     /// Every version, by key ascending, newest first within a key. Only for memtables that no longer grow.

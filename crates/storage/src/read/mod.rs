@@ -4,8 +4,10 @@ mod builder;
 mod get;
 mod newest;
 mod predicate;
+mod range;
 mod scan;
 
 pub(crate) use builder::{ColumnBuilder, batch};
 pub(crate) use predicate::{ColumnFilter, compile};
+pub(crate) use range::open_range;
 pub(crate) use scan::open_scan;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use heliosdb_contracts::{TreeDescriptor, TreeKey};
 use heliosdb_hcc::{BlockView, Cell};
 use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, decode_key, encode_key};
@@ -144,6 +145,33 @@ impl SegmentReader {
             if before(&built) { low = middle + 1 } else { high = middle }
         }
         Ok(range.start + low as u32)
+    }
+
+    /// Positions of the rows whose keys are in `lower..upper`.
+    pub fn rows_between(&self, lower: &[u8], upper: Option<&[u8]>) -> Result<Range<u32>> {
+        let start = self.partition_point(lower, |key| key < lower)?;
+        let end = match upper {
+            Some(upper) => self.partition_point(upper, |key| key < upper)?,
+            None => self.info.rows,
+        };
+        Ok(start..end.max(start))
+    }
+
+    /// Appends the keys of rows to `out`.
+    pub fn keys_of(&self, rows: Range<u32>, out: &mut Vec<Bytes>) -> Result<()> {
+        let mut scratch = Vec::new();
+        let mut columns: Option<(usize, KeyColumns)> = None;
+        for row in rows {
+            let (block, row) = self.locate(row)?;
+            let columns = match &mut columns {
+                Some((at, columns)) if *at == block => columns,
+                slot => &mut slot.insert((block, self.key_columns(block)?)).1,
+            };
+            let mut key = Vec::new();
+            columns.append(row, &mut scratch, &mut key)?;
+            out.push(key.into());
+        }
+        Ok(())
     }
 
     /// Appends a row's key to `out`.

@@ -5,10 +5,12 @@
 
 mod spill;
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use heliosdb_contracts::{KeyedRow, RowHint, TreeDescriptorRef, WriteBatch};
+use heliosdb_contracts::{KeyRange, KeyedRow, RowHint, TreeDescriptorRef, WriteBatch};
 use heliosdb_types::{BranchId, CommandId, Error, Result, SchemaVersion, TreeRef};
 use rustc_hash::FxHashMap;
 
@@ -31,6 +33,16 @@ pub(crate) struct TreeWrites {
     entries: Vec<Entry>,
     newest: FxHashMap<Bytes, u32>,
     private: Vec<Private>,
+    /// Every key of `entries`, once somebody has read them in order.
+    ordered: Option<BTreeSet<Bytes>>,
+}
+
+/// Some of a transaction's own rows of a range, in its order.
+pub(crate) struct OwnRange {
+    pub rows: Vec<(Bytes, Bytes, SchemaVersion)>,
+    /// The last key looked at.
+    pub last: Option<Bytes>,
+    pub done: bool,
 }
 
 struct Entry {
@@ -211,6 +223,54 @@ impl TxnBuffer {
         overlay
     }
 
+    pub fn has_tree(&self, tree: TreeRef) -> bool {
+        self.trees.contains_key(&tree)
+    }
+
+    /// Rows that commands before `before` put into a range, without those in private segments: at most `count` keys after `last`
+    /// are looked at.
+    pub fn own_range(
+        &mut self,
+        tree: TreeRef,
+        before: CommandId,
+        last: Option<Bytes>,
+        range: &KeyRange,
+        count: usize,
+    ) -> Result<OwnRange> {
+        let (mut from, mut to) = (Bound::Included(range.lower.as_ref()), Bound::Unbounded);
+        if let Some(upper) = &range.upper {
+            to = Bound::Excluded(upper.as_ref());
+        }
+        match &last {
+            Some(last) if range.reverse => to = Bound::Excluded(last.as_ref()),
+            Some(last) => from = Bound::Excluded(last.as_ref()),
+            None => {}
+        }
+        let nothing = OwnRange { rows: Vec::new(), last: None, done: true };
+        let Some(writes) = self.trees.get_mut(&tree).filter(|_| !crate::memtable::is_empty(from, to)) else {
+            return Ok(nothing);
+        };
+        let ordered = writes.ordered.get_or_insert_with(|| writes.newest.keys().cloned().collect());
+        let mut keys = ordered.range::<[u8], _>((from, to));
+        let mut some = Vec::new();
+        let mut done = false;
+        while some.len() < count && !done {
+            match if range.reverse { keys.next_back() } else { keys.next() } {
+                Some(key) => some.push(key.clone()),
+                None => done = true,
+            }
+        }
+        let last = some.last().cloned();
+        let mut rows = Vec::with_capacity(some.len());
+        for key in some {
+            if let Own::Put { row, schema } = self.own(tree, &key, before)? {
+                let row = row.clone();
+                rows.push((key, row, schema));
+            }
+        }
+        Ok(OwnRange { rows, last, done })
+    }
+
     /// What the commit has to do, net, in the order it was first asked for.
     pub fn net_ops(&self) -> Vec<LogOp> {
         let mut ops: Vec<LogOp> = self.shapes.iter().map(ShapeChange::op).collect();
@@ -240,6 +300,9 @@ impl TreeWrites {
         if let Some(older) = older.and_then(|older| self.entries.get_mut(older as usize)) {
             assert!(older.command <= command && older.superseded == NEVER, "commands follow each other");
             older.superseded = command;
+        }
+        if let Some(ordered) = &mut self.ordered {
+            ordered.insert(key.clone());
         }
         self.entries.push(Entry { key, image, schema, command, superseded: NEVER, older, base });
     }

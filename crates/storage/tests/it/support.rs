@@ -8,8 +8,8 @@ use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use futures::executor::block_on;
 use heliosdb_contracts::{
-    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyedRow, NewestRow, ReadContext, RowHint, RowSink, ScanRequest,
-    ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, WriteBatch,
+    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyRange, KeyedRow, NewestRow, RangeRequest, ReadContext,
+    RowHint, RowSink, ScanRequest, ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, WriteBatch,
 };
 use heliosdb_runtime::{Disk, SeededEntropy, SimClock, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
@@ -168,6 +168,46 @@ pub fn context(txn: Option<TxnId>, command: u32, snapshot: &Snapshot) -> ReadCon
 }
 
 pub fn scan(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, predicates: Vec<ColumnPredicate>) -> Rows {
+    if predicates.is_empty() {
+        let rows = scan_rows(shard, context, tree, predicates);
+        assert_eq!(
+            range(shard, context, tree, i64::MIN, i64::MAX, false),
+            rows.clone().into_iter().collect::<Vec<_>>()
+        );
+        let middle = rows.keys().nth(rows.len() / 2).copied().unwrap_or(0);
+        let below: Vec<_> = rows.range(..middle).rev().map(|(k, v)| (*k, *v)).collect();
+        assert_eq!(range(shard, context, tree, i64::MIN, middle, true), below, "backwards, below {middle}");
+        let above: Vec<_> = rows.range(middle..).map(|(k, v)| (*k, *v)).collect();
+        assert_eq!(range(shard, context, tree, middle, i64::MAX, false), above, "from {middle} on");
+        return rows;
+    }
+    scan_rows(shard, context, tree, predicates)
+}
+
+/// Rows with keys in `from..to`, in key order or against it.
+fn range(
+    shard: &Shard,
+    context: &ReadContext,
+    tree: &TreeDescriptorRef,
+    from: i64,
+    to: i64,
+    reverse: bool,
+) -> Vec<(i64, i64)> {
+    let range = KeyRange { lower: key_bytes(from), upper: Some(key_bytes(to)), reverse };
+    let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE] };
+    let mut cursor = shard.range(context, &request).unwrap();
+    let mut rows = Vec::new();
+    let mut sink = |key: &[u8], values: &[DatumRef<'_>], _: RowHint| {
+        let [DatumRef::Int64(id), DatumRef::Int64(value)] = values else { panic!("two integers, not {values:?}") };
+        assert_eq!(key, key_bytes(*id));
+        rows.push((*id, *value));
+        Ok(())
+    };
+    while cursor.next(&mut sink).unwrap() {}
+    rows
+}
+
+fn scan_rows(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, predicates: Vec<ColumnPredicate>) -> Rows {
     let request = ScanRequest {
         tree: tree.tree,
         projection: [KEY, TEXT, VALUE].into_iter().chain(tree.columns.iter().skip(3).map(|column| column.id)).collect(),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AppendedCommit, KeyedRow, NewestRow, ReadContext, RowHint, RowSink, ScanRequest, ShardStore, Snapshot, TableScan,
-    TreeDescriptor, TreeDescriptorRef, TreeKey, TreeSize, WriteBatch,
+    AppendedCommit, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowSink, ScanRequest,
+    ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeKey, TreeSize, WriteBatch,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, DatumRef, Error, Lsn, Result, SchemaVersion, SequenceId,
@@ -113,6 +113,14 @@ impl ShardStore for MockStore {
 
     fn scan(&self, _context: &ReadContext, _request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
         Err(Error::internal("the mock does not scan"))
+    }
+
+    fn range(&self, _context: &ReadContext, _request: &RangeRequest) -> Result<Box<dyn RangeCursor>> {
+        Err(Error::internal("the mock has no order"))
+    }
+
+    fn applied(&self) -> Lsn {
+        Lsn(self.0.lock().last)
     }
 
     fn descriptor(&self, _txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
