@@ -22,6 +22,8 @@ cargo xtask <command>
   sim [SEED]           the storage simulator: one seed, or all that CI runs
   crash [--cycles N] [--seed N] [--writers N]
                        kill -9 a real server again and again
+  clients [--only NAME] [--postgres]
+                       drivers and ORMs of every ecosystem against a fresh server (or against PostgreSQL)
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
   bench oltp [--scale N] [--seconds N] [--rounds N] [--clients 1,8,32] [--only NAME]
                        pgbench beside PostgreSQL
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "sql" => verbs::sql(&rest),
         "sim" => verbs::sim(&rest),
         "crash" => verbs::testkit("debug", "crash", &rest),
+        "clients" => verbs::clients(&rest),
         "bench" => verbs::bench(&rest),
         "tidy" => verbs::tidy(),
         _ => {

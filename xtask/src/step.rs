@@ -6,9 +6,10 @@ use std::time::Instant;
 
 pub type Done = Result<(), String>;
 
-/// The workspace root.
+/// The workspace root, from the environment cargo runs us in: a target folder shared by clones may hold an xtask built elsewhere.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the root").to_owned()
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&manifest).parent().expect("xtask is in the root").to_owned()
 }
 
 /// Where cargo puts what it builds.

@@ -45,6 +45,19 @@ pub fn test() -> Done {
     run_testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])
 }
 
+/// The client programs of `crates/testkit/clients` against a fresh server (or, with `--postgres`, against PostgreSQL).
+pub fn clients(arguments: &[String]) -> Done {
+    build_for_testkit("debug")?;
+    run_clients("debug", arguments)
+}
+
+fn run_clients(profile: &str, arguments: &[String]) -> Done {
+    let installed = install::clients()?;
+    let mut all = vec!["--installed".to_owned(), installed.display().to_string()];
+    all.extend_from_slice(arguments);
+    run_testkit(profile, "clients", &all)
+}
+
 /// The golden transcripts.
 pub fn sql(filter: &[String]) -> Done {
     run_cargo(&["build", "--bins"])?;
@@ -68,11 +81,15 @@ pub fn sim(arguments: &[String]) -> Done {
 
 /// Builds server and testkit in a profile and runs one of testkit's commands.
 pub fn testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
+    build_for_testkit(profile)?;
+    run_testkit(profile, verb, arguments)
+}
+
+fn build_for_testkit(profile: &str) -> Done {
     let name = if profile == "debug" { "dev" } else { profile };
     // Two builds, not one: selected together, cargo would unite their dependencies' features and build DataFusion again.
     run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "--bins"])?;
-    run_cargo(&["build", "-p", "heliosdb-testkit", "--bins"])?;
-    run_testkit(profile, verb, arguments)
+    run_cargo(&["build", "-p", "heliosdb-testkit", "--bins"])
 }
 
 /// Runs one of testkit's commands with the server of a profile.

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test helper that cannot go on should say where")]
 
 pub mod bench;
+pub mod clients;
 pub mod crash;
 pub mod golden;
 pub mod peer;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use heliosdb_testkit::bench::{olap, oltp};
+use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::crash::{self, CrashOptions};
 use heliosdb_testkit::tidy::root;
 
@@ -47,6 +48,18 @@ enum Verb {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Drivers and ORMs of every ecosystem
+    Clients {
+        /// Folder of installed packages
+        #[arg(long)]
+        installed: PathBuf,
+        /// Only clients whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+        /// Against the system's PostgreSQL, to show that the scripts are right
+        #[arg(long)]
+        postgres: bool,
+    },
     /// kill -9 cycles against a model of what was acknowledged
     Crash {
         #[arg(long, default_value_t = 200)]
@@ -68,6 +81,7 @@ async fn main() -> ExitCode {
         Verb::Oltp { scale, seconds, rounds, clients, only } => {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, clients, only, work_dir: work_dir() }).await
         }
+        Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };
     match outcome {

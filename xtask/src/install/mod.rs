@@ -1,6 +1,10 @@
 //! What tests need beyond a Rust toolchain, a C compiler and Python 3.
 
+mod clients;
+
 use std::process::{Command, Stdio};
+
+pub use clients::clients;
 
 use crate::step::{Done, output, run};
 
@@ -21,6 +25,11 @@ pub fn postgres() -> Done {
     if output("apt-get", &["--version"]).is_none() {
         return Err("psql and a PostgreSQL server are needed: install PostgreSQL (15 or newer) with its client".into());
     }
+    apt_install(&["postgresql", "postgresql-client"])
+}
+
+/// Installs Debian packages, as root or through sudo.
+fn apt_install(packages: &[&str]) -> Done {
     let apt = |arguments: &[&str]| {
         let sudo = output("id", &["-u"]).is_some_and(|id| id.trim() != "0");
         let mut command = Command::new(if sudo { "sudo" } else { "apt-get" });
@@ -30,5 +39,5 @@ pub fn postgres() -> Done {
         run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
     };
     apt(&["update", "-qq"])?;
-    apt(&["install", "-y", "-qq", "--no-install-recommends", "postgresql", "postgresql-client"])
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
 }
