@@ -10,7 +10,9 @@ use heliosdb_contracts::{
     Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Thread;
-use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
+use heliosdb_types::{
+    BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, SqlState, TreeId, TreeRef, TxnId,
+};
 use parking_lot::Mutex;
 
 use crate::core::Core;
@@ -44,7 +46,13 @@ impl Shard {
     /// A clean end: everything in segments, the log closed. The next start replays nothing.
     pub fn close(&self) -> Result<()> {
         self.stop();
-        self.core.settle(false)?;
+        match self.core.settle(false) {
+            // The log has it all; the next start replays it.
+            Err(error) if error.state() == SqlState::DISK_FULL => {
+                tracing::warn!(%error, "could not put memory into segments; the next start replays the log");
+            }
+            settled => settled?,
+        }
         self.core.wal.close()
     }
 

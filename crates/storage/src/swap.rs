@@ -3,23 +3,25 @@
 //! 1. Under the commit mutex, note what is applied.
 //! 2. Wait until that is durable, so that the manifest holds nothing a crash could take back.
 //! 3. Write delete vectors.
-//! 4. Write the manifest and swap `CURRENT`.
+//! 4. Write the manifest, then swap `CURRENT`.
 //! 5. Under the commit mutex again, carry over what was deleted meanwhile and install the new version.
 //! 6. Remove what is no longer needed.
 //!
 //! One swap at a time (`Core::manifest`). Once step 4 has begun its outcome may be unknown, so a failure there fences the
-//! shard and removes no file.
+//! shard and removes no file; but for a disk that is full before `CURRENT` is touched: that swap never happened.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use heliosdb_runtime::failpoint;
-use heliosdb_types::{CommitTs, Lsn, Result, SegmentId};
+use heliosdb_types::{CommitTs, Lsn, Result, SegmentId, SqlState};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::core::Core;
 use crate::delete_vector::DeleteImage;
-use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, TreeEntry, deletes_path, write_deletes, write_manifest};
+use crate::manifest::{
+    Manifest, ManifestFiles, SegmentEntry, TreeEntry, deletes_path, swap_manifest, write_deletes, write_manifest,
+};
 use crate::memtable::{BranchTree, Generation, Rotation};
 use crate::segments::Segment;
 use crate::version::{SegmentMap, Version};
@@ -66,8 +68,15 @@ impl Core {
         self.save_deletes(&mut current, &segments, captured.last_ts)?;
         failpoint("swap.deletes_written")?;
         let next = self.next_manifest(&current, &captured, replay_lsn, &segments, &gone);
-        let written = write_manifest(&self.disk, &next).and_then(|()| failpoint("swap.manifest_swapped"));
-        if let Err(error) = written {
+        let written = write_manifest(&self.disk, &next);
+        if let Err(error) = &written
+            && error.state() == SqlState::DISK_FULL
+        {
+            // Certain: the old manifest counts. A later swap may find space.
+            return written;
+        }
+        let swapped = written.and_then(|()| swap_manifest(&self.disk, &next));
+        if let Err(error) = swapped.and_then(|()| failpoint("swap.manifest_swapped")) {
             self.fence(&format!("the manifest could not be written: {error}"));
             return Err(error);
         }

@@ -65,8 +65,11 @@ impl Core {
                     self.wake_freezer.wait_for(&mut asleep, LOOK_AGAIN);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "could not freeze a memtable; trying again");
-                    *self.freeze_failure.lock() = Some(error.message().to_owned());
+                    let before = self.freeze_failure.lock().replace(error.message().to_owned());
+                    // Once is enough: a disk that stays full would fill what is left of it with this line.
+                    if before.is_none() {
+                        tracing::error!(%error, "could not freeze a memtable; trying again until it works");
+                    }
                     let mut asleep = self.room_lock.lock();
                     self.room.notify_all();
                     self.wake_freezer.wait_for(&mut asleep, LOOK_AGAIN);
@@ -121,7 +124,8 @@ impl Core {
             self.wal.check_fence()?;
             if let Some(why) = &*self.freeze_failure.lock() {
                 let message = format!("memory for new rows is full and cannot be written out: {why}");
-                return Err(Error::unavailable(heliosdb_types::SqlState::DISK_FULL, message));
+                return Err(Error::unavailable(heliosdb_types::SqlState::DISK_FULL, message)
+                    .with_hint("Check free disk space."));
             }
             self.wake_freezer.notify_one();
             self.room.wait_for(&mut waiting, LOOK_AGAIN);

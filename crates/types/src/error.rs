@@ -131,7 +131,8 @@ impl Error {
     pub fn io(doing: impl Into<String>, source: std::io::Error) -> Error {
         let full = matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
         let state = if full { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
-        Error::new(ErrorKind::Unavailable, state, format!("could not {}: {source}", doing.into()))
+        let error = Error::new(ErrorKind::Unavailable, state, format!("could not {}: {source}", doing.into()));
+        if full { error.with_hint("Check free disk space.") } else { error }
     }
 
     field!(/** What exactly was wrong: `Key (id)=(1) already exists.` */ with_detail, detail);

@@ -21,6 +21,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::options::WalOptions;
 use crate::record::{NewRecord, encode};
+use crate::reserve::Reserve;
 use crate::writer::Writer;
 
 type OnDurable = Box<dyn Fn(Lsn) + Send + Sync>;
@@ -38,6 +39,7 @@ pub(crate) struct Group {
     /// The queue was emptied.
     space: Condvar,
     writer: Mutex<Writer>,
+    reserve: Arc<Reserve>,
     durable: AtomicU64,
     appended: AtomicU64,
     appended_bytes: AtomicU64,
@@ -67,6 +69,7 @@ struct Waiters {
 
 impl Group {
     pub fn new(options: WalOptions, clock: Arc<dyn Clock>, writer: Writer, last: Lsn) -> Arc<Group> {
+        let reserve = writer.reserve();
         Arc::new(Group {
             options,
             clock,
@@ -74,6 +77,7 @@ impl Group {
             work: Condvar::new(),
             space: Condvar::new(),
             writer: Mutex::new(writer),
+            reserve,
             durable: AtomicU64::new(last.0),
             appended: AtomicU64::new(last.0),
             appended_bytes: AtomicU64::new(0),
@@ -141,6 +145,11 @@ impl Group {
         let lsn = Lsn(queue.last.0 + 1);
         let before = queue.records.len();
         encode(&make(lsn), lsn, &mut queue.records)?;
+        if let Err(error) = self.reserve.plan(queue.records.len() - before) {
+            // As if it had never been asked for.
+            queue.records.truncate(before);
+            return Err(error);
+        }
         queue.last = lsn;
         self.appended.store(lsn.0, Ordering::Release);
         self.appended_bytes.fetch_add((queue.records.len() - before) as u64, Ordering::Relaxed);

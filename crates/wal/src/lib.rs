@@ -2,7 +2,7 @@
 //!
 //! Does: gives each record the next [`heliosdb_types::Lsn`], writes records in that order, syncs once per group and says
 //! when they are durable; replays them after a restart; tells a torn tail (cut, reported) from damage (refused); recycles
-//! files. Does not: know what a record's `ops` mean. Invariants: applied <= durable <= appended; nothing is reported
+//! files; refuses records the disk has no space for. Does not: know what a record's `ops` mean. Invariants: applied <= durable <= appended; nothing is reported
 //! durable before its bytes are synced; after a failed write or sync the log is fenced for good; a file gets its name
 //! only when everything before it is durable. May depend on: types, runtime.
 //!
@@ -39,6 +39,7 @@ mod group;
 mod options;
 mod record;
 mod recover;
+mod reserve;
 mod wal;
 mod writer;
 

@@ -1,20 +1,22 @@
 //! Puts encoded records into files. One writer at a time; it alone knows the current file's end.
 //!
 //! Steps of a group: (1) records are sealed (salt, durable LSN, crc) for the current file; (2) one write, with a zero
-//! terminator behind; (3) one sync. A record never spans files. Rolling: (1) the old file is written and synced; (2) the new
+//! terminator behind; (3) one sync. A record never spans files. Rolling: (0) the next file's blocks were reserved before its
+//! first record was numbered (`reserve`); (1) the old file is written and synced; (2) the new
 //! one gets its header under a spare's name and is synced; (3) it is renamed and the directory synced. So a file with a
 //! name proves everything before its `first_lsn` durable, and recovery may take a shorter predecessor for damage.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use heliosdb_runtime::{DiskFile, OpenMode, failpoint};
+use heliosdb_runtime::{DiskFile, failpoint};
 use heliosdb_types::{Lsn, Result};
 use parking_lot::Mutex;
 
-use crate::file::{FileHeader, HEADER_BYTES, file_path, spare_path};
+use crate::file::{FileHeader, HEADER_BYTES, file_path};
 use crate::options::WalConfig;
-use crate::record::{RECORD_HEAD, TERMINATOR, encoded_len, seal};
+use crate::record::{TERMINATOR, encoded_len, seal};
+use crate::reserve::{Prepared, Reserve, prepare};
 
 /// Zeros are written this far ahead in a fresh file, so that most syncs change no metadata.
 const ZERO_AHEAD_BYTES: u64 = 1 << 20;
@@ -39,6 +41,7 @@ pub(crate) struct FileSet {
 pub(crate) struct Writer {
     config: WalConfig,
     files: Arc<Mutex<FileSet>>,
+    reserve: Arc<Reserve>,
     file: Arc<dyn DiskFile>,
     header: FileHeader,
     /// Where the next record goes.
@@ -51,9 +54,16 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts in a new file that begins with `first_lsn`; everything before must be durable.
     pub fn start(config: WalConfig, files: Arc<Mutex<FileSet>>, sequence: u64, first_lsn: Lsn) -> Result<Writer> {
-        let capacity = config.options.file_bytes.max((HEADER_BYTES + RECORD_HEAD + TERMINATOR) as u64);
-        let (file, header, initialized) = new_file(&config, &files, sequence, first_lsn, capacity)?;
-        Ok(Writer { config, files, file, header, position: HEADER_BYTES as u64, capacity, initialized })
+        let prepared = prepare(&config, &files, 0)?;
+        let header = begin_file(&config, &files, &prepared, sequence, first_lsn)?;
+        let Prepared { file, capacity, initialized, .. } = prepared;
+        let reserve = Arc::new(Reserve::new(config.clone(), files.clone(), capacity));
+        Ok(Writer { config, files, reserve, file, header, position: HEADER_BYTES as u64, capacity, initialized })
+    }
+
+    /// Where appends plan ahead of this writer.
+    pub fn reserve(&self) -> Arc<Reserve> {
+        self.reserve.clone()
     }
 
     /// Writes and syncs whole encoded records. `durable` is everything known durable before them.
@@ -67,7 +77,8 @@ impl Writer {
             if used > self.capacity {
                 self.write(&records[start..end])?;
                 self.sync()?;
-                self.roll(lsn, len)?;
+                self.roll(lsn)?;
+                assert!((HEADER_BYTES + len + TERMINATOR) as u64 <= self.capacity, "planned for this record");
                 durable = Lsn(lsn.0 - 1);
                 start = end;
             }
@@ -85,6 +96,9 @@ impl Writer {
         self.sync()?;
         failpoint("wal.after_sync")?;
         self.note_length();
+        if self.position > self.capacity / 2 {
+            self.reserve.prepare_ahead();
+        }
         Ok(())
     }
 
@@ -119,44 +133,34 @@ impl Writer {
         }
     }
 
-    /// Goes on in a new file whose first record has `len` bytes.
-    fn roll(&mut self, first_lsn: Lsn, len: usize) -> Result<()> {
+    /// Goes on in the file that was reserved for the next record.
+    fn roll(&mut self, first_lsn: Lsn) -> Result<()> {
         failpoint("wal.roll")?;
         self.note_length();
-        let needed = (HEADER_BYTES + len + TERMINATOR) as u64;
-        self.capacity = self.config.options.file_bytes.max(needed);
-        let sequence = self.header.sequence + 1;
-        let (file, header, initialized) = new_file(&self.config, &self.files, sequence, first_lsn, self.capacity)?;
-        (self.file, self.header, self.initialized) = (file, header, initialized);
+        let prepared = self.reserve.take();
+        self.header = begin_file(&self.config, &self.files, &prepared, self.header.sequence + 1, first_lsn)?;
+        (self.file, self.capacity, self.initialized) = (prepared.file, prepared.capacity, prepared.initialized);
         self.position = HEADER_BYTES as u64;
         Ok(())
     }
 }
 
-/// Makes (or recycles) a file, durable with its name; also says how far its blocks have been written before.
-fn new_file(
+/// Gives a reserved file its header and its name, durably.
+fn begin_file(
     config: &WalConfig,
     files: &Mutex<FileSet>,
+    prepared: &Prepared,
     sequence: u64,
     first_lsn: Lsn,
-    capacity: u64,
-) -> Result<(Arc<dyn DiskFile>, FileHeader, u64)> {
+) -> Result<FileHeader> {
     let header = FileHeader { sequence, salt: config.entropy.next_u64(), first_lsn };
-    let spare = {
-        let mut set = files.lock();
-        set.next_spare += 1;
-        set.spares.pop().unwrap_or_else(|| spare_path(&config.dir, set.next_spare))
-    };
-    let file = config.disk.open(&spare, OpenMode::Create)?;
-    let initialized = file.len()?.min(capacity);
-    file.allocate(capacity)?;
     // The terminator behind the header hides what a recycled file held before.
     let mut bytes = header.encode().to_vec();
     bytes.extend_from_slice(&[0; TERMINATOR]);
-    file.write_at(&bytes, 0)?;
-    file.sync_all()?;
-    config.disk.rename(&spare, &file_path(&config.dir, sequence))?;
+    prepared.file.write_at(&bytes, 0)?;
+    prepared.file.sync_all()?;
+    config.disk.rename(&prepared.path, &file_path(&config.dir, sequence))?;
     config.disk.sync_dir(&config.dir)?;
     files.lock().files.push_back(FileMeta { sequence, first_lsn, bytes: HEADER_BYTES as u64 });
-    Ok((file, header, initialized))
+    Ok(header)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use heliosdb_runtime::{
     Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealDisk, SeededEntropy, SimClock, SimDisk, Spawner,
 };
-use heliosdb_types::{BranchId, CommitTs, ErrorKind, Lsn, Result, SchemaVersion, TxnId};
+use heliosdb_types::{BranchId, CommitTs, ErrorKind, Lsn, Result, SchemaVersion, SqlState, TxnId};
 use heliosdb_wal::{NewRecord, Record, RecordKind, ReplayFrom, ReplayReport, Wal, WalConfig, WalOptions};
 
 const DIR: &str = "wal";
@@ -171,7 +171,7 @@ fn retired_files_are_recycled_and_their_old_records_stay_dead() {
     let retired = wal.retire(Lsn(100)).unwrap();
     assert!(retired > 3 && wal.oldest() <= Lsn(100) && wal.oldest() > Lsn(50));
     assert_eq!(log_files(&disk).len(), before - retired);
-    assert_eq!(disk.list(DIR).unwrap().len(), before - retired + 2, "two spares, the rest removed");
+    assert_eq!(disk.list(DIR).unwrap().len(), before - retired + 3, "two spares and the next file, the rest removed");
     commit(&wal, 121, 60);
     assert!(wal.bytes_since(Lsn(1)) < bytes + 60 * 300);
     drop(wal);
@@ -294,6 +294,54 @@ fn a_failure_fences_for_good_and_loses_nothing_acknowledged() {
         let (_, report, records) = reopen(&disk.crash());
         assert!(report.last.0 >= acknowledged, "{op:?}: {} of {acknowledged}", report.last);
         check(&records, 1);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_space_brings_them_back() {
+    for (seed, inline) in [(1, true), (2, false)] {
+        let disk = SimDisk::new(seed);
+        let options = WalOptions { inline, ..small() };
+        let (wal, ..) = open(&disk, &options, from(1)).unwrap();
+        let mut written = 0;
+        for files in [3, 7, 8] {
+            disk.set_capacity(files * 4096 + 100);
+            let error = loop {
+                match put(&wal, written + 1) {
+                    Ok(lsn) => {
+                        written += 1;
+                        assert_eq!(lsn, Lsn(written));
+                        if written % 3 == 0 {
+                            wal.wait_durable_blocking(lsn).unwrap();
+                        }
+                    }
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.state(), SqlState::DISK_FULL);
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            // Again and again, without a trace; what was taken on is still written.
+            for _ in 0..3 {
+                assert_eq!(put(&wal, written + 1).unwrap_err().state(), SqlState::DISK_FULL);
+            }
+            wal.wait_durable_blocking(Lsn(written)).unwrap();
+            assert_eq!((wal.newest(), wal.durable()), (Lsn(written), Lsn(written)));
+            wal.check_fence().unwrap();
+            assert!(log_files(&disk).len() as u64 <= files);
+        }
+        // A record that needs a larger file than the one made ahead.
+        disk.set_capacity(u64::MAX);
+        let large = vec![9; 10_000];
+        let lsn = wal.append(&NewRecord::new(RecordKind(1), &large)).unwrap();
+        wal.wait_durable_blocking(lsn).unwrap();
+        disk.set_capacity(0);
+        while put(&wal, 1).is_ok() {}
+        wal.close().unwrap();
+        disk.set_capacity(u64::MAX);
+        let (_, report, records) = open(&disk.crash(), &options, from(1)).unwrap();
+        assert_eq!(report.torn, None);
+        check(&records[..written as usize], 1);
+        assert_eq!(records[written as usize].ops, large);
     }
 }
 

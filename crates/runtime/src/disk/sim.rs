@@ -427,7 +427,7 @@ impl SimFile {
     fn reserve(&self, state: &mut State, len: u64) -> Result<()> {
         let (capacity, used) = (state.capacity, state.used());
         let growth = len.saturating_sub(state.inode(self.inode)?.len());
-        if used.saturating_add(growth) > capacity {
+        if growth > 0 && used.saturating_add(growth) > capacity {
             return Err(failed("write", &self.path, io::ErrorKind::StorageFull.into()));
         }
         Ok(())

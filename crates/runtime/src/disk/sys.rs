@@ -20,7 +20,6 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
-            // Some file systems cannot reserve; a longer file is then the best there is.
             Some(libc::EOPNOTSUPP) => return extend(file, len as u64),
             _ => return Err(error),
         }
@@ -32,8 +31,17 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
     extend(file, len)
 }
 
+/// Some file systems cannot reserve; zeros that were really written are the best there is.
 fn extend(file: &File, len: u64) -> io::Result<()> {
-    if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
+    use std::os::unix::fs::FileExt;
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut at = file.metadata()?.len();
+    while at < len {
+        let part = ZEROS.len().min((len - at) as usize);
+        file.write_all_at(&ZEROS[..part], at)?;
+        at += part as u64;
+    }
+    Ok(())
 }
 
 /// Bytes an unprivileged process may still write on the file system of `path`.

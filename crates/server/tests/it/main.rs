@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod authority;
+mod disk_full;
 mod engine;
 mod process;
 mod refusals;

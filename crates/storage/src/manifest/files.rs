@@ -10,6 +10,7 @@ use super::{DeletesPlace, Manifest, check, format};
 use crate::delete_vector::DeleteImage;
 
 const CURRENT: &str = "CURRENT";
+const CURRENT_NEXT: &str = "CURRENT.tmp";
 const CURRENT_MAGIC: &str = "heliosdb-current-1";
 
 /// Directories of a shard, relative to its disk's root.
@@ -69,20 +70,29 @@ pub(crate) fn read_current(disk: &Arc<dyn Disk>) -> Result<Option<Manifest>> {
     Ok(Some(manifest))
 }
 
-/// Makes `manifest` the one that counts: new file, synced; then `CURRENT` replaced. Durable on return.
+/// Writes `manifest` and what `CURRENT` will be, synced, beside what counts. After an error the old one still counts and
+/// nothing refers to what was written.
 pub(crate) fn write_manifest(disk: &Arc<dyn Disk>, manifest: &Manifest) -> Result<()> {
     check(manifest)?;
-    let path = manifest_path(manifest.number);
-    let bytes = format::encode(manifest);
-    let file = disk.open(&path, OpenMode::Create)?;
-    file.truncate(0)?;
-    file.write_at(&bytes, 0)?;
-    file.sync_all()?;
+    replace(disk, &manifest_path(manifest.number), &format::encode(manifest))?;
     disk.sync_dir(ManifestFiles::MANIFESTS)?;
     failpoint("manifest.written")?;
     let number = manifest.number.to_string();
     let current = format!("{CURRENT_MAGIC} {number} {:08x}\n", crc32c::crc32c(number.as_bytes()));
-    disk.write_atomic(CURRENT, current.as_bytes())?;
+    replace(disk, CURRENT_NEXT, current.as_bytes())
+}
+
+fn replace(disk: &Arc<dyn Disk>, path: &str, bytes: &[u8]) -> Result<()> {
+    let file = disk.open(path, OpenMode::Create)?;
+    file.truncate(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync_all()
+}
+
+/// Makes the manifest written the one that counts. Durable on return; after an error its fate is unknown.
+pub(crate) fn swap_manifest(disk: &Arc<dyn Disk>, manifest: &Manifest) -> Result<()> {
+    disk.rename(CURRENT_NEXT, CURRENT)?;
+    disk.sync_dir("")?;
     failpoint("manifest.swapped")?;
     // The previous one stays for whoever examines a damaged directory; older ones go.
     for name in disk.list(ManifestFiles::MANIFESTS)? {
@@ -106,9 +116,14 @@ pub(crate) fn write_deletes(disk: &Arc<dyn Disk>, number: u64, images: &[DeleteI
         DeletesPlace { file: number, offset: start as u64, len, checksum }
     });
     let places = places.collect();
-    let file = disk.open(&deletes_path(number), OpenMode::CreateNew)?;
-    file.write_at(&bytes, 0)?;
-    file.sync_all()?;
+    let path = deletes_path(number);
+    let file = disk.open(&path, OpenMode::CreateNew)?;
+    let written = file.write_at(&bytes, 0).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // On a full disk what is half written must not stay; elsewhere the next start removes it.
+        let _ = disk.remove(&path);
+        return Err(error);
+    }
     disk.sync_dir(ManifestFiles::DELETES)?;
     Ok(places)
 }

@@ -89,7 +89,9 @@ mod tests {
     use heliosdb_runtime::{Disk, SimDisk};
     use heliosdb_types::{CommitTs, DatabaseId, ErrorKind, Lsn, SchemaVersion, SegmentId, SequenceId, TreeId, TreeRef};
 
-    use super::super::{ManifestFiles, SegmentEntry, SegmentMeta, TreeEntry, read_current, write_manifest};
+    use super::super::{
+        ManifestFiles, SegmentEntry, SegmentMeta, TreeEntry, read_current, swap_manifest, write_manifest,
+    };
     use super::*;
 
     fn example() -> Manifest {
@@ -137,8 +139,10 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
         disk.create_dir(ManifestFiles::MANIFESTS).unwrap();
         assert!(read_current(&disk).unwrap().is_none());
-        write_manifest(&disk, &Manifest { number: 2, ..example() }).unwrap();
-        write_manifest(&disk, &example()).unwrap();
+        for manifest in [Manifest { number: 2, ..example() }, example()] {
+            write_manifest(&disk, &manifest).unwrap();
+            swap_manifest(&disk, &manifest).unwrap();
+        }
         assert_eq!(read_current(&disk).unwrap().unwrap(), example());
         for path in ["manifest/0000000003", "CURRENT"] {
             let whole = disk.read(path).unwrap();

@@ -12,7 +12,8 @@ use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{BranchId, CommitTs, Lsn, SchemaVersion, SegmentId, SequenceId, TreeRef};
 
 pub(crate) use files::{
-    ManifestFiles, deletes_path, load_deletes, read_current, segment_id_of, segment_path, write_deletes, write_manifest,
+    ManifestFiles, deletes_path, load_deletes, read_current, segment_id_of, segment_path, swap_manifest, write_deletes,
+    write_manifest,
 };
 pub(crate) use format::{put_segment, read_segment};
 pub(crate) use invariants::check;

@@ -3,7 +3,7 @@
 use futures::executor::block_on;
 use heliosdb_contracts::ShardStore;
 use heliosdb_runtime::{Disk, Fault, FaultKind, FaultOp};
-use heliosdb_types::ErrorKind;
+use heliosdb_types::{ErrorKind, SqlState};
 
 use crate::support::*;
 
@@ -245,7 +245,13 @@ fn a_full_disk_delays_freezing_and_loses_nothing() {
     (0..100).for_each(|key| _ = txn.put(&tree, key, key));
     txn.commit().unwrap();
     let expected = world.rows(&tree);
-    for (op, path) in [(FaultOp::Write, "segments"), (FaultOp::Sync, "segments"), (FaultOp::Write, "deletes")] {
+    for (op, path) in [
+        (FaultOp::Write, "segments"),
+        (FaultOp::Sync, "segments"),
+        (FaultOp::Write, "deletes"),
+        (FaultOp::Write, "manifest"),
+        (FaultOp::Write, "CURRENT"),
+    ] {
         let mut txn = world.begin();
         txn.put(&tree, 0, 0);
         txn.commit().unwrap();
@@ -265,6 +271,42 @@ fn a_full_disk_delays_freezing_and_loses_nothing() {
     }
     let files = world.disk.list("segments").unwrap().len() as u64;
     assert_eq!(files, world.shard.metrics().segments, "unfinished files are gone");
+    assert_eq!(world.crash().rows(&tree), expected);
+}
+
+#[test]
+fn a_full_disk_refuses_commits_and_space_brings_them_back() {
+    let world = World::new(25);
+    let tree = world.create(2000);
+    let mut expected = Rows::new();
+    let mut key = 0;
+    for _ in 0..3 {
+        // As much space as is taken now, and no more.
+        world.disk.set_capacity(0);
+        let error = loop {
+            assert!(key < 2_000_000, "the log is finite");
+            let mut txn = world.begin();
+            (key..key + 200).for_each(|key| _ = txn.put(&tree, key, key));
+            match txn.commit() {
+                Ok(_) => expected.extend((key..key + 200).map(|key| (key, key))),
+                Err(error) => break error,
+            }
+            key += 200;
+        };
+        assert_eq!(error.state(), SqlState::DISK_FULL, "{error}");
+        assert!(!world.shard.metrics().fenced);
+        assert_eq!(world.rows(&tree), expected, "reads go on");
+        assert_eq!(block_on(world.shard.checkpoint(false)).unwrap_err().state(), SqlState::DISK_FULL);
+        assert!(!world.shard.metrics().fenced);
+        world.disk.set_capacity(u64::MAX);
+        let mut txn = world.begin();
+        txn.put(&tree, key, key);
+        txn.commit().unwrap();
+        expected.insert(key, key);
+        key += 1;
+        block_on(world.shard.checkpoint(false)).unwrap();
+        assert_eq!(world.rows(&tree), expected);
+    }
     assert_eq!(world.crash().rows(&tree), expected);
 }
 
