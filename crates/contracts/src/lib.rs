@@ -33,8 +33,8 @@ pub use session::{
     ResultColumn, RowsTag, ScramVerifier, Script, SqlService, SqlSession, TransactionStatus,
 };
 pub use shard::{
-    AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, MaybePending, ReadContext,
-    RowLockMode, RowSink, ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
+    AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockPolicy, LockWait, LockedRow, MaybePending,
+    ReadContext, RowLockMode, RowSink, Savepoint, ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
 };
 pub use store::{NewestRow, ShardStore};
 pub use tree::{ColumnDescriptor, TreeDescriptor, TreeDescriptorRef, TreeKey, row_id_key};

@@ -29,6 +29,15 @@ impl fmt::Debug for Snapshot {
 pub enum IsolationLevel {
     ReadCommitted,
     RepeatableRead,
+    /// RepeatableRead whose outcome equals some serial order of all Serializable transactions.
+    Serializable,
+}
+
+impl IsolationLevel {
+    /// Whether all statements read by the snapshot of the first, so that a row changed since is a conflict.
+    pub fn keeps_snapshot(self) -> bool {
+        self != IsolationLevel::ReadCommitted
+    }
 }
 
 /// What every read carries.
@@ -69,32 +78,100 @@ pub struct WriteBatch {
     pub deletes: Vec<(Bytes, RowHint)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Row-level locks, PostgreSQL's four, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowLockMode {
+    /// The key stays as it is: what a foreign key check takes. Excludes Update.
+    KeyShare,
+    /// The row stays as it is. Excludes NoKeyUpdate and Update.
     Share,
-    Exclusive,
+    /// Changes anything but the key. Excludes all but KeyShare.
+    NoKeyUpdate,
+    /// Deletes the row or changes its key. Excludes everything.
+    Update,
 }
 
-/// Table-level locks, PostgreSQL's names; only those that differ in what they exclude today.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Table-level locks, PostgreSQL's eight, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TreeLockMode {
     /// Readers; excludes AccessExclusive.
     AccessShare,
-    /// Writers of rows; excludes Share, Exclusive and AccessExclusive.
+    /// SELECT FOR UPDATE and its kin; excludes Exclusive and AccessExclusive.
+    RowShare,
+    /// Writers of rows; excludes Share and everything above it.
     RowExclusive,
+    /// Maintenance beside writers (VACUUM, CREATE INDEX CONCURRENTLY); excludes itself and everything above it.
+    ShareUpdateExclusive,
     /// Stable contents; excludes writers.
     Share,
+    /// Stable contents for one; excludes writers and itself.
+    ShareRowExclusive,
     /// Everything but readers; lock escalation takes it.
     Exclusive,
     /// DDL; excludes everything.
     AccessExclusive,
 }
 
-/// How long to wait for a lock.
+impl TreeLockMode {
+    /// The modes nobody else may hold beside this one, as bits in the order above.
+    pub const fn excluded(self) -> u8 {
+        match self {
+            TreeLockMode::AccessShare => 0b1000_0000,
+            TreeLockMode::RowShare => 0b1100_0000,
+            TreeLockMode::RowExclusive => 0b1111_0000,
+            TreeLockMode::ShareUpdateExclusive => 0b1111_1000,
+            TreeLockMode::Share => 0b1110_1100,
+            TreeLockMode::ShareRowExclusive => 0b1111_1100,
+            TreeLockMode::Exclusive => 0b1111_1110,
+            TreeLockMode::AccessExclusive => 0b1111_1111,
+        }
+    }
+
+    pub const fn excludes(self, other: TreeLockMode) -> bool {
+        self.excluded() & (1 << other as u8) != 0
+    }
+}
+
+/// How long to wait for a lock, and what to do instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockWait {
     /// `None`: as long as it takes (deadlocks are still found).
     pub timeout: Option<Duration>,
+    pub policy: LockPolicy,
+    /// How long a wait lasts before it is checked for a deadlock.
+    pub deadlock_after: Duration,
+}
+
+/// What to do about a lock that is not free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockPolicy {
+    #[default]
+    Wait,
+    /// 55P03 for a tree; [`LockedRow::Busy`] for a row, and no row after it is locked.
+    NoWait,
+    /// [`LockedRow::Busy`] for a row, and on with the next. Trees are waited for.
+    SkipLocked,
+}
+
+impl LockWait {
+    /// As long as it takes.
+    pub const FOREVER: LockWait =
+        LockWait { timeout: None, policy: LockPolicy::Wait, deadlock_after: Duration::from_secs(1) };
+}
+
+impl Default for LockWait {
+    fn default() -> LockWait {
+        LockWait::FOREVER
+    }
+}
+
+/// A moment inside a transaction to which it may be rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savepoint {
+    /// The first command after it.
+    pub command: CommandId,
+    /// Locks taken by then, as the participant counts them.
+    pub locks: u64,
 }
 
 /// What a locked row looks like now, beside what the statement's snapshot saw.
@@ -106,6 +183,8 @@ pub enum LockedRow {
     Newer { row: Bytes, descriptor: TreeDescriptorRef, hint: RowHint },
     /// Deleted since the snapshot.
     Gone,
+    /// Somebody else has it locked, and the request would not wait ([`LockPolicy`]).
+    Busy,
 }
 
 /// The outcome of inserting a batch.
@@ -212,6 +291,16 @@ pub trait ShardClient: Send + Sync + 'static {
     fn commit(&self, txn: TxnId) -> BoxFuture<'_, Result<CommitTs>>;
 
     fn rollback(&self, txn: TxnId);
+
+    /// Marks a moment: `command` is the first one after it.
+    fn savepoint(&self, txn: TxnId, command: CommandId) -> Result<Savepoint>;
+
+    /// Undoes every command from the savepoint on and gives up the locks taken since. The savepoint stays; those after it
+    /// are gone. Commands undone are not used again.
+    fn rollback_to(&self, txn: TxnId, savepoint: Savepoint) -> Result<()>;
+
+    /// Forgets a savepoint and those after it; what was done since stays.
+    fn release_savepoint(&self, txn: TxnId, savepoint: Savepoint) -> Result<()>;
 
     /// Waits until everything a reply of this transaction may have been built on is durable.
     fn settle(&self, txn: TxnId) -> BoxFuture<'_, Result<()>>;

@@ -82,6 +82,15 @@ pub trait ShardStore: Send + Sync + 'static {
 
     fn rollback(&self, txn: TxnId);
 
+    /// `command` begins a part of the transaction that may be undone by itself.
+    fn savepoint(&self, txn: TxnId, command: CommandId) -> Result<()>;
+
+    /// Undoes what `from` and later commands staged; savepoints after it are forgotten.
+    fn rollback_to(&self, txn: TxnId, from: CommandId) -> Result<()>;
+
+    /// Forgets savepoints from this command on; what was staged stays.
+    fn release_savepoint(&self, txn: TxnId, from: CommandId) -> Result<()>;
+
     /// Resolves when the record is durable and, if a commit, visible. Fails for good once the shard is fenced.
     fn durable(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>>;
 

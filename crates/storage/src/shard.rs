@@ -138,13 +138,13 @@ impl ShardStore for Shard {
         self.core.stage_writes(txn, command, batch)
     }
 
-    fn define_tree(&self, txn: TxnId, _command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
-        self.core.txn(txn)?.lock().define(descriptor);
+    fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
+        self.core.txn(txn)?.lock().define(command, descriptor);
         Ok(())
     }
 
-    fn drop_tree(&self, txn: TxnId, _command: CommandId, tree: TreeRef) -> Result<()> {
-        self.core.txn(txn)?.lock().drop_tree(tree);
+    fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
+        self.core.txn(txn)?.lock().drop_tree(command, tree);
         Ok(())
     }
 
@@ -160,6 +160,20 @@ impl ShardStore for Shard {
         if self.core.end_txn(txn).is_some() {
             Counters::add(&self.core.counters.rollbacks, 1);
         }
+    }
+
+    fn savepoint(&self, txn: TxnId, command: CommandId) -> Result<()> {
+        self.core.txn(txn)?.lock().savepoint(command);
+        Ok(())
+    }
+
+    fn rollback_to(&self, txn: TxnId, from: CommandId) -> Result<()> {
+        self.core.txn(txn)?.lock().rollback_to(from)
+    }
+
+    fn release_savepoint(&self, txn: TxnId, from: CommandId) -> Result<()> {
+        self.core.txn(txn)?.lock().release_savepoint(from);
+        Ok(())
     }
 
     fn durable(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>> {

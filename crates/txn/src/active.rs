@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use heliosdb_types::{BranchId, Error, Lsn, Result, SqlState, TxnId};
+use heliosdb_types::{BranchId, CommandId, Error, Lsn, Result, SqlState, TxnId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -14,6 +14,8 @@ pub(crate) struct Txn {
     pub id: TxnId,
     pub branch: BranchId,
     pub held: Mutex<Held>,
+    /// Commands that begin a savepoint, ascending.
+    pub savepoints: Mutex<Vec<CommandId>>,
     /// The newest record a reply of this transaction may have been built on.
     depends_on: AtomicU64,
 }
@@ -21,6 +23,18 @@ pub(crate) struct Txn {
 impl Txn {
     pub fn depend_on(&self, lsn: Lsn) {
         self.depends_on.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
+    /// Forgets the savepoints after the one that begins at `from`, and itself unless it is kept; how many came after it.
+    pub fn forget_savepoints(&self, from: CommandId, keep: bool) -> Result<usize> {
+        let mut savepoints = self.savepoints.lock();
+        let at = savepoints.partition_point(|command| *command < from);
+        if savepoints.get(at) != Some(&from) {
+            return Err(Error::internal(format!("transaction {} has no such savepoint", self.id)));
+        }
+        let nested = savepoints.len() - at - 1;
+        savepoints.truncate(if keep { at + 1 } else { at });
+        Ok(nested)
     }
 
     pub fn depends_on(&self) -> Lsn {
@@ -41,7 +55,13 @@ impl Active {
     }
 
     pub fn insert(&self, id: TxnId, branch: BranchId) {
-        let txn = Arc::new(Txn { id, branch, held: Mutex::default(), depends_on: AtomicU64::new(0) });
+        let txn = Arc::new(Txn {
+            id,
+            branch,
+            held: Mutex::default(),
+            savepoints: Mutex::default(),
+            depends_on: AtomicU64::new(0),
+        });
         let other = self.part(id).lock().insert(id, txn);
         assert!(other.is_none(), "transaction id {id} was given out twice");
     }

@@ -97,9 +97,18 @@ impl LockQueue {
         self.holders.is_empty() && self.waiting.is_empty()
     }
 
+    /// Sets what a transaction holds back to less; `modes` are among those it holds.
+    pub fn restore(&mut self, txn: TxnId, modes: ModeSet) {
+        match self.holders.iter_mut().find(|holder| holder.txn == txn) {
+            Some(_) if modes.is_empty() => self.release(txn),
+            Some(holder) => holder.modes = modes,
+            None => {}
+        }
+    }
+
     /// What a waiting transaction wants and for whom it waits: conflicting holders, and those before it in line that
-    /// conflict. Looking further than one that excludes everything is pointless: that one waits for the rest.
-    pub fn blockers(&self, txn: TxnId, row: bool) -> Option<(TreeLockMode, SmallVec<[TxnId; 4]>)> {
+    /// conflict. Looking further than one that conflicts with at least as much is pointless: that one waits for the rest.
+    pub fn blockers(&self, txn: TxnId) -> Option<(TreeLockMode, SmallVec<[TxnId; 4]>)> {
         let at = self.waiting.iter().position(|waiting| waiting.txn == txn)?;
         let mode = self.waiting.get(at)?.mode;
         let mut blockers = SmallVec::new();
@@ -107,8 +116,7 @@ impl LockQueue {
         blockers.extend(holders.map(|holder| holder.txn));
         for before in self.waiting.iter().take(at).rev().filter(|before| conflicts(before.mode, mode)) {
             blockers.push(before.txn);
-            let excludes_all = before.mode == TreeLockMode::AccessExclusive;
-            if excludes_all || (row && before.mode == TreeLockMode::Exclusive) {
+            if ModeSet::covers_conflicts(before.mode, mode) {
                 break;
             }
         }
@@ -135,15 +143,8 @@ impl LockQueue {
     fn check(&self) {
         debug_assert!(
             self.holders.iter().all(|a| {
-                let others = self.holders.iter().filter(|b| b.txn != a.txn);
-                let modes = [
-                    TreeLockMode::AccessShare,
-                    TreeLockMode::RowExclusive,
-                    TreeLockMode::Share,
-                    TreeLockMode::Exclusive,
-                    TreeLockMode::AccessExclusive,
-                ];
-                others.into_iter().all(|b| modes.iter().all(|m| !b.modes.contains(*m) || !a.modes.excludes(*m)))
+                let mut others = self.holders.iter().filter(|b| b.txn != a.txn);
+                others.all(|b| b.modes.modes().all(|mode| !a.modes.excludes(mode)))
             }),
             "holders exclude each other: {:?}",
             self.holders
@@ -244,15 +245,12 @@ mod tests {
         for n in 2..=4 {
             assert!(!line.request(n, Exclusive));
         }
-        assert_eq!(line.queue.blockers(TxnId(4), true), Some((Exclusive, SmallVec::from_slice(&[TxnId(1), TxnId(3)]))));
-        assert_eq!(line.queue.blockers(TxnId(1), true), None, "holders do not wait");
+        assert_eq!(line.queue.blockers(TxnId(4)), Some((Exclusive, SmallVec::from_slice(&[TxnId(1), TxnId(3)]))));
+        assert_eq!(line.queue.blockers(TxnId(1)), None, "holders do not wait");
         let mut tree = Line::new();
         assert!(tree.request(1, RowExclusive) && tree.request(2, AccessShare));
         assert!(!tree.request(3, AccessExclusive) && !tree.request(4, AccessShare));
-        assert_eq!(
-            tree.queue.blockers(TxnId(3), false),
-            Some((AccessExclusive, SmallVec::from_slice(&[TxnId(1), TxnId(2)])))
-        );
-        assert_eq!(tree.queue.blockers(TxnId(4), false), Some((AccessShare, SmallVec::from_slice(&[TxnId(3)]))));
+        assert_eq!(tree.queue.blockers(TxnId(3)), Some((AccessExclusive, SmallVec::from_slice(&[TxnId(1), TxnId(2)]))));
+        assert_eq!(tree.queue.blockers(TxnId(4)), Some((AccessShare, SmallVec::from_slice(&[TxnId(3)]))));
     }
 }

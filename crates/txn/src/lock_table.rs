@@ -1,17 +1,18 @@
 //! All locks of a shard, and waiting for them.
 //!
 //! Lock order inside: `waits`, then one part of the table; never two parts. A request that must wait registers under
-//! `waits` and looks for a cycle before it lets go, so of the waits that form a cycle the last one sees it whole.
-//! Grants need no `waits`: they only remove edges. A dropped wait takes itself out of line, or gives back a lock that was
+//! `waits`, and looks for a cycle once it has waited for `deadlock_after`: waits in a cycle do not end, so the one that began
+//! last sees it whole, and nobody else pays for looking. Grants need no `waits`: they only remove edges. A dropped wait takes itself out of line, or gives back a lock that was
 //! granted while it was being dropped.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use heliosdb_contracts::{LockWait, TreeLockMode};
+use heliosdb_contracts::{LockPolicy, LockWait, TreeLockMode};
 use heliosdb_runtime::Clock;
 use heliosdb_types::{Error, Result, SqlState, TxnId};
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::lock_queue::{Grants, LockQueue};
-use crate::mode::mode_name;
+use crate::mode::{ModeSet, mode_name};
 use crate::resource::Resource;
 
 /// Parts of the table; a power of two, far above the number of cores.
@@ -121,17 +122,29 @@ impl LockTable {
         if self.try_lock(txn, resource, mode) {
             return Ok(());
         }
+        if wait.policy == LockPolicy::NoWait {
+            return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, format!("could not obtain lock on {resource}")));
+        }
         if wait.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(self.timed_out());
         }
         let Some(mut place) = self.stand_in_line(txn, resource, mode)? else { return Ok(()) };
-        match wait.timeout {
+        let mut left = wait.timeout;
+        if left.is_none_or(|timeout| timeout > wait.deadlock_after) {
+            if !wait.deadlock_after.is_zero() && self.granted_within(&mut place, wait.deadlock_after).await {
+                place.claimed = true;
+                return Ok(());
+            }
+            if let Some(steps) = self.find_cycle(&self.waits.lock(), txn) {
+                self.counters.deadlocks.fetch_add(1, Ordering::Relaxed);
+                return Err(deadlock(&steps));
+            }
+            left = left.map(|timeout| timeout - wait.deadlock_after);
+        }
+        match left {
             None => place.granted().await,
             Some(timeout) => {
-                let timer = self.clock.sleep(timeout);
-                let granted = place.granted();
-                futures::pin_mut!(granted);
-                if let Either::Right(_) = select(granted, timer).await {
+                if !self.granted_within(&mut place, timeout).await {
                     return Err(self.timed_out());
                 }
             }
@@ -140,12 +153,19 @@ impl LockTable {
         Ok(())
     }
 
+    async fn granted_within(&self, place: &mut Place<'_>, time: Duration) -> bool {
+        let timer = self.clock.sleep(time);
+        let granted = place.granted();
+        futures::pin_mut!(granted);
+        matches!(select(granted, timer).await, Either::Left(_))
+    }
+
     fn timed_out(&self) -> Error {
         self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
         Error::retry(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
     }
 
-    /// Queues up; `None` if the lock came free meanwhile, an error if the wait would never end.
+    /// Queues up; `None` if the lock came free meanwhile.
     fn stand_in_line(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode) -> Result<Option<Place<'_>>> {
         let mut waits = self.waits.lock();
         if let Some(other) = waits.get(&txn) {
@@ -163,17 +183,9 @@ impl LockTable {
             queue.enqueue(txn, mode, ticket, grant);
         }
         waits.insert(txn, resource.clone());
-        let place = Place { table: self, txn, resource: resource.clone(), mode, ticket, granted, claimed: false };
-        let cycle = self.find_cycle(&waits, txn);
         drop(waits);
         self.counters.waits.fetch_add(1, Ordering::Relaxed);
-        match cycle {
-            None => Ok(Some(place)),
-            Some(steps) => {
-                self.counters.deadlocks.fetch_add(1, Ordering::Relaxed);
-                Err(deadlock(&steps))
-            }
-        }
+        Ok(Some(Place { table: self, txn, resource: resource.clone(), mode, ticket, granted, claimed: false }))
     }
 
     /// A cycle of waits through `start`. Depth first; each transaction is looked at once.
@@ -211,13 +223,18 @@ impl LockTable {
     ) -> Option<(Resource, TreeLockMode, SmallVec<[TxnId; 4]>)> {
         let resource = waits.get(&txn)?;
         let part = self.part(resource).lock();
-        let (mode, blockers) = part.get(resource)?.blockers(txn, resource.key.is_some())?;
+        let (mode, blockers) = part.get(resource)?.blockers(txn)?;
         Some((resource.clone(), mode, blockers))
     }
 
     /// Gives up everything the transaction holds on a resource.
     pub fn unlock(&self, txn: TxnId, resource: &Resource) {
         self.change(resource, |queue| queue.release(txn));
+    }
+
+    /// Gives up what the transaction holds on a resource beyond `modes`.
+    pub fn restore(&self, txn: TxnId, resource: &Resource, modes: ModeSet) {
+        self.change(resource, |queue| queue.restore(txn, modes));
     }
 
     /// Changes a queue, lets in who can come in, and forgets an unused queue.

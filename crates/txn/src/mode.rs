@@ -1,28 +1,36 @@
-//! Lock modes: one table of conflicts for trees and rows. A row's Share and Exclusive are the tree's, which agree.
+//! Lock modes: one table of conflicts for trees, rows and advisory locks. A row's four modes are four of a tree's eight that
+//! exclude each other in the same way, as PostgreSQL maps them too.
 
 use heliosdb_contracts::{RowLockMode, TreeLockMode};
 
-/// Whether two transactions cannot hold these modes at once (PostgreSQL's table, the modes we have).
+/// Whether two transactions cannot hold these modes at once (PostgreSQL's table).
 pub fn conflicts(a: TreeLockMode, b: TreeLockMode) -> bool {
     excluded_by(a).contains(b)
 }
 
-fn excluded_by(mode: TreeLockMode) -> ModeSet {
-    use TreeLockMode::{AccessExclusive, AccessShare, Exclusive, RowExclusive, Share};
-    match mode {
-        AccessShare => ModeSet::of(&[AccessExclusive]),
-        RowExclusive => ModeSet::of(&[Share, Exclusive, AccessExclusive]),
-        Share => ModeSet::of(&[RowExclusive, Exclusive, AccessExclusive]),
-        Exclusive => ModeSet::of(&[RowExclusive, Share, Exclusive, AccessExclusive]),
-        AccessExclusive => ModeSet::of(&[AccessShare, RowExclusive, Share, Exclusive, AccessExclusive]),
-    }
+/// All modes, in PostgreSQL's order.
+pub(crate) const ALL_MODES: [TreeLockMode; 8] = [
+    TreeLockMode::AccessShare,
+    TreeLockMode::RowShare,
+    TreeLockMode::RowExclusive,
+    TreeLockMode::ShareUpdateExclusive,
+    TreeLockMode::Share,
+    TreeLockMode::ShareRowExclusive,
+    TreeLockMode::Exclusive,
+    TreeLockMode::AccessExclusive,
+];
+
+const fn excluded_by(mode: TreeLockMode) -> ModeSet {
+    ModeSet(mode.excluded())
 }
 
 /// The mode of a row lock in the common table.
 pub(crate) fn row_mode(mode: RowLockMode) -> TreeLockMode {
     match mode {
-        RowLockMode::Share => TreeLockMode::Share,
-        RowLockMode::Exclusive => TreeLockMode::Exclusive,
+        RowLockMode::KeyShare => TreeLockMode::AccessShare,
+        RowLockMode::Share => TreeLockMode::RowShare,
+        RowLockMode::NoKeyUpdate => TreeLockMode::Exclusive,
+        RowLockMode::Update => TreeLockMode::AccessExclusive,
     }
 }
 
@@ -30,8 +38,11 @@ pub(crate) fn row_mode(mode: RowLockMode) -> TreeLockMode {
 pub(crate) fn mode_name(mode: TreeLockMode) -> &'static str {
     match mode {
         TreeLockMode::AccessShare => "AccessShareLock",
+        TreeLockMode::RowShare => "RowShareLock",
         TreeLockMode::RowExclusive => "RowExclusiveLock",
+        TreeLockMode::ShareUpdateExclusive => "ShareUpdateExclusiveLock",
         TreeLockMode::Share => "ShareLock",
+        TreeLockMode::ShareRowExclusive => "ShareRowExclusiveLock",
         TreeLockMode::Exclusive => "ExclusiveLock",
         TreeLockMode::AccessExclusive => "AccessExclusiveLock",
     }
@@ -41,19 +52,18 @@ pub(crate) fn mode_name(mode: TreeLockMode) -> &'static str {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModeSet(u8);
 
-fn bit(mode: TreeLockMode) -> u8 {
-    match mode {
-        TreeLockMode::AccessShare => 1,
-        TreeLockMode::RowExclusive => 2,
-        TreeLockMode::Share => 4,
-        TreeLockMode::Exclusive => 8,
-        TreeLockMode::AccessExclusive => 16,
-    }
+const fn bit(mode: TreeLockMode) -> u8 {
+    1 << mode as u8
 }
 
 impl ModeSet {
-    fn of(modes: &[TreeLockMode]) -> ModeSet {
+    pub fn of(modes: &[TreeLockMode]) -> ModeSet {
         ModeSet(modes.iter().fold(0, |set, mode| set | bit(*mode)))
+    }
+
+    /// The modes in it, weakest first.
+    pub fn modes(self) -> impl Iterator<Item = TreeLockMode> {
+        ALL_MODES.into_iter().filter(move |mode| self.contains(*mode))
     }
 
     pub fn add(&mut self, mode: TreeLockMode) {
@@ -79,10 +89,13 @@ impl ModeSet {
 
     /// Whether holding these makes holding `mode` pointless: one of them excludes all that `mode` does.
     pub fn covers(self, mode: TreeLockMode) -> bool {
-        use TreeLockMode::{AccessExclusive, AccessShare, Exclusive, RowExclusive, Share};
         let wanted = excluded_by(mode).0;
-        let all = [AccessShare, RowExclusive, Share, Exclusive, AccessExclusive];
-        all.into_iter().any(|held| self.contains(held) && excluded_by(held).0 & wanted == wanted)
+        self.modes().any(|held| excluded_by(held).0 & wanted == wanted)
+    }
+
+    /// Whether who waits for `before` and conflicts with something also waits for `mode`'s conflicts.
+    pub fn covers_conflicts(before: TreeLockMode, mode: TreeLockMode) -> bool {
+        ModeSet::of(&[before]).covers(mode)
     }
 
     /// Whether rows of a tree so locked need no locks of their own.
@@ -93,19 +106,28 @@ impl ModeSet {
 
 #[cfg(test)]
 mod tests {
-    use TreeLockMode::{AccessExclusive, AccessShare, Exclusive, RowExclusive, Share};
+    use TreeLockMode::{AccessExclusive, AccessShare, Exclusive, RowExclusive, RowShare, Share, ShareRowExclusive};
 
     use super::*;
 
-    const ALL: [TreeLockMode; 5] = [AccessShare, RowExclusive, Share, Exclusive, AccessExclusive];
-
     #[test]
     fn conflicts_are_symmetric_and_as_postgresql_has_them() {
-        let table = ["....x", "..xxx", ".x.xx", ".xxxx", "xxxxx"];
-        for (a, row) in ALL.iter().zip(table) {
-            for (b, cell) in ALL.iter().zip(row.chars()) {
+        let table = [".......x", "......xx", "....xxxx", "...xxxxx", "..xx.xxx", "..xxxxxx", ".xxxxxxx", "xxxxxxxx"];
+        for (a, row) in ALL_MODES.iter().zip(table) {
+            for (b, cell) in ALL_MODES.iter().zip(row.chars()) {
                 assert_eq!(conflicts(*a, *b), cell == 'x', "{a:?} {b:?}");
                 assert_eq!(conflicts(*a, *b), conflicts(*b, *a));
+            }
+        }
+    }
+
+    #[test]
+    fn row_modes_exclude_each_other_as_postgresqls_do() {
+        use RowLockMode::{KeyShare, NoKeyUpdate, Share, Update};
+        let all = [KeyShare, Share, NoKeyUpdate, Update];
+        for (a, row) in all.into_iter().zip(["...x", "..xx", ".xxx", "xxxx"]) {
+            for (b, cell) in all.into_iter().zip(row.chars()) {
+                assert_eq!(conflicts(row_mode(a), row_mode(b)), cell == 'x', "{a:?} {b:?}");
             }
         }
     }
@@ -115,8 +137,9 @@ mod tests {
         let covers = |held: &[TreeLockMode], mode| ModeSet::of(held).covers(mode);
         assert!(covers(&[AccessExclusive], Exclusive) && covers(&[Exclusive], RowExclusive));
         assert!(covers(&[Exclusive], Share) && covers(&[Share], AccessShare) && covers(&[RowExclusive], AccessShare));
+        assert!(covers(&[RowExclusive], RowShare) && covers(&[ShareRowExclusive], Share));
         assert!(!covers(&[RowExclusive], Share) && !covers(&[Share], RowExclusive));
-        assert!(!covers(&[Share, RowExclusive], Exclusive), "Share excludes writers but not a second Share");
+        assert!(!covers(&[Share, RowExclusive], Exclusive), "Share excludes writers but not readers' row locks");
         assert!(!covers(&[], AccessShare));
         assert!(ModeSet::of(&[Exclusive]).covers_rows() && !ModeSet::of(&[RowExclusive]).covers_rows());
     }

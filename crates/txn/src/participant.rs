@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
     AppendedCommit, InsertOutcome, KeyedRow, LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, RowHint,
-    RowLockMode, RowSink, ScanRequest, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef,
-    TreeLockMode, TreeSize, WriteBatch,
+    RowLockMode, RowSink, Savepoint, ScanRequest, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor,
+    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -22,6 +22,7 @@ use heliosdb_types::{
 };
 
 use crate::active::{Active, Txn};
+use crate::held::Undo;
 use crate::lock_table::{LockStats, LockTable};
 use crate::resource::Resource;
 
@@ -79,6 +80,16 @@ impl Participant {
         self.locks.counters().row_locks.fetch_sub(rows, Ordering::Relaxed);
     }
 
+    /// Sets locks back to what was held of them.
+    fn give_up(&self, txn: &Txn, undo: Vec<Undo>) {
+        let mut rows = 0;
+        for Undo { tree, key, to } in undo {
+            rows += u64::from(key.is_some() && to.is_empty());
+            self.locks.restore(txn.id, &Resource { branch: txn.branch, tree, key }, to);
+        }
+        self.locks.counters().row_locks.fetch_sub(rows, Ordering::Relaxed);
+    }
+
     /// Steps 1 to 3 of a commit. `None`: there was nothing to write.
     fn append(&self, id: TxnId) -> Result<(Option<AppendedCommit>, Lsn)> {
         let txn = self.active.remove(id)?;
@@ -100,15 +111,19 @@ impl Participant {
         Ok((appended, txn.depends_on()))
     }
 
-    /// Rows that are overwritten must be locked; a defect above must not become a lost update.
+    /// Rows that are overwritten must be locked, and the tree so that nobody needs it unchanged; a defect above must not
+    /// become a lost update.
     fn check_locked(&self, txn: &Txn, batch: &WriteBatch) -> Result<()> {
-        let held = txn.held.lock();
         let tree = batch.descriptor.tree;
-        let updated = batch.updates.iter().map(|(row, _)| &row.key);
-        let deleted = batch.deletes.iter().map(|(key, _)| key);
-        match updated.chain(deleted).find(|key| !held.covers_row(tree, key, RowLockMode::Exclusive)) {
+        if !self.try_lock_tree(txn, tree, TreeLockMode::RowExclusive) {
+            return Err(Error::internal(format!("transaction {} writes tree {tree} without having locked it", txn.id)));
+        }
+        let held = txn.held.lock();
+        let updated = batch.updates.iter().map(|(row, _)| (&row.key, RowLockMode::NoKeyUpdate));
+        let deleted = batch.deletes.iter().map(|(key, _)| (key, RowLockMode::Update));
+        match updated.chain(deleted).find(|(key, mode)| !held.covers_row(tree, key, *mode)) {
             None => Ok(()),
-            Some(key) => {
+            Some((key, _)) => {
                 let row = Resource::row(txn.branch, tree, key.clone());
                 Err(Error::internal(format!("transaction {} writes {row} without having locked it", txn.id)))
             }
@@ -282,6 +297,31 @@ impl ShardClient for Participant {
             self.store.rollback(txn);
             self.release(&state);
         }
+    }
+
+    fn savepoint(&self, txn: TxnId, command: CommandId) -> Result<Savepoint> {
+        let state = self.active.get(txn)?;
+        self.store.savepoint(txn, command)?;
+        state.savepoints.lock().push(command);
+        let locks = state.held.lock().savepoint();
+        Ok(Savepoint { command, locks })
+    }
+
+    fn rollback_to(&self, txn: TxnId, savepoint: Savepoint) -> Result<()> {
+        let state = self.active.get(txn)?;
+        self.store.rollback_to(txn, savepoint.command)?;
+        let nested = state.forget_savepoints(savepoint.command, true)?;
+        let undo = state.held.lock().rollback_to(savepoint.locks, nested);
+        self.give_up(&state, undo);
+        Ok(())
+    }
+
+    fn release_savepoint(&self, txn: TxnId, savepoint: Savepoint) -> Result<()> {
+        let state = self.active.get(txn)?;
+        self.store.release_savepoint(txn, savepoint.command)?;
+        let nested = state.forget_savepoints(savepoint.command, false)?;
+        state.held.lock().release_savepoint(nested);
+        Ok(())
     }
 
     fn settle(&self, txn: TxnId) -> BoxFuture<'_, Result<()>> {

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use heliosdb_contracts::{
-    InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, NewestRow, ReadContext, RowLockMode, RowSink,
-    TreeDescriptor, TreeKey, TreeLockMode,
+    InsertOutcome, IsolationLevel, KeyedRow, LockPolicy, LockWait, LockedRow, NewestRow, ReadContext, RowLockMode,
+    RowSink, TreeDescriptor, TreeKey, TreeLockMode,
 };
 use heliosdb_types::{ColumnId, CommandId, CommitTs, Datum, DatumRef, Result, RowLayout, RowView, TreeRef};
 use rustc_hash::FxHashSet;
@@ -41,13 +41,17 @@ impl Participant {
         free
     }
 
-    /// Locks one row; the caller has the tree's RowExclusive lock.
-    async fn lock_row(&self, txn: &Txn, tree: TreeRef, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
+    /// Locks one row; the caller has the tree's RowShare lock or a stronger one. False: it is not free, and `wait` says
+    /// not to wait.
+    async fn lock_row(&self, txn: &Txn, tree: TreeRef, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<bool> {
         if txn.held.lock().covers_row(tree, key, mode) {
-            return Ok(());
+            return Ok(true);
         }
         let resource = Resource::row(txn.branch, tree, key.clone());
         if !self.locks.try_lock(txn.id, &resource, row_mode(mode)) {
+            if wait.policy != LockPolicy::Wait {
+                return Ok(false);
+            }
             self.locks.lock(txn.id, &resource, row_mode(mode), wait).await?;
         }
         let threshold = self.options.escalate_rows;
@@ -58,15 +62,20 @@ impl Participant {
             self.escalated(txn, tree);
         } else if total > self.options.row_locks_max {
             // Out of memory for locks: from here on wait for the whole tree, as long as this statement would wait.
+            let wait = LockWait { policy: LockPolicy::Wait, ..wait };
             self.lock_tree_of(txn, tree, TreeLockMode::Exclusive, wait).await?;
             self.escalated(txn, tree);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The tree lock excludes every other writer, so the row locks under it can go.
     fn escalated(&self, txn: &Txn, tree: TreeRef) {
-        let rows = txn.held.lock().take_rows(tree);
+        let rows = {
+            let mut held = txn.held.lock();
+            held.escalate(tree, TreeLockMode::Exclusive);
+            held.take_rows(tree)
+        };
         let counters = self.locks.counters();
         counters.row_locks.fetch_sub(rows.len() as u64, Ordering::Relaxed);
         counters.escalations.fetch_add(1, Ordering::Relaxed);
@@ -85,10 +94,19 @@ impl Participant {
         mode: RowLockMode,
         wait: LockWait,
     ) -> Result<Vec<LockedRow>> {
-        self.lock_tree_of(txn, tree, TreeLockMode::RowExclusive, wait).await?;
+        let for_tree = LockWait { policy: LockPolicy::Wait, ..wait };
+        self.lock_tree_of(txn, tree, TreeLockMode::RowShare, for_tree).await?;
         let mut rows = Vec::with_capacity(keys.len());
         for key in &keys {
-            self.lock_row(txn, tree, key, mode, wait).await?;
+            if !self.lock_row(txn, tree, key, mode, wait).await? {
+                rows.push(LockedRow::Busy);
+                if wait.policy == LockPolicy::NoWait {
+                    // The statement fails anyway.
+                    rows.resize_with(keys.len(), || LockedRow::Busy);
+                    return Ok(rows);
+                }
+                continue;
+            }
             rows.push(self.compare(txn, seen, tree, key)?);
         }
         Ok(rows)
@@ -149,14 +167,15 @@ impl Participant {
     /// Locks a key that nobody has; false if somebody does, and then without a lock that was not there before.
     pub(crate) async fn claim_key(&self, txn: &Txn, tree: TreeRef, key: Bytes, wait: LockWait) -> Result<bool> {
         self.lock_tree_of(txn, tree, TreeLockMode::RowExclusive, wait).await?;
-        let held_before = txn.held.lock().covers_row(tree, &key, RowLockMode::Exclusive);
-        self.lock_row(txn, tree, &key, RowLockMode::Exclusive, wait).await?;
+        let before = txn.held.lock().row_modes(tree, &key);
+        let wait = LockWait { policy: LockPolicy::Wait, ..wait };
+        self.lock_row(txn, tree, &key, RowLockMode::Update, wait).await?;
         let probe = self.store.newest(txn.id, tree, &key, false)?;
         self.note_dependency(txn, &probe);
         let free = matches!(probe, NewestRow::Absent { .. } | NewestRow::OwnDeleted);
-        if !free && !held_before && txn.held.lock().remove_row(tree, &key) {
-            self.locks.counters().row_locks.fetch_sub(1, Ordering::Relaxed);
-            self.locks.unlock(txn.id, &Resource::row(txn.branch, tree, key));
+        if !free && txn.held.lock().set_row_back(tree, &key, before) {
+            self.locks.counters().row_locks.fetch_sub(u64::from(before.is_empty()), Ordering::Relaxed);
+            self.locks.restore(txn.id, &Resource::row(txn.branch, tree, key), before);
         }
         Ok(free)
     }
@@ -183,7 +202,7 @@ impl Participant {
         }
         let mut batch = FxHashSet::default();
         for (index, row) in rows.iter().enumerate() {
-            self.lock_row(txn, tree, &row.key, RowLockMode::Exclusive, wait).await?;
+            self.lock_row(txn, tree, &row.key, RowLockMode::Update, wait).await?;
             let probe = self.store.newest(txn.id, tree, &row.key, false)?;
             self.note_dependency(txn, &probe);
             let exists = matches!(probe, NewestRow::Own | NewestRow::Committed { .. });

@@ -24,7 +24,7 @@ pub async fn bootstrap(shard: &Arc<dyn ShardClient>) -> Result<()> {
         database: POSTGRES_DATABASE,
         txn,
         command: CommandId(1),
-        wait: LockWait { timeout: None },
+        wait: LockWait::FOREVER,
         defaults: Vec::new(),
     };
     let done = match shard.descriptor(None, DATABASES.tree(POSTGRES_DATABASE)) {

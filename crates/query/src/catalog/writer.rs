@@ -112,12 +112,13 @@ impl CatalogWriter {
                 Some(LockedRow::Unchanged) => return Ok(true),
                 Some(LockedRow::Newer { .. }) => self.shard.settle(self.txn).await?,
                 Some(LockedRow::Gone) | None => return Ok(false),
+                Some(LockedRow::Busy) => return Err(Error::internal("a catalog row's lock was not waited for")),
             }
         }
     }
 
     async fn hint(&mut self, tree: &SystemTree, key: &Bytes) -> Result<Option<RowHint>> {
-        if !self.lock(tree, key, RowLockMode::Exclusive).await? {
+        if !self.lock(tree, key, RowLockMode::Update).await? {
             return Ok(None);
         }
         let mut sink = HintSink(None);
@@ -291,7 +292,7 @@ impl CatalogWriter {
     pub async fn set_comment(&mut self, key: CommentKey, text: Option<&str>) -> Result<()> {
         let tree = if matches!(key.class, CLASS_DATABASE | CLASS_ROLE) { &SHARED_COMMENTS } else { &COMMENTS };
         let id = [oid(key.class), oid(key.object), Datum::Int64(i64::from(key.sub))];
-        let exists = self.lock(tree, &key_bytes(&id), RowLockMode::Exclusive).await?;
+        let exists = self.lock(tree, &key_bytes(&id), RowLockMode::Update).await?;
         let Some(comment) = text else {
             return if exists { self.delete(tree, &id).await } else { Ok(()) };
         };

@@ -10,7 +10,7 @@ use super::{Session, settings};
 impl Session {
     /// Opens an implicit transaction unless one is open.
     pub(crate) fn open_transaction(&mut self) -> Result<&mut Transaction> {
-        if let State::Failed = self.state {
+        if let State::Failed(_) = self.state {
             return Err(failed_transaction());
         }
         if let State::Idle = self.state {
@@ -34,6 +34,7 @@ impl Session {
             settings_before: self.settings.clone(),
             settings_kept: self.settings.clone(),
             queried: false,
+            savepoints: Vec::new(),
         }
     }
 
@@ -53,7 +54,7 @@ impl Session {
 
     pub(crate) fn begin(&mut self, modes: &[TransactionMode]) -> Result<()> {
         match &mut self.state {
-            State::Failed => return Err(failed_transaction()),
+            State::Failed(_) => return Err(failed_transaction()),
             State::Open(transaction) if transaction.explicit => {
                 self.warning(SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
             }
@@ -108,8 +109,8 @@ impl Session {
     /// COMMIT; gives the command tag.
     pub(crate) async fn commit(&mut self, chain: bool) -> Result<String> {
         match &self.state {
-            State::Failed => {
-                self.state = State::Idle;
+            State::Failed(_) => {
+                self.abandon_transaction();
                 if chain {
                     self.begin(&[])?;
                 }
@@ -142,7 +143,7 @@ impl Session {
     pub(crate) fn rollback(&mut self, chain: bool) -> Result<()> {
         let modes = match &self.state {
             State::Open(transaction) if transaction.explicit => Some(modes_of(transaction)),
-            State::Failed => Some(Vec::new()),
+            State::Failed(_) => Some(Vec::new()),
             _ if chain => return Err(outside_block("ROLLBACK AND CHAIN")),
             _ => {
                 self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
@@ -181,7 +182,7 @@ impl Session {
         Ok(())
     }
 
-    fn restore(&mut self, settings: &settings::Settings) {
+    pub(super) fn restore(&mut self, settings: &settings::Settings) {
         if self.settings.is_same(settings) {
             return;
         }
@@ -194,7 +195,8 @@ impl Session {
     /// Rolls back whatever is open; the session is idle after it.
     pub(crate) fn abandon_transaction(&mut self) {
         self.changes.lock().clear();
-        if let State::Open(transaction) = std::mem::replace(&mut self.state, State::Idle) {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        if let State::Open(transaction) | State::Failed(Some(transaction)) = state {
             if let Some(id) = transaction.id {
                 self.engine.shard.rollback(id);
             }
@@ -206,12 +208,15 @@ impl Session {
     pub(crate) fn fail_transaction(&mut self) {
         let explicit = match &self.state {
             State::Open(transaction) => transaction.explicit,
-            State::Failed => return,
+            State::Failed(_) => return,
             State::Idle => false,
         };
-        self.abandon_transaction();
+        let kept = if explicit { self.fail_to_savepoint() } else { None };
+        if kept.is_none() {
+            self.abandon_transaction();
+        }
         if explicit {
-            self.state = State::Failed;
+            self.state = State::Failed(kept);
         }
     }
 
@@ -240,12 +245,13 @@ fn modes_of(transaction: &Transaction) -> Vec<TransactionMode> {
     let level = match transaction.isolation {
         IsolationLevel::ReadCommitted => TransactionIsolationLevel::ReadCommitted,
         IsolationLevel::RepeatableRead => TransactionIsolationLevel::RepeatableRead,
+        IsolationLevel::Serializable => TransactionIsolationLevel::Serializable,
     };
     let access = if transaction.read_only { TransactionAccessMode::ReadOnly } else { TransactionAccessMode::ReadWrite };
     vec![TransactionMode::IsolationLevel(level), TransactionMode::AccessMode(access)]
 }
 
-fn outside_block(command: &str) -> Error {
+pub(super) fn outside_block(command: &str) -> Error {
     Error::invalid(SqlState::NO_ACTIVE_SQL_TRANSACTION, format!("{command} can only be used in transaction blocks"))
 }
 

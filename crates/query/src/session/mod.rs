@@ -9,6 +9,7 @@ mod control;
 mod own_syntax;
 mod prepare;
 mod run;
+mod savepoint;
 mod scram;
 mod sequences;
 mod set;
@@ -160,7 +161,11 @@ impl Session {
     }
 
     pub(crate) fn lock_wait(&self) -> LockWait {
-        LockWait { timeout: self.settings.timeout("lock_timeout") }
+        LockWait {
+            timeout: self.settings.timeout("lock_timeout"),
+            deadlock_after: self.settings.timeout("deadlock_timeout").unwrap_or(Duration::from_secs(1)),
+            ..LockWait::default()
+        }
     }
 
     fn time_zone(&self) -> Arc<dyn TimeZone> {
@@ -391,7 +396,7 @@ impl SqlSession for Session {
         match &self.state {
             State::Open(transaction) if transaction.explicit => TransactionStatus::InTransaction,
             State::Idle | State::Open(_) => TransactionStatus::Idle,
-            State::Failed => TransactionStatus::Failed,
+            State::Failed(_) => TransactionStatus::Failed,
         }
     }
 

@@ -87,7 +87,7 @@ impl Session {
         declared: Vec<Option<SqlType>>,
     ) -> Result<PreparedStatement> {
         let Some(parsed) = parsed else { return Ok(PreparedStatement::empty(text)) };
-        if matches!(self.state, State::Failed) && !parsed.ends_transaction() {
+        if matches!(self.state, State::Failed(_)) && !parsed.ends_transaction() {
             return Err(control::failed_transaction());
         }
         let mut prepared = PreparedStatement {

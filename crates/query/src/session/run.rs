@@ -29,7 +29,7 @@ impl Session {
         parameters: Vec<Datum>,
     ) -> Result<Execution> {
         let Some(parsed) = prepared.parsed.clone() else { return Ok(Execution::Empty) };
-        if matches!(self.state, State::Failed) && !parsed.ends_transaction() {
+        if matches!(self.state, State::Failed(_)) && !parsed.ends_transaction() {
             return Err(control::failed_transaction());
         }
         self.take_changes();
@@ -167,13 +167,13 @@ impl Session {
         let transaction = self.open_transaction()?;
         transaction.queried = true;
         let snapshot = match (transaction.isolation, &transaction.snapshot) {
-            (IsolationLevel::RepeatableRead, Some(snapshot)) => snapshot.clone(),
-            (IsolationLevel::RepeatableRead, None) => {
+            (IsolationLevel::ReadCommitted, _) => shard.snapshot(branch),
+            (IsolationLevel::RepeatableRead | IsolationLevel::Serializable, Some(snapshot)) => snapshot.clone(),
+            (IsolationLevel::RepeatableRead | IsolationLevel::Serializable, None) => {
                 let snapshot = shard.snapshot(branch);
                 transaction.snapshot = Some(snapshot.clone());
                 snapshot
             }
-            (IsolationLevel::ReadCommitted, _) => shard.snapshot(branch),
         };
         Ok(ReadContext {
             txn: transaction.id,

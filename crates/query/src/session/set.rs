@@ -183,6 +183,7 @@ impl Session {
             ("transaction_isolation", Some(transaction)) => match transaction.isolation {
                 IsolationLevel::ReadCommitted => "read committed".to_owned(),
                 IsolationLevel::RepeatableRead => "repeatable read".to_owned(),
+                IsolationLevel::Serializable => "serializable".to_owned(),
             },
             ("transaction_isolation", None) => self.settings.get("default_transaction_isolation").to_owned(),
             ("transaction_read_only", Some(transaction)) => {

@@ -89,6 +89,7 @@ parameters! {
     "client_min_messages" = "notice", Kind::Enum { values: MESSAGE_LEVELS, implemented: 3 }, false,
         "Sets the message levels that are sent to the client.";
     "DateStyle" = "ISO, MDY", Kind::DateStyle, true, "Sets the display format for date and time values.";
+    "deadlock_timeout" = "1s", Kind::Millis, false, "Sets the time to wait on a lock before checking for deadlock.";
     "default_table_access_method" = "heap", Kind::Enum { values: &["heap"], implemented: 1 }, false,
         "Sets the default table access method for new tables.";
     "default_tablespace" = "", Kind::Enum { values: &["", "pg_default"], implemented: 2 }, false,

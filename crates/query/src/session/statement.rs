@@ -85,7 +85,7 @@ impl Parsed {
             self,
             Parsed::Ast(statement) if matches!(
                 **statement,
-                ast::Statement::Commit { .. } | ast::Statement::Rollback { savepoint: None, .. }
+                ast::Statement::Commit { .. } | ast::Statement::Rollback { .. }
             )
         ) || matches!(self, Parsed::Own(OwnStatement::Abort { .. }))
     }

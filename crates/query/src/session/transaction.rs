@@ -31,14 +31,28 @@ pub(crate) struct Transaction {
     pub settings_kept: Settings,
     /// A query has run: the isolation level cannot change any more.
     pub queried: bool,
+    /// Open savepoints, outermost first.
+    pub savepoints: Vec<Savepoint>,
 }
 
 /// Where a session stands.
 pub(crate) enum State {
     Idle,
     Open(Box<Transaction>),
-    /// An explicit transaction whose statement failed: rolled back, waiting for its end.
-    Failed,
+    /// An explicit transaction whose statement failed, waiting for its end: rolled back as a whole, or, if it has
+    /// savepoints, to the last of them.
+    Failed(Option<Box<Transaction>>),
+}
+
+/// A point inside a transaction to which it can go back.
+pub(crate) struct Savepoint {
+    pub name: String,
+    /// At the shard.
+    pub mark: heliosdb_contracts::Savepoint,
+    pub settings: Settings,
+    pub settings_kept: Settings,
+    pub read_only: bool,
+    pub catalog_changed: Option<CommandId>,
 }
 
 impl State {

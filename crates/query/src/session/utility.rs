@@ -63,9 +63,18 @@ impl Session {
                 self.rollback(*chain)?;
                 done("ROLLBACK")
             }
-            ast::Statement::Rollback { savepoint: Some(_), .. } => Err(Error::unsupported("ROLLBACK TO SAVEPOINT")),
-            ast::Statement::Savepoint { .. } => Err(Error::unsupported("SAVEPOINT")),
-            ast::Statement::ReleaseSavepoint { .. } => Err(Error::unsupported("RELEASE SAVEPOINT")),
+            ast::Statement::Rollback { chain: false, savepoint: Some(name) } => {
+                self.rollback_to_savepoint(&crate::bind::fold_identifier(name))?;
+                done("ROLLBACK")
+            }
+            ast::Statement::Savepoint { name } => {
+                self.savepoint(crate::bind::fold_identifier(name))?;
+                done("SAVEPOINT")
+            }
+            ast::Statement::ReleaseSavepoint { name } => {
+                self.release_savepoint(&crate::bind::fold_identifier(name))?;
+                done("RELEASE")
+            }
             ast::Statement::Set(set) => {
                 self.set(set)?;
                 done("SET")

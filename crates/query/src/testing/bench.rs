@@ -66,7 +66,7 @@ impl Bench {
         StatementScope {
             shard: Arc::clone(&self.shard) as Arc<dyn ShardClient>,
             read,
-            lock_wait: LockWait { timeout: None },
+            lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             now_micros: 0,
             facts: None,

@@ -15,8 +15,8 @@ use futures::future::BoxFuture;
 use heliosdb_contracts::{
     BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, PredicateOp,
     ROW_REF_COLUMN, RangeCursor, RangeRequest, RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink,
-    ScanMetrics, ScanRequest, ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
-    arrow_type,
+    Savepoint, ScanMetrics, ScanRequest, ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize,
+    WriteBatch, arrow_type,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
@@ -52,8 +52,8 @@ struct State {
 #[derive(Default)]
 struct Txn {
     staged: HashMap<TreeRef, BTreeMap<Bytes, Vec<(CommandId, Image)>>>,
-    /// Trees it defined or (`None`) dropped.
-    defined: HashMap<TreeRef, Option<TreeDescriptorRef>>,
+    /// Trees it defined or (`None`) dropped, in order.
+    defined: Vec<(CommandId, TreeRef, Option<TreeDescriptorRef>)>,
 }
 
 impl State {
@@ -305,8 +305,9 @@ impl ShardClient for MemShard {
 
     fn descriptor(&self, txn: Option<TxnId>, tree: TreeRef) -> Option<TreeDescriptorRef> {
         let state = self.state.lock();
-        match txn.and_then(|t| state.txns.get(&t)).and_then(|t| t.defined.get(&tree)) {
-            Some(own) => own.clone(),
+        let own = txn.and_then(|t| state.txns.get(&t));
+        match own.and_then(|t| t.defined.iter().rev().find(|(_, defined, _)| *defined == tree)) {
+            Some((_, _, own)) => own.clone(),
             None => state.descriptors.get(&tree).cloned(),
         }
     }
@@ -343,16 +344,8 @@ impl ShardClient for MemShard {
         mode: TreeLockMode,
         _wait: LockWait,
     ) -> BoxFuture<'a, Result<()>> {
-        use TreeLockMode::{AccessExclusive, AccessShare, Exclusive, RowExclusive, Share};
-        let excludes = |a: TreeLockMode, b: TreeLockMode| match (a, b) {
-            (AccessExclusive, _) | (_, AccessExclusive) => true,
-            (AccessShare, _) | (_, AccessShare) => false,
-            (Exclusive, _) | (_, Exclusive) => true,
-            (Share, RowExclusive) | (RowExclusive, Share) => true,
-            (Share, Share) | (RowExclusive, RowExclusive) => false,
-        };
         let mut state = self.state.lock();
-        let held = state.tree_locks.iter().any(|(t, by, m)| *t == tree && *by != txn && excludes(*m, mode));
+        let held = state.tree_locks.iter().any(|(t, by, m)| *t == tree && *by != txn && m.excludes(mode));
         let outcome = if held { Err(not_available()) } else { Ok(()) };
         if outcome.is_ok() {
             state.tree_locks.push((tree, txn, mode));
@@ -402,17 +395,17 @@ impl ShardClient for MemShard {
         Ok(())
     }
 
-    fn define_tree(&self, txn: TxnId, _command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
+    fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
         let mut state = self.state.lock();
         let txn = state.txns.get_mut(&txn).ok_or_else(|| Error::internal("no such transaction"))?;
-        txn.defined.insert(descriptor.tree, Some(descriptor));
+        txn.defined.push((command, descriptor.tree, Some(descriptor)));
         Ok(())
     }
 
-    fn drop_tree(&self, txn: TxnId, _command: CommandId, tree: TreeRef) -> Result<()> {
+    fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
         let mut state = self.state.lock();
         let txn = state.txns.get_mut(&txn).ok_or_else(|| Error::internal("no such transaction"))?;
-        txn.defined.insert(tree, None);
+        txn.defined.push((command, tree, None));
         Ok(())
     }
 
@@ -424,10 +417,10 @@ impl ShardClient for MemShard {
         };
         state.clock += 1;
         let ts = CommitTs(state.clock);
-        if done.defined.keys().chain(done.staged.keys()).any(|tree| tree.is_system()) {
+        if done.defined.iter().map(|(_, tree, _)| tree).chain(done.staged.keys()).any(|tree| tree.is_system()) {
             state.catalog_ts = state.clock;
         }
-        for (tree, definition) in done.defined {
+        for (_, tree, definition) in done.defined {
             match definition {
                 Some(descriptor) => {
                     state.descriptors.insert(tree, descriptor);
@@ -452,6 +445,26 @@ impl ShardClient for MemShard {
         let mut state = self.state.lock();
         state.txns.remove(&txn);
         release(&mut state, txn);
+    }
+
+    fn savepoint(&self, _txn: TxnId, command: CommandId) -> Result<Savepoint> {
+        Ok(Savepoint { command, locks: 0 })
+    }
+
+    /// Keeps the locks; callers take turns anyway.
+    fn rollback_to(&self, txn: TxnId, savepoint: Savepoint) -> Result<()> {
+        let mut state = self.state.lock();
+        let txn = state.txns.get_mut(&txn).ok_or_else(|| Error::internal("no such transaction"))?;
+        txn.defined.retain(|(command, _, _)| *command < savepoint.command);
+        for staged in txn.staged.values_mut() {
+            staged.values_mut().for_each(|versions| versions.retain(|(command, _)| *command < savepoint.command));
+            staged.retain(|_, versions| !versions.is_empty());
+        }
+        Ok(())
+    }
+
+    fn release_savepoint(&self, _txn: TxnId, _savepoint: Savepoint) -> Result<()> {
+        Ok(())
     }
 
     fn settle(&self, _txn: TxnId) -> BoxFuture<'_, Result<()>> {

@@ -3,6 +3,7 @@
 //! A statement sees the writes of earlier commands of its transaction only, so every entry says which command made it
 //! and which command superseded it. Entries are appended, never changed in place, except for that mark.
 
+mod savepoint;
 mod spill;
 
 use std::collections::BTreeSet;
@@ -22,7 +23,9 @@ pub(crate) use spill::{Running, SpillJob, SpillRow, Spilled};
 pub(crate) struct TxnBuffer {
     pub branch: BranchId,
     trees: FxHashMap<TreeRef, TreeWrites>,
-    shapes: Vec<ShapeChange>,
+    shapes: Vec<(CommandId, ShapeChange)>,
+    /// Commands that begin a part which may be undone by itself, ascending.
+    savepoints: Vec<CommandId>,
     /// Bytes of rows in memory, about.
     spillable: usize,
     running: Option<Running>,
@@ -108,7 +111,14 @@ pub(crate) const NEVER: CommandId = CommandId(u32::MAX);
 
 impl TxnBuffer {
     pub fn new(branch: BranchId) -> TxnBuffer {
-        TxnBuffer { branch, trees: FxHashMap::default(), shapes: Vec::new(), spillable: 0, running: None }
+        TxnBuffer {
+            branch,
+            trees: FxHashMap::default(),
+            shapes: Vec::new(),
+            savepoints: Vec::new(),
+            spillable: 0,
+            running: None,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -160,17 +170,17 @@ impl TxnBuffer {
     }
 
     /// The transaction sees its own shapes at once, whatever the command: a statement is planned after those before it.
-    pub fn define(&mut self, descriptor: TreeDescriptorRef) {
-        self.shapes.push(ShapeChange::Define(descriptor));
+    pub fn define(&mut self, command: CommandId, descriptor: TreeDescriptorRef) {
+        self.shapes.push((command, ShapeChange::Define(descriptor)));
     }
 
-    pub fn drop_tree(&mut self, tree: TreeRef) {
-        self.shapes.push(ShapeChange::Drop(tree));
+    pub fn drop_tree(&mut self, command: CommandId, tree: TreeRef) {
+        self.shapes.push((command, ShapeChange::Drop(tree)));
     }
 
     /// The newest descriptor the transaction itself gave a tree; `Some(None)` when it dropped it.
     pub fn descriptor(&self, tree: TreeRef) -> Option<Option<&TreeDescriptorRef>> {
-        self.shapes.iter().rev().find_map(|change| match change {
+        self.shapes.iter().rev().find_map(|(_, change)| match change {
             ShapeChange::Define(descriptor) if descriptor.tree == tree => Some(Some(descriptor)),
             ShapeChange::Drop(dropped) if *dropped == tree => Some(None),
             _ => None,
@@ -179,7 +189,7 @@ impl TxnBuffer {
 
     /// Every shape the transaction gave a tree, oldest first.
     pub fn descriptors(&self, tree: TreeRef) -> impl Iterator<Item = &TreeDescriptorRef> {
-        self.shapes.iter().filter_map(move |change| match change {
+        self.shapes.iter().filter_map(move |(_, change)| match change {
             ShapeChange::Define(descriptor) if descriptor.tree == tree => Some(descriptor),
             _ => None,
         })
@@ -273,7 +283,7 @@ impl TxnBuffer {
 
     /// What the commit has to do, net, in the order it was first asked for.
     pub fn net_ops(&self) -> Vec<LogOp> {
-        let mut ops: Vec<LogOp> = self.shapes.iter().map(ShapeChange::op).collect();
+        let mut ops: Vec<LogOp> = self.shapes.iter().map(|(_, change)| change.op()).collect();
         ops.extend(self.load_op());
         let dropped = |tree: TreeRef| matches!(self.descriptor(tree), Some(None));
         let mut trees: Vec<_> = self.trees.iter().filter(|(tree, _)| !dropped(**tree)).collect();

@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
 use heliosdb_runtime::Thread;
-use heliosdb_types::{CommandId, Error, Result, SchemaVersion, TreeRef};
+use heliosdb_types::{CommandId, Error, Result, SchemaVersion, SegmentId, TreeRef};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
@@ -20,8 +20,14 @@ use crate::segments::Segment;
 /// A segment only its transaction sees.
 pub(crate) struct Private {
     pub segment: Arc<Segment>,
-    /// Rows of this command and earlier ones.
+    /// Rows of this command and earlier ones,
     pub command: CommandId,
+    /// down to this one.
+    pub first: CommandId,
+    /// While savepoints are open: rows by the part of the transaction they come from, oldest first.
+    pub parts: Vec<(CommandId, RoaringBitmap)>,
+    /// Rows a rollback to a savepoint undid.
+    pub dead: RoaringBitmap,
 }
 
 /// A row to be spilled.
@@ -29,6 +35,7 @@ pub(crate) struct SpillRow {
     pub key: Bytes,
     pub row: Bytes,
     pub schema: SchemaVersion,
+    pub command: CommandId,
     /// Its entry.
     at: u32,
 }
@@ -96,7 +103,13 @@ impl TxnBuffer {
         let mut moved: BTreeMap<TreeRef, Vec<(u32, Position)>> = BTreeMap::new();
         for Spilled { job, segments, places } in spilled {
             let command = job.command;
-            let private = segments.into_iter().map(|segment| Private { segment, command });
+            let parts = parts_of(&self.savepoints, &job, &places);
+            let first = job.rows.iter().map(|row| row.command).min().unwrap_or(command);
+            let private = segments.into_iter().map(|segment| {
+                let rows = parts.iter().filter(|((id, _), _)| *id == segment.meta.id);
+                let parts = rows.map(|((_, part), rows)| (*part, rows.clone())).collect();
+                Private { segment, command, first, parts, dead: RoaringBitmap::new() }
+            });
             self.trees.entry(job.tree).or_default().private.extend(private);
             moved.entry(job.tree).or_default().extend(job.rows.iter().map(|row| row.at).zip(places));
         }
@@ -152,6 +165,22 @@ impl TxnBuffer {
     }
 }
 
+/// Rows by segment and by the part of the transaction they come from; nothing while there is no savepoint.
+fn parts_of(
+    savepoints: &[CommandId],
+    job: &SpillJob,
+    places: &[Position],
+) -> BTreeMap<(SegmentId, CommandId), RoaringBitmap> {
+    let mut parts: BTreeMap<(SegmentId, CommandId), RoaringBitmap> = BTreeMap::new();
+    if !savepoints.is_empty() {
+        for (row, place) in job.rows.iter().zip(places) {
+            let part = TxnBuffer::part_of(savepoints, row.command);
+            parts.entry((place.segment, part)).or_default().insert(place.row);
+        }
+    }
+    parts
+}
+
 impl Drop for TxnBuffer {
     fn drop(&mut self) {
         // A spill that still runs has files to remove, too; if it failed it has removed them.
@@ -166,9 +195,13 @@ impl TreeWrites {
         entries
             .filter(|(_, entry)| entry.may_spill() && (entry.command >= current) == running)
             .filter_map(|(at, entry)| match &entry.image {
-                Image::Row(row) => {
-                    Some(SpillRow { key: entry.key.clone(), row: row.clone(), schema: entry.schema, at: at as u32 })
-                }
+                Image::Row(row) => Some(SpillRow {
+                    key: entry.key.clone(),
+                    row: row.clone(),
+                    schema: entry.schema,
+                    command: entry.command,
+                    at: at as u32,
+                }),
                 _ => None,
             })
             .collect()
@@ -210,7 +243,7 @@ impl TreeWrites {
     pub(super) fn private_row(&self, key: &[u8], before: CommandId) -> Result<Option<(&Arc<Segment>, u32)>> {
         for private in self.private.iter().filter(|private| private.command < before) {
             if private.segment.meta.may_hold(key)
-                && let Some(row) = private.segment.reader.find(key)?.next()
+                && let Some(row) = private.segment.reader.find(key)?.find(|row| !private.dead.contains(*row))
             {
                 return Ok(Some((&private.segment, row)));
             }
@@ -219,8 +252,10 @@ impl TreeWrites {
     }
 
     /// Private rows that commands before `before` replaced or deleted.
-    fn hidden_rows(&self, before: CommandId) -> FxHashMap<heliosdb_types::SegmentId, RoaringBitmap> {
-        let mut hidden: FxHashMap<_, RoaringBitmap> = FxHashMap::default();
+    fn hidden_rows(&self, before: CommandId) -> FxHashMap<SegmentId, RoaringBitmap> {
+        let dead = self.private.iter().filter(|private| !private.dead.is_empty());
+        let mut hidden: FxHashMap<_, RoaringBitmap> =
+            dead.map(|private| (private.segment.meta.id, private.dead.clone())).collect();
         for entry in self.entries.iter().filter(|entry| entry.command < before) {
             if let (None, Base::Spilled(at)) = (entry.older, entry.base) {
                 hidden.entry(at.segment).or_default().insert(at.row);

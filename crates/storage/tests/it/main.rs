@@ -3,6 +3,7 @@
 
 mod basics;
 mod durability;
+mod savepoints;
 mod simulation;
 mod stress;
 mod support;

@@ -1,7 +1,7 @@
 //! Waiting, fairness, timeouts, cancellation, deadlocks, escalation.
 
 use super::*;
-use heliosdb_contracts::{TreeDescriptor, TreeKey};
+use heliosdb_contracts::{LockPolicy, TreeDescriptor, TreeKey};
 use heliosdb_types::{ErrorKind, SqlState, TreeId};
 
 #[test]
@@ -85,9 +85,9 @@ fn a_wait_times_out_with_postgresqls_words() {
     let bench = Bench::holding(&["a"]);
     let (one, two) = (bench.begin(), bench.begin());
     now(bench.exclusive(one, &["a"])).unwrap();
-    let at_once = now(bench.lock(two, &["a"], RowLockMode::Exclusive, within(0))).unwrap_err();
+    let at_once = now(bench.lock(two, &["a"], RowLockMode::Update, within(0))).unwrap_err();
     assert_eq!(at_once.state(), SqlState::LOCK_NOT_AVAILABLE);
-    let mut waiter = bench.lock(two, &["a"], RowLockMode::Exclusive, within(1000));
+    let mut waiter = bench.lock(two, &["a"], RowLockMode::Update, within(1000));
     assert!(waits(&mut waiter));
     bench.clock.advance(Duration::from_millis(999));
     assert!(waits(&mut waiter));
@@ -153,8 +153,8 @@ fn two_that_wait_for_each_other_are_a_deadlock() {
     let error = now(bench.exclusive(two, &["a"])).unwrap_err();
     assert_eq!((error.state(), error.message()), (SqlState::DEADLOCK_DETECTED, "deadlock detected"));
     let detail = format!(
-        "Transaction {two} waits for ExclusiveLock on row \\x61 of tree 1/2000; blocked by transaction {one}.\n\
-         Transaction {one} waits for ExclusiveLock on row \\x62 of tree 1/2000; blocked by transaction {two}."
+        "Transaction {two} waits for AccessExclusiveLock on row \\x61 of tree 1/2000; blocked by transaction {one}.\n\
+         Transaction {one} waits for AccessExclusiveLock on row \\x62 of tree 1/2000; blocked by transaction {two}."
     );
     assert_eq!(error.detail(), Some(&*detail));
     assert!(waits(&mut first), "the other one goes on waiting");
@@ -317,4 +317,63 @@ fn rows_without_a_key_of_their_own_need_no_locks() {
     assert_eq!(bench.shard.lock_stats().row_locks, 0);
     bench.commit(txn);
     assert_eq!(bench.store.value("r2").unwrap(), "y");
+}
+
+#[test]
+fn a_wait_is_checked_for_a_deadlock_when_it_has_lasted() {
+    let bench = Bench::holding(&["a", "b"]);
+    let (one, two) = (bench.begin(), bench.begin());
+    let wait = LockWait { deadlock_after: Duration::from_millis(500), ..FOREVER };
+    now(bench.exclusive(one, &["a"])).unwrap();
+    now(bench.exclusive(two, &["b"])).unwrap();
+    let mut first = bench.lock(one, &["b"], RowLockMode::Update, wait);
+    let mut second = bench.lock(two, &["a"], RowLockMode::Update, wait);
+    assert!(waits(&mut first) && waits(&mut second));
+    bench.clock.advance(Duration::from_millis(499));
+    assert!(waits(&mut first) && waits(&mut second), "nobody looks before");
+    bench.clock.advance(Duration::from_millis(1));
+    assert_eq!(now(second).unwrap_err().state(), SqlState::DEADLOCK_DETECTED);
+    bench.shard.rollback(two);
+    now(first).unwrap();
+    bench.commit(one);
+}
+
+#[test]
+fn going_back_to_a_savepoint_lets_others_in() {
+    let bench = Bench::holding(&["a", "b"]);
+    let [one, two, three] = std::array::from_fn(|_| bench.begin());
+    now(bench.lock(one, &["a"], RowLockMode::KeyShare, FOREVER)).unwrap();
+    let savepoint = bench.shard.savepoint(one, CommandId(2)).unwrap();
+    now(bench.exclusive(one, &["a", "b"])).unwrap();
+    let mut update = bench.lock(two, &["a"], RowLockMode::NoKeyUpdate, FOREVER);
+    let mut other = bench.lock(three, &["b"], RowLockMode::Share, FOREVER);
+    assert!(waits(&mut update) && waits(&mut other));
+    bench.shard.rollback_to(one, savepoint).unwrap();
+    now(update).unwrap();
+    now(other).unwrap();
+    let mut delete = bench.lock(two, &["a"], RowLockMode::Update, FOREVER);
+    assert!(waits(&mut delete), "what was locked before the savepoint stays locked");
+    bench.commit(one);
+    now(delete).unwrap();
+    bench.commit(two);
+    bench.commit(three);
+    assert!(bench.shard.is_quiet());
+}
+
+#[test]
+fn locked_rows_are_skipped_or_reported_as_asked() {
+    let bench = Bench::holding(&["a", "b", "c"]);
+    let (one, two) = (bench.begin(), bench.begin());
+    now(bench.exclusive(one, &["b"])).unwrap();
+    let skip = LockWait { policy: LockPolicy::SkipLocked, ..FOREVER };
+    let rows = now(bench.lock(two, &["a", "b", "c"], RowLockMode::Update, skip)).unwrap();
+    assert!(matches!(rows[..], [LockedRow::Unchanged, LockedRow::Busy, LockedRow::Unchanged]), "{rows:?}");
+    let at_once = LockWait { policy: LockPolicy::NoWait, ..FOREVER };
+    let rows = now(bench.lock(two, &["b"], RowLockMode::Update, at_once)).unwrap();
+    assert!(matches!(rows[..], [LockedRow::Busy]));
+    let tree = now(bench.lock_tree(two, TREE, TreeLockMode::AccessExclusive, at_once)).unwrap_err();
+    assert_eq!(tree.state(), SqlState::LOCK_NOT_AVAILABLE);
+    bench.commit(one);
+    bench.commit(two);
+    assert!(bench.shard.is_quiet());
 }

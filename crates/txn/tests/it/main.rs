@@ -22,10 +22,10 @@ use heliosdb_types::{BranchId, CommandId, DatumRef, Result, TreeRef, TxnId};
 use mock::{MockStore, TREE, descriptor};
 
 const TRUNK: BranchId = BranchId(0);
-const FOREVER: LockWait = LockWait { timeout: None };
+const FOREVER: LockWait = LockWait { deadlock_after: Duration::ZERO, ..LockWait::FOREVER };
 
 fn within(millis: u64) -> LockWait {
-    LockWait { timeout: Some(Duration::from_millis(millis)) }
+    LockWait { timeout: Some(Duration::from_millis(millis)), ..FOREVER }
 }
 
 fn bytes(text: &str) -> Bytes {
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     fn exclusive(&self, txn: TxnId, keys: &[&str]) -> BoxFuture<'static, Result<Vec<LockedRow>>> {
-        self.lock(txn, keys, RowLockMode::Exclusive, FOREVER)
+        self.lock(txn, keys, RowLockMode::Update, FOREVER)
     }
 
     fn lock_tree(

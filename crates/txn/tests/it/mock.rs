@@ -203,6 +203,18 @@ impl ShardStore for MockStore {
         self.0.lock().staged.remove(&txn);
     }
 
+    fn savepoint(&self, _txn: TxnId, _command: CommandId) -> Result<()> {
+        Ok(())
+    }
+
+    fn rollback_to(&self, _txn: TxnId, _from: CommandId) -> Result<()> {
+        Ok(())
+    }
+
+    fn release_savepoint(&self, _txn: TxnId, _from: CommandId) -> Result<()> {
+        Ok(())
+    }
+
     fn durable(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>> {
         let mut state = self.0.lock();
         if state.durable >= lsn.0 {

@@ -28,12 +28,12 @@ impl Teller {
         let context = self.bench.context(txn);
         let wait = if self.rng.next_u64().is_multiple_of(10) { within(2) } else { FOREVER };
         let keys = vec![bytes(key)];
-        let rows = self.bench.shard.lock_rows(&context, TREE, keys, RowLockMode::Exclusive, wait).await?;
+        let rows = self.bench.shard.lock_rows(&context, TREE, keys, RowLockMode::Update, wait).await?;
         let text = match rows.into_iter().next().unwrap() {
             LockedRow::Newer { row, .. } => String::from_utf8(row.to_vec()).unwrap(),
             // The mock reads at the context's snapshot, plus own writes.
             LockedRow::Unchanged => self.bench.read(txn, key).unwrap(),
-            LockedRow::Gone => panic!("accounts are never deleted"),
+            LockedRow::Gone | LockedRow::Busy => panic!("accounts are never deleted, and always waited for"),
         };
         Ok(text.parse().unwrap())
     }

@@ -104,7 +104,7 @@ impl Sql {
         let scope = StatementScope {
             shard: Arc::clone(&self.shard) as Arc<dyn ShardClient>,
             read,
-            lock_wait: LockWait { timeout: None },
+            lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             now_micros: 1_700_000_000_000_000,
             facts: None,

@@ -15,9 +15,10 @@ use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use heliosdb_contracts::{
-    InsertOutcome, IsolationLevel, KeyedRow, LockedRow, RowHint, RowLockMode, RowRef, TreeDescriptorRef, WriteBatch,
-    datum_at, row_id_key,
+    InsertOutcome, KeyedRow, LockedRow, RowHint, RowLockMode, RowRef, TreeDescriptorRef, WriteBatch, datum_at,
+    row_id_key,
 };
 use heliosdb_types::{DatumRef, Error, Result, RowLayout, RowView, SqlState, TxnId, encode_key, encode_row};
 
@@ -137,9 +138,8 @@ impl Writer {
         }
         let keys = targets.iter().map(|(key, _)| key.clone()).collect();
         let scope = Arc::clone(&self.scope);
-        let locking =
-            scope.shard.lock_rows(&scope.read, self.spec.tree.tree, keys, RowLockMode::Exclusive, scope.lock_wait);
-        let locked = locking.await?;
+        let mode = self.lock_mode(&input, &targets)?;
+        let locked = scope.shard.lock_rows(&scope.read, self.spec.tree.tree, keys, mode, scope.lock_wait).await?;
         if locked.len() != targets.len() {
             return Err(Error::internal("a lock request was answered for other rows"));
         }
@@ -148,7 +148,8 @@ impl Writer {
         for (at, state) in (0u32..).zip(locked) {
             match state {
                 LockedRow::Unchanged => unchanged.push(at),
-                state if scope.read.isolation == IsolationLevel::RepeatableRead => return Err(concurrent(&state)),
+                LockedRow::Busy => return Err(Error::internal("a write does not skip locked rows")),
+                state if scope.read.isolation.keeps_snapshot() => return Err(concurrent(&state)),
                 LockedRow::Gone => {}
                 LockedRow::Newer { row, descriptor, hint } => newer.push(NewerRow { at, row, descriptor, hint }),
             }
@@ -165,6 +166,31 @@ impl Writer {
             self.apply(&input, &targets)?;
         }
         Ok(())
+    }
+
+    /// PostgreSQL's rule: who deletes a row or changes its key excludes those who only rely on the key.
+    fn lock_mode(&self, input: &RecordBatch, targets: &[Target]) -> Result<RowLockMode> {
+        let (RowWriteOp::Update, Some(key)) = (self.spec.op, &self.spec.key) else {
+            // A hidden row id never changes.
+            return Ok(if self.spec.op == RowWriteOp::Update { RowLockMode::NoKeyUpdate } else { RowLockMode::Update });
+        };
+        let (mut fixed, mut literals) = (true, false);
+        for at in key {
+            let expr = self.spec.new_row.get(*at);
+            let column = expr.and_then(|expr| expr.downcast_ref::<Column>()).map(Column::index);
+            let literal = expr.is_some_and(|expr| expr.downcast_ref::<Literal>().is_some());
+            literals |= literal;
+            fixed &= literal || (column.is_some() && column == self.spec.old_row.get(*at).copied());
+        }
+        if fixed && literals {
+            // `SET id = 7 ... WHERE id = 7`, as object mappers write it; a newer version of the row has the same key.
+            let columns = self.spec.evaluate_new_row(input)?;
+            let encoder = RowEncoder { spec: &self.spec, columns: &columns };
+            for (at, (key, _)) in targets.iter().enumerate() {
+                fixed &= encoder.key(at)?.is_some_and(|new| new == *key);
+            }
+        }
+        Ok(if fixed { RowLockMode::NoKeyUpdate } else { RowLockMode::Update })
     }
 
     /// The rows' references, without rows that came before in the statement.

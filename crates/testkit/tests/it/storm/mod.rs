@@ -29,7 +29,7 @@ use heliosdb_types::{
 use loader::LoaderModel;
 
 const TRUNK: BranchId = BranchId(0);
-const FOREVER: LockWait = LockWait { timeout: None };
+const FOREVER: LockWait = LockWait::FOREVER;
 const ACCOUNTS: i64 = 16;
 const OPENING: i64 = 1000;
 const WRITERS: i64 = 6;
@@ -140,11 +140,11 @@ impl<'a> Session<'a> {
         // As the executor does it: find the row in the snapshot, lock it, look again if it has changed.
         let mut seen = Value::default();
         shard.get(&context, tree.tree, &key(id), &[ColumnId(2)], &mut seen)?;
-        let rows = shard.lock_rows(&context, tree.tree, vec![key(id)], RowLockMode::Exclusive, FOREVER).await?;
+        let rows = shard.lock_rows(&context, tree.tree, vec![key(id)], RowLockMode::Update, FOREVER).await?;
         let (old, hint) = match rows.into_iter().next().expect("one") {
             LockedRow::Unchanged => (seen.value.expect("the row is there"), seen.hint),
             LockedRow::Newer { row, hint, .. } => (second_column(&row), hint),
-            LockedRow::Gone => panic!("row {id} of {} is gone", tree.tree),
+            LockedRow::Gone | LockedRow::Busy => panic!("row {id} of {} is gone", tree.tree),
         };
         let updates = vec![(row(id, old + by), hint)];
         let batch = WriteBatch { descriptor: tree.clone(), updates, deletes: Vec::new() };
