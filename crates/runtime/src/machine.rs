@@ -25,6 +25,23 @@ fn physical_bytes() -> u64 {
     }
 }
 
+/// Lets this process open at least `wanted` files, if the system allows that many. What it may open now; `None` where the
+/// system does not tell.
+#[allow(unsafe_code)]
+pub fn raise_descriptor_limit(wanted: u64) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes to a place that is valid for it.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return None;
+    }
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max.min(wanted.max(limit.rlim_cur)), rlim_max: limit.rlim_max };
+    // SAFETY: the call reads from a place that is valid for it.
+    if raised.rlim_cur > limit.rlim_cur && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+        return Some(raised.rlim_cur);
+    }
+    Some(limit.rlim_cur)
+}
+
 /// Bytes of memory this process has in RAM now; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

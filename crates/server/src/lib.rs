@@ -16,6 +16,7 @@
 mod banner;
 mod cli;
 mod config;
+mod data_dir;
 mod exit;
 mod http;
 mod http_limits;

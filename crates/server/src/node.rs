@@ -1,6 +1,6 @@
 //! A running server, put together: disk, shard, participant, engine, protocols.
 //!
-//! Start: 1. lock the data directory; 2. take the ports, so that a taken one is known before the work; 3. answer health
+//! Start: 1. see whose the data directory is, and lock it; 2. take the ports, so that a taken one is known before the work; 3. answer health
 //! checks; 4. recover; 5. open the engine; 6. refuse a public address without a password; 7. serve. Stop: in reverse, each
 //! step waiting for what stands on it.
 
@@ -11,20 +11,22 @@ use std::time::Duration;
 use heliosdb_contracts::{Credential, ShardClient, SqlService};
 use heliosdb_gateway::postgres::{Counters, Environment, Options, Server, TlsSlot, serve};
 use heliosdb_query::{Engine, EngineOptions, EngineService};
-use heliosdb_runtime::{Clock, Disk, DiskLock, Entropy, Pool, RealClock, RealDisk, RealEntropy, Task, listen};
+use heliosdb_runtime::{
+    Clock, Disk, DiskLock, Entropy, Pool, RealClock, RealDisk, RealEntropy, Task, listen, raise_descriptor_limit,
+};
 use heliosdb_storage::{RecoveryReport, Shard, ShardOptions, ShardParts};
 use heliosdb_txn::{Participant, TxnOptions};
 use heliosdb_types::{Error, ErrorKind, Result, SqlState};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::data_dir;
 use crate::exit::{ExitCode, Failure};
 use crate::http::{self, Health, Probe, Stage};
 use crate::http_limits::LimitedListener;
 use crate::memory::{Budget, MEMTABLES};
 use crate::metrics::Encoder;
 
-const LOCK_FILE: &str = "LOCK";
 /// The one shard of a single node.
 const SHARD_DIR: &str = "shard-0";
 /// Where queries that outgrow memory put what does not fit; emptied at start.
@@ -61,9 +63,9 @@ impl Node {
         if let Some(files) = &config.tls {
             tls.install(files.load().map_err(Failure::usage)?);
         }
-        let disk = Arc::new(RealDisk::new(&config.data_dir).map_err(Failure::data)?);
-        let lock = lock(&*disk, &config)?;
-        disk.create_dir(SPILL_DIR).and_then(|()| empty(&*disk, SPILL_DIR)).map_err(Failure::data)?;
+        let (disk, lock) = data_dir::open(&config)?;
+        disk.create_dir(SPILL_DIR).and_then(|()| empty(&disk, SPILL_DIR)).map_err(Failure::data)?;
+        enough_descriptors(config.connections_max);
         let connections = Pool::new("connections", config.worker_threads)?;
         let analytics = Pool::new("queries", config.worker_threads)?;
         let postgres_at = SocketAddr::new(config.listen, config.pg_port);
@@ -173,16 +175,19 @@ impl Node {
     }
 }
 
-fn lock(disk: &dyn Disk, config: &Config) -> Result<Box<dyn DiskLock>, Failure> {
-    disk.lock_exclusive(LOCK_FILE).map_err(|error| {
-        if error.state() != SqlState::OBJECT_IN_USE {
-            return Failure::data(error);
+/// A connection takes a descriptor, and so does a segment; few systems give enough unasked.
+fn enough_descriptors(connections: usize) {
+    let wanted = connections as u64 + 1024;
+    match raise_descriptor_limit(wanted) {
+        Some(limit) if limit < wanted => {
+            tracing::warn!(
+                limit,
+                wanted,
+                "this process may open few files; connections may be refused: raise ulimit -n"
+            );
         }
-        let wrong = format!("another process uses the data directory {}", config.data_dir.display());
-        let error = Error::new(ErrorKind::Unavailable, SqlState::OBJECT_IN_USE, wrong)
-            .with_hint("Stop it first, or give this one a directory of its own with --data-dir.");
-        Failure { code: ExitCode::Locked, error }
-    })
+        _ => {}
+    }
 }
 
 /// Removes everything below a directory.

@@ -119,6 +119,7 @@ async fn accept(
     let active = Arc::new(active);
     let environment = &shared.environment;
     let mut alarm = Alarm::new(phases, environment.clock.clone(), shared.options.cancel_grace);
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -127,6 +128,7 @@ async fn accept(
         };
         match accepted {
             Ok((socket, _)) => {
+                failing = false;
                 add(&shared.counters.connections, 1);
                 let most = (shared.options.connections_max as u64).saturating_add(ANTEROOM);
                 if *active.borrow() >= most {
@@ -138,7 +140,10 @@ async fn accept(
                 drop(environment.spawner.task(attend(socket, shared.clone(), alarm.clone(), guard)));
             }
             Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
+                // Once an episode: waiting clients make it fail again and again.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "could not accept connections; trying again until it works");
+                }
                 environment.clock.sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -84,6 +84,88 @@ fn a_data_directory_that_is_a_file() {
 }
 
 #[test]
+fn somebody_elses_directory_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = heliosdb();
+        command.arg("start").arg("--data-dir").arg(dir.path()).args(["--pg-port", "0", "--http-port", "0"]);
+        command
+    };
+    let names = || {
+        let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    std::fs::write(dir.path().join("PG_VERSION"), "15\n").unwrap();
+    refuses(&mut start(), 7, &["not a HeliosDB data directory", "PostgreSQL", "--data-dir"]);
+    std::fs::rename(dir.path().join("PG_VERSION"), dir.path().join("thesis.doc")).unwrap();
+    refuses(&mut start(), 7, &["not a HeliosDB data directory", "thesis.doc"]);
+    assert_eq!(names(), ["thesis.doc"], "nothing was made");
+    std::fs::remove_file(dir.path().join("thesis.doc")).unwrap();
+    std::fs::write(dir.path().join("HELIOSDB"), "heliosdb data 99\n").unwrap();
+    refuses(&mut start(), 7, &["newer HeliosDB", "format 99"]);
+    assert_eq!(names(), ["HELIOSDB"]);
+    std::fs::write(dir.path().join("HELIOSDB"), "heliosdb dta 1\n").unwrap();
+    refuses(&mut start(), 5, &["HELIOSDB", "damaged"]);
+    std::fs::remove_file(dir.path().join("HELIOSDB")).unwrap();
+    let mut server = Process::spawn(&mut start());
+    assert_eq!(server.stop(), 0);
+    assert_eq!(std::fs::read_to_string(dir.path().join("HELIOSDB")).unwrap(), "heliosdb data 1\n");
+}
+
+#[test]
+fn a_data_directory_without_permission_or_that_cannot_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    // Root may do everything; nobody may not.
+    let root = std::process::Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let start = |data: &std::path::Path| {
+        let program = heliosdb().get_program().to_owned();
+        let mut command = match root {
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+                command
+            }
+            false => Command::new(program),
+        };
+        command.arg("start").arg("--data-dir").arg(data).args(["--pg-port", "0", "--http-port", "0"]);
+        command
+    };
+    // The program itself must be within reach of nobody.
+    let reachable = matches!(run(start(dir.path()).arg("--nonsense")).status.code(), Some(2));
+    if reachable {
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o500)).unwrap();
+        refuses(&mut start(&data), 7, &["Permission denied", "chown"]);
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o000)).unwrap();
+        refuses(&mut start(&data), 7, &["Permission denied", "chown"]);
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    if std::path::Path::new("/proc/sys").is_dir() {
+        refuses(&mut start(std::path::Path::new("/proc/sys/heliosdb")), 7, &["/proc/sys/heliosdb"]);
+    }
+}
+
+#[test]
+fn few_file_descriptors_refuse_some_and_recover() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = heliosdb().get_program().to_owned();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]).arg(program);
+    command.arg("start").arg("--data-dir").arg(dir.path()).args(["--pg-port", "0", "--http-port", "0"]);
+    let mut server = Process::spawn(&mut command);
+    let sockets: Vec<_> =
+        (0..80).map(|_| std::net::TcpStream::connect(("127.0.0.1", server.pg_port)).unwrap()).collect();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    drop(sockets);
+    server.sql("", "CREATE TABLE t (id int)").unwrap();
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn damaged_data() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Process::start(dir.path(), &[]);
