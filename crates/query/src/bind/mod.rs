@@ -12,6 +12,7 @@ mod dml;
 mod expr;
 mod from;
 mod grouping;
+mod index;
 mod join;
 mod limit;
 mod names;
@@ -48,6 +49,7 @@ use sqlparser::ast;
 use crate::catalog::{CatalogSnapshot, Column, Relation};
 use crate::func::{FuncContext, Typed};
 
+pub use index::bind_index;
 pub use names::{fold_identifier, object_name};
 pub use params::placeholder;
 pub use parse::{parse, parse_expression, parse_query, parse_tokens, position_of};

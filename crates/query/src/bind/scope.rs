@@ -144,6 +144,10 @@ pub(super) enum Clause {
     Returning,
     Default,
     Check,
+    /// A key of CREATE INDEX.
+    Index,
+    /// WHERE of CREATE INDEX.
+    IndexWhere,
     Generated,
 }
 
@@ -164,6 +168,8 @@ impl Clause {
             Clause::Set => "UPDATE",
             Clause::Returning => "RETURNING",
             Clause::Default => "DEFAULT expressions",
+            Clause::Index => "index expressions",
+            Clause::IndexWhere => "index predicates",
             Clause::Check => "check constraints",
             Clause::Generated => "column generation expressions",
         }

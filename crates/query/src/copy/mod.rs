@@ -180,7 +180,9 @@ impl Session {
         relation: &Relation,
         columns: &[Column],
     ) -> Result<Option<Vec<Result<usize, Missing>>>> {
-        if relation.table().is_none_or(|table| !table.checks.is_empty())
+        if relation
+            .table()
+            .is_none_or(|table| !table.checks.is_empty() || !table.indexes.is_empty() || !table.foreign_keys.is_empty())
             || relation.columns.iter().any(|column| column.generated)
         {
             return Ok(None);

@@ -3,6 +3,7 @@
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs, SequenceOptions};
 
+use super::index::{WrittenIndex, read_unique};
 use crate::bind;
 use crate::catalog::Identity;
 use crate::func;
@@ -22,6 +23,8 @@ pub(crate) struct WrittenColumn {
     /// PRIMARY KEY written beside it, perhaps named.
     pub primary_key: Option<Option<String>>,
     pub checks: Vec<(Option<String>, Expr)>,
+    /// UNIQUE written beside it.
+    pub uniques: Vec<WrittenIndex>,
 }
 
 /// Reads a column definition; whatever we do not implement is refused by name.
@@ -50,6 +53,7 @@ pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str) -> Result<Wr
         sequence: serial.as_ref().map(|_| Vec::new()),
         primary_key: None,
         checks: Vec::new(),
+        uniques: Vec::new(),
     };
     let mut nullable = false;
     for ast::ColumnOptionDef { name: constraint, option } in options {
@@ -152,7 +156,15 @@ fn read_option(
             column.generated = true;
         }
         ColumnOption::Generated { .. } => return Err(Error::unsupported("a generated column that is not STORED")),
-        ColumnOption::Unique(_) => return Err(Error::unsupported("a UNIQUE constraint")),
+        ColumnOption::Unique(unique) => {
+            let unique = ast::UniqueConstraint {
+                name: None,
+                columns: vec![ast::IndexColumn::from(ast::Ident::with_quote('"', column.name.as_str()))],
+                ..unique.clone()
+            };
+            let unique = read_unique(&unique)?;
+            column.uniques.push(WrittenIndex { name: constraint, ..unique });
+        }
         ColumnOption::ForeignKey(_) => return Err(Error::unsupported("a FOREIGN KEY constraint")),
         ColumnOption::Collation(name) => {
             // The only collation there is: bytewise.

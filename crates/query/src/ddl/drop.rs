@@ -42,6 +42,7 @@ impl Session {
         let command = format!("DROP {object_type}");
         self.require_read_write(&command)?;
         match object_type {
+            ObjectType::Index => self.drop_indexes(names, *if_exists, *cascade).await?,
             ObjectType::Role | ObjectType::User => self.drop_roles(names, *if_exists).await?,
             ObjectType::Table | ObjectType::View | ObjectType::Sequence | ObjectType::Schema => {
                 self.drop_relations(object_type, names, *if_exists, *cascade).await?;
@@ -320,6 +321,9 @@ async fn drop_all(writer: &mut CatalogWriter, set: &DropSet) -> Result<()> {
         if let Some(table) = relation.table() {
             if let Some(key) = &table.primary_key {
                 writer.release_relation_name(relation.schema, &key.name).await?;
+            }
+            for index in &table.indexes {
+                writer.drop_index(relation.schema, table.index_tree(index), &index.name).await?;
             }
             writer.shard.drop_tree(writer.txn, writer.command, table.tree.tree)?;
             writer.next_command();

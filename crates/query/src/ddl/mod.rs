@@ -8,6 +8,7 @@ mod alter_table;
 mod columns;
 mod create_table;
 mod drop;
+mod index;
 mod roles;
 mod schema;
 mod sequence;
@@ -44,6 +45,14 @@ impl Session {
             ast::Statement::CreateTable(create) => {
                 self.create_table(create).await?;
                 done("CREATE TABLE")
+            }
+            ast::Statement::CreateIndex(create) => {
+                self.create_index(create).await?;
+                done("CREATE INDEX")
+            }
+            ast::Statement::AlterIndex { name, operation } => {
+                self.alter_index(name, operation).await?;
+                done("ALTER INDEX")
             }
             ast::Statement::CreateSchema { .. } => {
                 self.create_schema(statement).await?;

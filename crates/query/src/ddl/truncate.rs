@@ -8,6 +8,7 @@ use sqlparser::ast;
 
 use super::{LOOKS_MAX, kind_name, owned_sequences};
 use crate::catalog::{CatalogWriter, Relation, RelationKind, TableInfo};
+use crate::exec::entry_tree;
 use crate::session::Session;
 
 impl Session {
@@ -69,7 +70,15 @@ async fn truncate_table(writer: &mut CatalogWriter, relation: &Relation) -> Resu
         key: table.tree.key.clone(),
         sort: table.tree.sort.clone(),
     };
-    replace_tree(writer, relation, TableInfo { tree: Arc::new(tree), ..table.clone() }).await
+    let mut indexes = table.indexes.clone();
+    for index in &mut indexes {
+        let old = table.index_tree(index);
+        index.tree = writer.shard.allocate_tree_id()?;
+        writer.shard.define_tree(writer.txn, writer.command, Arc::new(entry_tree(table.index_tree(index))))?;
+        writer.shard.drop_tree(writer.txn, writer.command, old)?;
+        writer.next_command();
+    }
+    replace_tree(writer, relation, TableInfo { tree: Arc::new(tree), indexes, ..table.clone() }).await
 }
 
 /// Defines a new tree for a table, drops the old one, and writes the definition.

@@ -46,7 +46,7 @@ pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, position
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
-pub(crate) use own_syntax::SequenceChange;
+pub(crate) use own_syntax::{ReindexTarget, SequenceChange};
 pub(crate) use prepare::Binding;
 use settings::{Kind, Parameter};
 pub(crate) use statement::PreparedStatement;

@@ -123,6 +123,11 @@ impl Session {
             locked = shard.lock_tree(txn, table.tree.tree, mode, wait) => locked?,
         }
         let newest = shard.descriptor(Some(txn), table.tree.tree);
+        if matches!(mode, TreeLockMode::Share | TreeLockMode::Exclusive | TreeLockMode::AccessExclusive) {
+            // Writers release their locks a moment before their rows can be seen: whoever takes the table from them is going
+            // to read them.
+            shard.settle_all().await?;
+        }
         if newest.as_ref().is_some_and(|newest: &TreeDescriptorRef| newest.version == table.tree.version) {
             return Ok(true);
         }

@@ -111,6 +111,10 @@ impl Session {
                 self.engine.shard.checkpoint(false).await?;
                 Ok(Execution::Done("CHECKPOINT".to_owned()))
             }
+            OwnStatement::Reindex { target, name, concurrently } => {
+                self.reindex(target, name.as_ref(), *concurrently).await?;
+                Ok(Execution::Done("REINDEX".to_owned()))
+            }
             OwnStatement::Vacuum { command, full, vacuum, tables } => {
                 if *full {
                     return Err(Error::unsupported("VACUUM FULL"));

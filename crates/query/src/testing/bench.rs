@@ -164,6 +164,7 @@ impl Bench {
             predicate,
             new_row,
             checks: Vec::new(),
+            indexes: Vec::new(),
             generated: Vec::new(),
             returning: false,
             schema: Arc::clone(count.schema()),

@@ -94,6 +94,7 @@ impl Binder<'_> {
             predicate: None,
             new_row,
             checks: self.bind_checks(&relation)?,
+            indexes: self.bind_indexes(&relation)?,
             generated: self.bind_generated(&relation)?,
             returning: false,
         };

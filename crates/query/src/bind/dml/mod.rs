@@ -18,7 +18,7 @@ use super::binder::{Binder, OutputColumn};
 use super::plan::{self, from_datafusion};
 use super::scope::{Clause, Origin, Scope, ScopeColumn, ScopeRelation};
 use crate::catalog::Relation;
-use crate::exec::RowWriteNode;
+use crate::exec::{IndexWrite, RowWriteNode};
 use crate::func::Typed;
 
 /// The name of the one column of a RowWrite without RETURNING.
@@ -39,6 +39,12 @@ impl Binder<'_> {
     fn bind_generated(&mut self, relation: &Arc<Relation>) -> Result<Vec<(usize, Expr)>> {
         let generated = relation.columns.iter().enumerate().filter(|(_, column)| column.generated);
         generated.map(|(at, column)| Ok((at, super::bind_generated(column, relation, self.context)?))).collect()
+    }
+
+    /// The indexes a write keeps.
+    fn bind_indexes(&mut self, relation: &Arc<Relation>) -> Result<Vec<IndexWrite>> {
+        let Some(table) = relation.table() else { return Ok(Vec::new()) };
+        table.indexes.iter().map(|index| super::bind_index(index, relation, self.context)).collect()
     }
 
     /// The node as a statement, with RETURNING over it. `others` are the FROM or USING relations RETURNING may name.

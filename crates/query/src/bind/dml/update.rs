@@ -151,6 +151,7 @@ impl Binder<'_> {
             old_row,
             predicate,
             new_row,
+            indexes: self.bind_indexes(&relation)?,
             checks: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_checks(&relation)? },
             generated: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_generated(&relation)? },
             returning: false,

@@ -57,6 +57,9 @@ impl Session {
             let check = Constraint::Check(Box::new((name, Some(written.name.clone()), expr)));
             self.add_constraint(change, check).await?;
         }
+        for unique in written.uniques {
+            self.add_constraint(change, Constraint::Unique(Box::new(unique))).await?;
+        }
         change.reshaped = true;
         Ok(())
     }

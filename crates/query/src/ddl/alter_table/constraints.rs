@@ -5,7 +5,7 @@ use std::sync::Arc;
 use heliosdb_types::{Error, Result, SqlState};
 
 use super::Change;
-use crate::catalog::Schema;
+use crate::catalog::{IndexInfo, Schema};
 use crate::ddl::columns::several_primary_keys;
 use crate::ddl::create_table::{Constraint, name_checks};
 use crate::ddl::duplicate_relation;
@@ -43,6 +43,14 @@ impl Session {
                 change.table_mut()?.checks.append(&mut named);
                 change.reshaped = true;
             }
+            Constraint::Unique(unique) => {
+                let index = self.new_index(&writer, &change.new, &unique, &change.index_names()?)?;
+                change.add_index(index)?;
+            }
+            Constraint::UsingIndex { name, index, primary } => {
+                drop(writer);
+                return Box::pin(self.add_from_index(change, name, &index, primary)).await;
+            }
             Constraint::Key((name, columns)) => {
                 if change.table()?.primary_key.is_some() {
                     return Err(several_primary_keys(&change.new.name));
@@ -72,6 +80,72 @@ impl Session {
         Ok(())
     }
 
+    /// UNIQUE or PRIMARY KEY USING INDEX: the index becomes the constraint's and takes its name.
+    async fn add_from_index(
+        &mut self,
+        change: &mut Change,
+        name: Option<String>,
+        index: &str,
+        primary: bool,
+    ) -> Result<()> {
+        let found = change.table()?.indexes.iter().find(|known| known.name == index).cloned();
+        let Some(found) = found else {
+            return Err(Error::invalid(SqlState::UNDEFINED_OBJECT, format!("index \"{index}\" does not exist")));
+        };
+        let refused = |what: &str, detail: &str| {
+            Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, what.to_owned()).with_detail(detail.to_owned()))
+        };
+        if found.constraint.is_some() {
+            let message = format!("index \"{index}\" is already associated with a constraint");
+            return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        }
+        let detail = "Cannot create a primary key or unique constraint using such an index.";
+        if !found.unique {
+            return refused(&format!("\"{index}\" is not a unique index"), detail);
+        }
+        let Some(attributes) = found.key_attributes() else {
+            return refused(&format!("index \"{index}\" contains expressions"), detail);
+        };
+        if found.predicate.is_some() {
+            return refused(&format!("\"{index}\" is a partial index"), detail);
+        }
+        if found.keys.iter().any(|key| key.descending || key.nulls_first) {
+            let message = format!("index \"{index}\" column number 1 does not have default sorting behavior");
+            return refused(&message, detail);
+        }
+        let name = name.unwrap_or_else(|| index.to_owned());
+        if name != index {
+            let message =
+                format!("ALTER TABLE / ADD CONSTRAINT USING INDEX will rename index \"{index}\" to \"{name}\"");
+            self.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
+        }
+        if primary {
+            // The table's own tree is keyed by its primary key, so the index is not needed any more.
+            change.table_mut()?.indexes.retain(|other| other.oid != found.oid);
+            change.reshaped = true;
+            let columns = attributes.iter().filter_map(|attribute| {
+                let column = change.new.columns.iter().find(|column| column.attribute == *attribute);
+                column.map(|column| column.name.clone())
+            });
+            let columns = columns.collect();
+            if name == index {
+                let mut writer = self.catalog_writer()?;
+                writer.release_relation_name(change.new.schema, index).await?;
+                self.catalog_written(&writer);
+                change.released.push(found.oid);
+            }
+            return Box::pin(self.add_constraint(change, Constraint::Key((Some(name), columns)))).await;
+        }
+        let writer = self.catalog_writer()?;
+        let oid = writer.new_oid()?;
+        if let Some(index) = change.table_mut()?.indexes.iter_mut().find(|other| other.oid == found.oid) {
+            index.constraint = Some(oid);
+            index.name = name;
+        }
+        change.reshaped = true;
+        Ok(())
+    }
+
     /// Takes the primary key away: the rows move to a tree of their own row ids.
     pub(super) async fn drop_key(&mut self, change: &mut Change) -> Result<()> {
         if let Some(key) = change.table_mut()?.primary_key.take() {
@@ -94,6 +168,12 @@ impl Session {
         if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
             return self.drop_key(change).await;
         }
+        let constraint = |index: &&IndexInfo| index.name == name && index.constraint.is_some();
+        if let Some(index) = change.table()?.indexes.iter().find(constraint).map(|index| index.oid) {
+            change.table_mut()?.indexes.retain(|other| other.oid != index);
+            change.reshaped = true;
+            return Ok(());
+        }
         let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", change.new.name);
         if !if_exists {
             return Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message));
@@ -107,6 +187,7 @@ impl Session {
         let relation = change.new.name.clone();
         let table = change.table_mut()?;
         let taken = table.checks.iter().any(|check| check.name == new)
+            || table.indexes.iter().any(|index| index.constraint.is_some() && index.name == new)
             || table.primary_key.as_ref().is_some_and(|key| key.name == new);
         if taken {
             let message = format!("constraint \"{new}\" for relation \"{relation}\" already exists");
@@ -114,6 +195,11 @@ impl Session {
         }
         if let Some(check) = table.checks.iter_mut().find(|check| check.name == old) {
             check.name = new;
+            change.reshaped = true;
+            return Ok(());
+        }
+        if let Some(index) = table.indexes.iter_mut().find(|index| index.constraint.is_some() && index.name == old) {
+            index.name = new;
             change.reshaped = true;
             return Ok(());
         }

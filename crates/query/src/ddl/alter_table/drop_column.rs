@@ -6,7 +6,7 @@ use heliosdb_types::{Error, Result, SqlState};
 
 use super::rename::names_column;
 use super::{Change, no_column};
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{IndexColumn, IndexInfo, Relation, RelationKind};
 use crate::ddl::view::views_over;
 use crate::session::Session;
 
@@ -43,6 +43,7 @@ impl Session {
         if change.in_key(column.attribute)? {
             self.drop_key(change).await?;
         }
+        change.table_mut()?.indexes.retain(|index| !index_uses(index, column.attribute, name));
         change.new.columns.remove(at);
         change.table_mut()?.checks.retain(|check| !names_column(&check.expression, name));
         if let Some(rewrite) = &mut change.rewrite {
@@ -61,4 +62,14 @@ impl Session {
         change.reshaped = true;
         Ok(())
     }
+}
+
+/// Whether an index goes with a column.
+pub(super) fn index_uses(index: &IndexInfo, attribute: i16, name: &str) -> bool {
+    let key = index.keys.iter().any(|key| match &key.column {
+        IndexColumn::Attribute(other) => *other == attribute,
+        IndexColumn::Expression { sql, .. } => names_column(sql, name),
+    });
+    let filtered = index.predicate.as_ref().is_some_and(|predicate| names_column(predicate, name));
+    key || filtered || index.include.contains(&attribute)
 }

@@ -13,13 +13,13 @@ mod rewrite;
 use std::sync::Arc;
 
 use heliosdb_contracts::TreeLockMode;
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, AlterTableOperation};
 
 use super::create_table::read_constraint;
 use super::{LOOKS_MAX, kind_name, undefined_relation};
 use crate::bind;
-use crate::catalog::{Column, Relation, RelationKind, TableInfo};
+use crate::catalog::{Column, IndexInfo, Relation, RelationKind, TableInfo};
 use crate::session::Session;
 
 /// A table on its way to its new shape.
@@ -33,6 +33,8 @@ struct Change {
     rewrite: Option<Vec<(i16, String)>>,
     /// Conditions every row must fulfil, as SQL over the new table, with the error if one does not.
     validations: Vec<(String, Error)>,
+    /// Indexes that go and whose names have gone already.
+    released: Vec<Oid>,
 }
 
 impl Change {
@@ -54,6 +56,17 @@ impl Change {
 
     fn in_key(&self, attribute: i16) -> Result<bool> {
         Ok(self.table()?.primary_key.as_ref().is_some_and(|key| key.attributes.contains(&attribute)))
+    }
+
+    /// Names of the table's indexes, which may not be in the catalog yet.
+    fn index_names(&self) -> Result<Vec<String>> {
+        Ok(self.table()?.indexes.iter().map(|index| index.name.clone()).collect())
+    }
+
+    fn add_index(&mut self, index: IndexInfo) -> Result<()> {
+        self.table_mut()?.indexes.push(index);
+        self.reshaped = true;
+        Ok(())
     }
 
     fn rewritten(&mut self) -> &mut Vec<(i16, String)> {
@@ -86,8 +99,14 @@ impl Session {
             let message = format!("ALTER action on {} \"{}\"", kind_name(&relation.kind), relation.name);
             return Err(Error::unsupported(message));
         }
-        let mut change =
-            Change { new: (*relation).clone(), old: relation, reshaped: false, rewrite: None, validations: Vec::new() };
+        let mut change = Change {
+            new: (*relation).clone(),
+            old: relation,
+            reshaped: false,
+            rewrite: None,
+            validations: Vec::new(),
+            released: Vec::new(),
+        };
         for operation in operations {
             Box::pin(self.apply(&mut change, operation)).await?;
         }

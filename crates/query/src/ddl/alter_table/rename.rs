@@ -10,6 +10,7 @@ use crate::bind;
 use crate::catalog::{Relation, RelationKind};
 use crate::ddl::create_table::refuse_system_name;
 use crate::ddl::duplicate_relation;
+use crate::ddl::index::expressions_of;
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
@@ -31,6 +32,9 @@ impl Session {
         change.column_mut(&old)?.name = new.clone();
         for check in &mut change.table_mut()?.checks {
             check.expression = renamed_in(&check.expression, &old, &new)?;
+        }
+        for expression in change.table_mut()?.indexes.iter_mut().flat_map(expressions_of) {
+            *expression = renamed_in(expression, &old, &new)?;
         }
         Ok(())
     }

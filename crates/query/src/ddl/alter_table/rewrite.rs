@@ -7,7 +7,11 @@ use heliosdb_types::{Error, Oid, Result, SchemaVersion, TreeRef};
 
 use super::Change;
 use crate::bind;
-use crate::catalog::{CatalogWriter, Identity, Relation, RelationKind, Schema, SchemaFacts, TableInfo, describe_tree};
+use crate::catalog::{
+    CatalogWriter, Identity, IndexInfo, Relation, RelationKind, Schema, SchemaFacts, TableInfo, describe_tree,
+};
+use crate::ddl::duplicate_relation;
+use crate::exec::entry_tree;
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
@@ -17,6 +21,14 @@ impl Session {
         let old = Arc::clone(&change.old);
         let old_tree = Arc::clone(&old.table().ok_or_else(|| Error::internal("ALTER TABLE changes tables"))?.tree);
         let mut writer = self.catalog_writer()?;
+        let rewriting = change.rewrite.is_some();
+        if rewriting {
+            let shape = change.new.clone();
+            for index in &mut change.table_mut()?.indexes {
+                index.tree = writer.shard.allocate_tree_id()?;
+                self.settle_types(&shape, index)?;
+            }
+        }
         let tree = if change.rewrite.is_some() {
             TreeRef::new(writer.database, writer.shard.allocate_tree_id()?)
         } else {
@@ -38,8 +50,14 @@ impl Session {
             // Only the definition changed: the tree stays at its version.
             return self.store_definition(writer, &new, &old_tree).await;
         }
+        let added = move_index_trees(&mut writer, &old, &new, &change.released, rewriting).await?;
         writer.update_relation(&new).await?;
         self.catalog_written(&writer);
+        if !rewriting {
+            for index in &added {
+                self.fill_index(&new, index).await?;
+            }
+        }
         if let Some(rewrite) = &change.rewrite {
             self.move_rows(&old, &new, rewrite).await?;
             let mut writer = self.catalog_writer()?;
@@ -114,6 +132,47 @@ impl Session {
         engine.executor.run_write(&bound.plan, Vec::new(), &[], scope).await?;
         Ok(())
     }
+}
+
+/// Names and trees of indexes that came, went or were renamed. Returns those that came; in a rewrite all trees are new, and the
+/// rows that move fill them.
+async fn move_index_trees(
+    writer: &mut CatalogWriter,
+    old: &Relation,
+    new: &Relation,
+    released: &[Oid],
+    rewriting: bool,
+) -> Result<Vec<IndexInfo>> {
+    let (Some(before), Some(after)) = (old.table(), new.table()) else {
+        return Err(Error::internal("ALTER TABLE changes tables"));
+    };
+    for index in &before.indexes {
+        let kept = after.index(index.oid);
+        if kept.is_none_or(|kept| kept.name != index.name) && !released.contains(&index.oid) {
+            writer.release_relation_name(old.schema, &index.name).await?;
+        }
+        if kept.is_none_or(|kept| kept.tree != index.tree) {
+            writer.shard.drop_tree(writer.txn, writer.command, before.index_tree(index))?;
+            writer.next_command();
+        }
+    }
+    let mut added = Vec::new();
+    for index in &after.indexes {
+        let known = before.index(index.oid);
+        if known.is_none_or(|known| known.name != index.name)
+            && !writer.take_relation_name(new.schema, &index.name, index.oid).await?
+        {
+            return Err(duplicate_relation(&index.name));
+        }
+        if rewriting {
+            let tree = Arc::new(entry_tree(after.index_tree(index)));
+            writer.shard.define_tree(writer.txn, writer.command, tree)?;
+            writer.next_command();
+        } else if known.is_none() {
+            added.push(index.clone());
+        }
+    }
+    Ok(added)
 }
 
 /// Carries over what older rows hold in columns added since.

@@ -7,6 +7,7 @@ use crate::bind;
 use crate::catalog::{CatalogWriter, CheckConstraint};
 use crate::ddl::candidate_names;
 use crate::ddl::columns::{WrittenColumn, several_primary_keys};
+use crate::ddl::index::{WrittenIndex, WrittenPart, check_characteristics, read_unique};
 
 /// A primary key as written: its name, if any, and its columns.
 pub(in crate::ddl) type WrittenKey = (Option<String>, Vec<String>);
@@ -14,13 +15,21 @@ pub(in crate::ddl) type WrittenKey = (Option<String>, Vec<String>);
 /// A check as written: its name, the column it stands beside, its condition.
 pub(in crate::ddl) type NamedCheck = (Option<String>, Option<String>, Expr);
 
+/// The constraints of a table, those beside columns first.
+pub(super) struct WrittenConstraints {
+    pub key: Option<WrittenKey>,
+    pub checks: Vec<NamedCheck>,
+    pub uniques: Vec<WrittenIndex>,
+}
+
 pub(super) fn read_constraints(
     columns: &[WrittenColumn],
     constraints: &[TableConstraint],
     table: &str,
-) -> Result<(Option<WrittenKey>, Vec<NamedCheck>)> {
+) -> Result<WrittenConstraints> {
     let mut key: Option<WrittenKey> = None;
     let mut checks = Vec::new();
+    let mut uniques: Vec<WrittenIndex> = Vec::new();
     for column in columns {
         if let Some(name) = &column.primary_key {
             if key.is_some() {
@@ -28,6 +37,7 @@ pub(super) fn read_constraints(
             }
             key = Some((name.clone(), vec![column.name.clone()]));
         }
+        uniques.extend(column.uniques.iter().cloned());
         let beside = column.checks.iter().cloned();
         checks.extend(beside.map(|(name, expr)| (name, Some(column.name.clone()), expr)));
     }
@@ -36,13 +46,57 @@ pub(super) fn read_constraints(
             Constraint::Key(_) if key.is_some() => return Err(several_primary_keys(table)),
             Constraint::Key(written) => key = Some(written),
             Constraint::Check(check) => checks.push(*check),
+            Constraint::Unique(unique) => uniques.push(*unique),
+            Constraint::UsingIndex { .. } => {
+                let message = "ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported in CREATE TABLE";
+                return Err(Error::unsupported(message));
+            }
         }
     }
-    Ok((key, checks))
+    without_redundant(&mut uniques, key.as_mut());
+    Ok(WrittenConstraints { key, checks, uniques })
+}
+
+/// Of several constraints over the same columns one index is made, as PostgreSQL does; the primary key comes first.
+fn without_redundant(uniques: &mut Vec<WrittenIndex>, key: Option<&mut WrittenKey>) {
+    let columns = |index: &WrittenIndex| {
+        let name = |part: &WrittenPart| match &part.expr {
+            Expr::Identifier(name) => bind::fold_identifier(name),
+            other => other.to_string(),
+        };
+        index.keys.iter().map(name).collect::<Vec<_>>()
+    };
+    if let Some((name, key_columns)) = key {
+        uniques.retain_mut(|unique| {
+            let same = columns(unique) == *key_columns && !unique.nulls_not_distinct;
+            if same && name.is_none() {
+                *name = unique.name.take();
+            }
+            !same
+        });
+    }
+    let mut kept: Vec<WrittenIndex> = Vec::with_capacity(uniques.len());
+    for unique in uniques.drain(..) {
+        let same = |other: &&mut WrittenIndex| {
+            columns(other) == columns(&unique) && other.nulls_not_distinct == unique.nulls_not_distinct
+        };
+        match kept.iter_mut().find(same) {
+            Some(other) => other.name = other.name.take().or(unique.name),
+            None => kept.push(unique),
+        }
+    }
+    *uniques = kept;
 }
 
 /// A table constraint we implement.
 pub(in crate::ddl) enum Constraint {
+    Unique(Box<WrittenIndex>),
+    /// UNIQUE or PRIMARY KEY (`primary`) from an index that exists.
+    UsingIndex {
+        name: Option<String>,
+        index: String,
+        primary: bool,
+    },
     Key(WrittenKey),
     Check(Box<NamedCheck>),
 }
@@ -73,15 +127,21 @@ pub(in crate::ddl) fn read_constraint(constraint: &TableConstraint) -> Result<Co
             let name = name.as_ref().map(bind::fold_identifier);
             Ok(Constraint::Check(Box::new((name, None, (**expr).clone()))))
         }
-        TableConstraint::Unique(_) | TableConstraint::UniqueUsingIndex(_) => {
-            Err(Error::unsupported("a UNIQUE constraint"))
-        }
+        TableConstraint::Unique(unique) => Ok(Constraint::Unique(Box::new(read_unique(unique)?))),
+        TableConstraint::UniqueUsingIndex(using) => using_index(using, false),
+        TableConstraint::PrimaryKeyUsingIndex(using) => using_index(using, true),
         TableConstraint::ForeignKey(_) => Err(Error::unsupported("a FOREIGN KEY constraint")),
-        TableConstraint::PrimaryKeyUsingIndex(_) => Err(Error::unsupported("PRIMARY KEY USING INDEX")),
         TableConstraint::Index(_) | TableConstraint::FulltextOrSpatial(_) => {
             Err(Error::unsupported("an index inside CREATE TABLE"))
         }
     }
+}
+
+fn using_index(using: &ast::ConstraintUsingIndex, primary: bool) -> Result<Constraint> {
+    let ast::ConstraintUsingIndex { name, index_name, characteristics } = using;
+    check_characteristics(characteristics.as_ref(), if primary { "PRIMARY KEY" } else { "UNIQUE" })?;
+    let name = name.as_ref().map(bind::fold_identifier);
+    Ok(Constraint::UsingIndex { name, index: bind::fold_identifier(index_name), primary })
 }
 
 /// Gives every check an OID and a name, as PostgreSQL picks them: after its column if it is about one only.

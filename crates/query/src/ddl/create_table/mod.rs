@@ -9,16 +9,18 @@ use heliosdb_types::{ColumnId, Error, Result, SchemaVersion, SqlState, TreeRef};
 use sqlparser::ast;
 
 use super::columns::{WrittenColumn, default_text, read_column};
+use super::index::WrittenIndex;
 use super::{candidate_names, duplicate_relation, sequence};
 use crate::bind;
 use crate::catalog::{
     CatalogWriter, Column, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo, describe_tree,
 };
+use crate::exec::entry_tree;
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
 pub(super) use constraints::{Constraint, NamedCheck, name_checks, read_constraint};
-use constraints::{WrittenKey, read_constraints};
+use constraints::{WrittenConstraints, WrittenKey, read_constraints};
 use unsupported::refuse_unsupported;
 
 /// PostgreSQL's limit.
@@ -37,9 +39,10 @@ impl Session {
         let written = create.columns.iter().map(|column| read_column(column, &name));
         let written = written.collect::<Result<Vec<_>>>()?;
         check_columns(&written)?;
-        let (key, checks) = read_constraints(&written, &create.constraints, &name)?;
+        let WrittenConstraints { key, checks, uniques } = read_constraints(&written, &create.constraints, &name)?;
         let mut writer = self.catalog_writer()?;
         let relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;
+        let relation = self.with_indexes(&writer, relation, &uniques)?;
         let relation = self.with_sequences(&mut writer, &schema, relation, &written).await?;
         let relation = Arc::new(relation);
         if !writer.create_relation(&relation).await? {
@@ -50,6 +53,13 @@ impl Session {
             && !writer.take_relation_name(schema.oid, &key.name, key.oid).await?
         {
             return Err(duplicate_relation(&key.name));
+        }
+        for index in &table.indexes {
+            if !writer.take_relation_name(schema.oid, &index.name, index.oid).await? {
+                return Err(duplicate_relation(&index.name));
+            }
+            let tree = Arc::new(entry_tree(table.index_tree(index)));
+            writer.shard.define_tree(writer.txn, writer.command, tree)?;
         }
         writer.shard.define_tree(writer.txn, writer.command, Arc::clone(&table.tree))?;
         writer.next_command();
@@ -118,6 +128,27 @@ impl Session {
             }),
             access: RelationAccess::default(),
         })
+    }
+
+    /// The table with the indexes of its UNIQUE constraints.
+    fn with_indexes(
+        &mut self,
+        writer: &CatalogWriter,
+        mut relation: Relation,
+        uniques: &[WrittenIndex],
+    ) -> Result<Relation> {
+        let mut taken: Vec<String> = Vec::new();
+        taken.extend(relation.table().and_then(|table| table.primary_key.as_ref()).map(|key| key.name.clone()));
+        let mut indexes = Vec::with_capacity(uniques.len());
+        for unique in uniques {
+            let index = self.new_index(writer, &relation, unique, &taken)?;
+            taken.push(index.name.clone());
+            indexes.push(index);
+        }
+        if let RelationKind::Table(table) = &mut relation.kind {
+            table.indexes = indexes;
+        }
+        Ok(relation)
     }
 
     /// A primary key over these columns, named by its author or after the table.

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use heliosdb_types::Oid;
 
 use crate::catalog::Relation;
+use crate::exec::index::IndexWrite;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RowWriteOp {
@@ -44,6 +45,8 @@ pub struct RowWriteNode {
     /// Stored generated columns: (position, value over the table's columns, named as the checks name them). Computed after
     /// `new_row`, which has NULL in their places.
     pub generated: Vec<(usize, Expr)>,
+    /// The table's indexes, over columns named as the table's.
+    pub indexes: Vec<IndexWrite>,
     pub returning: bool,
     pub schema: DFSchemaRef,
 }

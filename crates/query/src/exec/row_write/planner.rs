@@ -17,6 +17,7 @@ use super::exec::RowWriteExec;
 use super::node::RowWriteNode;
 use super::spec::WriteSpec;
 use crate::exec::error::to_datafusion;
+use crate::exec::index::IndexSpec;
 use crate::exec::scope::StatementScope;
 
 /// Plans [`RowWriteNode`].
@@ -62,7 +63,12 @@ pub(crate) fn plan_write(
     }
     // PostgreSQL checks constraints in the order of their names.
     checks.sort_by(|a, b| a.0.cmp(&b.0));
+    let of = node.table.table();
+    let of = of.ok_or_else(|| to_datafusion(heliosdb_types::Error::internal("a write to no table")))?;
+    let indexes = node.indexes.iter().map(|index| IndexSpec::plan(index, of, &table, &physical));
+    let indexes = indexes.collect::<DfResult<Vec<_>>>()?;
     Ok(Arc::new(WriteSpec {
+        indexes: indexes.into(),
         predicate: node.predicate.as_ref().map(over_input).transpose()?,
         new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<_>>>()?,
         checks,

@@ -12,6 +12,7 @@ use heliosdb_types::{Error, PhysicalType, Result};
 use super::node::{RowWriteNode, RowWriteOp};
 use crate::catalog::Relation;
 use crate::exec::error::{from_arrow, from_datafusion};
+use crate::exec::index::IndexSpec;
 
 /// A [`RowWriteNode`] with physical expressions.
 pub(crate) struct WriteSpec {
@@ -30,6 +31,7 @@ pub(crate) struct WriteSpec {
     pub new_row: Vec<Arc<dyn PhysicalExpr>>,
     pub checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
     pub generated: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+    pub indexes: Arc<[IndexSpec]>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
     pub returning: bool,
@@ -82,6 +84,7 @@ impl WriteSpec {
             new_row: Vec::new(),
             checks: Vec::new(),
             generated: Vec::new(),
+            indexes: Arc::from([]),
             targets_repeat: true,
             returning: node.returning,
             output: Arc::clone(node.schema.inner()),
@@ -97,6 +100,13 @@ impl WriteSpec {
     /// The old row's columns.
     pub(super) fn old_columns(&self, input: &RecordBatch) -> Result<Vec<ArrayRef>> {
         pick(input, &self.old_row)
+    }
+
+    /// The old rows as a batch of the table's columns.
+    pub(super) fn old_batch(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(input.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.table_schema), self.old_columns(input)?, &options)
+            .map_err(from_arrow)
     }
 
     /// A batch of the table's columns, generated ones computed from the others.

@@ -26,6 +26,7 @@ use super::node::RowWriteOp;
 use super::spec::{WriteSpec, evaluate};
 use crate::exec::arrays::array_of;
 use crate::exec::error::{from_arrow, from_datafusion};
+use crate::exec::index::{IndexKeeper, Written};
 use crate::exec::scope::StatementScope;
 
 /// Bytes a key or row kept until the statement's end takes beside its own.
@@ -58,6 +59,7 @@ pub(crate) struct Writer {
     txn: TxnId,
     seen: HashSet<Bytes>,
     moved: Vec<Moved>,
+    indexes: IndexKeeper,
     pub(crate) written: u64,
     /// RETURNING's rows; sent when every write has been made.
     output: Vec<RecordBatch>,
@@ -68,7 +70,8 @@ impl Writer {
     pub(crate) fn new(spec: Arc<WriteSpec>, scope: Arc<StatementScope>) -> Result<Writer> {
         let txn = scope.writer()?;
         let (seen, moved, output) = (HashSet::new(), Vec::new(), Vec::new());
-        Ok(Writer { spec, scope, txn, seen, moved, written: 0, output, memory: None })
+        let indexes = IndexKeeper::new(&spec.indexes, &spec.table, &scope, txn);
+        Ok(Writer { spec, scope, txn, seen, moved, indexes, written: 0, output, memory: None })
     }
 
     /// Accounts for what the statement keeps until its end.
@@ -104,7 +107,9 @@ impl Writer {
             let key = encoder.key(at)?.unwrap_or_else(|| Bytes::copy_from_slice(&row_id_key(first_id + at as u64)));
             rows.push(KeyedRow { key, row: encoder.row(at)? });
         }
+        let keys: Vec<Bytes> = rows.iter().map(|row| row.key.clone()).collect();
         self.add(rows, |index| (new.columns(), index)).await?;
+        self.indexes.insert(Written { rows: &new, keys: &keys }).await?;
         self.done(&spec, new.columns().to_vec(), input)
     }
 
@@ -155,15 +160,15 @@ impl Writer {
             }
         }
         if unchanged.len() == targets.len() {
-            return self.apply(&input, &targets);
+            return self.apply(&input, &targets).await;
         }
         if !unchanged.is_empty() {
             let kept = unchanged.iter().filter_map(|&at| targets.get(at as usize).cloned()).collect::<Vec<_>>();
-            self.apply(&take(&input, unchanged)?, &kept)?;
+            self.apply(&take(&input, unchanged)?, &kept).await?;
         }
         if !newer.is_empty() {
             let (input, targets) = self.recheck(&input, &targets, &newer)?;
-            self.apply(&input, &targets)?;
+            self.apply(&input, &targets).await?;
         }
         Ok(())
     }
@@ -261,18 +266,28 @@ impl Writer {
     }
 
     /// Writes rows that are locked and qualify. `targets` are theirs, row by row.
-    fn apply(&mut self, input: &RecordBatch, targets: &[Target]) -> Result<()> {
+    async fn apply(&mut self, input: &RecordBatch, targets: &[Target]) -> Result<()> {
         let spec = Arc::clone(&self.spec);
         let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
         let columns = match spec.op {
             RowWriteOp::Delete => {
                 batch.deletes = targets.to_vec();
+                if !self.indexes.is_empty() {
+                    let keys: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
+                    self.indexes.delete(Written { rows: &spec.old_batch(input)?, keys: &keys }).await?;
+                }
                 if spec.returning { spec.old_columns(input)? } else { Vec::new() }
             }
             _ => {
                 let new = spec.table_batch(spec.evaluate_new_row(input)?, input.num_rows())?;
                 spec.verify(&new, &self.scope.text)?;
-                self.encode_updates(&spec, new.columns(), targets, &mut batch)?;
+                let keys = self.encode_updates(&spec, new.columns(), targets, &mut batch)?;
+                if !self.indexes.is_empty() {
+                    let before: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
+                    let old = Written { rows: &spec.old_batch(input)?, keys: &before };
+                    let kept = self.indexes.update(old, Written { rows: &new, keys: &keys })?;
+                    self.keep(kept)?;
+                }
                 new.columns().to_vec()
             }
         };
@@ -280,27 +295,33 @@ impl Writer {
         self.done(&spec, columns, input)
     }
 
+    /// Returns the rows' new keys.
     fn encode_updates(
         &mut self,
         spec: &WriteSpec,
         columns: &[ArrayRef],
         targets: &[Target],
         batch: &mut WriteBatch,
-    ) -> Result<()> {
+    ) -> Result<Vec<Bytes>> {
+        let mut keys = Vec::with_capacity(targets.len());
         let encoder = RowEncoder { spec, columns };
         let shared: Arc<[ArrayRef]> = columns.into();
         for (at, (key, hint)) in targets.iter().enumerate() {
             let row = encoder.row(at)?;
             match encoder.key(at)? {
                 Some(new_key) if new_key != *key => {
+                    keys.push(new_key.clone());
                     self.keep(key.len() + new_key.len() + row.len() + KEPT_OVERHEAD)?;
                     let to = KeyedRow { key: new_key, row };
                     self.moved.push(Moved { from: (key.clone(), *hint), to, columns: Arc::clone(&shared), at });
                 }
-                _ => batch.updates.push((KeyedRow { key: key.clone(), row }, *hint)),
+                _ => {
+                    keys.push(key.clone());
+                    batch.updates.push((KeyedRow { key: key.clone(), row }, *hint));
+                }
             }
         }
-        Ok(())
+        Ok(keys)
     }
 
     fn done(&mut self, spec: &WriteSpec, columns: Vec<ArrayRef>, input: &RecordBatch) -> Result<()> {
@@ -315,7 +336,7 @@ impl Writer {
 
     /// Rows that change their key: the old keys go, the new ones come. A new key that another such row gave up is an
     /// update of that key; what is then still taken is a duplicate.
-    pub(crate) async fn finish(&mut self) -> Result<()> {
+    async fn finish_moves(&mut self) -> Result<()> {
         let moved = std::mem::take(&mut self.moved);
         if moved.is_empty() {
             return Ok(());
@@ -345,6 +366,12 @@ impl Writer {
 }
 
 impl Writer {
+    /// What waits for the last row.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        self.finish_moves().await?;
+        self.indexes.finish().await
+    }
+
     /// What the node gives: RETURNING's rows, or one row with the count.
     pub(crate) fn into_output(self) -> Result<Vec<RecordBatch>> {
         if self.spec.returning {

@@ -1,6 +1,7 @@
 //! Statements the parser does not know or reads differently: COPY without a semicolon, VACUUM, CHECKPOINT, ABORT, USER.
 
 mod copy;
+mod reindex;
 mod sequence;
 mod vacuum;
 
@@ -15,9 +16,11 @@ use sqlparser::tokenizer::{Location, Token, Tokenizer};
 use super::statement::Parsed;
 use crate::bind;
 
+pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceChange;
 
 use copy::plain_booleans;
+use reindex::reindex;
 use sequence::{alter_sequence, ordered_sequence};
 use vacuum::vacuum;
 
@@ -28,6 +31,11 @@ pub(crate) enum OwnStatement {
         chain: bool,
     },
     Checkpoint,
+    Reindex {
+        target: ReindexTarget,
+        name: Option<ast::ObjectName>,
+        concurrently: bool,
+    },
     /// VACUUM and ANALYZE; no tables: all of them.
     AlterSequence {
         name: ast::ObjectName,
@@ -43,7 +51,7 @@ pub(crate) enum OwnStatement {
 }
 
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(copy|vacuum|analyze|checkpoint|abort|user|sequence)\b").expect("a valid pattern")
+    Regex::new(r"(?i)\b(copy|vacuum|analyze|checkpoint|abort|user|sequence|reindex)\b").expect("a valid pattern")
 });
 
 /// Parses a script into statements.
@@ -124,6 +132,7 @@ fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed
         ("CHECKPOINT", "") if tokens.len() == 1 => out.push(Parsed::Own(OwnStatement::Checkpoint)),
         ("VACUUM", _) => out.push(Parsed::Own(vacuum("VACUUM", tokens)?)),
         ("ANALYZE" | "ANALYSE", _) => out.push(Parsed::Own(vacuum("ANALYZE", tokens)?)),
+        ("REINDEX", _) => out.push(Parsed::Own(reindex(tokens)?)),
         ("ALTER", "SEQUENCE") => out.push(Parsed::Own(alter_sequence(tokens)?)),
         ("CREATE", "SEQUENCE") => match ordered_sequence(tokens) {
             // Positions are lost with the order; an option that is wrong is told by its name.

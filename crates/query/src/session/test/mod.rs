@@ -4,6 +4,7 @@
 
 mod copy;
 mod definitions;
+mod indexes;
 mod settings;
 mod transactions;
 

@@ -1,0 +1,203 @@
+//! Keeping a table's indexes with its rows, within the statement that writes them.
+//!
+//! 1. The caller holds a row's lock before it changes the row's entries, so entries that contain the row's key need none.
+//! 2. An entry of a unique index has a lock of its own: whoever puts or removes it holds it, others wait and then look.
+//! 3. What an update changes in a unique index waits for the end of the statement, where old entries go before new ones come:
+//!    `SET u = u + 1` depends on the outcome, not on the order of rows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use heliosdb_contracts::{InsertOutcome, KeyedRow, LockedRow, RowHint, RowLockMode, WriteBatch};
+use heliosdb_types::{Error, Result, TxnId};
+
+use super::entry::IndexSpec;
+use crate::catalog::Relation;
+use crate::exec::scope::StatementScope;
+
+/// Bytes an entry kept until the statement's end takes beside its own.
+const KEPT_OVERHEAD: usize = 64;
+
+/// Rows as written: the table's columns and each row's key.
+#[derive(Clone, Copy)]
+pub(crate) struct Written<'a> {
+    pub rows: &'a RecordBatch,
+    pub keys: &'a [Bytes],
+}
+
+/// An entry to be put at the end of the statement.
+struct Put {
+    row: KeyedRow,
+    alone: bool,
+    /// The row again, to name it in an error.
+    of: RecordBatch,
+    at: usize,
+}
+
+#[derive(Default)]
+struct Late {
+    /// With whether they have locks of their own.
+    deletes: Vec<(Bytes, bool)>,
+    puts: Vec<Put>,
+}
+
+/// The indexes of the table a statement writes.
+pub(crate) struct IndexKeeper {
+    specs: Arc<[IndexSpec]>,
+    table: Arc<Relation>,
+    scope: Arc<StatementScope>,
+    txn: TxnId,
+    late: Vec<Late>,
+}
+
+impl IndexKeeper {
+    pub fn new(
+        specs: &Arc<[IndexSpec]>,
+        table: &Arc<Relation>,
+        scope: &Arc<StatementScope>,
+        txn: TxnId,
+    ) -> IndexKeeper {
+        let late = specs.iter().map(|_| Late::default()).collect();
+        IndexKeeper { specs: Arc::clone(specs), table: Arc::clone(table), scope: Arc::clone(scope), txn, late }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.specs.is_empty()
+    }
+
+    pub async fn insert(&self, new: Written<'_>) -> Result<()> {
+        for spec in self.specs.iter() {
+            let (mut locked, mut places, mut free) = (Vec::new(), Vec::new(), Vec::new());
+            for (at, (entry, key)) in spec.entries(new.rows)?.iter().zip(new.keys).enumerate() {
+                let Some(entry) = entry else { continue };
+                if entry.alone {
+                    locked.push(entry.keyed_row(key)?);
+                    places.push(at);
+                } else {
+                    free.push(entry.keyed_row(key)?);
+                }
+            }
+            self.put_free(spec, free, Vec::new())?;
+            self.put_locked(spec, locked, |index| (new.rows, places.get(index).copied().unwrap_or(0))).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn delete(&self, old: Written<'_>) -> Result<()> {
+        for spec in self.specs.iter() {
+            let mut deletes = Vec::new();
+            for (entry, key) in spec.entries(old.rows)?.iter().zip(old.keys) {
+                deletes.extend(entry.as_ref().map(|entry| (entry.tree_key(key), entry.alone)));
+            }
+            self.remove(spec, deletes).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows that get new values, and perhaps new keys. Returns the bytes that are kept until the end.
+    pub fn update(&mut self, old: Written<'_>, new: Written<'_>) -> Result<usize> {
+        let specs = Arc::clone(&self.specs);
+        let mut kept = 0;
+        for (spec, late) in specs.iter().zip(&mut self.late) {
+            let (mut free, mut freed) = (Vec::new(), Vec::new());
+            let entries = spec.entries(old.rows)?.into_iter().zip(spec.entries(new.rows)?);
+            for ((at, (before, after)), (old_key, new_key)) in entries.enumerate().zip(old.keys.iter().zip(new.keys)) {
+                let moved = old_key != new_key;
+                if before == after && !moved {
+                    continue;
+                }
+                let waits = moved || spec.info.unique;
+                if let Some(before) = before {
+                    match waits {
+                        true => late.deletes.push((before.tree_key(old_key), before.alone)),
+                        false => freed.push(before.tree_key(old_key)),
+                    }
+                }
+                if let Some(after) = after {
+                    let row = after.keyed_row(new_key)?;
+                    if waits {
+                        kept += row.key.len() + row.row.len() + KEPT_OVERHEAD;
+                        late.puts.push(Put { row, alone: after.alone, of: new.rows.clone(), at });
+                    } else {
+                        free.push(row);
+                    }
+                }
+            }
+            let tree = Arc::clone(&spec.tree);
+            if !free.is_empty() || !freed.is_empty() {
+                self.scope.shard.write_entries(self.txn, self.scope.read.command, tree, free, freed)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// What waited for the end of the statement.
+    pub async fn finish(&mut self) -> Result<()> {
+        let specs = Arc::clone(&self.specs);
+        let late: Vec<Late> = self.late.iter_mut().map(std::mem::take).collect();
+        for (spec, late) in specs.iter().zip(late) {
+            self.remove(spec, late.deletes).await?;
+            let (locked, free): (Vec<Put>, Vec<Put>) = late.puts.into_iter().partition(|put| put.alone);
+            self.put_free(spec, free.into_iter().map(|put| put.row).collect(), Vec::new())?;
+            let rows = locked.iter().map(|put| put.row.clone()).collect::<Vec<_>>();
+            let place = |index: usize| locked.get(index).map(|put| (&put.of, put.at));
+            let fallback = RecordBatch::new_empty(Arc::new(arrow_schema::Schema::empty()));
+            self.put_locked(spec, rows, |index| place(index).unwrap_or((&fallback, 0))).await?;
+        }
+        Ok(())
+    }
+
+    fn put_free(&self, spec: &IndexSpec, puts: Vec<KeyedRow>, deletes: Vec<Bytes>) -> Result<()> {
+        if puts.is_empty() && deletes.is_empty() {
+            return Ok(());
+        }
+        let tree = Arc::clone(&spec.tree);
+        self.scope.shard.write_entries(self.txn, self.scope.read.command, tree, puts, deletes)
+    }
+
+    /// Puts entries nobody else may have; `place` finds the row of one that is taken.
+    async fn put_locked<'a>(
+        &self,
+        spec: &IndexSpec,
+        rows: Vec<KeyedRow>,
+        place: impl Fn(usize) -> (&'a RecordBatch, usize),
+    ) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let duplicate = |index: usize| {
+            let (rows, row) = place(index);
+            spec.duplicate(&self.table, rows, row, &self.scope.text).unwrap_or_else(|error| error)
+        };
+        let mut keys = HashSet::with_capacity(rows.len());
+        if let Some(index) = rows.iter().position(|row| !keys.insert(&row.key)) {
+            return Err(duplicate(index));
+        }
+        let scope = &self.scope;
+        let tree = Arc::clone(&spec.tree);
+        match scope.shard.insert(self.txn, scope.read.command, tree, rows, scope.lock_wait).await? {
+            InsertOutcome::Inserted => Ok(()),
+            InsertOutcome::Duplicate { index } => Err(duplicate(index)),
+        }
+    }
+
+    async fn remove(&self, spec: &IndexSpec, deletes: Vec<(Bytes, bool)>) -> Result<()> {
+        let (locked, free): (Vec<_>, Vec<_>) = deletes.into_iter().partition(|(_, alone)| *alone);
+        self.put_free(spec, Vec::new(), free.into_iter().map(|(key, _)| key).collect())?;
+        if locked.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Bytes> = locked.into_iter().map(|(key, _)| key).collect();
+        let scope = &self.scope;
+        let locking =
+            scope.shard.lock_rows(&scope.read, spec.tree.tree, keys.clone(), RowLockMode::Exclusive, scope.lock_wait);
+        if locking.await?.iter().any(|state| matches!(state, LockedRow::Gone)) {
+            return Err(Error::corrupt(format!("index \"{}\" has no entry for a row of its table", spec.info.name)));
+        }
+        let deletes = keys.into_iter().map(|key| (key, RowHint::default())).collect();
+        let batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes };
+        scope.shard.write(self.txn, scope.read.command, batch)
+    }
+}

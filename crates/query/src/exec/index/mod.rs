@@ -1,0 +1,10 @@
+//! Secondary indexes: trees of entries that are kept with a table's rows.
+
+mod build;
+mod entry;
+mod keep;
+
+pub(crate) use build::build;
+pub use entry::IndexWrite;
+pub(crate) use entry::{ENTRY_ROW, IndexSpec, entry_tree, tree_key};
+pub(crate) use keep::{IndexKeeper, Written};
