@@ -282,7 +282,7 @@ pub trait ShardClient: Send + Sync + 'static {
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()>;
 
     /// Creates a tree, or gives it a new version; takes effect with the commit. Needs AccessExclusive; a version that only differs
-    /// in its number (so that writers look at the catalog again) needs Exclusive.
+    /// in its number (so that writers look at the catalog again) needs ShareRowExclusive.
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()>;
 
     fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()>;

@@ -263,7 +263,7 @@ impl ShardClient for Participant {
         let state = self.active.get(txn)?;
         let same_shape = |before: &TreeDescriptor| before.columns == descriptor.columns && before.key == descriptor.key;
         let renumbered = self.store.descriptor(Some(txn), descriptor.tree).is_some_and(|before| same_shape(&before));
-        if !(renumbered && state.held.lock().covers_tree(descriptor.tree, TreeLockMode::Exclusive)) {
+        if !(renumbered && state.held.lock().covers_tree(descriptor.tree, TreeLockMode::ShareRowExclusive)) {
             self.check_exclusive(&state, descriptor.tree)?;
         }
         self.store.define_tree(txn, command, descriptor)

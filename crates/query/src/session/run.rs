@@ -123,7 +123,7 @@ impl Session {
             locked = shard.lock_tree(txn, table.tree.tree, mode, wait) => locked?,
         }
         let newest = shard.descriptor(Some(txn), table.tree.tree);
-        if matches!(mode, TreeLockMode::Share | TreeLockMode::Exclusive | TreeLockMode::AccessExclusive) {
+        if mode >= TreeLockMode::Share {
             // Writers release their locks a moment before their rows can be seen: whoever takes the table from them is going
             // to read them.
             shard.settle_all().await?;

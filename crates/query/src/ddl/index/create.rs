@@ -101,7 +101,7 @@ impl Session {
                 let detail = format!("This operation is not supported for {}s.", kind_name(&relation.kind));
                 return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message).with_detail(detail));
             }
-            if self.lock_unchanged(&relation, TreeLockMode::Exclusive, &running).await? {
+            if self.lock_unchanged(&relation, TreeLockMode::ShareRowExclusive, &running).await? {
                 return Ok(relation);
             }
         }

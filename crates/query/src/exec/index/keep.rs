@@ -192,7 +192,7 @@ impl IndexKeeper {
         let keys: Vec<Bytes> = locked.into_iter().map(|(key, _)| key).collect();
         let scope = &self.scope;
         let locking =
-            scope.shard.lock_rows(&scope.read, spec.tree.tree, keys.clone(), RowLockMode::Exclusive, scope.lock_wait);
+            scope.shard.lock_rows(&scope.read, spec.tree.tree, keys.clone(), RowLockMode::Update, scope.lock_wait);
         if locking.await?.iter().any(|state| matches!(state, LockedRow::Gone)) {
             return Err(Error::corrupt(format!("index \"{}\" has no entry for a row of its table", spec.info.name)));
         }

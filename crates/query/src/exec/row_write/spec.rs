@@ -10,7 +10,7 @@ use heliosdb_contracts::{TreeDescriptorRef, TreeKey, arrow_type};
 use heliosdb_types::{Error, PhysicalType, Result};
 
 use super::node::{RowWriteNode, RowWriteOp};
-use crate::catalog::Relation;
+use crate::catalog::{Relation, TableInfo};
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::index::IndexSpec;
 
@@ -31,6 +31,8 @@ pub(crate) struct WriteSpec {
     pub new_row: Vec<Arc<dyn PhysicalExpr>>,
     pub checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
     pub generated: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+    /// Positions of columns a foreign key may refer to: of the primary key and of unique indexes.
+    pub referable: Vec<usize>,
     pub indexes: Arc<[IndexSpec]>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
@@ -84,6 +86,7 @@ impl WriteSpec {
             new_row: Vec::new(),
             checks: Vec::new(),
             generated: Vec::new(),
+            referable: referable(&node.table, table),
             indexes: Arc::from([]),
             targets_repeat: true,
             returning: node.returning,
@@ -144,4 +147,12 @@ pub(super) fn pick(batch: &RecordBatch, positions: &[usize]) -> Result<Vec<Array
 pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
     let value = expr.evaluate(batch).map_err(from_datafusion)?;
     value.into_array(batch.num_rows()).map_err(from_datafusion)
+}
+
+fn referable(relation: &Relation, table: &TableInfo) -> Vec<usize> {
+    let unique = table.indexes.iter().filter(|index| index.unique && index.predicate.is_none());
+    let mut attributes: Vec<i16> = unique.filter_map(|index| index.key_attributes()).flatten().collect();
+    attributes.extend(table.primary_key.iter().flat_map(|key| key.attributes.iter().copied()));
+    let columns = relation.columns.iter().enumerate();
+    columns.filter(|(_, column)| attributes.contains(&column.attribute)).map(|(at, _)| at).collect()
 }

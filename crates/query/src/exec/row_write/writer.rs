@@ -143,7 +143,7 @@ impl Writer {
         }
         let keys = targets.iter().map(|(key, _)| key.clone()).collect();
         let scope = Arc::clone(&self.scope);
-        let mode = self.lock_mode(&input, &targets)?;
+        let mode = self.lock_mode(&input)?;
         let locked = scope.shard.lock_rows(&scope.read, self.spec.tree.tree, keys, mode, scope.lock_wait).await?;
         if locked.len() != targets.len() {
             return Err(Error::internal("a lock request was answered for other rows"));
@@ -173,26 +173,33 @@ impl Writer {
         Ok(())
     }
 
-    /// PostgreSQL's rule: who deletes a row or changes its key excludes those who only rely on the key.
-    fn lock_mode(&self, input: &RecordBatch, targets: &[Target]) -> Result<RowLockMode> {
-        let (RowWriteOp::Update, Some(key)) = (self.spec.op, &self.spec.key) else {
-            // A hidden row id never changes.
-            return Ok(if self.spec.op == RowWriteOp::Update { RowLockMode::NoKeyUpdate } else { RowLockMode::Update });
-        };
-        let (mut fixed, mut literals) = (true, false);
-        for at in key {
-            let expr = self.spec.new_row.get(*at);
-            let column = expr.and_then(|expr| expr.downcast_ref::<Column>()).map(Column::index);
-            let literal = expr.is_some_and(|expr| expr.downcast_ref::<Literal>().is_some());
-            literals |= literal;
-            fixed &= literal || (column.is_some() && column == self.spec.old_row.get(*at).copied());
+    /// PostgreSQL's rule: who deletes a row or changes a key that others may refer to excludes those who only rely on the key.
+    fn lock_mode(&self, input: &RecordBatch) -> Result<RowLockMode> {
+        if self.spec.op != RowWriteOp::Update {
+            return Ok(RowLockMode::Update);
         }
-        if fixed && literals {
+        let (mut fixed, mut literals) = (true, Vec::new());
+        for &at in &self.spec.referable {
+            let expr = self.spec.new_row.get(at);
+            let column = expr.and_then(|expr| expr.downcast_ref::<Column>()).map(Column::index);
+            if expr.is_some_and(|expr| expr.downcast_ref::<Literal>().is_some()) {
+                literals.push(at);
+            } else {
+                fixed &= column.is_some() && column == self.spec.old_row.get(at).copied();
+            }
+        }
+        if fixed && !literals.is_empty() {
             // `SET id = 7 ... WHERE id = 7`, as object mappers write it; a newer version of the row has the same key.
-            let columns = self.spec.evaluate_new_row(input)?;
-            let encoder = RowEncoder { spec: &self.spec, columns: &columns };
-            for (at, (key, _)) in targets.iter().enumerate() {
-                fixed &= encoder.key(at)?.is_some_and(|new| new == *key);
+            let (new, old) = (self.spec.evaluate_new_row(input)?, self.spec.old_columns(input)?);
+            let (new, old) =
+                (RowEncoder { spec: &self.spec, columns: &new }, RowEncoder { spec: &self.spec, columns: &old });
+            for row in 0..input.num_rows() {
+                for &at in &literals {
+                    let (mut before, mut after) = (Vec::new(), Vec::new());
+                    encode_key(&mut before, old.value(at, row)?, false);
+                    encode_key(&mut after, new.value(at, row)?, false);
+                    fixed &= before == after;
+                }
             }
         }
         Ok(if fixed { RowLockMode::NoKeyUpdate } else { RowLockMode::Update })
