@@ -135,6 +135,17 @@ pub fn key_value_len(physical: PhysicalType, bytes: &[u8]) -> Result<usize> {
     Ok(bytes.len() - reader.rest.len())
 }
 
+/// Bytes of an escaped value, its end included.
+fn escaped_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|&byte| byte == 0)? + 2;
+        if *bytes.get(at - 1)? == 0 {
+            return Some(at);
+        }
+    }
+}
+
 fn damaged(what: &str) -> Error {
     Error::corrupt(format!("damaged key: {what}"))
 }
@@ -156,6 +167,35 @@ impl<'a> KeyReader<'a> {
         let Some((text, [0, 0, rest @ ..])) = body.split_at_checked(zero) else { return Ok(None) };
         self.rest = rest;
         std::str::from_utf8(text).map(Some).map_err(|_| damaged("text is not UTF-8"))
+    }
+
+    /// Reads past a value and gives its bytes, tag included; `None` for NULL.
+    pub(crate) fn slice(&mut self, physical: PhysicalType) -> Result<Option<&'a [u8]>> {
+        let whole = self.rest;
+        match self.byte()? {
+            TAG_NULL => return Ok(None),
+            TAG_VALUE => {}
+            _ => return Err(damaged("unknown tag")),
+        }
+        let len = match physical {
+            PhysicalType::Bool => 1,
+            PhysicalType::Int16 => 2,
+            PhysicalType::Int32 | PhysicalType::Date | PhysicalType::Float32 => 4,
+            PhysicalType::Int64
+            | PhysicalType::Time
+            | PhysicalType::Timestamp
+            | PhysicalType::TimestampTz
+            | PhysicalType::Float64 => 8,
+            PhysicalType::Interval | PhysicalType::Uuid => 16,
+            PhysicalType::Numeric => key_prefix_len(self.rest).ok_or_else(|| damaged("not a numeric"))?,
+            PhysicalType::Text | PhysicalType::Bytes => escaped_len(self.rest).ok_or_else(|| damaged("no end of text"))?,
+            PhysicalType::Decimal64 { .. } | PhysicalType::Decimal128 { .. } => {
+                let head = self.rest.first().copied().ok_or_else(|| damaged("too short"))?;
+                1 + usize::from(head.abs_diff(0x80))
+            }
+        };
+        self.take(len)?;
+        Ok(whole.get(..1 + len))
     }
 
     /// What [`Interval::total_micros`] of an interval was; `None` for NULL.

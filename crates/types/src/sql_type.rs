@@ -246,7 +246,11 @@ impl SqlType {
             SqlType::Timestamptz(_) => PhysicalType::TimestampTz,
             SqlType::Interval => PhysicalType::Interval,
             SqlType::Uuid => PhysicalType::Uuid,
-            SqlType::Array(_) | SqlType::Void => return None,
+            SqlType::Array(element) => {
+                crate::array::element_physical(element)?;
+                PhysicalType::Bytes
+            }
+            SqlType::Void => return None,
         })
     }
 

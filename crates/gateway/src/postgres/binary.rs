@@ -54,10 +54,9 @@ pub(crate) fn put_numeric(numeric: &[u8], out: &mut BytesMut) {
 }
 
 /// Values that are carried as text, whatever their type.
-pub(crate) fn put_text(text: &str, sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
+pub(crate) fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Result<()> {
     match sql_type {
         SqlType::QuotedChar => out.put_u8(quoted_char_byte(text)),
-        SqlType::Array(element) => arrays::put_binary(text, element, context, out)?,
         SqlType::Reg(_) => {
             let oid: u32 =
                 text.parse().map_err(|_| Error::unsupported(format!("{} in binary format", sql_type.name())))?;
@@ -67,6 +66,15 @@ pub(crate) fn put_text(text: &str, sql_type: &SqlType, context: &TextContext, ou
             out.extend_from_slice(text.as_bytes());
         }
         other => return Err(mismatch("text", other)),
+    }
+    Ok(())
+}
+
+/// Values that are carried as bytes: bytea, arrays.
+pub(crate) fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
+    match sql_type {
+        SqlType::Array(element) => arrays::put_binary(value, element, context, out)?,
+        _ => out.extend_from_slice(value),
     }
     Ok(())
 }
@@ -104,8 +112,8 @@ pub(crate) fn put_datum(
         DatumRef::Float64(value) => out.put_f64(value),
         DatumRef::Decimal { unscaled, scale } => put_decimal_binary(unscaled, scale, out),
         DatumRef::Numeric(value) => put_numeric(value, out),
-        DatumRef::Text(value) => put_text(value, sql_type, context, out)?,
-        DatumRef::Bytes(value) => out.extend_from_slice(value),
+        DatumRef::Text(value) => put_text(value, sql_type, out)?,
+        DatumRef::Bytes(value) => put_bytes(value, sql_type, context, out)?,
         DatumRef::Date(value) => put_date(value, out),
         DatumRef::Time(value) => out.put_i64(value),
         DatumRef::Timestamp(value) | DatumRef::TimestampTz(value) => put_timestamp(value, out),
@@ -150,7 +158,7 @@ pub(crate) fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what
         SqlType::Timestamptz(_) => Datum::TimestampTz(timestamp(i64::from_be_bytes(fixed(bytes).ok_or_else(wrong)?))?),
         SqlType::Interval => Datum::Interval(interval(fixed(bytes).ok_or_else(wrong)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes).ok_or_else(wrong)?),
-        SqlType::Array(element) => Datum::Text(arrays::read_binary(bytes, element, context, what)?),
+        SqlType::Array(element) => Datum::Bytes(arrays::read_binary(bytes, element, context, what)?),
         // Enums travel as their labels.
         SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,
         SqlType::Void => return Err(wrong()),

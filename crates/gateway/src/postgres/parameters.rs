@@ -49,8 +49,6 @@ pub(crate) fn decode_parameters(
 fn text_parameter(text: &str, sql_type: &SqlType, context: &TextContext) -> Result<Datum> {
     match sql_type {
         SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown => Ok(Datum::Text(text.to_owned())),
-        // Carried as text; whoever reads elements checks them.
-        SqlType::Array(_) => Ok(Datum::Text(text.to_owned())),
         other => parse_text(other, text, context),
     }
 }

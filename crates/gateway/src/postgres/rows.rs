@@ -266,6 +266,9 @@ impl<'a> Column<'a> {
             Values::Int8(array) => put_integer(i64::from(array.value(row)), out),
             Values::Int16(array) => put_integer(i64::from(array.value(row)), out),
             Values::Int32(array) => put_integer(i64::from(array.value(row)), out),
+            Values::Int64(array) if matches!(self.sql_type, SqlType::Enum(_)) => {
+                self.put_written(DatumRef::Int64(array.value(row)), out, scratch);
+            }
             Values::Int64(array) => put_integer(array.value(row), out),
             Values::UInt32(array) => put_unsigned(u64::from(array.value(row)), out),
             Values::UInt64(array) => put_unsigned(array.value(row), out),
@@ -304,14 +307,16 @@ impl<'a> Column<'a> {
 
     fn put_binary(&self, row: usize, out: &mut BytesMut) -> Result<()> {
         let integer = |value: i64, out: &mut BytesMut| binary::put_integer(value, self.sql_type, out);
-        let text = |value: &str, out: &mut BytesMut| binary::put_text(value, self.sql_type, self.context, out);
+        let text = |value: &str, out: &mut BytesMut| binary::put_text(value, self.sql_type, out);
         match self.values {
             Values::Null => {}
             Values::Bool(array) => out.put_u8(u8::from(array.value(row))),
             Values::Int8(array) => integer(i64::from(array.value(row)), out)?,
             Values::Int16(array) => integer(i64::from(array.value(row)), out)?,
             Values::Int32(array) => integer(i64::from(array.value(row)), out)?,
-            Values::Int64(array) => integer(array.value(row), out)?,
+            Values::Int64(array) => {
+                binary::put_datum(DatumRef::Int64(array.value(row)), self.sql_type, self.context, out)?;
+            }
             Values::UInt32(array) => integer(i64::from(array.value(row)), out)?,
             Values::UInt64(array) => {
                 let value = i64::try_from(array.value(row));
@@ -326,9 +331,9 @@ impl<'a> Column<'a> {
             Values::TextView(array) => text(array.value(row), out)?,
             Values::Text(array) => text(array.value(row), out)?,
             Values::LargeText(array) => text(array.value(row), out)?,
-            Values::BytesView(array) => self.put_bytes_binary(array.value(row), out),
-            Values::Bytes(array) => self.put_bytes_binary(array.value(row), out),
-            Values::LargeBytes(array) => self.put_bytes_binary(array.value(row), out),
+            Values::BytesView(array) => self.put_bytes_binary(array.value(row), out)?,
+            Values::Bytes(array) => self.put_bytes_binary(array.value(row), out)?,
+            Values::LargeBytes(array) => self.put_bytes_binary(array.value(row), out)?,
             Values::Date(array) => binary::put_date(array.value(row), out),
             Values::Time(array) => out.put_i64(array.value(row)),
             Values::Timestamp(array, _) => binary::put_timestamp(array.value(row), out),
@@ -338,11 +343,12 @@ impl<'a> Column<'a> {
         Ok(())
     }
 
-    fn put_bytes_binary(&self, bytes: &[u8], out: &mut BytesMut) {
+    fn put_bytes_binary(&self, bytes: &[u8], out: &mut BytesMut) -> Result<()> {
         match self.sql_type {
             SqlType::Numeric(_) => binary::put_numeric(bytes, out),
-            _ => out.extend_from_slice(bytes),
+            _ => binary::put_bytes(bytes, self.sql_type, self.context, out)?,
         }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::binder::{Binder, BoundQuery, alias_columns};
 use super::names::{fold_identifier, object_name};
 use super::plan::{self, from_datafusion, internal_name, one_row};
 use super::scope::{Scope, ScopeColumn, ScopeRelation, column_value};
+use super::table_function::function_factor;
 
 /// A FROM item or clause: its rows and what its names mean.
 pub(super) struct FromItem {
@@ -24,6 +25,14 @@ impl Binder<'_> {
         };
         let mut all = self.bind_table_with_joins(first)?;
         for item in items {
+            // A function sees the items before it.
+            if let Some(function) = function_factor(&item.relation)?.filter(|_| item.joins.is_empty()) {
+                all = match self.bind_function_beside(all, &function, false)? {
+                    Ok(joined) => joined,
+                    Err((left, right)) => cross_join(left, right)?,
+                };
+                continue;
+            }
             let next = self.bind_table_with_joins(item)?;
             all = cross_join(all, next)?;
         }
@@ -40,6 +49,9 @@ impl Binder<'_> {
     }
 
     pub fn bind_table_factor(&mut self, factor: &TableFactor) -> Result<FromItem> {
+        if let Some(function) = function_factor(factor)? {
+            return self.bind_function_factor(&function);
+        }
         match factor {
             TableFactor::Table {
                 name,
@@ -59,26 +71,15 @@ impl Binder<'_> {
                 refuse(json_path.is_some(), "a JSON path in FROM")?;
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 refuse(!index_hints.is_empty(), "index hints")?;
-                match args {
-                    Some(ast::TableFunctionArgs { args, settings }) => {
-                        refuse(settings.is_some(), "SETTINGS in FROM")?;
-                        self.bind_table_function(name, args, *with_ordinality, alias.as_ref())
-                    }
-                    None => {
-                        refuse(*with_ordinality, "WITH ORDINALITY of a table")?;
-                        self.bind_named_relation(name, alias.as_ref())
-                    }
-                }
+                refuse(args.is_some(), "this call in FROM")?;
+                refuse(*with_ordinality, "WITH ORDINALITY of a table")?;
+                self.bind_named_relation(name, alias.as_ref())
             }
             TableFactor::Derived { lateral, subquery, alias, sample } => {
                 refuse(*lateral, "LATERAL")?;
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 let query = self.bind_subquery(subquery)?;
                 self.bind_derived(query, alias.as_ref(), "unnamed_subquery")
-            }
-            TableFactor::Function { lateral, name, args, with_ordinality, alias } => {
-                refuse(*lateral, "LATERAL")?;
-                self.bind_table_function(name, args, *with_ordinality, alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 let inner = self.bind_table_with_joins(table_with_joins)?;
@@ -88,10 +89,8 @@ impl Binder<'_> {
                 }
             }
             TableFactor::TableFunction { .. } => Err(Error::unsupported("TABLE(...) in FROM")),
-            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
-                refuse(*with_offset || with_offset_alias.is_some(), "WITH OFFSET")?;
-                refuse(*with_ordinality, "WITH ORDINALITY")?;
-                self.bind_rows_function("unnest".into(), array_exprs.iter().collect(), alias.as_ref())
+            TableFactor::Function { .. } | TableFactor::UNNEST { .. } => {
+                Err(Error::internal("functions in FROM are bound before"))
             }
             TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => Err(Error::unsupported("JSON_TABLE")),
             TableFactor::Pivot { .. } => Err(Error::unsupported("PIVOT")),

@@ -10,6 +10,7 @@ use super::names::object_name;
 use super::plan::{self, from_datafusion};
 use super::scope::{Clause, Found, Scope, ScopeColumn};
 use super::subquery::has_subquery;
+use super::table_function::function_factor;
 use crate::func::{self, Typed};
 
 impl Binder<'_> {
@@ -17,7 +18,16 @@ impl Binder<'_> {
         let ast::Join { relation, global, join_operator } = join;
         refuse(*global, "GLOBAL JOIN")?;
         let (join_type, constraint) = join_kind(join_operator)?;
-        let right = self.bind_table_factor(relation)?;
+        let (left, right) = match function_factor(relation)? {
+            Some(function) if matches!(join_type, JoinType::Inner | JoinType::Left) => {
+                let outer = join_type == JoinType::Left;
+                match self.bind_function_beside(left, &function, outer)? {
+                    Ok(joined) => return self.bind_join_of_function(joined, constraint, outer),
+                    Err(sides) => sides,
+                }
+            }
+            _ => (left, self.bind_table_factor(relation)?),
+        };
         let checked = left.scope.check_names(&right.scope);
         self.at(relation.span(), checked)?;
         match constraint {
@@ -34,6 +44,34 @@ impl Binder<'_> {
             }
             JoinConstraint::None if join_type == JoinType::Inner => cross_join(left, right),
             JoinConstraint::None => Err(Error::syntax("an outer join needs ON or USING")),
+        }
+    }
+
+    /// What is left to do of a join with a function of its left side: an inner join's condition.
+    fn bind_join_of_function(
+        &mut self,
+        joined: FromItem,
+        constraint: &JoinConstraint,
+        outer: bool,
+    ) -> Result<FromItem> {
+        match constraint {
+            JoinConstraint::None if !outer => Ok(joined),
+            JoinConstraint::None => Err(Error::syntax("an outer join needs ON or USING")),
+            JoinConstraint::On(condition) => {
+                let FromItem { plan, scope } = joined;
+                self.levels.push(super::scope::Level::new(scope, Clause::JoinOn));
+                let condition = self.bind_condition(condition, "JOIN/ON");
+                let scope = self.levels.pop().map(|level| level.scope).unwrap_or_default();
+                let condition = condition?.expr;
+                if condition == lit(true) {
+                    return Ok(FromItem { plan, scope });
+                }
+                refuse(outer, "LEFT JOIN of a function of its left side, on other than true")?;
+                Ok(FromItem { plan: plan::filter(plan, condition)?, scope })
+            }
+            JoinConstraint::Using(_) | JoinConstraint::Natural => {
+                Err(Error::unsupported("USING in a join with a function of its left side"))
+            }
         }
     }
 

@@ -24,6 +24,7 @@ mod position;
 mod precedence;
 mod query;
 mod relation;
+mod rows;
 mod scope;
 mod select;
 mod select_list;

@@ -17,7 +17,7 @@ use crate::func::Typed;
 
 const SQL_TYPE: &str = "heliosdb.sql_type";
 
-/// The Arrow type a SQL type's values have in plans (arrays travel as their text form).
+/// The Arrow type a SQL type's values have in plans.
 pub(crate) fn arrow_of(sql_type: &SqlType) -> DataType {
     sql_type.physical().map_or(DataType::Utf8View, arrow_type)
 }
@@ -47,6 +47,7 @@ fn without_modifier(sql_type: &SqlType) -> SqlType {
         SqlType::Time(_) => SqlType::Time(None),
         SqlType::Timestamp(_) => SqlType::Timestamp(None),
         SqlType::Timestamptz(_) => SqlType::Timestamptz(None),
+        SqlType::Array(element) => SqlType::Array(Box::new(without_modifier(element))),
         other => other.clone(),
     }
 }

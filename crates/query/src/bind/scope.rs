@@ -202,10 +202,20 @@ pub(super) struct Level {
     pub references: Vec<(Column, Span)>,
     /// Named windows of the WINDOW clause.
     pub windows: Vec<(String, sqlparser::ast::WindowSpec)>,
+    /// Calls that give rows in this level's expressions; see `bind::rows`.
+    pub rows: Vec<crate::func::RowsCall>,
 }
 
 impl Level {
     pub fn new(scope: Scope, clause: Clause) -> Level {
-        Level { scope, clause, in_aggregate: false, in_window: false, references: Vec::new(), windows: Vec::new() }
+        Level {
+            scope,
+            clause,
+            in_aggregate: false,
+            in_window: false,
+            references: Vec::new(),
+            windows: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::names::fold_identifier;
 use super::order::{OrderKey, order_items, order_parts, sort};
 use super::plan::{self, Item, from_datafusion};
 use super::scope::Clause;
-use crate::func::Typed;
+use crate::func::{RowsCall, Typed};
 
 /// What follows the body of a query.
 #[derive(Default)]
@@ -46,6 +46,8 @@ pub(super) struct Clauses {
     pub having: Option<Expr>,
     pub distinct: Distinct,
     pub keys: Vec<PendingKey>,
+    /// Calls that give rows, in the order their placeholders are numbered.
+    pub rows: Vec<RowsCall>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +69,8 @@ impl Clauses {
             PendingValue::Item(_) => None,
             PendingValue::Other(value) => Some(&mut value.expr),
         });
-        self.items.iter_mut().map(|item| &mut item.value.expr).chain(&mut self.having).chain(others)
+        let lists = self.rows.iter_mut().map(|call| &mut call.list);
+        self.items.iter_mut().map(|item| &mut item.value.expr).chain(&mut self.having).chain(others).chain(lists)
     }
 }
 
@@ -137,8 +140,10 @@ impl Binder<'_> {
             input = plan::filter(input, condition)?;
         }
         let mut clauses = self.bind_clauses(&parts, tail.order_by)?;
+        input = self.expand_select_rows(input, &mut clauses, true)?;
         input = self.plan_aggregates(input, &mut clauses)?;
         input = self.plan_windows(input, &mut clauses)?;
+        input = self.expand_select_rows(input, &mut clauses, false)?;
         self.plan_output(input, clauses, tail.limits, parts.inner)
     }
 
@@ -174,7 +179,8 @@ impl Binder<'_> {
                 keys.push(PendingKey { value, options: *options });
             }
         }
-        Ok(Clauses { items, grouping, having, distinct, keys })
+        let rows = std::mem::take(&mut self.level().rows);
+        Ok(Clauses { items, grouping, having, distinct, keys, rows })
     }
 
     /// An output column by name, number or equal expression, or a new expression over the input.

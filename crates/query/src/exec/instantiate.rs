@@ -18,6 +18,7 @@ use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
 use super::arrays::scalar_of;
 use super::error::{from_datafusion, to_datafusion};
 use super::row_write::RowWriteNode;
+use crate::func::Function;
 
 /// The placeholder that stands for the statement's time, a timestamptz.
 pub const NOW_PLACEHOLDER: &str = "$__now";
@@ -79,7 +80,10 @@ fn has_placeholder(expr: &Expr) -> DfResult<bool> {
 
 fn substitute(expr: Expr, values: &HashMap<String, ScalarValue>) -> DfResult<Transformed<Expr>> {
     expr.transform_up(|expr| {
-        let Expr::Placeholder(Placeholder { id, field }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::Placeholder(Placeholder { id, field }) = &expr else {
+            // Arguments come before their call, so it sees their values.
+            return Ok(Function::specialised(&expr).map_or(Transformed::no(expr), Transformed::yes));
+        };
         let value = values.get(id).ok_or_else(|| {
             let message = format!("bind message supplies no value for parameter {id}");
             to_datafusion(Error::invalid(SqlState::PROTOCOL_VIOLATION, message))

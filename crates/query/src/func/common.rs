@@ -160,8 +160,11 @@ pub(super) fn unify_numerics(inputs: Vec<Typed>, target: &SqlType) -> Vec<Typed>
 }
 
 fn same_base(a: &SqlType, b: &SqlType) -> bool {
-    std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, SqlType::Array(_) | SqlType::Reg(_))
-        || a == b
+    match (a, b) {
+        (SqlType::Array(a), SqlType::Array(b)) => same_base(a, b),
+        (SqlType::Reg(_) | SqlType::Enum(_), _) => a == b,
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
 }
 
 pub(super) fn without_modifier(sql_type: &SqlType) -> SqlType {
@@ -172,6 +175,7 @@ pub(super) fn without_modifier(sql_type: &SqlType) -> SqlType {
         SqlType::Time(_) => SqlType::Time(None),
         SqlType::Timestamp(_) => SqlType::Timestamp(None),
         SqlType::Timestamptz(_) => SqlType::Timestamptz(None),
+        SqlType::Array(element) => SqlType::Array(Box::new(without_modifier(element))),
         other => other.clone(),
     }
 }
@@ -180,6 +184,7 @@ pub(super) fn without_modifier(sql_type: &SqlType) -> SqlType {
 pub(super) fn base_name(sql_type: &SqlType) -> String {
     match sql_type {
         SqlType::Char(_) => "character".into(),
+        SqlType::Array(element) => format!("{}[]", base_name(element)),
         other => without_modifier(other).name(),
     }
 }
@@ -194,6 +199,7 @@ pub(super) fn category(sql_type: &SqlType) -> char {
         SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_) => 'D',
         SqlType::Interval => 'T',
         SqlType::Array(_) => 'A',
+        SqlType::Enum(_) => 'E',
         SqlType::Unknown => 'X',
         SqlType::Void => 'P',
         _ => 'U',

@@ -5,13 +5,13 @@
 
 mod aggregate;
 mod array;
-mod array_access;
 mod cast;
 mod common;
 mod decimal;
 mod extract;
 mod literal;
 mod operator;
+mod rows;
 mod scalar;
 mod types;
 mod udf;
@@ -25,12 +25,14 @@ use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
 pub use aggregate::{aggregate, is_aggregate, single_value};
-pub use array_access::{array_elements, element_list, equal_any, series_list, subscript};
+pub use array::{Subscript, array_of, assign, quantified, subscript};
+pub(crate) use array::type_key;
 pub use cast::cast;
 pub use common::{common_type, unify};
 pub use extract::extract;
 pub use literal::literal;
 pub use operator::{binary, is_distinct, like, similar_to, sort_key, unary};
+pub use rows::{RowsCall, gives_rows, ordinality, rows};
 pub use scalar::call;
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};
@@ -38,8 +40,7 @@ pub use window::{WindowCall, is_window, window};
 /// An expression with its SQL type and the Arrow type its values have.
 ///
 /// The Arrow type follows `contracts::arrow_type(sql_type.physical())`, except: SQL `numeric` values may travel as any
-/// Decimal64/Decimal128 (exact, display scale = the decimal's scale) or as BinaryView (`types::Numeric` bytes); arrays as
-/// Utf8View of their text form. An untyped literal is `Unknown` with a Utf8View literal (or a NULL) inside.
+/// Decimal64/Decimal128 (exact, display scale = the decimal's scale) or as BinaryView (`types::Numeric` bytes). An untyped literal is `Unknown` with a Utf8View literal (or a NULL) inside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Typed {
     pub expr: Expr,

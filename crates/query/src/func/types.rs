@@ -36,7 +36,7 @@ pub fn type_from_ast(data_type: &DataType) -> Result<SqlType> {
         DataType::Uuid => SqlType::Uuid,
         DataType::Regclass => SqlType::Reg(RegKind::Class),
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) => {
-            SqlType::Array(Box::new(type_from_ast(element)?))
+            type_from_ast(element)?.array_of()
         }
         DataType::Custom(name, modifiers) => custom_type(name, modifiers)?,
         DataType::JSON

@@ -22,6 +22,7 @@ use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
 use crate::exec::{ColumnBuilder, from_datafusion, to_datafusion};
 
 type Kernel = dyn Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + Sync;
+type Specialise = dyn Fn(&[Expr]) -> Option<Expr> + Send + Sync;
 
 /// A scalar function; see the module.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct Function {
     arguments: Vec<PhysicalType>,
     signature: Signature,
     kernel: Arc<Kernel>,
+    /// A better expression for a call whose arguments are (partly) constants.
+    specialise: Option<Arc<Specialise>>,
 }
 
 impl Function {
@@ -50,6 +53,7 @@ impl Function {
             arguments: Vec::new(),
             signature: Signature::user_defined(Volatility::Immutable),
             kernel: Arc::new(kernel),
+            specialise: None,
         }
     }
 
@@ -127,12 +131,29 @@ impl Function {
         self
     }
 
+    /// Offers another expression for calls with constants among their arguments: asked when the call is made, and again when
+    /// its parameters have got their values.
+    pub fn specialised_by(mut self, specialise: impl Fn(&[Expr]) -> Option<Expr> + Send + Sync + 'static) -> Function {
+        self.specialise = Some(Arc::new(specialise));
+        self
+    }
+
+    /// The better expression for a call of one of our functions, if it has one.
+    pub fn specialised(expr: &Expr) -> Option<Expr> {
+        let Expr::ScalarFunction(call) = expr else { return None };
+        let inner: &dyn std::any::Any = call.func.inner().as_ref();
+        inner.downcast_ref::<Function>()?.specialise.as_ref()?(&call.args)
+    }
+
     /// The call, or its value if all arguments are literals.
     pub fn call(self, args: Vec<Expr>) -> Expr {
         if self.signature.volatility == Volatility::Immutable
             && let Some(value) = self.fold(&args)
         {
             return Expr::Literal(value, None);
+        }
+        if let Some(better) = self.specialise.as_ref().and_then(|specialise| specialise(&args)) {
+            return better;
         }
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(self)), args))
     }

@@ -56,7 +56,7 @@ impl Typed {
     }
 }
 
-/// The physical type of values of a type in plans; arrays and what cannot be stored travel as text.
+/// The physical type of values of a type in plans; what cannot be stored travels as text.
 pub(crate) fn physical_of_type(sql_type: &SqlType) -> PhysicalType {
     sql_type.physical().unwrap_or(PhysicalType::Text)
 }

@@ -6,7 +6,7 @@ use heliosdb_contracts::ShardClient;
 use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result, SqlState, SqlType};
 
 use super::objects::index_definition;
-use super::table::array_text;
+use super::table::{array_text, stored};
 use super::types::TYPES;
 use super::{Facts, quote_identifier};
 use crate::catalog::{Relation, RelationKind};
@@ -216,7 +216,10 @@ fn typed(
     // What is captured decides which calls are the same.
     let key = format!("{name}@{}.{}", facts.catalog.generation, facts.settings.version);
     let captured = Arc::clone(facts);
-    let function = Function::values(name, key, physical, returned, move |values| body(&captured, values));
+    let shown = sql_type.clone();
+    let function = Function::values(name, key, physical, returned, move |values| {
+        body(&captured, values).and_then(|value| stored(&shown, &value))
+    });
     let function = if volatile { function.volatile() } else { function };
     Typed { expr: function.call(exprs), sql_type, arrow: heliosdb_contracts::arrow_type(returned) }
 }

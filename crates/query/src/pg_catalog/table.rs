@@ -13,7 +13,7 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use heliosdb_contracts::{ShardClient, arrow_type};
-use heliosdb_types::{ColumnId, Datum, Error, Oid, PhysicalType, RegKind, Result, SqlType};
+use heliosdb_types::{ColumnId, Datum, Error, Oid, PhysicalType, RegKind, Result, SqlType, TextContext, parse_text};
 
 use super::Facts;
 use super::shapes::Shape;
@@ -50,10 +50,28 @@ impl Rows {
             let at = self.specs.iter().position(|spec| spec.name == *name);
             let slot = at.and_then(|at| row.get_mut(at));
             let slot = slot.ok_or_else(|| Error::internal(format!("no catalog column \"{name}\"")))?;
-            *slot = value.clone();
+            let spec = at.and_then(|at| self.specs.get(at));
+            *slot = spec.map_or_else(|| Ok(value.clone()), |spec| stored(&spec.sql_type, value))?;
         }
         self.rows.push(row);
         Ok(())
+    }
+}
+
+/// Rows give arrays as their text, vectors as PostgreSQL's text of them.
+pub(super) fn stored(sql_type: &SqlType, value: &Datum) -> Result<Datum> {
+    match (sql_type, value) {
+        // int2vector and oidvector: numbers with blanks between them, subscripts from 0.
+        (SqlType::Array(_), Datum::Text(text)) if !text.trim_start().starts_with('{') => {
+            let numbers: Vec<&str> = text.split_whitespace().collect();
+            let Some(upper) = numbers.len().checked_sub(1) else {
+                return parse_text(sql_type, "{}", &TextContext::default());
+            };
+            let literal = format!("[0:{upper}]={{{}}}", numbers.join(","));
+            parse_text(sql_type, &literal, &TextContext::default())
+        }
+        (SqlType::Array(_), Datum::Text(text)) => parse_text(sql_type, text, &TextContext::default()),
+        _ => Ok(value.clone()),
     }
 }
 
@@ -68,7 +86,9 @@ fn blank(spec: &Spec) -> Datum {
         Some(PhysicalType::Int64) => Datum::Int64(0),
         Some(PhysicalType::Float32) => Datum::Float32(0.0),
         Some(PhysicalType::Text) => Datum::Text(String::new()),
-        None => Datum::Text("{}".to_owned()),
+        Some(PhysicalType::Bytes) => {
+            stored(&spec.sql_type, &Datum::Text("{}".to_owned())).unwrap_or(Datum::Bytes(Vec::new()))
+        }
         _ => Datum::Null,
     }
 }

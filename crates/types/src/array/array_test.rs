@@ -134,6 +134,9 @@ proptest! {
     fn elements_come_back((element, values) in values()) {
         let bytes = build(&element, &values);
         let array = ArrayView::new(&element, &bytes).unwrap();
+        let keys: Vec<Option<Vec<u8>>> = array.keys().map(|key| key.unwrap().map(<[u8]>::to_vec)).collect();
+        let expected: Vec<_> = values.iter().map(|value| element_key(&element, value.as_ref()).unwrap()).collect();
+        prop_assert_eq!(keys, expected);
         prop_assert_eq!(array.to_datums().unwrap(), values);
     }
 
@@ -151,6 +154,7 @@ proptest! {
         bytes.truncate(len);
         if let Ok(array) = ArrayView::new(&element, &bytes) {
             let _ = array.to_datums();
+            let _ = array.keys().count();
         }
         let _ = show(&element, &bytes);
         let _ = array_sort_bytes(&element, &bytes);

@@ -7,6 +7,7 @@ use super::{
 use crate::{DatumRef, Error, Numeric, PhysicalType, Result, SqlType, encode_key};
 
 /// Collects elements in row-major order; [`ArrayBuilder::finish`] gives them their dimensions.
+#[derive(Clone)]
 pub struct ArrayBuilder {
     physical: PhysicalType,
     residue: Residue,
@@ -140,6 +141,11 @@ impl ArrayBuilder {
                 self.lost.extend_from_slice(&blanks.to_be_bytes());
             }
         }
+    }
+
+    /// The elements alone, as they compare.
+    pub(super) fn into_keys(self) -> Vec<u8> {
+        self.out
     }
 
     /// One dimension from 1; no elements give the empty array.

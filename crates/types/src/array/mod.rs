@@ -17,7 +17,7 @@ mod build;
 mod literal;
 mod view;
 
-use crate::{Error, PhysicalType, Result, SqlState, SqlType};
+use crate::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
 
 pub use build::ArrayBuilder;
 pub use literal::{parse_array, write_array};
@@ -111,6 +111,25 @@ pub fn array_sort_bytes<'a>(element: &SqlType, bytes: &'a [u8]) -> &'a [u8] {
         rest.get(..end)
     });
     sort.unwrap_or(bytes)
+}
+
+/// The bytes an element compares by, as [`ArrayView::keys`] has them; `None` for NULL.
+pub fn element_key(element: &SqlType, value: DatumRef<'_>) -> Result<Option<Vec<u8>>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let mut builder = ArrayBuilder::new(element)?;
+    builder.push(value)?;
+    Ok(Some(builder.into_keys()))
+}
+
+/// An array of texts.
+pub fn text_array<'a>(elements: impl IntoIterator<Item = Option<&'a str>>) -> Result<Datum> {
+    let mut builder = ArrayBuilder::new(&SqlType::Text)?;
+    for element in elements {
+        builder.push(element.map_or(DatumRef::Null, DatumRef::Text))?;
+    }
+    builder.finish().map(Datum::Bytes)
 }
 
 /// How many elements dimensions have.

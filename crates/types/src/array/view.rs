@@ -103,6 +103,19 @@ impl<'a> ArrayView<'a> {
         Elements { array: *self, reader: KeyReader::new(self.elements), at: 0 }
     }
 
+    /// The bytes that elements compare by, `None` for NULL; see [`element_key`](super::element_key).
+    pub fn keys(&self) -> impl Iterator<Item = Result<Option<&'a [u8]>>> + use<'a> {
+        let (mut reader, physical, mut left) = (KeyReader::new(self.elements), self.physical, self.count);
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let key = reader.slice(physical);
+            if key.is_err() {
+                left = 0;
+            }
+            Some(key)
+        })
+    }
+
     /// All elements.
     pub fn to_datums(&self) -> Result<Vec<Datum>> {
         self.iter().map(|element| element.map(Element::into_datum)).collect()

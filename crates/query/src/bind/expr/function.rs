@@ -112,6 +112,7 @@ impl Binder<'_> {
             "coalesce" | "greatest" | "least" | "nullif" => self
                 .bind_conditional(function, args)
                 .and_then(|result| result.ok_or_else(|| Error::internal("not a conditional"))),
+            _ if func::gives_rows(function) => self.bind_rows_call(function, args),
             _ => func::call(function, args, self.func()),
         };
         result.map_err(|error| self.positions.blame(error, arguments.exprs.iter().copied()))
@@ -253,7 +254,14 @@ impl Binder<'_> {
         let (plan, column, order) = self.bind_column_subquery(query)?;
         let call = func::aggregate("array_agg", vec![column], false, None, order, false, self.func())?;
         let array = self.aggregate_subquery(plan, call)?;
-        self.or_empty(array, "{}")
+        let empty = func::cast(
+            func::literal(&ast::Value::SingleQuotedString("{}".to_owned()))?,
+            &array.sql_type,
+            CastKind::Implicit,
+            self.func(),
+        )?;
+        let expr = expr_fn::coalesce(vec![array.expr, empty.expr]);
+        Ok(Typed { expr, ..array })
     }
 
     fn or_empty(&mut self, value: Typed, empty: &str) -> Result<Typed> {

@@ -13,7 +13,7 @@ use sqlparser::ast::{self, Expr, Spanned};
 use super::binder::Binder;
 use super::parse::too_deep;
 use super::subquery::{Quantifier, boolean};
-use crate::func::{self, CastKind, Typed};
+use crate::func::{self, CastKind, Subscript, Typed};
 
 pub(super) use function::function_arguments;
 pub(super) use operator::{balanced, chain_operands};
@@ -85,7 +85,7 @@ impl Binder<'_> {
             | Expr::Collate { .. } => self.bind_special_syntax(expr),
             Expr::Array(ast::Array { elem, named: _ }) => {
                 let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
-                func::call("array", elements, self.func())
+                func::array_of(elements, self.func())
             }
             Expr::CompoundFieldAccess { root, access_chain } => self.bind_subscript(root, access_chain),
             Expr::Tuple(_) => Err(Error::unsupported("a row value here")),
@@ -145,41 +145,39 @@ impl Binder<'_> {
                 let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
                 self.compare_with_each(quantifier, left, op, elements)
             }
-            Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(text), span: _ }) => {
-                let elements = array_literal(text)?;
-                self.compare_with_each(quantifier, left, op, elements)
-            }
-            Expr::Cast { expr, data_type: ast::DataType::Array(element), .. } => match strip_nesting(expr) {
-                Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(text), span: _ }) => {
-                    let to = array_element_type(element)?;
-                    let cast = |value| func::cast(value, &to, CastKind::Explicit, self.func());
-                    let elements = array_literal(text)?.into_iter().map(cast).collect::<Result<Vec<_>>>()?;
-                    self.compare_with_each(quantifier, left, op, elements)
-                }
-                Expr::Array(_) => self.bind_any_all(quantifier, left, op, expr),
-                _ => Err(Error::unsupported("ANY/ALL of this array")),
-            },
-            _ if quantifier == Quantifier::Any && *op == ast::BinaryOperator::Eq => {
-                let element = self.bind_expr(left)?;
+            _ => {
+                let value = self.bind_expr(left)?;
                 let array = self.bind_expr(right)?;
-                let tested = func::equal_any(element, array, self.func());
+                let any = quantifier == Quantifier::Any;
+                let tested = func::quantified(op, value, array, any, self.func());
                 self.at(right.span(), tested)
             }
-            _ => Err(Error::unsupported("an operator other than = ANY on an array that is not a constant")),
         }
     }
 
-    /// `array[i]`.
+    /// `array[i]`, `array[l:u]`.
     fn bind_subscript(&mut self, root: &Expr, chain: &[ast::AccessExpr]) -> Result<Typed> {
-        let mut value = self.bind_expr(root)?;
+        let array = self.bind_expr(root)?;
+        let mut subscripts = Vec::with_capacity(chain.len());
         for access in chain {
-            let ast::AccessExpr::Subscript(ast::Subscript::Index { index }) = access else {
-                return Err(Error::unsupported("array slices and fields of a value"));
+            let ast::AccessExpr::Subscript(subscript) = access else {
+                return Err(Error::unsupported("fields of a value"));
             };
-            let index = self.bind_expr(index)?;
-            value = func::subscript(value, index, self.func())?;
+            subscripts.push(self.bind_one_subscript(subscript)?);
         }
-        Ok(value)
+        let accessed = func::subscript(array, subscripts, self.func());
+        self.at(root.span(), accessed)
+    }
+
+    pub fn bind_one_subscript(&mut self, subscript: &ast::Subscript) -> Result<Subscript> {
+        Ok(match subscript {
+            ast::Subscript::Index { index } => Subscript::Index(self.bind_expr(index)?),
+            ast::Subscript::Slice { lower_bound, upper_bound, stride } => {
+                super::from::refuse(stride.is_some(), "a slice with a stride")?;
+                let mut bound = |expr: &Option<Expr>| expr.as_ref().map(|expr| self.bind_expr(expr)).transpose();
+                Subscript::Slice(bound(lower_bound)?, bound(upper_bound)?)
+            }
+        })
     }
 
     fn compare_with_each(
@@ -211,22 +209,6 @@ fn strip_nesting(expr: &Expr) -> &Expr {
         Expr::Nested(inner) => strip_nesting(inner),
         other => other,
     }
-}
-
-fn array_element_type(element: &ast::ArrayElemTypeDef) -> Result<SqlType> {
-    match element {
-        ast::ArrayElemTypeDef::SquareBracket(inner, _)
-        | ast::ArrayElemTypeDef::AngleBracket(inner)
-        | ast::ArrayElemTypeDef::Parenthesis(inner) => func::type_from_ast(inner),
-        ast::ArrayElemTypeDef::None => Err(Error::unsupported("an array type without an element type")),
-    }
-}
-
-/// The elements of `'{a,"b c",NULL}'` as unknown-typed literals.
-fn array_literal(text: &str) -> Result<Vec<Typed>> {
-    let literal =
-        |element: Option<String>| func::literal(&element.map_or(ast::Value::Null, ast::Value::SingleQuotedString));
-    func::array_elements(text)?.into_iter().map(literal).collect()
 }
 
 /// Deep expressions grow the stack on the heap instead of overflowing a worker thread's.

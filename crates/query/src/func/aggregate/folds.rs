@@ -1,14 +1,12 @@
 //! The folds themselves: numeric and interval sums, spread, extremes, strings, arrays, single values.
 
-use std::sync::Arc;
-
 use heliosdb_types::{
-    Datum, DatumRef, Error, Interval, Numeric, PhysicalType, Result, RowLayout, RowView, SqlState, SqlType,
-    TextContext, compare, encode_row, text_of,
+    ArrayBuilder, ArrayView, Datum, DatumRef, Dimension, Error, Interval, Numeric, PhysicalType, Result, RowLayout,
+    RowView, SqlState, SqlType, compare, encode_row,
 };
 
 use super::super::value::{numeric_of, text_of_datum, wrong_shape};
-use super::fold::{Fold, FoldAggregate, parts};
+use super::fold::{Fold, FoldAggregate};
 
 /// Saves values as one encoded row.
 fn save_row(types: &[PhysicalType], values: &[DatumRef<'_>]) -> Result<Vec<u8>> {
@@ -305,54 +303,96 @@ pub(super) fn string_agg() -> FoldAggregate {
     FoldAggregate::new("string_agg", "string_agg".into(), types, PhysicalType::Text, true, Strings::default)
 }
 
-/// `array_agg`: the elements' text, joined into PostgreSQL's array form at the end.
+/// `array_agg`: the elements, or for arrays the elements of all of them.
 struct Elements {
-    sql_type: SqlType,
-    context: Arc<TextContext>,
-    elements: Vec<Option<String>>,
+    element: SqlType,
+    /// The values are arrays themselves.
+    nested: bool,
+    builder: ArrayBuilder,
+    /// Values so far, and the dimensions of each if they are arrays.
+    count: usize,
+    inner: Vec<Dimension>,
+}
+
+impl Elements {
+    fn new(element: SqlType, nested: bool) -> Result<Elements> {
+        let builder = ArrayBuilder::new(&element)?;
+        Ok(Elements { element, nested, builder, count: 0, inner: Vec::new() })
+    }
+
+    fn add_array(&mut self, bytes: &[u8]) -> Result<()> {
+        let wrong = |message| Err(Error::invalid(SqlState::ARRAY_SUBSCRIPT_ERROR, message));
+        let array = ArrayView::new(&self.element, bytes)?;
+        if array.is_empty() {
+            return wrong("cannot accumulate empty arrays");
+        }
+        if self.count == 0 {
+            self.inner = array.dimensions().to_vec();
+        } else if self.inner != array.dimensions() {
+            return wrong("cannot accumulate arrays of different dimensionality");
+        }
+        array.iter().try_for_each(|value| self.builder.push(value?.as_ref()))
+    }
+
+    fn array(&self) -> Result<Option<Vec<u8>>> {
+        if self.count == 0 {
+            return Ok(None);
+        }
+        let mut dimensions = vec![Dimension::of(self.count)?];
+        if self.nested {
+            dimensions.extend(&self.inner);
+        }
+        self.builder.clone().finish_as(&dimensions).map(Some)
+    }
 }
 
 impl Fold for Elements {
     fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
-        let value = first(args)?;
-        self.elements.push((!value.is_null()).then(|| text_of(value, &self.sql_type, &self.context)));
+        match (first(args)?, self.nested) {
+            (DatumRef::Null, true) => {
+                return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, "cannot accumulate null arrays"));
+            }
+            (DatumRef::Bytes(bytes), true) => self.add_array(bytes)?,
+            (value, _) => self.builder.push(value)?,
+        }
+        self.count += 1;
         Ok(())
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        for element in &self.elements {
-            let row = save_row(&[PhysicalType::Text], &[element.as_deref().map_or(DatumRef::Null, DatumRef::Text)])?;
-            out.extend_from_slice(&(row.len() as u32).to_le_bytes());
-            out.extend_from_slice(&row);
-        }
-        Ok(out)
+        Ok(self.array()?.unwrap_or_default())
     }
 
     fn merge(&mut self, saved: &[u8]) -> Result<()> {
-        let layout = RowLayout::new(&[PhysicalType::Text]);
-        for part in parts(saved)? {
-            self.elements.push(match RowView::new(&layout, part)?.get(0)? {
-                DatumRef::Text(text) => Some(text.to_owned()),
-                _ => None,
-            });
+        if saved.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let array = ArrayView::new(&self.element, saved)?;
+        let (Some(outer), inner) = (array.dimensions().first(), array.dimensions().get(1..).unwrap_or(&[])) else {
+            return Err(Error::internal("damaged aggregate state"));
+        };
+        if self.count > 0 && self.inner != inner {
+            let message = "cannot accumulate arrays of different dimensionality";
+            return Err(Error::invalid(SqlState::ARRAY_SUBSCRIPT_ERROR, message));
+        }
+        self.inner = inner.to_vec();
+        self.count += outer.length as usize;
+        array.iter().try_for_each(|value| self.builder.push(value?.as_ref()))
     }
 
     fn finish(&self) -> Result<Datum> {
-        if self.elements.is_empty() {
-            return Ok(Datum::Null);
-        }
-        Ok(Datum::Text(super::super::array::format(self.elements.iter().map(Option::as_deref))))
+        Ok(self.array()?.map_or(Datum::Null, Datum::Bytes))
     }
 }
 
-pub(super) fn array_agg(physical: PhysicalType, sql_type: SqlType, context: Arc<TextContext>) -> FoldAggregate {
-    let key = format!("array_agg {physical:?} {} {}", sql_type.name(), context.time_zone.name());
-    FoldAggregate::new("array_agg", key, vec![physical], PhysicalType::Text, false, move || Elements {
-        sql_type: sql_type.clone(),
-        context: context.clone(),
-        elements: Vec::new(),
-    })
+/// 0A000 where there are no arrays of the type.
+pub(super) fn array_agg(physical: PhysicalType, sql_type: &SqlType) -> Result<FoldAggregate> {
+    let array = sql_type.array_of();
+    let element = array.element().cloned().ok_or_else(|| Error::internal("an array has elements"))?;
+    let nested = array == *sql_type;
+    Elements::new(element.clone(), nested)?;
+    let key = format!("array_agg {physical:?} {}", super::super::type_key(sql_type));
+    Ok(FoldAggregate::new("array_agg", key, vec![physical], PhysicalType::Bytes, false, move || {
+        Elements::new(element.clone(), nested).expect("made once before")
+    }))
 }

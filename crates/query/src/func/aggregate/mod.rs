@@ -263,9 +263,10 @@ fn extreme(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
     let function = if name == "min" { df::min_max::min_udaf() } else { df::min_max::max_udaf() };
     let sql_type = super::common::without_modifier(&input.sql_type);
     match &input.sql_type {
-        SqlType::Bool | SqlType::Uuid | SqlType::Bytea | SqlType::Array(_) | SqlType::Void | SqlType::Unknown => {
+        SqlType::Bool | SqlType::Uuid | SqlType::Bytea | SqlType::Void | SqlType::Unknown => {
             Err(undefined(name, &[input]))
         }
+        SqlType::Array(_) => Ok(fold_call(folds::extreme(name == "max", PhysicalType::Bytes), vec![input], sql_type)),
         SqlType::Interval => {
             Ok(fold_call(folds::extreme(name == "max", PhysicalType::Interval), vec![input], SqlType::Interval))
         }
@@ -315,11 +316,8 @@ fn string_agg(args: Vec<Typed>, distinct: bool, ctx: &FuncContext) -> Result<Res
 
 fn array_agg(input: Typed, _distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
     let input = settle_text(input, ctx)?;
-    if matches!(input.sql_type, SqlType::Array(_)) {
-        return Err(Error::unsupported("array_agg of arrays"));
-    }
-    let array = SqlType::Array(Box::new(super::common::without_modifier(&input.sql_type)));
-    let fold = folds::array_agg(input.physical(), input.sql_type.clone(), ctx.text.clone());
+    let array = super::common::without_modifier(&input.sql_type).array_of();
+    let fold = folds::array_agg(input.physical(), &input.sql_type)?;
     Ok(fold_call(fold, vec![input], array))
 }
 

@@ -9,6 +9,7 @@ use heliosdb_types::{
     parse_text, precision_overflow, text_of,
 };
 
+use super::super::array::convert_array;
 use super::super::value::{float_of, int_of, numeric_of, wrong_shape};
 use super::rules::{is_number, is_text};
 
@@ -23,6 +24,9 @@ pub(crate) fn convert(value: DatumRef<'_>, from: &SqlType, to: &SqlType, context
     }
     if is_number(from) && is_number(to) {
         return convert_number(value, to);
+    }
+    if let (SqlType::Array(from), SqlType::Array(to)) = (from, to) {
+        return convert_array(value, from, to, context);
     }
     match (value, to) {
         (DatumRef::Bool(v), SqlType::Int4) => Ok(Datum::Int32(i32::from(v))),

@@ -5,13 +5,16 @@ mod rules;
 
 use datafusion::logical_expr::Expr;
 use heliosdb_contracts::arrow_type;
-use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, parse_text};
+use heliosdb_types::{
+    Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, element_physical, parse_text,
+};
 
+use super::array::type_key;
 use super::common::base_name;
 use super::decimal;
 use super::literal::decimal_physical;
 use super::udf::Function;
-use super::value::{literal_of, null_of, physical_of_type, text_literal};
+use super::value::{literal_of, null_of, physical_of_type};
 use super::{CastKind, FuncContext, Typed};
 
 pub(super) use convert::convert;
@@ -75,7 +78,6 @@ fn cast_unknown(input: Typed, to: &SqlType, kind: CastKind, context: &FuncContex
 fn read_literal(text: &str, to: &SqlType, kind: CastKind, context: &FuncContext) -> Result<Typed> {
     let value = match to {
         SqlType::Reg(reg) => reg_from_name(*reg, text, context)?,
-        SqlType::Array(_) => return Ok(text_literal(text, to.clone())),
         _ => {
             let mut text_context = (*context.text).clone();
             text_context.explicit_cast = kind == CastKind::Explicit;
@@ -97,8 +99,18 @@ fn only_relabels(from: &SqlType, to: &SqlType) -> bool {
             want.is_none_or(|want| want >= 6 || have.is_some_and(|have| have <= want))
         }
         (Oid, Int8) => true,
-        (SqlType::Array(_), Text | Varchar(None)) => true,
+        (SqlType::Array(from), SqlType::Array(to)) => relabels_elements(from, to),
         _ => from == to,
+    }
+}
+
+/// Whether an array's bytes stay: as for single values, but that numeric elements have one form whatever their modifier.
+fn relabels_elements(from: &SqlType, to: &SqlType) -> bool {
+    match (from, to) {
+        (SqlType::Numeric(_), SqlType::Numeric(None)) => true,
+        (SqlType::Numeric(_), SqlType::Numeric(_)) => from == to,
+        (SqlType::Char(_), SqlType::Char(None)) => true,
+        _ => from == to || (only_relabels(from, to) && element_physical(from) == element_physical(to)),
     }
 }
 
@@ -126,7 +138,7 @@ fn convert_call(input: Typed, to: &SqlType, kind: CastKind, context: &FuncContex
     let mut text = (*context.text).clone();
     text.explicit_cast = kind == CastKind::Explicit;
     let (from, from_physical, target) = (input.sql_type.clone(), input.physical(), to.clone());
-    let key = format!("cast {} to {} {:?} {}", from.name(), to.name(), kind, text.time_zone.name());
+    let key = format!("cast {} to {} {:?} {}", type_key(&from), type_key(to), kind, text.time_zone.name());
     let function = Function::strict(&cast_name(to), key, vec![from_physical], physical_of_type(to), move |args| {
         let [value] = args else { return Err(Error::internal("cast of one value")) };
         convert(*value, &from, &target, &text)

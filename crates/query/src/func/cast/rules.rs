@@ -48,14 +48,10 @@ fn needed(from: &SqlType, to: &SqlType) -> Option<CastKind> {
         (Void, _) | (_, Void) => return None,
         (Unknown, _) => Implicit,
         (_, Unknown) => return None,
-        (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, Array(_)) => Implicit,
-        (Array(a), Array(b)) => {
-            if a == b {
-                Implicit
-            } else {
-                Explicit
-            }
-        }
+        // Arrays are cast as their elements are.
+        (Array(a), Array(b)) => return needed(a, b),
+        (SqlType::Enum(a), SqlType::Enum(b)) => return (a == b).then_some(Implicit),
+        (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => Implicit,
         (Bool, Int4) | (Int4, Bool) => Explicit,
         (QuotedChar, Int4) | (Int4, QuotedChar) => Explicit,
         (Date, Timestamp(_) | Timestamptz(_)) | (Timestamp(_), Timestamptz(_)) | (Time(_), Interval) => Implicit,

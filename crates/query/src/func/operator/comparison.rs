@@ -11,8 +11,9 @@ use arrow_schema::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use heliosdb_types::datetime::{MICROS_PER_DAY, is_finite_timestamp};
-use heliosdb_types::{Datum, Error, Interval, Numeric, PhysicalType, Result, SqlType};
+use heliosdb_types::{Datum, Error, Interval, Numeric, PhysicalType, Result, SqlType, has_residue};
 
+use super::super::array::array_key;
 use super::super::cast::{cast, integer_to_decimal, is_integer, is_number, is_text, to_numeric_bytes};
 use super::super::common::{category, unify_numerics, without_modifier};
 use super::super::literal::numeric_literal;
@@ -41,6 +42,7 @@ pub fn sort_key(input: &Typed) -> Expr {
         (SqlType::Numeric(_), PhysicalType::Numeric) => numeric_key(input.clone()),
         (SqlType::Interval, _) => interval_key(input.clone()),
         (SqlType::Char(None), _) => trimmed(input.clone()),
+        (SqlType::Array(_), _) => array_key(input),
         _ => input.expr.clone(),
     }
 }
@@ -118,15 +120,38 @@ fn comparable(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Res
             let left = as_int8(left, ctx)?;
             Ok((left, op, as_int8(right, ctx)?))
         }
-        (SqlType::Array(x), SqlType::Array(y)) if x == y && equality_only(op) => Ok((left.expr, op, right.expr)),
-        (SqlType::Array(_), SqlType::Array(_)) => Err(Error::unsupported("comparing arrays")),
+        (SqlType::Array(x), SqlType::Array(y)) if without_modifier(x) == without_modifier(y) => {
+            if !has_residue(x) && !bytes_decide(x) {
+                return Err(Error::invalid(
+                    heliosdb_types::SqlState::UNDEFINED_FUNCTION,
+                    format!("could not identify a comparison function for type {}", x.name()),
+                ));
+            }
+            Ok((array_key(&left), op, array_key(&right)))
+        }
         (a, b) if without_modifier(a) == without_modifier(b) && *a != SqlType::Void => Ok((left.expr, op, right.expr)),
         _ => Err(undefined(&symbol(op), &left, &right)),
     }
 }
 
-fn equality_only(op: Operator) -> bool {
-    matches!(op, Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+/// Types whose values are equal if, and ordered as, their keys' bytes are.
+pub(crate) fn bytes_decide(sql_type: &SqlType) -> bool {
+    is_number(sql_type)
+        || is_text(sql_type)
+        || matches!(
+            sql_type,
+            SqlType::Bool
+                | SqlType::Bytea
+                | SqlType::Date
+                | SqlType::Time(_)
+                | SqlType::Timestamp(_)
+                | SqlType::Timestamptz(_)
+                | SqlType::Interval
+                | SqlType::Uuid
+                | SqlType::Oid
+                | SqlType::Reg(_)
+                | SqlType::Enum(_)
+        )
 }
 
 /// oid, reg* and integers compare as 64-bit integers.

@@ -16,7 +16,7 @@ use super::{FuncContext, Typed};
 
 pub(super) use arithmetic::float_value_power;
 use arithmetic::{Arithmetic, arithmetic};
-pub(super) use comparison::compare;
+pub(super) use comparison::{bytes_decide, compare};
 pub use comparison::{is_distinct, sort_key};
 pub(super) use pattern::compile_regex;
 pub use pattern::{like, similar_to};
@@ -51,6 +51,9 @@ pub fn binary(op: &BinaryOperator, left: Typed, right: Typed, ctx: &FuncContext)
         BinaryOperator::PGNotLikeMatch => like(true, false, left, right, None, ctx),
         BinaryOperator::PGNotILikeMatch => like(true, true, left, right, None, ctx),
         BinaryOperator::PGStartsWith => super::call("starts_with", vec![left, right], ctx),
+        BinaryOperator::AtArrow => super::array::contains("@>", left, right, ctx),
+        BinaryOperator::ArrowAt => super::array::contains("<@", left, right, ctx),
+        BinaryOperator::PGOverlap => super::array::overlaps(left, right, ctx),
         BinaryOperator::PGCustomBinaryOperator(parts) => match parts.as_slice() {
             [symbol] => named(symbol, left, right, ctx),
             [schema, symbol] if schema == "pg_catalog" => named(symbol, left, right, ctx),
@@ -76,6 +79,9 @@ fn named(symbol: &str, left: Typed, right: Typed, ctx: &FuncContext) -> Result<T
         ">" => BinaryOperator::Gt,
         ">=" => BinaryOperator::GtEq,
         "||" => BinaryOperator::StringConcat,
+        "@>" => BinaryOperator::AtArrow,
+        "<@" => BinaryOperator::ArrowAt,
+        "&&" => BinaryOperator::PGOverlap,
         "~" => BinaryOperator::PGRegexMatch,
         "~*" => BinaryOperator::PGRegexIMatch,
         "!~" => BinaryOperator::PGRegexNotMatch,
@@ -104,7 +110,7 @@ pub fn unary(op: UnaryOperator, input: Typed, ctx: &FuncContext) -> Result<Typed
 
 const HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
 
-fn undefined(symbol: &str, left: &Typed, right: &Typed) -> Error {
+pub(super) fn undefined(symbol: &str, left: &Typed, right: &Typed) -> Error {
     let message =
         format!("operator does not exist: {} {symbol} {}", base_name(&left.sql_type), base_name(&right.sql_type));
     Error::invalid(SqlState::UNDEFINED_FUNCTION, message).with_hint(HINT)

@@ -18,7 +18,7 @@ pub(super) fn concat(left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typ
     }
     let texty = |input: &Typed| is_text(&input.sql_type) || input.is_unknown();
     if [&left, &right].iter().any(|input| matches!(input.sql_type, SqlType::Array(_))) {
-        return super::super::array_access::concat(left, right, ctx);
+        return super::super::array::concat(left, right, ctx);
     }
     if !texty(&left) && !texty(&right) {
         return Err(undefined("||", &left, &right));

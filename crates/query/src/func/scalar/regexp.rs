@@ -2,7 +2,6 @@
 
 use heliosdb_types::{Datum, DatumRef, Result, TextContext};
 
-use super::super::array;
 use super::super::operator::compile_regex;
 use super::super::value::{int_of, text_of_datum};
 use super::T::{Bool, Int4, Text};
@@ -28,7 +27,7 @@ pub(super) fn regexp_match(text: &str, pattern: &str, flags: &str) -> Result<Dat
     } else {
         found.iter().skip(1).map(|group| group.map(|m| m.as_str())).collect()
     };
-    Ok(Datum::Text(array::format(groups.into_iter())))
+    heliosdb_types::text_array(groups)
 }
 
 /// Understands `i` and `c`, and the flags in `also`.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
-use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, text_of};
+use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, text_array};
 
-use super::super::aggregate::undefined;
 use super::super::udf::Function;
-use super::super::value::{int_of, text_literal, text_of_datum};
+use super::super::value::{text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed, array, cast, extract};
 use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text};
 
@@ -27,11 +26,6 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("quote_literal", [arg]) if !arg.is_unknown() && !super::is_text(&arg.sql_type) => {
             to_text(arg.clone(), ctx).map(quote_nullable)
         }
-        ("array", elements) => array_of(elements.to_vec(), ctx),
-        ("array_to_string", [_, _] | [_, _, _]) => array_to_string(owned(), ctx),
-        ("string_to_array", [_, _] | [_, _, _]) => string_to_array(owned(), ctx),
-        ("array_length" | "array_upper" | "array_lower", [_, _]) => array_size(name, owned(), ctx),
-        ("cardinality", [_]) => array_size(name, owned(), ctx),
         ("regexp_match", [_, _] | [_, _, _]) => regexp_match(owned(), ctx),
         ("regexp_split_to_array", [_, _]) => regexp_split(owned(), ctx),
         ("date_part" | "extract", [field, value]) => match field.literal_datum() {
@@ -45,7 +39,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("gen_random_uuid", []) => Ok(gen_random_uuid()),
         ("pg_typeof", [arg]) => pg_typeof(arg),
         ("age", [arg]) => age_of_today(arg.clone(), ctx),
-        _ => return system::call(name, args, ctx),
+        _ => return array::call(name, args, ctx).or_else(|| system::call(name, args, ctx)),
     })
 }
 
@@ -172,99 +166,11 @@ fn format_text(pattern: &str, args: &[Option<&str>]) -> Result<String> {
     Ok(out)
 }
 
-/// `ARRAY[a, b]`.
-fn array_of(elements: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
-    if elements.is_empty() {
-        let message = "cannot determine type of empty array";
-        return Err(Error::invalid(SqlState::INDETERMINATE_DATATYPE, message)
-            .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
-    }
-    let elements = super::super::unify(elements, "ARRAY", ctx)?;
-    let Some(first) = elements.first() else { return Err(Error::internal("an element")) };
-    if matches!(first.sql_type, SqlType::Array(_)) {
-        return Err(Error::unsupported("a multidimensional array"));
-    }
-    let (element, physical) = (first.sql_type.clone(), first.physical());
-    let types = vec![physical; elements.len()];
-    let (context, shown) = (ctx.text.clone(), element.clone());
-    let key = format!("array {} {}", element.name(), context.time_zone.name());
-    let function = Function::values("array", key, types, PhysicalType::Text, move |values| {
-        let texts: Vec<Option<String>> =
-            values.iter().map(|value| (!value.is_null()).then(|| text_of(*value, &shown, &context))).collect();
-        Ok(Datum::Text(array::format(texts.iter().map(Option::as_deref))))
-    });
-    let expr = function.call(elements.into_iter().map(|element| element.expr).collect());
-    Ok(Typed::new(expr, SqlType::Array(Box::new(element))))
-}
-
-/// An array argument: an array, or a literal of one.
-fn array_argument(name: &str, args: &[Typed]) -> Result<Typed> {
-    match args.first() {
-        Some(arg) if matches!(arg.sql_type, SqlType::Array(_)) || arg.is_unknown() => Ok(arg.clone()),
-        _ => Err(undefined(name, args)),
-    }
-}
-
-fn array_to_string(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
-    let mut all = vec![array_argument("array_to_string", &args)?];
-    for arg in args.into_iter().skip(1) {
-        all.push(cast(arg, &SqlType::Text, CastKind::Implicit, ctx)?);
-    }
-    Ok(text_function("array_to_string", all, SqlType::Text, PhysicalType::Text, |texts| {
-        let [Some(array_text), Some(separator), rest @ ..] = texts else { return Ok(Datum::Null) };
-        let null_text = rest.first().copied().flatten();
-        let elements = array::parse(array_text)?;
-        let shown: Vec<&str> = elements.iter().filter_map(|element| element.as_deref().or(null_text)).collect();
-        Ok(Datum::Text(shown.join(separator)))
-    }))
-}
-
-fn string_to_array(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
-    let args =
-        args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
-    let returns = SqlType::Array(Box::new(SqlType::Text));
-    Ok(text_function("string_to_array", args, returns, PhysicalType::Text, |texts| {
-        let [Some(text), separator, rest @ ..] = texts else { return Ok(Datum::Null) };
-        let parts: Vec<String> = match separator {
-            _ if text.is_empty() => Vec::new(),
-            None => text.chars().map(String::from).collect(),
-            Some("") => vec![(*text).to_owned()],
-            Some(separator) => text.split(separator).map(str::to_owned).collect(),
-        };
-        let null_text = rest.first().copied().flatten();
-        let elements = parts.iter().map(|part| (Some(part.as_str()) != null_text).then_some(part.as_str()));
-        Ok(Datum::Text(array::format(elements)))
-    }))
-}
-
-/// Length and bounds; only dimension 1 exists.
-fn array_size(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
-    let array_arg = array_argument(name, &args)?;
-    let dimension = match args.into_iter().nth(1) {
-        Some(arg) => cast(arg, &SqlType::Int4, CastKind::Implicit, ctx)?,
-        None => Typed::new(Expr::Literal(datafusion::common::ScalarValue::Int32(Some(1)), None), SqlType::Int4),
-    };
-    let (cardinality, lower) = (name == "cardinality", name == "array_lower");
-    let types = vec![PhysicalType::Text, PhysicalType::Int32];
-    let function = Function::strict(name, name, types, PhysicalType::Int32, move |args| {
-        let [array_text, dimension] = args else { return Err(super::wrong_arguments("array_length")) };
-        let count = array::parse(text_of_datum(*array_text)?)?.len() as i32;
-        Ok(match (count, int_of(*dimension)?) {
-            (count, _) if cardinality => Datum::Int32(count),
-            (0, _) => Datum::Null,
-            (_, 1) if lower => Datum::Int32(1),
-            (count, 1) => Datum::Int32(count),
-            _ => Datum::Null,
-        })
-    });
-    Ok(Typed::new(function.call(vec![array_arg.expr, dimension.expr]), SqlType::Int4))
-}
-
 fn regexp_match(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
     let args =
         args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
     let returns = SqlType::Array(Box::new(SqlType::Text));
-    Ok(text_function("regexp_match", args, returns, PhysicalType::Text, |texts| match texts {
+    Ok(text_function("regexp_match", args, returns, PhysicalType::Bytes, |texts| match texts {
         [Some(text), Some(pattern)] => regexp::regexp_match(text, pattern, ""),
         [Some(text), Some(pattern), Some(flags)] => regexp::regexp_match(text, pattern, flags),
         _ => Ok(Datum::Null),
@@ -275,10 +181,10 @@ fn regexp_split(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
     let args =
         args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
     let returns = SqlType::Array(Box::new(SqlType::Text));
-    Ok(text_function("regexp_split_to_array", args, returns, PhysicalType::Text, |texts| {
+    Ok(text_function("regexp_split_to_array", args, returns, PhysicalType::Bytes, |texts| {
         let [Some(text), Some(pattern)] = texts else { return Ok(Datum::Null) };
         let regex = super::super::operator::compile_regex(pattern, false)?;
-        Ok(Datum::Text(array::format(regex.split(text).map(Some))))
+        text_array(regex.split(text).map(Some))
     }))
 }
 
