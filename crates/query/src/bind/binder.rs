@@ -1,16 +1,17 @@
 //! The binder's state: one per statement.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
-use heliosdb_contracts::ResultColumn;
+use heliosdb_contracts::{ResultColumn, RowLockMode};
 use heliosdb_types::{Error, Oid, Result, SqlState, SqlType};
 use sqlparser::ast;
 use sqlparser::tokenizer::Span;
 
 use super::cte::Cte;
+use super::locking::{LockWish, LockedTable};
 use super::names::fold_identifier;
 use super::params::Params;
 use super::position::Positions;
@@ -42,6 +43,12 @@ pub(super) struct Binder<'a> {
     pub overriding: Option<Overriding>,
     /// Computed columns named so far.
     pub computed: usize,
+    /// FOR clauses of the query being bound, until its SELECT takes them over.
+    pub lock_wishes: Vec<LockWish>,
+    /// Tables of the FROM clause being bound that they lock.
+    pub locked: Vec<LockedTable>,
+    /// All tables whose rows the statement locks.
+    pub row_locks: BTreeMap<Oid, RowLockMode>,
     qualifiers: HashMap<String, usize>,
 }
 
@@ -76,6 +83,9 @@ impl<'a> Binder<'a> {
             depth: 0,
             overriding: None,
             computed: 0,
+            lock_wishes: Vec::new(),
+            locked: Vec::new(),
+            row_locks: BTreeMap::new(),
             qualifiers: HashMap::new(),
         }
     }
@@ -194,6 +204,7 @@ impl<'a> Binder<'a> {
             tag,
             relations: self.relations.iter().copied().collect(),
             target: None,
+            row_locks: self.row_locks.iter().map(|(oid, mode)| (*oid, *mode)).collect(),
         }
     }
 

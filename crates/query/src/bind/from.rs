@@ -78,6 +78,7 @@ impl Binder<'_> {
             TableFactor::Derived { lateral, subquery, alias, sample } => {
                 refuse(*lateral, "LATERAL")?;
                 refuse(sample.is_some(), "TABLESAMPLE")?;
+                self.refuse_locked(&alias_parts(alias.as_ref())?.0.unwrap_or_default(), "a subquery in FROM")?;
                 let query = self.bind_subquery(subquery)?;
                 self.bind_derived(query, alias.as_ref(), "unnamed_subquery")
             }

@@ -20,6 +20,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// OFFSET and LIMIT.
+    pub fn into_parts(self) -> (Option<Expr>, Option<Expr>) {
+        (self.skip, self.fetch)
+    }
+
     pub fn apply(self, plan: LogicalPlan) -> Result<LogicalPlan> {
         if self.skip.is_none() && self.fetch.is_none() {
             return Ok(plan);

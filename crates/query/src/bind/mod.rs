@@ -15,6 +15,7 @@ mod grouping;
 mod index;
 mod join;
 mod limit;
+mod locking;
 mod names;
 mod order;
 mod params;
@@ -43,7 +44,7 @@ mod test;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use heliosdb_contracts::ResultColumn;
+use heliosdb_contracts::{ResultColumn, RowLockMode};
 use heliosdb_types::{Error, Oid, Result, SqlType};
 use sqlparser::ast;
 
@@ -79,6 +80,16 @@ pub struct BoundStatement {
     pub relations: Vec<Oid>,
     /// The table written to.
     pub target: Option<Oid>,
+    /// Tables whose rows a FOR clause locks, with its strongest mode.
+    pub row_locks: Vec<(Oid, RowLockMode)>,
+}
+
+impl BoundStatement {
+    /// `SELECT FOR UPDATE` and so on, for messages, if it locks rows.
+    pub fn locking_command(&self) -> Option<String> {
+        let mode = self.row_locks.iter().map(|(_, mode)| *mode).max()?;
+        Some(format!("SELECT {}", locking::command_name(mode)))
+    }
 }
 
 /// Binds SELECT, VALUES, TABLE, INSERT, UPDATE or DELETE. `sql_text` is the text the statement was parsed from: it turns spans
@@ -102,6 +113,7 @@ fn bind_statement_tree(
             ast::Statement::Merge(_) => return Err(Error::unsupported("MERGE")),
             other => return Err(Error::unsupported(names::statement_name(other))),
         };
+        let bound = BoundStatement { row_locks: binder.row_locks.iter().map(|(o, m)| (*o, *m)).collect(), ..bound };
         Ok((bound, binder.into_parameter_types()))
     })
 }

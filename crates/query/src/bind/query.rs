@@ -7,6 +7,7 @@ use super::BoundStatement;
 use super::binder::{Binder, BoundQuery};
 use super::from::refuse;
 use super::limit::Limits;
+use super::locking::lock_wishes;
 use super::order::OrderKey;
 use super::plan::{self, Item};
 use super::select::Tail;
@@ -95,16 +96,22 @@ impl Binder<'_> {
             format_clause,
             pipe_operators,
         } = query;
-        refuse(!locks.is_empty(), "SELECT ... FOR UPDATE/SHARE")?;
         refuse(for_clause.is_some(), "FOR XML/JSON")?;
         refuse(settings.is_some(), "SETTINGS")?;
         refuse(format_clause.is_some(), "FORMAT")?;
         refuse(!pipe_operators.is_empty(), "|> operators")?;
+        let wishes = lock_wishes(locks)?;
         let visible = self.ctes.len();
+        let outer = (std::mem::take(&mut self.lock_wishes), std::mem::take(&mut self.locked));
         if let Some(with) = with {
             self.bind_with(with)?;
         }
         let limits = self.bind_limits(limit_clause.as_ref(), fetch.as_ref())?;
+        if let (Some(wish), true) = (wishes.first(), matches!(body.as_ref(), SetExpr::SetOperation { .. })) {
+            return Err(wish.not_allowed("UNION/INTERSECT/EXCEPT"));
+        }
+        refuse(!wishes.is_empty() && !matches!(body.as_ref(), SetExpr::Select(_)), "FOR UPDATE of VALUES")?;
+        self.lock_wishes = wishes;
         let bound = match body.as_ref() {
             SetExpr::Select(select) => self.bind_select(select, Tail { order_by: order_by.as_ref(), limits }, open)?,
             other => {
@@ -113,6 +120,7 @@ impl Binder<'_> {
             }
         };
         self.ctes.truncate(visible);
+        (self.lock_wishes, self.locked) = outer;
         Ok(bound)
     }
 

@@ -47,11 +47,25 @@ impl Binder<'_> {
     ) -> Result<FromItem> {
         match &relation.kind {
             RelationKind::Table(_) => {
-                let provider = Arc::new(HeliosTable::new(Arc::clone(relation))?);
-                self.bind_provider(relation, provider, schema, alias)
+                let provider = HeliosTable::new(Arc::clone(relation))?;
+                let name = alias_parts(alias)?.0.unwrap_or_else(|| relation.name.clone());
+                let Some(lock) = self.lock_of(&name) else {
+                    return self.bind_provider(relation, Arc::new(provider), schema, alias);
+                };
+                let item = self.bind_provider(relation, Arc::new(provider.with_row_ref()), schema, alias)?;
+                let qualifier = item.plan.schema().iter().find_map(|(qualifier, _)| qualifier.cloned());
+                let qualifier = qualifier.ok_or_else(|| Error::internal("a table without a qualifier"))?;
+                self.note_locked(relation, qualifier, lock);
+                Ok(item)
+            }
+            RelationKind::Virtual(_) if self.lock_of(&relation.name).is_some() => {
+                Err(Error::unsupported("FOR UPDATE of a catalog relation"))
             }
             RelationKind::Virtual(table) => self.bind_provider(relation, Arc::clone(&table.provider), schema, alias),
-            RelationKind::View(view) => self.bind_view(relation, view, alias),
+            RelationKind::View(view) => {
+                self.refuse_locked(&alias_parts(alias)?.0.unwrap_or_else(|| relation.name.clone()), "a view")?;
+                self.bind_view(relation, view, alias)
+            }
             RelationKind::Sequence(_) => Err(Error::unsupported("reading a sequence as a table")),
         }
     }

@@ -120,6 +120,7 @@ impl Binder<'_> {
 
         let inner = self.is_inner();
         let mut source = self.bind_from(from)?;
+        self.check_lock_clauses(select, &source.plan)?;
         if inner {
             source = distinct_names(source)?;
         }
@@ -134,6 +135,15 @@ impl Binder<'_> {
         tail: Tail<'_>,
     ) -> Result<BoundQuery> {
         self.level().windows = super::window::named_windows(parts.named_window)?;
+        self.check_lock_names()?;
+        let locked = std::mem::take(&mut self.locked);
+        if !locked.is_empty() {
+            let Tail { order_by, limits } = tail;
+            let (selection, inner) = (parts.selection.as_ref(), parts.inner);
+            return self.bind_locking_body(input, selection, locked, limits, inner, |binder| {
+                binder.bind_clauses(&parts, order_by)
+            });
+        }
         if let Some(condition) = parts.selection {
             let condition = self.bind_filter(condition, "WHERE")?;
             let condition = if parts.inner { super::subquery::localise(condition)? } else { condition };

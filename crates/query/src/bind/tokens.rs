@@ -3,6 +3,7 @@
 //! Tokens keep their spans, so error positions stay right. `OVERRIDING SYSTEM VALUE` becomes a PARTITION nobody can write
 //! ([`OVERRIDING_SYSTEM`]); options of sequences, which come in any order, are put into the parser's.
 
+use heliosdb_contracts::RowLockMode;
 use heliosdb_types::{Error, Result};
 use sqlparser::ast;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -15,6 +16,14 @@ const OVERRIDING_USER: &str = "\u{1}user";
 /// The parser's order of sequence options; `NO` belongs to the word after it.
 const SEQUENCE_OPTIONS: [&str; 8] = ["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE", "OWNED"];
 
+/// Row lock modes as the first part of the name after OF, where nobody can write them.
+pub(super) const LOCK_MODES: [(&str, RowLockMode); 4] = [
+    ("\u{1}key share", RowLockMode::KeyShare),
+    ("\u{1}share", RowLockMode::Share),
+    ("\u{1}no key update", RowLockMode::NoKeyUpdate),
+    ("\u{1}update", RowLockMode::Update),
+];
+
 /// What OVERRIDING says about values given to identity columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overriding {
@@ -26,8 +35,9 @@ pub(super) enum Overriding {
 
 /// Rewrites the tokens of a text.
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {
-    let about =
-        |token: &TokenWithSpan| matches!(keyword(token).as_deref(), Some("OVERRIDING" | "IDENTITY" | "SEQUENCE"));
+    let about = |token: &TokenWithSpan| {
+        matches!(keyword(token).as_deref(), Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR"))
+    };
     if !tokens.iter().any(about) {
         return Ok(tokens);
     }
@@ -36,6 +46,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
     while at < tokens.len() {
         match tokens.get(at).and_then(keyword).as_deref() {
             Some("OVERRIDING") => overriding(&mut tokens, at),
+            Some("FOR") => row_lock(&mut tokens, at),
             Some("IDENTITY") if is(&tokens, at + 1, &Token::LParen) => {
                 let end = (at + 2..tokens.len()).find(|end| is(&tokens, *end, &Token::RParen)).unwrap_or(tokens.len());
                 sort_options(&mut tokens, at + 2, end, sql)?;
@@ -82,6 +93,86 @@ fn creates(tokens: &[TokenWithSpan], at: usize) -> bool {
         Some("TEMP" | "TEMPORARY") => before(2).as_deref() == Some("CREATE"),
         _ => false,
     }
+}
+
+/// `FOR NO KEY UPDATE`, `FOR KEY SHARE` and `OF a, b` become `FOR UPDATE OF marker.a.b`; LIMIT, OFFSET and FETCH, which may
+/// follow, come first.
+fn row_lock(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    let words = [word(at + 1), word(at + 2), word(at + 3)];
+    let words = words.each_ref().map(Option::as_deref);
+    let (mode, length) = match words {
+        [Some("NO"), Some("KEY"), Some("UPDATE")] => (RowLockMode::NoKeyUpdate, 4),
+        [Some("KEY"), Some("SHARE"), _] => (RowLockMode::KeyShare, 3),
+        [Some("UPDATE"), ..] => (RowLockMode::Update, 2),
+        [Some("SHARE"), ..] => (RowLockMode::Share, 2),
+        _ => return,
+    };
+    let mut end = at + length;
+    let mut names = Vec::new();
+    if word(end).as_deref() == Some("OF") {
+        end += 1;
+        while let Some(TokenWithSpan { token: Token::Word(name), .. }) = tokens.get(end) {
+            if name.value.starts_with('\u{1}') {
+                return; // said already
+            }
+            names.extend(tokens.get(end).cloned());
+            end += 1;
+            if !is(tokens, end, &Token::Comma) {
+                break;
+            }
+            end += 1;
+        }
+    }
+    let plain = names.is_empty() && length == 2;
+    let Some(span) = tokens.get(at).map(|token| token.span) else { return };
+    let mut said: Vec<TokenWithSpan> = Vec::new();
+    let marker = LOCK_MODES.iter().find(|(_, marked)| *marked == mode).map_or("", |(marker, _)| *marker);
+    let strong = if mode == RowLockMode::Update { "UPDATE" } else { "SHARE" };
+    let here = |token: Token| TokenWithSpan { token, span };
+    said.extend([here(Token::make_keyword("FOR")), here(Token::make_keyword(strong))]);
+    if !plain {
+        said.extend([here(Token::make_keyword("OF")), here(Token::make_word(marker, Some('"')))]);
+        for name in names {
+            said.extend([here(Token::Period), name]);
+        }
+    }
+    if word(end).as_deref() == Some("NOWAIT") {
+        said.extend(tokens.get(end).cloned());
+        end += 1;
+    } else if word(end).as_deref() == Some("SKIP") && word(end + 1).as_deref() == Some("LOCKED") {
+        said.extend(tokens.get(end..end + 2).unwrap_or(&[]).iter().cloned());
+        end += 2;
+    }
+    let limits = limits_after(tokens, end);
+    // Without a clause after it nothing moves, and what was plain stays as it was written.
+    if plain && limits == end {
+        return;
+    }
+    let after: Vec<TokenWithSpan> = tokens.get(end..limits).unwrap_or(&[]).to_vec();
+    tokens.splice(at..limits, after.into_iter().chain(said));
+}
+
+/// The end of the LIMIT, OFFSET and FETCH clauses that begin at `from`.
+fn limits_after(tokens: &[TokenWithSpan], from: usize) -> usize {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    if !matches!(word(from).as_deref(), Some("LIMIT" | "OFFSET" | "FETCH")) {
+        return from;
+    }
+    let mut depth = 0usize;
+    let mut at = from;
+    while let Some(token) = tokens.get(at) {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => break,
+            Token::RParen => depth -= 1,
+            Token::SemiColon | Token::EOF => break,
+            _ if depth == 0 && matches!(word(at).as_deref(), Some("FOR" | "ON" | "RETURNING")) => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
 }
 
 fn overriding(tokens: &mut Vec<TokenWithSpan>, at: usize) {

@@ -26,6 +26,7 @@ use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, encode_key
 
 use super::arrays::array_of;
 use super::error::{from_arrow, from_datafusion};
+use super::lock_rows::{LockRowsNode, LockSpec, Locker, plan_locks};
 use super::pushdown::datum;
 use super::row_write::{RowWriteNode, WriteSpec, Writer, plan_write};
 use super::scope::StatementScope;
@@ -59,6 +60,7 @@ enum Step {
     Filter(Arc<dyn PhysicalExpr>),
     Project(Vec<Arc<dyn PhysicalExpr>>),
     Slice { skip: usize, fetch: usize },
+    Lock(Arc<LockSpec>),
     Write(Arc<WriteSpec>),
 }
 
@@ -87,6 +89,14 @@ impl Direct {
                     writer.finish().await?;
                     writer.into_output()?
                 }
+                Step::Lock(spec) => {
+                    let mut locker = Locker::new(Arc::clone(spec), Arc::clone(&scope))?;
+                    let mut locked = Vec::new();
+                    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+                        locked.extend(locker.batch(batch).await?);
+                    }
+                    locked
+                }
                 step => batches.iter().map(|batch| step.apply(batch)).collect::<Result<_>>()?,
             };
         }
@@ -111,7 +121,7 @@ impl Step {
                 let skip = (*skip).min(batch.num_rows());
                 Ok(batch.slice(skip, (*fetch).min(batch.num_rows() - skip)))
             }
-            Step::Write(_) => Err(Error::internal("a write is not a step on one batch")),
+            Step::Write(_) | Step::Lock(_) => Err(Error::internal("not a step on one batch alone")),
         }
     }
 }
@@ -236,6 +246,9 @@ impl Compiler<'_> {
                 Ok(Some(leaf))
             }
             LogicalPlan::Extension(Extension { node }) => {
+                if let Some(lock) = node.as_any().downcast_ref::<LockRowsNode>() {
+                    return self.lock(lock, steps);
+                }
                 let Some(write) = node.as_any().downcast_ref::<RowWriteNode>() else { return Ok(None) };
                 self.write(write, steps)
             }
@@ -257,6 +270,16 @@ impl Compiler<'_> {
         let input = Arc::clone(node.input.schema().inner());
         let spec = plan_write(node, input, |expr, schema| self.session.create_physical_expr(expr.clone(), schema))?;
         steps.push(Step::Write(spec));
+        Ok(Some(leaf))
+    }
+
+    fn lock(&self, node: &LockRowsNode, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
+        let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
+        if !node.predicate.iter().chain(&node.output).chain(&node.skip).chain(&node.fetch).all(simple) {
+            return Ok(None);
+        }
+        let spec = plan_locks(node, |expr, schema| self.session.create_physical_expr(expr.clone(), schema))?;
+        steps.push(Step::Lock(spec));
         Ok(Some(leaf))
     }
 

@@ -15,6 +15,7 @@ use heliosdb_types::{Datum, Result, SqlType};
 use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
+use super::lock_rows::LockRowsExec;
 use super::row_write::{RowWriteExec, RowWriteOp};
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
@@ -153,6 +154,9 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> (String, 
             RowWriteOp::Delete => "Delete",
         };
         return (format!("{verb} on {}", write.table()), Vec::new());
+    }
+    if plan.downcast_ref::<LockRowsExec>().is_some() {
+        return ("LockRows".to_owned(), Vec::new());
     }
     let shown = Shown(plan.as_ref()).to_string();
     let detail = shown.split_once(": ").map(|(_, detail)| detail.trim().to_owned()).filter(|d| !d.is_empty());

@@ -21,6 +21,7 @@ use heliosdb_types::Result;
 
 use super::error::from_datafusion;
 use super::interrupt::YieldAboveJoins;
+use super::lock_rows::LockRowsPlanner;
 use super::row_write::RowWritePlanner;
 use super::scope::StatementScope;
 
@@ -102,7 +103,8 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RowWritePlanner)]);
+        let planner =
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RowWritePlanner), Arc::new(LockRowsPlanner)]);
         planner.create_physical_plan(plan, session).await
     }
 }

@@ -78,6 +78,12 @@ impl Session {
         for _ in 0..REBINDS_MAX {
             let plan = self.bound(prepared)?;
             self.check_privileges(&plan.bound)?;
+            if let Some(command) = plan.bound.locking_command() {
+                self.require_read_write(&command)?;
+                if !self.lock_row_locked(&plan.bound, running).await? {
+                    continue;
+                }
+            }
             let Some(target) = plan.bound.target else { return Ok(plan) };
             self.require_read_write(plan.bound.tag)?;
             let table = self.writable_table(target)?;
@@ -86,6 +92,18 @@ impl Session {
             }
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+
+    /// The table locks of FOR UPDATE and its kin; false if a table is no longer what the plan says.
+    async fn lock_row_locked(&mut self, bound: &BoundStatement, running: &Running) -> Result<bool> {
+        for (oid, _) in &bound.row_locks {
+            let relation = self.catalog()?.relations.get(oid).cloned();
+            let relation = relation.ok_or_else(|| Error::internal("a locked table is not in the catalog"))?;
+            if !self.lock_unchanged(&relation, TreeLockMode::RowShare, running).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn writable_table(&mut self, target: Oid) -> Result<Arc<Relation>> {

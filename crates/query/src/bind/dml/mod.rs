@@ -69,6 +69,7 @@ impl Binder<'_> {
                 tag,
                 relations: self.relations.iter().copied().collect(),
                 target: Some(relation.oid),
+                row_locks: Vec::new(),
             });
         };
         let column = |column: &crate::catalog::Column| ScopeColumn {
@@ -89,6 +90,7 @@ impl Binder<'_> {
             tag,
             relations: self.relations.iter().copied().collect(),
             target: Some(relation.oid),
+            row_locks: Vec::new(),
         })
     }
 }

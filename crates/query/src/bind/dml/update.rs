@@ -160,7 +160,7 @@ impl Binder<'_> {
     }
 
     /// WHERE as its AND parts: (part, can be evaluated again on a newer row). IN and EXISTS at the top become joins instead.
-    fn bind_row_filter(&mut self, condition: &ast::Expr) -> Result<Vec<(Expr, bool)>> {
+    pub fn bind_row_filter(&mut self, condition: &ast::Expr) -> Result<Vec<(Expr, bool)>> {
         match condition {
             ast::Expr::Nested(inner) => self.bind_row_filter(inner),
             ast::Expr::BinaryOp { left, op: op @ ast::BinaryOperator::And, right } => {

@@ -11,7 +11,7 @@ pub(crate) use exec::RowWriteExec;
 pub use node::{RowWriteNode, RowWriteOp};
 pub(crate) use planner::{RowWritePlanner, plan_write};
 pub(crate) use spec::WriteSpec;
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Writer, concurrent};
 
 #[cfg(test)]
 mod row_write_test;

@@ -390,7 +390,8 @@ impl Writer {
     }
 }
 
-fn concurrent(state: &LockedRow) -> Error {
+/// 40001: somebody changed a row that the transaction's snapshot still shows as it was.
+pub(crate) fn concurrent(state: &LockedRow) -> Error {
     let what = if matches!(state, LockedRow::Gone) { "delete" } else { "update" };
     let message = format!("could not serialize access due to concurrent {what}");
     Error::retry(SqlState::SERIALIZATION_FAILURE, message)
