@@ -206,7 +206,10 @@ impl Binder<'_> {
             let condition = if inner { super::subquery::localise(condition)? } else { condition };
             below = plan::filter(below, condition)?;
         }
-        let Clauses { items, grouping: _, having: _, distinct, keys } = bind_clauses(self)?;
+        let Clauses { items, grouping: _, having: _, distinct, keys, rows } = bind_clauses(self)?;
+        if !rows.is_empty() {
+            return Err(not_allowed(&wishes, "set-returning functions in the target list"));
+        }
         if !matches!(distinct, Distinct::No) {
             return Err(Error::internal("DISTINCT with FOR UPDATE was refused before"));
         }
@@ -272,9 +275,6 @@ fn refuse_calls<'e>(wishes: &[LockWish], exprs: impl Iterator<Item = &'e Expr>) 
         }
         if holds(|e| matches!(e, Expr::WindowFunction(_))) {
             return Err(not_allowed(wishes, "window functions"));
-        }
-        if holds(|e| matches!(e, Expr::Unnest(_))) {
-            return Err(not_allowed(wishes, "set-returning functions in the target list"));
         }
     }
     Ok(())

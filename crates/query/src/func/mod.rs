@@ -25,8 +25,8 @@ use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
 pub use aggregate::{aggregate, is_aggregate, single_value};
-pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub(crate) use array::type_key;
+pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::cast;
 pub use common::{common_type, unify};
 pub use extract::extract;
