@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,7 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::exec::{Executor, ExecutorOptions};
-use crate::session::{SequenceCache, Session, Sessions, scram_from_text};
+use crate::session::{SequenceCache, Session, Sessions, drop_temp, scram_from_text};
 
 /// What the engine runs with.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Engine {
     pub(crate) sessions: Arc<Sessions>,
     catalogs: Mutex<HashMap<DatabaseId, Arc<CatalogSnapshot>>>,
     pub(crate) start_micros: i64,
+    /// Numbers of the sessions' temporary schemas.
+    pub(crate) temp_numbers: AtomicU64,
 }
 
 impl Engine {
@@ -57,7 +60,7 @@ impl Engine {
             spill_dir: options.spill_dir.clone(),
         })?;
         let start_micros = options.clock.now_micros();
-        Ok(Arc::new(Engine {
+        let engine = Arc::new(Engine {
             shard,
             options,
             executor,
@@ -65,7 +68,13 @@ impl Engine {
             sessions: Arc::default(),
             catalogs: Mutex::default(),
             start_micros,
-        }))
+            temp_numbers: AtomicU64::new(1),
+        });
+        // What sessions of before a crash left behind.
+        for database in engine.catalog(POSTGRES_DATABASE, BranchId(0))?.databases.values() {
+            drop_temp(&engine, database.id, &|_| true).await?;
+        }
+        Ok(engine)
     }
 
     /// Number of sessions connected now.

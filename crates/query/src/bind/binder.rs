@@ -18,7 +18,7 @@ use super::position::Positions;
 use super::scope::{Clause, Level, Origin, Scope, ScopeColumn, ScopeRelation, column_value};
 use super::tokens::Overriding;
 use super::{BindContext, BoundStatement};
-use crate::catalog::Relation;
+use crate::catalog::{Relation, ViewName};
 use crate::func::{self, CastKind, FuncContext, Typed};
 
 pub(super) struct Binder<'a> {
@@ -35,6 +35,10 @@ pub(super) struct Binder<'a> {
     /// Views being expanded, to refuse endless recursion.
     pub expanding: Vec<Oid>,
     pub relations: BTreeSet<Oid>,
+    /// (relation, attribute) of every column named, other than by views inside.
+    pub used: BTreeSet<(Oid, i16)>,
+    /// While a view's query is bound: what its names stand for.
+    pub view_names: Arc<[ViewName]>,
     /// The first level (index into `levels`) of the statement part in force: a view's query sees no level outside it.
     pub level_floor: usize,
     /// Nesting of the expression being bound.
@@ -79,6 +83,8 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             expanding: Vec::new(),
             relations: BTreeSet::new(),
+            used: BTreeSet::new(),
+            view_names: Arc::default(),
             level_floor: 0,
             depth: 0,
             overriding: None,
@@ -87,6 +93,15 @@ impl<'a> Binder<'a> {
             locked: Vec::new(),
             row_locks: BTreeMap::new(),
             qualifiers: HashMap::new(),
+        }
+    }
+
+    /// Notes that a column is used.
+    pub fn use_column(&mut self, column: &ScopeColumn) {
+        if self.expanding.is_empty()
+            && let Some(origin) = column.origin
+        {
+            self.used.insert((origin.relation, origin.attribute));
         }
     }
 
@@ -203,6 +218,7 @@ impl<'a> Binder<'a> {
             parameters: Vec::new(),
             tag,
             relations: self.relations.iter().copied().collect(),
+            used: self.used.iter().copied().collect(),
             target: None,
             row_locks: self.row_locks.iter().map(|(oid, mode)| (*oid, *mode)).collect(),
         }

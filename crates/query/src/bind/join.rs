@@ -112,6 +112,8 @@ impl Binder<'_> {
         for name in names {
             let l = using_column(&left.scope, name, "left")?.clone();
             let r = using_column(&right.scope, name, "right")?.clone();
+            self.use_column(&l);
+            self.use_column(&r);
             let equal = func::binary(&ast::BinaryOperator::Eq, l.value.clone(), r.value.clone(), self.func())?;
             conditions.push(equal.expr);
             merged.push(self.merge(name, join_type, &l, &r)?);

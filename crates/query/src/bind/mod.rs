@@ -78,6 +78,8 @@ pub struct BoundStatement {
     pub tag: &'static str,
     /// Every relation named, directly or through views.
     pub relations: Vec<Oid>,
+    /// (relation, attribute) of the columns it names.
+    pub used: Vec<(Oid, i16)>,
     /// The table written to.
     pub target: Option<Oid>,
     /// Tables whose rows a FOR clause locks, with its strongest mode.
@@ -144,6 +146,12 @@ pub fn bind_generated(column: &Column, relation: &Arc<Relation>, context: &BindC
     let sql = column.default.as_deref().ok_or_else(|| Error::internal("a generated column without an expression"))?;
     let expr = parse_expression(sql)?;
     Binder::new(context, sql, Vec::new()).bind_generation(&expr, column, relation)
+}
+
+/// Whether a value of one type may be assigned to a column of the other.
+pub fn assignable(from: &SqlType, to: &SqlType, context: &BindContext<'_>) -> bool {
+    let value = placeholder("$1", from);
+    *from == SqlType::Unknown || crate::func::cast(value, to, crate::func::CastKind::Assignment, &context.func).is_ok()
 }
 
 /// Binds until every parameter's type is known: a type found at one use holds for the other uses.

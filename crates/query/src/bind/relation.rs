@@ -9,7 +9,7 @@ use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
-use super::binder::{Binder, alias_columns};
+use super::binder::{Binder, BoundQuery, OutputColumn, alias_columns};
 use super::from::{FromItem, alias_parts};
 use super::names::{object_name, object_name_span};
 use super::parse::{parse_query, too_deep};
@@ -19,13 +19,24 @@ use super::series::is_empty;
 use crate::catalog::{Relation, RelationKind, ViewInfo};
 use crate::exec::HeliosTable;
 
+/// How a relation and its columns (by position) are called.
+struct Seen {
+    name: String,
+    columns: Vec<(usize, String)>,
+}
+
 const VIEW_NESTING_MAX: usize = 100;
 
 impl Binder<'_> {
     /// A relation by name through the search path; 42P01 when there is none.
     pub fn resolve_relation(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let (schema, table) = object_name(name)?;
-        let found = self.context.catalog.resolve(schema.as_deref(), &table, &self.search_path).cloned();
+        let known = self.view_names.iter().find(|known| known.schema == schema && known.name == table);
+        let found = match known {
+            // Inside a view a name stands for what it stood for when the view was made.
+            Some(known) => self.context.catalog.relations.get(&known.relation).cloned(),
+            None => self.context.catalog.resolve(schema.as_deref(), &table, &self.search_path).cloned(),
+        };
         match found {
             Some(relation) => {
                 self.relations.insert(relation.oid);
@@ -79,13 +90,15 @@ impl Binder<'_> {
         alias: Option<&ast::TableAlias>,
     ) -> Result<FromItem> {
         let (alias_name, column_aliases) = alias_parts(alias)?;
-        let name = alias_name.unwrap_or_else(|| relation.name.clone());
+        let seen = self.seen(relation);
+        let name = alias_name.unwrap_or_else(|| seen.name.clone());
         let qualifier = self.unique_qualifier(&name);
-        let names = relation.columns.iter().map(|column| column.name.clone()).collect();
+        let names = seen.columns.iter().map(|(_, name)| name.clone()).collect();
         let names = alias_columns(&name, names, column_aliases)?;
         let fields = provider.schema();
         let mut columns = Vec::with_capacity(names.len());
-        for ((column, name), field) in relation.columns.iter().zip(names).zip(fields.fields()) {
+        for ((at, _), name) in seen.columns.into_iter().zip(names) {
+            let (Some(column), Some(field)) = (relation.columns.get(at), fields.fields().get(at)) else { continue };
             let mut value = column_value(Some(&qualifier), field.name(), column.sql_type.clone());
             value.arrow = field.data_type().clone();
             let origin = Some(Origin { relation: relation.oid, attribute: column.attribute });
@@ -121,7 +134,9 @@ impl Binder<'_> {
         if self.expanding.len() >= VIEW_NESTING_MAX {
             return Err(too_deep());
         }
+        let seen = self.seen(relation);
         let query = parse_query(&view.query)?;
+        let names = std::mem::replace(&mut self.view_names, Arc::from(view.names.as_slice()));
         let path = std::mem::replace(&mut self.search_path, view.search_path.clone());
         let positions = std::mem::take(&mut self.positions);
         let ctes = std::mem::take(&mut self.ctes);
@@ -130,12 +145,36 @@ impl Binder<'_> {
         let bound = self.bind_subquery(&query);
         self.expanding.pop();
         (self.search_path, self.positions, self.ctes, self.level_floor) = (path, positions, ctes, floor);
+        self.view_names = names;
         let mut bound = bound.map_err(|error| error.context(format!("view \"{}\"", relation.name)))?;
         for (column, defined) in bound.columns.iter_mut().zip(&relation.columns) {
             column.name.clone_from(&defined.name);
             column.origin = Some(Origin { relation: relation.oid, attribute: defined.attribute });
         }
-        self.bind_derived(bound, alias, &relation.name)
+        let mut columns = Vec::with_capacity(seen.columns.len());
+        for (at, name) in seen.columns {
+            if let Some(column) = bound.columns.get(at) {
+                columns.push(OutputColumn { name, ..column.clone() });
+            }
+        }
+        self.bind_derived(BoundQuery { plan: bound.plan, columns }, alias, &seen.name)
+    }
+
+    /// A relation as what is bound now knows it: a view keeps the names and columns there were when it was made.
+    fn seen(&self, relation: &Relation) -> Seen {
+        match self.view_names.iter().find(|known| known.relation == relation.oid) {
+            Some(known) => {
+                let place = |(attribute, name): &(i16, String)| {
+                    let at = relation.columns.iter().position(|column| column.attribute == *attribute)?;
+                    Some((at, name.clone()))
+                };
+                Seen { name: known.name.clone(), columns: known.columns.iter().filter_map(place).collect() }
+            }
+            None => Seen {
+                name: relation.name.clone(),
+                columns: relation.columns.iter().map(|column| column.name.clone()).enumerate().collect(),
+            },
+        }
     }
 }
 

@@ -79,6 +79,7 @@ impl Binder<'_> {
 
     fn push_columns(&mut self, columns: Vec<ScopeColumn>, items: &mut Vec<Item>) {
         for column in columns {
+            self.use_column(&column);
             if let datafusion::logical_expr::Expr::Column(reference) = &column.value.expr {
                 let reference = reference.clone();
                 self.level().references.push((reference, sqlparser::tokenizer::Span::empty()));

@@ -459,8 +459,16 @@ impl CatalogSnapshot {
 
     /// A relation by name through a search path (`pg_catalog` is searched first unless listed, as in PostgreSQL).
     pub fn resolve(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Arc<Relation>> {
+        let own_temp = || search_path.iter().find(|schema| schema.starts_with("pg_temp_"));
         if let Some(schema) = schema {
+            let schema = if schema == "pg_temp" { own_temp()? } else { schema };
             return self.relation_in(self.schema_named(schema)?.oid, name);
+        }
+        // Temporary relations come first, unless the path lists their schema elsewhere.
+        if let Some(first) = search_path.first().filter(|first| first.starts_with("pg_temp_"))
+            && let Some(found) = self.schema_named(first).and_then(|schema| self.relation_in(schema.oid, name))
+        {
+            return Some(found);
         }
         let implicit = (!search_path.iter().any(|s| s == "pg_catalog")).then_some("pg_catalog");
         implicit

@@ -67,7 +67,7 @@ impl Session {
     ) -> Result<(Arc<Relation>, Vec<Column>)> {
         let catalog = self.catalog()?;
         let (schema, name) = bind::object_name(table_name)?;
-        let path = self.settings.search_path(&self.user.name);
+        let path = self.search_path();
         let relation = catalog
             .resolve(schema.as_deref(), &name, &path)
             .cloned()

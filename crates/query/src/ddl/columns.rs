@@ -1,12 +1,13 @@
 //! Column definitions: types, defaults, identity, and the constraints written beside a column.
 
 use heliosdb_types::{Error, Result, SqlState, SqlType};
-use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs, SequenceOptions};
+use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs};
 
 use super::index::{WrittenIndex, read_unique};
 use crate::bind;
 use crate::catalog::Identity;
 use crate::func;
+use crate::session::SequenceOptions;
 
 /// A column as it was written.
 #[derive(Debug)]
@@ -19,12 +20,37 @@ pub(crate) struct WrittenColumn {
     /// `default` is a generation expression.
     pub generated: bool,
     /// A sequence of its own fills it: serial, or identity.
-    pub sequence: Option<Vec<SequenceOptions>>,
+    pub sequence: Option<SequenceOptions>,
     /// PRIMARY KEY written beside it, perhaps named.
     pub primary_key: Option<Option<String>>,
     pub checks: Vec<(Option<String>, Expr)>,
     /// UNIQUE written beside it.
     pub uniques: Vec<WrittenIndex>,
+}
+
+impl WrittenColumn {
+    /// A column of a type and nothing else.
+    pub fn plain(name: String, sql_type: SqlType) -> Result<WrittenColumn> {
+        if sql_type.physical().is_none() {
+            return Err(Error::unsupported(format!("a column of type {}", sql_type.name())));
+        }
+        if matches!(sql_type, SqlType::Unknown | SqlType::Void) {
+            let message = format!("column \"{name}\" has pseudo-type {}", sql_type.name());
+            return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message));
+        }
+        Ok(WrittenColumn {
+            name,
+            sql_type,
+            not_null: false,
+            default: None,
+            identity: Identity::No,
+            generated: false,
+            sequence: None,
+            primary_key: None,
+            checks: Vec::new(),
+            uniques: Vec::new(),
+        })
+    }
 }
 
 /// Reads a column definition; whatever we do not implement is refused by name.
@@ -36,25 +62,9 @@ pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str) -> Result<Wr
         Some(sql_type) => sql_type.clone(),
         None => func::type_from_ast(data_type)?,
     };
-    if sql_type.physical().is_none() {
-        return Err(Error::unsupported(format!("a column of type {}", sql_type.name())));
-    }
-    if matches!(sql_type, SqlType::Unknown | SqlType::Void) {
-        let message = format!("column \"{name}\" has pseudo-type {}", sql_type.name());
-        return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message));
-    }
-    let mut column = WrittenColumn {
-        name,
-        sql_type,
-        not_null: serial.is_some(),
-        default: None,
-        identity: Identity::No,
-        generated: false,
-        sequence: serial.as_ref().map(|_| Vec::new()),
-        primary_key: None,
-        checks: Vec::new(),
-        uniques: Vec::new(),
-    };
+    let mut column = WrittenColumn::plain(name, sql_type)?;
+    column.not_null = serial.is_some();
+    column.sequence = serial.as_ref().map(|_| SequenceOptions::default());
     let mut nullable = false;
     for ast::ColumnOptionDef { name: constraint, option } in options {
         let constraint = constraint.as_ref().map(bind::fold_identifier);
@@ -130,7 +140,7 @@ fn read_option(
                 GeneratedAs::ByDefault => Identity::ByDefault,
                 GeneratedAs::ExpStored => return Err(Error::unsupported("a generated column")),
             };
-            column.sequence = Some(sequence_options.clone().unwrap_or_default());
+            column.sequence = Some(SequenceOptions::from_ast(sequence_options.as_deref().unwrap_or(&[]))?);
         }
         ColumnOption::Generated {
             generated_as: GeneratedAs::ExpStored,

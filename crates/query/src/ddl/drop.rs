@@ -9,7 +9,10 @@ use sqlparser::ast::{self, ObjectType};
 
 use super::{LOOKS_MAX, is_system_schema, kind_name, no_schema, owned_sequences};
 use crate::bind;
-use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Schema};
+use crate::catalog::{
+    CLASS_CONSTRAINT, CLASS_RELATION, CLASS_SCHEMA, CatalogSnapshot, CatalogWriter, CommentKey, Relation, RelationKind,
+    Schema,
+};
 use crate::session::Session;
 
 /// What a DROP takes with it.
@@ -117,7 +120,7 @@ impl Session {
         {
             return self.missing(if_exists, no_schema(schema), &format!("schema \"{schema}\""));
         }
-        let path = self.settings.search_path(&self.user.name);
+        let path = self.search_path();
         let Some(relation) = catalog.resolve(schema_name.as_deref(), &object, &path) else {
             let shown = schema_name.map_or_else(|| object.clone(), |schema| format!("{schema}.{object}"));
             let error = Error::invalid(SqlState::UNDEFINED_TABLE, format!("{kind} \"{shown}\" does not exist"));
@@ -168,23 +171,6 @@ impl Session {
             writer.drop_role(role).await?;
         }
         self.catalog_written(&writer);
-        Ok(())
-    }
-
-    /// Refuses an operation whose effect views, which keep their text, would not follow.
-    pub(super) fn refuse_if_views_read(
-        &self,
-        catalog: &CatalogSnapshot,
-        touched: impl Fn(&Relation) -> bool,
-        command: &str,
-    ) -> Result<()> {
-        for relation in catalog.relations.values() {
-            let RelationKind::View(view) = &relation.kind else { continue };
-            let reads = view.depends_on.iter().filter_map(|oid| catalog.relations.get(oid)).any(|read| touched(read));
-            if reads {
-                return Err(Error::unsupported(format!("{command} while view \"{}\" depends on it", relation.name)));
-            }
-        }
         Ok(())
     }
 }
@@ -247,11 +233,31 @@ impl Session {
 
 /// RESTRICT refuses dependents; CASCADE tells about them.
 fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result<()> {
-    let defaults = defaults_without_sequence(session, set)?;
+    let catalog = session.catalog()?;
+    for sequence in set.relations.iter().take(set.named) {
+        if let Some(table) = super::sequence::identity_table(&catalog, sequence)
+            && let RelationKind::Sequence(info) = &sequence.kind
+            && !set.relations.iter().any(|relation| relation.oid == table.oid)
+        {
+            let column = table.columns.iter().find(|column| Some((table.oid, column.attribute)) == info.owned_by);
+            let column = column.map_or("", |column| column.name.as_str());
+            let (sequence, table) = (session.described(sequence)?, session.described(&table)?);
+            let message = format!("cannot drop {sequence} because column {column} of {table} requires it");
+            return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                .with_hint(format!("You can drop column {column} of {table} instead.")));
+        }
+    }
+    let mut defaults = Vec::new();
+    for (table, attribute, sequence) in defaults_without_sequence(&catalog, set) {
+        let column = table.columns.iter().find(|column| column.attribute == attribute);
+        let column = column.map_or("", |column| column.name.as_str());
+        let what = format!("default value for column {column} of {}", session.described(&table)?);
+        defaults.push((what, session.described(&sequence)?));
+    }
     if set.cascaded.is_empty() && defaults.is_empty() {
         return Ok(());
     }
-    if !cascade || !defaults.is_empty() {
+    if !cascade {
         let first = match (set.schemas.first(), set.relations.first()) {
             (Some(schema), _) => format!("schema {}", schema.name),
             (None, Some(relation)) => session.described(relation)?,
@@ -266,57 +272,83 @@ fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result
         let on =
             set.cascaded.iter().map(|(relation, on)| Ok(format!("{} depends on {on}", session.described(relation)?)));
         let mut detail = on.collect::<Result<Vec<String>>>()?;
-        detail.extend(defaults);
+        detail.extend(defaults.iter().map(|(what, on)| format!("{what} depends on {on}")));
         return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
             .with_detail(detail.join("\n"))
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
     }
-    match set.cascaded.as_slice() {
-        [(only, _)] => {
-            let message = format!("drop cascades to {}", session.described(only)?);
-            session.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
-        }
+    let mut gone: Vec<String> = defaults.into_iter().map(|(what, _)| what).collect();
+    for (relation, _) in &set.cascaded {
+        gone.push(session.described(relation)?);
+    }
+    match gone.as_slice() {
+        [only] => session.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("drop cascades to {only}")),
         several => {
             let message = format!("drop cascades to {} other objects", several.len());
-            let lines =
-                several.iter().map(|(relation, _)| Ok(format!("drop cascades to {}", session.described(relation)?)));
-            let detail = lines.collect::<Result<Vec<String>>>()?;
+            let lines: Vec<String> = several.iter().map(|what| format!("drop cascades to {what}")).collect();
             session.notice(
                 "NOTICE",
-                Error::invalid(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail.join("\n")),
+                Error::invalid(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(lines.join("\n")),
             );
         }
     }
     Ok(())
 }
 
-/// Columns that stay and whose default reads a sequence that goes.
-fn defaults_without_sequence(session: &mut Session, set: &DropSet) -> Result<Vec<String>> {
-    let catalog = session.catalog()?;
-    let gone = |oid: Oid| {
-        set.relations.iter().any(|relation| relation.oid == oid)
-            || set.cascaded.iter().any(|(relation, _)| relation.oid == oid)
-    };
+/// Columns that stay and whose default reads a sequence that goes: (table, attribute, sequence).
+fn defaults_without_sequence(catalog: &CatalogSnapshot, set: &DropSet) -> Vec<(Arc<Relation>, i16, Arc<Relation>)> {
+    let all: Vec<&Arc<Relation>> =
+        set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)).collect();
+    let sequences: Vec<&Arc<Relation>> =
+        all.iter().copied().filter(|relation| matches!(relation.kind, RelationKind::Sequence(_))).collect();
     let mut found = Vec::new();
-    for sequence in &set.relations {
-        if !matches!(sequence.kind, RelationKind::Sequence(_)) {
-            continue;
-        }
-        let schema = catalog.schemas.get(&sequence.schema).map_or("", |schema| schema.name.as_str());
-        let default = super::create_table::nextval_text(schema, &sequence.name);
-        for table in catalog.relations.values().filter(|table| !gone(table.oid)) {
-            for column in table.columns.iter().filter(|column| column.default.as_deref() == Some(default.as_str())) {
-                found.push(format!(
-                    "default value for column {} of table {} depends on sequence {}",
-                    column.name, table.name, sequence.name
-                ));
+    if sequences.is_empty() {
+        return found;
+    }
+    let mut tables: Vec<&Arc<Relation>> = catalog.relations.values().collect();
+    tables.sort_by_key(|table| table.oid);
+    for table in tables.into_iter().filter(|table| !all.iter().any(|gone| gone.oid == table.oid)) {
+        for column in &table.columns {
+            let Some(default) = &column.default else { continue };
+            for (schema, name) in super::regclass::names_in(default) {
+                let schema = schema.and_then(|schema| catalog.schema_named(&schema)).map(|schema| schema.oid);
+                let named = |sequence: &&&Arc<Relation>| Some(sequence.schema) == schema && sequence.name == name;
+                if let Some(sequence) = sequences.iter().find(named) {
+                    found.push((Arc::clone(table), column.attribute, Arc::clone(sequence)));
+                }
             }
         }
     }
-    Ok(found)
+    found
+}
+
+/// Comments on a relation, its columns, constraints and indexes.
+fn comments_on(catalog: &CatalogSnapshot, relation: &Relation) -> Vec<CommentKey> {
+    if catalog.comments.is_empty() {
+        return Vec::new();
+    }
+    let mut objects = vec![relation.oid];
+    if let Some(table) = relation.table() {
+        objects.extend(table.checks.iter().map(|check| check.oid));
+        objects.extend(table.primary_key.iter().map(|key| key.oid));
+        objects.extend(table.foreign_keys.iter().map(|key| key.oid));
+        objects.extend(table.indexes.iter().flat_map(|index| std::iter::once(index.oid).chain(index.constraint)));
+    }
+    let about =
+        |key: &&CommentKey| matches!(key.class, CLASS_RELATION | CLASS_CONSTRAINT) && objects.contains(&key.object);
+    catalog.comments.keys().filter(about).copied().collect()
 }
 
 async fn drop_all(writer: &mut CatalogWriter, set: &DropSet) -> Result<()> {
+    let catalog = writer.catalog()?;
+    for relation in set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)) {
+        for comment in comments_on(&catalog, relation) {
+            writer.set_comment(comment, None).await?;
+        }
+    }
+    for schema in &set.schemas {
+        writer.set_comment(CommentKey { class: CLASS_SCHEMA, object: schema.oid, sub: 0 }, None).await?;
+    }
     for relation in set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)) {
         if let Some(table) = relation.table() {
             if let Some(key) = &table.primary_key {
@@ -330,8 +362,38 @@ async fn drop_all(writer: &mut CatalogWriter, set: &DropSet) -> Result<()> {
         }
         writer.drop_relation(relation).await?;
     }
+    for (table, attribute, _) in defaults_without_sequence(&catalog, set) {
+        let Some(table) = writer.catalog()?.relations.get(&table.oid).cloned() else { continue };
+        let mut changed = (*table).clone();
+        changed.columns.iter_mut().filter(|column| column.attribute == attribute).for_each(|c| c.default = None);
+        writer.update_relation(&changed).await?;
+    }
     for schema in &set.schemas {
         writer.drop_schema(schema).await?;
     }
     Ok(())
+}
+
+/// A schema with everything in it, whoever depends on it.
+pub(crate) async fn drop_schema_now(
+    writer: &mut CatalogWriter,
+    catalog: &CatalogSnapshot,
+    schema: &Arc<Schema>,
+) -> Result<()> {
+    let mut set = DropSet { schemas: vec![Arc::clone(schema)], ..DropSet::default() };
+    add_dependents(catalog, &mut set);
+    drop_all(writer, &set).await
+}
+
+impl Session {
+    /// A relation and what depends on it, locks being held.
+    pub(crate) async fn drop_with_dependents(&mut self, relation: &Arc<Relation>) -> Result<()> {
+        let catalog = self.catalog()?;
+        let mut set = DropSet { relations: vec![Arc::clone(relation)], ..DropSet::default() };
+        add_dependents(&catalog, &mut set);
+        let mut writer = self.catalog_writer()?;
+        drop_all(&mut writer, &set).await?;
+        self.catalog_written(&writer);
+        Ok(())
+    }
 }

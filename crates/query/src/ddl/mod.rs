@@ -6,12 +6,17 @@
 
 mod alter_table;
 mod columns;
+mod comment;
 mod create_table;
 mod drop;
 mod index;
+mod like;
+mod regclass;
+mod relation;
 mod roles;
 mod schema;
 mod sequence;
+mod table_as;
 mod truncate;
 mod view;
 
@@ -23,9 +28,10 @@ use sqlparser::ast;
 
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Role, Schema};
-use crate::session::{PreparedStatement, Session};
+use crate::session::{PreparedStatement, Session, TEMP_PREFIX};
 
 pub(crate) use columns::without_modifier;
+pub(crate) use drop::drop_schema_now;
 
 /// How often names are resolved again because something changed before its lock was granted.
 pub(crate) const LOOKS_MAX: usize = 100;
@@ -50,10 +56,6 @@ impl Session {
                 self.create_index(create).await?;
                 done("CREATE INDEX")
             }
-            ast::Statement::AlterIndex { name, operation } => {
-                self.alter_index(name, operation).await?;
-                done("ALTER INDEX")
-            }
             ast::Statement::CreateSchema { .. } => {
                 self.create_schema(statement).await?;
                 done("CREATE SCHEMA")
@@ -65,14 +67,6 @@ impl Session {
             ast::Statement::AlterTable(alter) => {
                 self.alter_table(alter).await?;
                 done("ALTER TABLE")
-            }
-            ast::Statement::AlterSchema(alter) => {
-                self.alter_schema(alter).await?;
-                done("ALTER SCHEMA")
-            }
-            ast::Statement::CreateSequence { .. } => {
-                self.create_sequence(statement).await?;
-                done("CREATE SEQUENCE")
             }
             ast::Statement::Drop { .. } => Ok(Execution::Done(self.drop_objects(statement).await?)),
             ast::Statement::Truncate(truncate) => {
@@ -123,8 +117,9 @@ impl Session {
         let found = match schema {
             Some(schema) => catalog.schema_named(schema).cloned().ok_or_else(|| no_schema(schema))?,
             None => {
-                let path = self.settings.search_path(&self.user.name);
-                path.iter().find_map(|schema| catalog.schema_named(schema)).cloned().ok_or_else(|| {
+                let path = self.search_path();
+                let lasting = path.iter().filter(|schema| !schema.starts_with(TEMP_PREFIX));
+                lasting.filter_map(|schema| catalog.schema_named(schema)).next().cloned().ok_or_else(|| {
                     Error::invalid(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
                 })?
             }
@@ -145,7 +140,7 @@ impl Session {
     pub(crate) fn relation_to_change(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let catalog = self.catalog()?;
         let (schema, relation_name) = bind::object_name(name)?;
-        let path = self.settings.search_path(&self.user.name);
+        let path = self.search_path();
         let relation = catalog
             .resolve(schema.as_deref(), &relation_name, &path)
             .ok_or_else(|| undefined_relation(&catalog, schema.as_deref(), &relation_name))?;

@@ -3,6 +3,7 @@
 use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, SchemaName};
 
+use super::relation::rename_in_expressions;
 use super::{is_system_schema, no_schema};
 use crate::bind;
 use crate::catalog::{Schema, SchemaFacts};
@@ -50,50 +51,42 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn alter_schema(&mut self, alter: &ast::AlterSchema) -> Result<()> {
+    pub(crate) async fn alter_schema(
+        &mut self,
+        name: &ast::Ident,
+        new_name: Option<&ast::Ident>,
+        owner: Option<&ast::Ident>,
+    ) -> Result<()> {
         self.require_read_write("ALTER SCHEMA")?;
-        let ast::AlterSchema { name, if_exists, operations } = alter;
-        let (_, name) = bind::object_name(name)?;
-        let [operation] = operations.as_slice() else { return Err(Error::unsupported("this form of ALTER SCHEMA")) };
+        let name = bind::fold_identifier(name);
         let catalog = self.catalog()?;
-        let Some(schema) = catalog.schema_named(&name) else {
-            if *if_exists {
-                self.notice_text(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist, skipping"));
-                return Ok(());
-            }
-            return Err(no_schema(&name));
-        };
-        if is_system_schema(schema) {
-            return Err(Error::invalid(
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for schema {name}"),
-            ));
+        let schema = catalog.schema_named(&name).cloned().ok_or_else(|| no_schema(&name))?;
+        if is_system_schema(&schema) {
+            let message = format!("permission denied for schema {name}");
+            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
         }
-        match operation {
-            ast::AlterSchemaOperation::Rename { name: new_name } => {
-                let (_, new_name) = bind::object_name(new_name)?;
-                refuse_reserved(&new_name)?;
-                // Views name their relations by schema in their text.
-                self.refuse_if_views_read(
-                    &catalog,
-                    |relation| relation.schema == schema.oid,
-                    "ALTER SCHEMA ... RENAME",
-                )?;
-                if catalog.relations.values().any(|relation| {
-                    relation.schema == schema.oid && relation.columns.iter().any(|column| column.default.is_some())
-                }) {
-                    return Err(Error::unsupported("ALTER SCHEMA ... RENAME of a schema with column defaults"));
-                }
-                let renamed = Schema { name: new_name, ..(**schema).clone() };
-                let mut writer = self.catalog_writer()?;
-                if !writer.rename_schema(&name, &renamed).await? {
-                    return Err(duplicate_schema(&renamed.name));
-                }
-                self.catalog_written(&writer);
-                Ok(())
-            }
-            other => Err(Error::unsupported(format!("ALTER SCHEMA ... {other}"))),
+        if !self.user.superuser && schema.owner != self.user.oid {
+            let message = format!("must be owner of schema {name}");
+            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
         }
+        if let Some(new_name) = new_name {
+            let new_name = bind::fold_identifier(new_name);
+            refuse_reserved(&new_name)?;
+            let renamed = Schema { name: new_name.clone(), ..(*schema).clone() };
+            let mut writer = self.catalog_writer()?;
+            if !writer.rename_schema(&name, &renamed).await? {
+                return Err(duplicate_schema(&new_name));
+            }
+            rename_in_expressions(&mut writer, (&name, None), (&new_name, None)).await?;
+            self.catalog_written(&writer);
+        }
+        if let Some(owner) = owner {
+            let owner = self.new_owner(owner)?;
+            let mut writer = self.catalog_writer()?;
+            writer.update_schema(&Schema { owner, ..(*schema).clone() }).await?;
+            self.catalog_written(&writer);
+        }
+        Ok(())
     }
 
     pub(crate) fn role_oid(&mut self, name: &str) -> Result<Oid> {

@@ -1,38 +1,37 @@
-//! CREATE SEQUENCE and the options sequences have.
+//! CREATE SEQUENCE, ALTER SEQUENCE, and what identity columns share with them.
+
+use std::sync::Arc;
 
 use heliosdb_contracts::ShardClient;
-use heliosdb_types::{Error, Result, SequenceId, SqlState, SqlType};
-use sqlparser::ast::{self, Expr, SequenceOptions};
+use heliosdb_types::{Error, Oid, Result, SequenceId, SqlState, SqlType};
+use sqlparser::ast;
 
 use super::duplicate_relation;
 use crate::bind;
-use crate::catalog::{Relation, RelationAccess, RelationKind, SequenceInfo};
-use crate::func;
-use crate::session::{SequenceChange, Session};
+use crate::catalog::{CatalogSnapshot, CatalogWriter, Identity, Relation, RelationKind, SequenceInfo};
+use crate::session::{SequenceOptions, Session};
 
 impl Session {
-    pub(super) async fn create_sequence(&mut self, statement: &ast::Statement) -> Result<()> {
+    pub(crate) async fn create_sequence(
+        &mut self,
+        temporary: bool,
+        if_not_exists: bool,
+        name: &ast::ObjectName,
+        options: &SequenceOptions,
+    ) -> Result<()> {
         self.require_read_write("CREATE SEQUENCE")?;
-        let ast::Statement::CreateSequence { temporary, if_not_exists, name, data_type, sequence_options, owned_by } =
-            statement
-        else {
-            return Err(Error::internal("not CREATE SEQUENCE"));
-        };
-        if *temporary {
-            return Err(Error::unsupported("CREATE TEMPORARY SEQUENCE"));
-        }
         let (schema_name, name) = bind::object_name(name)?;
-        let schema = self.creation_schema(schema_name.as_deref(), &name)?;
-        let sql_type = match data_type {
-            None => SqlType::Int8,
-            Some(data_type) => func::type_from_ast(data_type)?,
-        };
-        let mut writer = self.catalog_writer()?;
-        let mut info = read_options(sequence_options, &sql_type, writer.new_sequence_id()?)?;
-        info.owned_by = match owned_by {
-            Some(column) if !column.to_string().eq_ignore_ascii_case("none") => Some(self.owner_column(column)?),
+        let schema = self.target_schema(temporary, schema_name.as_deref(), &name).await?;
+        if options.restart.is_some() || options.name.is_some() {
+            return Err(Error::syntax("invalid sequence option in CREATE SEQUENCE"));
+        }
+        let owned_by = match &options.owned_by {
+            Some(Some(column)) => Some(self.owner_column(column, schema.oid, self.user.oid)?),
             _ => None,
         };
+        let mut writer = self.catalog_writer()?;
+        let mut info = new_sequence(options, &SqlType::Int8, writer.new_sequence_id()?)?;
+        info.owned_by = owned_by;
         let relation = Relation {
             oid: writer.new_oid()?,
             schema: schema.oid,
@@ -40,11 +39,11 @@ impl Session {
             owner: self.user.oid,
             columns: Vec::new(),
             kind: RelationKind::Sequence(info.clone()),
-            access: RelationAccess::default(),
+            access: Default::default(),
         };
         let exists = self.catalog()?.names.contains_key(&(schema.oid, name.clone()));
         if exists || !writer.create_relation(&relation).await? {
-            if !*if_not_exists {
+            if !if_not_exists {
                 return Err(duplicate_relation(&name));
             }
             self.notice_text(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists, skipping"));
@@ -59,7 +58,7 @@ impl Session {
         &mut self,
         name: &ast::ObjectName,
         if_exists: bool,
-        change: &SequenceChange,
+        options: &SequenceOptions,
     ) -> Result<()> {
         self.require_read_write("ALTER SEQUENCE")?;
         let relation = match self.relation_to_change(name) {
@@ -70,44 +69,60 @@ impl Session {
             relation => relation?,
         };
         let RelationKind::Sequence(info) = &relation.kind else {
-            let message = format!("\"{}\" is not a sequence", relation.name);
-            return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+            let message = format!("cannot open relation \"{}\"", relation.name);
+            let detail = format!("This operation is not supported for {}s.", super::kind_name(&relation.kind));
+            return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message).with_detail(detail));
         };
-        let (mut info, mut owner) = (info.clone(), relation.owner);
-        let mut writer = self.catalog_writer()?;
-        match change {
-            // A new counter, so that a rollback takes it back.
-            SequenceChange::Restart(value) => {
-                let value = value.unwrap_or(info.start);
-                if !(info.min..=info.max).contains(&value) {
-                    let (bound, limit) = if value < info.min {
-                        ("less than MINVALUE", info.min)
-                    } else {
-                        ("greater than MAXVALUE", info.max)
-                    };
-                    return Err(invalid(format!("RESTART value ({value}) cannot be {bound} ({limit})")));
-                }
-                info.id = writer.new_sequence_id()?;
-                writer.shard.set_sequence(info.id, info.steps_to(value))?;
+        let mut owned_by = info.owned_by;
+        if let Some(owner) = &options.owned_by {
+            let catalog = self.catalog()?;
+            if let Some(table) = identity_table(&catalog, &relation) {
+                let detail = format!("Sequence \"{}\" is linked to table \"{}\".", relation.name, table.name);
+                return Err(Error::invalid(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "cannot change ownership of identity sequence",
+                )
+                .with_detail(detail));
             }
-            SequenceChange::OwnedBy(column) => {
-                info.owned_by = column.as_ref().map(|column| self.owner_column(column)).transpose()?;
-            }
-            SequenceChange::OwnerTo(role) => {
-                owner = self.role_oid(&bind::fold_identifier(role))?;
-                if owner != self.user.oid {
-                    self.require_superuser("permission denied to change owner")?;
-                }
-            }
+            owned_by = match owner {
+                Some(column) => Some(self.owner_column(column, relation.schema, relation.owner)?),
+                None => None,
+            };
         }
-        let kind = RelationKind::Sequence(info);
-        writer.update_relation(&Relation { kind, owner, ..(*relation).clone() }).await?;
+        let mut writer = self.catalog_writer()?;
+        self.change_sequence(&mut writer, &relation, options, owned_by).await?;
         self.catalog_written(&writer);
         Ok(())
     }
 
+    /// Writes a sequence's new options; its counter is a new one when values must be counted otherwise, so that a rollback
+    /// takes it back.
+    pub(super) async fn change_sequence(
+        &mut self,
+        writer: &mut CatalogWriter,
+        relation: &Relation,
+        options: &SequenceOptions,
+        owned_by: Option<(Oid, i16)>,
+    ) -> Result<()> {
+        let RelationKind::Sequence(old) = &relation.kind else { return Err(Error::internal("not a sequence")) };
+        let mut info = changed_sequence(options, old)?;
+        info.owned_by = owned_by;
+        let counted = |info: &SequenceInfo| (info.min, info.max, info.increment);
+        if options.restart.is_some() || counted(&info) != counted(old) {
+            let (last, called) = match options.restart {
+                Some(value) => (value.unwrap_or(info.start), false),
+                None => self.engine.sequences.last(&*writer.shard, old)?,
+            };
+            check_bounds("RESTART value", last, &info)?;
+            info.id = writer.new_sequence_id()?;
+            let step = if called { info.increment.unsigned_abs() } else { 0 };
+            writer.shard.set_sequence(info.id, info.steps_to(last).saturating_add(step))?;
+        }
+        writer.update_relation(&Relation { kind: RelationKind::Sequence(info), ..relation.clone() }).await
+    }
+
     /// `table.column` of OWNED BY.
-    fn owner_column(&mut self, name: &ast::ObjectName) -> Result<(heliosdb_types::Oid, i16)> {
+    fn owner_column(&mut self, name: &ast::ObjectName, schema: Oid, owner: Oid) -> Result<(Oid, i16)> {
         let mut parts = name.0.clone();
         let invalid =
             || Error::syntax("invalid OWNED BY option").with_hint("Specify OWNED BY table.column or OWNED BY NONE.");
@@ -116,6 +131,13 @@ impl Session {
             return Err(invalid());
         }
         let table = self.relation_to_change(&ast::ObjectName(parts))?;
+        let state = SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
+        if table.owner != owner {
+            return Err(Error::invalid(state, "sequence must have same owner as table it is linked to"));
+        }
+        if table.schema != schema {
+            return Err(Error::invalid(state, "sequence must be in same schema as table it is linked to"));
+        }
         let column = bind::fold_identifier(&column);
         let (_, found) = table.column(&column).ok_or_else(|| {
             let message = format!("column \"{column}\" of relation \"{}\" does not exist", table.name);
@@ -123,6 +145,15 @@ impl Session {
         })?;
         Ok((table.oid, found.attribute))
     }
+}
+
+/// The table whose identity column a sequence feeds.
+pub(super) fn identity_table(catalog: &CatalogSnapshot, sequence: &Relation) -> Option<Arc<Relation>> {
+    let RelationKind::Sequence(info) = &sequence.kind else { return None };
+    let (table, attribute) = info.owned_by?;
+    let table = catalog.relations.get(&table)?;
+    let column = table.columns.iter().find(|column| column.attribute == attribute)?;
+    (column.identity != Identity::No).then(|| Arc::clone(table))
 }
 
 /// Puts a new sequence's counter where its first value is (a new counter says 0).
@@ -134,65 +165,91 @@ pub(super) fn start(shard: &dyn ShardClient, info: &SequenceInfo) -> Result<()> 
 }
 
 /// A sequence of a type with these options, PostgreSQL's defaults for the rest.
-pub(super) fn read_options(options: &[SequenceOptions], sql_type: &SqlType, id: SequenceId) -> Result<SequenceInfo> {
-    let (type_min, type_max) = match sql_type {
-        SqlType::Int2 => (i64::from(i16::MIN), i64::from(i16::MAX)),
-        SqlType::Int4 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        SqlType::Int8 => (i64::MIN, i64::MAX),
-        _ => {
-            return Err(invalid("sequence type must be smallint, integer, or bigint".to_owned()));
-        }
-    };
-    let (mut increment, mut min, mut max, mut first, mut cycle) = (1i64, None, None, None, false);
-    for option in options {
-        match option {
-            SequenceOptions::IncrementBy(value, _) => increment = number(value)?,
-            SequenceOptions::MinValue(value) => min = value.as_ref().map(number).transpose()?,
-            SequenceOptions::MaxValue(value) => max = value.as_ref().map(number).transpose()?,
-            SequenceOptions::StartWith(value, _) => first = Some(number(value)?),
-            SequenceOptions::Cycle(no) => cycle = !*no,
-            // Values are handed out in order to all sessions: a cache of one.
-            SequenceOptions::Cache(value) => match number(value)? {
-                1 => {}
-                other if other < 1 => return Err(invalid(format!("CACHE ({other}) must be greater than zero"))),
-                _ => return Err(Error::unsupported("a sequence with CACHE greater than 1")),
-            },
-        }
+pub(super) fn new_sequence(options: &SequenceOptions, sql_type: &SqlType, id: SequenceId) -> Result<SequenceInfo> {
+    let data_type = options.data_type.clone().unwrap_or_else(|| sql_type.clone());
+    let (type_min, type_max) = bounds_of(&data_type)?;
+    let increment = increment(options.increment.unwrap_or(1))?;
+    let min = options.min.flatten().unwrap_or(if increment > 0 { 1 } else { type_min });
+    let max = options.max.flatten().unwrap_or(if increment > 0 { type_max } else { -1 });
+    let start = options.start.unwrap_or(if increment > 0 { min } else { max });
+    let (cycle, cache) = (options.cycle.unwrap_or(false), options.cache.unwrap_or(1));
+    checked(SequenceInfo { id, data_type, start, increment, min, max, cycle, cache, owned_by: None })
+}
+
+/// A sequence with these options and its own for the rest.
+fn changed_sequence(options: &SequenceOptions, old: &SequenceInfo) -> Result<SequenceInfo> {
+    let mut info = old.clone();
+    let (mut reset_min, mut reset_max) = (false, false);
+    if let Some(data_type) = &options.data_type {
+        // Bounds that were the old type's become the new type's.
+        let before = bounds_of(&old.data_type)?;
+        (reset_min, reset_max) = (old.min == before.0, old.max == before.1);
+        info.data_type = data_type.clone();
     }
-    if increment == 0 {
-        return Err(invalid("INCREMENT must not be zero".to_owned()));
+    let (type_min, type_max) = bounds_of(&info.data_type)?;
+    info.increment = increment(options.increment.unwrap_or(old.increment))?;
+    let up = info.increment > 0;
+    match options.max {
+        Some(Some(max)) => info.max = max,
+        Some(None) => info.max = if up { type_max } else { -1 },
+        None if reset_max => info.max = type_max,
+        None => {}
     }
-    let min = min.unwrap_or(if increment > 0 { 1 } else { type_min });
-    let max = max.unwrap_or(if increment > 0 { type_max } else { -1 });
-    for (value, bound) in [(min, "MINVALUE"), (max, "MAXVALUE")] {
+    match options.min {
+        Some(Some(min)) => info.min = min,
+        Some(None) => info.min = if up { 1 } else { type_min },
+        None if reset_min => info.min = type_min,
+        None => {}
+    }
+    info.start = options.start.unwrap_or(old.start);
+    info.cycle = options.cycle.unwrap_or(old.cycle);
+    info.cache = options.cache.unwrap_or(old.cache);
+    checked(info)
+}
+
+fn bounds_of(data_type: &SqlType) -> Result<(i64, i64)> {
+    match data_type {
+        SqlType::Int2 => Ok((i64::from(i16::MIN), i64::from(i16::MAX))),
+        SqlType::Int4 => Ok((i64::from(i32::MIN), i64::from(i32::MAX))),
+        SqlType::Int8 => Ok((i64::MIN, i64::MAX)),
+        _ => Err(invalid("sequence type must be smallint, integer, or bigint".to_owned())),
+    }
+}
+
+fn increment(value: i64) -> Result<i64> {
+    if value == 0 { Err(invalid("INCREMENT must not be zero".to_owned())) } else { Ok(value) }
+}
+
+fn checked(info: SequenceInfo) -> Result<SequenceInfo> {
+    let (type_min, type_max) = bounds_of(&info.data_type)?;
+    for (value, bound) in [(info.max, "MAXVALUE"), (info.min, "MINVALUE")] {
         if !(type_min..=type_max).contains(&value) {
-            return Err(invalid(format!(
-                "{bound} ({value}) is out of range for sequence data type {}",
-                sql_type.name()
-            )));
+            let name = info.data_type.name();
+            return Err(invalid(format!("{bound} ({value}) is out of range for sequence data type {name}")));
         }
     }
-    if min >= max {
-        return Err(invalid(format!("MINVALUE ({min}) must be less than MAXVALUE ({max})")));
+    if info.min >= info.max {
+        return Err(invalid(format!("MINVALUE ({}) must be less than MAXVALUE ({})", info.min, info.max)));
     }
-    let first = first.unwrap_or(if increment > 0 { min } else { max });
-    if first < min {
-        return Err(invalid(format!("START value ({first}) cannot be less than MINVALUE ({min})")));
+    check_bounds("START value", info.start, &info)?;
+    if info.cache < 1 {
+        return Err(invalid(format!("CACHE ({}) must be greater than zero", info.cache)));
     }
-    if first > max {
-        return Err(invalid(format!("START value ({first}) cannot be greater than MAXVALUE ({max})")));
+    Ok(info)
+}
+
+fn check_bounds(what: &str, value: i64, info: &SequenceInfo) -> Result<()> {
+    if value < info.min {
+        return Err(invalid(format!("{what} ({value}) cannot be less than MINVALUE ({})", info.min)));
     }
-    let data_type = sql_type.clone();
-    Ok(SequenceInfo { id, data_type, start: first, increment, min, max, cycle, cache: 1, owned_by: None })
+    if value > info.max {
+        return Err(invalid(format!("{what} ({value}) cannot be greater than MAXVALUE ({})", info.max)));
+    }
+    Ok(())
 }
 
 fn invalid(message: String) -> Error {
     Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
-}
-
-fn number(expr: &Expr) -> Result<i64> {
-    let text = expr.to_string().replace(' ', "");
-    text.parse().map_err(|_| Error::syntax(format!("syntax error at or near \"{text}\"")))
 }
 
 #[cfg(test)]
@@ -201,12 +258,20 @@ mod tests {
 
     #[test]
     fn defaults_follow_the_direction() {
-        let up = read_options(&[], &SqlType::Int4, SequenceId(1)).unwrap();
+        let up = new_sequence(&SequenceOptions::default(), &SqlType::Int4, SequenceId(1)).unwrap();
         assert_eq!((up.start, up.min, up.max), (1, 1, i64::from(i32::MAX)));
-        let minus_one = Expr::Identifier(ast::Ident::new("-1"));
-        let down =
-            read_options(&[SequenceOptions::IncrementBy(minus_one, true)], &SqlType::Int8, SequenceId(1)).unwrap();
+        let options = SequenceOptions { increment: Some(-1), ..SequenceOptions::default() };
+        let down = new_sequence(&options, &SqlType::Int8, SequenceId(1)).unwrap();
         assert_eq!((down.start, down.min, down.max), (-1, i64::MIN, -1));
         assert_eq!(down.steps_to(-1), 0);
+    }
+
+    #[test]
+    fn another_type_brings_its_own_bounds() {
+        let small = new_sequence(&SequenceOptions::default(), &SqlType::Int2, SequenceId(1)).unwrap();
+        let wide = SequenceOptions { data_type: Some(SqlType::Int8), ..SequenceOptions::default() };
+        assert_eq!(changed_sequence(&wide, &small).unwrap().max, i64::MAX);
+        let bounded = SequenceInfo { max: 100, ..small };
+        assert_eq!(changed_sequence(&wide, &bounded).unwrap().max, 100);
     }
 }

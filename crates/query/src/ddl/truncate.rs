@@ -39,6 +39,14 @@ impl Session {
         Ok(())
     }
 
+    /// Takes a table's rows away, its lock being held or not needed.
+    pub(crate) async fn empty_table(&mut self, relation: &Relation) -> Result<()> {
+        let mut writer = self.catalog_writer()?;
+        truncate_table(&mut writer, relation).await?;
+        self.catalog_written(&writer);
+        Ok(())
+    }
+
     /// Resolves a table and locks it against everybody.
     pub(crate) async fn lock_exclusively(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let running = self.start_cancellable();

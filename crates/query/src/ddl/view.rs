@@ -8,7 +8,7 @@ use sqlparser::ast::{self, Expr, GroupByExpr, Ident, ObjectNamePart, SelectItem,
 
 use super::{LOOKS_MAX, duplicate_relation};
 use crate::bind;
-use crate::catalog::{CatalogSnapshot, Column, Identity, Relation, RelationAccess, RelationKind, ViewInfo};
+use crate::catalog::{CatalogSnapshot, Column, Identity, Relation, RelationAccess, RelationKind, ViewInfo, ViewName};
 use crate::session::{PreparedStatement, Session};
 
 impl Session {
@@ -16,7 +16,12 @@ impl Session {
         self.require_read_write("CREATE VIEW")?;
         refuse_unsupported(create)?;
         let (schema_name, name) = bind::object_name(&create.name)?;
-        let schema = self.creation_schema(schema_name.as_deref(), &name)?;
+        let temporary = create.temporary || self.reads_temporary(create, prepared)?;
+        if temporary && !create.temporary && schema_name.is_none() {
+            let message = format!("view \"{name}\" will be a temporary view");
+            self.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
+        }
+        let schema = self.target_schema(temporary, schema_name.as_deref(), &name).await?;
         let running = self.start_cancellable();
         for _ in 0..LOOKS_MAX {
             let catalog = self.catalog()?;
@@ -34,6 +39,21 @@ impl Session {
             }
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "a table changed again and again before it could be locked"))
+    }
+
+    /// Whether a view reads something temporary, which makes it temporary.
+    fn reads_temporary(&mut self, create: &ast::CreateView, prepared: &PreparedStatement) -> Result<bool> {
+        if !self.has_temp {
+            return Ok(false);
+        }
+        let binding = self.binding()?;
+        let bound = bind::bind_query(&create.query, &prepared.text, &binding.context(&[]))?;
+        for relation in bound.relations.iter().filter_map(|oid| binding.catalog.relations.get(oid)) {
+            if self.is_temp(relation.schema)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn store_view(&mut self, catalog: &CatalogSnapshot, or_replace: bool, mut view: Relation) -> Result<()> {
@@ -103,8 +123,8 @@ impl Session {
                     &binding.catalog,
                     &binding.facts.search_path,
                 ),
-                names: Vec::new(),
-                uses: Vec::new(),
+                names: names_read(&create.query, &bound.relations, &binding.catalog, &binding.facts.search_path),
+                uses: bound.used.clone(),
             }),
             access: RelationAccess::default(),
         })
@@ -133,6 +153,23 @@ fn read_directly(query: &ast::Query, all: &[Oid], catalog: &CatalogSnapshot, sea
         std::ops::ControlFlow::Continue(())
     });
     named
+}
+
+/// What the names in a view's text stand for.
+fn names_read(query: &ast::Query, all: &[Oid], catalog: &CatalogSnapshot, search_path: &[String]) -> Vec<ViewName> {
+    let mut names: Vec<ViewName> = Vec::new();
+    let _: std::ops::ControlFlow<()> = ast::visit_relations(query, |name| {
+        if let Ok((schema, name)) = bind::object_name(name)
+            && let Some(relation) = catalog.resolve(schema.as_deref(), &name, search_path)
+            && all.contains(&relation.oid)
+            && !names.iter().any(|known| known.schema == schema && known.name == name)
+        {
+            let columns = relation.columns.iter().map(|column| (column.attribute, column.name.clone())).collect();
+            names.push(ViewName { schema, name, relation: relation.oid, columns });
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    names
 }
 
 fn view_columns(columns: &[ResultColumn], names: &[ast::ViewColumnDef]) -> Result<Vec<Column>> {
@@ -201,16 +238,13 @@ fn refuse_unsupported(create: &ast::CreateView) -> Result<()> {
         comment,
         with_no_schema_binding,
         if_not_exists,
-        temporary,
+        temporary: _,
         copy_grants,
         to,
         params,
     } = create;
     if *materialized {
         return Err(Error::unsupported("CREATE MATERIALIZED VIEW"));
-    }
-    if *temporary {
-        return Err(Error::unsupported("CREATE TEMPORARY VIEW"));
     }
     let foreign = *or_alter
         || *secure
@@ -263,7 +297,12 @@ fn expand_select(select: &mut ast::Select, with: Option<&ast::With>, describe: &
     for item in &select.projection {
         match item {
             SelectItem::Wildcard(_) => {
-                for qualifier in qualifiers(&select.from)? {
+                // What cannot be written out stays: the view knows which columns there are.
+                let Ok(qualifiers) = qualifiers(&select.from) else {
+                    out.push(item.clone());
+                    continue;
+                };
+                for qualifier in qualifiers {
                     expand_one(select, with, &qualifier, describe, &mut out)?;
                 }
             }
@@ -372,4 +411,11 @@ pub(super) fn views_over(catalog: &CatalogSnapshot, table: Oid) -> Vec<Arc<Relat
     let mut over: Vec<Arc<Relation>> = over.cloned().collect();
     over.sort_by_key(|view| view.oid);
     over
+}
+
+/// Views that use a column of a relation.
+pub(super) fn views_using(catalog: &CatalogSnapshot, relation: Oid, attribute: i16) -> Vec<Arc<Relation>> {
+    let mut views = views_over(catalog, relation);
+    views.retain(|view| matches!(&view.kind, RelationKind::View(info) if info.uses.contains(&(relation, attribute))));
+    views
 }

@@ -206,7 +206,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// `schema.name` or `name` as text, folded and unquoted.
-fn split_qualified(text: &str) -> Result<(Option<String>, String)> {
+pub(crate) fn split_qualified(text: &str) -> Result<(Option<String>, String)> {
     let invalid = || Error::invalid(SqlState::INVALID_NAME, "invalid name syntax");
     let mut parts = Vec::new();
     let mut rest = text.trim();

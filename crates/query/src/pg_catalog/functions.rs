@@ -9,7 +9,7 @@ use super::objects::index_definition;
 use super::table::{array_text, stored};
 use super::types::TYPES;
 use super::{Facts, quote_identifier};
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{CLASS_RELATION, CommentKey, Relation, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, Typed};
 use crate::session::{SettingChange, check_setting, setting_position};
 
@@ -101,9 +101,9 @@ functions! {
     "pg_get_partkeydef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_partition_constraintdef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_serial_sequence"(TEXT, TEXT) optional 0 -> Text = serial_sequence;
-    "obj_description"(OID, SqlType::Name) optional 1 -> Text = |_, args| Ok(description(args));
-    "shobj_description"(OID, SqlType::Name) optional 1 -> Text = |_, args| Ok(database_description(args));
-    "col_description"(OID, INT) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "obj_description"(OID, SqlType::Name) optional 1 -> Text = |facts, args| Ok(description(facts, args));
+    "shobj_description"(OID, SqlType::Name) optional 1 -> Text = |facts, args| Ok(description(facts, args));
+    "col_description"(OID, INT) optional 0 -> Text = |facts, args| Ok(column_description(facts, args));
     "current_schema"() optional 0 -> Name = |facts, _| Ok(optional(schemas(facts, false).into_iter().next()));
     "current_schemas"(BOOL) optional 0 -> Names = |facts, args| Ok(Datum::Text(array_text(schemas(facts, truth(args, 0)))));
     "current_database"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.database.name.clone()));
@@ -442,7 +442,7 @@ fn index_definition_of(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
 
 pub(super) fn view_definition(facts: &Facts, oid: Oid) -> Option<String> {
     match &facts.catalog.relations.get(&oid)?.kind {
-        RelationKind::View(view) => Some(format!(" {};", view.query)),
+        RelationKind::View(view) => Some(format!(" {};", super::view_text::view_text(facts, view))),
         _ => None,
     }
 }
@@ -464,27 +464,46 @@ fn serial_sequence(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     }))
 }
 
-fn description(args: &[DatumRef<'_>]) -> Datum {
-    match (number(args, 0).0, string(args, 1)) {
-        (2200, "pg_namespace") => Datum::Text("standard public schema".to_owned()),
-        (11, "pg_namespace") => Datum::Text("system catalog schema".to_owned()),
-        _ => Datum::Null,
-    }
+/// obj_description and shobj_description: an object of the catalog that is named, or of any.
+fn description(facts: &Facts, args: &[DatumRef<'_>]) -> Datum {
+    let object = number(args, 0);
+    let class = match args.get(1) {
+        None => None,
+        Some(_) => {
+            let name = string(args, 1);
+            let found = facts.catalog.resolve(Some("pg_catalog"), name, &[]).map(|relation| relation.oid);
+            if found.is_none() {
+                return Datum::Null;
+            }
+            found
+        }
+    };
+    let about = |(key, _): &(CommentKey, &str)| {
+        key.object == object && key.sub == 0 && class.is_none_or(|class| class == key.class)
+    };
+    super::comments::comments(&facts.catalog)
+        .into_iter()
+        .find(about)
+        .map_or(Datum::Null, |(_, text)| Datum::Text(text.to_owned()))
 }
 
-fn database_description(args: &[DatumRef<'_>]) -> Datum {
-    match (number(args, 0).0, string(args, 1)) {
-        (5, "pg_database") => Datum::Text("default administrative connection database".to_owned()),
-        _ => Datum::Null,
-    }
+fn column_description(facts: &Facts, args: &[DatumRef<'_>]) -> Datum {
+    let sub = match args.get(1) {
+        Some(DatumRef::Int32(sub)) if *sub > 0 => *sub,
+        _ => return Datum::Null,
+    };
+    let key = CommentKey { class: CLASS_RELATION, object: number(args, 0), sub };
+    facts.catalog.comments.get(&key).map_or(Datum::Null, |text| Datum::Text(text.clone()))
 }
 
 /// Schemas of the search path that exist.
 fn schemas(facts: &Facts, implicit: bool) -> Vec<String> {
     let listed = facts.search_path.iter().any(|schema| schema == "pg_catalog");
     let first = (implicit && !listed).then(|| "pg_catalog".to_owned());
+    let temporary = |schema: &&String| schema.starts_with(crate::session::TEMP_PREFIX);
     let existing = facts.search_path.iter().filter(|schema| facts.catalog.schema_named(schema).is_some());
-    first.into_iter().chain(existing.cloned()).collect()
+    let own = existing.clone().filter(|schema| implicit && temporary(schema)).cloned();
+    own.chain(first).chain(existing.filter(|schema| !temporary(schema)).cloned()).collect()
 }
 
 fn version(facts: &Facts) -> String {

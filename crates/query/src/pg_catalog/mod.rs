@@ -3,6 +3,7 @@
 //! Invariants: a virtual table's provider is the same in every snapshot and holds nothing; its rows are made when it is
 //! scanned, from the facts the running statement carries. A table that would have to lie is left out.
 
+mod comments;
 mod facts;
 mod functions;
 mod objects;
@@ -10,13 +11,14 @@ mod relations;
 mod shapes;
 mod table;
 mod types;
+mod view_text;
 
 use std::sync::{Arc, LazyLock};
 
 use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_ROLE, Relation};
 
 pub use facts::Facts;
-pub(crate) use facts::quote_identifier;
+pub(crate) use facts::{quote_identifier, split_qualified};
 
 use table::Fill;
 
@@ -45,6 +47,8 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_collation" => objects::pg_collation,
         "pg_constraint" => relations::pg_constraint,
         "pg_database" => objects::pg_database,
+        "pg_description" => comments::pg_description,
+        "pg_shdescription" => comments::pg_shdescription,
         "pg_depend" => relations::pg_depend,
         "pg_index" => relations::pg_index,
         "pg_indexes" => objects::pg_indexes,

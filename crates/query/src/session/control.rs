@@ -168,6 +168,13 @@ impl Session {
     /// Commits the open transaction; on failure nothing of it is left.
     async fn commit_now(&mut self) -> Result<()> {
         self.take_changes();
+        if self.has_temp && self.state.open().is_some_and(|transaction| transaction.id.is_some()) {
+            let ended = Box::pin(self.end_temporary_rows()).await;
+            if let Err(error) = ended {
+                self.abandon_transaction();
+                return Err(error);
+            }
+        }
         let State::Open(transaction) = std::mem::replace(&mut self.state, State::Idle) else { return Ok(()) };
         if let Some(id) = transaction.id {
             // If the client goes away meanwhile the commit may or may not happen, as with any lost reply.

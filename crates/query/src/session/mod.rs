@@ -15,6 +15,7 @@ mod sequences;
 mod set;
 mod settings;
 mod statement;
+mod temp;
 mod timezones;
 mod transaction;
 mod utility;
@@ -46,11 +47,15 @@ pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, position
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
-pub(crate) use own_syntax::{ReindexTarget, SequenceChange};
+pub(crate) use own_syntax::{
+    AlterAction, CommentTarget, IdentityChange, Like, LikeOption, ReindexTarget, RelationChange, SequenceOptions,
+    TableAs,
+};
 pub(crate) use prepare::Binding;
 use settings::{Kind, Parameter};
 pub(crate) use statement::PreparedStatement;
 use statement::ScriptStatement;
+pub(crate) use temp::{TEMP_PREFIX, drop_temp};
 use transaction::State;
 
 /// What is running now and how to stop it.
@@ -96,6 +101,10 @@ pub(crate) struct Session {
     pub(crate) notices: Vec<Notice>,
     pub(crate) cancel: Arc<CancelSlot>,
     pub(crate) seat: Seat,
+    /// Names the schema of its temporary objects.
+    pub(crate) temp_number: u64,
+    /// It has made temporary objects.
+    pub(crate) has_temp: bool,
     /// SQL-level PREPARE.
     pub(crate) named: HashMap<String, Arc<PreparedStatement>>,
 }
@@ -152,6 +161,8 @@ impl Session {
             cancel: Arc::default(),
             seat,
             named: HashMap::new(),
+            temp_number: engine.temp_numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            has_temp: false,
             engine,
         })
     }
@@ -444,5 +455,6 @@ fn declared_type(oid: Option<Oid>) -> Result<Option<SqlType>> {
 impl Drop for Session {
     fn drop(&mut self) {
         self.abandon_transaction();
+        self.leave_temp();
     }
 }

@@ -65,7 +65,7 @@ impl Session {
             text,
             sequences: Arc::clone(&self.sequences),
             engine: Arc::clone(&self.engine),
-            search_path: self.settings.search_path(&self.user.name),
+            search_path: self.search_path(),
             catalog: Arc::clone(&catalog),
             user: Arc::clone(&self.user),
             database: Arc::clone(&self.database),

@@ -151,13 +151,14 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn discard(&mut self, object: &ast::DiscardObject) -> Result<&'static str> {
+    pub(crate) async fn discard(&mut self, object: &ast::DiscardObject) -> Result<&'static str> {
         match object {
             ast::DiscardObject::ALL => {
                 self.require_no_block("DISCARD ALL")?;
                 self.reset_all()?;
                 self.named.clear();
                 self.sequences.forget();
+                self.discard_temp().await?;
                 Ok("DISCARD ALL")
             }
             // Plans are bound again with their statement's next run.
@@ -171,8 +172,10 @@ impl Session {
                 self.sequences.forget();
                 Ok("DISCARD SEQUENCES")
             }
-            // There are no temporary objects.
-            ast::DiscardObject::TEMP => Ok("DISCARD TEMP"),
+            ast::DiscardObject::TEMP => {
+                self.discard_temp().await?;
+                Ok("DISCARD TEMP")
+            }
         }
     }
 

@@ -42,7 +42,7 @@ impl Session {
         }
         let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
         let statement = match parsed {
-            Parsed::Own(own) => return self.execute_own(own).await,
+            Parsed::Own(own) => return Box::pin(self.execute_own(own, &prepared.text)).await,
             Parsed::Ast(statement) => statement,
         };
         match &**statement {
@@ -84,7 +84,7 @@ impl Session {
                 done("RESET")
             }
             ast::Statement::ShowVariable { variable } => self.show(variable),
-            ast::Statement::Discard { object_type } => done(self.discard(object_type)?),
+            ast::Statement::Discard { object_type } => done(self.discard(object_type).await?),
             ast::Statement::Prepare { name, data_types, statement } => {
                 self.prepare_named(&crate::bind::fold_identifier(name), data_types, statement, &prepared.text).await?;
                 done("PREPARE")
@@ -97,15 +97,41 @@ impl Session {
         }
     }
 
-    async fn execute_own(&mut self, own: &OwnStatement) -> Result<Execution> {
+    async fn execute_own(&mut self, own: &OwnStatement, text: &str) -> Result<Execution> {
+        let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
         match own {
             OwnStatement::Abort { chain } => {
                 self.rollback(*chain)?;
                 Ok(Execution::Done("ROLLBACK".to_owned()))
             }
-            OwnStatement::AlterSequence { name, if_exists, change } => {
-                self.alter_sequence(name, *if_exists, change).await?;
-                Ok(Execution::Done("ALTER SEQUENCE".to_owned()))
+            OwnStatement::CreateSequence { temporary, if_not_exists, name, options } => {
+                self.create_sequence(*temporary, *if_not_exists, name, options).await?;
+                done("CREATE SEQUENCE")
+            }
+            OwnStatement::AlterSequence { name, if_exists, options } => {
+                self.alter_sequence(name, *if_exists, options).await?;
+                done("ALTER SEQUENCE")
+            }
+            OwnStatement::AlterRelation { kind, name, if_exists, change } => {
+                self.alter_relation(kind, name, *if_exists, change).await?;
+                done(&format!("ALTER {kind}"))
+            }
+            OwnStatement::AlterTable { name, if_exists, actions } => {
+                self.alter_table_actions(name, *if_exists, actions).await?;
+                done("ALTER TABLE")
+            }
+            OwnStatement::AlterSchema { name, new_name, owner } => {
+                self.alter_schema(name, new_name.as_ref(), owner.as_ref()).await?;
+                done("ALTER SCHEMA")
+            }
+            OwnStatement::CreateTableLike { create, likes } => {
+                self.create_table_like(create, likes).await?;
+                done("CREATE TABLE")
+            }
+            OwnStatement::TableAs(table) => self.create_table_as(table, text).await,
+            OwnStatement::Comment { target, text } => {
+                self.comment_on(target, text.as_deref()).await?;
+                done("COMMENT")
             }
             OwnStatement::Checkpoint => {
                 self.engine.shard.checkpoint(false).await?;
@@ -123,7 +149,7 @@ impl Session {
                     self.require_no_block(command)?;
                 }
                 let catalog = self.catalog()?;
-                let search_path = self.settings.search_path(&self.user.name);
+                let search_path = self.search_path();
                 for table in tables {
                     let (schema, name) = crate::bind::object_name(table)?;
                     if catalog.resolve(schema.as_deref(), &name, &search_path).is_none() {

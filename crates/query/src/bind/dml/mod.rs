@@ -68,6 +68,7 @@ impl Binder<'_> {
                 parameters: Vec::new(),
                 tag,
                 relations: self.relations.iter().copied().collect(),
+                used: self.used.iter().copied().collect(),
                 target: Some(relation.oid),
                 row_locks: Vec::new(),
             });
@@ -89,6 +90,7 @@ impl Binder<'_> {
             parameters: Vec::new(),
             tag,
             relations: self.relations.iter().copied().collect(),
+            used: self.used.iter().copied().collect(),
             target: Some(relation.oid),
             row_locks: Vec::new(),
         })

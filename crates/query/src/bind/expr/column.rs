@@ -84,6 +84,7 @@ impl Binder<'_> {
 
     /// A column found at `depth` of the stack, as this level sees it.
     fn reference(&mut self, depth: usize, column: ScopeColumn, span: Span) -> Result<Typed> {
+        self.use_column(&column);
         if depth + 1 == self.levels.len() {
             let level = self.level();
             if !level.in_aggregate

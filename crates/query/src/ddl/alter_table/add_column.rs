@@ -21,7 +21,9 @@ impl Session {
         definition: &ast::ColumnDef,
         if_not_exists: bool,
     ) -> Result<()> {
-        let written = read_column(definition, &change.new.name)?;
+        let mut written = [read_column(definition, &change.new.name)?];
+        self.name_relations_in_full(&mut written)?;
+        let [written] = written;
         refuse_system_name(&written.name)?;
         if change.new.column(&written.name).is_some() {
             let message = format!("column \"{}\" of relation \"{}\" already exists", written.name, change.new.name);
@@ -51,14 +53,14 @@ impl Session {
         self.fill_new_column(change, &written, attribute).await?;
         if let Some(name) = &written.primary_key {
             let key = Constraint::Key((name.clone(), vec![written.name.clone()]));
-            self.add_constraint(change, key).await?;
+            self.add_constraint(change, key, false).await?;
         }
         for (name, expr) in written.checks {
             let check = Constraint::Check(Box::new((name, Some(written.name.clone()), expr)));
-            self.add_constraint(change, check).await?;
+            self.add_constraint(change, check, false).await?;
         }
         for unique in written.uniques {
-            self.add_constraint(change, Constraint::Unique(Box::new(unique))).await?;
+            self.add_constraint(change, Constraint::Unique(Box::new(unique)), false).await?;
         }
         change.reshaped = true;
         Ok(())

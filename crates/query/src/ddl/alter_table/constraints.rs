@@ -5,14 +5,19 @@ use std::sync::Arc;
 use heliosdb_types::{Error, Result, SqlState};
 
 use super::Change;
-use crate::catalog::{IndexInfo, Schema};
+use crate::catalog::{CheckConstraint, IndexInfo, Schema};
 use crate::ddl::columns::several_primary_keys;
 use crate::ddl::create_table::{Constraint, name_checks};
 use crate::ddl::duplicate_relation;
 use crate::session::Session;
 
 impl Session {
-    pub(super) async fn add_constraint(&mut self, change: &mut Change, constraint: Constraint) -> Result<()> {
+    pub(super) async fn add_constraint(
+        &mut self,
+        change: &mut Change,
+        constraint: Constraint,
+        not_valid: bool,
+    ) -> Result<()> {
         let mut writer = self.catalog_writer()?;
         match constraint {
             Constraint::Check(check) => {
@@ -25,23 +30,32 @@ impl Session {
                 }
                 let mut named = name_checks(&writer, &change.new.name, vec![(name, column, expr)])?;
                 for check in &mut named {
+                    check.validated = !not_valid;
                     let base = check.name.clone();
                     let mut number = 0;
                     while name_taken(&check.name) {
                         number += 1;
                         check.name = format!("{base}{number}");
                     }
-                    let message = format!(
-                        "check constraint \"{}\" of relation \"{}\" is violated by some row",
-                        check.name, change.new.name
-                    );
-                    let error = Error::conflict(SqlState::CHECK_VIOLATION, message)
-                        .with_table(change.new.name.clone())
-                        .with_constraint(check.name.clone());
-                    change.validations.push((format!("({}) IS NOT FALSE", check.expression), error));
+                    if not_valid {
+                        continue;
+                    }
+                    change.validations.push(violated(check, &change.new.name));
                 }
                 change.table_mut()?.checks.append(&mut named);
                 change.reshaped = true;
+            }
+            Constraint::Key(_) if not_valid => {
+                return Err(Error::invalid(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "PRIMARY KEY constraints cannot be marked NOT VALID",
+                ));
+            }
+            Constraint::Unique(_) | Constraint::UsingIndex { .. } if not_valid => {
+                return Err(Error::invalid(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "UNIQUE constraints cannot be marked NOT VALID",
+                ));
             }
             Constraint::Unique(unique) => {
                 let index = self.new_index(&writer, &change.new, &unique, &change.index_names()?)?;
@@ -134,7 +148,7 @@ impl Session {
                 self.catalog_written(&writer);
                 change.released.push(found.oid);
             }
-            return Box::pin(self.add_constraint(change, Constraint::Key((Some(name), columns)))).await;
+            return Box::pin(self.add_constraint(change, Constraint::Key((Some(name), columns)), false)).await;
         }
         let writer = self.catalog_writer()?;
         let oid = writer.new_oid()?;
@@ -143,6 +157,31 @@ impl Session {
             index.name = name;
         }
         change.reshaped = true;
+        Ok(())
+    }
+
+    /// VALIDATE CONSTRAINT: looks at the rows NOT VALID left out.
+    pub(super) fn validate_constraint(&mut self, change: &mut Change, name: &str) -> Result<()> {
+        let relation = change.new.name.clone();
+        let table = change.table_mut()?;
+        let Some(check) = table.checks.iter_mut().find(|check| check.name == name) else {
+            let other = table.primary_key.as_ref().is_some_and(|key| key.name == name)
+                || table.indexes.iter().any(|index| index.constraint.is_some() && index.name == name);
+            if other {
+                let message = format!(
+                    "constraint \"{name}\" of relation \"{relation}\" is not a foreign key or check constraint"
+                );
+                return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+            }
+            let message = format!("constraint \"{name}\" of relation \"{relation}\" does not exist");
+            return Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message));
+        };
+        if !check.validated {
+            check.validated = true;
+            let check = check.clone();
+            change.reshaped = true;
+            change.validations.push(violated(&check, &relation));
+        }
         Ok(())
     }
 
@@ -220,4 +259,12 @@ impl Session {
             }
         }
     }
+}
+
+/// What every row must fulfil for a check, and the error if one does not.
+pub(super) fn violated(check: &CheckConstraint, table: &str) -> (String, Error) {
+    let message = format!("check constraint \"{}\" of relation \"{table}\" is violated by some row", check.name);
+    let error =
+        Error::conflict(SqlState::CHECK_VIOLATION, message).with_table(table).with_constraint(check.name.clone());
+    (format!("({}) IS NOT FALSE", check.expression), error)
 }

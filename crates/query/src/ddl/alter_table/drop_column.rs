@@ -6,8 +6,8 @@ use heliosdb_types::{Error, Result, SqlState};
 
 use super::rename::names_column;
 use super::{Change, no_column};
-use crate::catalog::{IndexColumn, IndexInfo, Relation, RelationKind};
-use crate::ddl::view::views_over;
+use crate::catalog::{CLASS_RELATION, CommentKey, IndexColumn, IndexInfo, Relation, RelationKind};
+use crate::ddl::view::views_using;
 use crate::session::Session;
 
 impl Session {
@@ -18,7 +18,7 @@ impl Session {
         if_exists: bool,
         cascade: bool,
     ) -> Result<()> {
-        let Some((at, column)) = change.new.column(name) else {
+        let Some((_, column)) = change.new.column(name) else {
             let error = no_column(name, &change.new.name);
             if !if_exists {
                 return Err(error);
@@ -28,18 +28,39 @@ impl Session {
         };
         let column = column.clone();
         let catalog = self.catalog()?;
-        // Views keep text, not columns: any view over the table may name this one.
-        let views = views_over(&catalog, change.new.oid);
-        if let Some(view) = views.first() {
-            if cascade {
-                return Err(Error::unsupported("DROP COLUMN ... CASCADE of a table with views"));
-            }
-            let table = &change.new.name;
+        let table = change.new.name.clone();
+        let views = views_using(&catalog, change.new.oid, column.attribute);
+        let generated: Vec<String> = change
+            .new
+            .columns
+            .iter()
+            .filter(|other| other.generated && other.default.as_ref().is_some_and(|text| names_column(text, name)))
+            .map(|other| other.name.clone())
+            .filter(|other| other != name)
+            .collect();
+        if (!views.is_empty() || !generated.is_empty()) && !cascade {
             let message = format!("cannot drop column {name} of table {table} because other objects depend on it");
+            let views =
+                views.iter().map(|view| format!("view {} depends on column {name} of table {table}", view.name));
+            let columns = generated
+                .iter()
+                .map(|other| format!("column {other} of table {table} depends on column {name} of table {table}"));
+            let detail: Vec<String> = columns.chain(views).collect();
             return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                .with_detail(format!("view {} depends on column {name} of table {table}", view.name))
+                .with_detail(detail.join("\n"))
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
+        for other in generated {
+            let message = format!("drop cascades to column {other} of table {table}");
+            self.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
+            Box::pin(self.drop_column(change, &other, false, true)).await?;
+        }
+        for view in views {
+            let message = format!("drop cascades to view {}", view.name);
+            self.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
+            self.drop_with_dependents(&view).await?;
+        }
+        let (at, _) = change.new.column(name).ok_or_else(|| no_column(name, &table))?;
         if change.in_key(column.attribute)? {
             self.drop_key(change).await?;
         }
@@ -54,7 +75,9 @@ impl Session {
                 if info.owned_by == Some((change.new.oid, column.attribute)))
         });
         let owned: Vec<Arc<Relation>> = owned.cloned().collect();
+        let comment = CommentKey { class: CLASS_RELATION, object: change.new.oid, sub: i32::from(column.attribute) };
         let mut writer = self.catalog_writer()?;
+        writer.set_comment(comment, None).await?;
         for sequence in owned {
             writer.drop_relation(&sequence).await?;
         }

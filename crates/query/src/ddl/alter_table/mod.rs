@@ -7,20 +7,22 @@ mod add_column;
 mod column;
 mod constraints;
 mod drop_column;
+mod identity;
 mod rename;
 mod rewrite;
 
 use std::sync::Arc;
 
-use heliosdb_contracts::TreeLockMode;
 use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, AlterTableOperation};
 
 use super::create_table::read_constraint;
-use super::{LOOKS_MAX, kind_name, undefined_relation};
+use super::kind_name;
 use crate::bind;
 use crate::catalog::{Column, IndexInfo, Relation, RelationKind, TableInfo};
-use crate::session::Session;
+use crate::session::{AlterAction, Session};
+
+pub(super) use rename::renamed_column;
 
 /// A table on its way to its new shape.
 struct Change {
@@ -74,6 +76,19 @@ impl Change {
     }
 }
 
+/// The order actions of one statement are done in.
+fn pass(action: &AlterAction) -> u8 {
+    let AlterAction::Parser(operation) = action else { return 4 };
+    match &**operation {
+        AlterTableOperation::DropColumn { .. } | AlterTableOperation::DropConstraint { .. } => 0,
+        AlterTableOperation::AlterColumn { op: ast::AlterColumnOperation::SetDataType { .. }, .. } => 1,
+        AlterTableOperation::AddColumn { .. } => 2,
+        AlterTableOperation::AlterColumn { .. } => 3,
+        AlterTableOperation::AddConstraint { .. } => 5,
+        _ => 6,
+    }
+}
+
 fn no_column(name: &str, table: &str) -> Error {
     let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
     Error::invalid(SqlState::UNDEFINED_COLUMN, message)
@@ -81,20 +96,23 @@ fn no_column(name: &str, table: &str) -> Error {
 
 impl Session {
     pub(super) async fn alter_table(&mut self, alter: &ast::AlterTable) -> Result<()> {
-        self.require_read_write("ALTER TABLE")?;
         let ast::AlterTable { name, if_exists, only: _, operations, location, on_cluster, table_type, end_token: _ } =
             alter;
         if location.is_some() || on_cluster.is_some() || table_type.is_some() {
             return Err(Error::unsupported("this form of ALTER TABLE"));
         }
-        let Some(relation) = self.altered_relation(name, *if_exists).await? else { return Ok(()) };
-        if let [AlterTableOperation::RenameTable { table_name }] = operations.as_slice() {
-            let (ast::RenameTableNameKind::To(new_name) | ast::RenameTableNameKind::As(new_name)) = table_name;
-            return self.rename_relation(&relation, new_name).await;
-        }
-        if let [AlterTableOperation::OwnerTo { new_owner }] = operations.as_slice() {
-            return self.change_owner(&relation, new_owner).await;
-        }
+        let actions = operations.iter().map(|operation| AlterAction::Parser(Box::new(operation.clone())));
+        self.alter_table_actions(name, *if_exists, &actions.collect::<Vec<_>>()).await
+    }
+
+    pub(crate) async fn alter_table_actions(
+        &mut self,
+        name: &ast::ObjectName,
+        if_exists: bool,
+        actions: &[AlterAction],
+    ) -> Result<()> {
+        self.require_read_write("ALTER TABLE")?;
+        let Some(relation) = self.altered_relation(name, if_exists).await? else { return Ok(()) };
         if relation.table().is_none() {
             let message = format!("ALTER action on {} \"{}\"", kind_name(&relation.kind), relation.name);
             return Err(Error::unsupported(message));
@@ -107,33 +125,21 @@ impl Session {
             validations: Vec::new(),
             released: Vec::new(),
         };
-        for operation in operations {
-            Box::pin(self.apply(&mut change, operation)).await?;
-        }
-        self.store(change).await
-    }
-
-    /// The relation, locked if it is a table; `None` if it may be missing and is.
-    async fn altered_relation(&mut self, name: &ast::ObjectName, if_exists: bool) -> Result<Option<Arc<Relation>>> {
-        let running = self.start_cancellable();
-        for _ in 0..LOOKS_MAX {
-            let catalog = self.catalog()?;
-            let (schema, relation_name) = bind::object_name(name)?;
-            let path = self.settings.search_path(&self.user.name);
-            let Some(relation) = catalog.resolve(schema.as_deref(), &relation_name, &path) else {
-                let error = undefined_relation(&catalog, schema.as_deref(), &relation_name);
-                if !if_exists {
-                    return Err(error);
+        let mut actions: Vec<&AlterAction> = actions.iter().collect();
+        // PostgreSQL's passes: what goes before what comes, columns before constraints on them.
+        actions.sort_by_key(|action| pass(action));
+        for action in actions {
+            match action {
+                AlterAction::Parser(operation) => Box::pin(self.apply(&mut change, operation)).await?,
+                AlterAction::Identity { column, change: identity } => {
+                    self.change_identity(&mut change, column, identity).await?;
                 }
-                self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{}, skipping", error.message()));
-                return Ok(None);
-            };
-            self.require_owner(relation)?;
-            if self.lock_unchanged(relation, TreeLockMode::AccessExclusive, &running).await? {
-                return Ok(Some(Arc::clone(relation)));
+                AlterAction::DropExpression { column, if_exists } => {
+                    self.drop_expression(&mut change, column, *if_exists)?;
+                }
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        self.store(change).await
     }
 
     async fn apply(&mut self, change: &mut Change, operation: &AlterTableOperation) -> Result<()> {
@@ -148,15 +154,30 @@ impl Session {
                 }
                 Ok(())
             }
-            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
-                self.rename_column(change, old_column_name, new_column_name)
-            }
             AlterTableOperation::AddConstraint { constraint, not_valid } => {
-                if *not_valid {
-                    return Err(Error::unsupported("a constraint that is NOT VALID"));
-                }
-                self.add_constraint(change, read_constraint(constraint)?).await
+                self.add_constraint(change, read_constraint(constraint)?, *not_valid).await
             }
+            AlterTableOperation::ValidateConstraint { name } => {
+                self.validate_constraint(change, &bind::fold_identifier(name))
+            }
+            AlterTableOperation::OwnerTo { new_owner } => {
+                let owner = match new_owner {
+                    ast::Owner::Ident(name) => name.clone(),
+                    ast::Owner::CurrentRole | ast::Owner::CurrentUser | ast::Owner::SessionUser => {
+                        ast::Ident::new("current_user")
+                    }
+                };
+                change.new.owner = self.new_owner(&owner)?;
+                let (owner, catalog) = (change.new.owner, self.catalog()?);
+                let mut writer = self.catalog_writer()?;
+                for sequence in super::owned_sequences(&catalog, change.new.oid) {
+                    writer.update_relation(&Relation { owner, ..(*sequence).clone() }).await?;
+                }
+                self.catalog_written(&writer);
+                Ok(())
+            }
+            // What is so already.
+            AlterTableOperation::ReplicaIdentity { identity: ast::ReplicaIdentity::Default } => Ok(()),
             AlterTableOperation::DropConstraint { if_exists, name, drop_behavior: _ } => {
                 self.drop_constraint(change, &bind::fold_identifier(name), *if_exists).await
             }

@@ -1,81 +1,44 @@
-//! RENAME of relations and columns, OWNER TO.
-
-use std::sync::Arc;
+//! RENAME COLUMN, and expressions that name columns.
 
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, Expr};
 
-use super::Change;
 use crate::bind;
 use crate::catalog::{Relation, RelationKind};
 use crate::ddl::create_table::refuse_system_name;
-use crate::ddl::duplicate_relation;
 use crate::ddl::index::expressions_of;
 use crate::pg_catalog::quote_identifier;
-use crate::session::Session;
 
-impl Session {
-    pub(super) fn rename_column(&mut self, change: &mut Change, old: &ast::Ident, new: &ast::Ident) -> Result<()> {
-        let (old, new) = (bind::fold_identifier(old), bind::fold_identifier(new));
-        refuse_system_name(&new)?;
-        if change.new.column(&old).is_none() {
-            let message = format!("column \"{old}\" does not exist");
-            return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
-        }
-        if change.new.column(&new).is_some() {
-            let message = format!("column \"{new}\" of relation \"{}\" already exists", change.new.name);
-            return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
-        }
-        let catalog = self.catalog()?;
-        let table = change.new.oid;
-        self.refuse_if_views_read(&catalog, |relation| relation.oid == table, "RENAME COLUMN")?;
-        change.column_mut(&old)?.name = new.clone();
-        for check in &mut change.table_mut()?.checks {
-            check.expression = renamed_in(&check.expression, &old, &new)?;
-        }
-        for expression in change.table_mut()?.indexes.iter_mut().flat_map(expressions_of) {
+/// The relation with a column called otherwise, in its constraints, generated columns and indexes too.
+pub(in crate::ddl) fn renamed_column(relation: &Relation, old: &ast::Ident, new: &ast::Ident) -> Result<Relation> {
+    let (old, new) = (bind::fold_identifier(old), bind::fold_identifier(new));
+    let mut renamed = relation.clone();
+    let Some(at) = renamed.columns.iter().position(|column| column.name == old) else {
+        let message = format!("column \"{old}\" does not exist");
+        return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
+    };
+    refuse_system_name(&new)?;
+    if renamed.columns.iter().any(|column| column.name == new) {
+        let message = format!("column \"{new}\" of relation \"{}\" already exists", relation.name);
+        return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
+    }
+    if let Some(column) = renamed.columns.get_mut(at) {
+        column.name.clone_from(&new);
+    }
+    for column in renamed.columns.iter_mut().filter(|column| column.generated) {
+        if let Some(expression) = &mut column.default {
             *expression = renamed_in(expression, &old, &new)?;
         }
-        Ok(())
     }
-
-    pub(super) async fn rename_relation(&mut self, relation: &Arc<Relation>, new_name: &ast::ObjectName) -> Result<()> {
-        let (schema, new_name) = bind::object_name(new_name)?;
-        if schema.is_some() {
-            return Err(Error::syntax("syntax error at or near \".\""));
+    if let RelationKind::Table(table) = &mut renamed.kind {
+        for check in &mut table.checks {
+            check.expression = renamed_in(&check.expression, &old, &new)?;
         }
-        let catalog = self.catalog()?;
-        let oid = relation.oid;
-        self.refuse_if_views_read(&catalog, |read| read.oid == oid, "RENAME TO")?;
-        if matches!(relation.kind, RelationKind::Sequence(_)) {
-            return Err(Error::unsupported("ALTER SEQUENCE ... RENAME"));
+        for expression in table.indexes.iter_mut().flat_map(expressions_of) {
+            *expression = renamed_in(expression, &old, &new)?;
         }
-        let renamed = Relation { name: new_name.clone(), ..(**relation).clone() };
-        let mut writer = self.catalog_writer()?;
-        if !writer.rename_relation(&relation.name, &renamed).await? {
-            return Err(duplicate_relation(&new_name));
-        }
-        self.catalog_written(&writer);
-        Ok(())
     }
-
-    pub(super) async fn change_owner(&mut self, relation: &Relation, owner: &ast::Owner) -> Result<()> {
-        let owner = match owner {
-            ast::Owner::Ident(name) => self.role_oid(&bind::fold_identifier(name))?,
-            ast::Owner::CurrentRole | ast::Owner::CurrentUser | ast::Owner::SessionUser => self.user.oid,
-        };
-        if owner != self.user.oid {
-            self.require_superuser("permission denied to change owner")?;
-        }
-        let catalog = self.catalog()?;
-        let mut writer = self.catalog_writer()?;
-        writer.update_relation(&Relation { owner, ..relation.clone() }).await?;
-        for sequence in crate::ddl::owned_sequences(&catalog, relation.oid) {
-            writer.update_relation(&Relation { owner, ..(*sequence).clone() }).await?;
-        }
-        self.catalog_written(&writer);
-        Ok(())
-    }
+    Ok(renamed)
 }
 
 pub(super) fn names_column(expression: &str, name: &str) -> bool {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use heliosdb_contracts::TreeDescriptor;
-use heliosdb_types::{Error, Oid, Result, SchemaVersion, TreeRef};
+use heliosdb_types::{Error, Oid, Result, SchemaVersion, SqlState, TreeRef};
 
 use super::Change;
+use super::constraints::violated;
 use crate::bind;
 use crate::catalog::{
     CatalogWriter, Identity, IndexInfo, Relation, RelationKind, Schema, SchemaFacts, TableInfo, describe_tree,
@@ -65,6 +66,11 @@ impl Session {
             writer.next_command();
             self.catalog_written(&writer);
         }
+        if change.rewrite.is_some() {
+            for check in table.checks.iter().filter(|check| check.validated) {
+                change.validations.push(violated(check, &new.name));
+            }
+        }
         let name = self.qualified(&new)?;
         for (condition, error) in change.validations {
             let sql = format!("SELECT 1 FROM {name} WHERE ({condition}) IS NOT TRUE LIMIT 1");
@@ -117,6 +123,10 @@ impl Session {
         if let Some(relation) = catalog.relations.get_mut(&new.oid) {
             let mut plain = (**relation).clone();
             plain.columns.iter_mut().for_each(|column| column.identity = Identity::No);
+            // Checks are looked at when all rows are there, so that the error is about the table and not about one row.
+            if let RelationKind::Table(table) = &mut plain.kind {
+                table.checks.clear();
+            }
             *relation = Arc::new(plain);
         }
         let targets = targets.join(", ");
@@ -129,8 +139,17 @@ impl Session {
         let scope = self.newest_scope(&running)?;
         self.next_command();
         let engine = Arc::clone(&self.engine);
-        engine.executor.run_write(&bound.plan, Vec::new(), &[], scope).await?;
-        Ok(())
+        let moved = engine.executor.run_write(&bound.plan, Vec::new(), &[], scope).await;
+        match moved {
+            Err(error) if error.state() == SqlState::NOT_NULL_VIOLATION => {
+                let column = error.column().unwrap_or_default().to_owned();
+                let message = format!("column \"{column}\" of relation \"{}\" contains null values", new.name);
+                Err(Error::conflict(SqlState::NOT_NULL_VIOLATION, message)
+                    .with_table(new.name.clone())
+                    .with_column(column))
+            }
+            moved => moved.map(|_| ()),
+        }
     }
 }
 

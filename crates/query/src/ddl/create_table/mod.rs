@@ -10,10 +10,13 @@ use sqlparser::ast;
 
 use super::columns::{WrittenColumn, default_text, read_column};
 use super::index::WrittenIndex;
+use super::regclass::{full_name, in_full};
+use super::table_as::not_temporary;
 use super::{candidate_names, duplicate_relation, sequence};
 use crate::bind;
 use crate::catalog::{
-    CatalogWriter, Column, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo, describe_tree,
+    CatalogWriter, Column, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo,
+    describe_tree,
 };
 use crate::exec::entry_tree;
 use crate::pg_catalog::quote_identifier;
@@ -21,32 +24,79 @@ use crate::session::Session;
 
 pub(super) use constraints::{Constraint, NamedCheck, name_checks, read_constraint};
 use constraints::{WrittenConstraints, WrittenKey, read_constraints};
-use unsupported::refuse_unsupported;
+pub(super) use unsupported::refuse_unsupported;
 
 /// PostgreSQL's limit.
 const COLUMNS_MAX: usize = 1600;
 const KEY_COLUMNS_MAX: usize = 32;
 
+/// A table to be made.
+pub(super) struct NewTable<'a> {
+    pub name: &'a ast::ObjectName,
+    pub temporary: bool,
+    pub if_not_exists: bool,
+    pub on_commit: Option<OnCommit>,
+    pub columns: Vec<WrittenColumn>,
+    pub constraints: &'a [ast::TableConstraint],
+}
+
+/// TEMPORARY and ON COMMIT.
+pub(super) fn temporary_of(create: &ast::CreateTable) -> Result<(bool, Option<OnCommit>)> {
+    let on_commit = create.on_commit.as_ref().map(|action| match action {
+        ast::OnCommit::PreserveRows => OnCommit::Preserve,
+        ast::OnCommit::DeleteRows => OnCommit::Delete,
+        ast::OnCommit::Drop => OnCommit::Drop,
+    });
+    if on_commit.is_some() && !create.temporary && create.name.0.len() == 1 {
+        return Err(not_temporary());
+    }
+    Ok((create.temporary, on_commit))
+}
+
 impl Session {
     pub(super) async fn create_table(&mut self, create: &ast::CreateTable) -> Result<()> {
         self.require_read_write("CREATE TABLE")?;
         refuse_unsupported(create)?;
-        let (schema_name, name) = bind::object_name(&create.name)?;
-        let schema = self.creation_schema(schema_name.as_deref(), &name)?;
+        let (_, name) = bind::object_name(&create.name)?;
+        let (temporary, on_commit) = temporary_of(create)?;
+        let columns = create.columns.iter().map(|column| read_column(column, &name));
+        let new = NewTable {
+            name: &create.name,
+            temporary,
+            if_not_exists: create.if_not_exists,
+            on_commit,
+            columns: columns.collect::<Result<Vec<_>>>()?,
+            constraints: &create.constraints,
+        };
+        self.make_table(new).await.map(|_| ())
+    }
+
+    /// `None`: it exists already, and that is fine.
+    pub(super) async fn make_table(&mut self, new: NewTable<'_>) -> Result<Option<Arc<Relation>>> {
+        let (schema_name, name) = bind::object_name(new.name)?;
+        let schema = self.target_schema(new.temporary, schema_name.as_deref(), &name).await?;
+        let on_commit = match new.on_commit {
+            None if self.is_temp(schema.oid)? => Some(OnCommit::Preserve),
+            Some(_) if !self.is_temp(schema.oid)? => return Err(not_temporary()),
+            on_commit => on_commit,
+        };
         if self.catalog()?.names.contains_key(&(schema.oid, name.clone())) {
-            return self.exists_already(&name, create.if_not_exists);
+            return self.exists_already(&name, new.if_not_exists);
         }
-        let written = create.columns.iter().map(|column| read_column(column, &name));
-        let written = written.collect::<Result<Vec<_>>>()?;
+        let mut written = new.columns;
         check_columns(&written)?;
-        let WrittenConstraints { key, checks, uniques } = read_constraints(&written, &create.constraints, &name)?;
+        self.name_relations_in_full(&mut written)?;
+        let WrittenConstraints { key, checks, uniques } = read_constraints(&written, new.constraints, &name)?;
         let mut writer = self.catalog_writer()?;
-        let relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;
+        let mut relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;
+        if let RelationKind::Table(table) = &mut relation.kind {
+            table.on_commit = on_commit;
+        }
         let relation = self.with_indexes(&writer, relation, &uniques)?;
         let relation = self.with_sequences(&mut writer, &schema, relation, &written).await?;
         let relation = Arc::new(relation);
         if !writer.create_relation(&relation).await? {
-            return self.exists_already(&name, create.if_not_exists);
+            return self.exists_already(&name, new.if_not_exists);
         }
         let table = relation.table().ok_or_else(|| Error::internal("a new table is a table"))?;
         if let Some(key) = &table.primary_key
@@ -64,15 +114,34 @@ impl Session {
         writer.shard.define_tree(writer.txn, writer.command, Arc::clone(&table.tree))?;
         writer.next_command();
         self.catalog_written(&writer);
-        self.validate_expressions(&relation, &written)
+        self.validate_expressions(&relation, &written)?;
+        Ok(Some(relation))
     }
 
-    fn exists_already(&mut self, name: &str, skip: bool) -> Result<()> {
+    /// Sequences in defaults by their full names: they are found whatever the search path is, and follow renames.
+    pub(super) fn name_relations_in_full(&mut self, columns: &mut [WrittenColumn]) -> Result<()> {
+        if columns.iter().all(|column| column.default.is_none()) {
+            return Ok(());
+        }
+        let binding = self.binding()?;
+        let resolve = |text: &str| {
+            let oid = crate::func::NameLookup::relation_oid(&*binding.facts, text).ok()?;
+            let relation = binding.catalog.relations.get(&oid)?;
+            let schema = binding.catalog.schemas.get(&relation.schema)?;
+            Some(full_name(&schema.name, &relation.name))
+        };
+        for default in columns.iter_mut().filter_map(|column| column.default.as_mut()) {
+            *default = in_full(default, &resolve);
+        }
+        Ok(())
+    }
+
+    fn exists_already(&mut self, name: &str, skip: bool) -> Result<Option<Arc<Relation>>> {
         if !skip {
             return Err(duplicate_relation(name));
         }
         self.notice_text(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists, skipping"));
-        Ok(())
+        Ok(None)
     }
 
     /// The table without the sequences of its columns.
@@ -198,7 +267,7 @@ impl Session {
         for column in &mut relation.columns {
             let written = written.iter().find(|written| written.name == column.name);
             let Some(options) = written.and_then(|written| written.sequence.as_ref()) else { continue };
-            let mut info = sequence::read_options(options, &column.sql_type, writer.new_sequence_id()?)?;
+            let mut info = sequence::new_sequence(options, &column.sql_type, writer.new_sequence_id()?)?;
             info.owned_by = Some((table_oid, column.attribute));
             let mut created = None;
             for name in candidate_names(&table_name, Some(&column.name), "seq").take(10_000) {

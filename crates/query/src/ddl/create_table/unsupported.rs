@@ -4,13 +4,14 @@ use heliosdb_types::{Error, Result};
 use sqlparser::ast::{self, HiveDistributionStyle};
 
 /// Destructured completely: a new field fails to compile.
-pub(super) fn refuse_unsupported(create: &ast::CreateTable) -> Result<()> {
+pub(in crate::ddl) fn refuse_unsupported(create: &ast::CreateTable) -> Result<()> {
     let ast::CreateTable {
         or_replace,
-        temporary,
+        temporary: _,
         external,
         dynamic,
-        global,
+        // GLOBAL and LOCAL say nothing, as in PostgreSQL.
+        global: _,
         if_not_exists: _,
         transient,
         volatile,
@@ -30,7 +31,7 @@ pub(super) fn refuse_unsupported(create: &ast::CreateTable) -> Result<()> {
         clone,
         version,
         comment,
-        on_commit,
+        on_commit: _,
         on_cluster,
         primary_key,
         order_by,
@@ -123,8 +124,6 @@ pub(super) fn refuse_unsupported(create: &ast::CreateTable) -> Result<()> {
         return Err(Error::unsupported("a CREATE TABLE clause of another database"));
     }
     let named = [
-        (*temporary || global.is_some(), "CREATE TEMPORARY TABLE"),
-        (on_commit.is_some(), "ON COMMIT"),
         (query.is_some(), "CREATE TABLE AS"),
         (like.is_some(), "CREATE TABLE ... LIKE"),
         (partition_by.is_some(), "PARTITION BY"),

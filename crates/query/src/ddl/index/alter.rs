@@ -7,21 +7,21 @@ use super::drop::Named;
 use crate::bind;
 use crate::catalog::RelationKind;
 use crate::ddl::duplicate_relation;
-use crate::session::Session;
+use crate::session::{RelationChange, Session};
 
 impl Session {
     pub(in crate::ddl) async fn alter_index(
         &mut self,
         name: &ast::ObjectName,
-        operation: &ast::AlterIndexOperation,
+        if_exists: bool,
+        change: &RelationChange,
     ) -> Result<()> {
         self.require_read_write("ALTER INDEX")?;
-        let ast::AlterIndexOperation::RenameIndex { index_name } = operation;
-        let (schema, new_name) = bind::object_name(index_name)?;
-        if schema.is_some() {
-            return Err(Error::syntax("syntax error at or near \".\""));
-        }
-        let Some(named) = self.index_named(name, false)? else { return Ok(()) };
+        let RelationChange::Rename(new_name) = change else {
+            return Err(Error::unsupported("this form of ALTER INDEX"));
+        };
+        let new_name = bind::fold_identifier(new_name);
+        let Some(named) = self.index_named(name, if_exists)? else { return Ok(()) };
         let (Named::Index(relation, _) | Named::PrimaryKey(relation)) = &named;
         self.require_owner(relation)?;
         // Only the name changes: nothing that runs depends on it.

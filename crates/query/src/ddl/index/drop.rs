@@ -82,7 +82,7 @@ impl Session {
     pub(super) fn index_named(&mut self, name: &ast::ObjectName, if_exists: bool) -> Result<Option<Named>> {
         let (schema, object) = bind::object_name(name)?;
         let catalog = self.catalog()?;
-        let path = self.settings.search_path(&self.user.name);
+        let path = self.search_path();
         let schemas: Vec<Oid> = match &schema {
             Some(schema) => vec![catalog.schema_named(schema).ok_or_else(|| no_schema(schema))?.oid],
             None => path.iter().filter_map(|name| catalog.schema_named(name)).map(|schema| schema.oid).collect(),

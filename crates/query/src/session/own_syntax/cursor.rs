@@ -27,6 +27,15 @@ impl<'a> Cursor<'a> {
         self.tokens.get(self.at).map(|token| &token.token)
     }
 
+    pub fn peek_at(&self, ahead: usize) -> Option<&'a Token> {
+        self.tokens.get(self.at + ahead).map(|token| &token.token)
+    }
+
+    /// Leaves a token unread.
+    pub fn skip(&mut self) {
+        self.at += 1;
+    }
+
     /// The unquoted word `ahead` tokens from here, in capitals; empty for anything else.
     pub fn word_at(&self, ahead: usize) -> String {
         match self.tokens.get(self.at + ahead).map(|token| &token.token) {
@@ -80,7 +89,9 @@ impl<'a> Cursor<'a> {
 
     pub fn identifier(&mut self) -> Result<ast::Ident> {
         match self.tokens.get(self.at) {
-            Some(TokenWithSpan { token: Token::Word(word), span }) if word.quote_style.is_none_or(|quote| quote == '"') => {
+            Some(TokenWithSpan { token: Token::Word(word), span })
+                if word.quote_style.is_none_or(|quote| quote == '"') =>
+            {
                 self.at += 1;
                 Ok(ast::Ident { value: word.value.clone(), quote_style: word.quote_style, span: *span })
             }
@@ -108,9 +119,7 @@ impl<'a> Cursor<'a> {
     pub fn string(&mut self) -> Result<String> {
         let text = match self.peek() {
             Some(
-                Token::SingleQuotedString(text)
-                | Token::EscapedStringLiteral(text)
-                | Token::UnicodeStringLiteral(text),
+                Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) | Token::UnicodeStringLiteral(text),
             ) => text.clone(),
             Some(Token::DollarQuotedString(quoted)) => quoted.value.clone(),
             _ => return Err(self.error()),

@@ -1,8 +1,17 @@
-//! Statements the parser does not know or reads differently: COPY without a semicolon, VACUUM, CHECKPOINT, ABORT, USER.
+//! Statements the parser does not know or reads differently.
+//!
+//! A script is cut into statements at its top-level semicolons; those that begin with words of ours are read token by token
+//! ([`Cursor`]), all others by the parser. Tokens keep their places in the whole script, so positions in errors are right.
 
+mod alter;
+mod comment;
 mod copy;
+mod create;
+mod cursor;
+mod refused;
 mod reindex;
 mod sequence;
+mod table_as;
 mod vacuum;
 
 use std::sync::LazyLock;
@@ -11,18 +20,20 @@ use heliosdb_types::{Error, Result, SqlState};
 use regex::Regex;
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::statement::Parsed;
 use crate::bind;
 
+pub(crate) use alter::{AlterAction, IdentityChange, RelationChange};
+pub(crate) use comment::CommentTarget;
+pub(crate) use create::{Like, LikeOption};
 pub(crate) use reindex::ReindexTarget;
-pub(crate) use sequence::SequenceChange;
+pub(crate) use sequence::SequenceOptions;
+pub(crate) use table_as::TableAs;
 
 use copy::plain_booleans;
-use reindex::reindex;
-use sequence::{alter_sequence, ordered_sequence};
-use vacuum::vacuum;
+use cursor::Cursor;
 
 /// A statement of our own making.
 #[derive(Clone, Debug)]
@@ -36,12 +47,50 @@ pub(crate) enum OwnStatement {
         name: Option<ast::ObjectName>,
         concurrently: bool,
     },
-    /// VACUUM and ANALYZE; no tables: all of them.
+    /// CREATE SEQUENCE
+    CreateSequence {
+        temporary: bool,
+        if_not_exists: bool,
+        name: ast::ObjectName,
+        options: SequenceOptions,
+    },
     AlterSequence {
         name: ast::ObjectName,
         if_exists: bool,
-        change: SequenceChange,
+        options: SequenceOptions,
     },
+    /// ALTER TABLE, VIEW, SEQUENCE or INDEX with an action all of them have.
+    AlterRelation {
+        /// `TABLE`, `VIEW`, ...
+        kind: &'static str,
+        name: ast::ObjectName,
+        if_exists: bool,
+        change: RelationChange,
+    },
+    /// ALTER TABLE with an action the parser does not know.
+    AlterTable {
+        name: ast::ObjectName,
+        if_exists: bool,
+        actions: Vec<AlterAction>,
+    },
+    /// `None`: ALTER SCHEMA ... OWNER TO.
+    AlterSchema {
+        name: ast::Ident,
+        new_name: Option<ast::Ident>,
+        owner: Option<ast::Ident>,
+    },
+    /// CREATE TABLE with LIKE clauses.
+    CreateTableLike {
+        create: Box<ast::CreateTable>,
+        likes: Vec<Like>,
+    },
+    /// CREATE TABLE AS and SELECT INTO.
+    TableAs(Box<TableAs>),
+    Comment {
+        target: CommentTarget,
+        text: Option<String>,
+    },
+    /// VACUUM and ANALYZE; no tables: all of them.
     Vacuum {
         command: &'static str,
         full: bool,
@@ -50,8 +99,12 @@ pub(crate) enum OwnStatement {
     },
 }
 
+/// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(copy|vacuum|analyze|checkpoint|abort|user|sequence|reindex)\b").expect("a valid pattern")
+    Regex::new(
+        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|create|alter|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten)\b",
+    )
+    .expect("a valid pattern")
 });
 
 /// Parses a script into statements.
@@ -68,23 +121,32 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
     let Some(pieces) = split(sql) else { return plain(sql) };
     let mut out = Vec::new();
     for piece in pieces {
-        // Blanks stand for what came before, so that positions count from the script's start.
-        let before = sql.get(..piece.start).unwrap_or("");
-        let padding: String = before.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
-        let text = sql.get(piece.start..piece.end).unwrap_or("");
-        parse_piece(&padding, text, &piece.tokens, &mut out)?;
+        if !piece.tokens.is_empty() {
+            parse_piece(sql, &piece, &mut out)?;
+        }
     }
     Ok(out)
 }
 
 fn plain(sql: &str) -> Result<Vec<Parsed>> {
-    Ok(bind::parse(sql)?.into_iter().map(|parsed| Parsed::Ast(Box::new(parsed.statement))).collect())
+    parsed(bind::parse(sql)?.into_iter().map(|parsed| parsed.statement))
 }
 
+/// Tokens of `sql` through the parser.
+fn plain_tokens(tokens: &[TokenWithSpan], sql: &str) -> Result<Vec<Parsed>> {
+    parsed(bind::parse_tokens(tokens.to_vec(), sql)?.into_iter().map(|parsed| parsed.statement))
+}
+
+fn parsed(statements: impl Iterator<Item = ast::Statement>) -> Result<Vec<Parsed>> {
+    statements.map(|statement| Ok(Parsed::from(table_as::select_into(statement)?))).collect()
+}
+
+/// One statement of a script.
 struct Piece {
     start: usize,
     end: usize,
-    tokens: Vec<Token>,
+    /// Without blanks and comments.
+    tokens: Vec<TokenWithSpan>,
 }
 
 /// Cuts a text at its top-level semicolons; `None` if it cannot even be cut into tokens.
@@ -108,106 +170,69 @@ fn split(sql: &str) -> Option<Vec<Piece>> {
                 pieces.push(Piece { start, end: at, tokens: std::mem::take(&mut current) });
                 start = at + 1;
             }
-            Token::Whitespace(_) => {}
-            other => current.push(other),
+            Token::Whitespace(_) | Token::EOF => {}
+            _ => current.push(token),
         }
     }
     pieces.push(Piece { start, end: sql.len(), tokens: current });
     Some(pieces)
 }
 
-fn word(token: Option<&Token>) -> Option<String> {
-    match token {
-        Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
-        _ => None,
-    }
-}
-
-fn parse_piece(padding: &str, text: &str, tokens: &[Token], out: &mut Vec<Parsed>) -> Result<()> {
-    let first = word(tokens.first()).unwrap_or_default();
-    let second = word(tokens.get(1)).unwrap_or_default();
-    match (first.as_str(), second.as_str()) {
-        ("COPY", _) => out.extend(plain(&format!("{padding}{};", plain_booleans(text)))?),
-        ("ABORT", _) => out.push(Parsed::Own(abort(tokens)?)),
-        ("CHECKPOINT", "") if tokens.len() == 1 => out.push(Parsed::Own(OwnStatement::Checkpoint)),
-        ("VACUUM", _) => out.push(Parsed::Own(vacuum("VACUUM", tokens)?)),
-        ("ANALYZE" | "ANALYSE", _) => out.push(Parsed::Own(vacuum("ANALYZE", tokens)?)),
-        ("REINDEX", _) => out.push(Parsed::Own(reindex(tokens)?)),
-        ("ALTER", "SEQUENCE") => out.push(Parsed::Own(alter_sequence(tokens)?)),
-        ("CREATE", "SEQUENCE") => match ordered_sequence(tokens) {
-            // Positions are lost with the order; an option that is wrong is told by its name.
-            Some(ordered) => out.extend(plain(&ordered).map_err(Error::without_position)?),
-            None => out.extend(plain(&format!("{padding}{text}"))?),
-        },
-        ("CREATE" | "ALTER" | "DROP", "USER") => {
-            let at = text.to_ascii_uppercase().find("USER").unwrap_or(0);
-            let (head, tail) = text.split_at(at);
-            let mut parsed = plain(&format!("{padding}{head}ROLE{}", tail.get(4..).unwrap_or("")))?;
-            for statement in &mut parsed {
-                if let Parsed::Ast(statement) = statement
-                    && let ast::Statement::CreateRole(create) = &mut **statement
-                {
-                    create.login = create.login.or(Some(true));
-                }
-            }
-            out.extend(parsed);
+fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
+    let mut cursor = Cursor::new(sql, &piece.tokens);
+    let own = match cursor.word().as_str() {
+        "COPY" => {
+            // Blanks stand for what came before, so that positions count from the script's start.
+            let before = sql.get(..piece.start).unwrap_or("");
+            let padding: String = before.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+            let text = sql.get(piece.start..piece.end).unwrap_or("");
+            out.extend(plain(&format!("{padding}{};", plain_booleans(text)))?);
+            return Ok(());
         }
-        _ => out.extend(plain(&format!("{padding}{text}"))?),
+        "ABORT" => Some(abort(&mut cursor)?),
+        "CHECKPOINT" if piece.tokens.len() == 1 => Some(OwnStatement::Checkpoint),
+        "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
+        "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
+        "REINDEX" => Some(reindex::reindex(&mut cursor)?),
+        "COMMENT" => Some(comment::comment(&mut cursor)?),
+        "ALTER" => alter::alter(&mut cursor)?,
+        "CREATE" => create::create(&mut cursor)?,
+        _ => {
+            refused::refuse(&cursor)?;
+            None
+        }
+    };
+    match own {
+        Some(own) => out.push(Parsed::Own(own)),
+        None if matches!(cursor.word_at(1).as_str(), "USER") => out.extend(user_as_role(sql, &piece.tokens)?),
+        None => out.extend(plain_tokens(&piece.tokens, sql)?),
     }
     Ok(())
 }
 
-fn abort(tokens: &[Token]) -> Result<OwnStatement> {
-    let words: Vec<String> = tokens.iter().map(|token| word(Some(token)).unwrap_or_default()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let rest = match words.as_slice() {
-        ["ABORT", "WORK" | "TRANSACTION", rest @ ..] => rest,
-        ["ABORT", rest @ ..] => rest,
-        _ => &[],
-    };
-    match rest {
-        [] | ["AND", "NO", "CHAIN"] => Ok(OwnStatement::Abort { chain: false }),
-        ["AND", "CHAIN"] => Ok(OwnStatement::Abort { chain: true }),
-        _ => Err(near(tokens.get(1))),
+/// CREATE, ALTER and DROP USER: a role, and a new one logs in.
+fn user_as_role(sql: &str, tokens: &[TokenWithSpan]) -> Result<Vec<Parsed>> {
+    let mut tokens = tokens.to_vec();
+    if let Some(user) = tokens.get_mut(1) {
+        user.token = Token::make_keyword("ROLE");
     }
-}
-
-fn near(token: Option<&Token>) -> Error {
-    match token {
-        Some(token) => Error::syntax(format!("syntax error at or near \"{token}\"")),
-        None => Error::syntax("syntax error at end of input"),
-    }
-}
-
-fn table_list(command: &str, tokens: &[Token]) -> Result<Vec<ast::ObjectName>> {
-    let mut tables = Vec::new();
-    let mut parts: Vec<ast::Ident> = Vec::new();
-    let mut expect_word = true;
-    for token in tokens {
-        match token {
-            Token::Word(word) if expect_word => {
-                parts.push(ast::Ident {
-                    value: word.value.clone(),
-                    quote_style: word.quote_style,
-                    span: sqlparser::tokenizer::Span::empty(),
-                });
-                expect_word = false;
-            }
-            Token::Period if !expect_word => expect_word = true,
-            Token::Comma if !expect_word => {
-                tables.push(ast::ObjectName::from(std::mem::take(&mut parts)));
-                expect_word = true;
-            }
-            Token::LParen => return Err(Error::unsupported(format!("{command} of columns"))),
-            other => return Err(near(Some(other))),
+    let mut parsed = plain_tokens(&tokens, sql)?;
+    for statement in &mut parsed {
+        if let Parsed::Ast(statement) = statement
+            && let ast::Statement::CreateRole(create) = &mut **statement
+        {
+            create.login = create.login.or(Some(true));
         }
     }
-    if !parts.is_empty() {
-        tables.push(ast::ObjectName::from(parts));
-    } else if expect_word && !tokens.is_empty() {
-        return Err(near(None));
-    }
-    Ok(tables)
+    Ok(parsed)
+}
+
+fn abort(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
+    cursor.expect("ABORT")?;
+    let _ = cursor.eat("WORK") || cursor.eat("TRANSACTION");
+    let chain = if cursor.eat("AND NO CHAIN") { false } else { cursor.eat("AND CHAIN") };
+    cursor.expect_end()?;
+    Ok(OwnStatement::Abort { chain })
 }
 
 #[cfg(test)]
@@ -234,22 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn sequence_options_come_in_any_order() {
-        let sql = "create sequence if not exists s.q start with 5 no maxvalue cache 1 increment by -2 as integer";
-        let parsed = parse_script(sql).unwrap();
-        let Parsed::Ast(statement) = &parsed[0] else { panic!("parsed") };
-        let ast::Statement::CreateSequence { if_not_exists: true, sequence_options, data_type: Some(_), .. } =
-            &**statement
-        else {
-            panic!("{statement}")
-        };
-        assert_eq!(sequence_options.len(), 4);
-    }
-
-    #[test]
     fn positions_count_from_the_start_of_the_script() {
         let error = parse_script("vacuum;\nselec 1").unwrap_err();
         assert_eq!(error.position(), Some(9));
+        let error = parse_script("vacuum;\nalter table t foo").unwrap_err();
+        assert_eq!(error.position(), Some(23));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use heliosdb_types::{Error, Result};
 use sqlparser::tokenizer::Token;
 
-use super::{OwnStatement, near, table_list, word};
+use super::OwnStatement;
+use super::cursor::Cursor;
 
 /// What REINDEX is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,43 +16,33 @@ pub(crate) enum ReindexTarget {
 }
 
 /// `REINDEX [(CONCURRENTLY)] {INDEX | TABLE | SCHEMA | DATABASE | SYSTEM} [CONCURRENTLY] [name]`.
-pub(super) fn reindex(tokens: &[Token]) -> Result<OwnStatement> {
-    let mut at = 1;
+pub(super) fn reindex(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
+    cursor.expect("REINDEX")?;
     let mut concurrently = false;
-    if matches!(tokens.get(at), Some(Token::LParen)) {
-        at += 1;
-        while let Some(option) = word(tokens.get(at)) {
-            match option.as_str() {
-                "CONCURRENTLY" => concurrently = true,
-                other => return Err(Error::unsupported(format!("REINDEX option {other}"))),
+    if cursor.eat_token(&Token::LParen) {
+        loop {
+            if !cursor.eat("CONCURRENTLY") {
+                let option = cursor.identifier()?.value;
+                return Err(Error::unsupported(format!("REINDEX option {option}")));
             }
-            at += 1;
-            if matches!(tokens.get(at), Some(Token::Comma)) {
-                at += 1;
+            concurrently = true;
+            if !cursor.eat_token(&Token::Comma) {
+                cursor.expect_token(&Token::RParen)?;
+                break;
             }
         }
-        if !matches!(tokens.get(at), Some(Token::RParen)) {
-            return Err(near(tokens.get(at)));
-        }
-        at += 1;
     }
-    let target = match word(tokens.get(at)).unwrap_or_default().as_str() {
+    let target = match cursor.word().as_str() {
         "INDEX" => ReindexTarget::Index,
         "TABLE" => ReindexTarget::Table,
         "SCHEMA" => ReindexTarget::Schema,
         "DATABASE" => ReindexTarget::Database,
         "SYSTEM" => return Err(Error::unsupported("REINDEX SYSTEM")),
-        _ => return Err(near(tokens.get(at))),
+        _ => return Err(cursor.error()),
     };
-    at += 1;
-    if word(tokens.get(at)).as_deref() == Some("CONCURRENTLY") {
-        concurrently = true;
-        at += 1;
-    }
-    let mut names = table_list("REINDEX", tokens.get(at..).unwrap_or(&[]))?;
-    let name = names.pop();
-    if !names.is_empty() {
-        return Err(near(Some(&Token::Comma)));
-    }
+    cursor.identifier()?;
+    concurrently |= cursor.eat("CONCURRENTLY");
+    let name = if cursor.is_at_end() { None } else { Some(cursor.name()?) };
+    cursor.expect_end()?;
     Ok(OwnStatement::Reindex { target, name, concurrently })
 }

@@ -1,77 +1,142 @@
-//! CREATE SEQUENCE with its options in any order, and ALTER SEQUENCE.
+//! The options of sequences, for CREATE SEQUENCE, ALTER SEQUENCE and identity columns.
 
-use heliosdb_types::{Error, Result};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 use sqlparser::tokenizer::Token;
 
-use super::{OwnStatement, near, table_list, word};
+use super::cursor::Cursor;
 
-/// What ALTER SEQUENCE changes.
-#[derive(Clone, Debug)]
-pub(crate) enum SequenceChange {
+/// Options as written; `None`: not said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SequenceOptions {
+    pub data_type: Option<SqlType>,
+    pub increment: Option<i64>,
+    /// `Some(None)`: NO MINVALUE.
+    pub min: Option<Option<i64>>,
+    pub max: Option<Option<i64>>,
+    pub start: Option<i64>,
     /// RESTART, perhaps WITH a value.
-    Restart(Option<i64>),
-    /// OWNED BY a column, or (`None`) NONE.
-    OwnedBy(Option<ast::ObjectName>),
-    OwnerTo(ast::Ident),
+    pub restart: Option<Option<i64>>,
+    pub cache: Option<i64>,
+    pub cycle: Option<bool>,
+    /// `Some(None)`: OWNED BY NONE.
+    pub owned_by: Option<Option<ast::ObjectName>>,
+    /// SEQUENCE NAME, as dumps write it for identity columns.
+    pub name: Option<ast::ObjectName>,
 }
 
-/// `ALTER SEQUENCE [IF EXISTS] name RESTART [WITH n] | OWNED BY column | OWNER TO role`.
-pub(super) fn alter_sequence(tokens: &[Token]) -> Result<OwnStatement> {
-    let words: Vec<String> = tokens.iter().map(|token| word(Some(token)).unwrap_or_default()).collect();
-    let if_exists = words.get(2).is_some_and(|w| w == "IF") && words.get(3).is_some_and(|w| w == "EXISTS");
-    let start = if if_exists { 4 } else { 2 };
-    let is_change =
-        |w: &String| matches!(w.as_str(), "RESTART" | "OWNED" | "OWNER") || KNOWN_CHANGES.contains(&w.as_str());
-    let at = words.iter().skip(start + 1).position(is_change).map(|at| at + start + 1);
-    let at = at.ok_or_else(|| near(tokens.get(start + 1)))?;
-    let names = |range: std::ops::Range<usize>| table_list("ALTER SEQUENCE", tokens.get(range).unwrap_or(&[]));
-    let name = names(start..at)?.into_iter().next().ok_or_else(|| near(tokens.get(start)))?;
-    let rest: Vec<&str> = words.iter().skip(at).map(String::as_str).collect();
-    let number = |from: usize| {
-        let text: String = tokens.iter().skip(from).map(ToString::to_string).collect();
-        text.parse::<i64>().map_err(|_| near(tokens.get(from)))
-    };
-    let change = match rest.as_slice() {
-        ["RESTART"] => SequenceChange::Restart(None),
-        ["RESTART", "WITH", ..] => SequenceChange::Restart(Some(number(at + 2)?)),
-        ["RESTART", ..] => SequenceChange::Restart(Some(number(at + 1)?)),
-        ["OWNED", "BY", "NONE"] => SequenceChange::OwnedBy(None),
-        ["OWNED", "BY", ..] => SequenceChange::OwnedBy(names(at + 2..tokens.len())?.into_iter().next()),
-        ["OWNER", "TO", _] => match names(at + 2..tokens.len())?.pop().and_then(|mut name| name.0.pop()) {
-            Some(ast::ObjectNamePart::Identifier(ident)) => SequenceChange::OwnerTo(ident),
-            _ => return Err(near(tokens.get(at + 2))),
-        },
-        _ => return Err(Error::unsupported(format!("ALTER SEQUENCE ... {}", rest.first().unwrap_or(&"")))),
-    };
-    Ok(OwnStatement::AlterSequence { name, if_exists, change })
-}
-
-/// Changes PostgreSQL knows and we refuse.
-const KNOWN_CHANGES: &[&str] =
-    &["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "NO", "CYCLE", "SET", "RENAME"];
-
-/// CREATE SEQUENCE with its options in the one order the parser takes them; `None` if they are not plain options.
-pub(super) fn ordered_sequence(tokens: &[Token]) -> Option<String> {
-    const ORDER: [&str; 8] = ["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE", "OWNED"];
-    let starts = |token: &Token| word(Some(token)).is_some_and(|w| w == "NO" || ORDER.contains(&w.as_str()));
-    let first = tokens.iter().skip(2).position(starts)? + 2;
-    let (head, options) = tokens.split_at_checked(first)?;
-    let mut groups: Vec<(usize, Vec<String>)> = Vec::new();
-    let mut after_no = false;
-    for token in options {
-        let option = word(Some(token)).and_then(|w| ORDER.iter().position(|known| *known == w));
-        match option {
-            Some(at) if after_no => groups.last_mut()?.0 = at,
-            Some(at) => groups.push((at, Vec::new())),
-            None if word(Some(token)).as_deref() == Some("NO") => groups.push((0, Vec::new())),
-            None => {}
-        }
-        after_no = word(Some(token)).as_deref() == Some("NO");
-        groups.last_mut()?.1.push(token.to_string());
+impl SequenceOptions {
+    /// Reads options as long as there are any.
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<SequenceOptions> {
+        let mut options = SequenceOptions::default();
+        while options.read_one(cursor)? {}
+        Ok(options)
     }
-    groups.sort_by_key(|(at, _)| *at);
-    let head = head.iter().map(ToString::to_string);
-    let words: Vec<String> = head.chain(groups.into_iter().flat_map(|(_, words)| words)).collect();
-    Some(words.join(" ").replace(" . ", ".").replace("- ", "-"))
+
+    /// False: what comes next is no option.
+    pub(super) fn read_one(&mut self, cursor: &mut Cursor<'_>) -> Result<bool> {
+        let at = *cursor;
+        let repeated = match cursor.word().as_str() {
+            "AS" => {
+                cursor.expect("AS")?;
+                self.data_type.replace(integer_type(cursor)?).is_some()
+            }
+            "INCREMENT" => {
+                cursor.expect("INCREMENT")?;
+                cursor.eat("BY");
+                self.increment.replace(cursor.integer()?).is_some()
+            }
+            "MINVALUE" => {
+                cursor.expect("MINVALUE")?;
+                self.min.replace(Some(cursor.integer()?)).is_some()
+            }
+            "MAXVALUE" => {
+                cursor.expect("MAXVALUE")?;
+                self.max.replace(Some(cursor.integer()?)).is_some()
+            }
+            "NO" => {
+                if cursor.eat("NO MINVALUE") {
+                    self.min.replace(None).is_some()
+                } else if cursor.eat("NO MAXVALUE") {
+                    self.max.replace(None).is_some()
+                } else {
+                    cursor.expect("NO")?;
+                    cursor.expect("CYCLE")?;
+                    self.cycle.replace(false).is_some()
+                }
+            }
+            "CYCLE" => {
+                cursor.expect("CYCLE")?;
+                self.cycle.replace(true).is_some()
+            }
+            "START" => {
+                cursor.expect("START")?;
+                cursor.eat("WITH");
+                self.start.replace(cursor.integer()?).is_some()
+            }
+            "RESTART" => {
+                cursor.expect("RESTART")?;
+                let signed = matches!(cursor.peek(), Some(Token::Number(..) | Token::Minus | Token::Plus));
+                let value = if cursor.eat("WITH") || signed { Some(cursor.integer()?) } else { None };
+                self.restart.replace(value).is_some()
+            }
+            "CACHE" => {
+                cursor.expect("CACHE")?;
+                self.cache.replace(cursor.integer()?).is_some()
+            }
+            "OWNED" => {
+                cursor.expect("OWNED")?;
+                cursor.expect("BY")?;
+                let owner = if cursor.eat("NONE") { None } else { Some(cursor.name()?) };
+                self.owned_by.replace(owner).is_some()
+            }
+            "SEQUENCE" => {
+                cursor.expect("SEQUENCE")?;
+                cursor.expect("NAME")?;
+                self.name.replace(cursor.name()?).is_some()
+            }
+            _ => return Ok(false),
+        };
+        if repeated {
+            let error = Error::syntax("conflicting or redundant options");
+            return Err(match at.error().position() {
+                Some(position) => error.with_position(position),
+                None => error,
+            });
+        }
+        Ok(true)
+    }
+
+    /// Options the parser read, of an identity column.
+    pub(crate) fn from_ast(options: &[ast::SequenceOptions]) -> Result<SequenceOptions> {
+        let mut out = SequenceOptions::default();
+        for option in options {
+            match option {
+                ast::SequenceOptions::IncrementBy(value, _) => out.increment = Some(number(value)?),
+                ast::SequenceOptions::MinValue(value) => out.min = Some(value.as_ref().map(number).transpose()?),
+                ast::SequenceOptions::MaxValue(value) => out.max = Some(value.as_ref().map(number).transpose()?),
+                ast::SequenceOptions::StartWith(value, _) => out.start = Some(number(value)?),
+                ast::SequenceOptions::Cycle(no) => out.cycle = Some(!*no),
+                ast::SequenceOptions::Cache(value) => out.cache = Some(number(value)?),
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn number(expr: &ast::Expr) -> Result<i64> {
+    let text = expr.to_string().replace(' ', "");
+    text.parse().map_err(|_| Error::syntax(format!("syntax error at or near \"{text}\"")))
+}
+
+fn integer_type(cursor: &mut Cursor<'_>) -> Result<SqlType> {
+    let name = cursor.identifier()?.value.to_ascii_lowercase();
+    match name.as_str() {
+        "smallint" | "int2" => Ok(SqlType::Int2),
+        "integer" | "int" | "int4" => Ok(SqlType::Int4),
+        "bigint" | "int8" => Ok(SqlType::Int8),
+        _ => {
+            Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, "sequence type must be smallint, integer, or bigint"))
+        }
+    }
 }

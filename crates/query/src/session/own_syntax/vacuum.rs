@@ -3,39 +3,43 @@
 use heliosdb_types::{Error, Result};
 use sqlparser::tokenizer::Token;
 
-use super::{OwnStatement, near, table_list, word};
+use super::OwnStatement;
+use super::cursor::Cursor;
 
 /// `VACUUM [FULL] [FREEZE] [VERBOSE] [ANALYZE] [table, ...]`, `VACUUM (option, ...) [table, ...]`, `ANALYZE [VERBOSE] [table]`.
-pub(super) fn vacuum(command: &'static str, tokens: &[Token]) -> Result<OwnStatement> {
-    let mut at = 1;
+pub(super) fn vacuum(command: &'static str, cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
+    cursor.identifier()?;
     let mut full = false;
-    if matches!(tokens.get(at), Some(Token::LParen)) {
-        at += 1;
+    if cursor.eat_token(&Token::LParen) {
         loop {
-            match word(tokens.get(at)).unwrap_or_default().as_str() {
+            let option = cursor.word();
+            match option.as_str() {
                 "FULL" => full = true,
                 "FREEZE" | "ANALYZE" => {}
-                "" => return Err(near(tokens.get(at))),
+                "" => return Err(cursor.error()),
                 other => return Err(Error::unsupported(format!("{command} option {other}"))),
             }
-            at += 1;
-            match tokens.get(at) {
-                Some(Token::Comma) => at += 1,
-                Some(Token::RParen) => break at += 1,
-                other => return Err(near(other)),
+            cursor.identifier()?;
+            if !cursor.eat_token(&Token::Comma) {
+                cursor.expect_token(&Token::RParen)?;
+                break;
             }
         }
     } else {
         loop {
-            match word(tokens.get(at)).unwrap_or_default().as_str() {
-                "FULL" => full = true,
-                "FREEZE" | "ANALYZE" => {}
-                "VERBOSE" => return Err(Error::unsupported(format!("{command} VERBOSE"))),
-                _ => break,
+            if cursor.eat("FULL") {
+                full = true;
+            } else if cursor.word() == "VERBOSE" {
+                return Err(Error::unsupported(format!("{command} VERBOSE")));
+            } else if !(cursor.eat("FREEZE") || cursor.eat("ANALYZE")) {
+                break;
             }
-            at += 1;
         }
     }
-    let tables = table_list(command, tokens.get(at..).unwrap_or(&[]))?;
+    let tables = if cursor.is_at_end() { Vec::new() } else { cursor.names()? };
+    if cursor.peek() == Some(&Token::LParen) {
+        return Err(Error::unsupported(format!("{command} of columns")));
+    }
+    cursor.expect_end()?;
     Ok(OwnStatement::Vacuum { command, full, vacuum: command == "VACUUM", tables })
 }

@@ -1,0 +1,66 @@
+//! CREATE TABLE AS and SELECT INTO: a table of a query's columns, then an INSERT of the query into it.
+
+use heliosdb_contracts::Execution;
+use heliosdb_types::{Error, Result, SqlState, SqlType};
+use sqlparser::ast;
+
+use super::columns::WrittenColumn;
+use super::create_table::NewTable;
+use crate::bind;
+use crate::catalog::OnCommit;
+use crate::session::{Session, TableAs};
+
+impl Session {
+    pub(crate) async fn create_table_as(&mut self, table: &TableAs, text: &str) -> Result<Execution> {
+        let command = if table.into { "SELECT INTO" } else { "CREATE TABLE AS" };
+        self.require_read_write(command)?;
+        if table.on_commit.is_some_and(|action| action != OnCommit::Preserve) && !table.temporary {
+            return Err(not_temporary());
+        }
+        let binding = self.binding()?;
+        let bound = bind::bind_query(&table.query, text, &binding.context(&[]))?;
+        self.check_privileges(&bound)?;
+        if !bound.parameters.is_empty() {
+            return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        }
+        let columns = bound.columns.unwrap_or_default();
+        if table.columns.len() > columns.len() {
+            return Err(Error::syntax("too many column names were specified"));
+        }
+        let written = columns.iter().enumerate().map(|(at, column)| {
+            let name = table.columns.get(at).map_or_else(|| column.name.clone(), bind::fold_identifier);
+            let sql_type = if column.sql_type == SqlType::Unknown { SqlType::Text } else { column.sql_type.clone() };
+            WrittenColumn::plain(name, sql_type)
+        });
+        let written = written.collect::<Result<Vec<_>>>()?;
+        let new = NewTable {
+            name: &table.name,
+            temporary: table.temporary,
+            if_not_exists: table.if_not_exists,
+            on_commit: table.on_commit,
+            columns: written,
+            constraints: &[],
+        };
+        let Some(relation) = self.make_table(new).await? else { return Ok(Execution::Done(command.to_owned())) };
+        if !table.with_data {
+            return Ok(Execution::Done(command.to_owned()));
+        }
+        let name = self.qualified(&relation)?;
+        let sql = format!("INSERT INTO {name} VALUES (1)");
+        let mut statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
+        if let ast::Statement::Insert(insert) = &mut statement {
+            insert.source = Some(table.query.clone());
+        }
+        let bound = self.bind(&statement, text, &[])?;
+        let running = self.start_cancellable();
+        let scope = self.scope(&running, &bound.relations)?;
+        self.next_command();
+        let engine = std::sync::Arc::clone(&self.engine);
+        let written = engine.executor.run_write(&bound.plan, Vec::new(), &bound.parameters, scope).await?;
+        Ok(Execution::Done(format!("SELECT {written}")))
+    }
+}
+
+pub(super) fn not_temporary() -> Error {
+    Error::invalid(SqlState::INVALID_TABLE_DEFINITION, "ON COMMIT can only be used on temporary tables")
+}
