@@ -12,7 +12,10 @@ fn visit(expr: &mut Expr, change: &mut dyn FnMut(&str) -> Option<String>) {
     // The visitor cannot fail here; its result only says whether it was stopped.
     let _: std::ops::ControlFlow<()> = ast::visit_expressions_mut(expr, |expr| {
         match expr {
-            Expr::Cast { expr: inner, data_type: DataType::Regclass, .. } => replace(inner, change),
+            Expr::Cast { expr: inner, data_type: data_type @ DataType::Regclass, .. } => {
+                *data_type = regclass();
+                replace(inner, change);
+            }
             Expr::Cast { expr: inner, data_type: DataType::Custom(name, _), .. }
                 if name.to_string().eq_ignore_ascii_case("regclass") =>
             {
@@ -33,6 +36,11 @@ fn visit(expr: &mut Expr, change: &mut dyn FnMut(&str) -> Option<String>) {
         }
         std::ops::ControlFlow::Continue(())
     });
+}
+
+/// The type, written as PostgreSQL writes it.
+fn regclass() -> DataType {
+    DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new("regclass")]), Vec::new())
 }
 
 fn replace(expr: &mut Expr, change: &mut dyn FnMut(&str) -> Option<String>) {
@@ -79,7 +87,7 @@ pub(super) fn in_full(expr: &Expr, resolve: &dyn Fn(&str) -> Option<String>) -> 
             *first = Expr::Cast {
                 kind: ast::CastKind::DoubleColon,
                 expr: Box::new(text),
-                data_type: DataType::Regclass,
+                data_type: regclass(),
                 array: false,
                 format: None,
             };
@@ -114,10 +122,10 @@ mod tests {
         let text = "nextval('public.s'::regclass) + 1";
         assert_eq!(names_in(text), [(Some("public".into()), "s".into())]);
         let moved = renamed(text, ("public", Some("s")), ("a", Some("S"))).unwrap();
-        assert_eq!(moved, "nextval('a.\"S\"'::REGCLASS) + 1");
-        assert_eq!(renamed(&moved, ("a", None), ("b", None)).unwrap(), "nextval('b.\"S\"'::REGCLASS) + 1");
+        assert_eq!(moved, "nextval('a.\"S\"'::regclass) + 1");
+        assert_eq!(renamed(&moved, ("a", None), ("b", None)).unwrap(), "nextval('b.\"S\"'::regclass) + 1");
         assert_eq!(renamed("'public.s'", ("public", Some("s")), ("a", None)), None);
         let expr = bind::parse_expression("nextval('s')").unwrap();
-        assert_eq!(in_full(&expr, &|name| Some(format!("x.{name}"))).to_string(), "nextval('x.s'::REGCLASS)");
+        assert_eq!(in_full(&expr, &|name| Some(format!("x.{name}"))).to_string(), "nextval('x.s'::regclass)");
     }
 }

@@ -106,7 +106,8 @@ impl Session {
             match (given, before) {
                 (Some((_, expression)), _) => expression.clone(),
                 (None, Some(before)) => quote_identifier(&before.name),
-                (None, None) => "NULL".to_owned(),
+                // A new column whose default is the same for every row.
+                (None, None) => column.default.clone().unwrap_or_else(|| "NULL".to_owned()),
             }
         });
         let expressions = expressions.collect::<Vec<_>>().join(", ");

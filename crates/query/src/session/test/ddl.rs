@@ -139,10 +139,7 @@ fn views_follow_renames() {
     client.run("create view v as select t.a, b from s.t; create view w as select * from s.t join u using (a); create view x as select v.b as bb from v");
     client.run("alter table s.t rename a to k; alter table s.t rename to t2; alter schema s rename to s2; alter view v rename column b to bee; alter table u add column b int");
     assert_eq!(client.run("select a, bee from v; select * from w; select * from x"), "1|2\n1|2|3\n2\n");
-    assert_eq!(
-        client.run("select pg_get_viewdef('v'::regclass)"),
-        " SELECT t.a, b FROM s2.t2 t(a, b);\n".replace(" b)", " b)")
-    );
+    assert_eq!(client.run("select pg_get_viewdef('v'::regclass)"), " SELECT t.a, b FROM s2.t2 t (a, b);\n");
     assert_eq!(
         client.run("alter table s2.t2 alter b type bigint"),
         "ERROR 0A000: cannot alter type of a column used by a view or rule\nDETAIL: rule _RETURN on view v depends on column \"b\"\n"

@@ -46,7 +46,6 @@ fn what_is_not_implemented_is_refused_by_name() {
         "create function f() returns int language sql as 'select 1'",
         "grant select on x to bob",
         "set role bob",
-        "savepoint s",
         "vacuum full",
         "create database d",
     ] {
