@@ -18,6 +18,7 @@ mod datum;
 mod enum_type;
 mod error;
 mod ids;
+mod json;
 mod key;
 mod numeric;
 mod physical;
@@ -39,6 +40,10 @@ pub use error::{Error, ErrorKind, Result};
 pub use ids::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, Lsn, Oid, SchemaVersion, SegmentId, SequenceId, ShardId,
     TreeId, TreeRef, TxnId,
+};
+pub use json::{
+    JSON_DEPTH_MAX, JSONB_BYTES_MAX, JsonPart, JsonTree, Jsonb, JsonbKind, check_json, json_kind, jsonb_contains,
+    parse_json_tree, parse_jsonb, split_json, strip_json_nulls, unescape_json, write_json_string, write_jsonb,
 };
 pub use key::{decode_key, encode_key, key_is_exact, key_value_len};
 pub use numeric::{NUMERIC_SCALE_MAX, NUMERIC_WEIGHT_MAX, Numeric, precision_overflow, rescale};

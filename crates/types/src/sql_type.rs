@@ -35,6 +35,10 @@ pub enum SqlType {
     Timestamptz(Option<u8>),
     Interval,
     Uuid,
+    /// JSON text, kept as it was given.
+    Json,
+    /// JSON as [`crate::Jsonb`] bytes.
+    Jsonb,
     Oid,
     /// A catalog reference stored as an oid and shown as a name.
     Reg(RegKind),
@@ -71,6 +75,7 @@ impl SqlType {
             SqlType::Reg(RegKind::Proc) => 24,
             SqlType::Text => 25,
             SqlType::Oid => 26,
+            SqlType::Json => 114,
             SqlType::Float4 => 700,
             SqlType::Float8 => 701,
             SqlType::Unknown => 705,
@@ -88,9 +93,12 @@ impl SqlType {
             SqlType::Uuid => 2950,
             SqlType::Reg(RegKind::Namespace) => 4089,
             SqlType::Reg(RegKind::Role) => 4096,
+            SqlType::Jsonb => 3802,
             SqlType::Enum(of) => of.oid.0,
             SqlType::Array(element) => match &**element {
                 SqlType::Enum(of) => of.array_oid.0,
+                SqlType::Json => 199,
+                SqlType::Jsonb => 3807,
                 SqlType::Bool => 1000,
                 SqlType::Bytea => 1001,
                 SqlType::QuotedChar => 1002,
@@ -135,6 +143,7 @@ impl SqlType {
             24 => SqlType::Reg(RegKind::Proc),
             25 => SqlType::Text,
             26 => SqlType::Oid,
+            114 => SqlType::Json,
             700 => SqlType::Float4,
             701 => SqlType::Float8,
             705 => SqlType::Unknown,
@@ -150,8 +159,11 @@ impl SqlType {
             2206 => SqlType::Reg(RegKind::Type),
             2278 => SqlType::Void,
             2950 => SqlType::Uuid,
+            3802 => SqlType::Jsonb,
             4089 => SqlType::Reg(RegKind::Namespace),
             4096 => SqlType::Reg(RegKind::Role),
+            199 => array(SqlType::Json),
+            3807 => array(SqlType::Jsonb),
             1000 => array(SqlType::Bool),
             1001 => array(SqlType::Bytea),
             1002 => array(SqlType::QuotedChar),
@@ -215,6 +227,8 @@ impl SqlType {
             | SqlType::Varchar(_)
             | SqlType::Char(_)
             | SqlType::Bytea
+            | SqlType::Json
+            | SqlType::Jsonb
             | SqlType::Array(_) => -1,
         }
     }
@@ -238,8 +252,8 @@ impl SqlType {
             SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::QuotedChar => {
                 PhysicalType::Text
             }
-            SqlType::Unknown => PhysicalType::Text,
-            SqlType::Bytea => PhysicalType::Bytes,
+            SqlType::Unknown | SqlType::Json => PhysicalType::Text,
+            SqlType::Bytea | SqlType::Jsonb => PhysicalType::Bytes,
             SqlType::Date => PhysicalType::Date,
             SqlType::Time(_) => PhysicalType::Time,
             SqlType::Timestamp(_) => PhysicalType::Timestamp,
@@ -326,6 +340,8 @@ impl SqlType {
             SqlType::Timestamptz(p) => precision("timestamp", p, "with time zone"),
             SqlType::Interval => "interval".into(),
             SqlType::Uuid => "uuid".into(),
+            SqlType::Json => "json".into(),
+            SqlType::Jsonb => "jsonb".into(),
             SqlType::Oid => "oid".into(),
             SqlType::Reg(RegKind::Class) => "regclass".into(),
             SqlType::Reg(RegKind::Type) => "regtype".into(),

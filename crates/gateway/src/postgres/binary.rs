@@ -1,7 +1,7 @@
 //! Values in PostgreSQL's binary format, both ways. Big-endian; dates and times count from 2000-01-01.
 
 use bytes::{BufMut, BytesMut};
-use heliosdb_types::{Datum, DatumRef, Error, Interval, Numeric, Result, SqlState, SqlType, TextContext};
+use heliosdb_types::{Datum, DatumRef, Error, Interval, Jsonb, Numeric, Result, SqlState, SqlType, TextContext};
 
 use super::arrays;
 use super::decimal::put_decimal_binary;
@@ -62,7 +62,12 @@ pub(crate) fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Re
                 text.parse().map_err(|_| Error::unsupported(format!("{} in binary format", sql_type.name())))?;
             out.put_u32(oid);
         }
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::Unknown => {
+        SqlType::Text
+        | SqlType::Varchar(_)
+        | SqlType::Char(_)
+        | SqlType::Name
+        | SqlType::Unknown
+        | SqlType::Json => {
             out.extend_from_slice(text.as_bytes());
         }
         other => return Err(mismatch("text", other)),
@@ -70,10 +75,11 @@ pub(crate) fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Re
     Ok(())
 }
 
-/// Values that are carried as bytes: bytea, arrays.
+/// Values that are carried as bytes: bytea, arrays, jsonb.
 pub(crate) fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
     match sql_type {
         SqlType::Array(element) => arrays::put_binary(value, element, context, out)?,
+        SqlType::Jsonb => put_jsonb(value, out)?,
         _ => out.extend_from_slice(value),
     }
     Ok(())
@@ -82,6 +88,27 @@ pub(crate) fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext,
 pub(crate) fn mismatch(carried: &str, sql_type: &SqlType) -> Error {
     Error::internal(format!("a value of type {} is carried as {carried}", sql_type.name()))
 }
+
+/// jsonb on the wire: version 1 and the text.
+fn put_jsonb(value: &[u8], out: &mut BytesMut) -> Result<()> {
+    let mut text = String::new();
+    heliosdb_types::write_jsonb(Jsonb::new(value), false, &mut text)?;
+    out.put_u8(JSONB_VERSION);
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn read_jsonb(bytes: &[u8]) -> Result<Datum> {
+    match bytes.split_first() {
+        Some((&JSONB_VERSION, text)) => heliosdb_types::parse_jsonb(utf8(text)?).map(Datum::Bytes),
+        other => {
+            let version = other.map_or(0, |(version, _)| *version);
+            Err(Error::internal(format!("unsupported jsonb version number {version}")))
+        }
+    }
+}
+
+const JSONB_VERSION: u8 = 1;
 
 /// `"char"` holds one byte; as text, bytes above 127 are written `\ooo`.
 fn quoted_char_byte(text: &str) -> u8 {
@@ -159,8 +186,9 @@ pub(crate) fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what
         SqlType::Interval => Datum::Interval(interval(fixed(bytes).ok_or_else(wrong)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes).ok_or_else(wrong)?),
         SqlType::Array(element) => Datum::Bytes(arrays::read_binary(bytes, element, context, what)?),
+        SqlType::Jsonb => read_jsonb(bytes)?,
         // Enums travel as their labels.
-        SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,
+        SqlType::Json | SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,
         SqlType::Void => return Err(wrong()),
     })
 }

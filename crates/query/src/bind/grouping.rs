@@ -34,9 +34,10 @@ impl Grouping {
     }
 
     fn plain(&mut self, value: Typed, ctx: &FuncContext) -> Result<()> {
+        func::check_comparable(&value, false)?;
         let compared = func::sort_key(&value);
         if compared != value.expr && !self.keys.contains(&value.expr) {
-            let smallest = func::aggregate("min", vec![value.clone()], false, None, Vec::new(), false, ctx)?;
+            let smallest = func::one_of_equals(value.clone(), ctx)?;
             self.shown.push((value.expr.clone(), smallest.expr));
         }
         self.key(value);

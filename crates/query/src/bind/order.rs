@@ -99,7 +99,7 @@ impl Binder<'_> {
         for item in items {
             let (expr, options) = order_parts(item)?;
             let value = self.bind_expr(expr)?;
-            let value = self.settle(value);
+            let value = self.settle(value).and_then(|value| func::check_comparable(&value, true).map(|()| value));
             keys.push(OrderKey::new(self.at(expr.span(), value)?, options));
         }
         Ok(keys)

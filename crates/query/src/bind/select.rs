@@ -186,6 +186,12 @@ impl Binder<'_> {
                     let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
                     return Err(self.error_at(expr.span(), SqlState::INVALID_COLUMN_REFERENCE, message));
                 }
+                let sorted = match &value {
+                    PendingValue::Item(at) => items.get(*at).map(|item| &item.value),
+                    PendingValue::Other(value) => Some(value),
+                };
+                let sortable = sorted.map_or(Ok(()), |value| crate::func::check_comparable(value, true));
+                self.at(expr.span(), sortable)?;
                 keys.push(PendingKey { value, options: *options });
             }
         }
@@ -337,6 +343,7 @@ pub(super) fn distinct_rows<'a>(
     values: impl Iterator<Item = &'a Typed>,
 ) -> Result<(LogicalPlan, bool)> {
     let values: Vec<Typed> = values.cloned().collect();
+    values.iter().try_for_each(|value| crate::func::check_comparable(value, false))?;
     if values.iter().all(|value| crate::func::sort_key(value) == value.expr) {
         let plan = plan::builder(plan).distinct().and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
         return Ok((plan, false));

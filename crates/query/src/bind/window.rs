@@ -102,7 +102,10 @@ impl Binder<'_> {
         let mut partitions = Vec::with_capacity(partition_by.len());
         for expr in &partition_by {
             let value = self.bind_expr(expr)?;
-            partitions.push(func::sort_key(&self.settle(value)?));
+            let value = self.settle(value)?;
+            let comparable = func::check_comparable(&value, false);
+            self.at(expr.span(), comparable)?;
+            partitions.push(func::sort_key(&value));
         }
         let keys = self.bind_sort_keys(&order_by)?;
         let frame = match window_frame {

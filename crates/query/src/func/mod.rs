@@ -24,14 +24,14 @@ use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
-pub use aggregate::{aggregate, is_aggregate, single_value};
+pub use aggregate::{aggregate, is_aggregate, one_of_equals, single_value};
 pub(crate) use array::type_key;
 pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::cast;
 pub use common::{common_type, unify};
 pub use extract::extract;
 pub use literal::literal;
-pub use operator::{binary, is_distinct, like, similar_to, sort_key, unary};
+pub use operator::{binary, check_comparable, is_distinct, like, similar_to, sort_key, unary};
 pub use rows::{RowsCall, gives_rows, ordinality, rows};
 pub use scalar::call;
 pub use types::type_from_ast;

@@ -34,14 +34,14 @@ pub fn type_from_ast(data_type: &DataType) -> Result<SqlType> {
         }
         DataType::Interval { fields: None, precision: None } => SqlType::Interval,
         DataType::Uuid => SqlType::Uuid,
+        DataType::JSON => SqlType::Json,
+        DataType::JSONB => SqlType::Jsonb,
         DataType::Regclass => SqlType::Reg(RegKind::Class),
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) => {
             type_from_ast(element)?.array_of()
         }
         DataType::Custom(name, modifiers) => custom_type(name, modifiers)?,
-        DataType::JSON
-        | DataType::JSONB
-        | DataType::Bit(_)
+        DataType::Bit(_)
         | DataType::BitVarying(_)
         | DataType::VarBit(_)
         | DataType::TsVector
@@ -176,6 +176,8 @@ fn named_type(name: &str, modifiers: &[String]) -> Option<Result<SqlType>> {
         "timestamptz" => digits().map(SqlType::Timestamptz),
         "interval" => plain(SqlType::Interval),
         "uuid" => plain(SqlType::Uuid),
+        "json" => plain(SqlType::Json),
+        "jsonb" => plain(SqlType::Jsonb),
         "oid" | "xid" | "cid" => plain(SqlType::Oid),
         "regclass" => plain(SqlType::Reg(RegKind::Class)),
         "regtype" => plain(SqlType::Reg(RegKind::Type)),
@@ -183,7 +185,7 @@ fn named_type(name: &str, modifiers: &[String]) -> Option<Result<SqlType>> {
         "regnamespace" => plain(SqlType::Reg(RegKind::Namespace)),
         "regrole" => plain(SqlType::Reg(RegKind::Role)),
         "unknown" => plain(SqlType::Unknown),
-        "json" | "jsonb" | "xml" | "money" | "inet" | "cidr" | "macaddr" | "macaddr8" | "timetz" | "bit" | "varbit"
+        "xml" | "money" | "inet" | "cidr" | "macaddr" | "macaddr8" | "timetz" | "bit" | "varbit"
         | "tsvector" | "tsquery" | "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle" | "int4range"
         | "int8range" | "numrange" | "tsrange" | "tstzrange" | "daterange" | "jsonpath" | "pg_lsn"
         | "txid_snapshot" | "tid" => Err(Error::unsupported(format!("type {name}"))),

@@ -6,14 +6,21 @@ use super::bytes::{write_bytea, write_uuid};
 use super::number::{write_float4, write_float8};
 use crate::datetime::{write_date, write_interval, write_time, write_timestamp, write_timestamptz};
 use crate::numeric::write_unscaled;
-use crate::{DatumRef, Numeric, SqlType, TextContext, write_array};
+use crate::{DatumRef, Jsonb, Numeric, SqlType, TextContext, write_array, write_jsonb};
 
 /// Appends a value's text as PostgreSQL prints it; NULL appends nothing (callers mark it their own way).
 ///
-/// The value's shape decides, except for arrays (carried as bytes) and enums (carried as numbers).
+/// The value's shape decides, except for arrays and jsonb (carried as bytes) and enums (carried as numbers).
 pub fn write_text(value: DatumRef<'_>, sql_type: &SqlType, ctx: &TextContext, out: &mut String) {
     match (value, sql_type) {
         (DatumRef::Bytes(bytes), SqlType::Array(element)) => return write_array(element, bytes, ctx, out),
+        (DatumRef::Bytes(bytes), SqlType::Jsonb) => {
+            // Only damaged bytes cannot be shown.
+            if let Err(error) = write_jsonb(Jsonb::new(bytes), false, out) {
+                let _ = write!(out, "<{error}>");
+            }
+            return;
+        }
         (DatumRef::Int64(code), SqlType::Enum(of)) => {
             // Another session may have added the label after this statement's types were read.
             match of.label(code) {

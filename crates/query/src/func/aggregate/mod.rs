@@ -138,6 +138,9 @@ pub(super) fn resolve(
         }
         ("count", [_]) => {
             let input = settle_text(one(args)?, ctx)?;
+            if distinct {
+                super::check_comparable(&input, false)?;
+            }
             let counted = if distinct { sort_key(&input) } else { input.expr };
             built_in(df::count::count_udaf(), vec![counted], SqlType::Int8)
         }
@@ -263,9 +266,13 @@ fn extreme(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
     let function = if name == "min" { df::min_max::min_udaf() } else { df::min_max::max_udaf() };
     let sql_type = super::common::without_modifier(&input.sql_type);
     match &input.sql_type {
-        SqlType::Bool | SqlType::Uuid | SqlType::Bytea | SqlType::Void | SqlType::Unknown => {
-            Err(undefined(name, &[input]))
-        }
+        SqlType::Bool
+        | SqlType::Uuid
+        | SqlType::Bytea
+        | SqlType::Json
+        | SqlType::Jsonb
+        | SqlType::Void
+        | SqlType::Unknown => Err(undefined(name, &[input])),
         SqlType::Array(_) => Ok(fold_call(folds::extreme(name == "max", PhysicalType::Bytes), vec![input], sql_type)),
         SqlType::Interval => {
             Ok(fold_call(folds::extreme(name == "max", PhysicalType::Interval), vec![input], SqlType::Interval))
@@ -280,6 +287,18 @@ fn extreme(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
             Ok(Resolved { function, args: vec![input.expr], result, cast_to: None, order_by: Vec::new() })
         }
     }
+}
+
+/// An aggregate that gives one of values that compare equal, for what a group shows.
+pub fn one_of_equals(input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    if !matches!(input.sql_type, SqlType::Jsonb | SqlType::Array(_)) {
+        return aggregate("min", vec![input], false, None, Vec::new(), false, ctx);
+    }
+    let (sql_type, physical) = (input.sql_type.clone(), input.physical());
+    let resolved = fold_call(folds::extreme(false, physical), vec![input], sql_type);
+    let call =
+        AggregateFunction::new_udf(resolved.function.clone(), resolved.args.clone(), false, None, Vec::new(), None);
+    resolved.finish(Expr::AggregateFunction(call), ctx)
 }
 
 fn boolean(function: Arc<AggregateUDF>, name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {

@@ -5,8 +5,8 @@ use heliosdb_types::datetime::{
     timestamptz_to_timestamp,
 };
 use heliosdb_types::{
-    Datum, DatumRef, Error, Interval, Numeric, PhysicalType, Result, SqlState, SqlType, TextContext, fit_text,
-    parse_text, precision_overflow, text_of,
+    Datum, DatumRef, Error, Interval, Jsonb, JsonbKind, Numeric, PhysicalType, Result, SqlState, SqlType, TextContext,
+    fit_text, parse_jsonb, parse_text, precision_overflow, text_of,
 };
 
 use super::super::array::convert_array;
@@ -21,6 +21,12 @@ pub(crate) fn convert(value: DatumRef<'_>, from: &SqlType, to: &SqlType, context
     if is_text(from) || *from == SqlType::Unknown {
         let DatumRef::Text(text) = value else { return Err(wrong_shape("text", value)) };
         return parse_text(to, text, context);
+    }
+    match (from, to, value) {
+        (SqlType::Json, SqlType::Jsonb, DatumRef::Text(text)) => return parse_jsonb(text).map(Datum::Bytes),
+        (SqlType::Jsonb, SqlType::Json, value) => return Ok(Datum::Text(text_of(value, from, context))),
+        (SqlType::Jsonb, _, DatumRef::Bytes(bytes)) => return jsonb_to_scalar(Jsonb::new(bytes), to),
+        _ => {}
     }
     if is_number(from) && is_number(to) {
         return convert_number(value, to);
@@ -55,6 +61,19 @@ fn to_text(value: DatumRef<'_>, from: &SqlType, to: &SqlType, context: &TextCont
         other => text_of(other, from, context),
     };
     fit_text(to, &text, context.explicit_cast)
+}
+
+/// A jsonb number or boolean as a SQL one.
+fn jsonb_to_scalar(value: Jsonb<'_>, to: &SqlType) -> Result<Datum> {
+    match (value.kind()?, to) {
+        (JsonbKind::Bool, SqlType::Bool) => Ok(Datum::Bool(value.is_true())),
+        (JsonbKind::Number, to) if is_number(to) => convert_number(DatumRef::Numeric(value.number()?.as_bytes()), to),
+        (kind, to) => {
+            let name = super::super::common::base_name(to);
+            let message = format!("cannot cast jsonb {} to type {name}", kind.name());
+            Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message))
+        }
+    }
 }
 
 fn out_of_range(name: &str) -> Error {

@@ -38,7 +38,7 @@ pub fn can_cast(from: &SqlType, to: &SqlType, kind: CastKind) -> bool {
 fn needed(from: &SqlType, to: &SqlType) -> Option<CastKind> {
     use CastKind::{Assignment, Explicit, Implicit};
     use SqlType::{
-        Array, Bool, Bytea, Char, Date, Int2, Int4, Int8, Interval, Oid, QuotedChar, Reg, Time, Timestamp, Timestamptz,
+        Array, Bool, Bytea, Char, Date, Int2, Int4, Int8, Interval, Json, Jsonb, Oid, QuotedChar, Reg, Time, Timestamp, Timestamptz,
         Unknown, Void,
     };
     if let (Some(from), Some(to)) = (number_rank(from), number_rank(to)) {
@@ -52,6 +52,9 @@ fn needed(from: &SqlType, to: &SqlType) -> Option<CastKind> {
         (Array(a), Array(b)) => return needed(a, b),
         (SqlType::Enum(a), SqlType::Enum(b)) => return (a == b).then_some(Implicit),
         (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => Implicit,
+        (Json, Jsonb) | (Jsonb, Json) => Assignment,
+        (Jsonb, Bool) => Explicit,
+        (Jsonb, number) if is_number(number) => Explicit,
         (Bool, Int4) | (Int4, Bool) => Explicit,
         (QuotedChar, Int4) | (Int4, QuotedChar) => Explicit,
         (Date, Timestamp(_) | Timestamptz(_)) | (Timestamp(_), Timestamptz(_)) | (Time(_), Interval) => Implicit,

@@ -11,7 +11,9 @@ use arrow_schema::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use heliosdb_types::datetime::{MICROS_PER_DAY, is_finite_timestamp};
-use heliosdb_types::{Datum, Error, Interval, Numeric, PhysicalType, Result, SqlType, has_residue};
+use heliosdb_types::{
+    Datum, DatumRef, Error, Interval, Jsonb, Numeric, PhysicalType, Result, SqlState, SqlType, has_residue,
+};
 
 use super::super::array::array_key;
 use super::super::cast::{cast, integer_to_decimal, is_integer, is_number, is_text, to_numeric_bytes};
@@ -35,6 +37,28 @@ pub fn is_distinct(negated: bool, left: Typed, right: Typed, ctx: &FuncContext) 
     compare(if negated { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom }, left, right, ctx)
 }
 
+/// 42883 for a type whose values cannot be told equal (or ordered).
+pub fn check_comparable(input: &Typed, ordering: bool) -> Result<()> {
+    let of = match &input.sql_type {
+        SqlType::Array(element) => element.as_ref(),
+        other => other,
+    };
+    if *of == SqlType::Jsonb && input.sql_type != SqlType::Jsonb {
+        return Err(Error::unsupported("comparing arrays of jsonb"));
+    }
+    if *of != SqlType::Json {
+        return Ok(());
+    }
+    let what = if ordering { "an ordering" } else { "an equality" };
+    let message = format!("could not identify {what} operator for type {}", input.sql_type.name());
+    let error = Error::invalid(SqlState::UNDEFINED_FUNCTION, message);
+    Err(if ordering {
+        error.with_hint("Use an explicit ordering operator or modify the query.")
+    } else {
+        error
+    })
+}
+
 /// What ORDER BY, GROUP BY and DISTINCT compare: the value itself, or a key for types whose bytes do not decide (numeric with
 /// display scale, interval, char without a length).
 pub fn sort_key(input: &Typed) -> Expr {
@@ -43,6 +67,7 @@ pub fn sort_key(input: &Typed) -> Expr {
         (SqlType::Interval, _) => interval_key(input.clone()),
         (SqlType::Char(None), _) => trimmed(input.clone()),
         (SqlType::Array(_), _) => array_key(input),
+        (SqlType::Jsonb, _) => jsonb_key(input.clone()),
         _ => input.expr.clone(),
     }
 }
@@ -111,6 +136,8 @@ fn comparable(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Res
             let right = cast(right, &SqlType::Interval, CastKind::Implicit, ctx)?;
             Ok((interval_key(left), op, interval_key(right)))
         }
+        (SqlType::Jsonb, SqlType::Jsonb) => Ok((jsonb_key(left), op, jsonb_key(right))),
+        (SqlType::Json, SqlType::Json) => Err(undefined(&symbol(op), &left, &right)),
         (a, b) if category(a) == 'N' && category(b) == 'N' => {
             if matches!(a, SqlType::Numeric(_) | SqlType::Float4 | SqlType::Float8)
                 || matches!(b, SqlType::Numeric(_) | SqlType::Float4 | SqlType::Float8)
@@ -332,6 +359,16 @@ pub(crate) fn numeric_key(input: Typed) -> Expr {
             out.append_option(value.map(|bytes| bytes.split_last_chunk::<2>().map_or(bytes, |(key, _)| key)));
         }
         Ok(Arc::new(out.finish()) as ArrayRef)
+    });
+    function.call(vec![input.expr])
+}
+
+/// Bytes whose order is the values' order.
+fn jsonb_key(input: Typed) -> Expr {
+    let types = vec![PhysicalType::Bytes];
+    let function = Function::strict("jsonb_key", "jsonb_key", types, PhysicalType::Bytes, |args| match args {
+        [DatumRef::Bytes(bytes)] => Jsonb::new(bytes).sort_key().map(Datum::Bytes),
+        _ => Err(Error::internal("jsonb travels as bytes")),
     });
     function.call(vec![input.expr])
 }
