@@ -14,6 +14,7 @@
 //! ```
 
 mod arrow_map;
+pub mod binary;
 mod range;
 mod row_ref;
 mod scan;

@@ -1,7 +1,8 @@
 //! Messages of a client, decoded from one frame each with every read checked.
 
 use bytes::{Buf, Bytes};
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_contracts::binary::utf8;
+use heliosdb_types::{Error, Result};
 use pgwire::messages::copy::{
     CopyFail, MESSAGE_TYPE_BYTE_COPY_DATA, MESSAGE_TYPE_BYTE_COPY_DONE, MESSAGE_TYPE_BYTE_COPY_FAIL,
 };
@@ -105,24 +106,6 @@ impl Fields {
 
 fn short() -> Error {
     violation("insufficient data left in message")
-}
-
-/// Text of a client: UTF-8, the only encoding we speak, without the zero byte no value can hold.
-pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let from = e.valid_up_to();
-        let to = e.error_len().map_or(bytes.len(), |len| from + len);
-        bad_bytes(bytes.get(from..to).unwrap_or_default())
-    })?;
-    if text.contains('\0') { Err(bad_bytes(&[0])) } else { Ok(text) }
-}
-
-fn bad_bytes(bytes: &[u8]) -> Error {
-    let hex: Vec<String> = bytes.iter().map(|b| format!("0x{b:02x}")).collect();
-    Error::invalid(
-        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-        format!("invalid byte sequence for encoding \"UTF8\": {}", hex.join(" ")),
-    )
 }
 
 pub(crate) fn query(body: Bytes) -> Result<Query> {

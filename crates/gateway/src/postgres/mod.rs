@@ -10,13 +10,10 @@
 //! transaction ends) -> `simple` | `extended` | `copy` -> `rows` (Arrow to DataRow) -> `wire` (one write).
 
 mod alarm;
-mod arrays;
 mod auth;
-mod binary;
 mod connection;
 mod copy;
 mod counters;
-mod decimal;
 mod extended;
 mod failure;
 mod frontend;

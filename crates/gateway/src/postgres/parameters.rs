@@ -1,11 +1,10 @@
 //! Format codes and parameters of Bind.
 
 use bytes::Bytes;
+use heliosdb_contracts::binary::{self, utf8};
 use heliosdb_types::{Datum, Error, Result, SqlState, SqlType, TextContext, parse_text};
 
-use super::binary;
 use super::failure::violation;
-use super::frontend::utf8;
 use super::reply::Format;
 
 /// One format for each of `count` values, from none (all text), one (for all) or one each. `of_what` is for errors.

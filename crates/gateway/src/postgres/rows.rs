@@ -19,14 +19,15 @@ use arrow_schema::{DataType, IntervalUnit, TimeUnit};
 use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use heliosdb_contracts::binary::{
+    self, put_decimal, put_decimal_binary, put_integer_text as put_integer, put_unsigned,
+};
 use heliosdb_contracts::{ResultColumn, RowsTag};
 use heliosdb_types::{DatumRef, Error, Interval, Result, SqlState, SqlType, TextContext, write_text};
 use pgwire::messages::data::MESSAGE_TYPE_BYTE_DATA_ROW;
 
-use super::binary;
 use super::connection::Connection;
 use super::counters::add;
-use super::decimal::{put_decimal, put_decimal_binary, put_integer, put_unsigned};
 use super::failure::Outcome;
 use super::reply::Format;
 

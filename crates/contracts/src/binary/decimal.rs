@@ -55,19 +55,19 @@ impl Digits {
     }
 }
 
-pub(crate) fn put_integer(value: i64, out: &mut BytesMut) {
+pub fn put_integer(value: i64, out: &mut BytesMut) {
     if value < 0 {
         out.put_u8(b'-');
     }
     out.extend_from_slice(Digits::new(u128::from(value.unsigned_abs())).as_slice());
 }
 
-pub(crate) fn put_unsigned(value: u64, out: &mut BytesMut) {
+pub fn put_unsigned(value: u64, out: &mut BytesMut) {
     out.extend_from_slice(Digits::new(u128::from(value)).as_slice());
 }
 
 /// `unscaled / 10^scale` with exactly `scale` digits after the point.
-pub(crate) fn put_decimal(unscaled: i128, scale: i8, out: &mut BytesMut) {
+pub fn put_decimal(unscaled: i128, scale: i8, out: &mut BytesMut) {
     if unscaled < 0 {
         out.put_u8(b'-');
     }
@@ -97,7 +97,7 @@ pub(crate) fn put_decimal(unscaled: i128, scale: i8, out: &mut BytesMut) {
 }
 
 /// The binary form: base-10000 digits aligned at the decimal point.
-pub(crate) fn put_decimal_binary(unscaled: i128, scale: i8, out: &mut BytesMut) {
+pub fn put_decimal_binary(unscaled: i128, scale: i8, out: &mut BytesMut) {
     /// Below this, aligning (times 1000 at most) cannot overflow.
     const ALIGNABLE: u128 = 10_u128.pow(35);
     let magnitude = unscaled.unsigned_abs();

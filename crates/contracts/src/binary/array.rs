@@ -6,10 +6,8 @@ use heliosdb_types::{
     element_count, too_many_dimensions,
 };
 
-use super::binary;
-
 /// From our form to the wire's.
-pub(crate) fn put_binary(bytes: &[u8], element: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
+pub fn put_binary(bytes: &[u8], element: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
     let array = ArrayView::new(element, bytes)?;
     out.put_i32(array.dimensions().len() as i32);
     let flag = out.len();
@@ -29,7 +27,7 @@ pub(crate) fn put_binary(bytes: &[u8], element: &SqlType, context: &TextContext,
         }
         let at = out.len();
         out.put_i32(0);
-        binary::put_datum(value.as_ref(), element, context, out)?;
+        super::put_datum(value.as_ref(), element, context, out)?;
         let len = (out.len() - at - 4) as i32;
         put_at(out, at, len);
     }
@@ -44,7 +42,7 @@ fn put_at(out: &mut BytesMut, at: usize, value: i32) {
 }
 
 /// From the wire's form to ours; `what` names the value in errors.
-pub(crate) fn read_binary(mut bytes: &[u8], element: &SqlType, context: &TextContext, what: &str) -> Result<Vec<u8>> {
+pub fn read_binary(mut bytes: &[u8], element: &SqlType, context: &TextContext, what: &str) -> Result<Vec<u8>> {
     let wrong =
         || Error::invalid(SqlState::INVALID_BINARY_REPRESENTATION, format!("incorrect binary data format in {what}"));
     let count = bytes.try_get_i32().map_err(|_| wrong())?;
@@ -81,7 +79,7 @@ pub(crate) fn read_binary(mut bytes: &[u8], element: &SqlType, context: &TextCon
         let len = usize::try_from(len).map_err(|_| wrong())?;
         let (value, rest) = bytes.split_at_checked(len).ok_or_else(wrong)?;
         bytes = rest;
-        builder.push(binary::read(value, element, context, what)?.as_ref())?;
+        builder.push(super::read(value, element, context, what)?.as_ref())?;
     }
     if !bytes.is_empty() {
         return Err(wrong());

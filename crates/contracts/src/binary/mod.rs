@@ -1,18 +1,21 @@
 //! Values in PostgreSQL's binary format, both ways. Big-endian; dates and times count from 2000-01-01.
 
+mod array;
+mod decimal;
+mod text;
+
 use bytes::{BufMut, BytesMut};
 use heliosdb_types::{Datum, DatumRef, Error, Interval, Jsonb, Numeric, Result, SqlState, SqlType, TextContext};
 
-use super::arrays;
-use super::decimal::put_decimal_binary;
-use super::frontend::utf8;
+pub use decimal::{put_decimal, put_decimal_binary, put_integer as put_integer_text, put_unsigned};
+pub use text::utf8;
 
 /// Days from 1970-01-01 to 2000-01-01.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * DAY_MICROS;
 const DAY_MICROS: i64 = 86_400_000_000;
 
-pub(crate) fn put_integer(value: i64, sql_type: &SqlType, out: &mut BytesMut) -> Result<()> {
+pub fn put_integer(value: i64, sql_type: &SqlType, out: &mut BytesMut) -> Result<()> {
     let out_of_range = |_| Error::internal(format!("{value} as {}", sql_type.name()));
     match sql_type {
         SqlType::Int2 => out.put_i16(i16::try_from(value).map_err(out_of_range)?),
@@ -26,7 +29,7 @@ pub(crate) fn put_integer(value: i64, sql_type: &SqlType, out: &mut BytesMut) ->
 }
 
 /// Days since 1970; the infinities are the same extremes on both sides.
-pub(crate) fn put_date(days: i32, out: &mut BytesMut) {
+pub fn put_date(days: i32, out: &mut BytesMut) {
     out.put_i32(match days {
         i32::MIN | i32::MAX => days,
         days => days.saturating_sub(EPOCH_DAYS),
@@ -34,27 +37,27 @@ pub(crate) fn put_date(days: i32, out: &mut BytesMut) {
 }
 
 /// Microseconds since 1970; the infinities are the same extremes on both sides.
-pub(crate) fn put_timestamp(micros: i64, out: &mut BytesMut) {
+pub fn put_timestamp(micros: i64, out: &mut BytesMut) {
     out.put_i64(match micros {
         i64::MIN | i64::MAX => micros,
         micros => micros.saturating_sub(EPOCH_MICROS),
     });
 }
 
-pub(crate) fn put_interval(interval: &Interval, out: &mut BytesMut) {
+pub fn put_interval(interval: &Interval, out: &mut BytesMut) {
     out.put_i64(interval.micros);
     out.put_i32(interval.days);
     out.put_i32(interval.months);
 }
 
-pub(crate) fn put_numeric(numeric: &[u8], out: &mut BytesMut) {
+pub fn put_numeric(numeric: &[u8], out: &mut BytesMut) {
     let mut bytes = Vec::new();
     Numeric::from_bytes_unchecked(numeric).write_wire(&mut bytes);
     out.extend_from_slice(&bytes);
 }
 
 /// Values that are carried as text, whatever their type.
-pub(crate) fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Result<()> {
+pub fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Result<()> {
     match sql_type {
         SqlType::QuotedChar => out.put_u8(quoted_char_byte(text)),
         SqlType::Reg(_) => {
@@ -76,16 +79,16 @@ pub(crate) fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Re
 }
 
 /// Values that are carried as bytes: bytea, arrays, jsonb.
-pub(crate) fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
+pub fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
     match sql_type {
-        SqlType::Array(element) => arrays::put_binary(value, element, context, out)?,
+        SqlType::Array(element) => array::put_binary(value, element, context, out)?,
         SqlType::Jsonb => put_jsonb(value, out)?,
         _ => out.extend_from_slice(value),
     }
     Ok(())
 }
 
-pub(crate) fn mismatch(carried: &str, sql_type: &SqlType) -> Error {
+pub fn mismatch(carried: &str, sql_type: &SqlType) -> Error {
     Error::internal(format!("a value of type {} is carried as {carried}", sql_type.name()))
 }
 
@@ -120,12 +123,7 @@ fn quoted_char_byte(text: &str) -> u8 {
 }
 
 /// One value of any type.
-pub(crate) fn put_datum(
-    value: DatumRef<'_>,
-    sql_type: &SqlType,
-    context: &TextContext,
-    out: &mut BytesMut,
-) -> Result<()> {
+pub fn put_datum(value: DatumRef<'_>, sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
     match value {
         DatumRef::Null => return Err(mismatch("NULL", sql_type)),
         DatumRef::Int64(_) if matches!(sql_type, SqlType::Enum(_)) => {
@@ -151,7 +149,7 @@ pub(crate) fn put_datum(
 }
 
 /// Reads a value; `what` names it in errors: "bind parameter 1".
-pub(crate) fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what: &str) -> Result<Datum> {
+pub fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what: &str) -> Result<Datum> {
     let wrong =
         || Error::invalid(SqlState::INVALID_BINARY_REPRESENTATION, format!("incorrect binary data format in {what}"));
     Ok(match sql_type {
@@ -185,7 +183,7 @@ pub(crate) fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what
         SqlType::Timestamptz(_) => Datum::TimestampTz(timestamp(i64::from_be_bytes(fixed(bytes).ok_or_else(wrong)?))?),
         SqlType::Interval => Datum::Interval(interval(fixed(bytes).ok_or_else(wrong)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes).ok_or_else(wrong)?),
-        SqlType::Array(element) => Datum::Bytes(arrays::read_binary(bytes, element, context, what)?),
+        SqlType::Array(element) => Datum::Bytes(array::read_binary(bytes, element, context, what)?),
         SqlType::Jsonb => read_jsonb(bytes)?,
         // Enums travel as their labels.
         SqlType::Json | SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,
