@@ -8,6 +8,7 @@
 mod aggregate;
 mod binder;
 mod cte;
+mod dialect;
 mod dml;
 mod expr;
 mod from;

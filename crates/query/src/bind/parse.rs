@@ -2,10 +2,10 @@
 
 use heliosdb_types::{Error, ErrorKind, Result, SqlState};
 use sqlparser::ast;
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::dialect::{Bounded, allow_attempts};
 use super::position::Positions;
 use super::precedence;
 
@@ -36,7 +36,7 @@ pub(super) fn deep<T>(sql: &str, run: impl FnOnce() -> T) -> T {
 /// Parses every statement of a text; empty statements are dropped.
 pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     let mut parser = parser(sql)?;
-    let statements = parser.parse_statements().map_err(|error| syntax_error(error, sql))?;
+    let statements = deep(sql, || parser.parse_statements()).map_err(|error| syntax_error(error, sql))?;
     let statements = statements.into_iter().map(|statement| as_postgres(statement, sql));
     Ok(statements.map(|statement| ParsedStatement { statement }).collect())
 }
@@ -45,7 +45,7 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
 pub fn parse_tokens(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<ParsedStatement>> {
     check_chains(&tokens)?;
     let mut parser = parser_of(tokens, sql)?;
-    let statements = parser.parse_statements().map_err(|error| syntax_error(error, sql))?;
+    let statements = deep(sql, || parser.parse_statements()).map_err(|error| syntax_error(error, sql))?;
     let statements = statements.into_iter().map(|statement| as_postgres(statement, sql));
     Ok(statements.map(|statement| ParsedStatement { statement }).collect())
 }
@@ -58,7 +58,7 @@ pub fn position_of(location: Location, sql: &str) -> Option<u32> {
 /// Parses an expression and nothing after it: a default, a check.
 pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
     let mut parser = parser(sql)?;
-    let expr = parser.parse_expr().map_err(|error| syntax_error(error, sql))?;
+    let expr = deep(sql, || parser.parse_expr()).map_err(|error| syntax_error(error, sql))?;
     parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
     Ok(as_postgres(expr, sql))
 }
@@ -66,14 +66,13 @@ pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
 /// Parses a query and nothing after it: a view's definition.
 pub fn parse_query(sql: &str) -> Result<Box<ast::Query>> {
     let mut parser = parser(sql)?;
-    let query = parser.parse_query().map_err(|error| syntax_error(error, sql))?;
+    let query = deep(sql, || parser.parse_query()).map_err(|error| syntax_error(error, sql))?;
     parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
     Ok(as_postgres(query, sql))
 }
 
 fn parser(sql: &str) -> Result<Parser<'static>> {
-    static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&DIALECT, sql)
+    let tokens = Tokenizer::new(&Bounded, sql)
         .tokenize_with_location()
         .map_err(|error| tokenizer_error(&error.message, error.location, sql))?;
     check_chains(&tokens)?;
@@ -81,9 +80,9 @@ fn parser(sql: &str) -> Result<Parser<'static>> {
 }
 
 fn parser_of(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Parser<'static>> {
-    static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
     let tokens = super::tokens::rewritten(tokens, sql)?;
-    Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
+    allow_attempts(tokens.len());
+    Ok(Parser::new(&Bounded).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
 }
 
 fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
