@@ -126,7 +126,10 @@ impl SqlService for EngineService {
         async move {
             let catalog = self.0.catalog(POSTGRES_DATABASE, BranchId(0))?;
             let Some(role) = catalog.role_named(user) else { return Ok(Credential::Unknown) };
+            let expired = role.facts.valid_until.is_some_and(|until| until < self.0.options.clock.now_micros());
             match &role.password {
+                // As a wrong password, so that nobody learns which it is.
+                Some(_) if expired => Ok(Credential::Unknown),
                 None => Ok(Credential::NoPassword),
                 Some(text) => scram_from_text(text)
                     .map(Credential::Scram)

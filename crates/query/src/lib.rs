@@ -1,6 +1,7 @@
 //! SQL: parse, bind, plan, execute; sessions, catalog, DML. The only crate that names DataFusion.
 
 // Modules are private to the crate; the API is the list of re-exports.
+pub(crate) mod access;
 pub(crate) mod bind;
 pub(crate) mod catalog;
 pub(crate) mod copy;

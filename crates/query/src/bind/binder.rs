@@ -18,7 +18,7 @@ use super::position::Positions;
 use super::scope::{Clause, Level, Origin, Scope, ScopeColumn, ScopeRelation, column_value};
 use super::tokens::Overriding;
 use super::{BindContext, BoundStatement};
-use crate::catalog::{Relation, ViewName};
+use crate::catalog::{Privileges, Relation, ViewName};
 use crate::func::{self, CastKind, FuncContext, Typed};
 
 pub(super) struct Binder<'a> {
@@ -39,6 +39,10 @@ pub(super) struct Binder<'a> {
     pub used: BTreeSet<(Oid, i16)>,
     /// While a view's query is bound: what its names stand for.
     pub view_names: Arc<[ViewName]>,
+    /// Privileges needed so far.
+    pub required: crate::access::RequiredSet,
+    /// The owner of the view being expanded: its privileges count.
+    pub as_role: Option<Oid>,
     /// The first level (index into `levels`) of the statement part in force: a view's query sees no level outside it.
     pub level_floor: usize,
     /// Nesting of the expression being bound.
@@ -85,6 +89,8 @@ impl<'a> Binder<'a> {
             relations: BTreeSet::new(),
             used: BTreeSet::new(),
             view_names: Arc::default(),
+            required: crate::access::RequiredSet::default(),
+            as_role: None,
             level_floor: 0,
             depth: 0,
             overriding: None,
@@ -103,6 +109,7 @@ impl<'a> Binder<'a> {
         {
             self.used.insert((origin.relation, origin.attribute));
         }
+        self.note_read(column.origin);
     }
 
     pub fn func(&self) -> &'a FuncContext {
@@ -173,6 +180,22 @@ impl<'a> Binder<'a> {
         result
     }
 
+    /// Notes that a relation is used so.
+    pub fn require(&mut self, relation: &Relation, privileges: Privileges) -> &mut crate::access::Required {
+        let entry = self.required.entry(relation.oid, self.as_role);
+        entry.privileges = entry.privileges | privileges;
+        entry
+    }
+
+    /// Notes that a column is read.
+    pub fn note_read(&mut self, origin: Option<Origin>) {
+        if let Some(origin) = origin {
+            let entry = self.required.entry(origin.relation, self.as_role);
+            entry.privileges = entry.privileges | Privileges::SELECT;
+            entry.selected.insert(origin.attribute);
+        }
+    }
+
     /// A boolean expression: WHERE, HAVING, ON, CHECK, FILTER.
     pub fn bind_condition(&mut self, expr: &ast::Expr, clause: &str) -> Result<Typed> {
         use sqlparser::ast::Spanned;
@@ -219,6 +242,7 @@ impl<'a> Binder<'a> {
             tag,
             relations: self.relations.iter().copied().collect(),
             used: self.used.iter().copied().collect(),
+            required: self.required.list(),
             target: None,
             row_locks: self.row_locks.iter().map(|(oid, mode)| (*oid, *mode)).collect(),
         }

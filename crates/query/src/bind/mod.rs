@@ -63,6 +63,8 @@ use binder::Binder;
 pub struct BindContext<'a> {
     pub catalog: Arc<CatalogSnapshot>,
     pub search_path: Vec<String>,
+    /// Schemas the user may not look into.
+    pub denied: Vec<Oid>,
     pub func: FuncContext,
     /// Types the client declared for `$1`, `$2`, ...; `None` or absent: infer.
     pub parameter_types: &'a [Option<SqlType>],
@@ -81,6 +83,8 @@ pub struct BoundStatement {
     pub relations: Vec<Oid>,
     /// (relation, attribute) of the columns it names.
     pub used: Vec<(Oid, i16)>,
+    /// What is needed of them, to be checked at each execution.
+    pub(crate) required: Vec<crate::access::Required>,
     /// The table written to.
     pub target: Option<Oid>,
     /// Tables whose rows a FOR clause locks, with its strongest mode.

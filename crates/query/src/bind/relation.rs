@@ -16,7 +16,8 @@ use super::parse::{parse_query, too_deep};
 use super::plan::from_datafusion;
 use super::scope::{Origin, Scope, ScopeColumn, ScopeRelation, column_value};
 use super::series::is_empty;
-use crate::catalog::{Relation, RelationKind, ViewInfo};
+use crate::access::denied;
+use crate::catalog::{Privileges, Relation, RelationKind, ViewInfo};
 use crate::exec::HeliosTable;
 
 /// How a relation and its columns (by position) are called.
@@ -31,6 +32,12 @@ impl Binder<'_> {
     /// A relation by name through the search path; 42P01 when there is none.
     pub fn resolve_relation(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let (schema, table) = object_name(name)?;
+        if let Some(schema) = schema.as_deref().and_then(|schema| self.context.catalog.schema_named(schema))
+            && self.as_role.is_none()
+            && self.context.denied.contains(&schema.oid)
+        {
+            return Err(self.positions.mark(denied("schema", &schema.name), object_name_span(name)));
+        }
         let known = self.view_names.iter().find(|known| known.schema == schema && known.name == table);
         let found = match known {
             // Inside a view a name stands for what it stood for when the view was made.
@@ -56,6 +63,7 @@ impl Binder<'_> {
         schema: Option<String>,
         alias: Option<&ast::TableAlias>,
     ) -> Result<FromItem> {
+        self.require(relation, Privileges::SELECT);
         match &relation.kind {
             RelationKind::Table(_) => {
                 let provider = HeliosTable::new(Arc::clone(relation))?;
@@ -67,6 +75,7 @@ impl Binder<'_> {
                 let qualifier = item.plan.schema().iter().find_map(|(qualifier, _)| qualifier.cloned());
                 let qualifier = qualifier.ok_or_else(|| Error::internal("a table without a qualifier"))?;
                 self.note_locked(relation, qualifier, lock);
+                self.require(relation, Privileges::UPDATE);
                 Ok(item)
             }
             RelationKind::Virtual(_) if self.lock_of(&relation.name).is_some() => {
@@ -142,7 +151,9 @@ impl Binder<'_> {
         let ctes = std::mem::take(&mut self.ctes);
         let floor = std::mem::replace(&mut self.level_floor, self.levels.len());
         self.expanding.push(relation.oid);
+        let as_role = self.as_role.replace(relation.owner);
         let bound = self.bind_subquery(&query);
+        self.as_role = as_role;
         self.expanding.pop();
         (self.search_path, self.positions, self.ctes, self.level_floor) = (path, positions, ctes, floor);
         self.view_names = names;

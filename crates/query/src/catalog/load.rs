@@ -129,7 +129,7 @@ fn facts_of<T: DeserializeOwned>(value: &Datum, tree: &SystemTree) -> Result<Opt
     }
 }
 
-fn database_of(row: &[Datum]) -> Result<Database> {
+pub(super) fn database_of(row: &[Datum]) -> Result<Database> {
     let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner), Datum::Int64(id), facts] = row else {
         return Err(damaged(&DATABASES));
     };
@@ -138,7 +138,7 @@ fn database_of(row: &[Datum]) -> Result<Database> {
     Ok(Database { oid, id, name: name.clone(), owner, facts: facts_of(facts, &DATABASES)?.unwrap_or_default() })
 }
 
-fn role_of(row: &[Datum]) -> Result<Role> {
+pub(super) fn role_of(row: &[Datum]) -> Result<Role> {
     let [Datum::Int64(oid), Datum::Text(name), Datum::Bool(superuser), Datum::Bool(can_login), password, facts] = row
     else {
         return Err(damaged(&ROLES));
@@ -152,7 +152,7 @@ fn role_of(row: &[Datum]) -> Result<Role> {
     Ok(Role { oid, name: name.clone(), superuser: *superuser, can_login: *can_login, password, facts })
 }
 
-fn schema_of(row: &[Datum]) -> Result<Schema> {
+pub(super) fn schema_of(row: &[Datum]) -> Result<Schema> {
     let [Datum::Int64(oid), Datum::Text(name), Datum::Int64(owner), facts] = row else {
         return Err(damaged(&SCHEMAS));
     };
@@ -177,7 +177,7 @@ fn comment_of(tree: &SystemTree, row: &[Datum]) -> Result<(CommentKey, String)> 
     Ok((key, text.clone()))
 }
 
-fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
+pub(super) fn relation_of(database: DatabaseId, row: &[Datum]) -> Result<Relation> {
     let [Datum::Int64(oid), Datum::Int64(schema), Datum::Text(name), Datum::Int64(owner), Datum::Text(json)] = row
     else {
         return Err(damaged(&RELATIONS));

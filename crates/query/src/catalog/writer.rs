@@ -14,12 +14,13 @@ use heliosdb_types::{
 
 use super::acl::{Acl, ObjectKind};
 use super::definition;
+use super::load;
 use super::model::{
     CatalogSnapshot, CommentKey, Database, DefaultAcl, FIRST_USER_OID, Relation, RelationKind, Role, Schema,
 };
 use super::system::{
-    CLASS_DATABASE, CLASS_ROLE, COMMENTS, DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES, ROLES,
-    SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, SystemTree,
+    self, CLASS_DATABASE, CLASS_ROLE, COMMENTS, DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES,
+    ROLES, SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, SystemTree,
 };
 
 /// The counter OIDs come from.
@@ -39,11 +40,12 @@ pub struct CatalogWriter {
     pub defaults: Vec<(Oid, DefaultAcl)>,
 }
 
-struct HintSink(Option<RowHint>);
+/// A row as it is now and where.
+struct CurrentRow(Option<(RowHint, Vec<Datum>)>);
 
-impl RowSink for HintSink {
-    fn row(&mut self, _values: &[DatumRef<'_>], reference: RowHint) -> Result<()> {
-        self.0 = Some(reference);
+impl RowSink for CurrentRow {
+    fn row(&mut self, values: &[DatumRef<'_>], reference: RowHint) -> Result<()> {
+        self.0 = Some((reference, values.iter().map(DatumRef::to_owned).collect()));
         Ok(())
     }
 }
@@ -69,7 +71,7 @@ impl CatalogWriter {
 
     /// The catalog as this transaction sees it now.
     pub fn catalog(&self) -> Result<Arc<CatalogSnapshot>> {
-        super::load(&*self.shard, &self.read(), self.database).map(Arc::new)
+        load::load(&*self.shard, &self.read(), self.database).map(Arc::new)
     }
 
     /// A new OID, never given out before.
@@ -117,20 +119,18 @@ impl CatalogWriter {
         }
     }
 
-    async fn hint(&mut self, tree: &SystemTree, key: &Bytes) -> Result<Option<RowHint>> {
-        if !self.lock(tree, key, RowLockMode::Update).await? {
-            return Ok(None);
+    /// Locks a row and reads it; 40001-like if it is gone.
+    async fn current(&mut self, tree: &SystemTree, key: &Bytes) -> Result<(RowHint, Vec<Datum>)> {
+        let mut sink = CurrentRow(None);
+        if self.lock(tree, key, RowLockMode::Update).await? {
+            self.shard.get(&self.read(), tree.tree(self.database), key, &tree.column_ids(), &mut sink)?;
         }
-        let mut sink = HintSink(None);
-        self.shard.get(&self.read(), tree.tree(self.database), key, &tree.column_ids(), &mut sink)?;
-        Ok(sink.0)
+        sink.0.ok_or_else(|| Error::retry(SqlState::INTERNAL_ERROR, "tuple concurrently deleted"))
     }
 
     async fn update(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<()> {
         let key = key_of(tree, values);
-        let Some(hint) = self.hint(tree, &key).await? else {
-            return Err(Error::retry(SqlState::INTERNAL_ERROR, "tuple concurrently deleted"));
-        };
+        let (hint, _) = self.current(tree, &key).await?;
         let row = KeyedRow { key, row: encode(tree, values)? };
         let descriptor = tree.descriptor(self.database);
         let batch = WriteBatch { descriptor, updates: vec![(row, hint)], deletes: Vec::new() };
@@ -141,9 +141,7 @@ impl CatalogWriter {
 
     async fn delete(&mut self, tree: &SystemTree, key_values: &[Datum]) -> Result<()> {
         let key = key_bytes(key_values);
-        let Some(hint) = self.hint(tree, &key).await? else {
-            return Err(Error::retry(SqlState::INTERNAL_ERROR, "tuple concurrently deleted"));
-        };
+        let (hint, _) = self.current(tree, &key).await?;
         let descriptor = tree.descriptor(self.database);
         let batch = WriteBatch { descriptor, updates: Vec::new(), deletes: vec![(key, hint)] };
         self.shard.write(self.txn, self.command, batch)?;
@@ -202,10 +200,51 @@ impl CatalogWriter {
         self.delete(&RELATION_NAMES, &[oid(schema), text(name)]).await
     }
 
-    /// Replaces a relation's definition; the name must be the same (see [`CatalogWriter::rename_relation`]).
+    /// Replaces a relation's definition; the name must be the same (see [`CatalogWriter::rename_relation`]). Privileges stay
+    /// as they are by now, whoever changed them meanwhile.
     pub async fn update_relation(&mut self, relation: &Relation) -> Result<()> {
-        let values = relation_values(relation)?;
+        let mut relation = relation.clone();
+        let (_, row) = self.current(&RELATIONS, &key_bytes(&[oid(relation.oid)])).await?;
+        relation.access = load::relation_of(self.database, &row)?.access;
+        let values = relation_values(&relation)?;
         self.update(&RELATIONS, &values).await
+    }
+
+    /// Changes owner and privileges of a relation, starting from what they are by now.
+    pub async fn change_access(&mut self, target: Oid, change: impl FnOnce(&mut Relation) -> Result<()>) -> Result<()> {
+        let (_, row) = self.current(&RELATIONS, &key_bytes(&[oid(target)])).await?;
+        let mut relation = load::relation_of(self.database, &row)?;
+        change(&mut relation)?;
+        let values = relation_values(&relation)?;
+        self.update(&RELATIONS, &values).await
+    }
+
+    pub async fn change_schema(&mut self, target: Oid, change: impl FnOnce(&mut Schema) -> Result<()>) -> Result<()> {
+        let (_, row) = self.current(&SCHEMAS, &key_bytes(&[oid(target)])).await?;
+        let mut schema = load::schema_of(&row)?;
+        change(&mut schema)?;
+        let values = schema_values(&schema)?;
+        self.update(&SCHEMAS, &values).await
+    }
+
+    pub async fn change_role(&mut self, target: Oid, change: impl FnOnce(&mut Role) -> Result<()>) -> Result<()> {
+        let (_, row) = self.current(&ROLES, &key_bytes(&[oid(target)])).await?;
+        let mut role = load::role_of(&row)?;
+        change(&mut role)?;
+        let values = role_values(&role)?;
+        self.update(&ROLES, &values).await
+    }
+
+    pub async fn change_database(
+        &mut self,
+        target: Oid,
+        change: impl FnOnce(&mut Database) -> Result<()>,
+    ) -> Result<()> {
+        let (_, row) = self.current(&DATABASES, &key_bytes(&[oid(target)])).await?;
+        let mut database = load::database_of(&row)?;
+        change(&mut database)?;
+        let values = database_values(&database)?;
+        self.update(&DATABASES, &values).await
     }
 
     /// Moves a relation to its new name (`relation` has it already); false if that is taken.
@@ -340,6 +379,23 @@ impl CatalogWriter {
         self.delete(&DATABASE_NAMES, &[text(old_name)]).await?;
         self.update_database(database).await?;
         Ok(true)
+    }
+
+    /// Drops every tree of another database.
+    pub fn drop_trees(&mut self, database: DatabaseId, content: &CatalogSnapshot) -> Result<()> {
+        let tables = content.relations.values().filter_map(|relation| relation.table());
+        let user_trees = tables.filter(|table| !table.tree.tree.is_system()).flat_map(|table| {
+            let indexes = table.indexes.iter().map(|index| table.index_tree(index));
+            std::iter::once(table.tree.tree).chain(indexes)
+        });
+        let system_trees = system::ALL.iter().filter(|tree| !tree.shared).map(|tree| tree.tree(database));
+        for tree in user_trees.chain(system_trees).collect::<Vec<_>>() {
+            if self.shard.descriptor(Some(self.txn), tree).is_some() {
+                self.shard.drop_tree(self.txn, self.command, tree)?;
+            }
+        }
+        self.next_command();
+        Ok(())
     }
 
     /// Forgets a database; its trees are the caller's to drop.

@@ -14,8 +14,9 @@ use heliosdb_contracts::{CopyFormat, Execution, TreeLockMode};
 use heliosdb_types::{Datum, Error, Result, SqlState};
 use sqlparser::ast::{self, CopySource, CopyTarget};
 
+use crate::access::{Rights, denied, noun};
 use crate::bind;
-use crate::catalog::{Column, Identity, Relation, RelationKind};
+use crate::catalog::{CatalogSnapshot, Column, Identity, Privileges, Relation, RelationKind};
 use crate::func::NameLookup;
 use crate::pg_catalog::quote_identifier;
 use crate::session::{Binding, PreparedStatement, Running, Session};
@@ -38,7 +39,7 @@ impl Session {
         }
         match source {
             CopySource::Table { table_name, columns } if *to => {
-                let (relation, columns) = self.copy_columns(table_name, columns)?;
+                let (relation, columns) = self.copy_columns(table_name, columns, Privileges::SELECT)?;
                 if matches!(relation.kind, RelationKind::View(_)) {
                     let message = format!("cannot copy from view \"{}\"", relation.name);
                     return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
@@ -64,6 +65,7 @@ impl Session {
         &mut self,
         table_name: &ast::ObjectName,
         columns: &[ast::Ident],
+        privilege: Privileges,
     ) -> Result<(Arc<Relation>, Vec<Column>)> {
         let catalog = self.catalog()?;
         let (schema, name) = bind::object_name(table_name)?;
@@ -72,10 +74,10 @@ impl Session {
             .resolve(schema.as_deref(), &name, &path)
             .cloned()
             .ok_or_else(|| crate::ddl::undefined_relation(&catalog, schema.as_deref(), &name))?;
-        self.require_owner_to_use(&relation)?;
         if columns.is_empty() {
-            let columns = relation.columns.iter().filter(|column| !column.generated).cloned().collect();
-            return Ok((Arc::clone(&relation), columns));
+            let all: Vec<Column> = relation.columns.iter().filter(|column| !column.generated).cloned().collect();
+            self.check_columns(&catalog, &relation, &all, privilege)?;
+            return Ok((relation, all));
         }
         let mut out: Vec<Column> = Vec::with_capacity(columns.len());
         for column in columns {
@@ -95,7 +97,22 @@ impl Session {
             }
             out.push(found.clone());
         }
+        self.check_columns(&catalog, &relation, &out, privilege)?;
         Ok((relation, out))
+    }
+
+    fn check_columns(
+        &self,
+        catalog: &CatalogSnapshot,
+        relation: &Relation,
+        columns: &[Column],
+        privilege: Privileges,
+    ) -> Result<()> {
+        let rights = Rights::of(catalog, self.user.oid);
+        if columns.iter().all(|column| rights.has_on_column(relation, column.attribute, privilege)) {
+            return Ok(());
+        }
+        Err(denied(noun(relation), &relation.name))
     }
 
     async fn copy_to(&mut self, query: &ast::Query, text: &str, options: CopyOptions) -> Result<Execution> {
@@ -122,7 +139,7 @@ impl Session {
         self.require_read_write("COPY FROM")?;
         let running = self.start_cancellable();
         for _ in 0..crate::ddl::LOOKS_MAX {
-            let (relation, columns) = self.copy_columns(table_name, columns)?;
+            let (relation, columns) = self.copy_columns(table_name, columns, Privileges::INSERT)?;
             if let RelationKind::View(_) | RelationKind::Sequence(_) = relation.kind {
                 let kind = crate::ddl::kind_name(&relation.kind);
                 let message = format!("cannot copy to {kind} \"{}\"", relation.name);

@@ -8,6 +8,7 @@ use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, ObjectType};
 
 use super::{LOOKS_MAX, is_system_schema, kind_name, no_schema, owned_sequences};
+use crate::access::{Rights, must_be_owner};
 use crate::bind;
 use crate::catalog::{
     CLASS_CONSTRAINT, CLASS_RELATION, CLASS_SCHEMA, CatalogSnapshot, CatalogWriter, CommentKey, Relation, RelationKind,
@@ -46,7 +47,6 @@ impl Session {
         self.require_read_write(&command)?;
         match object_type {
             ObjectType::Index => self.drop_indexes(names, *if_exists, *cascade).await?,
-            ObjectType::Role | ObjectType::User => self.drop_roles(names, *if_exists).await?,
             ObjectType::Table | ObjectType::View | ObjectType::Sequence | ObjectType::Schema => {
                 self.drop_relations(object_type, names, *if_exists, *cascade).await?;
             }
@@ -55,7 +55,7 @@ impl Session {
         Ok(command)
     }
 
-    async fn drop_relations(
+    pub(crate) async fn drop_relations(
         &mut self,
         object_type: &ObjectType,
         names: &[ast::ObjectName],
@@ -107,9 +107,8 @@ impl Session {
                 let message = format!("cannot drop schema {object} because it is required by the database system");
                 return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message));
             }
-            if !self.user.superuser && schema.owner != self.user.oid {
-                let message = format!("must be owner of schema {object}");
-                return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            if !Rights::of(catalog, self.user.oid).owns(schema.owner) {
+                return Err(must_be_owner("schema", &object));
             }
             set.schemas.push(Arc::clone(schema));
             return Ok(());
@@ -132,7 +131,12 @@ impl Session {
             return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
                 .with_hint(format!("Use DROP {} to remove a {actual}.", actual.to_ascii_uppercase())));
         }
-        self.require_owner(relation)?;
+        // The owner of its schema may drop a relation too.
+        let of_schema = catalog.schemas.get(&relation.schema).map(|schema| schema.owner);
+        let rights = Rights::of(catalog, self.user.oid);
+        if super::is_system_relation(relation) || !of_schema.is_some_and(|owner| rights.owns(owner)) {
+            self.require_owner(relation)?;
+        }
         if !set.relations.iter().any(|known| known.oid == relation.oid) {
             set.relations.push(Arc::clone(relation));
         }
@@ -144,33 +148,6 @@ impl Session {
             return Err(error);
         }
         self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{what} does not exist, skipping"));
-        Ok(())
-    }
-
-    async fn drop_roles(&mut self, names: &[ast::ObjectName], if_exists: bool) -> Result<()> {
-        self.require_superuser("permission denied to drop role")?;
-        let catalog = self.catalog()?;
-        let mut writer = self.catalog_writer()?;
-        for name in names {
-            let (_, name) = bind::object_name(name)?;
-            let Some(role) = catalog.role_named(&name) else {
-                let error = Error::invalid(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"));
-                self.missing(if_exists, error, &format!("role \"{name}\""))?;
-                continue;
-            };
-            if role.oid == self.user.oid {
-                return Err(Error::invalid(SqlState::OBJECT_IN_USE, "current user cannot be dropped"));
-            }
-            let owns = catalog.relations.values().any(|relation| relation.owner == role.oid)
-                || catalog.schemas.values().any(|schema| schema.owner == role.oid)
-                || catalog.databases.values().any(|database| database.owner == role.oid);
-            if owns || role.oid == crate::catalog::POSTGRES_ROLE {
-                let message = format!("role \"{name}\" cannot be dropped because some objects depend on it");
-                return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message));
-            }
-            writer.drop_role(role).await?;
-        }
-        self.catalog_written(&writer);
         Ok(())
     }
 }

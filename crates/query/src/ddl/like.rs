@@ -67,7 +67,7 @@ impl Session {
             return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
                 .with_detail("This operation is not supported for sequences."));
         }
-        self.require_owner_to_use(&source)?;
+        self.require_privilege(&source, crate::catalog::Privileges::SELECT)?;
         Ok(source)
     }
 

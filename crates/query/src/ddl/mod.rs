@@ -4,6 +4,7 @@
 //! name through its unique key), look again if something changed meanwhile, then write the new definitions and trees in the
 //! session's transaction.
 
+mod access;
 mod alter_table;
 mod columns;
 mod comment;
@@ -13,7 +14,6 @@ mod index;
 mod like;
 mod regclass;
 mod relation;
-mod roles;
 mod schema;
 mod sequence;
 mod table_as;
@@ -26,8 +26,9 @@ use heliosdb_contracts::Execution;
 use heliosdb_types::{CommandId, Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
+use crate::access::{Rights, denied, must_be_owner, noun};
 use crate::bind;
-use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Role, Schema};
+use crate::catalog::{CatalogSnapshot, CatalogWriter, Privileges, Relation, RelationKind, Role, Schema};
 use crate::session::{PreparedStatement, Session, TEMP_PREFIX};
 
 pub(crate) use columns::without_modifier;
@@ -72,14 +73,6 @@ impl Session {
             ast::Statement::Truncate(truncate) => {
                 self.truncate(truncate).await?;
                 done("TRUNCATE TABLE")
-            }
-            ast::Statement::CreateRole(create) => {
-                self.create_role(create).await?;
-                done("CREATE ROLE")
-            }
-            ast::Statement::AlterRole { name, operation } => {
-                self.alter_role(name, operation).await?;
-                done("ALTER ROLE")
             }
             other => Err(Error::unsupported(statement_name(other))),
         }
@@ -129,37 +122,54 @@ impl Session {
             return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message)
                 .with_detail("System catalog modifications are currently disallowed."));
         }
-        if !self.user.superuser && found.owner != self.user.oid {
-            let message = format!("permission denied for schema {}", found.name);
-            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        if !Rights::of(&catalog, self.user.oid).on_schema(&found).contains(Privileges::CREATE) {
+            return Err(denied("schema", &found.name));
         }
         Ok(found)
     }
 
-    /// A relation by name, for ALTER and the like: must exist, must not be the system's, must be ours.
-    pub(crate) fn relation_to_change(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
+    /// A relation by name.
+    pub(crate) fn relation_named(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let catalog = self.catalog()?;
         let (schema, relation_name) = bind::object_name(name)?;
         let path = self.search_path();
-        let relation = catalog
-            .resolve(schema.as_deref(), &relation_name, &path)
-            .ok_or_else(|| undefined_relation(&catalog, schema.as_deref(), &relation_name))?;
-        self.require_owner(relation)?;
-        Ok(Arc::clone(relation))
+        if let Some(found) = schema.as_deref().and_then(|schema| catalog.schema_named(schema))
+            && !Rights::of(&catalog, self.user.oid).on_schema(found).contains(Privileges::USAGE)
+        {
+            return Err(denied("schema", &found.name));
+        }
+        let relation = catalog.resolve(schema.as_deref(), &relation_name, &path);
+        relation.cloned().ok_or_else(|| undefined_relation(&catalog, schema.as_deref(), &relation_name))
     }
 
-    pub(crate) fn require_owner(&self, relation: &Relation) -> Result<()> {
+    /// A relation by name, for ALTER and the like: must exist, must not be the system's, must be ours.
+    pub(crate) fn relation_to_change(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
+        let relation = self.relation_named(name)?;
+        self.require_owner(&relation)?;
+        Ok(relation)
+    }
+
+    /// 42501 unless the user has a privilege on the whole relation.
+    pub(crate) fn require_privilege(&mut self, relation: &Relation, privilege: Privileges) -> Result<()> {
+        let catalog = self.catalog()?;
+        if Rights::of(&catalog, self.user.oid).on_relation(relation).contains(privilege) {
+            return Ok(());
+        }
+        Err(denied(noun(relation), &relation.name))
+    }
+
+    pub(crate) fn require_owner(&mut self, relation: &Relation) -> Result<()> {
         if is_system_relation(relation) {
             return Err(Error::invalid(
                 SqlState::INSUFFICIENT_PRIVILEGE,
                 format!("permission denied: \"{}\" is a system catalog", relation.name),
             ));
         }
-        if self.user.superuser || relation.owner == self.user.oid {
+        let catalog = self.catalog()?;
+        if Rights::of(&catalog, self.user.oid).owns(relation.owner) {
             return Ok(());
         }
-        let message = format!("must be owner of {} {}", kind_name(&relation.kind), relation.name);
-        Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message))
+        Err(must_be_owner(noun(relation), &relation.name))
     }
 }
 

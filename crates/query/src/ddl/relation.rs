@@ -141,27 +141,18 @@ impl Session {
                 Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, "cannot change owner of sequence").with_detail(detail)
             );
         }
-        let owner = self.new_owner(owner)?;
-        let mut writer = self.catalog_writer()?;
-        writer.update_relation(&Relation { owner, ..relation.clone() }).await?;
-        for sequence in owned_sequences(&catalog, relation.oid) {
-            writer.update_relation(&Relation { owner, ..(*sequence).clone() }).await?;
-        }
-        self.catalog_written(&writer);
-        Ok(())
+        let owner = self.owner_named(owner)?;
+        self.give_relation(relation, owner).await
     }
 
-    /// Who OWNER TO names; only superusers give things away.
-    pub(super) fn new_owner(&mut self, name: &ast::Ident) -> Result<Oid> {
+    /// Who OWNER TO names.
+    pub(super) fn owner_named(&mut self, name: &ast::Ident) -> Result<Oid> {
         let folded = bind::fold_identifier(name);
-        let keyword =
-            name.quote_style.is_none() && matches!(folded.as_str(), "current_user" | "current_role" | "session_user");
-        let owner = if keyword { self.user.oid } else { self.role_oid(&folded)? };
-        if owner != self.user.oid && !self.user.superuser {
-            let message = format!("must be member of role \"{folded}\"");
-            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        match folded.as_str() {
+            "current_user" | "current_role" if name.quote_style.is_none() => Ok(self.user.oid),
+            "session_user" if name.quote_style.is_none() => Ok(self.session_user.oid),
+            _ => self.role_oid(&folded),
         }
-        Ok(owner)
     }
 
     async fn rename_relation_column(

@@ -5,8 +5,9 @@ use sqlparser::ast::{self, SchemaName};
 
 use super::relation::rename_in_expressions;
 use super::{is_system_schema, no_schema};
+use crate::access::{Rights, denied, must_be_owner};
 use crate::bind;
-use crate::catalog::{Schema, SchemaFacts};
+use crate::catalog::{Privileges, Schema, SchemaFacts};
 use crate::session::Session;
 
 impl Session {
@@ -37,6 +38,11 @@ impl Session {
             Some(owner) => self.role_oid(&owner)?,
             None => self.user.oid,
         };
+        let catalog = self.catalog()?;
+        if !Rights::of(&catalog, self.user.oid).on_database(&self.own_database(&catalog)).contains(Privileges::CREATE) {
+            return Err(denied("database", &self.database.name));
+        }
+        self.check_new_owner(&catalog, owner)?;
         let mut writer = self.catalog_writer()?;
         let schema = Schema { oid: writer.new_oid()?, name, owner, facts: SchemaFacts::default() };
         let exists = self.catalog()?.schema_named(&schema.name).is_some();
@@ -61,13 +67,11 @@ impl Session {
         let name = bind::fold_identifier(name);
         let catalog = self.catalog()?;
         let schema = catalog.schema_named(&name).cloned().ok_or_else(|| no_schema(&name))?;
-        if is_system_schema(&schema) {
-            let message = format!("permission denied for schema {name}");
-            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        if !Rights::of(&catalog, self.user.oid).owns(schema.owner) {
+            return Err(must_be_owner("schema", &name));
         }
-        if !self.user.superuser && schema.owner != self.user.oid {
-            let message = format!("must be owner of schema {name}");
-            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        if is_system_schema(&schema) {
+            return Err(denied("schema", &name));
         }
         if let Some(new_name) = new_name {
             let new_name = bind::fold_identifier(new_name);
@@ -81,10 +85,16 @@ impl Session {
             self.catalog_written(&writer);
         }
         if let Some(owner) = owner {
-            let owner = self.new_owner(owner)?;
-            let mut writer = self.catalog_writer()?;
-            writer.update_schema(&Schema { owner, ..(*schema).clone() }).await?;
-            self.catalog_written(&writer);
+            let owner = self.owner_named(owner)?;
+            if owner == schema.owner {
+                return Ok(());
+            }
+            self.check_new_owner(&catalog, owner)?;
+            let database = self.own_database(&catalog);
+            if !Rights::of(&catalog, owner).on_database(&database).contains(Privileges::CREATE) {
+                return Err(denied("database", &database.name));
+            }
+            self.give_schema(schema.oid, owner).await?;
         }
         Ok(())
     }

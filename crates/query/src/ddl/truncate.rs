@@ -7,7 +7,8 @@ use heliosdb_types::{Error, Result, SchemaVersion, SqlState, TreeRef};
 use sqlparser::ast;
 
 use super::{LOOKS_MAX, kind_name, owned_sequences};
-use crate::catalog::{CatalogWriter, Relation, RelationKind, TableInfo};
+use crate::access::{Rights, denied};
+use crate::catalog::{CatalogWriter, Privileges, Relation, RelationKind, TableInfo};
 use crate::exec::entry_tree;
 use crate::session::Session;
 
@@ -21,7 +22,7 @@ impl Session {
         }
         let mut done = Vec::new();
         for target in table_names {
-            let relation = self.lock_exclusively(&target.name).await?;
+            let relation = self.lock_truncated(&target.name).await?;
             if done.contains(&relation.oid) {
                 continue;
             }
@@ -48,14 +49,22 @@ impl Session {
     }
 
     /// Resolves a table and locks it against everybody.
-    pub(crate) async fn lock_exclusively(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
+    async fn lock_truncated(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let running = self.start_cancellable();
         for _ in 0..LOOKS_MAX {
-            let relation = self.relation_to_change(name)?;
+            let relation = self.relation_named(name)?;
+            if super::is_system_relation(&relation) {
+                let message = format!("permission denied: \"{}\" is a system catalog", relation.name);
+                return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            }
             if relation.table().is_none() {
                 let message = format!("\"{}\" is not a table", relation.name);
                 let detail = format!("This operation is not supported for {}s.", kind_name(&relation.kind));
                 return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message).with_detail(detail));
+            }
+            let catalog = self.catalog()?;
+            if !Rights::of(&catalog, self.user.oid).on_relation(&relation).contains(Privileges::TRUNCATE) {
+                return Err(denied("table", &relation.name));
             }
             if self.lock_unchanged(&relation, TreeLockMode::AccessExclusive, &running).await? {
                 return Ok(relation);

@@ -96,7 +96,6 @@ impl Session {
         let binding = self.binding()?;
         let context = binding.context(&[]);
         let bound = bind::bind_query(&create.query, &prepared.text, &context)?;
-        self.check_privileges(&bound)?;
         if !bound.parameters.is_empty() {
             return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
         }

@@ -185,10 +185,11 @@ fn named_type(name: &str, modifiers: &[String]) -> Option<Result<SqlType>> {
         "regnamespace" => plain(SqlType::Reg(RegKind::Namespace)),
         "regrole" => plain(SqlType::Reg(RegKind::Role)),
         "unknown" => plain(SqlType::Unknown),
-        "xml" | "money" | "inet" | "cidr" | "macaddr" | "macaddr8" | "timetz" | "bit" | "varbit"
-        | "tsvector" | "tsquery" | "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle" | "int4range"
-        | "int8range" | "numrange" | "tsrange" | "tstzrange" | "daterange" | "jsonpath" | "pg_lsn"
-        | "txid_snapshot" | "tid" => Err(Error::unsupported(format!("type {name}"))),
+        "xml" | "money" | "inet" | "cidr" | "macaddr" | "macaddr8" | "timetz" | "bit" | "varbit" | "tsvector"
+        | "tsquery" | "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle" | "int4range" | "int8range"
+        | "numrange" | "tsrange" | "tstzrange" | "daterange" | "jsonpath" | "pg_lsn" | "txid_snapshot" | "tid" => {
+            Err(Error::unsupported(format!("type {name}")))
+        }
         _ => return None,
     })
 }

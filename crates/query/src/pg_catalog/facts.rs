@@ -16,7 +16,13 @@ pub struct Facts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) catalog: Arc<CatalogSnapshot>,
     pub(crate) search_path: Vec<String>,
+    /// Schemas the user may not look into.
+    pub(crate) denied: Vec<Oid>,
+    /// The role in force.
     pub(crate) user: Arc<Role>,
+    /// Who connected, or what SET SESSION AUTHORIZATION made of them.
+    pub(crate) session_user: Arc<Role>,
+    pub(crate) login_user: Arc<Role>,
     pub(crate) database: Arc<Database>,
     pub(crate) settings: Settings,
     pub(crate) pid: i32,
@@ -244,6 +250,11 @@ impl NameLookup for Facts {
             && self.catalog.schema_named(schema).is_none()
         {
             return Err(Error::invalid(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist")));
+        }
+        if let Some(schema) = schema.as_deref().and_then(|schema| self.catalog.schema_named(schema))
+            && self.denied.contains(&schema.oid)
+        {
+            return Err(crate::access::denied("schema", &schema.name));
         }
         let found = self.catalog.resolve(schema.as_deref(), &relation, &self.search_path);
         found.map(|relation| relation.oid).ok_or_else(|| {

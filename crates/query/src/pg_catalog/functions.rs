@@ -11,7 +11,7 @@ use super::types::TYPES;
 use super::{Facts, quote_identifier};
 use crate::catalog::{CLASS_RELATION, CommentKey, Relation, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, Typed};
-use crate::session::{SettingChange, check_setting, setting_position};
+use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, setting_position};
 
 type Body = fn(&Facts, &[DatumRef<'_>]) -> Result<Datum>;
 
@@ -110,7 +110,7 @@ functions! {
     "current_catalog"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.database.name.clone()));
     "current_user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
     "current_role"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
-    "session_user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
+    "session_user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.session_user.name.clone()));
     "user"() optional 0 -> Name = |facts, _| Ok(Datum::Text(facts.user.name.clone()));
     "version"() optional 0 -> Text = |facts, _| Ok(Datum::Text(version(facts)));
     "pg_backend_pid"() optional 0 -> Int4 = |facts, _| Ok(Datum::Int32(facts.pid));
@@ -525,6 +525,8 @@ fn set_config(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     }
     let position = setting_position(string(args, 0))?;
     let value = check_setting(position, string(args, 1))?;
+    let name = PARAMETERS.get(position).map_or("", |parameter| parameter.name);
+    may_become(&facts.catalog, &facts.login_user, &facts.session_user, name, &value)?;
     facts.changes.lock().push(SettingChange { position, value: value.clone(), local: truth(args, 2) });
     Ok(Datum::Text(value))
 }

@@ -86,6 +86,11 @@ fn information_fill(name: &str) -> Option<Fill> {
     Some(fill)
 }
 
+/// Whether a virtual relation is a view in PostgreSQL.
+pub(crate) fn shown_as_view(relation: &Relation) -> bool {
+    relation.schema == INFORMATION_SCHEMA || is_view(&relation.name)
+}
+
 /// Which tables of `pg_catalog` are views in PostgreSQL.
 fn is_view(name: &str) -> bool {
     matches!(

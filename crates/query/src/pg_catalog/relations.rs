@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use heliosdb_types::{Datum, Oid, Result, SqlType};
 
+use super::Facts;
 use super::table::{Rows, Source, array_text, oid, text};
 use super::types::TYPES;
-use crate::catalog::{CatalogSnapshot, Column, Identity, PrimaryKey, Relation, RelationKind, TableInfo};
+use crate::catalog::{Acl, CatalogSnapshot, Column, Identity, PrimaryKey, Relation, RelationKind, TableInfo};
 
 /// OID of `pg_class` itself, as `pg_depend` and `pg_description` name it.
 const PG_CLASS: Oid = Oid(1259);
@@ -66,6 +67,7 @@ pub(super) fn pg_class(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("relhasrules", Datum::Bool(kind(relation) == "v")),
             ("relispopulated", Datum::Bool(true)),
             ("relreplident", text(if kind(relation) == "r" { "d" } else { "n" })),
+            ("relacl", acl(source.facts, relation.access.acl.as_ref())),
         ])?;
     }
     for (relation, key) in keys(catalog) {
@@ -84,6 +86,11 @@ pub(super) fn pg_class(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
         ])?;
     }
     Ok(())
+}
+
+/// A list of grants as `aclitem[]`; NULL for the default.
+pub(super) fn acl(facts: &Facts, acl: Option<&Acl>) -> Datum {
+    acl.map_or(Datum::Null, |acl| text(array_text(acl.texts(|role| facts.catalog.role_name(role)))))
 }
 
 fn natts(relation: &Relation, table: Option<&TableInfo>) -> i16 {

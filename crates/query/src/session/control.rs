@@ -197,6 +197,7 @@ impl Session {
             // Value by value, so that the version moves exactly when something changed.
             self.settings.put(position, settings.value(position).to_owned());
         }
+        self.take_roles();
     }
 
     /// Rolls back whatever is open; the session is idle after it.

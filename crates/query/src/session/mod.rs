@@ -6,6 +6,7 @@
 
 mod activity;
 mod control;
+mod identity;
 mod own_syntax;
 mod prepare;
 mod run;
@@ -36,22 +37,25 @@ use heliosdb_contracts::{
 use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext, TimeZone};
 use parking_lot::Mutex;
 
-use crate::catalog::{Database, POSTGRES_DATABASE, Role};
+use crate::catalog::{Database, Role};
 use crate::engine::Engine;
 use crate::exec::CancelFlag;
 
 pub(crate) use activity::{Activity, Sessions};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
 pub(crate) use sequences::{SequenceCache, SessionSequences};
-pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, position as setting_position};
+pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, parse_bool, position as setting_position};
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
+pub(crate) use identity::may_become;
 pub(crate) use own_syntax::{
-    AlterAction, CommentTarget, IdentityChange, Like, LikeOption, ReindexTarget, RelationChange, SequenceOptions,
-    TableAs,
+    AccessStatement, AlterAction, CommentTarget, DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget,
+    IdentityChange, Like, LikeOption, ReindexTarget, RelationChange, RoleOption, RoleSpec, SequenceOptions,
+    SettingEdit, TableAs,
 };
 pub(crate) use prepare::Binding;
+pub(crate) use set::assignment;
 use settings::{Kind, Parameter};
 pub(crate) use statement::PreparedStatement;
 use statement::ScriptStatement;
@@ -81,7 +85,16 @@ pub(crate) struct SettingChange {
 /// A client's session.
 pub(crate) struct Session {
     pub(crate) engine: Arc<Engine>,
+    /// The role in force: the session's, or what SET ROLE made of it.
     pub(crate) user: Arc<Role>,
+    /// Who the session belongs to: who connected, or what SET SESSION AUTHORIZATION made of them.
+    pub(crate) session_user: Arc<Role>,
+    /// Who connected.
+    pub(crate) login_user: Arc<Role>,
+    /// Schemas the user may not look into: of which catalog, for whom, their names.
+    pub(crate) hidden: (u64, Oid, Vec<String>),
+    /// The values of `session_authorization` and `role` that `session_user` and `user` were taken from.
+    pub(crate) roles_from: (String, String),
     pub(crate) database: Arc<Database>,
     pub(crate) branch: BranchId,
     pub(crate) pid: i32,
@@ -111,23 +124,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Session> {
-        let catalog = engine.catalog(POSTGRES_DATABASE, BranchId(0))?;
-        let invalid_user = |message: String| Error::invalid(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message);
-        let user = catalog
-            .role_named(&request.user)
-            .ok_or_else(|| invalid_user(format!("role \"{}\" does not exist", request.user)))?;
-        if !user.can_login {
-            return Err(invalid_user(format!("role \"{}\" is not permitted to log in", request.user)));
-        }
-        let database =
-            catalog.databases.values().find(|database| database.name == request.database).ok_or_else(|| {
-                Error::invalid(
-                    SqlState::INVALID_CATALOG_NAME,
-                    format!("database \"{}\" does not exist", request.database),
-                )
-            })?;
-        let (user, database) = (Arc::clone(user), Arc::clone(database));
-        let settings = start_settings(&engine, &user, &request.parameters)?;
+        let (user, database) = identity::admit(&engine, &request)?;
+        let settings = start_settings(&engine, &user, &database, &request.parameters)?;
         let zone = Mutex::new((settings.version, settings.time_zone()));
         let now = engine.options.clock.now_micros();
         let seat = engine.sessions.join(Activity {
@@ -145,6 +143,10 @@ impl Session {
         });
         Ok(Session {
             sequences: Arc::new(SessionSequences::new(Arc::clone(&engine.shard), Arc::clone(&engine.sequences))),
+            hidden: (0, user.oid, Vec::new()),
+            roles_from: (user.name.clone(), "none".to_owned()),
+            session_user: Arc::clone(&user),
+            login_user: Arc::clone(&user),
             user,
             database,
             branch: BranchId(0),
@@ -280,11 +282,20 @@ impl Drop for Running {
     }
 }
 
-fn start_settings(engine: &Engine, user: &Role, parameters: &[(String, String)]) -> Result<Settings> {
+fn start_settings(
+    engine: &Engine,
+    user: &Role,
+    database: &Database,
+    parameters: &[(String, String)],
+) -> Result<Settings> {
     let mut settings = Settings::new();
     settings.put_known("server_version", format!("15.0 (HeliosDB {})", engine.options.version));
     settings.put_known("session_authorization", user.name.clone());
     settings.put_known("is_superuser", if user.superuser { "on" } else { "off" });
+    for (name, value) in identity::settings_of(user, database) {
+        // What an older version accepted must not lock anybody out.
+        let _ = set_at_start(&mut settings, &name, &value);
+    }
     for (name, value) in parameters {
         if name == "options" {
             for (name, value) in command_line_options(value)? {
@@ -301,6 +312,9 @@ fn start_settings(engine: &Engine, user: &Role, parameters: &[(String, String)])
 
 fn set_at_start(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
     let position = setting_position(name)?;
+    if PARAMETERS.get(position).is_some_and(|parameter| matches!(parameter.kind, Kind::Role)) {
+        return Err(Error::unsupported(format!("\"{name}\" as a connection or start-up setting")));
+    }
     let value = check_setting(position, value)?;
     settings.put(position, value);
     Ok(())

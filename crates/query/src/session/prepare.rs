@@ -10,6 +10,7 @@ use sqlparser::ast;
 use super::statement::{CachedPlan, Parsed, PreparedStatement};
 use super::transaction::State;
 use super::{Session, control};
+use crate::access::Rights;
 use crate::bind::{self, BindContext, BoundStatement};
 use crate::catalog::{self, CatalogSnapshot};
 use crate::func::FuncContext;
@@ -27,6 +28,7 @@ impl Binding {
         BindContext {
             catalog: Arc::clone(&self.catalog),
             search_path: self.facts.search_path.clone(),
+            denied: self.facts.denied.clone(),
             func: self.func.clone(),
             parameter_types,
         }
@@ -36,6 +38,13 @@ impl Binding {
 impl Session {
     /// The catalog this session sees now: the committed one, or with its own changes over it.
     pub(crate) fn catalog(&mut self) -> Result<Arc<CatalogSnapshot>> {
+        let found = self.newest_catalog()?;
+        self.refresh_roles(&found);
+        self.hide_schemas(&found);
+        Ok(found)
+    }
+
+    fn newest_catalog(&mut self) -> Result<Arc<CatalogSnapshot>> {
         let (database, branch) = (self.database.id, self.branch);
         let committed = self.engine.catalog(database, branch)?;
         let State::Open(transaction) = &mut self.state else { return Ok(committed) };
@@ -66,6 +75,9 @@ impl Session {
             sequences: Arc::clone(&self.sequences),
             engine: Arc::clone(&self.engine),
             search_path: self.search_path(),
+            denied: Rights::of(&catalog, self.user.oid).denied_schemas(),
+            session_user: Arc::clone(&self.session_user),
+            login_user: Arc::clone(&self.login_user),
             catalog: Arc::clone(&catalog),
             user: Arc::clone(&self.user),
             database: Arc::clone(&self.database),
@@ -75,7 +87,7 @@ impl Session {
             changes: Arc::clone(&self.changes),
         });
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
-        self.sequences.use_catalog(&catalog, read_only);
+        self.sequences.use_catalog(&catalog, self.user.oid, read_only);
         let func = facts.func_context();
         Ok(Binding { catalog, facts, func })
     }
@@ -118,7 +130,7 @@ impl Session {
             && (cached.generation, cached.settings_version) == (catalog.generation, settings_version)
         {
             let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
-            self.sequences.use_catalog(&catalog, read_only);
+            self.sequences.use_catalog(&catalog, self.user.oid, read_only);
             return Ok(cached.clone());
         }
         let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else {

@@ -15,6 +15,7 @@ use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
 use super::statement::{CachedPlan, PreparedStatement};
 use super::transaction::State;
 use super::{Running, Session, control};
+use crate::access::Rights;
 use crate::bind::BoundStatement;
 use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
 use crate::exec::StatementScope;
@@ -155,33 +156,13 @@ impl Session {
         Ok(false)
     }
 
-    /// Without GRANT, a relation belongs to its owner and to superusers alone.
+    /// Checks what a plan needs against the catalog of now.
     pub(crate) fn check_privileges(&mut self, bound: &BoundStatement) -> Result<()> {
         if self.user.superuser {
             return Ok(());
         }
         let catalog = self.catalog()?;
-        for oid in &bound.relations {
-            if let Some(relation) = catalog.relations.get(oid) {
-                self.require_owner_to_use(relation)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn require_owner_to_use(&self, relation: &Relation) -> Result<()> {
-        let secret = relation.name == "pg_authid" || relation.table().is_some_and(|table| table.tree.tree.is_system());
-        let public = matches!(relation.kind, RelationKind::Virtual(_)) && !secret;
-        if self.user.superuser || relation.owner == self.user.oid || public {
-            return Ok(());
-        }
-        let what = match relation.kind {
-            RelationKind::View(_) => "view",
-            RelationKind::Sequence(_) => "sequence",
-            RelationKind::Table(_) | RelationKind::Virtual(_) => "table",
-        };
-        let message = format!("permission denied for {what} {}", relation.name);
-        Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message))
+        Rights::of(&catalog, self.user.oid).check(&bound.required)
     }
 
     /// What the next command reads: under READ COMMITTED everything acknowledged by now.

@@ -11,7 +11,8 @@ use heliosdb_contracts::ShardClient;
 use heliosdb_types::{Error, Oid, Result, SequenceId, SqlState};
 use parking_lot::Mutex;
 
-use crate::catalog::{CatalogSnapshot, Relation, RelationKind, SequenceInfo};
+use crate::access::{Rights, denied};
+use crate::catalog::{CatalogSnapshot, Privileges, Relation, RelationKind, SequenceInfo};
 use crate::func::SequenceSource;
 
 /// Values reserved at once, as PostgreSQL logs them.
@@ -116,6 +117,7 @@ struct Seen {
     values: HashMap<Oid, i64>,
     last: Option<Oid>,
     read_only: bool,
+    user: Oid,
 }
 
 impl SessionSequences {
@@ -124,10 +126,11 @@ impl SessionSequences {
     }
 
     /// The catalog the running statement was bound with.
-    pub fn use_catalog(&self, catalog: &Arc<CatalogSnapshot>, read_only: bool) {
+    pub fn use_catalog(&self, catalog: &Arc<CatalogSnapshot>, user: Oid, read_only: bool) {
         let mut seen = self.seen.lock();
         seen.catalog = Arc::clone(catalog);
         seen.read_only = read_only;
+        seen.user = user;
     }
 
     /// DISCARD SEQUENCES.
@@ -137,13 +140,19 @@ impl SessionSequences {
         seen.last = None;
     }
 
-    fn sequence(&self, oid: Oid) -> Result<Arc<Relation>> {
+    /// The sequence, if the user has one of these privileges on it.
+    fn sequence(&self, oid: Oid, any_of: Privileges) -> Result<Arc<Relation>> {
         let seen = self.seen.lock();
         let relation = seen.catalog.relations.get(&oid).ok_or_else(|| {
             Error::invalid(SqlState::UNDEFINED_TABLE, format!("could not open relation with OID {oid}"))
         })?;
         match relation.kind {
-            RelationKind::Sequence(_) => Ok(Arc::clone(relation)),
+            RelationKind::Sequence(_) => {
+                let rights = Rights::of(&seen.catalog, seen.user);
+                let allowed = !(rights.on_relation(relation) & any_of).is_empty()
+                    || serves_inserts(&seen.catalog, &rights, relation);
+                if allowed { Ok(Arc::clone(relation)) } else { Err(denied("sequence", &relation.name)) }
+            }
             _ => Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a sequence", relation.name))),
         }
     }
@@ -157,6 +166,18 @@ impl SessionSequences {
     }
 }
 
+/// An identity column's sequence is used by whoever may insert into its table, without a privilege of its own.
+fn serves_inserts(catalog: &CatalogSnapshot, rights: &Rights<'_>, sequence: &Relation) -> bool {
+    let RelationKind::Sequence(SequenceInfo { owned_by: Some((table, attribute)), .. }) = &sequence.kind else {
+        return false;
+    };
+    let Some(table) = catalog.relations.get(table) else { return false };
+    let identity = |column: &&crate::catalog::Column| {
+        column.attribute == *attribute && column.identity != crate::catalog::Identity::No
+    };
+    table.columns.iter().any(|column| identity(&column)) && rights.has_on_any_column(table, Privileges::INSERT)
+}
+
 fn info(relation: &Relation) -> Result<&SequenceInfo> {
     match &relation.kind {
         RelationKind::Sequence(info) => Ok(info),
@@ -167,7 +188,7 @@ fn info(relation: &Relation) -> Result<&SequenceInfo> {
 impl SequenceSource for SessionSequences {
     fn nextval(&self, sequence: Oid) -> Result<i64> {
         self.may_write("nextval")?;
-        let relation = self.sequence(sequence)?;
+        let relation = self.sequence(sequence, Privileges::USAGE | Privileges::UPDATE)?;
         let value = self.cache.next(&*self.shard, &relation.name, info(&relation)?)?;
         let mut seen = self.seen.lock();
         seen.values.insert(sequence, value);
@@ -176,7 +197,7 @@ impl SequenceSource for SessionSequences {
     }
 
     fn currval(&self, sequence: Oid) -> Result<i64> {
-        let relation = self.sequence(sequence)?;
+        let relation = self.sequence(sequence, Privileges::USAGE | Privileges::SELECT)?;
         self.seen.lock().values.get(&sequence).copied().ok_or_else(|| {
             Error::invalid(
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -194,7 +215,7 @@ impl SequenceSource for SessionSequences {
 
     fn setval(&self, sequence: Oid, value: i64, is_called: bool) -> Result<i64> {
         self.may_write("setval")?;
-        let relation = self.sequence(sequence)?;
+        let relation = self.sequence(sequence, Privileges::UPDATE)?;
         let info = info(&relation)?;
         if !(info.min..=info.max).contains(&value) {
             return Err(Error::invalid(

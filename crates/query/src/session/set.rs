@@ -14,7 +14,7 @@ use sqlparser::ast::{
 
 use super::settings::{PARAMETERS, check, position};
 use super::transaction::State;
-use super::{Parameter, Session};
+use super::{Parameter, Session, may_become};
 
 impl Session {
     pub(crate) fn set(&mut self, set: &Set) -> Result<()> {
@@ -46,8 +46,19 @@ impl Session {
             }
             Set::SetTransaction { modes, snapshot: None, session: true } => self.set_session_characteristics(modes),
             Set::SetTransaction { snapshot: Some(_), .. } => Err(Error::unsupported("SET TRANSACTION SNAPSHOT")),
-            Set::SetRole { .. } => Err(Error::unsupported("SET ROLE")),
-            Set::SetSessionAuthorization(_) => Err(Error::unsupported("SET SESSION AUTHORIZATION")),
+            Set::SetRole { context_modifier, role_name } => {
+                let local = scope_is_local(*context_modifier)?;
+                let name = role_name.as_ref().map(crate::bind::fold_identifier);
+                self.become_role("role", name.as_deref().filter(|name| *name != "none"), local)
+            }
+            Set::SetSessionAuthorization(authorization) => {
+                let local = scope_is_local(Some(authorization.scope))?;
+                let name = match &authorization.kind {
+                    ast::SetSessionAuthorizationParamKind::Default => None,
+                    ast::SetSessionAuthorizationParamKind::User(name) => Some(crate::bind::fold_identifier(name)),
+                };
+                self.become_role("session_authorization", name.as_deref(), local)
+            }
             Set::SingleAssignment { hivevar: true, .. }
             | Set::ParenthesizedAssignments { .. }
             | Set::MultipleAssignments { .. }
@@ -75,6 +86,10 @@ impl Session {
     pub(crate) fn set_named(&mut self, name: &str, value: &str, local: bool) -> Result<()> {
         let position = position(name)?;
         let value = check(position, value)?;
+        if let Some(Parameter { kind: super::Kind::Role, name, .. }) = PARAMETERS.get(position) {
+            let catalog = self.catalog()?;
+            may_become(&catalog, &self.login_user, &self.session_user, name, &value)?;
+        }
         match PARAMETERS.get(position).map(|parameter| parameter.name) {
             Some("transaction_isolation") => {
                 let level = match value.as_str() {
@@ -116,6 +131,7 @@ impl Session {
             let name = self.settings.get("application_name").to_owned();
             self.seat.update(|activity| activity.application_name = name);
         }
+        self.take_roles();
         Ok(())
     }
 
@@ -130,21 +146,27 @@ impl Session {
             }
             self.settings.put(change.position, change.value);
         }
+        self.take_roles();
     }
 
     pub(crate) fn reset(&mut self, reset: &ast::Reset) -> Result<()> {
         match reset {
             ast::Reset::ALL => self.reset_all(),
             ast::Reset::ConfigurationParameter(name) => match name.to_string().to_ascii_lowercase().as_str() {
-                // Without SET ROLE there is nothing to return from.
-                "role" | "session authorization" => Ok(()),
+                "role" => self.become_role("role", None, false),
+                "session authorization" | "session_authorization" => {
+                    self.become_role("session_authorization", None, false)
+                }
                 _ => self.reset_named(&name.to_string(), false),
             },
         }
     }
 
     fn reset_all(&mut self) -> Result<()> {
-        for position in 0..PARAMETERS.len() {
+        for (position, parameter) in PARAMETERS.iter().enumerate() {
+            if matches!(parameter.kind, super::Kind::Role) {
+                continue;
+            }
             let value = self.settings_at_start.value(position).to_owned();
             self.put_setting(position, value, false)?;
         }
@@ -155,6 +177,7 @@ impl Session {
         match object {
             ast::DiscardObject::ALL => {
                 self.require_no_block("DISCARD ALL")?;
+                self.become_role("session_authorization", None, false)?;
                 self.reset_all()?;
                 self.named.clear();
                 self.sequences.forget();
@@ -241,6 +264,19 @@ pub(crate) fn text_rows(columns: Vec<ResultColumn>, rows: Vec<Vec<String>>, tag:
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays.collect())
         .map_err(|error| Error::internal("could not make rows of text").with_source(error))?;
     Ok(Execution::Rows { columns: Arc::from(columns), rows: stream::iter([Ok(batch)]).boxed(), tag })
+}
+
+/// The name and the text of a plain `SET name = value`; no text is DEFAULT.
+pub(crate) fn assignment(set: &Set) -> Result<(String, Option<String>)> {
+    match set {
+        Set::SingleAssignment { scope: None, hivevar: false, variable, values } => {
+            Ok((variable.to_string(), setting_value(values)?))
+        }
+        Set::SetTimeZone { local: false, value } => {
+            Ok(("TimeZone".to_owned(), setting_value(std::slice::from_ref(value))?))
+        }
+        _ => Err(Error::unsupported("this form of SET for a role or database")),
+    }
 }
 
 fn level_name(level: TransactionIsolationLevel) -> Result<&'static str> {

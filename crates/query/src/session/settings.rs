@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     DateStyle,
     Encoding,
     Zone,
+    /// A role's name; who may take it on is checked where it is set.
+    Role,
     /// Cannot be changed.
     Internal,
 }
@@ -62,7 +64,9 @@ impl Parameter {
             Kind::Bool | Kind::OnlyBool(_) => "bool",
             Kind::Millis | Kind::NoMillis | Kind::Integer { .. } => "integer",
             Kind::Enum { .. } => "enum",
-            Kind::Text | Kind::Names | Kind::DateStyle | Kind::Encoding | Kind::Zone | Kind::Internal => "string",
+            Kind::Text | Kind::Names | Kind::DateStyle | Kind::Encoding | Kind::Zone | Kind::Role | Kind::Internal => {
+                "string"
+            }
         }
     }
 }
@@ -122,13 +126,14 @@ parameters! {
     "password_encryption" = "scram-sha-256", Kind::Enum { values: &["scram-sha-256", "md5"], implemented: 1 }, false,
         "Chooses the algorithm for encrypting passwords.";
     "quote_all_identifiers" = "off", Kind::OnlyBool(false), false, "When generating SQL fragments, quote all identifiers.";
+    "role" = "none", Kind::Role, false, "Sets the current role.";
     "row_security" = "on", Kind::Bool, false, "Enable row security.";
     "search_path" = "\"$user\", public", Kind::Names, false,
         "Sets the schema search order for names that are not schema-qualified.";
     "server_encoding" = "UTF8", Kind::Internal, true, "Shows the server (database) character set encoding.";
     "server_version" = "15.0", Kind::Internal, true, "Shows the server version.";
     "server_version_num" = "150000", Kind::Internal, false, "Shows the server version as an integer.";
-    "session_authorization" = "", Kind::Internal, true, "Sets the session user name.";
+    "session_authorization" = "", Kind::Role, true, "Sets the session user name.";
     "standard_conforming_strings" = "on", Kind::OnlyBool(true), true, "Causes '...' strings to treat backslashes literally.";
     "statement_timeout" = "0", Kind::Millis, false, "Sets the maximum allowed duration of any statement.";
     "synchronize_seqscans" = "off", Kind::OnlyBool(false), false, "Enable synchronized sequential scans.";
@@ -267,6 +272,7 @@ pub(crate) fn check(position: usize, value: &str) -> Result<String> {
             _ => Err(not_implemented()),
         },
         Kind::Zone => session_zone(value).map(|zone| zone.name().to_owned()).ok_or_else(invalid),
+        Kind::Role => Ok(value.to_owned()),
         Kind::Internal => Err(Error::invalid(
             SqlState::CANT_CHANGE_RUNTIME_PARAM,
             format!("parameter \"{}\" cannot be changed", parameter.name),

@@ -31,6 +31,7 @@ impl Session {
         if self.has_temp && !listed {
             path.insert(0, self.temp_schema_name());
         }
+        path.retain(|schema| !self.hidden.2.contains(schema));
         path
     }
 

@@ -11,7 +11,11 @@ use sqlparser::ast;
 use super::own_syntax::OwnStatement;
 use super::statement::{Parsed, PreparedStatement};
 use super::{Session, set};
+use crate::access::Rights;
 use crate::exec::ExplainOptions;
+
+/// `pg_checkpoint`.
+const CHECKPOINT_ROLE: heliosdb_types::Oid = heliosdb_types::Oid(4544);
 
 impl Session {
     /// Parameters and result columns of a statement without a plan.
@@ -104,6 +108,7 @@ impl Session {
                 self.rollback(*chain)?;
                 Ok(Execution::Done("ROLLBACK".to_owned()))
             }
+            OwnStatement::Access(statement) => self.run_access(statement).await,
             OwnStatement::CreateSequence { temporary, if_not_exists, name, options } => {
                 self.create_sequence(*temporary, *if_not_exists, name, options).await?;
                 done("CREATE SEQUENCE")
@@ -134,6 +139,11 @@ impl Session {
                 done("COMMENT")
             }
             OwnStatement::Checkpoint => {
+                let catalog = self.catalog()?;
+                if !Rights::of(&catalog, self.user.oid).acts_for(CHECKPOINT_ROLE) {
+                    let message = "must be superuser or have privileges of pg_checkpoint to do CHECKPOINT";
+                    return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+                }
                 self.engine.shard.checkpoint(false).await?;
                 Ok(Execution::Done("CHECKPOINT".to_owned()))
             }
@@ -274,6 +284,7 @@ impl Session {
             self.bound_and_scoped(&inner, &running).await?
         } else {
             let bound = self.bound(&inner)?.bound;
+            self.check_privileges(&bound)?;
             let scope = self.scope(&running, &bound.relations)?;
             (bound, scope)
         };

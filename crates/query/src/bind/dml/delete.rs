@@ -6,6 +6,7 @@ use sqlparser::ast;
 use crate::bind::BoundStatement;
 use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
+use crate::catalog::Privileges;
 use crate::exec::RowWriteOp;
 
 impl Binder<'_> {
@@ -33,7 +34,10 @@ impl Binder<'_> {
         refuse(!joins.is_empty(), "DELETE from a join")?;
         let using = using.as_deref().unwrap_or_default();
         let (matched, _) =
-            self.bind_matched(relation, using, selection.as_ref(), "DELETE from", |_, _| Ok(Vec::new()))?;
+            self.bind_matched(relation, using, selection.as_ref(), "DELETE from", |binder, target| {
+                binder.require(target, Privileges::DELETE);
+                Ok(Vec::new())
+            })?;
         self.finish_matched(matched, RowWriteOp::Delete, Vec::new(), returning.as_deref(), "DELETE")
     }
 }

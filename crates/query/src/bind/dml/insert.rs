@@ -15,7 +15,7 @@ use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan::{self, internal_name, one_row};
 use crate::bind::scope::{Clause, Scope, column_value};
 use crate::bind::tokens::{Overriding, insert_head};
-use crate::catalog::{Identity, Relation};
+use crate::catalog::{Identity, Privileges, Relation};
 use crate::exec::{RowWriteNode, RowWriteOp};
 use crate::func::Typed;
 
@@ -78,6 +78,9 @@ impl Binder<'_> {
         };
         let relation = self.writable_relation(name, "INSERT into")?;
         let targets = self.insert_targets(&relation, columns)?;
+        let inserted: Vec<i16> =
+            targets.iter().filter_map(|at| relation.columns.get(*at)).map(|column| column.attribute).collect();
+        self.require(&relation, Privileges::INSERT).inserted.extend(inserted);
         let explicit = !columns.is_empty();
         let source = match source {
             Some(query) => self.insert_source(&relation, &targets, explicit, query)?,

@@ -69,6 +69,7 @@ impl Binder<'_> {
                 tag,
                 relations: self.relations.iter().copied().collect(),
                 used: self.used.iter().copied().collect(),
+                required: self.required.list(),
                 target: Some(relation.oid),
                 row_locks: Vec::new(),
             });
@@ -91,6 +92,7 @@ impl Binder<'_> {
             tag,
             relations: self.relations.iter().copied().collect(),
             used: self.used.iter().copied().collect(),
+            required: self.required.list(),
             target: Some(relation.oid),
             row_locks: Vec::new(),
         })

@@ -16,7 +16,7 @@ use crate::bind::from::{cross_join, refuse};
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan;
 use crate::bind::scope::{Clause, Scope};
-use crate::catalog::{Identity, Relation};
+use crate::catalog::{Identity, Privileges, Relation};
 use crate::exec::{RowWriteNode, RowWriteOp};
 
 /// The rows to change: target, row reference and old image first, then FROM or USING.
@@ -199,6 +199,8 @@ impl Binder<'_> {
                 }
             }
         }
+        let updated: Vec<i16> = assigned.iter().filter_map(|a| Some(relation.columns.get(a.at)?.attribute)).collect();
+        self.require(relation, Privileges::UPDATE).updated.extend(updated);
         let old: Vec<_> = match self.level().scope.relations.first() {
             Some(target) => target.columns.iter().map(|column| column.value.expr.clone()).collect(),
             None => Vec::new(),

@@ -71,6 +71,7 @@ impl Sql {
         let statements = parse(sql)?;
         let [statement] = statements.as_slice() else { panic!("one statement: {sql}") };
         let context = BindContext {
+            denied: Vec::new(),
             catalog: Arc::clone(&self.catalog),
             search_path: vec!["public".into()],
             func: FuncContext {

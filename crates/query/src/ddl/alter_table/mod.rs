@@ -167,14 +167,8 @@ impl Session {
                         ast::Ident::new("current_user")
                     }
                 };
-                change.new.owner = self.new_owner(&owner)?;
-                let (owner, catalog) = (change.new.owner, self.catalog()?);
-                let mut writer = self.catalog_writer()?;
-                for sequence in super::owned_sequences(&catalog, change.new.oid) {
-                    writer.update_relation(&Relation { owner, ..(*sequence).clone() }).await?;
-                }
-                self.catalog_written(&writer);
-                Ok(())
+                change.new.owner = self.owner_named(&owner)?;
+                self.give_relation(&change.old, change.new.owner).await
             }
             // What is so already.
             AlterTableOperation::ReplicaIdentity { identity: ast::ReplicaIdentity::Default } => Ok(()),

@@ -38,8 +38,8 @@ pub fn can_cast(from: &SqlType, to: &SqlType, kind: CastKind) -> bool {
 fn needed(from: &SqlType, to: &SqlType) -> Option<CastKind> {
     use CastKind::{Assignment, Explicit, Implicit};
     use SqlType::{
-        Array, Bool, Bytea, Char, Date, Int2, Int4, Int8, Interval, Json, Jsonb, Oid, QuotedChar, Reg, Time, Timestamp, Timestamptz,
-        Unknown, Void,
+        Array, Bool, Bytea, Char, Date, Int2, Int4, Int8, Interval, Json, Jsonb, Oid, QuotedChar, Reg, Time, Timestamp,
+        Timestamptz, Unknown, Void,
     };
     if let (Some(from), Some(to)) = (number_rank(from), number_rank(to)) {
         return Some(if from <= to { Implicit } else { Assignment });

@@ -52,11 +52,7 @@ pub fn check_comparable(input: &Typed, ordering: bool) -> Result<()> {
     let what = if ordering { "an ordering" } else { "an equality" };
     let message = format!("could not identify {what} operator for type {}", input.sql_type.name());
     let error = Error::invalid(SqlState::UNDEFINED_FUNCTION, message);
-    Err(if ordering {
-        error.with_hint("Use an explicit ordering operator or modify the query.")
-    } else {
-        error
-    })
+    Err(if ordering { error.with_hint("Use an explicit ordering operator or modify the query.") } else { error })
 }
 
 /// What ORDER BY, GROUP BY and DISTINCT compare: the value itself, or a key for types whose bytes do not decide (numeric with

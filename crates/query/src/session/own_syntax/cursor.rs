@@ -70,6 +70,24 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    pub fn advance(&mut self) {
+        self.at += 1;
+    }
+
+    /// An identifier as names are kept.
+    pub fn folded(&mut self) -> Result<String> {
+        Ok(bind::fold_identifier(&self.identifier()?))
+    }
+
+    /// One or more of something, separated by commas.
+    pub fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut items = vec![item(self)?];
+        while self.eat_token(&Token::Comma) {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
     pub fn expect(&mut self, words: &str) -> Result<()> {
         for word in words.split(' ') {
             if !self.eat(word) {

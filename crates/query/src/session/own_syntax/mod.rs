@@ -3,6 +3,7 @@
 //! A script is cut into statements at its top-level semicolons; those that begin with words of ours are read token by token
 //! ([`Cursor`]), all others by the parser. Tokens keep their places in the whole script, so positions in errors are right.
 
+mod access;
 mod alter;
 mod comment;
 mod copy;
@@ -32,6 +33,10 @@ pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceOptions;
 pub(crate) use table_as::TableAs;
 
+pub(crate) use access::{
+    AccessStatement, DatabaseChange, Grant, GrantRoles, GrantTarget, Kind as GrantKind, RoleOption, RoleSpec,
+    SettingEdit,
+};
 use copy::plain_booleans;
 use cursor::Cursor;
 
@@ -47,6 +52,8 @@ pub(crate) enum OwnStatement {
         name: Option<ast::ObjectName>,
         concurrently: bool,
     },
+    /// GRANT and REVOKE, roles, databases.
+    Access(Box<AccessStatement>),
     /// CREATE SEQUENCE
     CreateSequence {
         temporary: bool,
@@ -102,7 +109,7 @@ pub(crate) enum OwnStatement {
 /// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|create|alter|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten)\b",
+        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten)\b",
     )
     .expect("a valid pattern")
 });
@@ -180,6 +187,10 @@ fn split(sql: &str) -> Option<Vec<Piece>> {
 
 fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
     let mut cursor = Cursor::new(sql, &piece.tokens);
+    if let Some(statement) = access::access_statement(&mut cursor)? {
+        out.push(Parsed::Own(OwnStatement::Access(Box::new(statement))));
+        return Ok(());
+    }
     let own = match cursor.word().as_str() {
         "COPY" => {
             // Blanks stand for what came before, so that positions count from the script's start.
@@ -204,27 +215,9 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
     };
     match own {
         Some(own) => out.push(Parsed::Own(own)),
-        None if matches!(cursor.word_at(1).as_str(), "USER") => out.extend(user_as_role(sql, &piece.tokens)?),
         None => out.extend(plain_tokens(&piece.tokens, sql)?),
     }
     Ok(())
-}
-
-/// CREATE, ALTER and DROP USER: a role, and a new one logs in.
-fn user_as_role(sql: &str, tokens: &[TokenWithSpan]) -> Result<Vec<Parsed>> {
-    let mut tokens = tokens.to_vec();
-    if let Some(user) = tokens.get_mut(1) {
-        user.token = Token::make_keyword("ROLE");
-    }
-    let mut parsed = plain_tokens(&tokens, sql)?;
-    for statement in &mut parsed {
-        if let Parsed::Ast(statement) = statement
-            && let ast::Statement::CreateRole(create) = &mut **statement
-        {
-            create.login = create.login.or(Some(true));
-        }
-    }
-    Ok(parsed)
 }
 
 fn abort(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
@@ -264,12 +257,5 @@ mod tests {
         assert_eq!(error.position(), Some(9));
         let error = parse_script("vacuum;\nalter table t foo").unwrap_err();
         assert_eq!(error.position(), Some(23));
-    }
-
-    #[test]
-    fn users_are_roles_that_log_in() {
-        let parsed = parse_script("create user bob").unwrap();
-        let Parsed::Ast(statement) = &parsed[0] else { panic!("parsed") };
-        assert!(matches!(&**statement, ast::Statement::CreateRole(create) if create.login == Some(true)));
     }
 }

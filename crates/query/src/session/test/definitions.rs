@@ -44,10 +44,7 @@ fn what_is_not_implemented_is_refused_by_name() {
         "create extension foo",
         "create domain d as int",
         "create function f() returns int language sql as 'select 1'",
-        "grant select on x to bob",
-        "set role bob",
         "vacuum full",
-        "create database d",
     ] {
         let refused = client.run(statement);
         assert!(refused.starts_with("ERROR 0A000") || refused.starts_with("ERROR 42601"), "{statement}: {refused}");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // a thread of the test moves its clock
 
+mod access;
 mod copy;
 mod ddl;
 mod definitions;
@@ -59,9 +60,13 @@ impl Server {
     }
 
     pub fn client_as(&self, user: &str) -> Result<Client> {
+        self.client_of(user, "postgres")
+    }
+
+    pub fn client_of(&self, user: &str, database: &str) -> Result<Client> {
         let request = ConnectRequest {
             user: user.to_owned(),
-            database: "postgres".to_owned(),
+            database: database.to_owned(),
             peer: None,
             pid: 42,
             parameters: Vec::new(),
