@@ -77,6 +77,8 @@ pub struct StatementScope {
     pub now_micros: i64,
     /// How values are written into error details.
     pub text: Arc<TextContext>,
+    /// What foreign keys leave to the session.
+    pub references: Arc<crate::exec::References>,
     /// What virtual tables are computed from; `None` where there is no session.
     pub facts: Option<Arc<crate::pg_catalog::Facts>>,
 }

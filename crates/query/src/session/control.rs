@@ -6,6 +6,7 @@ use sqlparser::ast::{TransactionAccessMode, TransactionIsolationLevel, Transacti
 
 use super::transaction::{State, Transaction};
 use super::{Session, settings};
+use crate::exec::ConstraintModes;
 
 impl Session {
     /// Opens an implicit transaction unless one is open.
@@ -34,6 +35,9 @@ impl Session {
             settings_before: self.settings.clone(),
             settings_kept: self.settings.clone(),
             queried: false,
+            constraint_modes: ConstraintModes::default(),
+            deferred: Vec::new(),
+            deferred_parents: Vec::new(),
             savepoints: Vec::new(),
         }
     }
@@ -168,6 +172,10 @@ impl Session {
     /// Commits the open transaction; on failure nothing of it is left.
     async fn commit_now(&mut self) -> Result<()> {
         self.take_changes();
+        if let Err(error) = Box::pin(self.check_deferred(|_| true)).await {
+            self.abandon_transaction();
+            return Err(error);
+        }
         if self.has_temp && self.state.open().is_some_and(|transaction| transaction.id.is_some()) {
             let ended = Box::pin(self.end_temporary_rows()).await;
             if let Err(error) = ended {

@@ -9,6 +9,7 @@ mod control;
 mod identity;
 mod own_syntax;
 mod prepare;
+mod references;
 mod run;
 mod savepoint;
 mod scram;

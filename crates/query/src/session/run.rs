@@ -88,7 +88,11 @@ impl Session {
             let Some(target) = plan.bound.target else { return Ok(plan) };
             self.require_read_write(plan.bound.tag)?;
             let table = self.writable_table(target)?;
-            if self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await? {
+            let mut unchanged = self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await?;
+            for parent in self.parents_of(&table)? {
+                unchanged = unchanged && self.lock_unchanged(&parent, TreeLockMode::RowShare, running).await?;
+            }
+            if unchanged {
                 return Ok(plan);
             }
         }
@@ -194,6 +198,7 @@ impl Session {
             false => None,
         };
         let read = self.read_context()?;
+        let modes = self.open_transaction()?.constraint_modes.clone();
         Ok(Arc::new(StatementScope {
             shard: Arc::clone(&self.engine.shard),
             read,
@@ -201,6 +206,7 @@ impl Session {
             cancel: running.flag.clone(),
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),
+            references: Arc::new(crate::exec::References::with_modes(modes)),
             facts,
         }))
     }
@@ -224,15 +230,19 @@ impl Session {
         let engine = Arc::clone(&self.engine);
         let types = &bound.parameters;
         let Some(columns) = &bound.columns else {
+            let references = Arc::clone(&scope.references);
             let written = engine.executor.run_write(&bound.plan, parameters, types, scope).await?;
+            self.settle_references(&references).await?;
             self.settle_in_block().await?;
             return Ok(Execution::Done(write_tag(bound.tag, written)));
         };
         let columns: Arc<[ResultColumn]> = Arc::from(columns.as_slice());
+        let references = Arc::clone(&scope.references);
         let rows = engine.executor.run(&bound.plan, parameters, types, scope);
         let rows: BoxStream<'static, Result<RecordBatch>> = if bound.target.is_some() {
             // All writes are done before the first row leaves, whatever the client fetches.
             let batches: Vec<RecordBatch> = rows.try_collect().await?;
+            self.settle_references(&references).await?;
             self.settle_in_block().await?;
             drop(running);
             stream::iter(batches.into_iter().map(Ok)).boxed()

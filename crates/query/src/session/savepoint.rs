@@ -90,6 +90,9 @@ impl Session {
         if let Some(id) = transaction.id {
             self.engine.shard.rollback_to(id, savepoint.mark)?;
         }
+        let from = savepoint.mark.command;
+        transaction.deferred.retain(|event| event.command < from);
+        transaction.deferred_parents.retain(|event| event.command < from);
         let settings = savepoint.settings.clone();
         transaction.settings_kept = savepoint.settings_kept.clone();
         transaction.read_only = savepoint.read_only;

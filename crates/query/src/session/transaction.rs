@@ -7,6 +7,7 @@ use heliosdb_types::{CommandId, CommitTs, TxnId};
 
 use super::settings::Settings;
 use crate::catalog::CatalogSnapshot;
+use crate::exec::{ChildEvent, ConstraintModes, ParentEvent};
 
 /// A transaction in progress.
 pub(crate) struct Transaction {
@@ -31,6 +32,11 @@ pub(crate) struct Transaction {
     pub settings_kept: Settings,
     /// A query has run: the isolation level cannot change any more.
     pub queried: bool,
+    /// SET CONSTRAINTS.
+    pub constraint_modes: ConstraintModes,
+    /// Foreign key checks that wait for the end of the transaction.
+    pub deferred: Vec<ChildEvent>,
+    pub deferred_parents: Vec<ParentEvent>,
     /// Open savepoints, outermost first.
     pub savepoints: Vec<Savepoint>,
 }

@@ -69,6 +69,7 @@ impl Bench {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             now_micros: 0,
+            references: Arc::default(),
             facts: None,
             text: Arc::new(TextContext::default()),
         }
@@ -165,6 +166,7 @@ impl Bench {
             new_row,
             checks: Vec::new(),
             indexes: Vec::new(),
+            foreign: Default::default(),
             generated: Vec::new(),
             returning: false,
             schema: Arc::clone(count.schema()),

@@ -98,6 +98,7 @@ impl Binder<'_> {
             new_row,
             checks: self.bind_checks(&relation)?,
             indexes: self.bind_indexes(&relation)?,
+            foreign: self.bind_foreign(&relation)?,
             generated: self.bind_generated(&relation)?,
             returning: false,
         };

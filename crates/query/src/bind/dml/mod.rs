@@ -18,7 +18,7 @@ use super::binder::{Binder, OutputColumn};
 use super::plan::{self, from_datafusion};
 use super::scope::{Clause, Origin, Scope, ScopeColumn, ScopeRelation};
 use crate::catalog::Relation;
-use crate::exec::{IndexWrite, RowWriteNode};
+use crate::exec::{ForeignCheck, ForeignWrite, IndexWrite, Referenced, RowWriteNode};
 use crate::func::Typed;
 
 /// The name of the one column of a RowWrite without RETURNING.
@@ -45,6 +45,21 @@ impl Binder<'_> {
     fn bind_indexes(&mut self, relation: &Arc<Relation>) -> Result<Vec<IndexWrite>> {
         let Some(table) = relation.table() else { return Ok(Vec::new()) };
         table.indexes.iter().map(|index| super::bind_index(index, relation, self.context)).collect()
+    }
+
+    /// The foreign keys a write has to do with.
+    fn bind_foreign(&mut self, relation: &Arc<Relation>) -> Result<ForeignWrite> {
+        let catalog = Arc::clone(&self.context.catalog);
+        let mut foreign = ForeignWrite::default();
+        for key in relation.table().map_or(&[][..], |table| &table.foreign_keys) {
+            let parent = catalog.relations.get(&key.parent);
+            let parent = parent.ok_or_else(|| heliosdb_types::Error::internal("a foreign key to no table"))?;
+            foreign.checks.push(ForeignCheck { key: Arc::new(key.clone()), parent: Arc::clone(parent) });
+        }
+        for (child, key) in catalog.references_to(relation.oid) {
+            foreign.references.push(Referenced { key: Arc::new(key.clone()), child: Arc::clone(child) });
+        }
+        Ok(foreign)
     }
 
     /// The node as a statement, with RETURNING over it. `others` are the FROM or USING relations RETURNING may name.

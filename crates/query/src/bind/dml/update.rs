@@ -152,6 +152,7 @@ impl Binder<'_> {
             predicate,
             new_row,
             indexes: self.bind_indexes(&relation)?,
+            foreign: self.bind_foreign(&relation)?,
             checks: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_checks(&relation)? },
             generated: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_generated(&relation)? },
             returning: false,

@@ -6,5 +6,5 @@ mod keep;
 
 pub(crate) use build::build;
 pub use entry::IndexWrite;
-pub(crate) use entry::{ENTRY_ROW, IndexSpec, entry_tree, tree_key};
+pub(crate) use entry::{ENTRY_ROW, IndexSpec, encode_part, entry_tree, tree_key};
 pub(crate) use keep::{IndexKeeper, Written};

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use heliosdb_types::Oid;
 
 use crate::catalog::Relation;
+use crate::exec::foreign::ForeignWrite;
 use crate::exec::index::IndexWrite;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +48,7 @@ pub struct RowWriteNode {
     pub generated: Vec<(usize, Expr)>,
     /// The table's indexes, over columns named as the table's.
     pub indexes: Vec<IndexWrite>,
+    pub foreign: ForeignWrite,
     pub returning: bool,
     pub schema: DFSchemaRef,
 }

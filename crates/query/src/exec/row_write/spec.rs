@@ -12,6 +12,7 @@ use heliosdb_types::{Error, PhysicalType, Result};
 use super::node::{RowWriteNode, RowWriteOp};
 use crate::catalog::{Relation, TableInfo};
 use crate::exec::error::{from_arrow, from_datafusion};
+use crate::exec::foreign::{ForeignSpec, ReferencedSpec};
 use crate::exec::index::IndexSpec;
 
 /// A [`RowWriteNode`] with physical expressions.
@@ -34,6 +35,8 @@ pub(crate) struct WriteSpec {
     /// Positions of columns a foreign key may refer to: of the primary key and of unique indexes.
     pub referable: Vec<usize>,
     pub indexes: Arc<[IndexSpec]>,
+    pub foreign: Vec<ForeignSpec>,
+    pub referenced: Vec<ReferencedSpec>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
     pub returning: bool,
@@ -73,6 +76,7 @@ impl WriteSpec {
         let carried = (0..input.fields().len()).filter(|at| Some(*at) != node.row_ref && !node.old_row.contains(at));
         let fields = node.table.columns.iter().zip(&types);
         let fields: Vec<Field> = fields.map(|(c, t)| Field::new(&c.name, arrow_type(*t), true)).collect();
+        let (checks, references) = (node.foreign.checks.iter(), node.foreign.references.iter());
         Ok(WriteSpec {
             op: node.op,
             table: Arc::clone(&node.table),
@@ -88,6 +92,14 @@ impl WriteSpec {
             generated: Vec::new(),
             referable: referable(&node.table, table),
             indexes: Arc::from([]),
+            foreign: match node.op {
+                RowWriteOp::Delete => Vec::new(),
+                _ => checks.map(|check| ForeignSpec::new(check, &node.table)).collect::<Result<_>>()?,
+            },
+            referenced: match node.op {
+                RowWriteOp::Insert => Vec::new(),
+                _ => references.map(|of| ReferencedSpec::new(of, &node.table)).collect::<Result<_>>()?,
+            },
             targets_repeat: true,
             returning: node.returning,
             output: Arc::clone(node.schema.inner()),
@@ -103,6 +115,11 @@ impl WriteSpec {
     /// The old row's columns.
     pub(super) fn old_columns(&self, input: &RecordBatch) -> Result<Vec<ArrayRef>> {
         pick(input, &self.old_row)
+    }
+
+    /// Whether indexes or foreign keys need to know what rows were.
+    pub(super) fn looks_at_old_rows(&self) -> bool {
+        !self.indexes.is_empty() || !self.foreign.is_empty() || !self.referenced.is_empty()
     }
 
     /// The old rows as a batch of the table's columns.

@@ -60,6 +60,8 @@ pub(crate) struct Writer {
     seen: HashSet<Bytes>,
     moved: Vec<Moved>,
     indexes: IndexKeeper,
+    /// Rows of a table that refers to itself, with the foreign key: their parents may still come.
+    late_checks: Vec<(usize, RecordBatch, Vec<usize>)>,
     pub(crate) written: u64,
     /// RETURNING's rows; sent when every write has been made.
     output: Vec<RecordBatch>,
@@ -71,7 +73,8 @@ impl Writer {
         let txn = scope.writer()?;
         let (seen, moved, output) = (HashSet::new(), Vec::new(), Vec::new());
         let indexes = IndexKeeper::new(&spec.indexes, &spec.table, &scope, txn);
-        Ok(Writer { spec, scope, txn, seen, moved, indexes, written: 0, output, memory: None })
+        let late_checks = Vec::new();
+        Ok(Writer { spec, scope, txn, seen, moved, indexes, late_checks, written: 0, output, memory: None })
     }
 
     /// Accounts for what the statement keeps until its end.
@@ -109,7 +112,9 @@ impl Writer {
         }
         let keys: Vec<Bytes> = rows.iter().map(|row| row.key.clone()).collect();
         self.add(rows, |index| (new.columns(), index)).await?;
-        self.indexes.insert(Written { rows: &new, keys: &keys }).await?;
+        let written = Written { rows: &new, keys: &keys };
+        self.indexes.insert(written).await?;
+        self.check_parents(&spec, written, None).await?;
         self.done(&spec, new.columns().to_vec(), input)
     }
 
@@ -279,9 +284,13 @@ impl Writer {
         let columns = match spec.op {
             RowWriteOp::Delete => {
                 batch.deletes = targets.to_vec();
-                if !self.indexes.is_empty() {
+                if spec.looks_at_old_rows() {
                     let keys: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
-                    self.indexes.delete(Written { rows: &spec.old_batch(input)?, keys: &keys }).await?;
+                    let old = spec.old_batch(input)?;
+                    self.indexes.delete(Written { rows: &old, keys: &keys }).await?;
+                    for reference in &spec.referenced {
+                        reference.note(&self.scope, &old, None)?;
+                    }
                 }
                 if spec.returning { spec.old_columns(input)? } else { Vec::new() }
             }
@@ -289,17 +298,44 @@ impl Writer {
                 let new = spec.table_batch(spec.evaluate_new_row(input)?, input.num_rows())?;
                 spec.verify(&new, &self.scope.text)?;
                 let keys = self.encode_updates(&spec, new.columns(), targets, &mut batch)?;
-                if !self.indexes.is_empty() {
+                if spec.looks_at_old_rows() {
                     let before: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
                     let old = Written { rows: &spec.old_batch(input)?, keys: &before };
-                    let kept = self.indexes.update(old, Written { rows: &new, keys: &keys })?;
+                    let written = Written { rows: &new, keys: &keys };
+                    let kept = self.indexes.update(old, written)?;
                     self.keep(kept)?;
+                    for reference in &spec.referenced {
+                        reference.note(&self.scope, old.rows, Some(&new))?;
+                    }
+                    self.check_parents(&spec, written, Some(old.rows)).await?;
                 }
                 new.columns().to_vec()
             }
         };
         self.scope.shard.write(self.txn, self.scope.read.command, batch)?;
         self.done(&spec, columns, input)
+    }
+
+    /// Looks for the parents of new rows; of updated ones only where they refer to something else than before.
+    async fn check_parents(&mut self, spec: &WriteSpec, new: Written<'_>, old: Option<&RecordBatch>) -> Result<()> {
+        for (at, foreign) in spec.foreign.iter().enumerate() {
+            let which = match old {
+                Some(old) => foreign.changed(old, new.rows)?,
+                None => (0..new.rows.num_rows()).collect(),
+            };
+            if which.is_empty() {
+                continue;
+            }
+            if self.scope.references.modes.is_deferred(&foreign.key) {
+                foreign.defer(&self.scope, new, &which)?;
+            } else if foreign.to_itself() {
+                self.keep(new.rows.get_array_memory_size())?;
+                self.late_checks.push((at, new.rows.clone(), which));
+            } else {
+                foreign.check(&self.scope, self.txn, new.rows, &which).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the rows' new keys.
@@ -376,7 +412,14 @@ impl Writer {
     /// What waits for the last row.
     pub(crate) async fn finish(&mut self) -> Result<()> {
         self.finish_moves().await?;
-        self.indexes.finish().await
+        self.indexes.finish().await?;
+        let spec = Arc::clone(&self.spec);
+        for (at, rows, which) in std::mem::take(&mut self.late_checks) {
+            if let Some(foreign) = spec.foreign.get(at) {
+                foreign.check(&self.scope, self.txn, &rows, &which).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What the node gives: RETURNING's rows, or one row with the count.

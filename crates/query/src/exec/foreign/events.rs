@@ -1,0 +1,113 @@
+//! What a statement leaves to its session: checks for later, and what became of referenced keys.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use heliosdb_types::{CommandId, Datum, Error, Oid, Result, SqlState};
+use parking_lot::Mutex;
+
+use crate::catalog::{ForeignKey, ReferentialAction};
+
+/// Memory the events of one transaction may take.
+const EVENT_BYTES_MAX: usize = 256 << 20;
+
+/// SET CONSTRAINTS, for the transaction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConstraintModes {
+    pub all: Option<bool>,
+    pub named: HashMap<Oid, bool>,
+}
+
+impl ConstraintModes {
+    pub fn is_deferred(&self, key: &ForeignKey) -> bool {
+        let set = self.named.get(&key.oid).copied().or(self.all);
+        key.deferrable && set.unwrap_or(key.initially_deferred)
+    }
+}
+
+/// A child row whose parent is to be looked for later.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildEvent {
+    pub child: Oid,
+    pub constraint: Oid,
+    pub row: Bytes,
+    pub command: CommandId,
+}
+
+/// A referenced key that is gone, or has become another one.
+#[derive(Clone, Debug)]
+pub(crate) struct ParentEvent {
+    pub parent: Oid,
+    pub child: Oid,
+    pub constraint: Oid,
+    pub old: Vec<Datum>,
+    /// Set by UPDATE.
+    pub new: Option<Vec<Datum>>,
+    pub command: CommandId,
+}
+
+impl ParentEvent {
+    pub fn action(&self, key: &ForeignKey) -> ReferentialAction {
+        if self.new.is_some() { key.on_update } else { key.on_delete }
+    }
+}
+
+/// Filled by a statement's writers.
+#[derive(Debug, Default)]
+pub struct References {
+    pub(crate) modes: ConstraintModes,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    children: Vec<ChildEvent>,
+    parents: Vec<ParentEvent>,
+    bytes: usize,
+}
+
+impl Queue {
+    fn grow(&mut self, bytes: usize) -> Result<()> {
+        self.bytes += bytes;
+        if self.bytes <= EVENT_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Error::unavailable(SqlState::OUT_OF_MEMORY, "too many foreign key checks are pending in this statement")
+            .with_hint("Write fewer rows at once, or SET CONSTRAINTS ALL IMMEDIATE."))
+    }
+}
+
+impl References {
+    pub(crate) fn with_modes(modes: ConstraintModes) -> References {
+        References { modes, queue: Mutex::default() }
+    }
+
+    pub(crate) fn child(&self, event: ChildEvent) -> Result<()> {
+        let mut queue = self.queue.lock();
+        queue.grow(size_of::<ChildEvent>() + event.row.len())?;
+        queue.children.push(event);
+        Ok(())
+    }
+
+    pub(crate) fn parent(&self, event: ParentEvent) -> Result<()> {
+        let mut queue = self.queue.lock();
+        let values = event.old.iter().chain(event.new.iter().flatten());
+        let bytes = values.map(|value| size_of::<Datum>() + variable_bytes(value)).sum::<usize>();
+        queue.grow(size_of::<ParentEvent>() + bytes)?;
+        queue.parents.push(event);
+        Ok(())
+    }
+
+    pub(crate) fn take(&self) -> (Vec<ChildEvent>, Vec<ParentEvent>) {
+        let queue = std::mem::take(&mut *self.queue.lock());
+        (queue.children, queue.parents)
+    }
+}
+
+fn variable_bytes(value: &Datum) -> usize {
+    match value {
+        Datum::Text(text) => text.len(),
+        Datum::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
