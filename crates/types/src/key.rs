@@ -188,7 +188,9 @@ impl<'a> KeyReader<'a> {
             | PhysicalType::Float64 => 8,
             PhysicalType::Interval | PhysicalType::Uuid => 16,
             PhysicalType::Numeric => key_prefix_len(self.rest).ok_or_else(|| damaged("not a numeric"))?,
-            PhysicalType::Text | PhysicalType::Bytes => escaped_len(self.rest).ok_or_else(|| damaged("no end of text"))?,
+            PhysicalType::Text | PhysicalType::Bytes => {
+                escaped_len(self.rest).ok_or_else(|| damaged("no end of text"))?
+            }
             PhysicalType::Decimal64 { .. } | PhysicalType::Decimal128 { .. } => {
                 let head = self.rest.first().copied().ok_or_else(|| damaged("too short"))?;
                 1 + usize::from(head.abs_diff(0x80))

@@ -3,6 +3,7 @@
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs};
 
+use super::foreign_key::{WrittenForeignKey, read_foreign_key};
 use super::index::{WrittenIndex, read_unique};
 use crate::bind;
 use crate::catalog::Identity;
@@ -26,6 +27,8 @@ pub(crate) struct WrittenColumn {
     pub checks: Vec<(Option<String>, Expr)>,
     /// UNIQUE written beside it.
     pub uniques: Vec<WrittenIndex>,
+    /// REFERENCES written beside it.
+    pub foreign_keys: Vec<WrittenForeignKey>,
 }
 
 impl WrittenColumn {
@@ -49,6 +52,7 @@ impl WrittenColumn {
             primary_key: None,
             checks: Vec::new(),
             uniques: Vec::new(),
+            foreign_keys: Vec::new(),
         })
     }
 }
@@ -175,7 +179,10 @@ fn read_option(
             let unique = read_unique(&unique)?;
             column.uniques.push(WrittenIndex { name: constraint, ..unique });
         }
-        ColumnOption::ForeignKey(_) => return Err(Error::unsupported("a FOREIGN KEY constraint")),
+        ColumnOption::ForeignKey(foreign) => {
+            let foreign = read_foreign_key(foreign, Some(&column.name))?;
+            column.foreign_keys.push(WrittenForeignKey { name: constraint, ..foreign });
+        }
         ColumnOption::Collation(name) => {
             // The only collation there is: bytewise.
             let last = name.0.last().map(ToString::to_string).unwrap_or_default();

@@ -7,12 +7,13 @@ use heliosdb_contracts::TreeLockMode;
 use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, ObjectType};
 
+use super::index::renumbered;
 use super::{LOOKS_MAX, is_system_schema, kind_name, no_schema, owned_sequences};
 use crate::access::{Rights, must_be_owner};
 use crate::bind;
 use crate::catalog::{
-    CLASS_CONSTRAINT, CLASS_RELATION, CLASS_SCHEMA, CatalogSnapshot, CatalogWriter, CommentKey, Relation, RelationKind,
-    Schema,
+    CLASS_CONSTRAINT, CLASS_RELATION, CLASS_SCHEMA, CatalogSnapshot, CatalogWriter, CommentKey, ForeignKey, Relation,
+    RelationKind, Schema,
 };
 use crate::session::Session;
 
@@ -74,7 +75,10 @@ impl Session {
             add_dependents(&catalog, &mut set);
             refuse_or_tell(self, &set, cascade)?;
             let mut unchanged = true;
-            for relation in set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)) {
+            let children = constraints_to(&catalog, &set);
+            let relations = set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation));
+            for relation in relations.chain(children.iter().map(|(child, _, _)| child)) {
+                self.refuse_pending(relation, "DROP TABLE")?;
                 unchanged &= self.lock_unchanged(relation, TreeLockMode::AccessExclusive, &running).await?;
             }
             // A definition may have changed without a tree of its own (a view), or while a lock was waited for.
@@ -231,7 +235,12 @@ fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result
         let what = format!("default value for column {column} of {}", session.described(&table)?);
         defaults.push((what, session.described(&sequence)?));
     }
-    if set.cascaded.is_empty() && defaults.is_empty() {
+    let mut constraints = Vec::new();
+    for (child, key, parent) in constraints_to(&catalog, set) {
+        let what = format!("constraint {} on {}", key.name, session.described(&child)?);
+        constraints.push((what, session.described(&parent)?));
+    }
+    if set.cascaded.is_empty() && defaults.is_empty() && constraints.is_empty() {
         return Ok(());
     }
     if !cascade {
@@ -249,12 +258,12 @@ fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result
         let on =
             set.cascaded.iter().map(|(relation, on)| Ok(format!("{} depends on {on}", session.described(relation)?)));
         let mut detail = on.collect::<Result<Vec<String>>>()?;
-        detail.extend(defaults.iter().map(|(what, on)| format!("{what} depends on {on}")));
+        detail.extend(constraints.iter().chain(&defaults).map(|(what, on)| format!("{what} depends on {on}")));
         return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
             .with_detail(detail.join("\n"))
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
     }
-    let mut gone: Vec<String> = defaults.into_iter().map(|(what, _)| what).collect();
+    let mut gone: Vec<String> = defaults.into_iter().chain(constraints).map(|(what, _)| what).collect();
     for (relation, _) in &set.cascaded {
         gone.push(session.described(relation)?);
     }
@@ -270,6 +279,22 @@ fn refuse_or_tell(session: &mut Session, set: &DropSet, cascade: bool) -> Result
         }
     }
     Ok(())
+}
+
+/// Foreign keys that stay behind and refer to tables that go: (child, constraint, parent).
+fn constraints_to(catalog: &CatalogSnapshot, set: &DropSet) -> Vec<(Arc<Relation>, ForeignKey, Arc<Relation>)> {
+    let all: Vec<&Arc<Relation>> =
+        set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)).collect();
+    let mut found = Vec::new();
+    for parent in &all {
+        for (child, key) in catalog.references_to(parent.oid) {
+            if !all.iter().any(|gone| gone.oid == child.oid) {
+                found.push((Arc::clone(child), key.clone(), Arc::clone(parent)));
+            }
+        }
+    }
+    found.sort_by_key(|(_, key, _)| key.oid);
+    found
 }
 
 /// Columns that stay and whose default reads a sequence that goes: (table, attribute, sequence).
@@ -318,6 +343,14 @@ fn comments_on(catalog: &CatalogSnapshot, relation: &Relation) -> Vec<CommentKey
 
 async fn drop_all(writer: &mut CatalogWriter, set: &DropSet) -> Result<()> {
     let catalog = writer.catalog()?;
+    for (child, key, _) in constraints_to(&catalog, set) {
+        let Some(child) = writer.catalog()?.relations.get(&child.oid).cloned() else { continue };
+        let mut changed = renumbered(&child, |_| ())?;
+        if let RelationKind::Table(table) = &mut changed.kind {
+            table.foreign_keys.retain(|other| other.oid != key.oid);
+        }
+        writer.define_relation_tree(&changed).await?;
+    }
     for relation in set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)) {
         for comment in comments_on(&catalog, relation) {
             writer.set_comment(comment, None).await?;

@@ -7,7 +7,7 @@ use heliosdb_types::{Error, PhysicalType, Result, SqlState, text_of};
 use sqlparser::ast;
 
 use super::index::renumbered;
-use super::{LOOKS_MAX, candidate_names, kind_name, undefined_relation};
+use super::{LOOKS_MAX, candidate_names, undefined_relation};
 use crate::bind;
 use crate::catalog::{CatalogWriter, ForeignKey, ReferentialAction, Relation, RelationKind, TableInfo};
 use crate::exec::can_refer;
@@ -184,7 +184,12 @@ impl Session {
     }
 
     /// Writers of the parents must look at the catalog again: they have children to think of, or no more.
-    pub(super) async fn renumber_parents(&mut self, writer: &mut CatalogWriter, keys: &[ForeignKey], but: heliosdb_types::Oid) -> Result<()> {
+    pub(super) async fn renumber_parents(
+        &mut self,
+        writer: &mut CatalogWriter,
+        keys: &[ForeignKey],
+        but: heliosdb_types::Oid,
+    ) -> Result<()> {
         let catalog = writer.catalog()?;
         let mut parents: Vec<_> = keys.iter().map(|key| key.parent).filter(|parent| *parent != but).collect();
         parents.sort_unstable();
@@ -249,6 +254,27 @@ impl Session {
             .with_constraint(key.name.as_str()))
     }
 
+    /// Columns of foreign keys, here and of tables that refer here, still fit after a change of types.
+    pub(super) fn recheck_key_types(&mut self, changed: &Relation) -> Result<()> {
+        let catalog = self.catalog()?;
+        for key in changed.table().map_or(&[][..], |table| &table.foreign_keys) {
+            let parent = if key.parent == changed.oid {
+                Some(changed)
+            } else {
+                catalog.relations.get(&key.parent).map(|p| &**p)
+            };
+            if let Some(parent) = parent {
+                check_types(changed, parent, &key.attributes, &key.parent_attributes, &key.name)?;
+            }
+        }
+        for (child, key) in catalog.references_to(changed.oid) {
+            if child.oid != changed.oid {
+                check_types(child, changed, &key.attributes, &key.parent_attributes, &key.name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a foreign key off a table that stays, because what it refers to goes.
     pub(super) async fn remove_foreign_keys(
         &mut self,
@@ -278,7 +304,9 @@ pub(super) fn references_over(
 
 /// 2BP01 for something foreign keys need.
 pub(super) fn still_referenced(what: &str, dependents: &[(Arc<Relation>, ForeignKey)], on: &str) -> Error {
-    let lines = dependents.iter().map(|(child, key)| format!("constraint {} on table {} depends on {on}", key.name, child.name));
+    let lines = dependents
+        .iter()
+        .map(|(child, key)| format!("constraint {} on table {} depends on {on}", key.name, child.name));
     Error::invalid(
         SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
         format!("cannot drop {what} because other objects depend on it"),
@@ -368,23 +396,19 @@ pub(super) fn truncated_with(
                 continue;
             }
             if !cascade {
-                return Err(Error::unsupported("cannot truncate a table referenced in a foreign key constraint")
-                    .with_detail(format!("Table \"{}\" references \"{}\".", child.name, parent.name))
-                    .with_hint(format!(
-                        "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
-                        child.name
-                    )));
+                return Err(Error::invalid(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "cannot truncate a table referenced in a foreign key constraint",
+                )
+                .with_detail(format!("Table \"{}\" references \"{}\".", child.name, parent.name))
+                .with_hint(format!(
+                    "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                    child.name
+                )));
             }
-            session.notice_text(
-                SqlState::SUCCESSFUL_COMPLETION,
-                format!("truncate cascades to table \"{}\"", child.name),
-            );
+            session
+                .notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("truncate cascades to table \"{}\"", child.name));
             more.push(Arc::clone(child));
         }
     }
-}
-
-/// A kind of relation, for messages.
-pub(super) fn kind_of(relation: &Relation) -> &'static str {
-    kind_name(&relation.kind)
 }

@@ -10,6 +10,7 @@ mod columns;
 mod comment;
 mod create_table;
 mod drop;
+mod foreign_key;
 mod index;
 mod like;
 mod regclass;

@@ -6,6 +6,7 @@ use heliosdb_contracts::{TreeDescriptor, TreeLockMode};
 use heliosdb_types::{Error, Result, SchemaVersion, SqlState, TreeRef};
 use sqlparser::ast;
 
+use super::foreign_key::truncated_with;
 use super::{LOOKS_MAX, kind_name, owned_sequences};
 use crate::access::{Rights, denied};
 use crate::catalog::{CatalogWriter, Privileges, Relation, RelationKind, TableInfo};
@@ -15,18 +16,29 @@ use crate::session::Session;
 impl Session {
     pub(super) async fn truncate(&mut self, truncate: &ast::Truncate) -> Result<()> {
         self.require_read_write("TRUNCATE TABLE")?;
-        // Without foreign keys CASCADE and RESTRICT mean the same.
-        let ast::Truncate { table_names, partitions, table: _, if_exists, identity, cascade: _, on_cluster } = truncate;
+        let ast::Truncate { table_names, partitions, table: _, if_exists, identity, cascade, on_cluster } = truncate;
         if partitions.is_some() || *if_exists || on_cluster.is_some() {
             return Err(Error::unsupported("this form of TRUNCATE"));
         }
-        let mut done = Vec::new();
+        let mut relations: Vec<Arc<Relation>> = Vec::new();
         for target in table_names {
             let relation = self.lock_truncated(&target.name).await?;
-            if done.contains(&relation.oid) {
-                continue;
+            if !relations.iter().any(|known| known.oid == relation.oid) {
+                relations.push(relation);
             }
-            done.push(relation.oid);
+        }
+        let cascade = matches!(cascade, Some(ast::CascadeOption::Cascade));
+        let running = self.start_cancellable();
+        for child in truncated_with(self, &relations, cascade)? {
+            self.require_owner(&child)?;
+            if !self.lock_unchanged(&child, TreeLockMode::AccessExclusive, &running).await? {
+                let message = "a table changed before it could be locked";
+                return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, message));
+            }
+            relations.push(child);
+        }
+        for relation in relations {
+            self.refuse_pending(&relation, "TRUNCATE")?;
             let mut writer = self.catalog_writer()?;
             truncate_table(&mut writer, &relation).await?;
             if matches!(identity, Some(ast::TruncateIdentityOption::Restart)) {

@@ -29,6 +29,11 @@ pub(super) fn translate(filter: &Expr, relation: &Relation) -> Option<Vec<Column
 fn collect(filter: &Expr, relation: &Relation, out: &mut Vec<ColumnPredicate>) -> Option<()> {
     match filter {
         Expr::Alias(alias) => collect(&alias.expr, relation, out)?,
+        // What is left of a filter that was handed over and simplified after that.
+        Expr::Literal(ScalarValue::Boolean(Some(true)), _) => {}
+        Expr::Literal(ScalarValue::Boolean(_), _) => {
+            out.push(ColumnPredicate { column: relation.columns.first()?.id, op: PredicateOp::In(Vec::new()) });
+        }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
             collect(left, relation, out)?;
             collect(right, relation, out)?;

@@ -276,6 +276,55 @@ impl Session {
         ForeignSpec::new(&check, child)?.check(&scope, txn, &rows, &[0]).await
     }
 
+    /// SET CONSTRAINTS; no names: all of them.
+    pub(crate) async fn set_constraints(&mut self, names: &[sqlparser::ast::ObjectName], deferred: bool) -> Result<()> {
+        if !self.state.open().is_some_and(|transaction| transaction.explicit) {
+            self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET CONSTRAINTS can only be used in transaction blocks");
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        for name in names {
+            found.extend(self.constraint_named(name)?);
+        }
+        let modes = &mut self.open_transaction()?.constraint_modes;
+        if names.is_empty() {
+            *modes = crate::exec::ConstraintModes { all: Some(deferred), ..Default::default() };
+        }
+        modes.named.extend(found.iter().map(|constraint| (*constraint, deferred)));
+        if deferred {
+            return Ok(());
+        }
+        let all = names.is_empty();
+        Box::pin(self.check_deferred(move |constraint| all || found.contains(&constraint))).await
+    }
+
+    fn constraint_named(&mut self, name: &sqlparser::ast::ObjectName) -> Result<Vec<Oid>> {
+        let (schema, name) = bind::object_name(name)?;
+        let catalog = self.catalog()?;
+        let path = match &schema {
+            Some(schema) => vec![schema.clone()],
+            None => self.search_path(),
+        };
+        for schema in path.iter().filter_map(|schema| catalog.schema_named(schema)) {
+            let tables = catalog.relations.values().filter(|relation| relation.schema == schema.oid);
+            let tables = tables.filter_map(|relation| relation.table());
+            let keys = tables.clone().flat_map(|table| table.foreign_keys.iter()).filter(|key| key.name == name);
+            let keys: Vec<&ForeignKey> = keys.collect();
+            let others = tables.clone().any(|table| {
+                table.primary_key.as_ref().is_some_and(|key| key.name == name)
+                    || table.indexes.iter().any(|index| index.constraint.is_some() && index.name == name)
+            });
+            if others || keys.iter().any(|key| !key.deferrable) {
+                let message = format!("constraint \"{name}\" is not deferrable");
+                return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+            }
+            if !keys.is_empty() {
+                return Ok(keys.iter().map(|key| key.oid).collect());
+            }
+        }
+        Err(Error::invalid(SqlState::UNDEFINED_OBJECT, format!("constraint \"{name}\" does not exist")))
+    }
+
     /// 55006 while checks of a table's rows wait: its rows must stay where they are.
     pub(crate) fn refuse_pending(&self, table: &Relation, command: &str) -> Result<()> {
         let pending = self.state.open().is_some_and(|transaction| {

@@ -147,6 +147,10 @@ impl Session {
                 self.engine.shard.checkpoint(false).await?;
                 Ok(Execution::Done("CHECKPOINT".to_owned()))
             }
+            OwnStatement::SetConstraints { names, deferred } => {
+                self.set_constraints(names, *deferred).await?;
+                Ok(Execution::Done("SET CONSTRAINTS".to_owned()))
+            }
             OwnStatement::Reindex { target, name, concurrently } => {
                 self.reindex(target, name.as_ref(), *concurrently).await?;
                 Ok(Execution::Done("REINDEX".to_owned()))

@@ -59,6 +59,9 @@ impl Session {
             let check = Constraint::Check(Box::new((name, Some(written.name.clone()), expr)));
             self.add_constraint(change, check, false).await?;
         }
+        for foreign in written.foreign_keys {
+            self.add_constraint(change, Constraint::Foreign(Box::new(foreign)), false).await?;
+        }
         for unique in written.uniques {
             self.add_constraint(change, Constraint::Unique(Box::new(unique)), false).await?;
         }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_contracts::TreeLockMode;
+use heliosdb_types::{Error, Oid, Result, SqlState};
 
 use super::Change;
 use crate::catalog::{CheckConstraint, IndexInfo, Schema};
 use crate::ddl::columns::several_primary_keys;
-use crate::ddl::create_table::{Constraint, name_checks};
+use crate::ddl::create_table::{Constraint, constraint_names, name_checks};
 use crate::ddl::duplicate_relation;
+use crate::ddl::foreign_key::{references_over, still_referenced};
 use crate::session::Session;
 
 impl Session {
@@ -56,6 +58,18 @@ impl Session {
                     SqlState::FEATURE_NOT_SUPPORTED,
                     "UNIQUE constraints cannot be marked NOT VALID",
                 ));
+            }
+            Constraint::Foreign(mut foreign) => {
+                drop(writer);
+                foreign.not_valid = not_valid;
+                let known = constraint_names(&change.new);
+                let key = Box::pin(self.new_foreign_key(&change.new, &foreign, &known)).await?;
+                if !not_valid {
+                    change.foreign_validations.push(key.clone());
+                }
+                change.table_mut()?.foreign_keys.push(key);
+                change.reshaped = true;
+                return Ok(());
             }
             Constraint::Unique(unique) => {
                 let index = self.new_index(&writer, &change.new, &unique, &change.index_names()?)?;
@@ -164,6 +178,15 @@ impl Session {
     pub(super) fn validate_constraint(&mut self, change: &mut Change, name: &str) -> Result<()> {
         let relation = change.new.name.clone();
         let table = change.table_mut()?;
+        if let Some(key) = table.foreign_keys.iter_mut().find(|key| key.name == name) {
+            if !key.validated {
+                key.validated = true;
+                let key = key.clone();
+                change.reshaped = true;
+                change.foreign_validations.push(key);
+            }
+            return Ok(());
+        }
         let Some(check) = table.checks.iter_mut().find(|check| check.name == name) else {
             let other = table.primary_key.as_ref().is_some_and(|key| key.name == name)
                 || table.indexes.iter().any(|index| index.constraint.is_some() && index.name == name);
@@ -186,7 +209,10 @@ impl Session {
     }
 
     /// Takes the primary key away: the rows move to a tree of their own row ids.
-    pub(super) async fn drop_key(&mut self, change: &mut Change) -> Result<()> {
+    pub(super) async fn drop_key(&mut self, change: &mut Change, what: &str, cascade: bool) -> Result<()> {
+        if let Some(key) = change.table()?.primary_key.clone() {
+            self.drop_references(change, key.oid, &format!("index {}", key.name), what, cascade).await?;
+        }
         if let Some(key) = change.table_mut()?.primary_key.take() {
             let mut writer = self.catalog_writer()?;
             writer.release_relation_name(change.new.schema, &key.name).await?;
@@ -196,7 +222,49 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn drop_constraint(&mut self, change: &mut Change, name: &str, if_exists: bool) -> Result<()> {
+    /// Foreign keys that need a key which goes: refused, or with CASCADE taken off their tables.
+    pub(super) async fn drop_references(
+        &mut self,
+        change: &mut Change,
+        index: Oid,
+        on: &str,
+        what: &str,
+        cascade: bool,
+    ) -> Result<()> {
+        let catalog = self.catalog()?;
+        let dependents = references_over(&catalog, &change.old, |key| key.parent_index == index);
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        if !cascade {
+            return Err(still_referenced(what, &dependents, on));
+        }
+        let running = self.start_cancellable();
+        for (child, key) in dependents {
+            let message = format!("drop cascades to constraint {} on table {}", key.name, child.name);
+            self.notice_text(SqlState::SUCCESSFUL_COMPLETION, message);
+            if child.oid == change.new.oid {
+                change.table_mut()?.foreign_keys.retain(|other| other.oid != key.oid);
+                continue;
+            }
+            if !self.lock_unchanged(&child, TreeLockMode::AccessExclusive, &running).await? {
+                let message = "a table changed before it could be locked";
+                return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, message));
+            }
+            let child = self.catalog()?.relations.get(&child.oid).cloned().unwrap_or(child);
+            self.remove_foreign_keys(&child, |other| other.oid == key.oid).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn drop_constraint(
+        &mut self,
+        change: &mut Change,
+        name: &str,
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<()> {
+        let what = format!("constraint {name} on table {}", change.new.name);
         let table = change.table_mut()?;
         let before = table.checks.len();
         table.checks.retain(|check| check.name != name);
@@ -205,10 +273,18 @@ impl Session {
             return Ok(());
         }
         if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
-            return self.drop_key(change).await;
+            return self.drop_key(change, &what, cascade).await;
+        }
+        let keys = change.table()?.foreign_keys.len();
+        change.table_mut()?.foreign_keys.retain(|key| key.name != name);
+        if change.table()?.foreign_keys.len() < keys {
+            change.foreign_validations.retain(|key| key.name != name);
+            change.reshaped = true;
+            return Ok(());
         }
         let constraint = |index: &&IndexInfo| index.name == name && index.constraint.is_some();
         if let Some(index) = change.table()?.indexes.iter().find(constraint).map(|index| index.oid) {
+            self.drop_references(change, index, &format!("index {name}"), &what, cascade).await?;
             change.table_mut()?.indexes.retain(|other| other.oid != index);
             change.reshaped = true;
             return Ok(());
@@ -226,6 +302,7 @@ impl Session {
         let relation = change.new.name.clone();
         let table = change.table_mut()?;
         let taken = table.checks.iter().any(|check| check.name == new)
+            || table.foreign_keys.iter().any(|key| key.name == new)
             || table.indexes.iter().any(|index| index.constraint.is_some() && index.name == new)
             || table.primary_key.as_ref().is_some_and(|key| key.name == new);
         if taken {
@@ -234,6 +311,11 @@ impl Session {
         }
         if let Some(check) = table.checks.iter_mut().find(|check| check.name == old) {
             check.name = new;
+            change.reshaped = true;
+            return Ok(());
+        }
+        if let Some(key) = table.foreign_keys.iter_mut().find(|key| key.name == old) {
+            key.name = new;
             change.reshaped = true;
             return Ok(());
         }

@@ -62,9 +62,15 @@ impl Session {
         }
         let (at, _) = change.new.column(name).ok_or_else(|| no_column(name, &table))?;
         if change.in_key(column.attribute)? {
-            self.drop_key(change).await?;
+            self.drop_key(change, &format!("column {name} of table {table}"), cascade).await?;
+        }
+        let gone = change.table()?.indexes.iter().filter(|index| index_uses(index, column.attribute, name));
+        for index in gone.cloned().collect::<Vec<_>>() {
+            let what = format!("column {name} of table {table}");
+            self.drop_references(change, index.oid, &format!("index {}", index.name), &what, cascade).await?;
         }
         change.table_mut()?.indexes.retain(|index| !index_uses(index, column.attribute, name));
+        change.table_mut()?.foreign_keys.retain(|key| !key.attributes.contains(&column.attribute));
         change.new.columns.remove(at);
         change.table_mut()?.checks.retain(|check| !names_column(&check.expression, name));
         if let Some(rewrite) = &mut change.rewrite {

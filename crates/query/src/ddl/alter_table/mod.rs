@@ -19,7 +19,7 @@ use sqlparser::ast::{self, AlterTableOperation};
 use super::create_table::read_constraint;
 use super::kind_name;
 use crate::bind;
-use crate::catalog::{Column, IndexInfo, Relation, RelationKind, TableInfo};
+use crate::catalog::{Column, ForeignKey, IndexInfo, Relation, RelationKind, TableInfo};
 use crate::session::{AlterAction, Session};
 
 pub(super) use rename::renamed_column;
@@ -35,6 +35,8 @@ struct Change {
     rewrite: Option<Vec<(i16, String)>>,
     /// Conditions every row must fulfil, as SQL over the new table, with the error if one does not.
     validations: Vec<(String, Error)>,
+    /// Foreign keys every row must fulfil.
+    foreign_validations: Vec<ForeignKey>,
     /// Indexes that go and whose names have gone already.
     released: Vec<Oid>,
 }
@@ -117,6 +119,7 @@ impl Session {
             let message = format!("ALTER action on {} \"{}\"", kind_name(&relation.kind), relation.name);
             return Err(Error::unsupported(message));
         }
+        self.refuse_pending(&relation, "ALTER TABLE")?;
         let mut change = Change {
             new: (*relation).clone(),
             old: relation,
@@ -124,6 +127,7 @@ impl Session {
             rewrite: None,
             validations: Vec::new(),
             released: Vec::new(),
+            foreign_validations: Vec::new(),
         };
         let mut actions: Vec<&AlterAction> = actions.iter().collect();
         // PostgreSQL's passes: what goes before what comes, columns before constraints on them.
@@ -172,8 +176,9 @@ impl Session {
             }
             // What is so already.
             AlterTableOperation::ReplicaIdentity { identity: ast::ReplicaIdentity::Default } => Ok(()),
-            AlterTableOperation::DropConstraint { if_exists, name, drop_behavior: _ } => {
-                self.drop_constraint(change, &bind::fold_identifier(name), *if_exists).await
+            AlterTableOperation::DropConstraint { if_exists, name, drop_behavior } => {
+                let cascade = matches!(drop_behavior, Some(ast::DropBehavior::Cascade));
+                self.drop_constraint(change, &bind::fold_identifier(name), *if_exists, cascade).await
             }
             AlterTableOperation::RenameConstraint { old_name, new_name } => {
                 self.rename_constraint(change, &bind::fold_identifier(old_name), bind::fold_identifier(new_name)).await

@@ -51,8 +51,14 @@ impl Session {
             // Only the definition changed: the tree stays at its version.
             return self.store_definition(writer, &new, &old_tree).await;
         }
+        if rewriting {
+            self.recheck_key_types(&new)?;
+        }
+        let before: Vec<Oid> = old.table().map_or(&[][..], |t| &t.foreign_keys).iter().map(|key| key.oid).collect();
+        let fresh: Vec<_> = table.foreign_keys.iter().filter(|key| !before.contains(&key.oid)).cloned().collect();
         let added = move_index_trees(&mut writer, &old, &new, &change.released, rewriting).await?;
         writer.update_relation(&new).await?;
+        self.renumber_parents(&mut writer, &fresh, new.oid).await?;
         self.catalog_written(&writer);
         if !rewriting {
             for index in &added {
@@ -70,6 +76,9 @@ impl Session {
             for check in table.checks.iter().filter(|check| check.validated) {
                 change.validations.push(violated(check, &new.name));
             }
+        }
+        for key in &change.foreign_validations {
+            self.validate_foreign_key(&new, key).await?;
         }
         let name = self.qualified(&new)?;
         for (condition, error) in change.validations {
@@ -123,6 +132,10 @@ impl Session {
         // Identity columns take the values they have.
         if let Some(relation) = catalog.relations.get_mut(&new.oid) {
             let mut plain = (**relation).clone();
+            if let RelationKind::Table(table) = &mut plain.kind {
+                // Rows that only move refer to what they referred to.
+                table.foreign_keys.clear();
+            }
             plain.columns.iter_mut().for_each(|column| column.identity = Identity::No);
             // Checks are looked at when all rows are there, so that the error is about the table and not about one row.
             if let RelationKind::Table(table) = &mut plain.kind {

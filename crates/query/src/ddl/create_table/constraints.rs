@@ -7,6 +7,7 @@ use crate::bind;
 use crate::catalog::{CatalogWriter, CheckConstraint};
 use crate::ddl::candidate_names;
 use crate::ddl::columns::{WrittenColumn, several_primary_keys};
+use crate::ddl::foreign_key::{WrittenForeignKey, read_foreign_key};
 use crate::ddl::index::{WrittenIndex, WrittenPart, check_characteristics, read_unique};
 
 /// A primary key as written: its name, if any, and its columns.
@@ -20,6 +21,7 @@ pub(super) struct WrittenConstraints {
     pub key: Option<WrittenKey>,
     pub checks: Vec<NamedCheck>,
     pub uniques: Vec<WrittenIndex>,
+    pub foreign_keys: Vec<WrittenForeignKey>,
 }
 
 pub(super) fn read_constraints(
@@ -30,6 +32,7 @@ pub(super) fn read_constraints(
     let mut key: Option<WrittenKey> = None;
     let mut checks = Vec::new();
     let mut uniques: Vec<WrittenIndex> = Vec::new();
+    let mut foreign_keys = Vec::new();
     for column in columns {
         if let Some(name) = &column.primary_key {
             if key.is_some() {
@@ -38,6 +41,7 @@ pub(super) fn read_constraints(
             key = Some((name.clone(), vec![column.name.clone()]));
         }
         uniques.extend(column.uniques.iter().cloned());
+        foreign_keys.extend(column.foreign_keys.iter().cloned());
         let beside = column.checks.iter().cloned();
         checks.extend(beside.map(|(name, expr)| (name, Some(column.name.clone()), expr)));
     }
@@ -47,6 +51,7 @@ pub(super) fn read_constraints(
             Constraint::Key(written) => key = Some(written),
             Constraint::Check(check) => checks.push(*check),
             Constraint::Unique(unique) => uniques.push(*unique),
+            Constraint::Foreign(foreign) => foreign_keys.push(*foreign),
             Constraint::UsingIndex { .. } => {
                 let message = "ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported in CREATE TABLE";
                 return Err(Error::unsupported(message));
@@ -54,7 +59,7 @@ pub(super) fn read_constraints(
         }
     }
     without_redundant(&mut uniques, key.as_mut());
-    Ok(WrittenConstraints { key, checks, uniques })
+    Ok(WrittenConstraints { key, checks, uniques, foreign_keys })
 }
 
 /// Of several constraints over the same columns one index is made, as PostgreSQL does; the primary key comes first.
@@ -91,6 +96,7 @@ fn without_redundant(uniques: &mut Vec<WrittenIndex>, key: Option<&mut WrittenKe
 /// A table constraint we implement.
 pub(in crate::ddl) enum Constraint {
     Unique(Box<WrittenIndex>),
+    Foreign(Box<WrittenForeignKey>),
     /// UNIQUE or PRIMARY KEY (`primary`) from an index that exists.
     UsingIndex {
         name: Option<String>,
@@ -130,7 +136,7 @@ pub(in crate::ddl) fn read_constraint(constraint: &TableConstraint) -> Result<Co
         TableConstraint::Unique(unique) => Ok(Constraint::Unique(Box::new(read_unique(unique)?))),
         TableConstraint::UniqueUsingIndex(using) => using_index(using, false),
         TableConstraint::PrimaryKeyUsingIndex(using) => using_index(using, true),
-        TableConstraint::ForeignKey(_) => Err(Error::unsupported("a FOREIGN KEY constraint")),
+        TableConstraint::ForeignKey(foreign) => Ok(Constraint::Foreign(Box::new(read_foreign_key(foreign, None)?))),
         TableConstraint::Index(_) | TableConstraint::FulltextOrSpatial(_) => {
             Err(Error::unsupported("an index inside CREATE TABLE"))
         }

@@ -9,13 +9,14 @@ use heliosdb_types::{ColumnId, Error, Result, SchemaVersion, SqlState, TreeRef};
 use sqlparser::ast;
 
 use super::columns::{WrittenColumn, default_text, read_column};
+use super::foreign_key::WrittenForeignKey;
 use super::index::WrittenIndex;
 use super::regclass::{full_name, in_full};
 use super::table_as::not_temporary;
 use super::{candidate_names, duplicate_relation, sequence};
 use crate::bind;
 use crate::catalog::{
-    CatalogWriter, Column, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo,
+    CatalogWriter, Column, ForeignKey, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo,
     describe_tree,
 };
 use crate::exec::entry_tree;
@@ -86,14 +87,24 @@ impl Session {
         let mut written = new.columns;
         check_columns(&written)?;
         self.name_relations_in_full(&mut written)?;
-        let WrittenConstraints { key, checks, uniques } = read_constraints(&written, new.constraints, &name)?;
+        let WrittenConstraints { key, checks, uniques, foreign_keys } =
+            read_constraints(&written, new.constraints, &name)?;
         let mut writer = self.catalog_writer()?;
         let mut relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;
         if let RelationKind::Table(table) = &mut relation.kind {
             table.on_commit = on_commit;
         }
         let relation = self.with_indexes(&writer, relation, &uniques)?;
-        let relation = self.with_sequences(&mut writer, &schema, relation, &written).await?;
+        let mut relation = self.with_sequences(&mut writer, &schema, relation, &written).await?;
+        if !foreign_keys.is_empty() {
+            self.catalog_written(&writer);
+            let keys = self.with_foreign_keys(&relation, &foreign_keys).await?;
+            writer = self.catalog_writer()?;
+            if let RelationKind::Table(table) = &mut relation.kind {
+                table.foreign_keys = keys.clone();
+            }
+            self.renumber_parents(&mut writer, &keys, relation.oid).await?;
+        }
         let relation = Arc::new(relation);
         if !writer.create_relation(&relation).await? {
             return self.exists_already(&name, new.if_not_exists);
@@ -197,6 +208,21 @@ impl Session {
             }),
             access: RelationAccess::default(),
         })
+    }
+
+    async fn with_foreign_keys(
+        &mut self,
+        relation: &Relation,
+        written: &[WrittenForeignKey],
+    ) -> Result<Vec<ForeignKey>> {
+        let mut known: Vec<String> = constraint_names(relation);
+        let mut keys = Vec::with_capacity(written.len());
+        for foreign in written {
+            let key = self.new_foreign_key(relation, foreign, &known).await?;
+            known.push(key.name.clone());
+            keys.push(key);
+        }
+        Ok(keys)
     }
 
     /// The table with the indexes of its UNIQUE constraints.
@@ -344,4 +370,12 @@ pub(super) fn refuse_system_name(name: &str) -> Result<()> {
         return Err(Error::invalid(SqlState::RESERVED_NAME, message));
     }
     Ok(())
+}
+
+/// Names of all of a table's constraints.
+pub(super) fn constraint_names(relation: &Relation) -> Vec<String> {
+    let Some(table) = relation.table() else { return Vec::new() };
+    let indexes = table.indexes.iter().filter(|index| index.constraint.is_some()).map(|index| &index.name);
+    let names = table.primary_key.iter().map(|key| &key.name).chain(table.checks.iter().map(|check| &check.name));
+    names.chain(indexes).chain(table.foreign_keys.iter().map(|key| &key.name)).cloned().collect()
 }

@@ -195,7 +195,7 @@ pub(in crate::ddl) fn expressions_of(index: &mut IndexInfo) -> impl Iterator<Ite
 }
 
 /// The table with other indexes and its tree's next version.
-pub(super) fn renumbered(relation: &Relation, change: impl FnOnce(&mut Vec<IndexInfo>)) -> Result<Relation> {
+pub(in crate::ddl) fn renumbered(relation: &Relation, change: impl FnOnce(&mut Vec<IndexInfo>)) -> Result<Relation> {
     let mut changed = relation.clone();
     let RelationKind::Table(table) = &mut changed.kind else { return Err(Error::internal("an index of no table")) };
     change(&mut table.indexes);

@@ -9,6 +9,7 @@ use sqlparser::ast;
 use super::create::renumbered;
 use crate::bind;
 use crate::catalog::{IndexInfo, Relation};
+use crate::ddl::foreign_key::{references_over, still_referenced};
 use crate::ddl::{LOOKS_MAX, kind_name, no_schema};
 use crate::session::Session;
 
@@ -33,12 +34,22 @@ impl Session {
         Ok(())
     }
 
-    async fn drop_index_of(&mut self, relation: &Arc<Relation>, index: &IndexInfo, _cascade: bool) -> Result<()> {
+    async fn drop_index_of(&mut self, relation: &Arc<Relation>, index: &IndexInfo, cascade: bool) -> Result<()> {
         if index.constraint.is_some() {
             let (name, table) = (&index.name, &relation.name);
             let message = format!("cannot drop index {name} because constraint {name} on table {table} requires it");
             return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
                 .with_hint(format!("You can drop constraint {name} on table {table} instead.")));
+        }
+        let catalog = self.catalog()?;
+        let dependents = references_over(&catalog, relation, |key| key.parent_index == index.oid);
+        if !dependents.is_empty() {
+            let what = format!("index {}", index.name);
+            if !cascade {
+                return Err(still_referenced(&what, &dependents, &what));
+            }
+            return Err(Error::unsupported("DROP INDEX ... CASCADE of an index that foreign keys need")
+                .with_hint("Drop the foreign keys first."));
         }
         let table = relation.table().ok_or_else(|| Error::internal("an index of no table"))?;
         let tree = table.index_tree(index);

@@ -10,5 +10,5 @@ mod drop;
 mod rebuild;
 mod written;
 
-pub(super) use create::expressions_of;
+pub(super) use create::{expressions_of, renumbered};
 pub(super) use written::{WrittenIndex, WrittenPart, check_characteristics, read_unique};

@@ -6,6 +6,7 @@
 mod access;
 mod alter;
 mod comment;
+mod constraints;
 mod copy;
 mod create;
 mod cursor;
@@ -47,6 +48,11 @@ pub(crate) enum OwnStatement {
         chain: bool,
     },
     Checkpoint,
+    /// No names: all of them.
+    SetConstraints {
+        names: Vec<ast::ObjectName>,
+        deferred: bool,
+    },
     Reindex {
         target: ReindexTarget,
         name: Option<ast::ObjectName>,
@@ -109,7 +115,7 @@ pub(crate) enum OwnStatement {
 /// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten)\b",
+        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
     )
     .expect("a valid pattern")
 });
@@ -204,6 +210,7 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
         "CHECKPOINT" if piece.tokens.len() == 1 => Some(OwnStatement::Checkpoint),
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
+        "SET" if cursor.word_at(1) == "CONSTRAINTS" => Some(constraints::set_constraints(&mut cursor)?),
         "REINDEX" => Some(reindex::reindex(&mut cursor)?),
         "COMMENT" => Some(comment::comment(&mut cursor)?),
         "ALTER" => alter::alter(&mut cursor)?,

@@ -33,8 +33,6 @@ fn what_is_not_implemented_is_refused_by_name() {
     let server = Server::new();
     let mut client = server.client();
     for statement in [
-        "create table x (a int references y)",
-        "create table x (a int, foreign key (a) references y)",
         "create unlogged table x (a int)",
         "create table x (a int) inherits (y)",
         "create table x (a int) partition by range (a)",

@@ -6,6 +6,7 @@ mod access;
 mod copy;
 mod ddl;
 mod definitions;
+mod foreign_keys;
 mod indexes;
 mod settings;
 mod transactions;
