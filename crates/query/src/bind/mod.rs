@@ -33,6 +33,7 @@ mod select_list;
 mod series;
 mod set_op;
 mod subquery;
+mod subscripts;
 mod table_function;
 mod tokens;
 mod unnest;

@@ -90,7 +90,7 @@ fn figure(expr: &ast::Expr) -> Option<(String, bool)> {
         }
         Expr::Subquery(query) => subquery_column(query).map(|name| (name, true)),
         Expr::Exists { negated: false, .. } => construct("exists"),
-        Expr::Array(_) => construct("array"),
+        Expr::Array(_) => function("array"),
         Expr::Tuple(_) => construct("row"),
         Expr::Extract { .. } => function("extract"),
         Expr::Ceil { .. } => function("ceil"),

@@ -5,10 +5,11 @@
 //! that happens after grouping and windows, unless GROUP BY names such a column.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use datafusion::common::{Column, UnnestOptions};
+use datafusion::common::Column;
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
@@ -18,6 +19,7 @@ use super::from::{FromItem, alias_parts};
 use super::plan::{self, from_datafusion};
 use super::scope::{Clause, ScopeColumn, ScopeRelation, column_value};
 use super::select::Clauses;
+use crate::exec::RowsNode;
 use crate::func::{self, RowsCall, Typed};
 
 /// What one row of a FROM function is.
@@ -37,21 +39,15 @@ impl Binder<'_> {
         calls: &[RowsCall],
         outer: bool,
     ) -> Result<(LogicalPlan, Vec<Vec<Typed>>)> {
-        let mut exprs: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
         let mut lists = Vec::with_capacity(calls.len());
         for call in calls {
-            // Expanding drops a qualifier, so the name itself is unique.
             self.computed += 1;
-            let column = Column::new_unqualified(format!("rows:{}", self.computed));
-            exprs.push(call.list.clone().alias(&column.name));
-            lists.push(column);
+            lists.push((call.list.clone(), format!("rows:{}", self.computed)));
         }
-        let options = UnnestOptions::new().with_preserve_nulls(outer);
-        let plan = plan::builder(input).project(exprs);
-        let plan = plan.and_then(|plan| plan.unnest_columns_with_options(lists.clone(), options));
-        let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
-        let values = calls.iter().zip(lists).map(|(call, column)| call.values(Expr::Column(column))).collect();
-        Ok((plan, values))
+        let element = |name: &String| Expr::Column(Column::new_unqualified(name));
+        let values = calls.iter().zip(&lists).map(|(call, (_, name))| call.values(element(name))).collect();
+        let node = RowsNode::new(input, lists, outer).map_err(from_datafusion)?;
+        Ok((LogicalPlan::Extension(Extension { node: Arc::new(node) }), values))
     }
 
     /// A function in FROM beside the items before it; without any, `left` is one row of no columns.
@@ -154,6 +150,12 @@ impl Binder<'_> {
         for (at, values) in needed.iter().zip(values) {
             if let Some(value) = values.into_iter().next() {
                 columns.insert(placeholder(*at), value.expr);
+            }
+        }
+        // Their arguments are done with: grouping must not look at them again.
+        for at in &needed {
+            if let Some(call) = clauses.rows.get_mut(*at) {
+                call.list = datafusion::logical_expr::lit(true);
             }
         }
         for expr in clauses.exprs_mut() {

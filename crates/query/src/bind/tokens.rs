@@ -35,6 +35,7 @@ pub(super) enum Overriding {
 
 /// Rewrites the tokens of a text.
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {
+    let tokens = super::subscripts::rewritten(tokens);
     let about = |token: &TokenWithSpan| {
         matches!(keyword(token).as_deref(), Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR"))
     };

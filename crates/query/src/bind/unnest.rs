@@ -14,14 +14,15 @@ use datafusion::common::{Column, DFSchema, ExprSchema, NullEquality, TableRefere
 use datafusion::logical_expr::expr::{Exists, InSubquery, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, Case, Expr, ExprSchemable, FetchType, Filter, Join, JoinType, Limit, LogicalPlan, LogicalPlanBuilder,
-    Operator, Projection, SkipType, Subquery, lit,
+    Aggregate, Case, Expr, ExprSchemable, Extension, FetchType, Filter, Join, JoinType, Limit, LogicalPlan,
+    LogicalPlanBuilder, Operator, Projection, SkipType, Subquery, lit,
 };
 use heliosdb_types::{Error, Result};
 
 use super::aggregate::output_column;
 use super::plan::{self, from_datafusion};
 use super::subquery::has_subquery;
+use crate::exec::RowsNode;
 
 /// Columns of enclosing queries a plan uses: its outer references, but for those its own nodes resolve for subqueries inside.
 pub(super) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
@@ -316,11 +317,14 @@ impl Unnester {
             }
             LogicalPlan::Join(join) => self.push_join(join, domain),
             LogicalPlan::Union(union) => self.push_union(&union.inputs, plan, domain),
-            LogicalPlan::Unnest(unnest) => {
-                let input = self.push(&unnest.input, domain)?;
-                let options = unnest.options.clone();
-                let pushed = plan::builder(input).unnest_columns_with_options(unnest.exec_columns.clone(), options);
-                pushed.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+            LogicalPlan::Extension(extension) if extension.node.as_any().is::<RowsNode>() => {
+                let rows = extension.node.as_any().downcast_ref::<RowsNode>();
+                let rows = rows.ok_or_else(|| Error::internal("an expansion of rows"))?;
+                let input = self.push(rows.input(), domain)?;
+                let lists =
+                    rows.lists().iter().map(|list| replace(list.clone(), domain)).collect::<Result<Vec<_>>>()?;
+                let node = rows.over(input, lists).map_err(from_datafusion)?;
+                Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
             }
             other => {
                 let what = other.display().to_string();

@@ -23,6 +23,7 @@ use super::error::from_datafusion;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
 use super::row_write::RowWritePlanner;
+use super::rows::RowsPlanner;
 use super::scope::StatementScope;
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
@@ -103,8 +104,11 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let planner =
-            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RowWritePlanner), Arc::new(LockRowsPlanner)]);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![
+            Arc::new(RowWritePlanner),
+            Arc::new(LockRowsPlanner),
+            Arc::new(RowsPlanner),
+        ]);
         planner.create_physical_plan(plan, session).await
     }
 }

@@ -383,6 +383,7 @@ fn with_modifier(sql_type: SqlType, modifier: Option<i32>) -> SqlType {
         SqlType::Time(_) => SqlType::Time(fraction),
         SqlType::Timestamp(_) => SqlType::Timestamp(fraction),
         SqlType::Timestamptz(_) => SqlType::Timestamptz(fraction),
+        SqlType::Array(element) => with_modifier(*element, Some(modifier)).array_of(),
         other => other,
     }
 }

@@ -18,6 +18,7 @@ use crate::bind::plan;
 use crate::bind::scope::{Clause, Scope};
 use crate::catalog::{Identity, Privileges, Relation};
 use crate::exec::{RowWriteNode, RowWriteOp};
+use crate::func::Typed;
 
 /// The rows to change: target, row reference and old image first, then FROM or USING.
 pub(super) struct Matched {
@@ -33,6 +34,8 @@ pub(super) struct Matched {
 struct Assigned<'q> {
     at: usize,
     value: &'q ast::Expr,
+    /// Subscripts and value, where only a part of the column is assigned.
+    value_of_part: Option<(Vec<ast::Subscript>, ast::Expr)>,
 }
 
 impl Binder<'_> {
@@ -212,6 +215,18 @@ impl Binder<'_> {
                 row.push(old);
                 continue;
             };
+            if assignment.value_of_part.is_some() {
+                let mut value = Typed::new(old, column.sql_type.clone());
+                for part in assigned.iter().filter(|assigned| assigned.at == at) {
+                    let Some((subscripts, new)) = &part.value_of_part else { continue };
+                    let span = part.value.span();
+                    self.check_updatable(column, span)?;
+                    let changed = self.bind_subscript_assignment(column, value, subscripts, new);
+                    value = self.at(span, changed)?;
+                }
+                row.push(value.expr);
+                continue;
+            }
             let value = if is_default(assignment.value) {
                 self.column_default(relation, column)?
             } else {
@@ -241,11 +256,13 @@ impl Binder<'_> {
                 .and(Err(Error::unsupported("a field of a column in SET")));
         }
         let at = self.target_column(relation, &column, span)?;
-        if assigned.iter().any(|other| other.at == at) {
+        let value_of_part = super::super::subscripts::assignment(value);
+        let clash = |other: &Assigned<'_>| other.at == at && (other.value_of_part.is_none() || value_of_part.is_none());
+        if assigned.iter().any(clash) {
             let message = format!("multiple assignments to same column \"{column}\"");
             return Err(self.error_at(span, SqlState::SYNTAX_ERROR, message));
         }
-        assigned.push(Assigned { at, value });
+        assigned.push(Assigned { at, value, value_of_part });
         Ok(())
     }
 

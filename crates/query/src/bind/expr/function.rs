@@ -276,11 +276,25 @@ impl Binder<'_> {
         let [column] = bound.columns.as_slice() else {
             return Err(Error::syntax("subquery must return only one column"));
         };
-        let order = match &bound.plan {
-            LogicalPlan::Sort(sort) => sort.expr.clone(),
-            _ => Vec::new(),
-        };
+        // Sort keys that are no output columns are projected away above the sort: go below that, where all are.
+        if let LogicalPlan::Projection(projection) = &bound.plan
+            && let [value] = projection.expr.as_slice()
+            && let Some(order) = row_order(&projection.input)
+        {
+            let column = Typed { expr: value.clone().unalias(), ..column.value.clone() };
+            return Ok((projection.input.as_ref().clone(), column, order));
+        }
+        let order = row_order(&bound.plan).unwrap_or_default();
         Ok((bound.plan, column.value.clone(), order))
+    }
+}
+
+/// The order of a plan's rows, over its columns.
+fn row_order(plan: &LogicalPlan) -> Option<Vec<Sort>> {
+    match plan {
+        LogicalPlan::Sort(sort) => Some(sort.expr.clone()),
+        LogicalPlan::Limit(limit) => row_order(&limit.input),
+        _ => None,
     }
 }
 

@@ -83,10 +83,7 @@ impl Binder<'_> {
             | Expr::Overlay { .. }
             | Expr::AtTimeZone { .. }
             | Expr::Collate { .. } => self.bind_special_syntax(expr),
-            Expr::Array(ast::Array { elem, named: _ }) => {
-                let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
-                func::array_of(elements, self.func())
-            }
+            Expr::Array(array) => self.bind_array(array, None),
             Expr::CompoundFieldAccess { root, access_chain } => self.bind_subscript(root, access_chain),
             Expr::Tuple(_) => Err(Error::unsupported("a row value here")),
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
@@ -117,7 +114,11 @@ impl Binder<'_> {
         super::from::refuse(array, "CAST ... AS ... ARRAY")?;
         super::from::refuse(format, "CAST ... FORMAT")?;
         let to = func::type_from_ast(data_type)?;
-        let value = self.bind_expr(expr)?;
+        // The elements of ARRAY[...]::type[] are cast one by one, so it may be empty.
+        let value = match (expr, to.element()) {
+            (Expr::Array(array), Some(element)) => self.bind_array(array, Some(element))?,
+            _ => self.bind_expr(expr)?,
+        };
         let cast = func::cast(value, &to, CastKind::Explicit, self.func());
         self.at(expr.span(), cast)
     }
@@ -131,7 +132,7 @@ impl Binder<'_> {
     }
 
     /// `x op ANY (...)`: a subquery, or an array whose elements are compared one by one.
-    fn bind_any_all(
+    pub fn bind_any_all(
         &mut self,
         quantifier: Quantifier,
         left: &Expr,
@@ -150,8 +151,46 @@ impl Binder<'_> {
                 let array = self.bind_expr(right)?;
                 let any = quantifier == Quantifier::Any;
                 let tested = func::quantified(op, value, array, any, self.func());
-                self.at(right.span(), tested)
+                tested.map_err(|error| self.mark_operator(self.positions.blame(error, [left, right]), left, right))
             }
+        }
+    }
+
+    /// `ARRAY[...]`, its elements cast to `element` if that is known. Elements that are lists again make more dimensions.
+    fn bind_array(&mut self, array: &ast::Array, element: Option<&SqlType>) -> Result<Typed> {
+        let ast::Array { elem, named: _ } = array;
+        let mut elements = Vec::with_capacity(elem.len());
+        for expr in elem {
+            let value = match expr {
+                Expr::Array(inner) => self.bind_array(inner, element)?,
+                _ => self.bind_expr(expr)?,
+            };
+            elements.push(match element {
+                Some(to) => {
+                    let to = if matches!(value.sql_type, SqlType::Array(_)) { to.array_of() } else { to.clone() };
+                    let cast = func::cast(value, &to, CastKind::Explicit, self.func());
+                    self.at(expr.span(), cast)?
+                }
+                None => value,
+            });
+        }
+        match element {
+            Some(element) if elements.is_empty() => {
+                let empty = func::literal(&ast::Value::SingleQuotedString("{}".to_owned()))?;
+                func::cast(empty, &element.array_of(), CastKind::Explicit, self.func())
+            }
+            _ => func::array_of(elements, self.func()).map_err(|error| self.array_error(error, elem)),
+        }
+    }
+
+    /// Points at the element that does not fit the others.
+    fn array_error(&self, error: Error, elements: &[Expr]) -> Error {
+        let error = self.positions.blame(error, elements);
+        match (error.state(), elements) {
+            (SqlState::DATATYPE_MISMATCH | SqlState::CANNOT_COERCE, [_, second, ..]) => {
+                self.positions.mark(error, second.span())
+            }
+            _ => error,
         }
     }
 

@@ -7,7 +7,7 @@ use sqlparser::ast::{self, BinaryOperator, Expr, Spanned, UnaryOperator};
 
 use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
-use crate::bind::subquery::boolean;
+use crate::bind::subquery::{Quantifier, boolean};
 use crate::func::{self, CastKind, Typed};
 
 impl Binder<'_> {
@@ -56,7 +56,10 @@ impl Binder<'_> {
             matches!(value.sql_type, SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Unknown)
         });
         let concat = |left: Typed, right: Typed| {
-            func::binary(op, left, right, self.func()).map_err(|error| match operands.as_slice() {
+            let error = func::binary(op, left, right, self.func());
+            error.map_err(|error| self.positions.blame(error, operands.iter().copied())).map_err(|error| match operands
+                .as_slice()
+            {
                 [left, right] => self.mark_operator(error, left, right),
                 _ => error,
             })
@@ -81,11 +84,19 @@ impl Binder<'_> {
     }
 
     /// PostgreSQL points at the operator itself; the parser keeps no span of it, so the left operand's end is the nearest.
-    fn mark_operator(&self, error: Error, left: &Expr, right: &Expr) -> Error {
+    pub fn mark_operator(&self, error: Error, left: &Expr, right: &Expr) -> Error {
         let end = left.span().end;
-        let between = self.positions.position(end).zip(self.positions.position(right.span().start));
+        let between = self
+            .positions
+            .position(end)
+            .map(|end| end + closing_brackets(left))
+            .zip(self.positions.position(right.span().start));
         match (error.position(), error.state(), between) {
-            (None, SqlState::UNDEFINED_FUNCTION | SqlState::AMBIGUOUS_FUNCTION, Some((end, start))) if start > end => {
+            (
+                None,
+                SqlState::UNDEFINED_FUNCTION | SqlState::AMBIGUOUS_FUNCTION | SqlState::WRONG_OBJECT_TYPE,
+                Some((end, start)),
+            ) if start > end => {
                 // One blank on each side is how nearly everyone writes it.
                 error.with_position(end + 1)
             }
@@ -168,11 +179,19 @@ impl Binder<'_> {
                 }))
             }
             Expr::Like { negated, any, expr, pattern, escape_char } => {
-                refuse(*any, "LIKE ANY")?;
+                if *any {
+                    refuse(escape_char.is_some(), "LIKE ANY with ESCAPE")?;
+                    let op = if *negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
+                    return self.bind_any_all(Quantifier::Any, expr, &op, pattern);
+                }
                 self.bind_like(expr, pattern, (*negated, false), escape_char.as_ref())
             }
             Expr::ILike { negated, any, expr, pattern, escape_char } => {
-                refuse(*any, "ILIKE ANY")?;
+                if *any {
+                    refuse(escape_char.is_some(), "ILIKE ANY with ESCAPE")?;
+                    let op = if *negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
+                    return self.bind_any_all(Quantifier::Any, expr, &op, pattern);
+                }
                 self.bind_like(expr, pattern, (*negated, true), escape_char.as_ref())
             }
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
@@ -271,6 +290,14 @@ impl Binder<'_> {
             SqlType::Unknown => func::cast(value, &SqlType::Text, CastKind::Implicit, self.func()),
             _ => Ok(value),
         }
+    }
+}
+
+/// Brackets at an expression's end that its span leaves out.
+fn closing_brackets(expr: &Expr) -> u32 {
+    match expr {
+        Expr::Array(array) => 1 + array.elem.last().map_or(0, closing_brackets),
+        _ => 0,
     }
 }
 

@@ -18,6 +18,7 @@ use super::node::RowWriteNode;
 use super::spec::WriteSpec;
 use crate::exec::error::to_datafusion;
 use crate::exec::index::IndexSpec;
+use crate::exec::rows::RowsNode;
 use crate::exec::scope::StatementScope;
 
 /// Plans [`RowWriteNode`].
@@ -82,7 +83,11 @@ pub(crate) fn plan_write(
 fn joins(plan: &LogicalPlan) -> DfResult<bool> {
     let mut found = false;
     plan.apply(|node| {
-        found |= matches!(node, LogicalPlan::Join(_) | LogicalPlan::Unnest(_) | LogicalPlan::Union(_));
+        found |= match node {
+            LogicalPlan::Join(_) | LogicalPlan::Unnest(_) | LogicalPlan::Union(_) => true,
+            LogicalPlan::Extension(extension) => extension.node.as_any().is::<RowsNode>(),
+            _ => false,
+        };
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)

@@ -1,7 +1,7 @@
 //! Aggregates of single values: a [`Fold`] sees one row at a time and can be saved to bytes and merged. Slower than DataFusion's
 //! columnar accumulators; used where those have no PostgreSQL semantics. DISTINCT is handled here, before the fold.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -123,7 +123,7 @@ impl AggregateUDFImpl for FoldAggregate {
         Ok(Box::new(FoldAccumulator {
             function: self.clone(),
             fold: (self.make)(),
-            distinct: args.is_distinct.then(HashMap::new),
+            distinct: args.is_distinct.then(BTreeMap::new),
             saved_bytes: 0,
         }))
     }
@@ -150,8 +150,8 @@ impl AggregateUDFImpl for FoldAggregate {
     }
 }
 
-/// Key to place of arrival and encoded row.
-type Distinct = HashMap<Vec<u8>, (usize, Vec<u8>)>;
+/// Key to encoded row: PostgreSQL finds distinct values by sorting, so they come sorted.
+type Distinct = BTreeMap<Vec<u8>, Vec<u8>>;
 
 struct FoldAccumulator {
     function: FoldAggregate,
@@ -178,16 +178,13 @@ impl FoldAccumulator {
         row.iter().for_each(|value| encode_key(&mut key, *value, false));
         let mut encoded = Vec::new();
         encode_row(&self.function.arguments, row, &mut encoded)?;
-        let at = distinct.len();
-        distinct.entry(key).or_insert((at, encoded));
+        distinct.entry(key).or_insert(encoded);
         Ok(())
     }
 
-    /// Distinct rows in the order they came.
+    /// Distinct rows in their order.
     fn distinct_rows(&self) -> Vec<&Vec<u8>> {
-        let mut rows: Vec<_> = self.distinct.iter().flat_map(HashMap::values).collect();
-        rows.sort_by_key(|(at, _)| *at);
-        rows.into_iter().map(|(_, row)| row).collect()
+        self.distinct.iter().flat_map(BTreeMap::values).collect()
     }
 }
 
