@@ -50,7 +50,7 @@ pub use key::{decode_key, encode_key, key_is_exact, key_value_len};
 pub use numeric::{NUMERIC_SCALE_MAX, NUMERIC_WEIGHT_MAX, Numeric, precision_overflow, rescale};
 pub use physical::PhysicalType;
 pub use row::{ROW_COLUMNS_MAX, RowLayout, RowView, encode_row};
-pub use sql_type::{RegKind, SqlType};
+pub use sql_type::{RecordField, RegKind, SqlType};
 pub use sqlstate::SqlState;
 pub use text::{fit_text, parse_bool, parse_text, text_of, write_float4, write_float8, write_text};
 pub use text_context::TextContext;

@@ -46,9 +46,18 @@ pub enum SqlType {
     Array(Box<SqlType>),
     /// A user-defined enum. In the catalog only its OID counts: see [`SqlType::map_enums`].
     Enum(#[serde(with = "enum_type::shared")] Arc<EnumType>),
+    /// A row of values; only in expressions. Its values are encoded rows of [`SqlType::carried`] columns.
+    Record(Vec<RecordField>),
     /// A literal or parameter whose type context has not decided yet.
     Unknown,
     Void,
+}
+
+/// A column of a [`SqlType::Record`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecordField {
+    pub name: String,
+    pub sql_type: SqlType,
 }
 
 /// Which catalog a `reg*` value points into.
@@ -89,6 +98,7 @@ impl SqlType {
             SqlType::Numeric(_) => 1700,
             SqlType::Reg(RegKind::Class) => 2205,
             SqlType::Reg(RegKind::Type) => 2206,
+            SqlType::Record(_) => 2249,
             SqlType::Void => 2278,
             SqlType::Uuid => 2950,
             SqlType::Reg(RegKind::Namespace) => 4089,
@@ -124,6 +134,7 @@ impl SqlType {
                 SqlType::Reg(RegKind::Namespace) => 4090,
                 SqlType::Reg(RegKind::Role) => 4097,
                 SqlType::Uuid => 2951,
+                SqlType::Record(_) => 2287,
                 SqlType::Unknown | SqlType::Void | SqlType::Array(_) => 2277,
             },
         })
@@ -228,6 +239,7 @@ impl SqlType {
             | SqlType::Char(_)
             | SqlType::Bytea
             | SqlType::Json
+            | SqlType::Record(_)
             | SqlType::Jsonb
             | SqlType::Array(_) => -1,
         }
@@ -264,8 +276,16 @@ impl SqlType {
                 crate::array::element_physical(element)?;
                 PhysicalType::Bytes
             }
-            SqlType::Void => return None,
+            SqlType::Record(_) | SqlType::Void => return None,
         })
+    }
+
+    /// How values of the type travel in plans, stored or not.
+    pub fn carried(&self) -> PhysicalType {
+        match self {
+            SqlType::Record(_) => PhysicalType::Bytes,
+            other => other.physical().unwrap_or(PhysicalType::Text),
+        }
     }
 
     /// The element type of an array.
@@ -350,6 +370,7 @@ impl SqlType {
             SqlType::Reg(RegKind::Role) => "regrole".into(),
             SqlType::Array(element) => format!("{}[]", element.name()),
             SqlType::Enum(of) => of.shown_name(),
+            SqlType::Record(_) => "record".into(),
             SqlType::Unknown => "unknown".into(),
             SqlType::Void => "void".into(),
         }

@@ -5,7 +5,10 @@ mod decimal;
 mod text;
 
 use bytes::{BufMut, BytesMut};
-use heliosdb_types::{Datum, DatumRef, Error, Interval, Jsonb, Numeric, Result, SqlState, SqlType, TextContext};
+use heliosdb_types::{
+    Datum, DatumRef, Error, Interval, Jsonb, Numeric, RecordField, Result, RowLayout, RowView, SqlState, SqlType,
+    TextContext,
+};
 
 pub use decimal::{put_decimal, put_decimal_binary, put_integer as put_integer_text, put_unsigned};
 pub use text::utf8;
@@ -65,12 +68,7 @@ pub fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Result<()
                 text.parse().map_err(|_| Error::unsupported(format!("{} in binary format", sql_type.name())))?;
             out.put_u32(oid);
         }
-        SqlType::Text
-        | SqlType::Varchar(_)
-        | SqlType::Char(_)
-        | SqlType::Name
-        | SqlType::Unknown
-        | SqlType::Json => {
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::Unknown | SqlType::Json => {
             out.extend_from_slice(text.as_bytes());
         }
         other => return Err(mismatch("text", other)),
@@ -83,6 +81,7 @@ pub fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &
     match sql_type {
         SqlType::Array(element) => array::put_binary(value, element, context, out)?,
         SqlType::Jsonb => put_jsonb(value, out)?,
+        SqlType::Record(fields) => put_record(value, fields, context, out)?,
         _ => out.extend_from_slice(value),
     }
     Ok(())
@@ -90,6 +89,27 @@ pub fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &
 
 pub fn mismatch(carried: &str, sql_type: &SqlType) -> Error {
     Error::internal(format!("a value of type {} is carried as {carried}", sql_type.name()))
+}
+
+/// A row on the wire: how many columns, then each one's type, length (-1 for NULL) and value.
+fn put_record(bytes: &[u8], fields: &[RecordField], context: &TextContext, out: &mut BytesMut) -> Result<()> {
+    let types: Vec<_> = fields.iter().map(|field| field.sql_type.carried()).collect();
+    let layout = RowLayout::new(&types);
+    let row = RowView::new(&layout, bytes)?;
+    out.put_i32(fields.len() as i32);
+    for (at, field) in fields.iter().enumerate() {
+        out.put_u32(field.sql_type.oid().0);
+        let value = row.get(at)?;
+        if value.is_null() {
+            out.put_i32(-1);
+            continue;
+        }
+        let mut written = BytesMut::new();
+        put_datum(value, &field.sql_type, context, &mut written)?;
+        out.put_i32(written.len() as i32);
+        out.extend_from_slice(&written);
+    }
+    Ok(())
 }
 
 /// jsonb on the wire: version 1 and the text.
@@ -187,6 +207,10 @@ pub fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what: &str)
         SqlType::Jsonb => read_jsonb(bytes)?,
         // Enums travel as their labels.
         SqlType::Json | SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,
+        SqlType::Record(_) => {
+            let message = "input of anonymous composite types is not implemented";
+            return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         SqlType::Void => return Err(wrong()),
     })
 }

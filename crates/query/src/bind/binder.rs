@@ -345,6 +345,7 @@ pub(super) fn unqualified_relation(relation: &Arc<Relation>) -> ScopeRelation {
         schema: None,
         columns: relation.columns.iter().map(column).collect(),
         table: Some(Arc::clone(relation)),
+        row: Default::default(),
     }
 }
 

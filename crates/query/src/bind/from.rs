@@ -132,7 +132,7 @@ impl Binder<'_> {
             columns.push(ScopeColumn { name, value, origin: column.origin });
         }
         let plan = plan::alias(query.plan, qualifier)?;
-        let scope = Scope::of(ScopeRelation { name, schema: None, columns, table: None });
+        let scope = Scope::of(ScopeRelation { name, schema: None, columns, table: None, row: Default::default() });
         Ok(FromItem { plan, scope })
     }
 }
@@ -154,7 +154,8 @@ fn alias_join(inner: FromItem, alias: &ast::TableAlias) -> Result<FromItem> {
     for (column, name) in columns.iter_mut().zip(alias_columns(&name, names, column_aliases)?) {
         column.name = name;
     }
-    Ok(FromItem { plan: inner.plan, scope: Scope::of(ScopeRelation { name, schema: None, columns, table: None }) })
+    let relation = ScopeRelation { name, schema: None, columns, table: None, row: Default::default() };
+    Ok(FromItem { plan: inner.plan, scope: Scope::of(relation) })
 }
 
 /// The alias name, if any, and its column list.

@@ -28,6 +28,13 @@ impl Binder<'_> {
             }
             _ => (left, self.bind_table_factor(relation)?),
         };
+        let (mut left, mut right) = (left, right);
+        if matches!(join_type, JoinType::Left | JoinType::Full) {
+            right.scope.may_be_missing();
+        }
+        if matches!(join_type, JoinType::Right | JoinType::Full) {
+            left.scope.may_be_missing();
+        }
         let checked = left.scope.check_names(&right.scope);
         self.at(relation.span(), checked)?;
         match constraint {

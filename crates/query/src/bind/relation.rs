@@ -126,7 +126,7 @@ impl Binder<'_> {
             None => schema.or_else(|| self.context.catalog.schemas.get(&relation.schema).map(|s| s.name.clone())),
         };
         let table = Some(Arc::clone(relation));
-        Ok(FromItem { plan, scope: Scope::of(ScopeRelation { name, schema, columns, table }) })
+        Ok(FromItem { plan, scope: Scope::of(ScopeRelation { name, schema, columns, table, row: Default::default() }) })
     }
 
     /// A view's query, bound with the search path it was created with, as a FROM item.

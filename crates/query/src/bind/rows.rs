@@ -17,7 +17,7 @@ use super::aggregate::rewrite;
 use super::binder::{Binder, alias_columns};
 use super::from::{FromItem, alias_parts};
 use super::plan::{self, from_datafusion};
-use super::scope::{Clause, ScopeColumn, ScopeRelation, column_value};
+use super::scope::{Clause, RowShape, ScopeColumn, ScopeRelation, column_value};
 use super::select::Clauses;
 use crate::exec::RowsNode;
 use crate::func::{self, RowsCall, Typed};
@@ -28,6 +28,8 @@ pub(super) struct RowsItem {
     /// Column names where the function, not the alias, names them.
     pub names: Vec<String>,
     pub ordinality: bool,
+    /// The alias names no columns: it was a column definition list.
+    pub defined: bool,
 }
 
 impl Binder<'_> {
@@ -66,9 +68,13 @@ impl Binder<'_> {
         let before: Vec<Expr> = left.plan.schema().columns().into_iter().map(Expr::Column).collect();
         let (plan, values) = self.expand(left.plan, &calls, outer)?;
         let (name, column_aliases) = alias_parts(alias)?;
+        let column_aliases = if item.defined { &[] } else { column_aliases };
         let mut names = item.names;
         // A function with one result column names it after the table alias, so `generate_series(1, 3) AS n` has column n.
-        if let ([only], Some(name)) = (names.as_mut_slice(), &name) {
+        // A column the function itself names (`value`) keeps its name.
+        if let ([only], Some(name)) = (names.as_mut_slice(), &name)
+            && only == default_name
+        {
             only.clone_from(name);
         }
         if item.ordinality {
@@ -87,7 +93,8 @@ impl Binder<'_> {
         }
         let plan = plan::builder(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
         let mut scope = left.scope;
-        scope.extend(super::scope::Scope::of(ScopeRelation { name, schema: None, columns, table: None }))?;
+        let row = if columns.len() == 1 { RowShape::Scalar } else { RowShape::Columns };
+        scope.extend(super::scope::Scope::of(ScopeRelation { name, schema: None, columns, table: None, row }))?;
         Ok(FromItem { plan, scope })
     }
 

@@ -35,6 +35,19 @@ pub(super) struct ScopeRelation {
     pub schema: Option<String>,
     pub columns: Vec<ScopeColumn>,
     pub table: Option<Arc<Relation>>,
+    pub row: RowShape,
+}
+
+/// What a relation's name means as a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RowShape {
+    /// A row of its columns.
+    #[default]
+    Columns,
+    /// The same, or NULL where an outer join found none.
+    Nullable,
+    /// Its only column: a function that gives single values.
+    Scalar,
 }
 
 /// The FROM clause of one query level.
@@ -75,6 +88,12 @@ impl Scope {
             )),
             None => Ok(()),
         }
+    }
+
+    /// The rows of these relations may be filled with NULLs by an outer join.
+    pub fn may_be_missing(&mut self) {
+        let rows = self.relations.iter_mut().filter(|relation| relation.row == RowShape::Columns);
+        rows.for_each(|relation| relation.row = RowShape::Nullable);
     }
 
     pub fn unqualified(&self, name: &str) -> Found<'_> {

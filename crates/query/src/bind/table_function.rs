@@ -107,12 +107,35 @@ impl Binder<'_> {
         if factor.name == "unnest" {
             let calls = unnest_calls(args.to_vec(), self.func())?;
             let names = calls.iter().map(|_| "unnest".to_owned()).collect();
-            return Ok(Some(RowsItem { calls, names, ordinality }));
+            return Ok(Some(RowsItem { calls, names, ordinality, defined: false }));
+        }
+        if func::is_record_function(&factor.name) {
+            return self.record_item(factor, args).map(Some);
         }
         let Some(call) = func::rows(&factor.name, args, self.func()) else { return Ok(None) };
         let call = call?;
         let names = call.columns.iter().map(|column| column.name.clone()).collect();
-        Ok(Some(RowsItem { calls: vec![call], names, ordinality }))
+        Ok(Some(RowsItem { calls: vec![call], names, ordinality, defined: false }))
+    }
+
+    /// A function whose columns a definition list names: `json_to_record(...) AS t (a int, b text)`.
+    fn record_item(&mut self, factor: &FunctionFactor<'_>, args: &[Typed]) -> Result<RowsItem> {
+        let (_, definitions) = alias_parts(factor.alias)?;
+        let missing = || {
+            let message = "a column definition list is required for functions returning \"record\"";
+            Error::syntax(message)
+        };
+        let mut columns = Vec::with_capacity(definitions.len());
+        for ast::TableAliasColumnDef { name, data_type } in definitions {
+            let sql_type = func::type_from_ast(data_type.as_ref().ok_or_else(missing)?)?;
+            columns.push(func::RecordColumn { name: super::names::fold_identifier(name), sql_type });
+        }
+        if columns.is_empty() {
+            return Err(missing());
+        }
+        let call = func::record_rows(&factor.name, args, columns, self.func())?;
+        let names = call.columns.iter().map(|column| column.name.clone()).collect();
+        Ok(RowsItem { calls: vec![call], names, ordinality: factor.ordinality, defined: true })
     }
 
     fn function_table(&mut self, factor: &FunctionFactor<'_>, args: Vec<Typed>) -> Result<FromItem> {
@@ -147,7 +170,8 @@ impl Binder<'_> {
         shown.arrow = value.arrow;
         let column = super::scope::ScopeColumn { name: column, value: shown, origin: None };
         let mut scope = left.scope;
-        let relation = super::scope::ScopeRelation { name, schema: None, columns: vec![column], table: None };
+        let row = super::scope::RowShape::Scalar;
+        let relation = super::scope::ScopeRelation { name, schema: None, columns: vec![column], table: None, row };
         scope.extend(Scope::of(relation))?;
         Ok(FromItem { plan, scope })
     }

@@ -173,7 +173,7 @@ pub fn ordinality(lists: Vec<Expr>) -> RowsCall {
 
 /// Whether calls of this name give rows.
 pub fn gives_rows(name: &str) -> bool {
-    matches!(name, "unnest" | "generate_series" | "generate_subscripts")
+    matches!(name, "unnest" | "generate_series" | "generate_subscripts") || super::json::gives_rows(name)
 }
 
 /// A call of a function that gives rows; `None` if this is not one.
@@ -182,7 +182,7 @@ pub fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Rows
         "unnest" => unnest(args),
         "generate_series" => series(args, ctx),
         "generate_subscripts" => subscripts(args, ctx),
-        _ => return None,
+        _ => return super::json::rows(name, args, ctx),
     })
 }
 

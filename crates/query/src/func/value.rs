@@ -58,7 +58,7 @@ impl Typed {
 
 /// The physical type of values of a type in plans; what cannot be stored travels as text.
 pub(crate) fn physical_of_type(sql_type: &SqlType) -> PhysicalType {
-    sql_type.physical().unwrap_or(PhysicalType::Text)
+    sql_type.carried()
 }
 
 /// A literal of a type whose values have `physical`'s shape.

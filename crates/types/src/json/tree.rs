@@ -18,6 +18,8 @@ pub enum JsonTree<'a> {
     Object(Vec<(Cow<'a, str>, JsonTree<'a>)>),
     /// A part that stays as it is encoded.
     Encoded(Jsonb<'a>),
+    /// The same, with bytes of its own.
+    Owned(Vec<u8>),
 }
 
 impl<'a> JsonTree<'a> {
@@ -61,6 +63,7 @@ impl<'a> JsonTree<'a> {
                 out.extend_from_slice(text.as_bytes());
             }
             JsonTree::Encoded(value) => out.extend_from_slice(value.as_bytes()),
+            JsonTree::Owned(bytes) => out.extend_from_slice(bytes),
             JsonTree::Array(elements) => {
                 let mut ends = Vec::with_capacity(elements.len());
                 let mut body = Vec::new();

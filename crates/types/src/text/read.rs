@@ -4,7 +4,9 @@ use super::bytes::{parse_bytea, parse_uuid};
 use super::is_space;
 use super::number::{invalid_syntax, parse_decimal, parse_float4, parse_float8, parse_integer, plain_integer};
 use crate::datetime::{parse_date, parse_interval, parse_time, parse_timestamp, parse_timestamptz};
-use crate::{Datum, Error, Numeric, PhysicalType, Result, SqlState, SqlType, TextContext, check_json, parse_array, parse_jsonb};
+use crate::{
+    Datum, Error, Numeric, PhysicalType, Result, SqlState, SqlType, TextContext, check_json, parse_array, parse_jsonb,
+};
 
 /// The longest `name`, in bytes.
 const NAME_BYTES_MAX: usize = 63;
@@ -61,6 +63,12 @@ pub fn parse_text(sql_type: &SqlType, text: &str, ctx: &TextContext) -> Result<D
         SqlType::Jsonb => Datum::Bytes(parse_jsonb(text)?),
         SqlType::Array(element) => Datum::Bytes(parse_array(element, text, ctx)?),
         SqlType::Enum(of) => Datum::Int64(of.parse(text)?),
+        SqlType::Record(_) => {
+            return Err(Error::invalid(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "input of anonymous composite types is not implemented",
+            ));
+        }
         SqlType::Void => return Err(Error::unsupported("a value of type void")),
     })
 }

@@ -3,10 +3,14 @@
 use std::fmt::Write;
 
 use super::bytes::{write_bytea, write_uuid};
+use super::is_space;
 use super::number::{write_float4, write_float8};
 use crate::datetime::{write_date, write_interval, write_time, write_timestamp, write_timestamptz};
 use crate::numeric::write_unscaled;
-use crate::{DatumRef, Jsonb, Numeric, SqlType, TextContext, write_array, write_jsonb};
+use crate::{
+    DatumRef, Jsonb, Numeric, PhysicalType, RecordField, Result, RowLayout, RowView, SqlType, TextContext, write_array,
+    write_jsonb,
+};
 
 /// Appends a value's text as PostgreSQL prints it; NULL appends nothing (callers mark it their own way).
 ///
@@ -17,6 +21,12 @@ pub fn write_text(value: DatumRef<'_>, sql_type: &SqlType, ctx: &TextContext, ou
         (DatumRef::Bytes(bytes), SqlType::Jsonb) => {
             // Only damaged bytes cannot be shown.
             if let Err(error) = write_jsonb(Jsonb::new(bytes), false, out) {
+                let _ = write!(out, "<{error}>");
+            }
+            return;
+        }
+        (DatumRef::Bytes(bytes), SqlType::Record(fields)) => {
+            if let Err(error) = write_record(bytes, fields, ctx, out) {
                 let _ = write!(out, "<{error}>");
             }
             return;
@@ -56,6 +66,39 @@ pub fn write_text(value: DatumRef<'_>, sql_type: &SqlType, ctx: &TextContext, ou
         DatumRef::Interval(v) => write_interval(v, out),
         DatumRef::Uuid(v) => write_uuid(&v, out),
     }
+}
+
+/// `(1,"a b",)`: quoted where it is needed, nothing for NULL.
+fn write_record(bytes: &[u8], fields: &[RecordField], ctx: &TextContext, out: &mut String) -> Result<()> {
+    let types: Vec<PhysicalType> = fields.iter().map(|field| field.sql_type.carried()).collect();
+    let layout = RowLayout::new(&types);
+    let row = RowView::new(&layout, bytes)?;
+    out.push('(');
+    for (at, field) in fields.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        let value = row.get(at)?;
+        if value.is_null() {
+            continue;
+        }
+        let text = text_of(value, &field.sql_type, ctx);
+        let special = |c: char| matches!(c, '"' | '\\' | '(' | ')' | ',') || is_space(c);
+        if !text.is_empty() && !text.contains(special) {
+            out.push_str(&text);
+            continue;
+        }
+        out.push('"');
+        for c in text.chars() {
+            if matches!(c, '"' | '\\') {
+                out.push(c);
+            }
+            out.push(c);
+        }
+        out.push('"');
+    }
+    out.push(')');
+    Ok(())
 }
 
 /// [`write_text`] into a string of its own.

@@ -96,7 +96,8 @@ impl Binder<'_> {
         };
         let columns = relation.columns.iter().map(column).collect();
         let table = Some(Arc::clone(&relation));
-        let mut scope = Scope::of(ScopeRelation { name: target_name, schema: None, columns, table });
+        let mut scope =
+            Scope::of(ScopeRelation { name: target_name, schema: None, columns, table, row: Default::default() });
         scope.extend(others)?;
         let items = self.in_level(scope, Clause::Returning, |binder| binder.bind_select_list(returning, false))?;
         let projected = plan::project(write, &items)?;

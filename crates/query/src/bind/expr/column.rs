@@ -10,7 +10,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::bind::binder::Binder;
 use crate::bind::names::fold_identifier;
-use crate::bind::scope::{Clause, Scope, ScopeColumn};
+use crate::bind::scope::{Clause, RowShape, Scope, ScopeColumn};
 use crate::bind::subquery::outer;
 use crate::func::Typed;
 
@@ -29,8 +29,10 @@ impl Binder<'_> {
                 return self.reference(depth, column, ident.span);
             }
         }
-        if self.levels.iter().skip(self.level_floor).any(|level| whole_row(&level.scope, &name)) {
-            return Err(Error::unsupported("a reference to a whole row"));
+        for depth in (self.level_floor..self.levels.len()).rev() {
+            if let Some(row) = self.bind_whole_row(depth, &name, ident.span)? {
+                return Ok(row);
+            }
         }
         let message = format!("column \"{name}\" does not exist");
         let mut error = self.error_at(ident.span, SqlState::UNDEFINED_COLUMN, message);
@@ -38,6 +40,23 @@ impl Binder<'_> {
             error = error.with_hint(hint);
         }
         Err(error)
+    }
+
+    /// A relation's name used as a value means its row.
+    fn bind_whole_row(&mut self, depth: usize, name: &str, span: Span) -> Result<Option<Typed>> {
+        let Some(level) = self.levels.get(depth) else { return Ok(None) };
+        let relation = self.at(span, level.scope.relation(None, name))?;
+        let Some(relation) = relation.cloned() else { return Ok(None) };
+        let nullable = relation.row == RowShape::Nullable;
+        if let (RowShape::Scalar, [only]) = (relation.row, relation.columns.as_slice()) {
+            return self.reference(depth, only.clone(), span).map(Some);
+        }
+        let mut fields = Vec::with_capacity(relation.columns.len());
+        for column in relation.columns {
+            let name = column.name.clone();
+            fields.push((name, self.reference(depth, column, span)?));
+        }
+        crate::func::row(fields, nullable, self.func()).map(Some)
     }
 
     /// `table.column` or `schema.table.column`.
@@ -111,11 +130,6 @@ impl Binder<'_> {
             _ => outer(&column.value),
         }
     }
-}
-
-/// A relation's name used as a value means its row.
-fn whole_row(scope: &Scope, name: &str) -> bool {
-    scope.relations.iter().any(|relation| relation.name == name)
 }
 
 /// PostgreSQL's hint when a name is nearly a column's.

@@ -107,6 +107,9 @@ impl Binder<'_> {
         {
             return Ok(result);
         }
+        if function == "row" {
+            return self.bind_row(&arguments.exprs);
+        }
         let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
         let result = match function {
             "coalesce" | "greatest" | "least" | "nullif" => self

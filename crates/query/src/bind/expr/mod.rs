@@ -85,12 +85,21 @@ impl Binder<'_> {
             | Expr::Collate { .. } => self.bind_special_syntax(expr),
             Expr::Array(array) => self.bind_array(array, None),
             Expr::CompoundFieldAccess { root, access_chain } => self.bind_subscript(root, access_chain),
-            Expr::Tuple(_) => Err(Error::unsupported("a row value here")),
+            Expr::Tuple(parts) => self.bind_row(&parts.iter().collect::<Vec<_>>()),
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
                 Err(Error::syntax("grouping sets are only allowed in GROUP BY"))
             }
             other => Err(Error::unsupported(format!("the expression {other}"))),
         }
+    }
+
+    /// `ROW(a, b)`: columns f1, f2, ...
+    pub fn bind_row(&mut self, parts: &[&Expr]) -> Result<Typed> {
+        let mut fields = Vec::with_capacity(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            fields.push((format!("f{}", at + 1), self.bind_expr(part)?));
+        }
+        func::row(fields, false, self.func())
     }
 
     fn bind_value(&mut self, value: &ast::ValueWithSpan) -> Result<Typed> {
@@ -204,7 +213,20 @@ impl Binder<'_> {
             };
             subscripts.push(self.bind_one_subscript(subscript)?);
         }
-        let accessed = func::subscript(array, subscripts, self.func());
+        let accessed = match array.sql_type {
+            SqlType::Json | SqlType::Jsonb => {
+                let index = |subscript| match subscript {
+                    Subscript::Index(index) => Ok(index),
+                    Subscript::Slice(..) => {
+                        let message = "jsonb subscript does not support slices";
+                        Err(Error::invalid(SqlState::DATATYPE_MISMATCH, message))
+                    }
+                };
+                let keys = subscripts.into_iter().map(index).collect::<Result<Vec<_>>>()?;
+                func::subscript_json(array, keys, self.func())
+            }
+            _ => func::subscript(array, subscripts, self.func()),
+        };
         self.at(root.span(), accessed)
     }
 

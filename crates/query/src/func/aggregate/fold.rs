@@ -144,7 +144,9 @@ impl AggregateUDFImpl for FoldAggregate {
         use datafusion::logical_expr::utils::AggregateOrderSensitivity;
         // Only where the binder gave an ORDER BY; the accumulator sorts by itself, but sorted input makes that cheap.
         match self.name.as_str() {
-            "string_agg" | "array_agg" => AggregateOrderSensitivity::SoftRequirement,
+            "string_agg" | "array_agg" | "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg" => {
+                AggregateOrderSensitivity::SoftRequirement
+            }
             _ => AggregateOrderSensitivity::Insensitive,
         }
     }

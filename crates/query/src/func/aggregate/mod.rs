@@ -3,6 +3,7 @@
 mod exact;
 mod fold;
 mod folds;
+mod json;
 mod ordered;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::{CastKind, FuncContext, Typed, decimal};
 use exact::{ExactSum, Output};
 use fold::FoldAggregate;
 
-const NAMES: [&str; 31] = [
+const NAMES: &[&str] = &[
     "array_agg",
     "avg",
     "bit_and",
@@ -33,6 +34,10 @@ const NAMES: [&str; 31] = [
     "covar_pop",
     "covar_samp",
     "every",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
     "max",
     "min",
     "regr_avgx",
@@ -97,6 +102,15 @@ pub fn aggregate(
     star: bool,
     ctx: &FuncContext,
 ) -> Result<Typed> {
+    // DISTINCT sorts its arguments, and nothing else says how.
+    let order_by = match order_by {
+        none if distinct && none.is_empty() => {
+            let sorted = args.iter().map(|arg| settle_text(arg.clone(), ctx));
+            let sorted = sorted.map(|arg| Ok(Sort { expr: sort_key(&arg?), asc: true, nulls_first: false }));
+            sorted.collect::<Result<_>>()?
+        }
+        given => given,
+    };
     let resolved = resolve(name, args, distinct, order_by, star, ctx)?;
     let call = AggregateFunction::new_udf(
         resolved.function.clone(),
@@ -151,6 +165,9 @@ pub(super) fn resolve(
         ("bool_or", [_]) => boolean(df::bool_and_or::bool_or_udaf(), name, one(args)?, ctx)?,
         ("bit_and" | "bit_or" | "bit_xor", [_]) => bits(name, one(args)?)?,
         ("string_agg", [_, _]) => string_agg(args, distinct, ctx)?,
+        ("json_agg" | "jsonb_agg", [_]) | ("json_object_agg" | "jsonb_object_agg", [_, _]) => {
+            json_call(name, args, distinct, ctx)?
+        }
         ("array_agg", [_]) => array_agg(one(args)?, distinct, ctx)?,
         ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", [_]) => {
             spread(name, one(args)?, distinct, ctx)?
@@ -164,7 +181,7 @@ pub(super) fn resolve(
 
 /// Only these see the order of their input; sorting for the others would be wasted.
 fn is_order_sensitive(name: &str) -> bool {
-    matches!(name, "string_agg" | "array_agg")
+    matches!(name, "string_agg" | "array_agg" | "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg")
 }
 
 fn one(args: Vec<Typed>) -> Result<Typed> {
@@ -338,6 +355,18 @@ fn array_agg(input: Typed, _distinct: bool, ctx: &FuncContext) -> Result<Resolve
     let array = super::common::without_modifier(&input.sql_type).array_of();
     let fold = folds::array_agg(input.physical(), &input.sql_type)?;
     Ok(fold_call(fold, vec![input], array))
+}
+
+fn json_call(name: &str, args: Vec<Typed>, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
+    let args = args.into_iter().map(|arg| settle_text(arg, ctx)).collect::<Result<Vec<_>>>()?;
+    if distinct {
+        args.iter().try_for_each(|arg| super::check_comparable(arg, false))?;
+    }
+    let mut converters: Vec<_> = args.iter().map(|arg| super::json::Converter::new(&arg.sql_type, &ctx.text)).collect();
+    let value = converters.pop().ok_or_else(|| Error::internal("an argument"))?;
+    let types = args.iter().map(Typed::physical).collect();
+    let (fold, returns) = json::aggregate(name, converters.pop(), value, types);
+    Ok(fold_call(fold, args, returns))
 }
 
 fn spread(name: &str, input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {

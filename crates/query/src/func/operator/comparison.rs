@@ -46,6 +46,9 @@ pub fn check_comparable(input: &Typed, ordering: bool) -> Result<()> {
     if *of == SqlType::Jsonb && input.sql_type != SqlType::Jsonb {
         return Err(Error::unsupported("comparing arrays of jsonb"));
     }
+    if matches!(of, SqlType::Record(_)) {
+        return Err(Error::unsupported("comparing rows as values"));
+    }
     if *of != SqlType::Json {
         return Ok(());
     }
@@ -133,6 +136,7 @@ fn comparable(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Res
             Ok((interval_key(left), op, interval_key(right)))
         }
         (SqlType::Jsonb, SqlType::Jsonb) => Ok((jsonb_key(left), op, jsonb_key(right))),
+        (SqlType::Record(_), SqlType::Record(_)) => Err(Error::unsupported("comparing rows as values")),
         (SqlType::Json, SqlType::Json) => Err(undefined(&symbol(op), &left, &right)),
         (a, b) if category(a) == 'N' && category(b) == 'N' => {
             if matches!(a, SqlType::Numeric(_) | SqlType::Float4 | SqlType::Float8)

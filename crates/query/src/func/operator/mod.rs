@@ -23,6 +23,9 @@ pub use pattern::{like, similar_to};
 
 /// Any infix operator but AND/OR, comparisons included; 42883 `operator does not exist: integer + boolean`.
 pub fn binary(op: &BinaryOperator, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
+    if let Some(result) = super::json::binary(op, &left, &right, ctx) {
+        return result;
+    }
     match op {
         BinaryOperator::Plus => arithmetic(Arithmetic::Add, left, right, ctx),
         BinaryOperator::Minus => arithmetic(Arithmetic::Sub, left, right, ctx),

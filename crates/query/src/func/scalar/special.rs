@@ -8,7 +8,7 @@ use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlS
 
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
-use super::super::{CastKind, FuncContext, Typed, array, cast, extract};
+use super::super::{CastKind, FuncContext, Typed, array, cast, extract, json};
 use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text};
 
 /// `None`: not a function of this module.
@@ -39,7 +39,10 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("gen_random_uuid", []) => Ok(gen_random_uuid()),
         ("pg_typeof", [arg]) => pg_typeof(arg),
         ("age", [arg]) => age_of_today(arg.clone(), ctx),
-        _ => return array::call(name, args, ctx).or_else(|| system::call(name, args, ctx)),
+        _ => {
+            let ours = array::call(name, args, ctx).or_else(|| json::call(name, args, ctx));
+            return ours.or_else(|| system::call(name, args, ctx));
+        }
     })
 }
 
