@@ -58,6 +58,20 @@ impl Bitmap {
         }
     }
 
+    /// Sets a run of rows, cut to the length.
+    pub fn set_range(&mut self, range: std::ops::Range<usize>) {
+        let (start, end) = (range.start, range.end.min(self.len));
+        if start >= end {
+            return;
+        }
+        let (first, last) = (start / 64, (end - 1) / 64);
+        for (index, word) in self.words.iter_mut().enumerate().take(last + 1).skip(first) {
+            let low = if index == first { u64::MAX << (start % 64) } else { u64::MAX };
+            let high = if index == last { u64::MAX >> (63 - (end - 1) % 64) } else { u64::MAX };
+            *word |= low & high;
+        }
+    }
+
     pub fn clear(&mut self, row: usize) {
         if let Some(word) = self.words.get_mut(row / 64) {
             *word &= !(1 << (row % 64));

@@ -4,33 +4,64 @@ use arrow_schema::{DataType, IntervalUnit, TimeUnit};
 use heliosdb_types::{Error, PhysicalType, Result};
 
 /// How a block's values are written. The number is the tag on disk: never reuse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Encoding {
     /// Every row is NULL; nothing is stored.
     AllNull = 0,
     /// Every non-null row has one value.
     Constant = 1,
-    /// Frame of reference: the smallest value, and bit-packed distances from it.
-    ForPacked = 2,
-    /// Sorted distinct values and bit-packed codes.
+    /// Frame of reference: the smallest value, and bit-packed distances from it, with exceptions.
+    Frame = 2,
+    /// Sorted distinct values of the block and bit-packed codes.
     Dictionary = 3,
     /// Strings compressed one by one with a shared symbol table.
     Fsst = 4,
+    /// Values as they are.
     Plain = 5,
+    /// Differences from the row before.
+    Delta = 6,
+    /// Runs of equal values: where each ends, and a block of one value a run.
+    Runs = 7,
+    /// One value, and a block of the few that differ.
+    Sparse = 8,
+    /// Floats that are short decimals, as whole numbers.
+    Alp = 9,
+    /// Other floats: their left bits as codes, their right bits as they are.
+    AlpRd = 10,
+    /// Codes into words that all blocks of the column share.
+    Words = 11,
+    /// Strings as codes of phrases that all blocks of the column share.
+    Phrases = 12,
+    /// Strings in frames of zstd, for long or cold ones.
+    Zstd = 13,
+    /// Numbers as planes of bytes under zstd, for cold ones.
+    Planes = 14,
 }
 
 impl Encoding {
+    /// All of them, for tests and tables.
+    pub const ALL: [Encoding; 15] = [
+        Encoding::AllNull,
+        Encoding::Constant,
+        Encoding::Frame,
+        Encoding::Dictionary,
+        Encoding::Fsst,
+        Encoding::Plain,
+        Encoding::Delta,
+        Encoding::Runs,
+        Encoding::Sparse,
+        Encoding::Alp,
+        Encoding::AlpRd,
+        Encoding::Words,
+        Encoding::Phrases,
+        Encoding::Zstd,
+        Encoding::Planes,
+    ];
+
     pub(crate) fn from_tag(tag: u8) -> Result<Encoding> {
-        Ok(match tag {
-            0 => Encoding::AllNull,
-            1 => Encoding::Constant,
-            2 => Encoding::ForPacked,
-            3 => Encoding::Dictionary,
-            4 => Encoding::Fsst,
-            5 => Encoding::Plain,
-            other => return Err(Error::corrupt(format!("column block has unknown encoding {other}"))),
-        })
+        let known = Encoding::ALL.into_iter().find(|encoding| *encoding as u8 == tag);
+        known.ok_or_else(|| Error::corrupt(format!("column block has unknown encoding {tag}")))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bytes of a block: a 16-byte header, then sections that each start at a multiple of 16 so that they can be read in place.
 //!
-//! Header: version u8 | encoding u8 | flags u8 (1: has a validity bitmap) | kind u8 | rows u32 | nulls u32 | zero u32.
+//! Header: version u8 | encoding u8 | flags u8 (1: has a validity bitmap, 2: NULL rows are left out of the body) | kind u8 |
+//! rows u32 | nulls u32 | shared u32 (one more than the number of the shared section the body refers to; 0: none).
 
 use arrow_buffer::{ArrowNativeType, Buffer, MutableBuffer, ScalarBuffer, ToByteSlice};
 use heliosdb_types::{Error, Result};
@@ -9,6 +10,9 @@ pub(crate) const VERSION: u8 = 1;
 /// Every section begins at a multiple of this, the widest value read in place (i128).
 pub(crate) const ALIGNMENT: usize = 16;
 pub(crate) const FLAG_VALIDITY: u8 = 1;
+pub(crate) const FLAG_DENSE: u8 = 2;
+/// No block has more rows, so that no header can ask for more memory than this times the width of a value.
+pub(crate) const ROWS_MAX: usize = 1 << 24;
 
 pub(crate) fn corrupt(what: &str) -> Error {
     Error::corrupt(format!("column block: {what}"))
@@ -113,6 +117,20 @@ impl Reader {
         let section = self.buffer.slice_with_length(self.at, len);
         self.at = end;
         Ok(section)
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&mut self) -> Result<Buffer> {
+        let len = self.buffer.len().saturating_sub(self.at);
+        self.raw(len)
+    }
+
+    /// A number that must not exceed `max`.
+    pub(crate) fn count(&mut self, max: usize, what: &str) -> Result<usize> {
+        match usize::try_from(self.u64()?) {
+            Ok(count) if count <= max => Ok(count),
+            _ => Err(corrupt(what)),
+        }
     }
 
     /// The next `count` values; the position must be aligned for them, which sections are.

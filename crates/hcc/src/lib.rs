@@ -1,11 +1,17 @@
 //! Hybrid columnar compression: one column of one block, from Arrow array to bytes and back.
 //!
-//! Does: chooses an encoding from the data (constant, frame of reference with bit-packing, dictionary, FSST, plain), writes
-//! self-describing bytes, opens them once with full validation, then decodes ranges, takes rows, reads any single row in
-//! O(1), filters on the encoded form, and keeps the statistics that prune blocks. Does not: I/O, checksums, caching, async;
-//! storage does. Invariants: bytes from disk never panic, they are `Corrupt` errors; equal input gives equal bytes; a filter
-//! follows SQL (NULL matches no comparison) and PostgreSQL's order (NaN is largest and equals itself). May depend on: types
-//! and Arrow arrays.
+//! Does: chooses an encoding from the data ([`choose`], a pure function of a sample, statistics and the data's
+//! [`Temperature`]), writes self-describing bytes, opens them once with full validation, then decodes ranges, takes rows,
+//! reads any single row, filters on the encoded form, and keeps the statistics that prune blocks. What several blocks of a
+//! column share (symbol tables, phrases, words) is a *shared section* that the caller keeps beside them. Does not: I/O,
+//! checksums, caching, async; storage does.
+//!
+//! Where to start: `encoded.rs` is the trait every encoding implements; `encoding/` has one file for each, which draws its
+//! bytes; `choose/` decides; `view.rs` opens and reads; `encoder.rs` writes. `docs/format.md` draws the whole file.
+//!
+//! Invariants: bytes from disk never panic, they are `Corrupt` errors, and no allocation exceeds what the block's row count
+//! and its own bytes back; equal input gives equal bytes; a filter follows SQL (NULL matches no comparison) and PostgreSQL's
+//! order (NaN is largest and equals itself). May depend on: types and Arrow arrays.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,22 +29,35 @@
 //! assert_eq!(&view.decode(0..3).unwrap(), &column);
 //! ```
 
+mod arrays;
 mod bitmap;
-mod encode;
+mod cell;
+mod choose;
+mod encoded;
+mod encoder;
+mod encoding;
 mod filter;
-mod fsst;
+mod filtering;
 mod input;
 mod kind;
 mod layout;
 mod offsets;
 mod order;
 mod packed;
+mod patches;
+mod phrases;
+mod search;
+mod shared;
 mod stats;
+mod symbols;
 mod view;
 
 pub use bitmap::Bitmap;
-pub use encode::{ColumnEncoder, EncodeOptions, EncodedBlock};
+pub use cell::Cell;
+pub use choose::{Candidate, Plan, Profile, Sample, Temperature, choose};
+pub use encoder::{ColumnEncoder, EncodeOptions, EncodedBlock};
 pub use filter::{CompareOp, Filter, Predicate};
 pub use kind::{Encoding, arrow_type};
+pub use shared::Shared;
 pub use stats::{BlockStats, collect_stats};
-pub use view::{BlockView, Cell};
+pub use view::BlockView;

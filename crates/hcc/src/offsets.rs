@@ -1,7 +1,14 @@
-//! Where each string of a block starts: distances from a straight line, bit-packed.
+//! Where each string (or run) of a block starts, in one of two forms, whichever is smaller.
 //!
-//! Strings of similar lengths end near `row * average`, so a distance takes a few bits where an offset takes seventeen, and
-//! unlike lengths it is readable in O(1).
+//! *Line*: distances from a straight line, bit-packed. Strings of similar lengths end near `row * average`, so a distance
+//! takes a few bits where an offset takes seventeen. O(1). *Lengths*: bit-packed lengths, and the offset of every sixteenth
+//! string as a line. A read adds up to fifteen lengths, and a length takes fewer bits than a distance when lengths vary but
+//! none is extreme.
+//!
+//! ```text
+//! form u64 | line: slope u64 | lowest i64 | packed distances (rows + 1)
+//!          | lengths: packed lengths (rows) | line of every 16th offset
+//! ```
 
 use heliosdb_types::Result;
 
@@ -31,13 +38,117 @@ fn fit(ends: &[u64]) -> Line {
     Line { slope, lowest: low, max: (high - low) as u64 }
 }
 
-/// Bytes the offsets of these ends will take.
-pub(crate) fn offset_bytes(ends: &[u64]) -> usize {
+fn line_bytes(ends: &[u64]) -> usize {
     32 + packed_bytes(ends.len() + 1, width_of(fit(ends).max))
 }
 
-/// Writes the offsets of strings that end at `ends` (the first starts at 0).
-pub(crate) fn write_offsets(writer: &mut Writer, ends: &[u64]) {
+/// Strings from one offset kept to the next.
+const GROUP: usize = 16;
+
+/// Ends of groups, and the longest string.
+fn groups(ends: &[u64]) -> (Vec<u64>, u64) {
+    let anchors = ends.chunks(GROUP).filter_map(|group| group.last().copied()).collect();
+    let mut last = 0;
+    let longest = ends.iter().map(|end| end - std::mem::replace(&mut last, *end)).max();
+    (anchors, longest.unwrap_or(0))
+}
+
+/// Bytes the spans of these ends will take.
+pub(crate) fn span_bytes(ends: &[u64]) -> usize {
+    let (anchors, longest) = groups(ends);
+    16 + line_bytes(ends).min(line_bytes(&anchors) + 16 + packed_bytes(ends.len(), width_of(longest)))
+}
+
+/// Writes the spans of strings that end at `ends` (the first starts at 0).
+pub(crate) fn write_spans(writer: &mut Writer, ends: &[u64]) {
+    let (anchors, longest) = groups(ends);
+    // Within a tenth, take the form that is read in one step.
+    let lengths = line_bytes(&anchors) + 16 + packed_bytes(ends.len(), width_of(longest));
+    let use_lengths = lengths + lengths / 10 < line_bytes(ends);
+    writer.u64(u64::from(use_lengths));
+    writer.align();
+    if !use_lengths {
+        return write_offsets(writer, ends);
+    }
+    write_packed(writer, ends.len(), longest, |row| {
+        let start = if row == 0 { 0 } else { ends[row - 1] };
+        ends[row] - start
+    });
+    write_offsets(writer, &anchors);
+}
+
+/// Spans of an opened block. Invariant: ascending, the last ends at the length of the data.
+#[derive(Debug)]
+pub(crate) enum Spans {
+    Line(Offsets),
+    Lengths { lengths: Packed, anchors: Offsets },
+}
+
+impl Spans {
+    pub(crate) fn read(reader: &mut Reader, rows: usize, data_len: usize) -> Result<Spans> {
+        let form = reader.u64()?;
+        reader.align();
+        match form {
+            0 => Ok(Spans::Line(Offsets::read(reader, rows, data_len)?)),
+            1 => {
+                let lengths = Packed::read(reader, rows)?;
+                if lengths.width() > 31 {
+                    return Err(corrupt("string lengths are out of range"));
+                }
+                let anchors = Offsets::read(reader, rows.div_ceil(GROUP), data_len)?;
+                let ends = anchors.decode(0..rows.div_ceil(GROUP));
+                let (mut row, mut at, mut wrong) = (0, 0_usize, false);
+                lengths.slices32(0..rows, |values| {
+                    for length in values {
+                        wrong |= row % GROUP == 0 && ends.get(row / GROUP) != Some(&at);
+                        at += *length as usize;
+                        row += 1;
+                    }
+                });
+                if wrong || at != data_len {
+                    return Err(corrupt("string lengths do not add up to their offsets"));
+                }
+                Ok(Spans::Lengths { lengths, anchors })
+            }
+            _ => Err(corrupt("string offsets have an unknown form")),
+        }
+    }
+
+    /// Start and end of a row's bytes.
+    pub(crate) fn bounds(&self, row: usize) -> (usize, usize) {
+        match self {
+            Spans::Line(offsets) => offsets.bounds(row),
+            Spans::Lengths { lengths, anchors } => {
+                let group = row / GROUP;
+                let start: u64 = (group * GROUP..row).map(|before| lengths.get(before)).sum();
+                let start = anchors.at(group) + start as usize;
+                (start, start + lengths.get(row) as usize)
+            }
+        }
+    }
+
+    /// Where `range.start ..= range.end` start: one more than there are rows.
+    pub(crate) fn decode(&self, range: std::ops::Range<usize>) -> Vec<usize> {
+        match self {
+            Spans::Line(offsets) => offsets.decode(range),
+            Spans::Lengths { lengths, .. } => {
+                let mut out = Vec::with_capacity(range.len() + 1);
+                let mut at = self.bounds(range.start).0;
+                out.push(at);
+                lengths.slices32(range, |values| {
+                    out.extend(values.iter().map(|length| {
+                        at += *length as usize;
+                        at
+                    }));
+                });
+                out
+            }
+        }
+    }
+}
+
+/// Writes the line of strings that end at `ends` (the first starts at 0).
+fn write_offsets(writer: &mut Writer, ends: &[u64]) {
     let line = fit(ends);
     writer.u64(line.slope);
     writer.u64(line.lowest as u64);
@@ -47,7 +158,7 @@ pub(crate) fn write_offsets(writer: &mut Writer, ends: &[u64]) {
     });
 }
 
-/// Offsets of an opened block. Invariant: ascending, the last is the length of the data.
+/// Offsets as a line. Invariant: ascending, the last is the length of the data.
 #[derive(Debug)]
 pub(crate) struct Offsets {
     slope: u64,
@@ -113,7 +224,7 @@ mod tests {
     #[test]
     fn equal_lengths_need_no_bits() {
         let ends: Vec<u64> = (1..=5000).map(|i| i * 25).collect();
-        assert_eq!(offset_bytes(&ends), 32);
+        assert_eq!(span_bytes(&ends), 48);
     }
 
     #[test]
@@ -127,8 +238,8 @@ mod tests {
                 })
                 .collect();
             let mut writer = Writer::default();
-            write_offsets(&mut writer, &ends);
-            let offsets = Offsets::read(&mut Reader::new(writer.finish().into()), rows, end as usize).unwrap();
+            write_spans(&mut writer, &ends);
+            let offsets = Spans::read(&mut Reader::new(writer.finish().into()), rows, end as usize).unwrap();
             for row in 0..rows {
                 let start = if row == 0 { 0 } else { ends[row - 1] as usize };
                 assert_eq!(offsets.bounds(row), (start, ends[row] as usize));

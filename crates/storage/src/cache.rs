@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use heliosdb_hcc::BlockView;
+use heliosdb_hcc::{BlockView, Shared};
 use heliosdb_types::SegmentId;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -21,6 +21,18 @@ pub(crate) struct BlockKey {
 #[derive(Clone, Debug)]
 struct ByBytes;
 
+/// The sections that the blocks of a segment's column share, and which column that is.
+type SharedKey = (SegmentId, u32);
+
+/// Opened shared sections get this part of the budget, in sixteenths: small, and behind every block that needs them.
+const SHARED_SIXTEENTHS: u64 = 2;
+
+impl Weighter<SharedKey, Arc<Shared>> for ByBytes {
+    fn weight(&self, _: &SharedKey, shared: &Arc<Shared>) -> u64 {
+        (shared.byte_len() + ENTRY_OVERHEAD_BYTES) as u64
+    }
+}
+
 /// What an entry costs beside its bytes: the view, the map slot, the allocation.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
 
@@ -33,6 +45,7 @@ impl Weighter<BlockKey, Arc<BlockView>> for ByBytes {
 /// Evicts by recency and frequency (quick_cache's CLOCK-Pro), so that one large scan does not flush what point reads use.
 pub(crate) struct BlockCache {
     entries: Cache<BlockKey, Arc<BlockView>, ByBytes>,
+    shared: Cache<SharedKey, Arc<Shared>, ByBytes>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -56,8 +69,10 @@ impl BlockCache {
     pub fn new(capacity_bytes: u64) -> Arc<BlockCache> {
         // A block of a column takes tens of kilobytes; the estimate sizes tables, it limits nothing.
         let items = usize::try_from(capacity_bytes / 32_768).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        let for_shared = capacity_bytes / 16 * SHARED_SIXTEENTHS;
         Arc::new(BlockCache {
-            entries: Cache::with_weighter(items, capacity_bytes, ByBytes),
+            entries: Cache::with_weighter(items, capacity_bytes - for_shared, ByBytes),
+            shared: Cache::with_weighter(items / 16 + 16, for_shared, ByBytes),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         })
@@ -74,17 +89,26 @@ impl BlockCache {
         self.entries.insert(key, view);
     }
 
+    pub fn shared(&self, key: &SharedKey) -> Option<Arc<Shared>> {
+        self.shared.get(key)
+    }
+
+    pub fn insert_shared(&self, key: SharedKey, shared: Arc<Shared>) {
+        self.shared.insert(key, shared);
+    }
+
     /// Drops what is cached of a removed segment.
     pub fn forget(&self, segment: SegmentId) {
         self.entries.retain(|key, _| key.segment != segment);
+        self.shared.retain(|(of, _), _| *of != segment);
     }
 
     pub fn stats(&self) -> CacheStats {
         CacheStats {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
-            bytes: self.entries.weight(),
-            capacity_bytes: self.entries.capacity(),
+            bytes: self.entries.weight() + self.shared.weight(),
+            capacity_bytes: self.entries.capacity() + self.shared.capacity(),
         }
     }
 }

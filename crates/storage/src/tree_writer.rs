@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::ArrayRef;
 use bytes::Bytes;
+use heliosdb_hcc::{EncodeOptions, Temperature};
 use heliosdb_runtime::Disk;
 use heliosdb_types::{BranchId, ColumnId, CommitTs, Error, Result, SchemaVersion, SegmentId};
 
@@ -122,14 +123,25 @@ impl TreeWriter {
     fn writer(&mut self) -> Result<&mut SegmentWriter> {
         if self.current.is_none() {
             let id = SegmentId(self.target.ids.fetch_add(1, Ordering::Relaxed));
-            let options =
-                SegmentOptions { block_rows: self.target.block_rows as u32, stamp: self.stamp, ..Default::default() };
+            let options = SegmentOptions {
+                block_rows: self.target.block_rows as u32,
+                stamp: self.stamp,
+                encode: EncodeOptions { temperature: self.temperature(), ..Default::default() },
+            };
             let disk = self.target.disk.clone();
             let writer = SegmentWriter::new(disk, &segment_path(id), self.shape.descriptor.clone(), options)?;
             self.current = Some((id, writer));
         }
         let (_, writer) = self.current.as_mut().ok_or_else(|| Error::internal("set above"))?;
         Ok(writer)
+    }
+
+    /// What was merged or loaded in bulk stays; what was just frozen is likely to be merged soon.
+    fn temperature(&self) -> Temperature {
+        match (self.level, self.stamp) {
+            (0, CommitStamp::PerRow) => Temperature::Young,
+            _ => Temperature::Settled,
+        }
     }
 
     fn finish_current(&mut self) -> Result<()> {

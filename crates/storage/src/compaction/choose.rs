@@ -3,7 +3,8 @@
 //! Segments of a tree lie in tiers: 0 as they were frozen or loaded, then 1 and 2 as merges made them. Within a tier what
 //! costs readers is overlap: how many segments may hold one key. Merging a tier's overlapping segments moves them one tier
 //! up, so a row is rewritten a few times in its life, and a probe meets at most `8 + 3 + 3` bloom filters. Small neighbours
-//! that do not overlap are merged by number, and a segment with many deleted rows is rewritten alone.
+//! that do not overlap are merged by number, and a segment with many deleted rows is rewritten alone. When nothing else is
+//! due, a segment that was frozen long ago and never merged is rewritten with the encodings for data that stays.
 
 use bytes::Bytes;
 use heliosdb_types::SegmentId;
@@ -16,6 +17,8 @@ pub(crate) struct SegmentView {
     pub rows: u64,
     /// Rows deleted for every snapshot.
     pub dead_rows: u64,
+    /// Whether its encodings were chosen to last.
+    pub settled: bool,
     pub min_key: Bytes,
     pub max_key: Bytes,
 }
@@ -43,13 +46,22 @@ const TIERS: u8 = 3;
 
 /// The next merge of one tree's segments that pays, if any.
 pub(crate) fn choose(segments: &[SegmentView], limits: Limits) -> Option<Job> {
-    (0..TIERS).find_map(|tier| {
+    let due = (0..TIERS).find_map(|tier| {
         let in_tier = |segment: &&SegmentView| segment.level == tier || (segment.level > tier && tier + 1 == TIERS);
         let mut members: Vec<&SegmentView> = segments.iter().filter(in_tier).collect();
         members.sort_by(|a, b| (&a.min_key, a.id).cmp(&(&b.min_key, b.id)));
         let depth_max = if tier == 0 { limits.young_max } else { limits.runs_max };
         overlapping(&members, depth_max, tier).or_else(|| small(&members, limits, tier)).or_else(|| dead(&members))
-    })
+    });
+    due.or_else(|| unsettled(segments, limits))
+}
+
+/// The oldest segment that was never merged, if there are as many newer ones as a tree may have young ones: age is counted in
+/// segments, so that a quiet table is left alone.
+fn unsettled(segments: &[SegmentView], limits: Limits) -> Option<Job> {
+    let oldest = segments.iter().filter(|segment| !segment.settled).min_by_key(|segment| segment.id)?;
+    let newer = segments.iter().filter(|segment| !segment.settled && segment.id > oldest.id).count();
+    (newer >= limits.young_max).then(|| Job { inputs: vec![oldest.id], level: oldest.level.max(1) })
 }
 
 /// The keys' most crowded place, if more than `depth_max` segments cover it, and all that overlap it.
@@ -106,7 +118,15 @@ mod tests {
 
     fn segment(id: u64, level: u8, rows: u64, keys: (u8, u8)) -> SegmentView {
         let key = |byte: u8| Bytes::copy_from_slice(&[byte]);
-        SegmentView { id: SegmentId(id), level, rows, dead_rows: 0, min_key: key(keys.0), max_key: key(keys.1) }
+        SegmentView {
+            id: SegmentId(id),
+            level,
+            rows,
+            dead_rows: 0,
+            settled: true,
+            min_key: key(keys.0),
+            max_key: key(keys.1),
+        }
     }
 
     fn ids(job: Option<Job>) -> Option<(Vec<u64>, u8)> {
@@ -140,6 +160,17 @@ mod tests {
         assert_eq!(ids(choose(&runs, LIMITS)), Some((vec![0, 1, 2, 3], 2)));
         let top: Vec<_> = (0..4).map(|n| segment(n, 2, 900, (0, 200))).collect();
         assert_eq!(ids(choose(&top, LIMITS)), Some((vec![0, 1, 2, 3], 2)));
+    }
+
+    #[test]
+    fn old_young_segments_are_settled_one_at_a_time() {
+        let young = |n: u64| SegmentView { settled: false, ..segment(n, 0, 900, (n as u8 * 2, n as u8 * 2 + 1)) };
+        let mut segments: Vec<_> = (0..8).map(young).collect();
+        assert_eq!(choose(&segments, LIMITS), None);
+        segments.push(young(8));
+        assert_eq!(ids(choose(&segments, LIMITS)), Some((vec![0], 1)));
+        segments[0] = segment(9, 1, 900, (0, 1));
+        assert_eq!(choose(&segments, LIMITS), None);
     }
 
     #[test]

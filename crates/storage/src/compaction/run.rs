@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use heliosdb_hcc::Temperature;
 use heliosdb_runtime::failpoint;
 use heliosdb_types::{CommitTs, Error, Result};
 use roaring::RoaringBitmap;
@@ -49,6 +50,7 @@ impl Core {
             level: segment.meta.level,
             rows: u64::from(segment.meta.rows),
             dead_rows: segment.mask(horizon).map_or(0, |dead| dead.len()),
+            settled: segment.reader.info().temperature != Temperature::Young,
             min_key: segment.meta.min_key.clone(),
             max_key: segment.meta.max_key.clone(),
         };

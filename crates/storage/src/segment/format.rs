@@ -5,13 +5,14 @@
 
 use bytes::Bytes;
 use heliosdb_contracts::{TreeDescriptorRef, TreeKey};
-use heliosdb_hcc::BlockStats;
+use heliosdb_hcc::{BlockStats, Temperature};
 use heliosdb_types::{ColumnId, CommitTs, Error, PhysicalType, Result};
 
 use crate::codec::{Reader, put_bytes, put_descriptor, put_u32, put_u64, read_descriptor};
 
 pub(super) const MAGIC: &[u8; 8] = b"HELIOSSG";
-pub(super) const VERSION: u32 = 1;
+/// 2: columns have shared sections. Nothing was released with 1.
+pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const TRAILER_BYTES: usize = 32;
 
@@ -50,10 +51,14 @@ pub(crate) struct SegmentInfo {
     pub block_rows: u32,
     /// Whether rows carry their own begin_ts; otherwise the manifest knows the one they share.
     pub stamped_rows: bool,
+    /// What its encodings were chosen for.
+    pub temperature: Temperature,
     /// Bounds of the rows' own begin_ts; ZERO if they carry none.
     pub min_ts: CommitTs,
     pub max_ts: CommitTs,
     pub(super) bloom: Option<Place>,
+    /// Sections that a column's blocks share, by chunk number.
+    pub(super) shared: Vec<Vec<Place>>,
     pub(super) blocks: Vec<Block>,
 }
 
@@ -105,10 +110,19 @@ impl SegmentInfo {
         put_u32(&mut out, self.rows);
         put_u32(&mut out, self.block_rows);
         out.push(u8::from(self.stamped_rows));
+        out.push(match self.temperature {
+            Temperature::Young => 0,
+            Temperature::Settled => 1,
+            Temperature::Cold => 2,
+        });
         put_u64(&mut out, self.min_ts.0);
         put_u64(&mut out, self.max_ts.0);
         out.push(u8::from(self.bloom.is_some()));
         put_place(&mut out, &self.bloom.unwrap_or_default());
+        for sections in &self.shared {
+            put_u32(&mut out, sections.len() as u32);
+            sections.iter().for_each(|place| put_place(&mut out, place));
+        }
         put_u32(&mut out, self.blocks.len() as u32);
         for block in &self.blocks {
             put_u32(&mut out, block.rows);
@@ -132,21 +146,35 @@ impl SegmentInfo {
         let descriptor = read_descriptor(&mut reader)?;
         let (rows, block_rows) = (reader.u32()?, reader.u32()?);
         let stamped_rows = reader.u8()? != 0;
+        let temperature = match reader.u8()? {
+            0 => Temperature::Young,
+            1 => Temperature::Settled,
+            2 => Temperature::Cold,
+            _ => return Err(reader.corrupt("unknown temperature")),
+        };
         let (min_ts, max_ts) = (CommitTs(reader.u64()?), CommitTs(reader.u64()?));
         let has_bloom = reader.u8()? != 0;
         let bloom = Some(read_place(&mut reader, data_end)?).filter(|_| has_bloom);
-        let count = reader.count(28)?;
         let mut info = SegmentInfo {
             descriptor,
             rows,
             block_rows,
             stamped_rows,
+            temperature,
             min_ts,
             max_ts,
             bloom,
-            blocks: Vec::with_capacity(count),
+            shared: Vec::new(),
+            blocks: Vec::new(),
         };
         let types = info.chunk_types();
+        for _ in &types {
+            let count = reader.count(16)?;
+            let sections: Result<_> = (0..count).map(|_| read_place(&mut reader, data_end)).collect();
+            info.shared.push(sections?);
+        }
+        let count = reader.count(28)?;
+        info.blocks.reserve_exact(count);
         for _ in 0..count {
             let block = read_block(&mut reader, &types, data_end)?;
             info.blocks.push(block);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
 use heliosdb_contracts::ScanMetrics;
-use heliosdb_hcc::BlockView;
+use heliosdb_hcc::{BlockView, Shared};
 use heliosdb_runtime::{Disk, DiskFile, OpenMode};
 use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, SegmentId, compare};
 use smallvec::SmallVec;
@@ -224,11 +224,32 @@ impl SegmentReader {
         }
         let physical = *self.types.get(chunk).ok_or_else(|| Error::internal("a segment has no such column"))?;
         let rows = self.block_range(block).len();
-        let view = BlockView::open(Buffer::from(bytes), physical, rows)
+        let shared = self.shared(chunk, physical)?;
+        let view = BlockView::open_with(Buffer::from(bytes), physical, rows, &shared)
             .map_err(|error| error.context(format!("{} at offset {}", self.what(), place.offset)))?;
         let view = Arc::new(view);
         self.cache.insert(self.key(block, chunk), view.clone());
         Ok(view)
+    }
+
+    /// What the blocks of a column share: opened once, then kept by the cache and by the blocks that use it.
+    fn shared(&self, chunk: usize, physical: PhysicalType) -> Result<Arc<Shared>> {
+        let places = self.info.shared.get(chunk).map_or(&[][..], Vec::as_slice);
+        if places.is_empty() {
+            return Ok(Arc::default());
+        }
+        let key = (self.id, chunk as u32);
+        if let Some(shared) = self.cache.shared(&key) {
+            return Ok(shared);
+        }
+        let mut sections = Vec::with_capacity(places.len());
+        for place in places {
+            sections.push(Buffer::from(read_checked(self.file.as_ref(), *place, &self.what())?));
+        }
+        let shared = Shared::open(sections, physical).map_err(|error| error.context(self.what()))?;
+        let shared = Arc::new(shared);
+        self.cache.insert_shared(key, shared.clone());
+        Ok(shared)
     }
 
     pub(super) fn what(&self) -> String {

@@ -350,8 +350,8 @@ fn a_flipped_bit_is_noticed_or_harmless() {
 /// Files written by earlier versions stay readable. `HELIOSDB_WRITE_FIXTURES=1` writes the file again; that is only right
 /// for a new format version, under a new name.
 #[test]
-fn a_file_of_format_version_1_is_read() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segment-v1.seg");
+fn a_file_of_format_version_2_is_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segment-v2.seg");
     let descriptor = descriptor(columns_key());
     let rows = rows(&descriptor, 700);
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
@@ -373,6 +373,23 @@ fn a_file_of_format_version_1_is_read() {
         assert_eq!(reader.begin_ts(at as u32).unwrap(), Some(row.begin));
         assert_eq!(read_row(&reader, at as u32, &descriptor, &all_ids()), row.values);
     }
+}
+
+/// Version 1, which nothing released ever wrote, is refused by name instead of being misread.
+#[test]
+fn a_file_of_format_version_1_is_refused() {
+    let disk = Arc::new(SimDisk::new(3));
+    let shared: Arc<dyn Disk> = disk.clone();
+    let descriptor = descriptor(columns_key());
+    let file = write(&shared, &descriptor, &rows(&descriptor, 10), CommitStamp::PerRow);
+    let mut trailer = disk.read(PATH).unwrap().split_off(file.file_bytes as usize - 32);
+    trailer[16..20].copy_from_slice(&1_u32.to_le_bytes());
+    let crc = crc32c::crc32c(&trailer[..20]);
+    trailer[20..24].copy_from_slice(&crc.to_le_bytes());
+    disk.open(PATH, OpenMode::Write).unwrap().write_at(&trailer, file.file_bytes - 32).unwrap();
+    let error = open(disk.as_ref(), &file).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.message().contains("version 1") && error.message().contains("knows 2"), "{error}");
 }
 
 #[test]

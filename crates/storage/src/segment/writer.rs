@@ -98,9 +98,11 @@ impl SegmentWriter {
             rows: 0,
             block_rows: options.block_rows,
             stamped_rows: options.stamp == CommitStamp::PerRow,
+            temperature: options.encode.temperature,
             min_ts: CommitTs::ZERO,
             max_ts: CommitTs::ZERO,
             bloom: None,
+            shared: Vec::new(),
             blocks: Vec::new(),
         };
         let encoders = info.chunk_types().into_iter().map(|physical| ColumnEncoder::new(physical, options.encode));
@@ -271,6 +273,10 @@ impl SegmentWriter {
     pub fn finish(mut self) -> Result<SegmentFile> {
         self.write_block()?;
         self.info.check().map_err(|why| Error::internal(format!("segment \"{}\": {why}", self.path)))?;
+        for encoder in std::mem::take(&mut self.encoders) {
+            let places: Result<_> = encoder.finish().iter().map(|section| self.append(section)).collect();
+            self.info.shared.push(places?);
+        }
         if self.info.row_id_chunk().is_none() {
             let filter = bloom::build(&self.hashes);
             self.info.bloom = Some(self.append(&filter)?);

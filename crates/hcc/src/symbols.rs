@@ -17,23 +17,6 @@ pub(crate) fn write_table(writer: &mut Writer, compressor: &Compressor) {
     writer.u64(symbols.len() as u64);
     symbols.iter().for_each(|symbol| writer.raw(&symbol.to_u64().to_le_bytes()));
     writer.raw(lengths);
-    writer.align();
-}
-
-pub(crate) fn table_bytes(compressor: &Compressor) -> usize {
-    8 + 9 * compressor.symbol_table().len()
-}
-
-/// Compressed strings, one after the other, and where each ends.
-pub(crate) struct Compressed {
-    pub(crate) codes: Vec<u8>,
-    pub(crate) ends: Vec<u64>,
-}
-
-pub(crate) fn compress(compressor: &Compressor, values: &[&[u8]]) -> Compressed {
-    let (mut codes, mut ends) = (Vec::new(), Vec::new());
-    compressor.compress_bulk_into::<{ Compressor::DEFAULT_BULK_LANES }>(values, &mut codes, &mut ends);
-    Compressed { codes, ends }
 }
 
 /// A stored symbol table. Unused codes have length 0, which expansion reports as damage.
@@ -64,7 +47,6 @@ impl SymbolTable {
                 return Err(corrupt("symbol length is not 1 to 8"));
             }
         }
-        reader.align();
         Ok(table)
     }
 
@@ -181,6 +163,7 @@ impl SymbolTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::fsst::compress;
 
     fn table_of(compressor: &Compressor) -> SymbolTable {
         let mut writer = Writer::default();

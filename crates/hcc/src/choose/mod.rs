@@ -1,0 +1,132 @@
+//! Which encoding a block gets: a pure function of what is known of its values and how warm they are.
+//!
+//! [`Profile`] holds exact statistics (bounds, common divisor, runs, distinct values, lengths), from which sizes of most
+//! encodings follow; [`Sample`] holds sizes that only trying can tell (floats as decimals, text against the tables learnt so
+//! far, nested blocks). [`choose`] weighs each size by what the encoding costs readers at that [`Temperature`] and takes
+//! the least. Ties go to the encoding named first, so equal input gives equal bytes.
+
+mod profile;
+
+use std::fmt;
+
+pub use profile::Profile;
+pub(crate) use profile::{common, distinct, frame_of, frame_of_64, runs};
+
+use crate::encoding::{constant, delta, dictionary, frame};
+use crate::kind::Encoding;
+
+/// How a block is likely to be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temperature {
+    /// Just frozen: written often, read by row. Quick to encode, any row in O(1).
+    #[default]
+    Young,
+    /// Merged or loaded in bulk: read for long. Small, any row within microseconds, quick to scan.
+    Settled,
+    /// Hardly read: smallest, even if a row costs a block.
+    Cold,
+}
+
+/// Sizes that were found by trying, in bytes of the whole block's body.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    pub sizes: Vec<(Encoding, usize)>,
+}
+
+/// An encoding that fits, and what it would cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub encoding: Encoding,
+    pub bytes: usize,
+    /// Bytes times what readers pay for this encoding, in thousandths.
+    pub cost: usize,
+}
+
+/// What was chosen, and from what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub encoding: Encoding,
+    pub temperature: Temperature,
+    pub rows: usize,
+    /// Cheapest first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// What readers and writers pay for an encoding, in thousandths of its bytes; `None`: not at this temperature.
+fn weight(encoding: Encoding, temperature: Temperature) -> Option<usize> {
+    use Encoding::*;
+    use Temperature::*;
+    Some(match (encoding, temperature) {
+        (AllNull | Constant | Frame | Plain, _) => 1000,
+        // Looking a value up costs more than adding a reference.
+        (Dictionary, Young | Settled) => 1120,
+        (Words, Young | Settled) => 1050,
+        (Alp, Young | Settled) => 1020,
+        (Runs | Sparse, Young) => 1100,
+        (Runs | Sparse, Settled) => 1020,
+        (Delta, Young) => 1200,
+        (Delta | AlpRd, Settled) => 1100,
+        (AlpRd, Young) => 1150,
+        // Expanding text must pay for itself.
+        (Fsst, Young) => 1110,
+        (Fsst, Settled) => 1110,
+        (Phrases, Settled) => 1050,
+        (Zstd, Settled) => 1400,
+        (Phrases | Zstd | Planes, Young) | (Planes, Settled) => return None,
+        (_, Cold) => 1010,
+    })
+}
+
+/// Whether an encoding may be used at all; measuring the others is wasted.
+pub(crate) fn considered(encoding: Encoding, temperature: Temperature) -> bool {
+    weight(encoding, temperature).is_some()
+}
+
+/// The cheapest encoding.
+pub fn choose(sample: &Sample, profile: &Profile, temperature: Temperature) -> Plan {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut add = |encoding: Encoding, bytes: Option<usize>| {
+        if let (Some(bytes), Some(weight)) = (bytes, weight(encoding, temperature)) {
+            candidates.push(Candidate { encoding, bytes, cost: bytes.saturating_mul(weight) / 1000 });
+        }
+    };
+    let rows = profile.rows;
+    add(Encoding::Constant, (profile.distinct == Some(1)).then(|| constant_size(profile)));
+    add(Encoding::Frame, profile.frame.map(|layout| frame::size(&layout, rows, profile.widest)));
+    add(Encoding::Plain, Some(profile.plain_bytes));
+    let fixed = profile.distinct.filter(|_| profile.width > 0);
+    add(Encoding::Dictionary, fixed.map(|count| dictionary::size(count, profile.width, rows)));
+    add(Encoding::Delta, profile.delta.map(|layout| delta::size(&layout, rows)));
+    for (encoding, bytes) in &sample.sizes {
+        add(*encoding, Some(*bytes));
+    }
+    candidates.sort_by_key(|candidate| (candidate.cost, candidate.encoding));
+    let encoding = candidates.first().map_or(Encoding::Plain, |best| best.encoding);
+    Plan { encoding, temperature, rows, candidates }
+}
+
+fn constant_size(profile: &Profile) -> usize {
+    if profile.width > 0 {
+        profile.width
+    } else {
+        constant::size(&[], heliosdb_types::PhysicalType::Text) + profile.longest
+    }
+}
+
+impl Plan {
+    /// One line an encoding, the chosen one first: for people.
+    pub fn explain(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?} for {} {:?} rows", self.encoding, self.rows, self.temperature)?;
+        for Candidate { encoding, bytes, cost } in &self.candidates {
+            let bits = *bytes as f64 * 8.0 / self.rows.max(1) as f64;
+            writeln!(f, "  {:<10} {bytes:>9} bytes {bits:>7.2} bits a row, cost {cost}", format!("{encoding:?}"))?;
+        }
+        Ok(())
+    }
+}
