@@ -24,6 +24,8 @@ cargo xtask <command>
                        kill -9 a real server again and again
   clients [--only NAME] [--postgres]
                        drivers and ORMs of every ecosystem against a fresh server (or against PostgreSQL)
+  compat [--random N] [--seed N] [--files NAME] [--write]
+                       the golden scripts and random statements beside PostgreSQL
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
   bench oltp [--scale N] [--seconds N] [--rounds N] [--clients 1,8,32] [--only NAME]
                        pgbench beside PostgreSQL
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         "sim" => verbs::sim(&rest),
         "crash" => verbs::testkit("debug", "crash", &rest),
         "clients" => verbs::clients(&rest),
+        "compat" => verbs::testkit(&verbs::profile("debug"), "compat", &rest),
         "bench" => verbs::bench(&rest),
         "tidy" => verbs::tidy(),
         _ => {

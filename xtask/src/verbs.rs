@@ -101,8 +101,13 @@ fn run_testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
     run(&mut command)
 }
 
+/// The profile to build the server with: `HELIOSDB_PROFILE`, or else the command's own.
+pub fn profile(otherwise: &str) -> String {
+    std::env::var("HELIOSDB_PROFILE").unwrap_or_else(|_| otherwise.into())
+}
+
 pub fn bench(arguments: &[String]) -> Done {
-    let profile = std::env::var("HELIOSDB_PROFILE").unwrap_or_else(|_| "release".into());
+    let profile = profile("release");
     match arguments.split_first() {
         Some((name, rest)) if name == "olap" || name == "oltp" => testkit(&profile, name, rest),
         Some((name, _)) if name == "build" => build_times::run(),

@@ -10,6 +10,7 @@
 
 pub mod bench;
 pub mod clients;
+pub mod compat;
 pub mod crash;
 pub mod golden;
 pub mod peer;

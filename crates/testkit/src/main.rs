@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use heliosdb_testkit::bench::{olap, oltp};
 use heliosdb_testkit::clients::{self, ClientOptions};
+use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions};
 use heliosdb_testkit::tidy::root;
 
@@ -60,6 +61,20 @@ enum Verb {
         #[arg(long)]
         postgres: bool,
     },
+    /// Ours beside PostgreSQL, statement by statement
+    Compat {
+        /// Random statements beside the files
+        #[arg(long, default_value_t = 2000)]
+        random: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only files whose name contains this
+        #[arg(long, default_value = "")]
+        files: String,
+        /// Write docs/postgres-compatibility.md and the rates to hold
+        #[arg(long)]
+        write: bool,
+    },
     /// kill -9 cycles against a model of what was acknowledged
     Crash {
         #[arg(long, default_value_t = 200)]
@@ -82,6 +97,9 @@ async fn main() -> ExitCode {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, clients, only, work_dir: work_dir() }).await
         }
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
+        Verb::Compat { random, seed, files, write } => {
+            compat::run(&CompatOptions { random, seed, files, write }).await
+        }
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };
     match outcome {

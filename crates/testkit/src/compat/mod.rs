@@ -1,0 +1,71 @@
+//! Ours beside a real PostgreSQL, statement by statement: names, type OIDs, rows, tags, SQLSTATEs.
+//!
+//! The files are the golden scripts; beside them, random statements that are made small when they differ.
+//! `docs/postgres-compatibility.md` is written from a run; `compat/rates.txt` keeps the rates from falling.
+
+mod files;
+mod generate;
+mod random;
+mod report;
+mod verdict;
+mod wire;
+
+use std::path::Path;
+
+use crate::peer::{Postgres, PostgresVersion};
+use crate::server::{Server, ServerOptions};
+
+/// What to run.
+pub struct CompatOptions {
+    /// Random statements; their seeds are `seed..seed + random`.
+    pub random: u64,
+    pub seed: u64,
+    /// Only files whose name contains this; "none" runs no file.
+    pub files: String,
+    /// Write the page and the rates instead of holding against them.
+    pub write: bool,
+}
+
+/// Runs files and random statements. An error if a rate fell or anything differs silently.
+pub async fn run(options: &CompatOptions) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    open_to_all(place.path());
+    let text = |error: std::io::Error| error.to_string();
+    let version = PostgresVersion::system().map_err(text)?;
+    let theirs =
+        Postgres::start(&version, &place.path().join("postgres"), &["fsync=off".into()]).await.map_err(text)?;
+    let ours = Server::start(&ServerOptions::new(place.path().join("data"))).await.map_err(text)?;
+    println!("beside PostgreSQL {}", theirs.version);
+    // The clients block; they get a thread of their own.
+    let ports = (ours.pg_port, theirs.port);
+    let (random, seed, filter) = (options.random, options.seed, options.files.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let rates = files::run(ports.0, ports.1, &filter)?;
+        let mut pair = random::Pair::connect(ports.0, ports.1)?;
+        pair.set_up()?;
+        let tally = pair.run_seeds(seed..seed + random)?;
+        Ok::<_, String>((rates, tally))
+    });
+    let (rates, tally) = work.await.map_err(|error| error.to_string())??;
+    report::print_files(&rates);
+    tally.print();
+    if options.write {
+        return report::write(&rates, &tally, &theirs.version);
+    }
+    let fallen = report::fallen(&rates);
+    if !fallen.is_empty() {
+        return Err(format!("rates fell (crates/testkit/compat/rates.txt): {}", fallen.join("; ")));
+    }
+    match tally.silent_times() {
+        0 => Ok(()),
+        times => Err(format!(
+            "{times} random statements differ silently or fail inside; repeat one with --seed N --random 1"
+        )),
+    }
+}
+
+/// PostgreSQL runs as another user and must get through to its data.
+fn open_to_all(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
