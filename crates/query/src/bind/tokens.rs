@@ -37,7 +37,7 @@ pub(super) enum Overriding {
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {
     let tokens = super::subscripts::rewritten(tokens);
     let about = |token: &TokenWithSpan| {
-        matches!(keyword(token).as_deref(), Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR"))
+        matches!(keyword(token).as_deref(), Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC"))
     };
     if !tokens.iter().any(about) {
         return Ok(tokens);
@@ -48,6 +48,13 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
         match tokens.get(at).and_then(keyword).as_deref() {
             Some("OVERRIDING") => overriding(&mut tokens, at),
             Some("FOR") => row_lock(&mut tokens, at),
+            Some("SYMMETRIC")
+                if at.checked_sub(1).and_then(|at| tokens.get(at)).and_then(keyword).as_deref() == Some("BETWEEN") =>
+            {
+                return Err(
+                    Error::unsupported("BETWEEN SYMMETRIC").with_hint("Write least() and greatest() of the bounds.")
+                );
+            }
             Some("IDENTITY") if is(&tokens, at + 1, &Token::LParen) => {
                 let end = (at + 2..tokens.len()).find(|end| is(&tokens, *end, &Token::RParen)).unwrap_or(tokens.len());
                 sort_options(&mut tokens, at + 2, end, sql)?;

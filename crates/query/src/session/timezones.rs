@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone as _};
+use chrono::{DateTime, Datelike as _, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone as _};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use heliosdb_types::{FixedOffset, TimeZone, TimeZones};
 
@@ -125,8 +125,19 @@ struct Iana(Tz);
 /// Rules are known around the present; far moments use those of the nearest year chrono can express.
 const FAR_MICROS: i64 = 8_000_000_000_000_000_000;
 
+/// The database lists changes up to here; what its last rules say goes on for ever.
+const LAST_LISTED_YEAR: i32 = 2098;
+
+/// The moment, or for a year after the listed ones the same moment of a listed year with the same calendar.
 fn civil(micros: i64) -> NaiveDateTime {
-    DateTime::from_timestamp_micros(micros.clamp(-FAR_MICROS, FAR_MICROS)).unwrap_or_default().naive_utc()
+    let moment = DateTime::from_timestamp_micros(micros.clamp(-FAR_MICROS, FAR_MICROS)).unwrap_or_default().naive_utc();
+    if moment.year() <= LAST_LISTED_YEAR {
+        return moment;
+    }
+    let calendar = |year: i32| NaiveDate::from_ymd_opt(year, 1, 1).map(|first| (first.weekday(), first.leap_year()));
+    // 28 years without a century between them have every calendar there is.
+    let like = (LAST_LISTED_YEAR - 27..=LAST_LISTED_YEAR).find(|year| calendar(*year) == calendar(moment.year()));
+    like.and_then(|year| moment.with_year(year)).unwrap_or(moment)
 }
 
 impl TimeZone for Iana {
@@ -171,6 +182,9 @@ mod tests {
         assert_eq!(berlin.offset_at_local(1_711_852_200_000_000), 3_600);
         assert_eq!(berlin.offset_at_local(1_729_996_200_000_000), 3_600);
         assert!(Zones.by_name("Mars/Olympus").is_none());
+        // 2100-07-01 and 2399-01-01: the rules go on.
+        assert_eq!(berlin.offset_at_utc(4_118_083_200_000_000), 7_200);
+        assert_eq!(berlin.offset_at_local(13_537_929_600_000_000), 3_600);
     }
 
     #[test]

@@ -114,22 +114,26 @@ impl Pair {
         let (mut smallest, mut said) = (statement, verdict);
         let mut attempts = 0;
         'smaller: loop {
+            let mut found = None;
             for candidate in smallest.simpler() {
-                attempts += 1;
-                if attempts > 1500 {
-                    break 'smaller;
-                }
                 if candidate.sql().len() >= smallest.sql().len() {
                     continue;
+                }
+                attempts += 1;
+                if attempts > 200 {
+                    break 'smaller;
                 }
                 let verdict = self.run(&candidate)?;
                 if std::mem::discriminant(&verdict) == std::mem::discriminant(&said) && worst(&verdict) == worst(&said)
                 {
-                    (smallest, said) = (candidate, verdict);
-                    continue 'smaller;
+                    found = Some((candidate, verdict));
+                    break;
                 }
             }
-            break;
+            match found {
+                Some(smaller) => (smallest, said) = smaller,
+                None => break,
+            }
         }
         Ok((smallest.sql(), text(&said)))
     }

@@ -128,34 +128,35 @@ impl Expr {
         }
     }
 
-    /// Simpler trees of the same type, the simplest first.
-    pub fn simpler(&self) -> Vec<Expr> {
-        let mut found = Vec::new();
+    /// Simpler trees of the same type, the simplest first; made as they are asked for.
+    pub fn simpler(&self) -> Box<dyn Iterator<Item = Expr> + '_> {
         match self {
-            Expr::Leaf(..) => {}
+            Expr::Leaf(..) => Box::new(std::iter::empty()),
             Expr::Op(ty, template, arguments) => {
-                found.push(Expr::Leaf(*ty, format!("NULL::{}", ty.sql())));
-                if let Some((_, literal)) = LITERALS.iter().find(|(of, _)| of == ty) {
-                    found.push(Expr::Leaf(*ty, (*literal).to_owned()));
-                }
-                found.extend(arguments.iter().filter(|argument| argument.ty() == *ty).cloned());
-                for (at, argument) in arguments.iter().enumerate() {
-                    for simpler in argument.simpler() {
+                let literal =
+                    LITERALS.iter().find(|(of, _)| of == ty).map(|(_, text)| Expr::Leaf(*ty, (*text).to_owned()));
+                let same_type = arguments.iter().filter(|argument| argument.ty() == *ty).cloned();
+                let inner = arguments.iter().enumerate().flat_map(move |(at, argument)| {
+                    argument.simpler().map(move |simpler| {
                         let mut arguments = arguments.clone();
                         if let Some(place) = arguments.get_mut(at) {
                             *place = simpler;
                         }
-                        found.push(Expr::Op(*ty, template, arguments));
-                    }
-                }
+                        Expr::Op(*ty, template, arguments)
+                    })
+                });
+                Box::new(std::iter::once(null(*ty)).chain(literal).chain(same_type).chain(inner))
             }
             Expr::Sub(ty, template, query) => {
-                found.push(Expr::Leaf(*ty, format!("NULL::{}", ty.sql())));
-                found.extend(query.simpler().into_iter().map(|query| Expr::Sub(*ty, template, Box::new(query))));
+                let inner = query.simpler().map(move |query| Expr::Sub(*ty, template, Box::new(query)));
+                Box::new(std::iter::once(null(*ty)).chain(inner))
             }
         }
-        found
     }
+}
+
+fn null(ty: Ty) -> Expr {
+    Expr::Leaf(ty, format!("NULL::{}", ty.sql()))
 }
 
 fn leaf(rng: &mut StdRng, ty: Ty, scope: &[InScope]) -> Expr {

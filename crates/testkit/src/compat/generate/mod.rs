@@ -75,24 +75,26 @@ impl Statement {
         matches!(self, Statement::Select(query) if query.ordered)
     }
 
-    /// Statements with one thing less.
-    pub fn simpler(&self) -> Vec<Statement> {
+    /// Statements with one thing less; made as they are asked for.
+    pub fn simpler(&self) -> Box<dyn Iterator<Item = Statement> + '_> {
         match self {
-            Statement::Select(query) => query.simpler().into_iter().map(Statement::Select).collect(),
+            Statement::Select(query) => Box::new(query.simpler().map(Statement::Select)),
             Statement::Update { table, column, value, filter } => {
-                let values = value.simpler().into_iter().map(|value| (value, filter.clone()));
-                let filters = filter.simpler().into_iter().map(|filter| (value.clone(), filter));
-                values
-                    .chain(filters)
-                    .map(|(value, filter)| Statement::Update { table, column, value, filter })
-                    .collect()
+                let filters = filter.simpler().map(|filter| (value.clone(), filter));
+                let values = value.simpler().map(|value| (value, filter.clone()));
+                Box::new(filters.chain(values).map(|(value, filter)| Statement::Update {
+                    table,
+                    column,
+                    value,
+                    filter,
+                }))
             }
             Statement::Delete { table, filter } => {
-                filter.simpler().into_iter().map(|filter| Statement::Delete { table, filter }).collect()
+                Box::new(filter.simpler().map(|filter| Statement::Delete { table, filter }))
             }
             Statement::Insert { table, columns, query } => {
-                let kept = query.simpler().into_iter().filter(|q| q.select.len() == 2);
-                kept.map(|query| Statement::Insert { table, columns, query }).collect()
+                let kept = query.simpler().filter(|q| q.select.len() == 2);
+                Box::new(kept.map(|query| Statement::Insert { table, columns, query }))
             }
         }
     }

@@ -117,70 +117,72 @@ impl Query {
         query
     }
 
-    /// Queries with one thing less, for shrinking.
-    pub fn simpler(&self) -> Vec<Query> {
-        let mut found = Vec::new();
-        let mut with = |change: &dyn Fn(&mut Query)| {
+    /// Queries with one thing less, whole clauses first; made as they are asked for.
+    pub fn simpler(&self) -> Box<dyn Iterator<Item = Query> + '_> {
+        let with = |change: &dyn Fn(&mut Query)| {
             let mut query = self.clone();
             change(&mut query);
-            found.push(query);
+            query
         };
+        let mut clauses = Vec::new();
         if self.combined.is_some() {
-            with(&|q| q.combined = None);
+            clauses.push(with(&|q| q.combined = None));
         }
-        if self.limit.is_some() {
-            with(&|q| q.limit = None);
-        }
-        if self.ordered && self.limit.is_none() {
-            with(&|q| q.ordered = false);
-        }
-        if self.distinct {
-            with(&|q| q.distinct = false);
+        if !self.from.is_empty() {
+            clauses.push(with(&|q| {
+                q.from.pop();
+            }));
         }
         if self.filter.is_some() {
-            with(&|q| q.filter = None);
+            clauses.push(with(&|q| q.filter = None));
         }
         if self.having.is_some() {
-            with(&|q| q.having = None);
+            clauses.push(with(&|q| q.having = None));
+        }
+        if self.limit.is_some() {
+            clauses.push(with(&|q| q.limit = None));
+        } else if self.ordered {
+            clauses.push(with(&|q| q.ordered = false));
+        }
+        if self.distinct {
+            clauses.push(with(&|q| q.distinct = false));
         }
         if self.combined.is_none() && self.select.len() > 1 {
             for n in 0..self.select.len() {
-                with(&|q| {
+                clauses.push(with(&|q| {
                     q.select.remove(n);
-                });
+                }));
             }
         }
-        if !self.from.is_empty() {
-            with(&|q| {
-                q.from.pop();
-            });
-        }
-        for (n, e) in self.select.iter().enumerate() {
-            for simpler in e.simpler() {
-                with(&|q| q.select.get_mut(n).into_iter().for_each(|place| simpler.clone_into(place)));
+        let derived = self.from.iter().enumerate().flat_map(move |(n, item)| item.simpler().map(move |item| (n, item)));
+        let derived = derived
+            .map(|(n, item)| self.with(|q| q.from.get_mut(n).into_iter().for_each(|place| *place = item.clone())));
+        let select = self.select.iter().enumerate().flat_map(|(n, e)| e.simpler().map(move |e| (n, e)));
+        let select =
+            select.map(|(n, e)| self.with(|q| q.select.get_mut(n).into_iter().for_each(|place| *place = e.clone())));
+        let filter = self.filter.iter().flat_map(Expr::simpler).map(|e| self.with(|q| q.filter = Some(e.clone())));
+        Box::new(clauses.into_iter().chain(derived).chain(filter).chain(select))
+    }
+
+    fn with(&self, change: impl Fn(&mut Query)) -> Query {
+        let mut query = self.clone();
+        change(&mut query);
+        query
+    }
+}
+
+impl FromItem {
+    /// A simpler condition, or a simpler derived table with as many columns.
+    fn simpler(&self) -> Box<dyn Iterator<Item = FromItem> + '_> {
+        let on = self.on.iter().flat_map(Expr::simpler).map(|on| FromItem { on: Some(on), ..self.clone() });
+        match &self.source {
+            Source::Table(_) => Box::new(on),
+            Source::Derived(query) => {
+                let inner = query.simpler().filter(|simpler| simpler.select.len() == query.select.len());
+                let inner = inner.map(|query| FromItem { source: Source::Derived(Box::new(query)), ..self.clone() });
+                Box::new(inner.chain(on))
             }
         }
-        for simpler in self.filter.iter().flat_map(Expr::simpler) {
-            with(&|q| q.filter = Some(simpler.clone()));
-        }
-        for simpler in self.having.iter().flat_map(Expr::simpler) {
-            with(&|q| q.having = Some(simpler.clone()));
-        }
-        for (n, item) in self.from.iter().enumerate() {
-            for simpler in item.on.iter().flat_map(Expr::simpler) {
-                with(&|q| q.from.get_mut(n).into_iter().for_each(|item| item.on = Some(simpler.clone())));
-            }
-            if let Source::Derived(query) = &item.source {
-                for simpler in query.simpler().into_iter().filter(|s| s.select.len() == query.select.len()) {
-                    with(&|q| {
-                        if let Some(item) = q.from.get_mut(n) {
-                            item.source = Source::Derived(Box::new(simpler.clone()));
-                        }
-                    });
-                }
-            }
-        }
-        found
     }
 }
 
