@@ -34,8 +34,9 @@ pub use session::{
     ResultColumn, RowsTag, ScramVerifier, Script, SqlService, SqlSession, TransactionStatus,
 };
 pub use shard::{
-    AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockPolicy, LockWait, LockedRow, MaybePending,
-    ReadContext, RowLockMode, RowSink, Savepoint, ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
+    AdvisoryKey, AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject, LockOwner, LockPolicy,
+    LockWait, LockedRow, MaybePending, ReadContext, RowLockMode, RowSink, Savepoint, ShardClient, Snapshot,
+    TreeLockMode, TreeSize, WriteBatch,
 };
 pub use store::{NewestRow, ShardStore};
 pub use tree::{ColumnDescriptor, TreeDescriptor, TreeDescriptorRef, TreeKey, row_id_key};

@@ -111,6 +111,11 @@ pub trait SqlSession: Send {
 
     /// Asks the running statement to stop; usable from any thread.
     fn canceller(&self) -> Arc<dyn Canceller>;
+
+    /// Resolves when the session must end although its client says nothing: it has been idle for too long, or somebody has
+    /// terminated it. Asked each time the client is waited for, which only counts as idle between its requests; the error is
+    /// the last thing the client is told.
+    fn interrupted(&self, idle: bool) -> BoxFuture<'static, Error>;
 }
 
 pub trait Canceller: Send + Sync {

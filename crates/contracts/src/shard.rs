@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, DatumRef, Lsn, Result, SequenceId, TreeRef, TxnId};
+use heliosdb_types::{
+    BranchId, ColumnId, CommandId, CommitTs, DatabaseId, DatumRef, Lsn, Result, SequenceId, TreeRef, TxnId,
+};
 
 use crate::{RangeCursor, RangeRequest, RowHint, ScanRequest, TableScan, TreeDescriptorRef};
 
@@ -127,6 +129,20 @@ impl TreeLockMode {
         }
     }
 
+    /// PostgreSQL's name, as `pg_locks` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TreeLockMode::AccessShare => "AccessShareLock",
+            TreeLockMode::RowShare => "RowShareLock",
+            TreeLockMode::RowExclusive => "RowExclusiveLock",
+            TreeLockMode::ShareUpdateExclusive => "ShareUpdateExclusiveLock",
+            TreeLockMode::Share => "ShareLock",
+            TreeLockMode::ShareRowExclusive => "ShareRowExclusiveLock",
+            TreeLockMode::Exclusive => "ExclusiveLock",
+            TreeLockMode::AccessExclusive => "AccessExclusiveLock",
+        }
+    }
+
     pub const fn excludes(self, other: TreeLockMode) -> bool {
         self.excluded() & (1 << other as u8) != 0
     }
@@ -163,6 +179,66 @@ impl Default for LockWait {
     fn default() -> LockWait {
         LockWait::FOREVER
     }
+}
+
+/// Who holds locks: a session across its transactions, or a transaction by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LockOwner(pub u64);
+
+impl LockOwner {
+    const TRANSACTION: u64 = 1 << 63;
+
+    /// The `n`th session opened, with the process id its client knows.
+    pub fn session(n: u64, pid: i32) -> LockOwner {
+        LockOwner((n << 32 | u64::from(pid.cast_unsigned())) & !LockOwner::TRANSACTION)
+    }
+
+    pub fn transaction(txn: TxnId) -> LockOwner {
+        LockOwner(txn.0 | LockOwner::TRANSACTION)
+    }
+
+    /// The process id of a session.
+    pub fn pid(self) -> Option<i32> {
+        (self.0 & LockOwner::TRANSACTION == 0).then_some((self.0 as u32).cast_signed())
+    }
+}
+
+impl fmt::Display for LockOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid() {
+            Some(pid) => write!(f, "process {pid}"),
+            None => write!(f, "transaction {}", self.0 & !LockOwner::TRANSACTION),
+        }
+    }
+}
+
+/// The name of an advisory lock: whatever applications agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AdvisoryKey {
+    pub database: DatabaseId,
+    /// The high half of a bigint key, or the first of two.
+    pub class: u32,
+    /// The low half, or the second of two.
+    pub object: u32,
+    /// 1: one bigint; 2: two integers.
+    pub kind: u16,
+}
+
+/// What a lock is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockObject {
+    Tree(TreeRef),
+    Row(TreeRef, Bytes),
+    Advisory(AdvisoryKey),
+}
+
+/// A lock held or waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockInfo {
+    pub owner: LockOwner,
+    pub object: LockObject,
+    pub mode: TreeLockMode,
+    pub granted: bool,
 }
 
 /// A moment inside a transaction to which it may be rolled back.
@@ -203,6 +279,12 @@ pub enum InsertOutcome {
 pub trait ShardClient: Send + Sync + 'static {
     fn begin(&self, branch: BranchId) -> Result<TxnId>;
 
+    /// Opens a session: all its transactions hold their locks as one.
+    fn open_session(&self, pid: i32) -> LockOwner;
+
+    /// Begins a transaction of a session, which has no other.
+    fn begin_in(&self, branch: BranchId, session: LockOwner) -> Result<TxnId>;
+
     /// A snapshot of everything acknowledged so far.
     fn snapshot(&self, branch: BranchId) -> Snapshot;
 
@@ -242,6 +324,25 @@ pub trait ShardClient: Send + Sync + 'static {
         mode: TreeLockMode,
         wait: LockWait,
     ) -> BoxFuture<'a, Result<()>>;
+
+    /// Takes an advisory lock for a session, shared or not; false if it is not free and `wait` says not to wait. Taken n
+    /// times, it is held until it has been given up n times.
+    fn lock_advisory<'a>(
+        &'a self,
+        session: LockOwner,
+        key: AdvisoryKey,
+        exclusive: bool,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<bool>>;
+
+    /// Gives up an advisory lock once; false if the session does not hold it so.
+    fn unlock_advisory(&self, session: LockOwner, key: AdvisoryKey, exclusive: bool) -> bool;
+
+    /// What is locked and waited for: trees and advisory locks, and rows somebody waits for. No more than `most`.
+    fn locks(&self, most: usize) -> Vec<LockInfo>;
+
+    /// For whom a session waits now, if it does.
+    fn blockers(&self, session: LockOwner) -> Vec<LockOwner>;
 
     /// Locks the keys, checks that none exists, and stages the rows: all or nothing.
     fn insert<'a>(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use heliosdb_contracts::LockOwner;
 use heliosdb_types::{BranchId, CommandId, Error, Lsn, Result, SqlState, TxnId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -12,6 +13,7 @@ use crate::held::Held;
 #[derive(Debug)]
 pub(crate) struct Txn {
     pub id: TxnId,
+    pub owner: LockOwner,
     pub branch: BranchId,
     pub held: Mutex<Held>,
     /// Commands that begin a savepoint, ascending.
@@ -54,9 +56,10 @@ impl Active {
         &self.parts[id.0 as usize % PARTS]
     }
 
-    pub fn insert(&self, id: TxnId, branch: BranchId) {
+    pub fn insert(&self, id: TxnId, owner: LockOwner, branch: BranchId) {
         let txn = Arc::new(Txn {
             id,
+            owner,
             branch,
             held: Mutex::default(),
             savepoints: Mutex::default(),

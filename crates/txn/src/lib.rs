@@ -16,6 +16,7 @@
 //! ```
 
 mod active;
+mod advisory;
 mod held;
 mod lock_queue;
 mod lock_table;

@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 
 use futures::channel::oneshot;
-use heliosdb_contracts::TreeLockMode;
-use heliosdb_types::TxnId;
+use heliosdb_contracts::{LockOwner, TreeLockMode};
 use smallvec::SmallVec;
 
 use crate::mode::{ModeSet, conflicts};
@@ -23,13 +22,13 @@ pub(crate) struct LockQueue {
 
 #[derive(Debug)]
 struct Holder {
-    txn: TxnId,
+    txn: LockOwner,
     modes: ModeSet,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    txn: TxnId,
+    txn: LockOwner,
     mode: TreeLockMode,
     ticket: u64,
     grant: oneshot::Sender<()>,
@@ -37,7 +36,7 @@ struct Waiting {
 
 impl LockQueue {
     /// Takes the lock if that is possible at once.
-    pub fn try_grant(&mut self, txn: TxnId, mode: TreeLockMode) -> bool {
+    pub fn try_grant(&mut self, txn: LockOwner, mode: TreeLockMode) -> bool {
         if self.holds(txn).is_some_and(|held| held.covers(mode)) {
             return true;
         }
@@ -51,7 +50,7 @@ impl LockQueue {
     }
 
     /// Waits in line: at its end, or in front for who already holds the lock.
-    pub fn enqueue(&mut self, txn: TxnId, mode: TreeLockMode, ticket: u64, grant: oneshot::Sender<()>) {
+    pub fn enqueue(&mut self, txn: LockOwner, mode: TreeLockMode, ticket: u64, grant: oneshot::Sender<()>) {
         let waiting = Waiting { txn, mode, ticket, grant };
         if self.holds(txn).is_some() { self.waiting.push_front(waiting) } else { self.waiting.push_back(waiting) }
     }
@@ -63,12 +62,12 @@ impl LockQueue {
     }
 
     /// Gives up all a transaction holds here.
-    pub fn release(&mut self, txn: TxnId) {
+    pub fn release(&mut self, txn: LockOwner) {
         self.holders.retain(|holder| holder.txn != txn);
     }
 
     /// Gives up one mode.
-    pub fn release_mode(&mut self, txn: TxnId, mode: TreeLockMode) {
+    pub fn release_mode(&mut self, txn: LockOwner, mode: TreeLockMode) {
         if let Some(holder) = self.holders.iter_mut().find(|holder| holder.txn == txn) {
             holder.modes.remove(mode);
             if holder.modes.is_empty() {
@@ -98,7 +97,7 @@ impl LockQueue {
     }
 
     /// Sets what a transaction holds back to less; `modes` are among those it holds.
-    pub fn restore(&mut self, txn: TxnId, modes: ModeSet) {
+    pub fn restore(&mut self, txn: LockOwner, modes: ModeSet) {
         match self.holders.iter_mut().find(|holder| holder.txn == txn) {
             Some(_) if modes.is_empty() => self.release(txn),
             Some(holder) => holder.modes = modes,
@@ -108,13 +107,14 @@ impl LockQueue {
 
     /// What a waiting transaction wants and for whom it waits: conflicting holders, and those before it in line that
     /// conflict. Looking further than one that conflicts with at least as much is pointless: that one waits for the rest.
-    pub fn blockers(&self, txn: TxnId) -> Option<(TreeLockMode, SmallVec<[TxnId; 4]>)> {
-        let at = self.waiting.iter().position(|waiting| waiting.txn == txn)?;
-        let mode = self.waiting.get(at)?.mode;
+    pub fn blockers(&self, ticket: u64) -> Option<(TreeLockMode, SmallVec<[LockOwner; 4]>)> {
+        let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+        let Waiting { txn, mode, .. } = *self.waiting.get(at)?;
         let mut blockers = SmallVec::new();
         let holders = self.holders.iter().filter(|holder| holder.txn != txn && holder.modes.excludes(mode));
         blockers.extend(holders.map(|holder| holder.txn));
-        for before in self.waiting.iter().take(at).rev().filter(|before| conflicts(before.mode, mode)) {
+        let before = self.waiting.iter().take(at).rev();
+        for before in before.filter(|before| before.txn != txn && conflicts(before.mode, mode)) {
             blockers.push(before.txn);
             if ModeSet::covers_conflicts(before.mode, mode) {
                 break;
@@ -123,11 +123,21 @@ impl LockQueue {
         Some((mode, blockers))
     }
 
-    fn holds(&self, txn: TxnId) -> Option<ModeSet> {
+    /// Who holds what, and who waits for what, in line.
+    pub fn list(&self) -> impl Iterator<Item = (LockOwner, TreeLockMode, bool)> {
+        let held = self.holders.iter().flat_map(|holder| holder.modes.modes().map(|mode| (holder.txn, mode, true)));
+        held.chain(self.waiting.iter().map(|waiting| (waiting.txn, waiting.mode, false)))
+    }
+
+    pub fn has_waiters(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn holds(&self, txn: LockOwner) -> Option<ModeSet> {
         self.holders.iter().find(|holder| holder.txn == txn).map(|holder| holder.modes)
     }
 
-    fn hold(&mut self, txn: TxnId, mode: TreeLockMode) {
+    fn hold(&mut self, txn: LockOwner, mode: TreeLockMode) {
         match self.holders.iter_mut().find(|holder| holder.txn == txn) {
             Some(holder) => holder.modes.add(mode),
             None => {
@@ -170,11 +180,11 @@ mod tests {
 
         /// Requests as transaction `n`; true if granted at once.
         fn request(&mut self, n: u64, mode: TreeLockMode) -> bool {
-            if self.queue.try_grant(TxnId(n), mode) {
+            if self.queue.try_grant(LockOwner(n), mode) {
                 return true;
             }
             let (grant, granted) = oneshot::channel();
-            self.queue.enqueue(TxnId(n), mode, n, grant);
+            self.queue.enqueue(LockOwner(n), mode, n, grant);
             self.receivers.push((n, granted));
             false
         }
@@ -195,7 +205,7 @@ mod tests {
         }
 
         fn release(&mut self, n: u64) -> Vec<u64> {
-            self.queue.release(TxnId(n));
+            self.queue.release(LockOwner(n));
             self.pump()
         }
     }
@@ -232,9 +242,9 @@ mod tests {
         assert!(!line.request(1, Exclusive), "waits for 2");
         assert_eq!(line.release(2), [1]);
         assert!(line.request(1, Share) && line.request(1, Exclusive), "held already");
-        line.queue.release_mode(TxnId(1), Exclusive);
+        line.queue.release_mode(LockOwner(1), Exclusive);
         assert_eq!(line.pump(), Vec::<u64>::new(), "1 still shares");
-        line.queue.release_mode(TxnId(1), Share);
+        line.queue.release_mode(LockOwner(1), Share);
         assert_eq!(line.pump(), [3]);
     }
 
@@ -245,12 +255,15 @@ mod tests {
         for n in 2..=4 {
             assert!(!line.request(n, Exclusive));
         }
-        assert_eq!(line.queue.blockers(TxnId(4)), Some((Exclusive, SmallVec::from_slice(&[TxnId(1), TxnId(3)]))));
-        assert_eq!(line.queue.blockers(TxnId(1)), None, "holders do not wait");
+        assert_eq!(line.queue.blockers(4), Some((Exclusive, SmallVec::from_slice(&[LockOwner(1), LockOwner(3)]))));
+        assert_eq!(line.queue.blockers(1), None, "holders do not wait");
         let mut tree = Line::new();
         assert!(tree.request(1, RowExclusive) && tree.request(2, AccessShare));
         assert!(!tree.request(3, AccessExclusive) && !tree.request(4, AccessShare));
-        assert_eq!(tree.queue.blockers(TxnId(3)), Some((AccessExclusive, SmallVec::from_slice(&[TxnId(1), TxnId(2)]))));
-        assert_eq!(tree.queue.blockers(TxnId(4)), Some((AccessShare, SmallVec::from_slice(&[TxnId(3)]))));
+        assert_eq!(
+            tree.queue.blockers(3),
+            Some((AccessExclusive, SmallVec::from_slice(&[LockOwner(1), LockOwner(2)])))
+        );
+        assert_eq!(tree.queue.blockers(4), Some((AccessShare, SmallVec::from_slice(&[LockOwner(3)]))));
     }
 }

@@ -12,26 +12,29 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use heliosdb_contracts::{LockPolicy, LockWait, TreeLockMode};
+use heliosdb_contracts::{LockInfo, LockObject, LockOwner, LockPolicy, LockWait, TreeLockMode};
 use heliosdb_runtime::Clock;
-use heliosdb_types::{Error, Result, SqlState, TxnId};
+use heliosdb_types::{Error, Result, SqlState};
 use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::lock_queue::{Grants, LockQueue};
-use crate::mode::{ModeSet, mode_name};
-use crate::resource::Resource;
+use crate::mode::ModeSet;
+use crate::resource::{Resource, Thing};
 
 /// Parts of the table; a power of two, far above the number of cores.
 const PARTS: usize = 64;
+
+type Waits = FxHashMap<LockOwner, SmallVec<[(u64, Resource); 1]>>;
 
 type Part = Mutex<FxHashMap<Resource, LockQueue>>;
 
 pub(crate) struct LockTable {
     parts: Box<[Part]>,
-    /// What each waiting transaction waits for. An entry may outlive its wait for a moment; the queue decides.
-    waits: Mutex<FxHashMap<TxnId, Resource>>,
+    /// What each owner waits for, by ticket: a statement may wait in two places at once. An entry may outlive its wait for a
+    /// moment; the queue decides.
+    waits: Mutex<Waits>,
     next_ticket: AtomicU64,
     clock: Arc<dyn Clock>,
     counters: Counters,
@@ -63,10 +66,10 @@ pub struct LockStats {
 
 /// One step of a deadlock: who waits for what, and for whom.
 struct Step {
-    waiter: TxnId,
+    waiter: LockOwner,
     mode: TreeLockMode,
     resource: Resource,
-    blocker: TxnId,
+    blocker: LockOwner,
 }
 
 impl LockTable {
@@ -108,7 +111,7 @@ impl LockTable {
     }
 
     /// Takes the lock if nobody is in the way.
-    pub fn try_lock(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode) -> bool {
+    pub fn try_lock(&self, txn: LockOwner, resource: &Resource, mode: TreeLockMode) -> bool {
         let mut part = self.part(resource).lock();
         match part.get_mut(resource) {
             Some(queue) => queue.try_grant(txn, mode),
@@ -118,7 +121,7 @@ impl LockTable {
 
     /// Takes the lock, waiting as long as `wait` allows. Errors: 55P03 timed out, 40P01 deadlock; either way (and when
     /// dropped) the request leaves no trace.
-    pub async fn lock(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode, wait: LockWait) -> Result<()> {
+    pub async fn lock(&self, txn: LockOwner, resource: &Resource, mode: TreeLockMode, wait: LockWait) -> Result<()> {
         if self.try_lock(txn, resource, mode) {
             return Ok(());
         }
@@ -166,12 +169,8 @@ impl LockTable {
     }
 
     /// Queues up; `None` if the lock came free meanwhile.
-    fn stand_in_line(&self, txn: TxnId, resource: &Resource, mode: TreeLockMode) -> Result<Option<Place<'_>>> {
+    fn stand_in_line(&self, txn: LockOwner, resource: &Resource, mode: TreeLockMode) -> Result<Option<Place<'_>>> {
         let mut waits = self.waits.lock();
-        if let Some(other) = waits.get(&txn) {
-            // One thread of control a transaction: with two waits at once the search for cycles would miss some.
-            return Err(Error::internal(format!("transaction {txn} already waits for {other}")));
-        }
         let (grant, granted) = oneshot::channel();
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         {
@@ -182,30 +181,31 @@ impl LockTable {
             }
             queue.enqueue(txn, mode, ticket, grant);
         }
-        waits.insert(txn, resource.clone());
+        waits.entry(txn).or_default().push((ticket, resource.clone()));
         drop(waits);
         self.counters.waits.fetch_add(1, Ordering::Relaxed);
         Ok(Some(Place { table: self, txn, resource: resource.clone(), mode, ticket, granted, claimed: false }))
     }
 
-    /// A cycle of waits through `start`. Depth first; each transaction is looked at once.
-    fn find_cycle(&self, waits: &FxHashMap<TxnId, Resource>, start: TxnId) -> Option<Vec<Step>> {
+    /// A cycle of waits through `start`. Depth first; each owner is looked at once.
+    fn find_cycle(&self, waits: &Waits, start: LockOwner) -> Option<Vec<Step>> {
         let mut seen = FxHashSet::default();
-        let mut path: Vec<(Step, SmallVec<[TxnId; 4]>)> = Vec::new();
+        // Owners on the way, each with the edges out of it that are left to try; the step taken last is kept.
+        let mut path: Vec<(Option<Step>, Vec<Step>)> = Vec::new();
         let mut next = Some(start);
         loop {
-            if let Some(txn) = next.take()
-                && seen.insert(txn)
-                && let Some((resource, mode, blockers)) = self.blockers(waits, txn)
+            if let Some(owner) = next.take()
+                && seen.insert(owner)
             {
-                path.push((Step { waiter: txn, mode, resource, blocker: txn }, blockers));
+                path.push((None, self.steps(waits, owner)));
             }
-            let (step, blockers) = path.last_mut()?;
-            match blockers.pop() {
-                Some(blocker) => {
-                    step.blocker = blocker;
+            let (taken, left) = path.last_mut()?;
+            match left.pop() {
+                Some(step) => {
+                    let blocker = step.blocker;
+                    *taken = Some(step);
                     if blocker == start {
-                        return Some(path.into_iter().map(|(step, _)| step).collect());
+                        return Some(path.into_iter().filter_map(|(step, _)| step).collect());
                     }
                     next = Some(blocker);
                 }
@@ -216,24 +216,61 @@ impl LockTable {
         }
     }
 
-    fn blockers(
-        &self,
-        waits: &FxHashMap<TxnId, Resource>,
-        txn: TxnId,
-    ) -> Option<(Resource, TreeLockMode, SmallVec<[TxnId; 4]>)> {
-        let resource = waits.get(&txn)?;
-        let part = self.part(resource).lock();
-        let (mode, blockers) = part.get(resource)?.blockers(txn)?;
-        Some((resource.clone(), mode, blockers))
+    /// For whom an owner waits, and where.
+    fn steps(&self, waits: &Waits, waiter: LockOwner) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (ticket, resource) in waits.get(&waiter).into_iter().flatten() {
+            let part = self.part(resource).lock();
+            let Some((mode, blockers)) = part.get(resource).and_then(|queue| queue.blockers(*ticket)) else { continue };
+            let step = |blocker| Step { waiter, mode, resource: resource.clone(), blocker };
+            steps.extend(blockers.into_iter().map(step));
+        }
+        steps
+    }
+
+    /// For whom an owner waits now.
+    pub fn blockers(&self, waiter: LockOwner) -> Vec<LockOwner> {
+        let waits = self.waits.lock();
+        let mut blockers: Vec<LockOwner> = self.steps(&waits, waiter).into_iter().map(|step| step.blocker).collect();
+        blockers.sort_unstable();
+        blockers.dedup();
+        blockers
+    }
+
+    /// What is locked and waited for; of rows only those somebody waits for.
+    pub fn list(&self, most: usize) -> Vec<LockInfo> {
+        let mut all = Vec::new();
+        for part in &self.parts {
+            for (resource, queue) in part.lock().iter() {
+                let object = match &resource.thing {
+                    Thing::Tree(tree) => LockObject::Tree(*tree),
+                    Thing::Advisory(key) => LockObject::Advisory(*key),
+                    Thing::Row(tree, key) if queue.has_waiters() => LockObject::Row(*tree, key.clone()),
+                    Thing::Row(..) => continue,
+                };
+                let info = |(owner, mode, granted)| LockInfo { owner, object: object.clone(), mode, granted };
+                all.extend(queue.list().map(info));
+                if all.len() >= most {
+                    all.truncate(most);
+                    return all;
+                }
+            }
+        }
+        all
+    }
+
+    /// Gives up one mode of a resource.
+    pub fn unlock_mode(&self, owner: LockOwner, resource: &Resource, mode: TreeLockMode) {
+        self.change(resource, |queue| queue.release_mode(owner, mode));
     }
 
     /// Gives up everything the transaction holds on a resource.
-    pub fn unlock(&self, txn: TxnId, resource: &Resource) {
+    pub fn unlock(&self, txn: LockOwner, resource: &Resource) {
         self.change(resource, |queue| queue.release(txn));
     }
 
     /// Gives up what the transaction holds on a resource beyond `modes`.
-    pub fn restore(&self, txn: TxnId, resource: &Resource, modes: ModeSet) {
+    pub fn restore(&self, txn: LockOwner, resource: &Resource, modes: ModeSet) {
         self.change(resource, |queue| queue.restore(txn, modes));
     }
 
@@ -260,22 +297,21 @@ impl LockTable {
 
 fn deadlock(steps: &[Step]) -> Error {
     let line = |step: &Step| {
-        format!(
-            "Transaction {} waits for {} on {}; blocked by transaction {}.",
-            step.waiter,
-            mode_name(step.mode),
-            step.resource,
-            step.blocker
-        )
+        let mut waiter = step.waiter.to_string();
+        waiter.get_mut(..1).map(str::make_ascii_uppercase).unwrap_or_default();
+        let mode = step.mode.name();
+        format!("{waiter} waits for {mode} on {}; blocked by {}.", step.resource, step.blocker)
     };
     let detail: Vec<String> = steps.iter().map(line).collect();
-    Error::retry(SqlState::DEADLOCK_DETECTED, "deadlock detected").with_detail(detail.join("\n"))
+    Error::retry(SqlState::DEADLOCK_DETECTED, "deadlock detected")
+        .with_detail(detail.join("\n"))
+        .with_hint("See server log for query details.")
 }
 
 /// A place in line. Dropping it without claiming leaves the line.
 struct Place<'a> {
     table: &'a LockTable,
-    txn: TxnId,
+    txn: LockOwner,
     resource: Resource,
     mode: TreeLockMode,
     ticket: u64,
@@ -293,7 +329,15 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.table.waits.lock().remove(&self.txn);
+        {
+            let mut waits = self.table.waits.lock();
+            if let Some(places) = waits.get_mut(&self.txn) {
+                places.retain(|(ticket, _)| *ticket != self.ticket);
+                if places.is_empty() {
+                    waits.remove(&self.txn);
+                }
+            }
+        }
         if self.claimed {
             return;
         }

@@ -34,20 +34,6 @@ pub(crate) fn row_mode(mode: RowLockMode) -> TreeLockMode {
     }
 }
 
-/// PostgreSQL's name, for messages.
-pub(crate) fn mode_name(mode: TreeLockMode) -> &'static str {
-    match mode {
-        TreeLockMode::AccessShare => "AccessShareLock",
-        TreeLockMode::RowShare => "RowShareLock",
-        TreeLockMode::RowExclusive => "RowExclusiveLock",
-        TreeLockMode::ShareUpdateExclusive => "ShareUpdateExclusiveLock",
-        TreeLockMode::Share => "ShareLock",
-        TreeLockMode::ShareRowExclusive => "ShareRowExclusiveLock",
-        TreeLockMode::Exclusive => "ExclusiveLock",
-        TreeLockMode::AccessExclusive => "AccessExclusiveLock",
-    }
-}
-
 /// Modes one transaction holds on one thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModeSet(u8);

@@ -7,14 +7,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AppendedCommit, InsertOutcome, KeyedRow, LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, RowHint,
-    RowLockMode, RowSink, Savepoint, ScanRequest, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor,
-    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+    AdvisoryKey, AppendedCommit, InsertOutcome, KeyedRow, LockInfo, LockOwner, LockWait, LockedRow, RangeCursor,
+    RangeRequest, ReadContext, RowHint, RowLockMode, RowSink, Savepoint, ScanRequest, ShardClient, ShardStore,
+    Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -22,6 +22,7 @@ use heliosdb_types::{
 };
 
 use crate::active::{Active, Txn};
+use crate::advisory::Advisory;
 use crate::held::Undo;
 use crate::lock_table::{LockStats, LockTable};
 use crate::resource::Resource;
@@ -33,11 +34,13 @@ pub struct TxnOptions {
     pub escalate_rows: usize,
     /// Row locks of all transactions (about 200 bytes each) beyond which escalation is insisted on.
     pub row_locks_max: u64,
+    /// Advisory locks of all sessions.
+    pub advisory_locks_max: usize,
 }
 
 impl Default for TxnOptions {
     fn default() -> TxnOptions {
-        TxnOptions { escalate_rows: 65_536, row_locks_max: 4_000_000 }
+        TxnOptions { escalate_rows: 65_536, row_locks_max: 4_000_000, advisory_locks_max: 1_000_000 }
     }
 }
 
@@ -46,12 +49,21 @@ pub struct Participant {
     pub(crate) store: Arc<dyn ShardStore>,
     pub(crate) locks: LockTable,
     pub(crate) options: TxnOptions,
+    pub(crate) advisory: Advisory,
     active: Active,
+    next_session: AtomicU64,
 }
 
 impl Participant {
     pub fn new(store: Arc<dyn ShardStore>, clock: Arc<dyn Clock>, options: TxnOptions) -> Participant {
-        Participant { store, locks: LockTable::new(clock), options, active: Active::default() }
+        Participant {
+            store,
+            locks: LockTable::new(clock),
+            options,
+            advisory: Advisory::default(),
+            active: Active::default(),
+            next_session: AtomicU64::new(1),
+        }
     }
 
     pub fn lock_stats(&self) -> LockStats {
@@ -72,10 +84,10 @@ impl Participant {
         let mut rows = 0;
         for (tree, keys) in held.into_trees() {
             for key in keys {
-                self.locks.unlock(txn.id, &Resource::row(txn.branch, tree, key));
+                self.locks.unlock(txn.owner, &Resource::row(txn.branch, tree, key));
                 rows += 1;
             }
-            self.locks.unlock(txn.id, &Resource::tree(txn.branch, tree));
+            self.locks.unlock(txn.owner, &Resource::tree(txn.branch, tree));
         }
         self.locks.counters().row_locks.fetch_sub(rows, Ordering::Relaxed);
     }
@@ -85,7 +97,11 @@ impl Participant {
         let mut rows = 0;
         for Undo { tree, key, to } in undo {
             rows += u64::from(key.is_some() && to.is_empty());
-            self.locks.restore(txn.id, &Resource { branch: txn.branch, tree, key }, to);
+            let resource = match key {
+                Some(key) => Resource::row(txn.branch, tree, key),
+                None => Resource::tree(txn.branch, tree),
+            };
+            self.locks.restore(txn.owner, &resource, to);
         }
         self.locks.counters().row_locks.fetch_sub(rows, Ordering::Relaxed);
     }
@@ -142,7 +158,17 @@ impl Participant {
 impl ShardClient for Participant {
     fn begin(&self, branch: BranchId) -> Result<TxnId> {
         let id = self.store.begin(branch)?;
-        self.active.insert(id, branch);
+        self.active.insert(id, LockOwner::transaction(id), branch);
+        Ok(id)
+    }
+
+    fn open_session(&self, pid: i32) -> LockOwner {
+        LockOwner::session(self.next_session.fetch_add(1, Ordering::Relaxed), pid)
+    }
+
+    fn begin_in(&self, branch: BranchId, session: LockOwner) -> Result<TxnId> {
+        let id = self.store.begin(branch)?;
+        self.active.insert(id, session, branch);
         Ok(id)
     }
 
@@ -199,6 +225,28 @@ impl ShardClient for Participant {
         wait: LockWait,
     ) -> BoxFuture<'a, Result<()>> {
         async move { self.lock_tree_of(&*self.active.get(txn)?, tree, mode, wait).await }.boxed()
+    }
+
+    fn lock_advisory<'a>(
+        &'a self,
+        session: LockOwner,
+        key: AdvisoryKey,
+        exclusive: bool,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<bool>> {
+        self.take_advisory(session, key, exclusive, wait).boxed()
+    }
+
+    fn unlock_advisory(&self, session: LockOwner, key: AdvisoryKey, exclusive: bool) -> bool {
+        self.give_up_advisory(session, key, exclusive)
+    }
+
+    fn locks(&self, most: usize) -> Vec<LockInfo> {
+        self.locks.list(most)
+    }
+
+    fn blockers(&self, session: LockOwner) -> Vec<LockOwner> {
+        self.locks.blockers(session)
     }
 
     fn insert<'a>(

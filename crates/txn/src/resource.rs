@@ -1,25 +1,35 @@
-//! What can be locked: a tree, or a row of a tree by its key, on a branch.
+//! What can be locked: a tree, a row of a tree by its key, or a name applications agree on; on a branch.
 
 use std::fmt;
 
 use bytes::Bytes;
+use heliosdb_contracts::AdvisoryKey;
 use heliosdb_types::{BranchId, TreeRef};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Resource {
     pub branch: BranchId,
-    pub tree: TreeRef,
-    /// `None`: the tree itself.
-    pub key: Option<Bytes>,
+    pub thing: Thing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Thing {
+    Tree(TreeRef),
+    Row(TreeRef, Bytes),
+    Advisory(AdvisoryKey),
 }
 
 impl Resource {
     pub fn tree(branch: BranchId, tree: TreeRef) -> Resource {
-        Resource { branch, tree, key: None }
+        Resource { branch, thing: Thing::Tree(tree) }
     }
 
     pub fn row(branch: BranchId, tree: TreeRef, key: Bytes) -> Resource {
-        Resource { branch, tree, key: Some(key) }
+        Resource { branch, thing: Thing::Row(tree, key) }
+    }
+
+    pub fn advisory(key: AdvisoryKey) -> Resource {
+        Resource { branch: BranchId(0), thing: Thing::Advisory(key) }
     }
 }
 
@@ -27,12 +37,19 @@ impl Resource {
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 16;
-        let Some(key) = &self.key else { return write!(f, "tree {}", self.tree) };
-        write!(f, "row \\x")?;
-        for byte in key.iter().take(SHOWN) {
-            write!(f, "{byte:02x}")?;
+        match &self.thing {
+            Thing::Tree(tree) => write!(f, "tree {tree}"),
+            Thing::Advisory(AdvisoryKey { database, class, object, kind }) => {
+                write!(f, "advisory lock [{database},{class},{object},{kind}]")
+            }
+            Thing::Row(tree, key) => {
+                write!(f, "row \\x")?;
+                for byte in key.iter().take(SHOWN) {
+                    write!(f, "{byte:02x}")?;
+                }
+                let more = if key.len() > SHOWN { "..." } else { "" };
+                write!(f, "{more} of tree {tree}")
+            }
         }
-        let more = if key.len() > SHOWN { "..." } else { "" };
-        write!(f, "{more} of tree {}", self.tree)
     }
 }

@@ -26,7 +26,7 @@ impl Participant {
         if txn.held.lock().covers_tree(tree, mode) {
             return Ok(());
         }
-        self.locks.lock(txn.id, &Resource::tree(txn.branch, tree), mode, wait).await?;
+        self.locks.lock(txn.owner, &Resource::tree(txn.branch, tree), mode, wait).await?;
         txn.held.lock().add_tree(tree, mode);
         Ok(())
     }
@@ -34,7 +34,8 @@ impl Participant {
     /// Takes a tree lock only if nobody is in the way.
     pub(crate) fn try_lock_tree(&self, txn: &Txn, tree: TreeRef, mode: TreeLockMode) -> bool {
         let mut held = txn.held.lock();
-        let free = held.covers_tree(tree, mode) || self.locks.try_lock(txn.id, &Resource::tree(txn.branch, tree), mode);
+        let free =
+            held.covers_tree(tree, mode) || self.locks.try_lock(txn.owner, &Resource::tree(txn.branch, tree), mode);
         if free {
             held.add_tree(tree, mode);
         }
@@ -48,11 +49,11 @@ impl Participant {
             return Ok(true);
         }
         let resource = Resource::row(txn.branch, tree, key.clone());
-        if !self.locks.try_lock(txn.id, &resource, row_mode(mode)) {
+        if !self.locks.try_lock(txn.owner, &resource, row_mode(mode)) {
             if wait.policy != LockPolicy::Wait {
                 return Ok(false);
             }
-            self.locks.lock(txn.id, &resource, row_mode(mode), wait).await?;
+            self.locks.lock(txn.owner, &resource, row_mode(mode), wait).await?;
         }
         let threshold = self.options.escalate_rows;
         let (new, escalate) = txn.held.lock().add_row(tree, key.clone(), mode, threshold);
@@ -80,7 +81,7 @@ impl Participant {
         counters.row_locks.fetch_sub(rows.len() as u64, Ordering::Relaxed);
         counters.escalations.fetch_add(1, Ordering::Relaxed);
         for key in rows.into_keys() {
-            self.locks.unlock(txn.id, &Resource::row(txn.branch, tree, key));
+            self.locks.unlock(txn.owner, &Resource::row(txn.branch, tree, key));
         }
     }
 
@@ -175,7 +176,7 @@ impl Participant {
         let free = matches!(probe, NewestRow::Absent { .. } | NewestRow::OwnDeleted);
         if !free && txn.held.lock().set_row_back(tree, &key, before) {
             self.locks.counters().row_locks.fetch_sub(u64::from(before.is_empty()), Ordering::Relaxed);
-            self.locks.restore(txn.id, &Resource::row(txn.branch, tree, key), before);
+            self.locks.restore(txn.owner, &Resource::row(txn.branch, tree, key), before);
         }
         Ok(free)
     }

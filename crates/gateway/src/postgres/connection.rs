@@ -169,9 +169,11 @@ impl Connection<'_> {
                 Ok(frame) => return Ok(frame),
                 Err(missing) => {
                     self.wire.rest();
+                    let interrupted = self.session.interrupted(until == Phase::Draining);
                     tokio::select! {
                         biased;
                         filled = self.wire.fill(missing) => filled?,
+                        error = interrupted => return Err(Failure::Fatal(error)),
                         () = self.alarm.reached(until) => return Err(Failure::Fatal(shutting_down())),
                     }
                 }

@@ -568,6 +568,10 @@ impl SqlSession for Session {
         std::mem::take(&mut self.notices)
     }
 
+    fn interrupted(&self, _idle: bool) -> BoxFuture<'static, Error> {
+        futures::future::pending().boxed()
+    }
+
     fn canceller(&self) -> Arc<dyn Canceller> {
         *self.cancel.log.lock() = Some(self.log.clone());
         self.cancel.clone()

@@ -307,19 +307,22 @@ impl Compiler<'_> {
 /// Whether an expression needs nothing but its row.
 fn simple(expr: &Expr) -> bool {
     let needs_a_plan = |e: &Expr| {
-        matches!(
-            e,
-            Expr::AggregateFunction(_)
-                | Expr::WindowFunction(_)
-                | Expr::Exists(_)
-                | Expr::InSubquery(_)
-                | Expr::ScalarSubquery(_)
-                | Expr::SetComparison(_)
-                | Expr::OuterReferenceColumn(..)
-                | Expr::Placeholder(_)
-                | Expr::GroupingSet(_)
-                | Expr::Unnest(_)
-        )
+        // A function that waits is awaited by the planner's own operator.
+        let waits = matches!(e, Expr::ScalarFunction(call) if call.func.as_async().is_some());
+        waits
+            || matches!(
+                e,
+                Expr::AggregateFunction(_)
+                    | Expr::WindowFunction(_)
+                    | Expr::Exists(_)
+                    | Expr::InSubquery(_)
+                    | Expr::ScalarSubquery(_)
+                    | Expr::SetComparison(_)
+                    | Expr::OuterReferenceColumn(..)
+                    | Expr::Placeholder(_)
+                    | Expr::GroupingSet(_)
+                    | Expr::Unnest(_)
+            )
     };
     !expr.exists(|e| Ok(needs_a_plan(e))).unwrap_or(true)
 }

@@ -20,6 +20,8 @@ struct CancelState {
     set: AtomicBool,
     /// The statement ran out of `statement_timeout`, not of its client's patience.
     timed_out: AtomicBool,
+    /// The whole session is to end.
+    terminated: AtomicBool,
     woken: Notify,
 }
 
@@ -35,6 +37,12 @@ impl CancelFlag {
         self.cancel();
     }
 
+    /// Cancels because the session is terminated.
+    pub fn terminate(&self) {
+        self.0.terminated.store(true, Ordering::Release);
+        self.cancel();
+    }
+
     pub fn is_cancelled(&self) -> bool {
         self.0.set.load(Ordering::Acquire)
     }
@@ -45,6 +53,9 @@ impl CancelFlag {
     }
 
     pub fn error(&self) -> Error {
+        if self.0.terminated.load(Ordering::Acquire) {
+            return crate::session::terminated();
+        }
         let timed_out = self.0.timed_out.load(Ordering::Acquire);
         let why = if timed_out { "statement timeout" } else { "user request" };
         Error::cancelled(format!("canceling statement due to {why}"))

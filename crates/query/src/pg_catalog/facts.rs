@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::catalog::{CatalogSnapshot, Database, Role};
 use crate::engine::Engine;
 use crate::func::{FuncContext, NameLookup, Typed};
-use crate::session::{SessionSequences, SettingChange, Settings};
+use crate::session::{SessionLocks, SessionSequences, SettingChange, Settings};
 
 /// A statement's surroundings as SQL can ask for them.
 pub struct Facts {
@@ -28,6 +28,7 @@ pub struct Facts {
     pub(crate) pid: i32,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
+    pub(crate) locks: Arc<SessionLocks>,
     pub(crate) text: Arc<TextContext>,
     pub(crate) sequences: Arc<SessionSequences>,
     /// These facts, for functions that hold on to them.

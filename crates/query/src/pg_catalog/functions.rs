@@ -8,7 +8,7 @@ use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result,
 use super::objects::index_definition;
 use super::table::{array_text, stored};
 use super::types::TYPES;
-use super::{Facts, quote_identifier};
+use super::{Facts, activity, locking, quote_identifier};
 use crate::catalog::{CLASS_RELATION, CommentKey, Relation, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, Typed};
 use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, setting_position};
@@ -34,6 +34,7 @@ enum Returns {
     Int8,
     Name,
     Names,
+    Ints,
     Oid,
     Text,
     Timestamptz,
@@ -48,6 +49,7 @@ impl Returns {
             Returns::Int8 => SqlType::Int8,
             Returns::Name => SqlType::Name,
             Returns::Names => SqlType::Array(Box::new(SqlType::Name)),
+            Returns::Ints => SqlType::Array(Box::new(SqlType::Int4)),
             Returns::Oid => SqlType::Oid,
             Returns::Text => SqlType::Text,
             Returns::Timestamptz => SqlType::Timestamptz(None),
@@ -141,7 +143,39 @@ functions! {
     "pg_has_role"(SqlType::Name, TEXT) optional 0 -> Bool = |facts, args| Ok(Datum::Bool(facts.user.superuser || facts.user.name == string(args, 0)));
 }
 
-static SET_CONFIG: Definition = Definition {
+/// Functions about what goes on now.
+static VOLATILE: [Definition; 4] = [
+    Definition {
+        name: "pg_blocking_pids",
+        parameters: &[INT],
+        optional: 0,
+        returns: Returns::Ints,
+        strict: true,
+        volatile: true,
+        body: |facts, args| Ok(activity::blocking_pids(facts, int(args, 0))),
+    },
+    Definition {
+        name: "pg_cancel_backend",
+        parameters: &[INT],
+        optional: 0,
+        returns: Returns::Bool,
+        strict: true,
+        volatile: true,
+        body: |facts, args| activity::cancel_backend(facts, int(args, 0)),
+    },
+    Definition {
+        name: "pg_terminate_backend",
+        parameters: &[INT, SqlType::Int8],
+        optional: 1,
+        returns: Returns::Bool,
+        strict: true,
+        volatile: true,
+        body: |facts, args| activity::terminate_backend(facts, int(args, 0)),
+    },
+    SET_CONFIG_DEFINITION,
+];
+
+const SET_CONFIG_DEFINITION: Definition = Definition {
     name: "set_config",
     parameters: &[TEXT, TEXT, BOOL],
     optional: 0,
@@ -153,10 +187,13 @@ static SET_CONFIG: Definition = Definition {
 
 /// Resolves a call; `None` if no function of ours has that name.
 pub(super) fn call(facts: &Arc<Facts>, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
+    if let Some(call) = locking::call(facts, name, args) {
+        return Some(call);
+    }
     if let Some(privilege) = name.strip_prefix("has_").and_then(|rest| rest.strip_suffix("_privilege")) {
         return Some(privilege_call(facts, privilege, args));
     }
-    let mut same_name = FUNCTIONS.iter().chain([&SET_CONFIG]).filter(|definition| definition.name == name).peekable();
+    let mut same_name = FUNCTIONS.iter().chain(&VOLATILE).filter(|definition| definition.name == name).peekable();
     same_name.peek()?;
     let fits = |definition: &&Definition| {
         let most = definition.parameters.len();
@@ -194,7 +231,7 @@ fn build(facts: &Arc<Facts>, definition: &'static Definition, args: &[Typed]) ->
 }
 
 /// Casts an argument; oid-like types stand for one another, as they do in PostgreSQL.
-fn argument(arg: &Typed, parameter: &SqlType, context: &FuncContext) -> Result<Typed> {
+pub(super) fn argument(arg: &Typed, parameter: &SqlType, context: &FuncContext) -> Result<Typed> {
     let oid_like = |sql_type: &SqlType| matches!(sql_type, SqlType::Oid | SqlType::Reg(_));
     if oid_like(&arg.sql_type) && oid_like(parameter) {
         return Ok(arg.clone());

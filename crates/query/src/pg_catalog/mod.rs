@@ -3,9 +3,11 @@
 //! Invariants: a virtual table's provider is the same in every snapshot and holds nothing; its rows are made when it is
 //! scanned, from the facts the running statement carries. A table that would have to lie is left out.
 
+mod activity;
 mod comments;
 mod facts;
 mod functions;
+mod locking;
 mod objects;
 mod relations;
 mod shapes;
@@ -52,6 +54,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_depend" => relations::pg_depend,
         "pg_index" => relations::pg_index,
         "pg_indexes" => objects::pg_indexes,
+        "pg_locks" => activity::pg_locks,
         "pg_language" => objects::pg_language,
         "pg_namespace" => objects::pg_namespace,
         "pg_roles" => objects::pg_roles,
@@ -96,6 +99,7 @@ fn is_view(name: &str) -> bool {
     matches!(
         name,
         "pg_indexes"
+            | "pg_locks"
             | "pg_matviews"
             | "pg_publication_tables"
             | "pg_roles"

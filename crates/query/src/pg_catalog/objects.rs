@@ -155,7 +155,13 @@ pub(super) fn pg_settings(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
 
 pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let moment = |micros: Option<i64>| micros.map_or(Datum::Null, Datum::TimestampTz);
+    let waits = super::activity::waits(source.shard);
     for session in source.facts.engine.sessions.list() {
+        let wait = match (waits.get(&session.owner), session.state) {
+            (Some(event), _) => Some(("Lock", *event)),
+            (None, "active") => None,
+            (None, _) => Some(("Client", "ClientRead")),
+        };
         let mine = source.facts.user.superuser || session.user.0 == source.facts.user.oid;
         rows.add(&[
             ("datid", oid(session.database.0)),
@@ -170,6 +176,8 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
             ("xact_start", moment(session.xact_start_micros)),
             ("query_start", moment(session.query_start_micros)),
             ("state_change", moment(Some(session.state_change_micros))),
+            ("wait_event_type", wait.map_or(Datum::Null, |(kind, _)| text(kind))),
+            ("wait_event", wait.map_or(Datum::Null, |(_, event)| text(event))),
             ("state", text(session.state)),
             ("query", text(if mine { &*session.query } else { "<insufficient privilege>" })),
             ("backend_type", text("client backend")),

@@ -234,6 +234,13 @@ pub(super) const PG_CATALOG: &[Shape] = &[
     ),
     shape("pg_shdescription", 2396, "objoid:oid! classoid:oid! description:text!"),
     shape(
+        "pg_locks",
+        12073,
+        "locktype:text database:oid relation:oid page:int4 tuple:int2 virtualxid:text transactionid:xid \
+         classid:oid objid:oid objsubid:int2 virtualtransaction:text pid:int4 mode:text granted:bool \
+         fastpath:bool waitstart:timestamptz",
+    ),
+    shape(
         "pg_stat_activity",
         12222,
         "datid:oid datname:name pid:int4 leader_pid:int4 usesysid:oid usename:name application_name:text \

@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use heliosdb_contracts::LockOwner;
 use heliosdb_types::Oid;
 use parking_lot::Mutex;
 
+use super::CancelSlot;
+
 /// One session as others see it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Activity {
     pub pid: i32,
+    /// Whose locks its locks are.
+    pub owner: LockOwner,
+    pub canceller: Arc<CancelSlot>,
     pub user: (Oid, String),
     pub database: (Oid, String),
     pub application_name: String,
@@ -47,6 +53,11 @@ impl Sessions {
 
     pub fn list(&self) -> Vec<Activity> {
         self.entries.lock().1.values().cloned().collect()
+    }
+
+    /// The session with this process id.
+    pub fn find(&self, pid: i32) -> Option<Activity> {
+        self.entries.lock().1.values().find(|activity| activity.pid == pid).cloned()
     }
 
     pub fn count(&self) -> usize {

@@ -45,11 +45,12 @@ impl Session {
     /// The transaction's id at the shard, begun when first needed.
     pub(crate) fn transaction_id(&mut self) -> Result<TxnId> {
         let (branch, shard) = (self.branch, std::sync::Arc::clone(&self.engine.shard));
+        let owner = self.locks.owner;
         let transaction = self.open_transaction()?;
         match transaction.id {
             Some(id) => Ok(id),
             None => {
-                let id = shard.begin(branch)?;
+                let id = shard.begin_in(branch, owner)?;
                 transaction.id = Some(id);
                 Ok(id)
             }
@@ -188,10 +189,12 @@ impl Session {
             // If the client goes away meanwhile the commit may or may not happen, as with any lost reply.
             if let Err(error) = self.engine.shard.commit(id).await {
                 self.engine.shard.rollback(id);
+                self.locks.back_to(0);
                 self.restore(&transaction.settings_before);
                 return Err(error);
             }
         }
+        self.locks.back_to(0);
         let kept = transaction.settings_kept.clone();
         self.restore(&kept);
         Ok(())
@@ -211,6 +214,7 @@ impl Session {
     /// Rolls back whatever is open; the session is idle after it.
     pub(crate) fn abandon_transaction(&mut self) {
         self.changes.lock().clear();
+        self.locks.back_to(0);
         let state = std::mem::replace(&mut self.state, State::Idle);
         if let State::Open(transaction) | State::Failed(Some(transaction)) = state {
             if let Some(id) = transaction.id {

@@ -5,8 +5,11 @@
 //! and the settings it was bound with.
 
 mod activity;
+mod cancel;
 mod control;
 mod identity;
+mod lock_table;
+mod locks;
 mod own_syntax;
 mod prepare;
 mod references;
@@ -43,6 +46,8 @@ use crate::engine::Engine;
 use crate::exec::CancelFlag;
 
 pub(crate) use activity::{Activity, Sessions};
+pub(crate) use cancel::{CancelSlot, terminated};
+pub(crate) use locks::{Keep, SessionLocks};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
 pub(crate) use sequences::{SequenceCache, SessionSequences};
 pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, parse_bool, position as setting_position};
@@ -62,18 +67,6 @@ pub(crate) use statement::PreparedStatement;
 use statement::ScriptStatement;
 pub(crate) use temp::{TEMP_PREFIX, drop_temp};
 use transaction::State;
-
-/// What is running now and how to stop it.
-#[derive(Default)]
-pub(crate) struct CancelSlot(Mutex<Option<CancelFlag>>);
-
-impl Canceller for CancelSlot {
-    fn cancel(&self) {
-        if let Some(flag) = &*self.0.lock() {
-            flag.cancel();
-        }
-    }
-}
 
 /// A setting changed by a function (`set_config`) while its statement runs; the session takes it over afterwards.
 #[derive(Debug)]
@@ -114,6 +107,7 @@ pub(crate) struct Session {
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) cancel: Arc<CancelSlot>,
+    pub(crate) locks: Arc<SessionLocks>,
     pub(crate) seat: Seat,
     /// Names the schema of its temporary objects.
     pub(crate) temp_number: u64,
@@ -129,8 +123,12 @@ impl Session {
         let settings = start_settings(&engine, &user, &database, &request.parameters)?;
         let zone = Mutex::new((settings.version, settings.time_zone()));
         let now = engine.options.clock.now_micros();
+        let cancel = Arc::<CancelSlot>::default();
+        let locks = SessionLocks::open(Arc::clone(&engine.shard), request.pid, database.id);
         let seat = engine.sessions.join(Activity {
             pid: request.pid,
+            owner: locks.owner,
+            canceller: Arc::clone(&cancel),
             user: (user.oid, user.name.clone()),
             database: (database.oid, database.name.clone()),
             application_name: settings.get("application_name").to_owned(),
@@ -161,7 +159,8 @@ impl Session {
             state: State::Idle,
             changes: Arc::default(),
             notices: Vec::new(),
-            cancel: Arc::default(),
+            cancel,
+            locks,
             seat,
             named: HashMap::new(),
             temp_number: engine.temp_numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -222,7 +221,8 @@ impl Session {
     /// Puts a fresh flag where the canceller finds it, and a timer behind it if `statement_timeout` is set.
     pub(crate) fn start_cancellable(&self) -> Running {
         let flag = CancelFlag::default();
-        *self.cancel.0.lock() = Some(flag.clone());
+        self.cancel.run(&flag);
+        self.locks.statement(self.lock_wait(), flag.clone());
         let timer = self.settings.timeout("statement_timeout").map(|timeout| self.start_timer(timeout, flag.clone()));
         Running { flag, timer, slot: Arc::clone(&self.cancel) }
     }
@@ -249,6 +249,14 @@ impl Session {
         });
     }
 
+    pub(crate) fn session_status(&self) -> TransactionStatus {
+        match &self.state {
+            State::Open(transaction) if transaction.explicit => TransactionStatus::InTransaction,
+            State::Idle | State::Open(_) => TransactionStatus::Idle,
+            State::Failed(_) => TransactionStatus::Failed,
+        }
+    }
+
     fn show_idle(&self) {
         let state = match self.status() {
             TransactionStatus::Idle => "idle",
@@ -269,7 +277,7 @@ pub(crate) struct Running {
 impl Running {
     /// Takes the canceller's place back, after other statements of ours ran in between.
     pub fn again(self) -> Running {
-        *self.slot.0.lock() = Some(self.flag.clone());
+        self.slot.run(&self.flag);
         self
     }
 }
@@ -279,7 +287,7 @@ impl Drop for Running {
         if let Some(timer) = &self.timer {
             timer.abort();
         }
-        *self.slot.0.lock() = None;
+        self.slot.ended();
     }
 }
 
@@ -419,13 +427,8 @@ impl SqlSession for Session {
     }
 
     fn status(&self) -> TransactionStatus {
-        match &self.state {
-            State::Open(transaction) if transaction.explicit => TransactionStatus::InTransaction,
-            State::Idle | State::Open(_) => TransactionStatus::Idle,
-            State::Failed(_) => TransactionStatus::Failed,
-        }
+        self.session_status()
     }
-
     fn output(&self) -> OutputSettings {
         OutputSettings { text: self.text_context() }
     }
@@ -455,6 +458,10 @@ impl SqlSession for Session {
 
     fn canceller(&self) -> Arc<dyn Canceller> {
         Arc::clone(&self.cancel) as Arc<dyn Canceller>
+    }
+
+    fn interrupted(&self, idle: bool) -> BoxFuture<'static, Error> {
+        self.session_end(idle)
     }
 }
 

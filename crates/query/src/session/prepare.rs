@@ -85,6 +85,7 @@ impl Session {
             pid: self.pid,
             peer: self.peer,
             changes: Arc::clone(&self.changes),
+            locks: Arc::clone(&self.locks),
         });
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
         self.sequences.use_catalog(&catalog, self.user.oid, read_only);

@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use heliosdb_contracts::{
-    Execution, IsolationLevel, ReadContext, ResultColumn, RowsTag, TreeDescriptorRef, TreeLockMode,
+    Execution, IsolationLevel, LockWait, ReadContext, ResultColumn, RowsTag, TreeDescriptorRef, TreeLockMode,
 };
 use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
 
@@ -136,10 +136,20 @@ impl Session {
         mode: TreeLockMode,
         running: &Running,
     ) -> Result<bool> {
+        let wait = self.lock_wait();
+        self.lock_unchanged_within(relation, mode, wait, running).await
+    }
+
+    pub(crate) async fn lock_unchanged_within(
+        &mut self,
+        relation: &Relation,
+        mode: TreeLockMode,
+        wait: LockWait,
+        running: &Running,
+    ) -> Result<bool> {
         let Some(table) = relation.table() else { return Ok(true) };
         let txn = self.transaction_id()?;
         let shard = Arc::clone(&self.engine.shard);
-        let wait = self.lock_wait();
         tokio::select! {
             biased;
             () = running.flag.cancelled() => return Err(running.flag.error()),

@@ -16,11 +16,13 @@ impl Session {
         self.require_block("SAVEPOINT")?;
         let id = self.transaction_id()?;
         let (shard, settings) = (Arc::clone(&self.engine.shard), self.settings.clone());
+        let advisory = self.locks.mark();
         let transaction = self.open_transaction()?;
         let mark = shard.savepoint(id, transaction.command)?;
         transaction.savepoints.push(Savepoint {
             name,
             mark,
+            advisory,
             settings,
             settings_kept: transaction.settings_kept.clone(),
             read_only: transaction.read_only,
@@ -93,6 +95,7 @@ impl Session {
         let from = savepoint.mark.command;
         transaction.deferred.retain(|event| event.command < from);
         transaction.deferred_parents.retain(|event| event.command < from);
+        self.locks.back_to(savepoint.advisory);
         let settings = savepoint.settings.clone();
         transaction.settings_kept = savepoint.settings_kept.clone();
         transaction.read_only = savepoint.read_only;

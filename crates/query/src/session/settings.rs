@@ -18,8 +18,6 @@ pub(crate) enum Kind {
     OnlyBool(bool),
     /// Milliseconds with an optional unit.
     Millis,
-    /// Milliseconds, of which only 0 (off) is implemented.
-    NoMillis,
     Integer {
         min: i64,
         max: i64,
@@ -62,7 +60,7 @@ impl Parameter {
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Bool | Kind::OnlyBool(_) => "bool",
-            Kind::Millis | Kind::NoMillis | Kind::Integer { .. } => "integer",
+            Kind::Millis | Kind::Integer { .. } => "integer",
             Kind::Enum { .. } => "enum",
             Kind::Text | Kind::Names | Kind::DateStyle | Kind::Encoding | Kind::Zone | Kind::Role | Kind::Internal => {
                 "string"
@@ -107,9 +105,9 @@ parameters! {
     "escape_string_warning" = "on", Kind::OnlyBool(true), false, "Warn about backslash escapes in ordinary string literals.";
     "extra_float_digits" = "1", Kind::Integer { min: -15, max: 3, implemented_from: 1 }, false,
         "Sets the number of digits displayed for floating-point values.";
-    "idle_in_transaction_session_timeout" = "0", Kind::NoMillis, false,
+    "idle_in_transaction_session_timeout" = "0", Kind::Millis, false,
         "Sets the maximum allowed idle time between queries, when in a transaction.";
-    "idle_session_timeout" = "0", Kind::NoMillis, false,
+    "idle_session_timeout" = "0", Kind::Millis, false,
         "Sets the maximum allowed idle time between queries, when not in a transaction.";
     "in_hot_standby" = "off", Kind::Internal, true, "Shows whether hot standby is currently active.";
     "integer_datetimes" = "on", Kind::Internal, true, "Shows whether datetimes are integer based.";
@@ -246,10 +244,6 @@ pub(crate) fn check(position: usize, value: &str) -> Result<String> {
             _ => Err(not_implemented()),
         },
         Kind::Millis => parse_millis(value).map(show_millis).ok_or_else(invalid),
-        Kind::NoMillis => match parse_millis(value).ok_or_else(invalid)? {
-            0 => Ok("0".to_owned()),
-            _ => Err(not_implemented()),
-        },
         Kind::Integer { min, max, implemented_from } => {
             let number: i64 = value.trim().parse().map_err(|_| invalid())?;
             if !(min..=max).contains(&number) {

@@ -55,6 +55,8 @@ pub(crate) struct Savepoint {
     pub name: String,
     /// At the shard.
     pub mark: heliosdb_contracts::Savepoint,
+    /// Advisory locks taken by then.
+    pub advisory: usize,
     pub settings: Settings,
     pub settings_kept: Settings,
     pub read_only: bool,

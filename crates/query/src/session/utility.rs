@@ -88,6 +88,10 @@ impl Session {
                 done("RESET")
             }
             ast::Statement::ShowVariable { variable } => self.show(variable),
+            ast::Statement::Lock(lock) => {
+                self.lock_tables(lock).await?;
+                done("LOCK TABLE")
+            }
             ast::Statement::Discard { object_type } => done(self.discard(object_type).await?),
             ast::Statement::Prepare { name, data_types, statement } => {
                 self.prepare_named(&crate::bind::fold_identifier(name), data_types, statement, &prepared.text).await?;

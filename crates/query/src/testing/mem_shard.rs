@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, PredicateOp,
-    ROW_REF_COLUMN, RangeCursor, RangeRequest, RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink,
-    Savepoint, ScanMetrics, ScanRequest, ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize,
-    WriteBatch, arrow_type,
+    AdvisoryKey, BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow, LockInfo,
+    LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN, RangeCursor, RangeRequest,
+    RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink, Savepoint, ScanMetrics, ScanRequest, ShardClient,
+    Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
@@ -46,6 +46,7 @@ struct State {
     row_locks: HashMap<(TreeRef, Bytes), TxnId>,
     tree_locks: Vec<(TreeRef, TxnId, TreeLockMode)>,
     counters: HashMap<SequenceId, u64>,
+    advisory: HashMap<AdvisoryKey, (LockOwner, u64)>,
     row_ids: HashMap<TreeRef, u64>,
 }
 
@@ -167,6 +168,59 @@ impl ShardClient for MemShard {
         let txn = TxnId(state.next_txn);
         state.txns.insert(txn, Txn::default());
         Ok(txn)
+    }
+
+    fn open_session(&self, pid: i32) -> LockOwner {
+        let mut state = self.state.lock();
+        state.next_txn += 1;
+        LockOwner::session(state.next_txn, pid)
+    }
+
+    fn begin_in(&self, branch: BranchId, _session: LockOwner) -> Result<TxnId> {
+        self.begin(branch)
+    }
+
+    fn lock_advisory<'a>(
+        &'a self,
+        session: LockOwner,
+        key: AdvisoryKey,
+        _exclusive: bool,
+        wait: LockWait,
+    ) -> BoxFuture<'a, Result<bool>> {
+        let mut state = self.state.lock();
+        let (holder, count) = state.advisory.entry(key).or_insert((session, 0));
+        let free = *holder == session;
+        *count += u64::from(free);
+        let outcome = if free || wait.policy != LockPolicy::Wait { Ok(free) } else { Err(not_available()) };
+        async move { outcome }.boxed()
+    }
+
+    fn unlock_advisory(&self, session: LockOwner, key: AdvisoryKey, _exclusive: bool) -> bool {
+        let mut state = self.state.lock();
+        let Some((holder, count)) = state.advisory.get_mut(&key) else { return false };
+        if *holder != session {
+            return false;
+        }
+        *count -= 1;
+        if *count == 0 {
+            state.advisory.remove(&key);
+        }
+        true
+    }
+
+    fn locks(&self, most: usize) -> Vec<LockInfo> {
+        let state = self.state.lock();
+        let info = |(key, (owner, _)): (&AdvisoryKey, &(LockOwner, u64))| LockInfo {
+            owner: *owner,
+            object: LockObject::Advisory(*key),
+            mode: TreeLockMode::Exclusive,
+            granted: true,
+        };
+        state.advisory.iter().take(most).map(info).collect()
+    }
+
+    fn blockers(&self, _session: LockOwner) -> Vec<LockOwner> {
+        Vec::new()
     }
 
     fn snapshot(&self, branch: BranchId) -> Snapshot {

@@ -1,0 +1,104 @@
+//! What goes on: sessions, locks, who waits for whom.
+
+use std::collections::HashMap;
+
+use heliosdb_contracts::{AdvisoryKey, LockInfo, LockObject, LockOwner, ShardClient};
+use heliosdb_types::{Datum, Error, Oid, Result, SqlState, TreeRef};
+
+use super::Facts;
+use super::table::{Rows, Source, array_text};
+use crate::session::Activity;
+
+/// Locks shown at most.
+const LOCKS_MAX: usize = 100_000;
+
+fn text(value: impl Into<String>) -> Datum {
+    Datum::Text(value.into())
+}
+
+fn oid(oid: Oid) -> Datum {
+    Datum::Int64(i64::from(oid.0))
+}
+
+/// What each waiting session waits for.
+pub(super) fn waits(shard: &dyn ShardClient) -> HashMap<LockOwner, &'static str> {
+    let waiting = shard.locks(LOCKS_MAX).into_iter().filter(|lock| !lock.granted);
+    let event = |lock: LockInfo| match lock.object {
+        LockObject::Tree(_) => (lock.owner, "relation"),
+        LockObject::Row(..) => (lock.owner, "tuple"),
+        LockObject::Advisory(_) => (lock.owner, "advisory"),
+    };
+    waiting.map(event).collect()
+}
+
+pub(super) fn pg_locks(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let catalog = &source.facts.catalog;
+    let tree_of =
+        |relation: &std::sync::Arc<crate::catalog::Relation>| Some((relation.table()?.tree.tree, relation.oid));
+    let relations: HashMap<TreeRef, Oid> = catalog.relations.values().filter_map(tree_of).collect();
+    let databases: HashMap<_, Oid> = catalog.databases.values().map(|database| (database.id, database.oid)).collect();
+    for LockInfo { owner, object, mode, granted } in source.shard.locks(LOCKS_MAX) {
+        let pid = owner.pid();
+        let mut row = vec![
+            ("pid", pid.map_or(Datum::Null, Datum::Int32)),
+            ("virtualtransaction", text(pid.map_or_else(|| owner.to_string(), |pid| format!("{pid}/0")))),
+            ("mode", text(mode.name())),
+            ("granted", Datum::Bool(granted)),
+            ("fastpath", Datum::Bool(false)),
+        ];
+        let database = |id| databases.get(&id).map_or(Datum::Null, |found| oid(*found));
+        match object {
+            LockObject::Tree(tree) | LockObject::Row(tree, _) => {
+                let kind = if matches!(object, LockObject::Tree(_)) { "relation" } else { "tuple" };
+                row.push(("locktype", text(kind)));
+                row.push(("database", database(tree.database)));
+                row.push(("relation", relations.get(&tree).map_or(Datum::Null, |found| oid(*found))));
+            }
+            LockObject::Advisory(AdvisoryKey { database: id, class, object, kind }) => {
+                row.push(("locktype", text("advisory")));
+                row.push(("database", database(id)));
+                row.push(("classid", oid(Oid(class))));
+                row.push(("objid", oid(Oid(object))));
+                row.push(("objsubid", Datum::Int16(kind.cast_signed())));
+            }
+        }
+        rows.add(&row)?;
+    }
+    Ok(())
+}
+
+/// `{1,2}`: the process ids a session waits for.
+pub(super) fn blocking_pids(facts: &Facts, pid: i32) -> Datum {
+    let session = facts.engine.sessions.find(pid);
+    let blockers = session.map(|session| facts.engine.shard.blockers(session.owner)).unwrap_or_default();
+    let pids = blockers.into_iter().filter_map(LockOwner::pid).map(|pid| pid.to_string());
+    text(array_text(pids))
+}
+
+fn target(facts: &Facts, pid: i32, doing: &str) -> Result<Option<Activity>> {
+    let Some(session) = facts.engine.sessions.find(pid) else {
+        // PostgreSQL warns and says false.
+        return Ok(None);
+    };
+    if facts.user.superuser || session.user.0 == facts.user.oid {
+        return Ok(Some(session));
+    }
+    let message = format!("must be a member of the role whose {doing} or member of pg_signal_backend");
+    Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message))
+}
+
+pub(super) fn cancel_backend(facts: &Facts, pid: i32) -> Result<Datum> {
+    let session = target(facts, pid, "query is being canceled")?;
+    if let Some(session) = &session {
+        heliosdb_contracts::Canceller::cancel(&*session.canceller);
+    }
+    Ok(Datum::Bool(session.is_some()))
+}
+
+pub(super) fn terminate_backend(facts: &Facts, pid: i32) -> Result<Datum> {
+    let session = target(facts, pid, "process is being terminated")?;
+    if let Some(session) = &session {
+        session.canceller.terminate();
+    }
+    Ok(Datum::Bool(session.is_some()))
+}

@@ -1,0 +1,95 @@
+//! LOCK TABLE.
+
+use std::sync::Arc;
+
+use heliosdb_contracts::{LockPolicy, LockWait, TreeLockMode};
+use heliosdb_types::{Error, Result, SqlState};
+use sqlparser::ast;
+
+use super::Session;
+use crate::access::{Rights, denied, noun};
+use crate::catalog::{CatalogSnapshot, Privileges, Relation, RelationKind};
+
+const LOOKS_MAX: usize = 100;
+
+impl Session {
+    pub(super) async fn lock_tables(&mut self, lock: &ast::Lock) -> Result<()> {
+        let ast::Lock { tables, lock_mode, nowait } = lock;
+        self.require_block("LOCK TABLE")?;
+        let mode = lock_mode.as_ref().map_or(TreeLockMode::AccessExclusive, tree_mode);
+        let policy = if *nowait { LockPolicy::NoWait } else { LockPolicy::Wait };
+        for ast::LockTableTarget { name, only: _, has_asterisk: _ } in tables {
+            self.lock_one_table(name, mode, policy).await?;
+        }
+        Ok(())
+    }
+
+    async fn lock_one_table(&mut self, name: &ast::ObjectName, mode: TreeLockMode, policy: LockPolicy) -> Result<()> {
+        let running = self.start_cancellable();
+        for _ in 0..LOOKS_MAX {
+            let relation = self.lockable(name, mode)?;
+            let wait = LockWait { policy, ..self.lock_wait() };
+            let locked = self.lock_unchanged_within(&relation, mode, wait, &running).await;
+            let locked = locked.map_err(|error| match (policy, error.state()) {
+                (LockPolicy::NoWait, SqlState::LOCK_NOT_AVAILABLE) => {
+                    let message = format!("could not obtain lock on relation \"{}\"", relation.name);
+                    Error::retry(SqlState::LOCK_NOT_AVAILABLE, message)
+                }
+                _ => error,
+            });
+            if locked? {
+                return Ok(());
+            }
+        }
+        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+
+    /// PostgreSQL 15's rule: reading, or any way of writing, as the mode is.
+    fn require_lock_privilege(&self, catalog: &CatalogSnapshot, relation: &Relation, mode: TreeLockMode) -> Result<()> {
+        let mut any = Privileges::UPDATE | Privileges::DELETE | Privileges::TRUNCATE;
+        if mode <= TreeLockMode::RowExclusive {
+            any = any | Privileges::INSERT;
+        }
+        if mode == TreeLockMode::AccessShare {
+            any = any | Privileges::SELECT;
+        }
+        let granted = Rights::of(catalog, self.user.oid).on_relation(relation);
+        if (granted & any).is_empty() { Err(denied(noun(relation), &relation.name)) } else { Ok(()) }
+    }
+
+    fn lockable(&mut self, name: &ast::ObjectName, mode: TreeLockMode) -> Result<Arc<Relation>> {
+        let (schema, table) = crate::bind::object_name(name)?;
+        let search_path = self.settings.search_path(&self.user.name);
+        let catalog = self.catalog()?;
+        let found = catalog.resolve(schema.as_deref(), &table, &search_path).cloned();
+        let relation = found
+            .ok_or_else(|| Error::invalid(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
+        match &relation.kind {
+            RelationKind::Table(table) if !table.tree.tree.is_system() => {
+                self.require_lock_privilege(&catalog, &relation, mode)?;
+                Ok(relation)
+            }
+            RelationKind::View(_) => Err(Error::unsupported("LOCK TABLE of a view")),
+            RelationKind::Virtual(_) | RelationKind::Table(_) => {
+                Err(Error::unsupported("LOCK TABLE of a catalog relation"))
+            }
+            RelationKind::Sequence(_) => {
+                let message = format!("\"{}\" is not a table or view", relation.name);
+                Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message))
+            }
+        }
+    }
+}
+
+fn tree_mode(mode: &ast::LockTableMode) -> TreeLockMode {
+    match mode {
+        ast::LockTableMode::AccessShare => TreeLockMode::AccessShare,
+        ast::LockTableMode::RowShare => TreeLockMode::RowShare,
+        ast::LockTableMode::RowExclusive => TreeLockMode::RowExclusive,
+        ast::LockTableMode::ShareUpdateExclusive => TreeLockMode::ShareUpdateExclusive,
+        ast::LockTableMode::Share => TreeLockMode::Share,
+        ast::LockTableMode::ShareRowExclusive => TreeLockMode::ShareRowExclusive,
+        ast::LockTableMode::Exclusive => TreeLockMode::Exclusive,
+        ast::LockTableMode::AccessExclusive => TreeLockMode::AccessExclusive,
+    }
+}
