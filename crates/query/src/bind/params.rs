@@ -95,20 +95,29 @@ impl Params {
 /// Fills open types with those the contexts of a bound plan decided.
 pub(super) fn learn(plan: &LogicalPlan, types: &mut [Option<SqlType>]) -> Result<()> {
     plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::Placeholder(found) = expr
-                    && let Some(number) = found.id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
-                    && let Some(slot @ None) = types.get_mut(number.wrapping_sub(1))
-                {
-                    *slot = placeholder_type(found);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(write) = extension.node.as_any().downcast_ref::<crate::exec::RowWriteNode>()
+        {
+            for expr in write.other_expressions() {
+                learn_from(expr, types)?;
+            }
+        }
+        node.apply_expressions(|expr| learn_from(expr, types))
     })
     .map_err(from_datafusion)?;
     Ok(())
+}
+
+fn learn_from(expr: &Expr, types: &mut [Option<SqlType>]) -> datafusion::common::Result<TreeNodeRecursion> {
+    expr.apply(|expr| {
+        if let Expr::Placeholder(found) = expr
+            && let Some(number) = found.id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
+            && let Some(slot @ None) = types.get_mut(number.wrapping_sub(1))
+        {
+            *slot = placeholder_type(found);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
 }
 
 pub(super) fn all_known(types: &[Option<SqlType>]) -> Result<Vec<SqlType>> {

@@ -9,7 +9,7 @@ use sqlparser::ast;
 use super::index::renumbered;
 use super::{LOOKS_MAX, candidate_names, undefined_relation};
 use crate::bind;
-use crate::catalog::{CatalogWriter, ForeignKey, ReferentialAction, Relation, RelationKind, TableInfo};
+use crate::catalog::{CatalogWriter, ForeignKey, Privileges, ReferentialAction, Relation, RelationKind, TableInfo};
 use crate::exec::can_refer;
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
@@ -175,7 +175,7 @@ impl Session {
                 let message = format!("referenced relation \"{}\" is not a table", parent.name);
                 return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
             }
-            self.require_owner(&parent)?;
+            self.require_privilege(&parent, Privileges::REFERENCES)?;
             if self.lock_unchanged(&parent, TreeLockMode::ShareRowExclusive, &running).await? {
                 return Ok(parent);
             }

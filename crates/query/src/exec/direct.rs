@@ -263,8 +263,18 @@ impl Compiler<'_> {
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
         let checks = node.checks.iter().map(|(_, check)| check);
         let generated = node.generated.iter().map(|(_, value)| value);
+        let others = node.other_expressions();
         let indexed = node.indexes.iter().flat_map(|index| index.keys.iter().map(|key| &key.3).chain(&index.predicate));
-        if !node.predicate.iter().chain(&node.new_row).chain(checks).chain(generated).chain(indexed).all(simple) {
+        if !node
+            .predicate
+            .iter()
+            .chain(&node.new_row)
+            .chain(checks)
+            .chain(generated)
+            .chain(indexed)
+            .chain(others)
+            .all(simple)
+        {
             return Ok(None);
         }
         let input = Arc::clone(node.input.schema().inner());

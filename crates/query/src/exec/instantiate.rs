@@ -60,16 +60,16 @@ fn replace(plan: LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult
     Ok(replaced.data)
 }
 
-/// CHECK conditions are not among a RowWrite's expressions, as they are not over its input.
+/// CHECK conditions and the like are not among a RowWrite's expressions, as they are not over its input.
 fn replace_checks(plan: &LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult<Option<RowWriteNode>> {
     let LogicalPlan::Extension(extension) = plan else { return Ok(None) };
     let Some(node) = extension.node.as_any().downcast_ref::<RowWriteNode>() else { return Ok(None) };
-    if node.checks.is_empty() {
+    if node.other_expressions().next().is_none() {
         return Ok(None);
     }
     let mut node = node.clone();
-    for (_, check) in &mut node.checks {
-        *check = substitute(check.clone(), values)?.data;
+    for expr in node.other_expressions_mut() {
+        *expr = substitute(expr.clone(), values)?.data;
     }
     Ok(Some(node))
 }

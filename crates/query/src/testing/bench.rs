@@ -167,6 +167,7 @@ impl Bench {
             checks: Vec::new(),
             indexes: Vec::new(),
             foreign: Default::default(),
+            conflict: None,
             generated: Vec::new(),
             returning: false,
             schema: Arc::clone(count.schema()),

@@ -60,7 +60,6 @@ impl Binder<'_> {
         refuse(or.is_some() || *ignore || *replace_into || priority.is_some(), "INSERT OR/IGNORE/REPLACE")?;
         refuse(*overwrite || !after_columns.is_empty(), "INSERT OVERWRITE")?;
         refuse(*has_table_keyword, "INSERT INTO TABLE")?;
-        refuse(on.is_some(), "INSERT ... ON CONFLICT")?;
         refuse(output.is_some(), "OUTPUT")?;
         refuse(!assignments.is_empty() || insert_alias.is_some(), "INSERT ... SET")?;
         refuse(settings.is_some() || format_clause.is_some(), "SETTINGS and FORMAT of INSERT")?;
@@ -87,6 +86,8 @@ impl Binder<'_> {
             None => Source { plan: one_row(), values: Vec::new() },
         };
         let new_row = self.insert_row(&relation, &source)?;
+        let name = table_alias.map_or_else(|| relation.name.clone(), |a| fold_identifier(&a.alias));
+        let conflict = on.as_ref().map(|on| self.bind_conflict(&relation, &name, on)).transpose()?;
         let node = RowWriteNode {
             op: RowWriteOp::Insert,
             table: Arc::clone(&relation),
@@ -99,10 +100,10 @@ impl Binder<'_> {
             checks: self.bind_checks(&relation)?,
             indexes: self.bind_indexes(&relation)?,
             foreign: self.bind_foreign(&relation)?,
+            conflict,
             generated: self.bind_generated(&relation)?,
             returning: false,
         };
-        let name = table_alias.map_or_else(|| relation.name.clone(), |a| fold_identifier(&a.alias));
         self.finish_write(node, returning.as_deref(), name, Scope::default(), "INSERT")
     }
 

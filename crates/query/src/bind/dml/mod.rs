@@ -1,5 +1,6 @@
 //! INSERT, UPDATE and DELETE: one RowWrite node over a query that gives what it needs.
 
+mod conflict;
 mod delete;
 mod insert;
 mod target;

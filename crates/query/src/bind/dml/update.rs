@@ -156,6 +156,7 @@ impl Binder<'_> {
             new_row,
             indexes: self.bind_indexes(&relation)?,
             foreign: self.bind_foreign(&relation)?,
+            conflict: None,
             checks: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_checks(&relation)? },
             generated: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_generated(&relation)? },
             returning: false,
@@ -185,7 +186,11 @@ impl Binder<'_> {
     }
 
     /// SET: an expression for each of the table's columns.
-    fn bind_assignments(&mut self, relation: &Arc<Relation>, assignments: &[ast::Assignment]) -> Result<Vec<Expr>> {
+    pub(super) fn bind_assignments(
+        &mut self,
+        relation: &Arc<Relation>,
+        assignments: &[ast::Assignment],
+    ) -> Result<Vec<Expr>> {
         let mut assigned: Vec<Assigned<'_>> = Vec::new();
         for ast::Assignment { target, value } in assignments {
             match target {

@@ -1,5 +1,6 @@
 //! Writing rows: one node for INSERT, UPDATE and DELETE, with RETURNING.
 
+mod conflict;
 mod exec;
 mod node;
 mod planner;
@@ -8,7 +9,7 @@ mod verify;
 mod writer;
 
 pub(crate) use exec::RowWriteExec;
-pub use node::{RowWriteNode, RowWriteOp};
+pub use node::{Arbiter, ConflictUpdate, ConflictWrite, RowWriteNode, RowWriteOp};
 pub(crate) use planner::{RowWritePlanner, plan_write};
 pub(crate) use spec::WriteSpec;
 pub(crate) use writer::{Writer, concurrent};

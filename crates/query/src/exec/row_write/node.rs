@@ -49,11 +49,52 @@ pub struct RowWriteNode {
     /// The table's indexes, over columns named as the table's.
     pub indexes: Vec<IndexWrite>,
     pub foreign: ForeignWrite,
+    /// ON CONFLICT.
+    pub conflict: Option<ConflictWrite>,
     pub returning: bool,
     pub schema: DFSchemaRef,
 }
 
+/// What an INSERT does about rows that are there.
+#[derive(Clone, Debug)]
+pub struct ConflictWrite {
+    pub arbiters: Vec<Arbiter>,
+    /// `None`: DO NOTHING.
+    pub update: Option<ConflictUpdate>,
+}
+
+/// What makes a row a conflicting one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arbiter {
+    PrimaryKey,
+    /// A unique index, by its place among the table's.
+    Index(usize),
+}
+
+/// DO UPDATE. Its expressions are over the row that is there, then the row proposed for insertion.
+#[derive(Clone, Debug)]
+pub struct ConflictUpdate {
+    pub predicate: Option<Expr>,
+    pub new_row: Vec<Expr>,
+    pub schema: DFSchemaRef,
+}
+
 impl RowWriteNode {
+    /// Expressions that are not over the input, which a plan's own visitors therefore do not see.
+    pub fn other_expressions(&self) -> impl Iterator<Item = &Expr> {
+        let checks = self.checks.iter().map(|(_, check)| check);
+        let generated = self.generated.iter().map(|(_, value)| value);
+        let update = self.conflict.iter().filter_map(|conflict| conflict.update.as_ref());
+        checks.chain(generated).chain(update.flat_map(|update| update.predicate.iter().chain(&update.new_row)))
+    }
+
+    pub fn other_expressions_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
+        let checks = self.checks.iter_mut().map(|(_, check)| check);
+        let generated = self.generated.iter_mut().map(|(_, value)| value);
+        let update = self.conflict.iter_mut().filter_map(|conflict| conflict.update.as_mut());
+        checks.chain(generated).chain(update.flat_map(|update| update.predicate.iter_mut().chain(&mut update.new_row)))
+    }
+
     fn identity(&self) -> (RowWriteOp, Oid, &[usize], &Option<Expr>, &[Expr], bool) {
         (self.op, self.table.oid, &self.old_row, &self.predicate, &self.new_row, self.returning)
     }

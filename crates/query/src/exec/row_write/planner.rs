@@ -13,6 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
+use super::conflict::ConflictSpec;
 use super::exec::RowWriteExec;
 use super::node::RowWriteNode;
 use super::spec::WriteSpec;
@@ -68,7 +69,9 @@ pub(crate) fn plan_write(
     let of = of.ok_or_else(|| to_datafusion(heliosdb_types::Error::internal("a write to no table")))?;
     let indexes = node.indexes.iter().map(|index| IndexSpec::plan(index, of, &table, &physical));
     let indexes = indexes.collect::<DfResult<Vec<_>>>()?;
+    let conflict = node.conflict.as_ref().map(|conflict| ConflictSpec::plan(conflict, &spec.referable, &physical));
     Ok(Arc::new(WriteSpec {
+        conflict: conflict.transpose()?,
         indexes: indexes.into(),
         predicate: node.predicate.as_ref().map(over_input).transpose()?,
         new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<_>>>()?,

@@ -9,6 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use heliosdb_contracts::{TreeDescriptorRef, TreeKey, arrow_type};
 use heliosdb_types::{Error, PhysicalType, Result};
 
+use super::conflict::ConflictSpec;
 use super::node::{RowWriteNode, RowWriteOp};
 use crate::catalog::{Relation, TableInfo};
 use crate::exec::error::{from_arrow, from_datafusion};
@@ -36,6 +37,7 @@ pub(crate) struct WriteSpec {
     pub referable: Vec<usize>,
     pub indexes: Arc<[IndexSpec]>,
     pub foreign: Vec<ForeignSpec>,
+    pub conflict: Option<ConflictSpec>,
     pub referenced: Vec<ReferencedSpec>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
@@ -96,8 +98,11 @@ impl WriteSpec {
                 RowWriteOp::Delete => Vec::new(),
                 _ => checks.map(|check| ForeignSpec::new(check, &node.table)).collect::<Result<_>>()?,
             },
+            conflict: None,
             referenced: match node.op {
-                RowWriteOp::Insert => Vec::new(),
+                RowWriteOp::Insert if node.conflict.as_ref().is_none_or(|conflict| conflict.update.is_none()) => {
+                    Vec::new()
+                }
                 _ => references.map(|of| ReferencedSpec::new(of, &node.table)).collect::<Result<_>>()?,
             },
             targets_repeat: true,

@@ -33,7 +33,7 @@ use crate::exec::scope::StatementScope;
 const KEPT_OVERHEAD: usize = 64;
 
 /// A target row of UPDATE or DELETE.
-type Target = (Bytes, RowHint);
+pub(super) type Target = (Bytes, RowHint);
 
 /// A version that appeared after the statement's snapshot.
 struct NewerRow {
@@ -54,18 +54,18 @@ struct Moved {
 }
 
 pub(crate) struct Writer {
-    spec: Arc<WriteSpec>,
-    scope: Arc<StatementScope>,
-    txn: TxnId,
-    seen: HashSet<Bytes>,
-    moved: Vec<Moved>,
-    indexes: IndexKeeper,
+    pub(super) spec: Arc<WriteSpec>,
+    pub(super) scope: Arc<StatementScope>,
+    pub(super) txn: TxnId,
+    pub(super) seen: HashSet<Bytes>,
+    pub(super) moved: Vec<Moved>,
+    pub(super) indexes: IndexKeeper,
     /// Rows of a table that refers to itself, with the foreign key: their parents may still come.
-    late_checks: Vec<(usize, RecordBatch, Vec<usize>)>,
+    pub(super) late_checks: Vec<(usize, RecordBatch, Vec<usize>)>,
     pub(crate) written: u64,
     /// RETURNING's rows; sent when every write has been made.
-    output: Vec<RecordBatch>,
-    memory: Option<MemoryReservation>,
+    pub(super) output: Vec<RecordBatch>,
+    pub(super) memory: Option<MemoryReservation>,
 }
 
 impl Writer {
@@ -83,13 +83,14 @@ impl Writer {
         self
     }
 
-    fn keep(&self, bytes: usize) -> Result<()> {
+    pub(super) fn keep(&self, bytes: usize) -> Result<()> {
         self.memory.as_ref().map_or(Ok(()), |memory| memory.try_grow(bytes).map_err(from_datafusion))
     }
 
     pub(crate) async fn batch(&mut self, input: &RecordBatch) -> Result<()> {
         self.scope.cancel.check()?;
         match self.spec.op {
+            RowWriteOp::Insert if self.spec.conflict.is_some() => self.upsert(input).await,
             RowWriteOp::Insert => self.insert(input).await,
             RowWriteOp::Update | RowWriteOp::Delete => self.change(input).await,
         }
@@ -100,11 +101,17 @@ impl Writer {
         let columns = spec.evaluate_new_row(input)?;
         let new = spec.table_batch(columns, input.num_rows())?;
         spec.verify(&new, &self.scope.text)?;
+        self.insert_rows(&spec, &new).await?;
+        self.done(&spec, new.columns().to_vec(), input)
+    }
+
+    /// Inserts verified rows with their index entries, and looks for their parents. Returns their keys.
+    pub(super) async fn insert_rows(&mut self, spec: &WriteSpec, new: &RecordBatch) -> Result<Vec<Bytes>> {
         let first_id = match spec.key {
             None => self.scope.shard.allocate_row_ids(spec.tree.tree, new.num_rows() as u64)?,
             Some(_) => 0,
         };
-        let encoder = RowEncoder { spec: &spec, columns: new.columns() };
+        let encoder = RowEncoder { spec, columns: new.columns() };
         let mut rows = Vec::with_capacity(new.num_rows());
         for at in 0..new.num_rows() {
             let key = encoder.key(at)?.unwrap_or_else(|| Bytes::copy_from_slice(&row_id_key(first_id + at as u64)));
@@ -112,14 +119,18 @@ impl Writer {
         }
         let keys: Vec<Bytes> = rows.iter().map(|row| row.key.clone()).collect();
         self.add(rows, |index| (new.columns(), index)).await?;
-        let written = Written { rows: &new, keys: &keys };
+        let written = Written { rows: new, keys: &keys };
         self.indexes.insert(written).await?;
-        self.check_parents(&spec, written, None).await?;
-        self.done(&spec, new.columns().to_vec(), input)
+        self.check_parents(spec, written, None).await?;
+        Ok(keys)
     }
 
     /// Inserts rows with new keys; `place` finds the columns of a row that turns out to be a duplicate.
-    async fn add<'a>(&self, rows: Vec<KeyedRow>, place: impl Fn(usize) -> (&'a [ArrayRef], usize)) -> Result<()> {
+    pub(super) async fn add<'a>(
+        &self,
+        rows: Vec<KeyedRow>,
+        place: impl Fn(usize) -> (&'a [ArrayRef], usize),
+    ) -> Result<()> {
         let duplicate = |index: usize| {
             let (columns, row) = place(index);
             match self.spec.duplicate(columns, row, &self.scope.text) {
@@ -297,27 +308,48 @@ impl Writer {
             _ => {
                 let new = spec.table_batch(spec.evaluate_new_row(input)?, input.num_rows())?;
                 spec.verify(&new, &self.scope.text)?;
-                let keys = self.encode_updates(&spec, new.columns(), targets, &mut batch)?;
-                if spec.looks_at_old_rows() {
-                    let before: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
-                    let old = Written { rows: &spec.old_batch(input)?, keys: &before };
-                    let written = Written { rows: &new, keys: &keys };
-                    let kept = self.indexes.update(old, written)?;
-                    self.keep(kept)?;
-                    for reference in &spec.referenced {
-                        reference.note(&self.scope, old.rows, Some(&new))?;
-                    }
-                    self.check_parents(&spec, written, Some(old.rows)).await?;
-                }
-                new.columns().to_vec()
+                let old = match spec.looks_at_old_rows() {
+                    true => Some(spec.old_batch(input)?),
+                    false => None,
+                };
+                self.update_rows(&spec, old.as_ref(), &new, targets).await?;
+                return self.done(&spec, new.columns().to_vec(), input);
             }
         };
         self.scope.shard.write(self.txn, self.scope.read.command, batch)?;
         self.done(&spec, columns, input)
     }
 
+    /// Updates locked rows to verified ones, with their index entries. `old` are the rows before, if anything asks for them.
+    pub(super) async fn update_rows(
+        &mut self,
+        spec: &WriteSpec,
+        old: Option<&RecordBatch>,
+        new: &RecordBatch,
+        targets: &[Target],
+    ) -> Result<()> {
+        let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
+        let keys = self.encode_updates(spec, new.columns(), targets, &mut batch)?;
+        if let Some(old) = old {
+            let before: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
+            let written = Written { rows: new, keys: &keys };
+            let kept = self.indexes.update(Written { rows: old, keys: &before }, written)?;
+            self.keep(kept)?;
+            for reference in &spec.referenced {
+                reference.note(&self.scope, old, Some(new))?;
+            }
+            self.check_parents(spec, written, Some(old)).await?;
+        }
+        self.scope.shard.write(self.txn, self.scope.read.command, batch)
+    }
+
     /// Looks for the parents of new rows; of updated ones only where they refer to something else than before.
-    async fn check_parents(&mut self, spec: &WriteSpec, new: Written<'_>, old: Option<&RecordBatch>) -> Result<()> {
+    pub(super) async fn check_parents(
+        &mut self,
+        spec: &WriteSpec,
+        new: Written<'_>,
+        old: Option<&RecordBatch>,
+    ) -> Result<()> {
         for (at, foreign) in spec.foreign.iter().enumerate() {
             let which = match old {
                 Some(old) => foreign.changed(old, new.rows)?,
@@ -367,7 +399,7 @@ impl Writer {
         Ok(keys)
     }
 
-    fn done(&mut self, spec: &WriteSpec, columns: Vec<ArrayRef>, input: &RecordBatch) -> Result<()> {
+    pub(super) fn done(&mut self, spec: &WriteSpec, columns: Vec<ArrayRef>, input: &RecordBatch) -> Result<()> {
         self.written += input.num_rows() as u64;
         if spec.returning && input.num_rows() > 0 {
             let batch = spec.output_batch(columns, input)?;
@@ -379,7 +411,7 @@ impl Writer {
 
     /// Rows that change their key: the old keys go, the new ones come. A new key that another such row gave up is an
     /// update of that key; what is then still taken is a duplicate.
-    async fn finish_moves(&mut self) -> Result<()> {
+    pub(super) async fn finish_moves(&mut self) -> Result<()> {
         let moved = std::mem::take(&mut self.moved);
         if moved.is_empty() {
             return Ok(());
@@ -409,10 +441,15 @@ impl Writer {
 }
 
 impl Writer {
+    /// Makes changes of keys that waited.
+    pub(super) async fn finish_keys(&mut self) -> Result<()> {
+        self.finish_moves().await?;
+        self.indexes.finish().await
+    }
+
     /// What waits for the last row.
     pub(crate) async fn finish(&mut self) -> Result<()> {
-        self.finish_moves().await?;
-        self.indexes.finish().await?;
+        self.finish_keys().await?;
         let spec = Arc::clone(&self.spec);
         for (at, rows, which) in std::mem::take(&mut self.late_checks) {
             if let Some(foreign) = spec.foreign.get(at) {
@@ -445,9 +482,9 @@ fn take(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
 }
 
 /// Rows of a batch of the table's columns as storage keeps them.
-struct RowEncoder<'a> {
-    spec: &'a WriteSpec,
-    columns: &'a [ArrayRef],
+pub(super) struct RowEncoder<'a> {
+    pub(super) spec: &'a WriteSpec,
+    pub(super) columns: &'a [ArrayRef],
 }
 
 impl<'a> RowEncoder<'a> {
@@ -459,7 +496,7 @@ impl<'a> RowEncoder<'a> {
     }
 
     /// `None` with hidden row ids.
-    fn key(&self, row: usize) -> Result<Option<Bytes>> {
+    pub(super) fn key(&self, row: usize) -> Result<Option<Bytes>> {
         let Some(columns) = &self.spec.key else { return Ok(None) };
         let mut key = Vec::new();
         for &column in columns {
@@ -468,7 +505,7 @@ impl<'a> RowEncoder<'a> {
         Ok(Some(key.into()))
     }
 
-    fn row(&self, row: usize) -> Result<Bytes> {
+    pub(super) fn row(&self, row: usize) -> Result<Bytes> {
         let values = (0..self.spec.types.len()).map(|at| self.value(at, row)).collect::<Result<Vec<_>>>()?;
         let mut out = Vec::new();
         encode_row(&self.spec.types, &values, &mut out)?;
