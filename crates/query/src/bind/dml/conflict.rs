@@ -96,6 +96,7 @@ fn row_of(relation: &Arc<Relation>, name: &str, qualifier: &TableReference) -> S
         schema: None,
         columns: relation.columns.iter().map(column).collect(),
         table: Some(Arc::clone(relation)),
+        row: Default::default(),
     }
 }
 
