@@ -84,6 +84,15 @@ pub trait SqlSession: Send {
     /// Prepares one statement of a script (no parameters). Called when its turn comes, so that it sees earlier statements' effects.
     fn prepare_script<'a>(&'a mut self, statement: &'a dyn Script) -> BoxFuture<'a, Result<Arc<dyn Prepared>>>;
 
+    /// A statement kept by name, by the protocol or by SQL's PREPARE: they share one name space.
+    fn named_statement(&self, name: &str) -> Option<Arc<dyn Prepared>>;
+
+    /// Keeps a statement under a name. Errors: 42P05 there is one of this name, 53400 there are too many.
+    fn keep_statement(&mut self, name: &str, sql: &str, statement: Arc<dyn Prepared>) -> Result<()>;
+
+    /// Forgets a statement, if there is one.
+    fn close_statement(&mut self, name: &str);
+
     /// Runs a prepared statement. Rows of a stream are produced lazily; the stream must be dropped before the next call,
     /// except that inside an explicit transaction a portal suspended at its row limit keeps its stream (which reads by
     /// its own statement's snapshot) while other statements run. It is gone before `fail`, and after the transaction's end.

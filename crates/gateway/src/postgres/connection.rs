@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use heliosdb_contracts::{Canceller, ConnectRequest, SqlSession, TransactionStatus};
+use heliosdb_contracts::{Canceller, ConnectRequest, Prepared, SqlSession, TransactionStatus};
 use heliosdb_types::{Error, ErrorKind, SqlState};
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 
 use super::alarm::{Alarm, Phase};
 use super::auth::authenticate;
 use super::counters::add;
-use super::extended::{Portal, Statement};
+use super::extended::Portal;
 use super::failure::{Failure, Outcome, shutting_down, violation};
 use super::frontend as message;
 use super::registry::Seat;
@@ -30,7 +30,8 @@ pub(crate) struct Connection<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) session: Box<dyn SqlSession>,
     pub(crate) canceller: Arc<dyn Canceller>,
-    pub(crate) statements: HashMap<String, Statement>,
+    /// The statement without a name; named ones are the session's.
+    pub(crate) unnamed: Option<Arc<dyn Prepared>>,
     pub(crate) portals: HashMap<String, Portal>,
     /// An extended message failed: nothing counts until Sync.
     skip_to_sync: bool,
@@ -61,7 +62,7 @@ pub(crate) async fn serve_connection(wire: &mut Wire, shared: &Shared, mut alarm
         shared,
         session,
         canceller,
-        statements: HashMap::new(),
+        unnamed: None,
         portals: HashMap::new(),
         skip_to_sync: false,
         in_batch: false,

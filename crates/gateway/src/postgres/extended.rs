@@ -16,12 +16,8 @@ use super::parameters::{decode_parameters, formats};
 use super::reply::{Format, parameter_description, row_description, rows_tag};
 use super::rows::{RowStream, Sent};
 
-/// More prepared statements, or portals, than any client needs: a bound on what one connection holds.
+/// More portals than any client needs: a bound on what one connection holds.
 const NAMES_MAX: usize = 65_536;
-
-pub(crate) struct Statement {
-    prepared: Arc<dyn Prepared>,
-}
 
 pub(crate) struct Portal {
     prepared: Arc<dyn Prepared>,
@@ -38,24 +34,32 @@ enum PortalState {
 }
 
 impl Connection<'_> {
+    fn statement(&self, name: &str) -> Result<Arc<dyn Prepared>> {
+        let found = if name.is_empty() { self.unnamed.clone() } else { self.session.named_statement(name) };
+        found.ok_or_else(|| no_statement(name))
+    }
+
     pub(crate) async fn parse(&mut self, body: Bytes) -> Outcome<()> {
         let message = frontend::parse(body)?;
         let name = message.name.unwrap_or_default();
         if name.is_empty() {
-            self.statements.remove("");
-        } else if self.statements.contains_key(&name) {
+            self.unnamed = None;
+        } else if self.session.named_statement(&name).is_some() {
             return Err(Error::invalid(
                 SqlState::DUPLICATE_PREPARED_STATEMENT,
                 format!("prepared statement \"{name}\" already exists"),
             )
             .into());
         }
-        room(self.statements.len(), "prepared statements")?;
         let types: Vec<Option<Oid>> =
             message.type_oids.iter().map(|&oid| Some(Oid(oid)).filter(|oid| oid.0 != 0)).collect();
         let preparing = self.session.prepare(&message.query, &types);
         let prepared = self.alarm.attend(self.wire, &*self.canceller, preparing).await??;
-        self.statements.insert(name, Statement { prepared });
+        if name.is_empty() {
+            self.unnamed = Some(prepared);
+        } else {
+            self.session.keep_statement(&name, &message.query, prepared)?;
+        }
         self.wire.send(&ParseComplete::new());
         Ok(())
     }
@@ -64,7 +68,7 @@ impl Connection<'_> {
         let message = frontend::bind(body)?;
         let name = message.statement_name.unwrap_or_default();
         let portal_name = message.portal_name.unwrap_or_default();
-        let prepared = self.statements.get(&name).ok_or_else(|| no_statement(&name))?.prepared.clone();
+        let prepared = self.statement(&name)?;
         if portal_name.is_empty() {
             self.portals.remove("");
         } else if self.portals.contains_key(&portal_name) {
@@ -96,13 +100,13 @@ impl Connection<'_> {
         let name = message.name.unwrap_or_default();
         let (prepared, formats) = match message.target_type {
             b'S' => {
-                let statement = self.statements.get(&name).ok_or_else(|| no_statement(&name))?;
-                self.wire.send(&parameter_description(statement.prepared.parameters()));
-                (&statement.prepared, &[][..])
+                let prepared = self.statement(&name)?;
+                self.wire.send(&parameter_description(prepared.parameters()));
+                (prepared, &[][..])
             }
             b'P' => {
                 let portal = self.portals.get(&name).ok_or_else(|| no_portal(&name))?;
-                (&portal.prepared, &portal.formats[..])
+                (Arc::clone(&portal.prepared), &portal.formats[..])
             }
             other => return Err(violation(format!("invalid DESCRIBE message subtype {other}")).into()),
         };
@@ -117,7 +121,8 @@ impl Connection<'_> {
         let message = frontend::close(body)?;
         let name = message.name.unwrap_or_default();
         match message.target_type {
-            b'S' => drop(self.statements.remove(&name)),
+            b'S' if name.is_empty() => self.unnamed = None,
+            b'S' => self.session.close_statement(&name),
             b'P' => drop(self.portals.remove(&name)),
             other => return Err(violation(format!("invalid CLOSE message subtype {other}")).into()),
         }

@@ -182,6 +182,8 @@ pub(crate) fn startup_parameters(body: Bytes) -> Result<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
+    use heliosdb_types::SqlState;
+
     use super::*;
 
     #[test]

@@ -16,7 +16,7 @@ use super::rows::{RowStream, Sent};
 impl Connection<'_> {
     pub(crate) async fn simple_query(&mut self, body: Bytes) -> Outcome<()> {
         let query = frontend::query(body)?.query;
-        self.statements.remove("");
+        self.unnamed = None;
         self.portals.remove("");
         let script = self.session.parse_script(&query)?;
         if script.is_empty() {
@@ -61,7 +61,7 @@ impl Connection<'_> {
         match execution {
             Execution::Done(tag) => {
                 if tag == "DISCARD ALL" || tag == "DEALLOCATE ALL" {
-                    self.statements.clear();
+                    self.unnamed = None;
                 }
                 Ok(Some(tag))
             }

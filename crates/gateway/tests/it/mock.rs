@@ -124,6 +124,7 @@ impl SqlService for Mock {
             log.sessions.fetch_add(1, Ordering::SeqCst);
             let session = Session {
                 log,
+                named: Default::default(),
                 status: TransactionStatus::Idle,
                 implicit: false,
                 fail_commit: false,
@@ -182,6 +183,7 @@ struct Session {
     notices: Vec<Notice>,
     parameters: Vec<(String, String)>,
     cancel: Arc<Cancel>,
+    named: std::collections::HashMap<String, Arc<dyn Prepared>>,
 }
 
 impl Drop for Session {
@@ -520,6 +522,19 @@ impl SqlSession for Session {
     fn prepare_script<'a>(&'a mut self, statement: &'a dyn Script) -> BoxFuture<'a, Result<Arc<dyn Prepared>>> {
         let text = statement.as_any().downcast_ref::<Word>().unwrap().0.clone();
         async move { Ok(Arc::new(self.plan(&text, &[])?) as Arc<dyn Prepared>) }.boxed()
+    }
+
+    fn named_statement(&self, name: &str) -> Option<Arc<dyn Prepared>> {
+        self.named.get(name).cloned()
+    }
+
+    fn keep_statement(&mut self, name: &str, _sql: &str, statement: Arc<dyn Prepared>) -> Result<()> {
+        self.named.insert(name.to_owned(), statement);
+        Ok(())
+    }
+
+    fn close_statement(&mut self, name: &str) {
+        self.named.remove(name);
     }
 
     fn execute<'a>(

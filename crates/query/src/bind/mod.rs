@@ -56,7 +56,7 @@ use crate::func::{FuncContext, Typed};
 pub use index::bind_index;
 pub use names::{fold_identifier, object_name};
 pub use params::placeholder;
-pub use parse::{parse, parse_expression, parse_query, parse_tokens, position_of};
+pub use parse::{parse, parse_expression, parse_expression_tokens, parse_query, parse_tokens, position_of};
 
 use binder::Binder;
 

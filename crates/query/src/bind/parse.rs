@@ -50,6 +50,15 @@ pub fn parse_tokens(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<ParsedS
     Ok(statements.map(|statement| ParsedStatement { statement }).collect())
 }
 
+/// Parses tokens of `sql` that are one expression.
+pub fn parse_expression_tokens(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<ast::Expr> {
+    check_chains(&tokens)?;
+    let mut parser = parser_of(tokens, sql)?;
+    let expr = parser.parse_expr().map_err(|error| syntax_error(error, sql))?;
+    parser.expect_token(&Token::EOF).map_err(|error| syntax_error(error, sql))?;
+    Ok(as_postgres(expr, sql))
+}
+
 /// Where a token is in its text, in characters from 1.
 pub fn position_of(location: Location, sql: &str) -> Option<u32> {
     Positions::of(sql).position(location)

@@ -225,11 +225,11 @@ pub(crate) fn write_csv_field(value: &str, force: bool, single: bool, options: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::options::read_options;
+    use crate::copy::options::options_of;
 
     fn options(csv: bool) -> CopyOptions {
         let format = if csv { "csv" } else { "text" };
-        read_options(&[sqlparser::ast::CopyOption::Format(format.into())], &[], false).unwrap()
+        options_of(format)
     }
 
     fn split(csv: bool, row: &str) -> Vec<Option<String>> {

@@ -146,11 +146,11 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::options::read_options;
+    use crate::copy::options::options_of;
 
     fn rows(csv: bool, chunks: &[&[u8]]) -> Vec<String> {
         let format = if csv { "csv" } else { "text" };
-        let options = read_options(&[sqlparser::ast::CopyOption::Format(format.into())], &[], false).unwrap();
+        let options = options_of(format);
         let mut lines = Lines::new(&options);
         let mut out = Vec::new();
         for (at, chunk) in chunks.iter().enumerate() {

@@ -9,15 +9,16 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use heliosdb_contracts::{CopyFormat, CopyIn, InsertOutcome, KeyedRow, LockWait, TreeKey, row_id_key};
+use heliosdb_contracts::{CopyFormat, CopyIn, InsertOutcome, KeyedRow, LockWait, TreeKey, binary, row_id_key};
 use heliosdb_types::{
     CommandId, Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState, SqlType, TextContext, TxnId, encode_key,
     encode_row, text_of,
 };
 
+use super::binary::BinaryRows;
 use super::fields::{Field, split_csv, split_text};
 use super::lines::Lines;
-use super::options::CopyOptions;
+use super::options::{CopyOptions, Format, Header};
 use super::source::BatchTable;
 use super::value::{Reader, Value};
 use crate::bind::BoundStatement;
@@ -51,6 +52,7 @@ pub(super) struct Loader {
     pub command: CommandId,
     pub wait: LockWait,
     pub relation: Arc<Relation>,
+    pub schema: String,
     /// The columns of the data, in their order.
     pub columns: Vec<Column>,
     pub options: CopyOptions,
@@ -69,6 +71,8 @@ pub(super) struct Load {
     force_not_null: Vec<bool>,
     force_null: Vec<bool>,
     lines: Lines,
+    /// Instead of `lines`, for the binary format.
+    binary: Option<BinaryRows>,
     header_pending: bool,
     batch: Batch,
     rows: u64,
@@ -95,7 +99,8 @@ impl Load {
             force_not_null: named(&loader.options.force_not_null),
             force_null: named(&loader.options.force_null),
             lines: Lines::new(&loader.options),
-            header_pending: loader.options.header,
+            binary: (loader.options.format == Format::Binary).then(BinaryRows::default),
+            header_pending: loader.options.header != Header::No,
             batch: Batch::default(),
             rows: 0,
             loader,
@@ -105,13 +110,87 @@ impl Load {
     /// Takes complete rows into the batch until it is full (true) or the data is used up.
     fn fill(&mut self, end: bool) -> Result<bool> {
         while self.batch.lines.len() < BATCH_ROWS && self.batch.rows.len() < BATCH_BYTES {
+            if self.binary.is_some() {
+                if !self.take_binary(end)? {
+                    return Ok(false);
+                }
+                continue;
+            }
             let Some(row) = self.lines.next(end).map_err(|error| self.at_line(error, None))? else { return Ok(false) };
             if std::mem::take(&mut self.header_pending) {
+                if self.loader.options.header == Header::Match {
+                    self.match_header(&row).map_err(|error| self.at_line(error, Some(row.clone())))?;
+                }
                 continue;
             }
             self.take_row(row)?;
         }
         Ok(true)
+    }
+
+    /// Takes a row of the binary format; false if there is none yet.
+    fn take_binary(&mut self, end: bool) -> Result<bool> {
+        let Some(rows) = &mut self.binary else { return Ok(false) };
+        let place = |line: u64| format!("COPY {}, line {line}", self.loader.relation.name);
+        let fields = match rows.next(self.readers.len(), end) {
+            Ok(Some(fields)) => fields,
+            Ok(None) => return Ok(false),
+            Err(error) => return Err(error.with_traceback(place(rows.line.max(1)))),
+        };
+        let mut values = Vec::with_capacity(fields.len());
+        for (field, column) in fields.into_iter().zip(&self.loader.columns) {
+            let Some(range) = field else {
+                values.push(Value::Ref(DatumRef::Null));
+                continue;
+            };
+            let what = format!("column \"{}\"", column.name);
+            let value = binary::read(rows.bytes(range), &column.sql_type, &self.loader.context, &what);
+            values.push(Value::Owned(
+                value.map_err(|error| error.with_traceback(format!("{}, column {}", place(rows.line), column.name)))?,
+            ));
+        }
+        let line = rows.line;
+        let stored = match &self.loader.path {
+            Path::Planned { .. } => push_columns(&self.readers, &values, &mut self.batch),
+            Path::Direct { columns } => push_row(&self.loader, columns, &self.types, &values, &mut self.batch),
+        };
+        stored.map_err(|error| error.with_traceback(place(line)))?;
+        self.batch.lines.push(line);
+        Ok(true)
+    }
+
+    /// HEADER MATCH: the first line names the columns of the data.
+    fn match_header(&self, row: &std::ops::Range<usize>) -> Result<()> {
+        let mut fields: Vec<Field<'_>> = Vec::new();
+        let split = if self.loader.options.csv { split_csv } else { split_text };
+        split(self.lines.bytes(row.clone()), &self.loader.options, &mut fields)?;
+        let bad = |message: String| Err(Error::invalid(SqlState::BAD_COPY_FILE_FORMAT, message));
+        let columns = &self.loader.columns;
+        if fields.len() != columns.len() {
+            return bad(format!(
+                "wrong number of fields in header line: field count is {}, expected {}",
+                fields.len(),
+                columns.len()
+            ));
+        }
+        for (at, (field, column)) in fields.iter().zip(columns).enumerate() {
+            let (number, expected) = (at + 1, &column.name);
+            match field {
+                None => {
+                    let null = &self.loader.options.null;
+                    return bad(format!(
+                        "column name mismatch in header line field {number}: got null value (\"{null}\"), expected \"{expected}\""
+                    ));
+                }
+                Some(name) if name != expected => {
+                    return bad(format!(
+                        "column name mismatch in header line field {number}: got \"{name}\", expected \"{expected}\""
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn take_row(&mut self, row: std::ops::Range<usize>) -> Result<()> {
@@ -200,7 +279,8 @@ impl Load {
                     .map_err(crate::exec::from_arrow)?;
                 source.put(rows);
                 let executor = &self.loader.engine.executor;
-                executor.run_write(&bound.plan, Vec::new(), &[], Arc::clone(scope)).await?;
+                self.rows += executor.run_write(&bound.plan, Vec::new(), &[], Arc::clone(scope)).await?;
+                return Ok(());
             }
         }
         self.rows += count as u64;
@@ -344,31 +424,51 @@ fn duplicate(relation: &Relation, types: &[PhysicalType], row: &[u8], context: &
 
 impl CopyIn for Load {
     fn format(&self) -> CopyFormat {
-        CopyFormat { binary: false, columns: self.readers.len() }
+        CopyFormat { binary: self.binary.is_some(), columns: self.readers.len() }
     }
 
     fn data<'a>(&'a mut self, chunk: Bytes) -> BoxFuture<'a, Result<()>> {
         async move {
-            self.loader.running.flag.check()?;
-            self.lines.push(&chunk)?;
-            while self.fill(false)? {
-                self.flush().await?;
-            }
-            Ok(())
+            let schema = self.loader.schema.clone();
+            self.take(chunk).await.map_err(|error| named_schema(error, &schema))
         }
         .boxed()
     }
 
     fn done(mut self: Box<Self>) -> BoxFuture<'static, Result<u64>> {
         async move {
-            while self.fill(true)? {
-                self.flush().await?;
-            }
-            self.flush().await?;
-            Ok(self.rows)
+            let schema = self.loader.schema.clone();
+            self.end().await.map_err(|error| named_schema(error, &schema))
         }
         .boxed()
     }
 
     fn abandon(self: Box<Self>, _reason: String) {}
+}
+
+/// Constraint errors name their table's schema.
+fn named_schema(error: Error, schema: &str) -> Error {
+    if error.table().is_some() && error.schema().is_none() { error.with_schema(schema) } else { error }
+}
+
+impl Load {
+    async fn take(&mut self, chunk: Bytes) -> Result<()> {
+        self.loader.running.flag.check()?;
+        match &mut self.binary {
+            Some(rows) => rows.push(&chunk)?,
+            None => self.lines.push(&chunk)?,
+        }
+        while self.fill(false)? {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<u64> {
+        while self.fill(true)? {
+            self.flush().await?;
+        }
+        self.flush().await?;
+        Ok(self.rows)
+    }
 }

@@ -1,5 +1,6 @@
-//! COPY: bulk data in and out, as text or csv.
+//! COPY: bulk data in and out, as text, csv or binary.
 
+mod binary;
 mod fields;
 mod lines;
 mod load;
@@ -12,46 +13,63 @@ use std::sync::Arc;
 
 use heliosdb_contracts::{CopyFormat, Execution, TreeLockMode};
 use heliosdb_types::{Datum, Error, Result, SqlState};
-use sqlparser::ast::{self, CopySource, CopyTarget};
+use sqlparser::ast;
 
 use crate::access::{Rights, denied, noun};
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, Column, Identity, Privileges, Relation, RelationKind};
 use crate::func::NameLookup;
 use crate::pg_catalog::quote_identifier;
-use crate::session::{Binding, PreparedStatement, Running, Session};
+use crate::session::{Binding, CopySource, CopyStatement, CopyTarget, Parsed, Running, Session};
 
 use load::{Load, Loader, Missing, Path};
-use options::CopyOptions;
+use options::{CopyOptions, Format};
 use source::{BatchTable, SOURCE_SCHEMA, SOURCE_TABLE};
 
 impl Session {
-    pub(crate) async fn copy(&mut self, statement: &ast::Statement, prepared: &PreparedStatement) -> Result<Execution> {
-        let ast::Statement::Copy { source, to, target, options, legacy_options, values } = statement else {
-            return Err(Error::internal("not COPY"));
-        };
-        let options = options::read_options(options, legacy_options, *to)?;
-        match target {
-            CopyTarget::Stdin | CopyTarget::Stdout if values.iter().all(Option::is_none) => {}
-            CopyTarget::Stdin | CopyTarget::Stdout => return Err(Error::unsupported("COPY data inside the statement")),
-            CopyTarget::File { .. } => return Err(Error::unsupported("COPY with a file on the server")),
-            CopyTarget::Program { .. } => return Err(Error::unsupported("COPY with a program")),
-        }
-        match source {
-            CopySource::Table { table_name, columns } if *to => {
-                let (relation, columns) = self.copy_columns(table_name, columns, Privileges::SELECT)?;
-                if matches!(relation.kind, RelationKind::View(_)) {
-                    let message = format!("cannot copy from view \"{}\"", relation.name);
-                    return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
-                        .with_hint("Try the COPY (SELECT ...) TO variant."));
+    pub(crate) async fn copy(&mut self, copy: &CopyStatement, text: &Arc<str>) -> Result<Execution> {
+        let options = options::read_options(&copy.options, copy.to)?;
+        self.check_target(copy)?;
+        match &copy.source {
+            CopySource::Table { name, columns } if copy.to => {
+                let (relation, columns) = self.copy_columns(name, columns, Privileges::SELECT)?;
+                let variant = match &relation.kind {
+                    RelationKind::View(_) => Some("view"),
+                    RelationKind::Sequence(_) => Some("sequence"),
+                    RelationKind::Table(_) | RelationKind::Virtual(_) => None,
+                };
+                if let Some(kind) = variant {
+                    let message = format!("cannot copy from {kind} \"{}\"", relation.name);
+                    let error = Error::invalid(SqlState::WRONG_OBJECT_TYPE, message);
+                    return Err(match kind {
+                        "view" => error.with_hint("Try the COPY (SELECT ...) TO variant."),
+                        _ => error,
+                    });
                 }
+                check_named_columns(&relation, &columns, &options)?;
                 let sql = format!("SELECT {} FROM {}", list(&columns), self.qualified(&relation)?);
-                let query = bind::parse_query(&sql)?;
-                self.copy_to(&query, &sql, options).await
+                let statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("a SELECT of our own"))?;
+                self.copy_to(statement.statement, Arc::from(sql.as_str()), options).await
             }
-            CopySource::Query(query) => self.copy_to(query, &prepared.text, options).await,
-            CopySource::Table { table_name, columns } => self.copy_from(table_name, columns, options).await,
+            CopySource::Query(statement) => self.copy_to((**statement).clone(), Arc::clone(text), options).await,
+            CopySource::Table { name, columns } => self.copy_from(name, columns, options, copy.filter.as_ref()).await,
         }
+    }
+
+    /// Files and programs are the server's, so they would need its superuser; we leave them to clients altogether.
+    fn check_target(&self, copy: &CopyStatement) -> Result<()> {
+        let (what, privilege) = match (copy.target, copy.to) {
+            (CopyTarget::Client, _) => return Ok(()),
+            (CopyTarget::Program, _) => ("to or from an external program", "pg_execute_server_program"),
+            (CopyTarget::File, false) => ("from a file", "pg_read_server_files"),
+            (CopyTarget::File, true) => ("to a file", "pg_write_server_files"),
+        };
+        let hint = "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.";
+        if !self.user.superuser {
+            let message = format!("must be superuser or have privileges of the {privilege} role to COPY {what}");
+            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint));
+        }
+        Err(Error::unsupported(format!("COPY {what} on the server")).with_hint(hint))
     }
 
     /// `schema.table`, quoted.
@@ -115,19 +133,33 @@ impl Session {
         Err(denied(noun(relation), &relation.name))
     }
 
-    async fn copy_to(&mut self, query: &ast::Query, text: &str, options: CopyOptions) -> Result<Execution> {
-        let running = self.start_cancellable();
-        self.open_transaction()?;
-        let binding = self.binding()?;
-        let bound = bind::bind_query(query, text, &binding.context(&[]))?;
-        self.check_privileges(&bound)?;
-        let columns = Arc::from(bound.columns.clone().unwrap_or_default());
-        let scope = self.scope(&running, &bound.relations)?;
-        self.next_command();
-        let rows = self.engine.executor.run(&bound.plan, Vec::new(), &bound.parameters, scope);
-        let format = CopyFormat { binary: false, columns: bound.columns.as_ref().map_or(0, Vec::len) };
-        let chunks = unload::chunks(rows, columns, options, self.text_context(), running);
-        Ok(Execution::CopyOut { format, chunks })
+    async fn copy_to(&mut self, statement: ast::Statement, text: Arc<str>, options: CopyOptions) -> Result<Execution> {
+        let parsed = Parsed::from(statement);
+        if !parsed.is_planned() {
+            return Err(Error::unsupported("COPY of this statement"));
+        }
+        let prepared = Box::pin(self.prepare_parsed(Some(Arc::new(parsed)), text, Vec::new())).await?;
+        if !prepared.parameters.is_empty() {
+            return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        }
+        if prepared.columns.is_none() {
+            return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, "COPY query must have a RETURNING clause"));
+        }
+        if let Some(columns) = &prepared.columns {
+            let missing =
+                options.force_quote.iter().find(|name| *name != "*" && !columns.iter().any(|c| c.name == **name));
+            if let Some(name) = missing {
+                let message = format!("column \"{name}\" does not exist");
+                return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
+            }
+        }
+        match Box::pin(self.execute_prepared(&prepared, Vec::new())).await? {
+            Execution::Rows { columns, rows, .. } => {
+                let format = CopyFormat { binary: options.format == Format::Binary, columns: columns.len() };
+                Ok(Execution::CopyOut { format, chunks: unload::chunks(rows, columns, options, self.text_context()) })
+            }
+            _ => Err(Error::internal("a query without rows")),
+        }
     }
 
     async fn copy_from(
@@ -135,6 +167,7 @@ impl Session {
         table_name: &ast::ObjectName,
         columns: &[ast::Ident],
         options: CopyOptions,
+        filter: Option<&ast::Expr>,
     ) -> Result<Execution> {
         self.require_read_write("COPY FROM")?;
         let running = self.start_cancellable();
@@ -151,7 +184,7 @@ impl Session {
             }
             check_named_columns(&relation, &columns, &options)?;
             if self.lock_unchanged(&relation, TreeLockMode::RowExclusive, &running).await? {
-                let load = self.start_load(relation, columns, options, running).await?;
+                let load = self.start_load(relation, columns, options, filter, running).await?;
                 return Ok(Execution::CopyIn(Box::new(load)));
             }
         }
@@ -163,12 +196,16 @@ impl Session {
         relation: Arc<Relation>,
         columns: Vec<Column>,
         options: CopyOptions,
+        filter: Option<&ast::Expr>,
         running: Running,
     ) -> Result<Load> {
-        let direct = self.direct_path(&relation, &columns).await?;
+        let direct = match filter {
+            Some(_) => None,
+            None => self.direct_path(&relation, &columns).await?,
+        };
         let path = match direct {
             Some(columns) => Path::Direct { columns },
-            None => self.planned_path(&relation, &columns, &running)?,
+            None => self.planned_path(&relation, &columns, filter, &running)?,
         };
         let txn = self.transaction_id()?;
         let command = self.open_transaction()?.command;
@@ -181,6 +218,7 @@ impl Session {
             txn,
             command,
             wait: self.lock_wait(),
+            schema: self.catalog()?.schemas.get(&relation.schema).map(|schema| schema.name.clone()).unwrap_or_default(),
             relation,
             columns,
             options,
@@ -229,7 +267,13 @@ impl Session {
     }
 
     /// An INSERT over a table that each batch is put into.
-    fn planned_path(&mut self, relation: &Arc<Relation>, columns: &[Column], running: &Running) -> Result<Path> {
+    fn planned_path(
+        &mut self,
+        relation: &Arc<Relation>,
+        columns: &[Column],
+        filter: Option<&ast::Expr>,
+        running: &Running,
+    ) -> Result<Path> {
         let source = BatchTable::new(columns)?;
         let Binding { catalog, facts, func } = self.binding()?;
         let catalog = Arc::new(source.in_catalog(&catalog, columns));
@@ -239,14 +283,15 @@ impl Session {
         } else {
             ""
         };
+        let filter = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
         let sql = format!(
-            "INSERT INTO {} ({names}){overriding} SELECT {names} FROM \"{SOURCE_SCHEMA}\".{SOURCE_TABLE}",
+            "INSERT INTO {} ({names}){overriding} SELECT {names} FROM \"{SOURCE_SCHEMA}\".{SOURCE_TABLE}{filter}",
             self.qualified(relation)?
         );
         let mut statements = bind::parse(&sql)?;
         let statement = statements.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
         let binding = Binding { catalog, facts, func };
-        let bound = bind::bind_statement(&statement, &sql, &binding.context(&[]))?;
+        let bound = bind::bind_statement(&statement, &sql, &binding.context(&[])).map_err(Error::without_position)?;
         self.transaction_id()?;
         let scope = self.scope(running, &[])?;
         Ok(Path::Planned { bound: Arc::new(bound), source, scope })
@@ -258,13 +303,19 @@ fn list(columns: &[Column]) -> String {
 }
 
 fn check_named_columns(relation: &Relation, columns: &[Column], options: &CopyOptions) -> Result<()> {
-    for name in options.force_not_null.iter().chain(&options.force_null).filter(|name| *name != "*") {
+    let lists = [
+        (&options.force_quote, "FORCE_QUOTE"),
+        (&options.force_not_null, "FORCE_NOT_NULL"),
+        (&options.force_null, "FORCE_NULL"),
+    ];
+    let named = lists.into_iter().flat_map(|(names, what)| names.iter().map(move |name| (name, what)));
+    for (name, what) in named.filter(|(name, _)| *name != "*") {
         if relation.column(name).is_none() {
             let message = format!("column \"{name}\" of relation \"{}\" does not exist", relation.name);
             return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
         }
         if !columns.iter().any(|column| column.name == *name) {
-            let message = format!("FORCE_NOT_NULL column \"{name}\" not referenced by COPY");
+            let message = format!("{what} column \"{name}\" not referenced by COPY");
             return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message));
         }
     }

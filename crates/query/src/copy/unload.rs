@@ -1,36 +1,40 @@
-//! COPY ... TO STDOUT: a query's rows as text or csv.
+//! COPY ... TO STDOUT: a query's rows as text, csv or binary.
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use heliosdb_contracts::{CopyChunk, ResultColumn, datum_at};
+use heliosdb_contracts::{CopyChunk, ResultColumn, binary, datum_at};
 use heliosdb_types::{DatumRef, PhysicalType, Result, TextContext, write_text};
 
 use super::fields::{write_csv_field, write_text_field};
-use super::options::CopyOptions;
-use crate::session::Running;
+use super::options::{CopyOptions, Format, Header};
 
-/// Turns batches into chunks; `running` lives as long as the rows do.
+/// Turns batches into chunks.
 pub(super) fn chunks(
     rows: BoxStream<'static, Result<RecordBatch>>,
     columns: Arc<[ResultColumn]>,
     options: CopyOptions,
     context: Arc<TextContext>,
-    running: Running,
 ) -> BoxStream<'static, Result<CopyChunk>> {
-    let header = options.header.then(|| Ok(CopyChunk { data: header(&columns, &options), rows: 0 }));
+    let bytes = |data: Vec<u8>| Ok(CopyChunk { data: data.into(), rows: 0 });
+    let format = options.format;
+    let head = match format {
+        Format::Binary => Some(bytes(super::binary::header())),
+        _ => (options.header != Header::No).then(|| bytes(header(&columns, &options))),
+    };
+    let tail = (format == Format::Binary).then(|| bytes((-1i16).to_be_bytes().to_vec()));
     let writer = Writer::new(columns, options, context);
     let body = rows.map(move |batch| {
-        let _alive = &running;
-        writer.write(&batch?)
+        let batch = batch?;
+        if format == Format::Binary { writer.write_binary(&batch) } else { writer.write(&batch) }
     });
-    stream::iter(header).chain(body).boxed()
+    stream::iter(head).chain(body).chain(stream::iter(tail)).boxed()
 }
 
-fn header(columns: &[ResultColumn], options: &CopyOptions) -> Bytes {
+fn header(columns: &[ResultColumn], options: &CopyOptions) -> Vec<u8> {
     let mut out = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         if at > 0 {
@@ -43,7 +47,7 @@ fn header(columns: &[ResultColumn], options: &CopyOptions) -> Bytes {
         }
     }
     out.push(b'\n');
-    out.into()
+    out
 }
 
 struct Writer {
@@ -93,5 +97,27 @@ impl Writer {
             out.push(b'\n');
         }
         Ok(CopyChunk { data: out.into(), rows: batch.num_rows() as u64 })
+    }
+
+    fn write_binary(&self, batch: &RecordBatch) -> Result<CopyChunk> {
+        let mut out = BytesMut::with_capacity(batch.num_rows() * 32);
+        for row in 0..batch.num_rows() {
+            out.put_u16(self.columns.len() as u16);
+            for ((array, physical), column) in batch.columns().iter().zip(&self.physical).zip(self.columns.iter()) {
+                let value = datum_at(array, row, *physical)?;
+                if value.is_null() {
+                    out.put_i32(-1);
+                    continue;
+                }
+                let at = out.len();
+                out.put_i32(0);
+                binary::put_datum(value, &column.sql_type, &self.context, &mut out)?;
+                let length = (out.len() - at - 4) as i32;
+                if let Some(place) = out.get_mut(at..at + 4) {
+                    place.copy_from_slice(&length.to_be_bytes());
+                }
+            }
+        }
+        Ok(CopyChunk { data: Bytes::from(out), rows: batch.num_rows() as u64 })
     }
 }

@@ -45,7 +45,7 @@ fn a_join_tells_the_other_sides_scan_what_can_match() {
     let bench = bench();
     let plan = joined(&bench, col("few.id").in_list(vec![lit(5), lit(7), lit(-1)], false));
     assert_eq!(counted(&bench, plan.clone()), 2);
-    let options = ExplainOptions { analyze: true, timing: false, costs: false, verbose: false };
+    let options = ExplainOptions { analyze: true, timing: false, costs: false, ..ExplainOptions::default() };
     let scope = Arc::new(bench.scope(None, 0));
     let plan = plan.build().unwrap();
     let explained = bench.executor.explain(&plan, Vec::new(), &[], scope, options);

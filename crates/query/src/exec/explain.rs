@@ -32,11 +32,33 @@ pub struct ExplainOptions {
     pub costs: bool,
     /// Times; only with `analyze`.
     pub timing: bool,
+    /// What scans read; only with `analyze`.
+    pub buffers: bool,
+    /// Planning and execution time; `None`: with `analyze`.
+    pub summary: Option<bool>,
+    pub format: ExplainFormat,
+}
+
+/// How the plan is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExplainFormat {
+    #[default]
+    Text,
+    Json,
+    Yaml,
 }
 
 impl Default for ExplainOptions {
     fn default() -> ExplainOptions {
-        ExplainOptions { analyze: false, verbose: false, costs: true, timing: true }
+        ExplainOptions {
+            analyze: false,
+            verbose: false,
+            costs: true,
+            timing: true,
+            buffers: true,
+            summary: None,
+            format: ExplainFormat::Text,
+        }
     }
 }
 
@@ -56,7 +78,7 @@ impl Executor {
             let (planning, running) = (Time::new(), Time::new());
             let mut timer = planning.timer();
             let statement = instantiate(&statement, &parameters, &types, scope.now_micros)?;
-            let short = options.verbose && Direct::compile(&statement, &session)?.is_some();
+            let short = Direct::compile(&statement, &session)?.is_some();
             let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
             timer.stop();
             if options.analyze {
@@ -74,64 +96,110 @@ impl Executor {
                     outcome = drain => outcome?,
                 }
             }
-            let mut lines = Vec::new();
-            render(&plan, 0, options, &mut lines);
-            if short {
-                // Without EXPLAIN it would not have been planned like this.
-                lines.push("Short path: runs on the session's own task".to_owned());
-            }
-            if options.analyze && options.timing {
-                lines.push(format!("Planning Time: {} ms", milliseconds(planning.value())));
-                lines.push(format!("Execution Time: {} ms", milliseconds(running.value())));
-            }
-            Ok(lines)
+            let summary = options.summary.unwrap_or(options.analyze);
+            let report = Report {
+                plan: node(&plan, options),
+                tier: if short { Tier::Direct } else { Tier::Analytical },
+                planning_ms: summary.then(|| planning.value() as f64 / 1e6),
+                execution_ms: (summary && options.analyze).then(|| running.value() as f64 / 1e6),
+            };
+            Ok(match options.format {
+                ExplainFormat::Text => text_lines(&report, options),
+                ExplainFormat::Json => vec![super::explain_format::json(&report)],
+                ExplainFormat::Yaml => vec![super::explain_format::yaml(&report)],
+            })
         });
         work.await?
     }
 }
 
-fn milliseconds(nanos: usize) -> String {
-    format!("{:.3}", nanos as f64 / 1e6)
+/// Where a statement runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tier {
+    /// On the session's own task, without the optimiser.
+    Direct,
+    /// On the analytics threads.
+    Analytical,
 }
 
-fn render(plan: &Arc<dyn ExecutionPlan>, depth: usize, options: ExplainOptions, lines: &mut Vec<String>) {
+/// A plan with what is known of it.
+pub(super) struct Report {
+    pub plan: Node,
+    pub tier: Tier,
+    pub planning_ms: Option<f64>,
+    pub execution_ms: Option<f64>,
+}
+
+/// One operator.
+pub(super) struct Node {
+    pub title: String,
+    pub relation: Option<String>,
+    pub details: Vec<String>,
+    pub estimated_rows: Option<u64>,
+    pub rows: Option<usize>,
+    pub time_ms: Option<f64>,
+    pub counters: Vec<String>,
+    pub children: Vec<Node>,
+}
+
+fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if plan.name() == "CooperativeExec" {
-        plan.children().into_iter().for_each(|child| render(child, depth, options, lines));
-        return;
+    if plan.name() == "CooperativeExec"
+        && let [child] = plan.children().as_slice()
+    {
+        return node(child, options);
     }
-    let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name());
+    let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name()).filter(|_| options.analyze);
     let (title, details) = describe(plan, options);
+    let scan = plan.downcast_ref::<HeliosScanExec>();
+    let write = plan.downcast_ref::<RowWriteExec>();
+    Node {
+        relation: scan.map(|scan| scan.relation().name.clone()).or_else(|| write.map(|write| write.table().to_owned())),
+        title,
+        details,
+        estimated_rows: scan.filter(|_| options.costs).map(|scan| scan.estimated_rows()),
+        rows: metrics.as_ref().and_then(MetricsSet::output_rows),
+        time_ms: metrics
+            .as_ref()
+            .and_then(MetricsSet::elapsed_compute)
+            .filter(|_| options.timing)
+            .map(|nanos| nanos as f64 / 1e6),
+        counters: metrics.as_ref().map(|metrics| counters(plan, metrics, options)).unwrap_or_default(),
+        children: plan.children().into_iter().map(|child| node(child, options)).collect(),
+    }
+}
+
+fn text_lines(report: &Report, options: ExplainOptions) -> Vec<String> {
+    let mut lines = Vec::new();
+    render(&report.plan, 0, &mut lines);
+    if options.verbose || options.analyze {
+        // With ANALYZE too the plan shown is the one that ran, on the analytics threads.
+        lines.push(match report.tier {
+            Tier::Direct => "Tier: direct (without EXPLAIN it runs on the session's own task)".to_owned(),
+            Tier::Analytical => "Tier: analytical".to_owned(),
+        });
+    }
+    lines.extend(report.planning_ms.map(|ms| format!("Planning Time: {ms:.3} ms")));
+    lines.extend(report.execution_ms.map(|ms| format!("Execution Time: {ms:.3} ms")));
+    lines
+}
+
+fn render(node: &Node, depth: usize, lines: &mut Vec<String>) {
     let indent = if depth == 0 { String::new() } else { " ".repeat(depth * 6 - 4) };
     let arrow = if depth == 0 { "" } else { "->  " };
-    lines.push(format!("{indent}{arrow}{title}{}", figures(plan, metrics.as_ref(), options)));
+    let mut figures = String::new();
+    if let Some(rows) = node.estimated_rows {
+        figures.push_str(&format!("  (rows={rows})"));
+    }
+    if node.rows.is_some() || node.time_ms.is_some() {
+        let time = node.time_ms.map(|ms| format!(" time=0.000..{ms:.3}")).unwrap_or_default();
+        let rows = node.rows.unwrap_or(0);
+        figures.push_str(&format!("  (actual{time} rows={rows} loops=1)"));
+    }
+    lines.push(format!("{indent}{arrow}{}{figures}", node.title));
     let under = " ".repeat(if depth == 0 { 2 } else { depth * 6 + 2 });
-    lines.extend(details.into_iter().map(|detail| format!("{under}{detail}")));
-    if options.analyze
-        && let Some(metrics) = &metrics
-    {
-        lines.extend(counters(plan, metrics, options).into_iter().map(|counter| format!("{under}{counter}")));
-    }
-    plan.children().into_iter().for_each(|child| render(child, depth + 1, options, lines));
-}
-
-/// `(rows=n)` and `(actual time=t rows=n)`.
-fn figures(plan: &Arc<dyn ExecutionPlan>, metrics: Option<&MetricsSet>, options: ExplainOptions) -> String {
-    let mut out = String::new();
-    if options.costs
-        && let Some(scan) = plan.downcast_ref::<HeliosScanExec>()
-    {
-        out.push_str(&format!("  (rows={})", scan.estimated_rows()));
-    }
-    if options.analyze {
-        let rows = metrics.and_then(MetricsSet::output_rows).map(|rows| format!(" rows={rows}"));
-        let time = metrics.and_then(MetricsSet::elapsed_compute).filter(|_| options.timing);
-        let time = time.map(|nanos| format!(" time={} ms", milliseconds(nanos)));
-        if rows.is_some() || time.is_some() {
-            out.push_str(&format!("  (actual{}{})", time.unwrap_or_default(), rows.unwrap_or_default()));
-        }
-    }
-    out
+    lines.extend(node.details.iter().chain(&node.counters).map(|detail| format!("{under}{detail}")));
+    node.children.iter().for_each(|child| render(child, depth + 1, lines));
 }
 
 /// An operator's name, and lines about it.
@@ -145,7 +213,7 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> (String, 
             details.push(format!("Filter: {}", scan.filters().join(" AND ")));
         }
         details.extend(scan.limit().map(|limit| format!("Limit: {limit}")));
-        return (format!("Scan on {}", scan.relation().name), details);
+        return (format!("Seq Scan on {}", scan.relation().name), details);
     }
     if let Some(write) = plan.downcast_ref::<RowWriteExec>() {
         let verb = match write.op() {
@@ -200,7 +268,7 @@ fn title(name: &str) -> String {
 fn counters(plan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet, options: ExplainOptions) -> Vec<String> {
     let value = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
     let mut lines = Vec::new();
-    if plan.downcast_ref::<HeliosScanExec>().is_some() {
+    if plan.downcast_ref::<HeliosScanExec>().is_some() && options.buffers {
         lines.push(format!("Segments: {} read, {} skipped", value("segments_read"), value("segments_skipped")));
         lines.push(format!("Blocks: {} read, {} skipped", value("blocks_read"), value("blocks_skipped")));
         lines.push(format!("Bytes: {} read, {} from disk", value("bytes_read"), value("bytes_from_disk")));
@@ -245,12 +313,18 @@ mod tests {
         let plan = bench.scan().filter(col("t.id").gt(lit(6))).unwrap().build().unwrap();
         let options = ExplainOptions { timing: false, costs: false, ..ExplainOptions::default() };
         let lines = explain(&bench, &plan, false, options);
-        assert_eq!(lines, ["Scan on t", "  Filter: id > 6"]);
+        assert_eq!(lines, ["Seq Scan on t", "  Filter: id > 6"]);
         let lines = explain(&bench, &plan, false, ExplainOptions { analyze: true, ..options });
-        assert_eq!(lines[0], "Scan on t  (actual rows=3)");
+        assert_eq!(lines[0], "Seq Scan on t  (actual rows=3 loops=1)");
         assert!(lines.contains(&"  Memtable rows: 10".to_owned()), "{lines:?}");
         let timed = explain(&bench, &plan, false, ExplainOptions { analyze: true, ..ExplainOptions::default() });
         assert!(timed.last().unwrap().starts_with("Execution Time: "), "{timed:?}");
+        let json =
+            explain(&bench, &plan, false, ExplainOptions { analyze: true, format: ExplainFormat::Json, ..options });
+        let json: serde_json::Value = serde_json::from_str(&json[0]).unwrap();
+        let plan = &json[0]["Plan"];
+        assert_eq!((plan["Node Type"].as_str(), plan["Actual Rows"].as_u64()), (Some("Seq Scan"), Some(3)));
+        assert_eq!((plan["Relation Name"].as_str(), plan["Filter"].as_str()), (Some("t"), Some("id > 6")));
     }
 
     #[test]

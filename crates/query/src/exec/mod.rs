@@ -6,6 +6,7 @@ mod dynamic;
 mod error;
 mod estimate;
 mod explain;
+mod explain_format;
 mod foreign;
 mod index;
 mod instantiate;
@@ -22,7 +23,7 @@ mod table;
 
 pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
 pub(crate) use error::{from_arrow, from_datafusion, to_datafusion};
-pub use explain::ExplainOptions;
+pub use explain::{ExplainFormat, ExplainOptions};
 pub(crate) use foreign::{ChildEvent, ConstraintModes, ForeignSpec, ParentEvent, can_refer};
 pub use foreign::{ForeignCheck, ForeignWrite, Referenced, References};
 pub use index::IndexWrite;

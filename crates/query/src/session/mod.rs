@@ -7,9 +7,11 @@
 mod activity;
 mod cancel;
 mod control;
+mod explain;
 mod identity;
 mod lock_table;
 mod locks;
+mod named;
 mod own_syntax;
 mod prepare;
 mod references;
@@ -28,7 +30,6 @@ mod utility;
 #[cfg(test)]
 mod test;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,16 +56,17 @@ pub(crate) use timezones::Zones;
 
 use activity::Seat;
 pub(crate) use identity::may_become;
+pub(crate) use named::NamedStatements;
 pub(crate) use own_syntax::{
-    AccessStatement, AlterAction, CommentTarget, DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget,
-    IdentityChange, Like, LikeOption, ReindexTarget, RelationChange, RoleOption, RoleSpec, SequenceOptions,
-    SettingEdit, TableAs,
+    AccessStatement, AlterAction, CommentTarget, CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue,
+    DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption, ReindexTarget,
+    RelationChange, RoleOption, RoleSpec, SequenceOptions, SettingEdit, TableAs,
 };
 pub(crate) use prepare::Binding;
 pub(crate) use set::assignment;
 use settings::{Kind, Parameter};
-pub(crate) use statement::PreparedStatement;
 use statement::ScriptStatement;
+pub(crate) use statement::{Parsed, PreparedStatement};
 pub(crate) use temp::{TEMP_PREFIX, drop_temp};
 use transaction::State;
 
@@ -113,8 +115,8 @@ pub(crate) struct Session {
     pub(crate) temp_number: u64,
     /// It has made temporary objects.
     pub(crate) has_temp: bool,
-    /// SQL-level PREPARE.
-    pub(crate) named: HashMap<String, Arc<PreparedStatement>>,
+    /// Statements kept by name; facts show them.
+    pub(crate) named: Arc<Mutex<NamedStatements>>,
 }
 
 impl Session {
@@ -162,7 +164,7 @@ impl Session {
             cancel,
             locks,
             seat,
-            named: HashMap::new(),
+            named: Arc::default(),
             temp_number: engine.temp_numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             has_temp: false,
             engine,
@@ -393,9 +395,24 @@ impl SqlSession for Session {
             let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
             let parsed = Some(Arc::clone(&statement.parsed));
             let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), Vec::new()).await?;
+            if !prepared.parameters.is_empty() {
+                return Err(named::no_parameter(&statement.text));
+            }
             Ok(Arc::new(prepared) as Arc<dyn Prepared>)
         }
         .boxed()
+    }
+
+    fn named_statement(&self, name: &str) -> Option<Arc<dyn Prepared>> {
+        self.named.lock().get(name).map(|named| Arc::clone(&named.prepared))
+    }
+
+    fn keep_statement(&mut self, name: &str, sql: &str, statement: Arc<dyn Prepared>) -> Result<()> {
+        self.keep_named(name, sql, statement, false)
+    }
+
+    fn close_statement(&mut self, name: &str) {
+        self.named.lock().remove(name);
     }
 
     fn execute<'a>(

@@ -241,8 +241,9 @@ impl Session {
         let types = &bound.parameters;
         let Some(columns) = &bound.columns else {
             let references = Arc::clone(&scope.references);
-            let written = engine.executor.run_write(&bound.plan, parameters, types, scope).await?;
-            self.settle_references(&references).await?;
+            let written = engine.executor.run_write(&bound.plan, parameters, types, scope).await;
+            let written = written.map_err(|error| self.named_schema(error, bound.target))?;
+            self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
             self.settle_in_block().await?;
             return Ok(Execution::Done(write_tag(bound.tag, written)));
         };
@@ -251,8 +252,9 @@ impl Session {
         let rows = engine.executor.run(&bound.plan, parameters, types, scope);
         let rows: BoxStream<'static, Result<RecordBatch>> = if bound.target.is_some() {
             // All writes are done before the first row leaves, whatever the client fetches.
-            let batches: Vec<RecordBatch> = rows.try_collect().await?;
-            self.settle_references(&references).await?;
+            let batches: Result<Vec<RecordBatch>> = rows.try_collect().await;
+            let batches = batches.map_err(|error| self.named_schema(error, bound.target))?;
+            self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
             self.settle_in_block().await?;
             drop(running);
             stream::iter(batches.into_iter().map(Ok)).boxed()
@@ -260,6 +262,23 @@ impl Session {
             CancellableRows { rows, _running: running }.boxed()
         };
         Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) })
+    }
+
+    /// Constraint errors name the schema of their table, which whoever raised them did not know.
+    pub(crate) fn named_schema(&mut self, error: Error, relation: Option<Oid>) -> Error {
+        if error.table().is_none() || error.schema().is_some() {
+            return error;
+        }
+        let Ok(catalog) = self.catalog() else { return error };
+        let own = relation.and_then(|oid| catalog.relations.get(&oid));
+        // The error may be about another table: one that refers to this one.
+        let table = own.filter(|own| Some(own.name.as_str()) == error.table());
+        let table =
+            table.or_else(|| catalog.relations.values().find(|other| Some(other.name.as_str()) == error.table()));
+        match table.and_then(|table| catalog.schemas.get(&table.schema)) {
+            Some(schema) => error.with_schema(schema.name.clone()),
+            None => error,
+        }
     }
 
     /// Inside a block a reply leaves before the commit: what it was built on must be durable first.

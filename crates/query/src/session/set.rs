@@ -179,15 +179,17 @@ impl Session {
                 self.require_no_block("DISCARD ALL")?;
                 self.become_role("session_authorization", None, false)?;
                 self.reset_all()?;
-                self.named.clear();
+                self.named.lock().clear();
                 self.sequences.forget();
                 self.discard_temp().await?;
                 Ok("DISCARD ALL")
             }
             // Plans are bound again with their statement's next run.
             ast::DiscardObject::PLANS => {
-                for prepared in self.named.values() {
-                    *prepared.plan.lock() = None;
+                for named in self.named.lock().values() {
+                    if let Some(prepared) = named.prepared.as_any().downcast_ref::<super::PreparedStatement>() {
+                        *prepared.plan.lock() = None;
+                    }
                 }
                 Ok("DISCARD PLANS")
             }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use futures::TryStreamExt;
-use heliosdb_contracts::{Execution, ResultColumn, RowsTag, datum_at};
+use heliosdb_contracts::{Execution, ResultColumn, datum_at};
 use heliosdb_types::{Datum, Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
+use super::Session;
 use super::own_syntax::OwnStatement;
 use super::statement::{Parsed, PreparedStatement};
-use super::{Session, set};
 use crate::access::Rights;
-use crate::exec::ExplainOptions;
 
 /// `pg_checkpoint`.
 const CHECKPOINT_ROLE: heliosdb_types::Oid = heliosdb_types::Oid(4544);
@@ -26,10 +25,10 @@ impl Session {
         let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else { return Ok((Vec::new(), None)) };
         match &**statement {
             ast::Statement::ShowVariable { variable } => Ok((Vec::new(), Some(Session::show_columns(variable)?))),
-            ast::Statement::Explain { .. } => Ok((Vec::new(), Some(vec![Session::text_column("QUERY PLAN")]))),
+            ast::Statement::Explain { .. } => self.describe_explain(statement, prepared),
             ast::Statement::Execute { name: Some(name), .. } => {
-                let target = self.named_statement(&name.to_string())?;
-                Ok((Vec::new(), target.columns.as_ref().map(|columns| columns.to_vec())))
+                let target = self.named(&super::named::statement_name(name)?)?;
+                Ok((Vec::new(), target.columns().map(<[ResultColumn]>::to_vec)))
             }
             _ => Ok((Vec::new(), None)),
         }
@@ -41,7 +40,9 @@ impl Session {
         prepared: &PreparedStatement,
         parameters: Vec<Datum>,
     ) -> Result<Execution> {
-        if !parameters.is_empty() {
+        let explains =
+            matches!(parsed, Parsed::Ast(statement) if matches!(**statement, ast::Statement::Explain { .. }));
+        if !parameters.is_empty() && !explains {
             return Err(Error::unsupported("parameters in a statement other than SELECT, INSERT, UPDATE or DELETE"));
         }
         let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
@@ -97,15 +98,14 @@ impl Session {
                 self.prepare_named(&crate::bind::fold_identifier(name), data_types, statement, &prepared.text).await?;
                 done("PREPARE")
             }
-            ast::Statement::Execute { .. } => self.execute_named(statement).await,
+            ast::Statement::Execute { .. } => self.execute_named(statement, &prepared.text).await,
             ast::Statement::Deallocate { name, prepare: _ } => done(self.deallocate(name)?),
-            ast::Statement::Explain { .. } => self.explain(statement, prepared).await,
-            ast::Statement::Copy { .. } => self.copy(statement, prepared).await,
+            ast::Statement::Explain { .. } => self.explain(statement, prepared, parameters).await,
             other => self.define(other, prepared).await,
         }
     }
 
-    async fn execute_own(&mut self, own: &OwnStatement, text: &str) -> Result<Execution> {
+    async fn execute_own(&mut self, own: &OwnStatement, text: &Arc<str>) -> Result<Execution> {
         let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
         match own {
             OwnStatement::Abort { chain } => {
@@ -142,6 +142,7 @@ impl Session {
                 self.comment_on(target, text.as_deref()).await?;
                 done("COMMENT")
             }
+            OwnStatement::Copy(copy) => self.copy(copy, text).await,
             OwnStatement::Checkpoint => {
                 let catalog = self.catalog()?;
                 if !Rights::of(&catalog, self.user.oid).acts_for(CHECKPOINT_ROLE) {
@@ -184,125 +185,6 @@ impl Session {
         }
     }
 
-    fn named_statement(&self, name: &str) -> Result<Arc<PreparedStatement>> {
-        self.named.get(name).cloned().ok_or_else(|| {
-            Error::invalid(
-                SqlState::INVALID_SQL_STATEMENT_NAME,
-                format!("prepared statement \"{name}\" does not exist"),
-            )
-        })
-    }
-
-    async fn prepare_named(
-        &mut self,
-        name: &str,
-        data_types: &[ast::DataType],
-        statement: &ast::Statement,
-        text: &Arc<str>,
-    ) -> Result<()> {
-        if self.named.contains_key(name) {
-            return Err(Error::invalid(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!("prepared statement \"{name}\" already exists"),
-            ));
-        }
-        let declared = data_types.iter().map(|data_type| crate::func::type_from_ast(data_type).map(Some));
-        let declared = declared.collect::<Result<Vec<_>>>()?;
-        let parsed = Arc::new(Parsed::Ast(Box::new(statement.clone())));
-        let prepared = Box::pin(self.prepare_parsed(Some(parsed), Arc::clone(text), declared)).await?;
-        self.named.insert(name.to_owned(), Arc::new(prepared));
-        Ok(())
-    }
-
-    async fn execute_named(&mut self, statement: &ast::Statement) -> Result<Execution> {
-        let ast::Statement::Execute {
-            name: Some(name),
-            parameters,
-            has_parentheses: _,
-            immediate: false,
-            into,
-            using,
-            output: false,
-            default: false,
-        } = statement
-        else {
-            return Err(Error::unsupported("this form of EXECUTE"));
-        };
-        if !into.is_empty() || !using.is_empty() {
-            return Err(Error::unsupported("EXECUTE ... INTO or USING"));
-        }
-        let target = self.named_statement(&name.to_string())?;
-        if parameters.len() != target.parameters.len() {
-            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
-            return Err(Error::syntax(message).with_detail(format!(
-                "Expected {} parameters but got {}.",
-                target.parameters.len(),
-                parameters.len()
-            )));
-        }
-        let mut values = Vec::with_capacity(parameters.len());
-        for (parameter, sql_type) in parameters.iter().zip(&target.parameters) {
-            values.push(self.evaluate(&parameter.to_string(), sql_type).await?);
-        }
-        Box::pin(self.execute_prepared(&target, values)).await
-    }
-
-    fn deallocate(&mut self, name: &ast::Ident) -> Result<&'static str> {
-        if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all") {
-            self.named.clear();
-            return Ok("DEALLOCATE ALL");
-        }
-        let name = crate::bind::fold_identifier(name);
-        self.named_statement(&name)?;
-        self.named.remove(&name);
-        Ok("DEALLOCATE")
-    }
-
-    async fn explain(&mut self, statement: &ast::Statement, prepared: &PreparedStatement) -> Result<Execution> {
-        let ast::Statement::Explain {
-            describe_alias: ast::DescribeAlias::Explain,
-            analyze,
-            verbose,
-            query_plan: false,
-            estimate: false,
-            statement,
-            format,
-            options,
-        } = statement
-        else {
-            return Err(Error::unsupported("this form of EXPLAIN"));
-        };
-        let mut explain = ExplainOptions { analyze: *analyze, verbose: *verbose, ..ExplainOptions::default() };
-        match format {
-            None | Some(ast::AnalyzeFormatKind::Keyword(ast::AnalyzeFormat::TEXT)) => {}
-            Some(other) => return Err(Error::unsupported(format!("EXPLAIN {other}"))),
-        }
-        for option in options.iter().flatten() {
-            explain_option(&mut explain, option)?;
-        }
-        let mut inner = PreparedStatement::empty(Arc::clone(&prepared.text));
-        inner.parsed = Some(Arc::new(Parsed::Ast(statement.clone())));
-        if !inner.parsed.as_ref().is_some_and(|parsed| parsed.is_planned()) {
-            return Err(Error::unsupported("EXPLAIN of this statement"));
-        }
-        let running = self.start_cancellable();
-        self.open_transaction()?;
-        // Only EXPLAIN ANALYZE writes; the plan alone needs no lock.
-        let (bound, scope) = if explain.analyze {
-            self.bound_and_scoped(&inner, &running).await?
-        } else {
-            let bound = self.bound(&inner)?.bound;
-            self.check_privileges(&bound)?;
-            let scope = self.scope(&running, &bound.relations)?;
-            (bound, scope)
-        };
-        self.next_command();
-        let engine = Arc::clone(&self.engine);
-        let lines = engine.executor.explain(&bound.plan, Vec::new(), &bound.parameters, scope, explain).await?;
-        let rows = lines.into_iter().map(|line| vec![line]).collect();
-        set::text_rows(vec![Session::text_column("QUERY PLAN")], rows, RowsTag::Fixed("EXPLAIN"))
-    }
-
     /// The rows of a query of our own making.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<(Vec<ResultColumn>, Vec<RecordBatch>)> {
         let query = crate::bind::parse_query(sql)?;
@@ -326,24 +208,4 @@ impl Session {
         let array = array.ok_or_else(|| Error::internal("an expression without a value"))?;
         Ok(datum_at(array, 0, physical)?.to_owned())
     }
-}
-
-fn explain_option(explain: &mut ExplainOptions, option: &ast::UtilityOption) -> Result<()> {
-    let name = option.name.value.to_ascii_lowercase();
-    let argument = option.arg.as_ref().map(ToString::to_string);
-    let on = || match argument.as_deref().map(|text| text.trim_matches('\'')) {
-        None => Ok(true),
-        Some(text) => {
-            super::settings::parse_bool(text).ok_or_else(|| Error::syntax(format!("{name} requires a Boolean value")))
-        }
-    };
-    match name.as_str() {
-        "analyze" => explain.analyze = on()?,
-        "verbose" => explain.verbose = on()?,
-        "costs" => explain.costs = on()?,
-        "timing" => explain.timing = on()?,
-        "format" if argument.as_deref().is_some_and(|text| text.eq_ignore_ascii_case("text")) => {}
-        _ => return Err(Error::unsupported(format!("EXPLAIN option {option}"))),
-    }
-    Ok(())
 }

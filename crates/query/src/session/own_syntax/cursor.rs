@@ -31,6 +31,12 @@ impl<'a> Cursor<'a> {
         self.tokens.get(self.at + ahead).map(|token| &token.token)
     }
 
+    pub fn next(&mut self) -> Option<&'a TokenWithSpan> {
+        let token = self.tokens.get(self.at);
+        self.at += 1;
+        token
+    }
+
     /// Leaves a token unread.
     pub fn skip(&mut self) {
         self.at += 1;

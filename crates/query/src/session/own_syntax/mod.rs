@@ -29,6 +29,7 @@ use crate::bind;
 
 pub(crate) use alter::{AlterAction, IdentityChange, RelationChange};
 pub(crate) use comment::CommentTarget;
+pub(crate) use copy::{CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue};
 pub(crate) use create::{Like, LikeOption};
 pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceOptions;
@@ -38,7 +39,6 @@ pub(crate) use access::{
     AccessStatement, DatabaseChange, Grant, GrantRoles, GrantTarget, Kind as GrantKind, RoleOption, RoleSpec,
     SettingEdit,
 };
-use copy::plain_booleans;
 use cursor::Cursor;
 
 /// A statement of our own making.
@@ -53,6 +53,7 @@ pub(crate) enum OwnStatement {
         names: Vec<ast::ObjectName>,
         deferred: bool,
     },
+    Copy(Box<CopyStatement>),
     Reindex {
         target: ReindexTarget,
         name: Option<ast::ObjectName>,
@@ -198,14 +199,7 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
         return Ok(());
     }
     let own = match cursor.word().as_str() {
-        "COPY" => {
-            // Blanks stand for what came before, so that positions count from the script's start.
-            let before = sql.get(..piece.start).unwrap_or("");
-            let padding: String = before.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
-            let text = sql.get(piece.start..piece.end).unwrap_or("");
-            out.extend(plain(&format!("{padding}{};", plain_booleans(text)))?);
-            return Ok(());
-        }
+        "COPY" => Some(copy::copy(&mut cursor)?),
         "ABORT" => Some(abort(&mut cursor)?),
         "CHECKPOINT" if piece.tokens.len() == 1 => Some(OwnStatement::Checkpoint),
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
@@ -240,19 +234,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copy_options_take_every_spelling_of_a_boolean() {
-        let options = plain_booleans("copy t from stdin with (freeze on, header OFF, header 1)");
-        assert_eq!(options, "copy t from stdin with (freeze true, header false, header true)");
-        let query = "copy (select 1 from a join header on a.x = header.x) to stdout";
-        assert_eq!(plain_booleans(query), query);
-    }
-
-    #[test]
     fn scripts_are_cut_at_semicolons() {
         let script = "select ';copy'; COPY t FROM STDIN; vacuum analyze a.b, c; abort and chain; checkpoint";
         let parsed = parse_script(script).unwrap();
         assert_eq!(parsed.len(), 5);
-        assert!(matches!(&parsed[1], Parsed::Ast(s) if matches!(**s, ast::Statement::Copy { .. })));
+        assert!(matches!(&parsed[1], Parsed::Own(OwnStatement::Copy(_))));
         assert!(matches!(&parsed[2], Parsed::Own(OwnStatement::Vacuum { tables, .. }) if tables.len() == 2));
         assert!(matches!(&parsed[3], Parsed::Own(OwnStatement::Abort { chain: true })));
         assert!(parse_script("vacuum (parallel 3) t").is_err());
