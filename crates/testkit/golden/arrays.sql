@@ -162,8 +162,6 @@ EXECUTE byids('{2,4}');
 EXECUTE byids(NULL);
 EXECUTE byids(ARRAY[3]);
 DEALLOCATE byids;
-COPY (SELECT id, tags, grid FROM arr ORDER BY id) TO STDOUT;
-COPY (SELECT id, tags FROM arr ORDER BY id) TO STDOUT (FORMAT csv);
 CREATE VIEW tagged AS SELECT id, tags[1] AS first, array_length(tags, 1) AS n FROM arr;
 SELECT * FROM tagged ORDER BY id;
 SELECT coalesce(tags, '{none}') FROM arr ORDER BY id;

@@ -123,7 +123,12 @@ fn subquery_column(query: &ast::Query) -> Option<String> {
 }
 
 fn type_name(data_type: &ast::DataType) -> Option<String> {
-    let sql_type = crate::func::type_from_ast(data_type).ok()?;
+    match data_type {
+        ast::DataType::Custom(name, _) => return object_name(name).ok().map(|(_, name)| name),
+        ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) => return type_name(element),
+        _ => {}
+    }
+    let sql_type = crate::func::type_from_ast(data_type, &crate::func::NoNames).ok()?;
     Some(internal_name(&sql_type))
 }
 

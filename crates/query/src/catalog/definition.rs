@@ -13,6 +13,7 @@ use super::model::{
     CheckConstraint, Column, ForeignKey, IndexInfo, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind,
     SequenceInfo, TableInfo, ViewInfo,
 };
+use super::user_type::stored_column;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,7 +69,8 @@ pub fn to_json(relation: &Relation) -> Result<String> {
     let definition = match &relation.kind {
         RelationKind::Table(table) => Definition::Table(table_definition(relation, table)?),
         RelationKind::View(view) => {
-            Definition::View(ViewDefinition { columns: relation.columns.clone(), view: view.clone() })
+            let columns = relation.columns.iter().map(stored_column).collect();
+            Definition::View(ViewDefinition { columns, view: view.clone() })
         }
         RelationKind::Sequence(sequence) => Definition::Sequence(sequence.clone()),
         RelationKind::Virtual(_) => return Err(Error::internal("a virtual table is not kept in the catalog")),
@@ -94,7 +96,7 @@ fn table_definition(relation: &Relation, table: &TableInfo) -> Result<TableDefin
     let columns = relation.columns.iter().zip(&table.tree.columns).map(|(column, stored)| {
         assert_eq!(column.id, stored.id, "columns match the tree's, one to one");
         let missing = stored.missing.as_ref().map(|value| missing_to_hex(stored.physical, value)).transpose()?;
-        Ok(TableColumn { column: column.clone(), missing })
+        Ok(TableColumn { column: stored_column(column), missing })
     });
     Ok(TableDefinition {
         tree: table.tree.tree.tree,

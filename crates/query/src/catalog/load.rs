@@ -14,8 +14,9 @@ use super::model::{
     TableInfo,
 };
 use super::system::{
-    self, COMMENTS, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SHARED_COMMENTS, SystemTree,
+    self, COMMENTS, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SHARED_COMMENTS, SystemTree, TYPES,
 };
+use super::user_type;
 use crate::pg_catalog;
 
 /// First OID of the system trees' own tables in `pg_helios`; the tree's id is added.
@@ -40,9 +41,18 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         index_tables: HashMap::new(),
         referencing: HashMap::new(),
         comments: HashMap::new(),
+        types: HashMap::new(),
+        type_names: HashMap::new(),
     };
+    for found in rows(shard, context, database, &TYPES, user_type::type_of)? {
+        let schema = catalog.schemas.get(&found.schema).map(|schema| schema.name.as_str());
+        let found = Arc::new(user_type::with_schema(found, schema));
+        catalog.type_names.insert((found.schema, found.name().to_owned()), found.oid());
+        catalog.types.insert(found.oid(), found);
+    }
     let relations = rows(shard, context, database, &RELATIONS, |row| relation_of(database, row))?;
-    for relation in relations.into_iter().chain(system_tables(database)) {
+    for mut relation in relations.into_iter().chain(system_tables(database)) {
+        user_type::resolve_columns(&catalog, &mut relation)?;
         add(&mut catalog, Arc::new(relation));
     }
     for relation in pg_catalog::virtual_tables() {

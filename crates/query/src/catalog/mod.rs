@@ -10,6 +10,7 @@ mod load;
 mod membership;
 mod model;
 mod system;
+mod user_type;
 mod writer;
 
 pub use acl::{Acl, AclItem, ObjectKind, PUBLIC, Privileges};
@@ -26,4 +27,5 @@ pub use system::{
     CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, DATABASE_OWNER_ROLE,
     INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA, TEMPLATE1_DATABASE_OID,
 };
+pub use user_type::UserType;
 pub use writer::CatalogWriter;

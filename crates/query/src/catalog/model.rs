@@ -13,6 +13,7 @@ use heliosdb_types::{ColumnId, CommitTs, DatabaseId, Oid, SequenceId, SqlType, T
 use serde::{Deserialize, Serialize};
 
 use super::acl::{Acl, ObjectKind};
+use super::user_type::UserType;
 
 /// User objects start here, as in PostgreSQL.
 pub const FIRST_USER_OID: Oid = Oid(16384);
@@ -38,6 +39,10 @@ pub struct CatalogSnapshot {
     pub referencing: HashMap<Oid, Vec<Oid>>,
     /// COMMENT ON.
     pub comments: HashMap<CommentKey, String>,
+    /// User-defined types.
+    pub types: HashMap<Oid, Arc<UserType>>,
+    /// (schema, name) -> type.
+    pub type_names: HashMap<(Oid, String), Oid>,
 }
 
 /// What a comment is about, as PostgreSQL names it: the catalog the object is a row of, its OID, and its column or 0.

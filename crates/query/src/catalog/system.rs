@@ -151,10 +151,36 @@ pub const COMMENTS: SystemTree = SystemTree {
     key: &[0, 1, 2],
 };
 
+/// User-defined types.
+pub const TYPES: SystemTree = SystemTree {
+    name: "types",
+    id: TreeId(24),
+    version: 1,
+    shared: false,
+    columns: &[
+        ("oid", OID, false),
+        ("schema", OID, false),
+        ("name", TEXT, false),
+        ("owner", OID, false),
+        ("definition", TEXT, false),
+    ],
+    key: &[0],
+};
+
+/// (schema, name) of every user-defined type.
+pub const TYPE_NAMES: SystemTree = SystemTree {
+    name: "type_names",
+    id: TreeId(25),
+    version: 1,
+    shared: false,
+    columns: &[("schema", OID, false), ("name", TEXT, false), ("oid", OID, false)],
+    key: &[0, 1],
+};
+
 /// COMMENT ON databases and roles.
 pub const SHARED_COMMENTS: SystemTree = SystemTree { name: "shared_comments", id: TreeId(5), shared: true, ..COMMENTS };
 
-pub const ALL: [SystemTree; 10] = [
+pub const ALL: [SystemTree; 12] = [
     DATABASES,
     DATABASE_NAMES,
     ROLES,
@@ -165,6 +191,8 @@ pub const ALL: [SystemTree; 10] = [
     RELATIONS,
     RELATION_NAMES,
     COMMENTS,
+    TYPES,
+    TYPE_NAMES,
 ];
 
 /// The catalogs whose rows comments are about, by PostgreSQL's OIDs.

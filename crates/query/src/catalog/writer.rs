@@ -50,11 +50,11 @@ impl RowSink for CurrentRow {
     }
 }
 
-fn oid(value: Oid) -> Datum {
+pub(super) fn oid(value: Oid) -> Datum {
     Datum::Int64(i64::from(value.0))
 }
 
-fn text(value: &str) -> Datum {
+pub(super) fn text(value: &str) -> Datum {
     Datum::Text(value.to_owned())
 }
 
@@ -94,7 +94,7 @@ impl CatalogWriter {
     }
 
     /// Inserts a row; false if its key is taken (after waiting for whoever holds it).
-    async fn insert(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<bool> {
+    pub(super) async fn insert(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<bool> {
         let row = KeyedRow { key: key_of(tree, values), row: encode(tree, values)? };
         let descriptor = tree.descriptor(self.database);
         let outcome = self.shard.insert(self.txn, self.command, descriptor, vec![row], self.wait).await?;
@@ -103,7 +103,7 @@ impl CatalogWriter {
     }
 
     /// Locks a row as it is now; false if it is gone.
-    async fn lock(&mut self, tree: &SystemTree, key: &Bytes, mode: RowLockMode) -> Result<bool> {
+    pub(super) async fn lock(&mut self, tree: &SystemTree, key: &Bytes, mode: RowLockMode) -> Result<bool> {
         // A commit releases its locks a moment before it becomes visible: then the row looks newer than the snapshot,
         // and waiting for that commit makes the next look see it.
         loop {
@@ -128,7 +128,7 @@ impl CatalogWriter {
         sink.0.ok_or_else(|| Error::retry(SqlState::INTERNAL_ERROR, "tuple concurrently deleted"))
     }
 
-    async fn update(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<()> {
+    pub(super) async fn update(&mut self, tree: &SystemTree, values: &[Datum]) -> Result<()> {
         let key = key_of(tree, values);
         let (hint, _) = self.current(tree, &key).await?;
         let row = KeyedRow { key, row: encode(tree, values)? };
@@ -139,7 +139,7 @@ impl CatalogWriter {
         Ok(())
     }
 
-    async fn delete(&mut self, tree: &SystemTree, key_values: &[Datum]) -> Result<()> {
+    pub(super) async fn delete(&mut self, tree: &SystemTree, key_values: &[Datum]) -> Result<()> {
         let key = key_bytes(key_values);
         let (hint, _) = self.current(tree, &key).await?;
         let descriptor = tree.descriptor(self.database);
@@ -151,6 +151,7 @@ impl CatalogWriter {
 
     /// Adds a relation under its name; false if the name is taken.
     pub async fn create_relation(&mut self, relation: &Relation) -> Result<bool> {
+        self.hold_types(relation).await?;
         if !self.hold_schema(relation.schema).await? {
             return Err(Error::invalid(SqlState::INVALID_SCHEMA_NAME, "the schema was dropped concurrently"));
         }
@@ -203,6 +204,7 @@ impl CatalogWriter {
     /// Replaces a relation's definition; the name must be the same (see [`CatalogWriter::rename_relation`]). Privileges stay
     /// as they are by now, whoever changed them meanwhile.
     pub async fn update_relation(&mut self, relation: &Relation) -> Result<()> {
+        self.hold_types(relation).await?;
         let mut relation = relation.clone();
         let (_, row) = self.current(&RELATIONS, &key_bytes(&[oid(relation.oid)])).await?;
         relation.access = load::relation_of(self.database, &row)?.access;
@@ -431,7 +433,7 @@ fn json(facts: &impl serde::Serialize) -> Result<Datum> {
     written.map(Datum::Text).map_err(|e| Error::internal("could not write the catalog").with_source(e))
 }
 
-fn key_bytes(values: &[Datum]) -> Bytes {
+pub(super) fn key_bytes(values: &[Datum]) -> Bytes {
     let mut key = Vec::new();
     for value in values {
         encode_key(&mut key, value.as_ref(), false);

@@ -7,7 +7,7 @@ use super::foreign_key::{WrittenForeignKey, read_foreign_key};
 use super::index::{WrittenIndex, read_unique};
 use crate::bind;
 use crate::catalog::Identity;
-use crate::func;
+use crate::func::{self, NameLookup};
 use crate::session::SequenceOptions;
 
 /// A column as it was written.
@@ -58,13 +58,13 @@ impl WrittenColumn {
 }
 
 /// Reads a column definition; whatever we do not implement is refused by name.
-pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str) -> Result<WrittenColumn> {
+pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str, names: &dyn NameLookup) -> Result<WrittenColumn> {
     let ast::ColumnDef { name, data_type, options } = definition;
     let name = bind::fold_identifier(name);
     let serial = serial_type(data_type);
     let sql_type = match &serial {
         Some(sql_type) => sql_type.clone(),
-        None => func::type_from_ast(data_type)?,
+        None => func::type_from_ast(data_type, names)?,
     };
     let mut column = WrittenColumn::plain(name, sql_type)?;
     column.not_null = serial.is_some();
@@ -219,11 +219,27 @@ fn serial_type(data_type: &DataType) -> Option<SqlType> {
 /// A default's text as it is kept: a bare string literal says its type, as PostgreSQL shows it.
 pub(crate) fn default_text(expr: &Expr, sql_type: &SqlType) -> String {
     let text = expr.to_string();
+    // The type may get another name later; the column knows it anyway.
+    if sql_type.enum_type().is_some() {
+        return match expr {
+            Expr::Cast { expr: inner, .. } if matches!(inner.as_ref(), Expr::Value(_)) => inner.to_string(),
+            _ => text,
+        };
+    }
     match expr {
         Expr::Value(value) if matches!(value.value, ast::Value::SingleQuotedString(_)) => {
             format!("{text}::{}", without_modifier(sql_type).name())
         }
         _ => text,
+    }
+}
+
+/// A column's default as PostgreSQL shows it: an enum's label with its type.
+pub(crate) fn shown_default(text: &str, sql_type: &SqlType) -> String {
+    let literal = text.len() > 1 && text.starts_with('\'') && text.ends_with('\'');
+    match sql_type.enum_type() {
+        Some(_) if literal => format!("{text}::{}", sql_type.name()),
+        _ => text.to_owned(),
     }
 }
 

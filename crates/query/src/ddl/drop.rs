@@ -51,6 +51,7 @@ impl Session {
             ObjectType::Table | ObjectType::View | ObjectType::Sequence | ObjectType::Schema => {
                 self.drop_relations(object_type, names, *if_exists, *cascade).await?;
             }
+            ObjectType::Type => self.drop_types(names, *if_exists, *cascade).await?,
             other => return Err(Error::unsupported(format!("DROP {other}"))),
         }
         Ok(command)
@@ -74,6 +75,8 @@ impl Session {
             set.named = set.schemas.len() + set.relations.len();
             add_dependents(&catalog, &mut set);
             refuse_or_tell(self, &set, cascade)?;
+            let schemas = set.schemas.clone();
+            self.check_types_of(&schemas, cascade)?;
             let mut unchanged = true;
             let children = constraints_to(&catalog, &set);
             let relations = set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation));
@@ -89,7 +92,7 @@ impl Session {
             let mut writer = self.catalog_writer()?;
             drop_all(&mut writer, &set).await?;
             self.catalog_written(&writer);
-            return Ok(());
+            return self.drop_types_of(&schemas).await;
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the catalog changed again and again before it could be locked"))
     }

@@ -17,7 +17,8 @@ impl Session {
         self.require_read_write("CREATE TABLE")?;
         refuse_unsupported(create)?;
         let (_, table_name) = bind::object_name(&create.name)?;
-        let own = create.columns.iter().map(|column| read_column(column, &table_name));
+        let names = self.binding()?.func.names;
+        let own = create.columns.iter().map(|column| read_column(column, &table_name, &*names));
         let own = own.collect::<Result<Vec<_>>>()?;
         let own_count = own.len();
         let mut columns = Vec::with_capacity(own_count);

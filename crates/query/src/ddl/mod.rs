@@ -10,6 +10,7 @@ mod columns;
 mod comment;
 mod create_table;
 mod drop;
+mod enums;
 mod foreign_key;
 mod index;
 mod like;
@@ -32,7 +33,7 @@ use crate::bind;
 use crate::catalog::{CatalogSnapshot, CatalogWriter, Privileges, Relation, RelationKind, Role, Schema};
 use crate::session::{PreparedStatement, Session, TEMP_PREFIX};
 
-pub(crate) use columns::without_modifier;
+pub(crate) use columns::{shown_default, without_modifier};
 pub(crate) use drop::drop_schema_now;
 
 /// How often names are resolved again because something changed before its lock was granted.
@@ -69,6 +70,14 @@ impl Session {
             ast::Statement::AlterTable(alter) => {
                 self.alter_table(alter).await?;
                 done("ALTER TABLE")
+            }
+            ast::Statement::CreateType { name, representation } => {
+                self.create_type(name, representation.as_ref()).await?;
+                done("CREATE TYPE")
+            }
+            ast::Statement::AlterType(alter) => {
+                self.alter_type(alter).await?;
+                done("ALTER TYPE")
             }
             ast::Statement::Drop { .. } => Ok(Execution::Done(self.drop_objects(statement).await?)),
             ast::Statement::Truncate(truncate) => {

@@ -8,6 +8,7 @@ mod array;
 mod cast;
 mod common;
 mod decimal;
+mod enums;
 mod extract;
 mod json;
 mod literal;
@@ -76,8 +77,46 @@ pub trait NameLookup: Send + Sync {
     fn schema_name(&self, oid: Oid) -> Option<String>;
     fn role_oid(&self, name: &str) -> Result<Oid>;
     fn role_name(&self, oid: Oid) -> Option<String>;
+    /// A user-defined type (or its array type, by PostgreSQL's name for it); without a schema, by the search path.
+    fn type_named(&self, _schema: Option<&str>, _name: &str) -> Option<SqlType> {
+        None
+    }
+    fn user_type(&self, _oid: Oid) -> Option<SqlType> {
+        None
+    }
     /// A function of the catalog or the session (`pg_get_expr`, `current_setting`, ...); `None`: no such function.
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>>;
+}
+
+/// Knows no names: for types that are built in.
+pub(crate) struct NoNames;
+
+impl NameLookup for NoNames {
+    fn relation_oid(&self, name: &str) -> Result<Oid> {
+        Err(no_name(name))
+    }
+    fn relation_name(&self, _oid: Oid) -> Option<String> {
+        None
+    }
+    fn schema_oid(&self, name: &str) -> Result<Oid> {
+        Err(no_name(name))
+    }
+    fn schema_name(&self, _oid: Oid) -> Option<String> {
+        None
+    }
+    fn role_oid(&self, name: &str) -> Result<Oid> {
+        Err(no_name(name))
+    }
+    fn role_name(&self, _oid: Oid) -> Option<String> {
+        None
+    }
+    fn call(&self, _name: &str, _args: &[Typed]) -> Option<Result<Typed>> {
+        None
+    }
+}
+
+fn no_name(name: &str) -> heliosdb_types::Error {
+    heliosdb_types::Error::internal(format!("nothing to look \"{name}\" up in"))
 }
 
 /// Sequences, for nextval, currval, setval, lastval.

@@ -1,10 +1,12 @@
 //! SQL type names as the parser has them, to types.
 
 use heliosdb_types::{Error, RegKind, Result, SqlState, SqlType};
+
+use super::NameLookup;
 use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo};
 
 /// 42704 for a type that does not exist, 0A000 for one that is not implemented.
-pub fn type_from_ast(data_type: &DataType) -> Result<SqlType> {
+pub fn type_from_ast(data_type: &DataType, names: &dyn NameLookup) -> Result<SqlType> {
     Ok(match data_type {
         DataType::Boolean | DataType::Bool => SqlType::Bool,
         DataType::SmallInt(None) | DataType::Int2(None) => SqlType::Int2,
@@ -38,9 +40,9 @@ pub fn type_from_ast(data_type: &DataType) -> Result<SqlType> {
         DataType::JSONB => SqlType::Jsonb,
         DataType::Regclass => SqlType::Reg(RegKind::Class),
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) => {
-            type_from_ast(element)?.array_of()
+            type_from_ast(element, names)?.array_of()
         }
-        DataType::Custom(name, modifiers) => custom_type(name, modifiers)?,
+        DataType::Custom(name, modifiers) => custom_type(name, modifiers, names)?,
         DataType::Bit(_)
         | DataType::BitVarying(_)
         | DataType::VarBit(_)
@@ -118,7 +120,7 @@ fn modifier(modifiers: &[String], name: &str) -> Result<Option<u64>> {
 }
 
 /// Types the parser does not know by a keyword, with or without `pg_catalog.`.
-fn custom_type(name: &ObjectName, modifiers: &[String]) -> Result<SqlType> {
+fn custom_type(name: &ObjectName, modifiers: &[String], names: &dyn NameLookup) -> Result<SqlType> {
     let parts: Vec<&sqlparser::ast::Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
     let fold = |ident: &sqlparser::ast::Ident| match ident.quote_style {
         Some(_) => ident.value.clone(),
@@ -127,17 +129,36 @@ fn custom_type(name: &ObjectName, modifiers: &[String]) -> Result<SqlType> {
     let (qualified, ident) = match parts.as_slice() {
         [ident] => (false, *ident),
         [schema, ident] if fold(schema) == "pg_catalog" => (true, *ident),
+        [schema, ident] => {
+            let (schema, ident) = (fold(schema), fold(ident));
+            let found = names.type_named(Some(&schema), &ident);
+            return user_type(found, modifiers, &ident).unwrap_or_else(|| Err(undefined(&format!("{schema}.{ident}"))));
+        }
         _ => return Err(undefined(&name.to_string())),
     };
     let folded = fold(ident);
     if let Some(element) = folded.strip_prefix('_').filter(|_| modifiers.is_empty()) {
-        return Ok(SqlType::Array(Box::new(named_type(element, &[]).ok_or_else(|| undefined(&folded))??)));
+        if let Some(element) = named_type(element, &[]) {
+            return Ok(element?.array_of());
+        }
     }
     // `"char"` is a type of its own; unquoted char is a keyword.
     if folded == "char" && (ident.quote_style.is_some() || qualified) {
         return Ok(SqlType::QuotedChar);
     }
-    named_type(&folded, modifiers).ok_or_else(|| undefined(&folded))?
+    if let Some(found) = named_type(&folded, modifiers) {
+        return found;
+    }
+    user_type(names.type_named(None, &folded), modifiers, &folded).unwrap_or_else(|| Err(undefined(&folded)))
+}
+
+/// A user's type; none of them takes a modifier.
+fn user_type(found: Option<SqlType>, modifiers: &[String], name: &str) -> Option<Result<SqlType>> {
+    let found = found?;
+    if modifiers.is_empty() {
+        return Some(Ok(found));
+    }
+    Some(Err(Error::syntax(format!("type modifier is not allowed for type \"{name}\""))))
 }
 
 fn named_type(name: &str, modifiers: &[String]) -> Option<Result<SqlType>> {

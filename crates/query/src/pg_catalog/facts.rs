@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use heliosdb_types::{Error, Oid, Result, SqlState, TextContext};
+use heliosdb_types::{Error, Oid, Result, SqlState, SqlType, TextContext};
 use parking_lot::Mutex;
 
 use crate::catalog::{CatalogSnapshot, Database, Role};
@@ -291,6 +291,21 @@ impl NameLookup for Facts {
 
     fn role_name(&self, oid: Oid) -> Option<String> {
         self.catalog.roles.get(&oid).map(|role| quote_identifier(&role.name))
+    }
+
+    fn type_named(&self, schema: Option<&str>, name: &str) -> Option<SqlType> {
+        let find = |name: &str| {
+            let found = self.catalog.type_named(schema, name, &self.search_path);
+            // A default or a check kept as text means the type it was written with.
+            found.or_else(|| self.catalog.type_named(Some(schema.unwrap_or("public")), name, &[]))
+        };
+        find(name)
+            .map(|found| found.sql_type())
+            .or_else(|| find(name.strip_prefix('_')?).map(|found| found.sql_type().array_of()))
+    }
+
+    fn user_type(&self, oid: Oid) -> Option<SqlType> {
+        self.catalog.type_of_oid(oid)
     }
 
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>> {

@@ -380,7 +380,7 @@ fn relation_visible(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     Ok(Datum::Bool(found == Some(&oid)))
 }
 
-fn format_type(_facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
+fn format_type(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     let (Some(DatumRef::Int64(_)), modifier) = (args.first(), args.get(1)) else { return Ok(Datum::Null) };
     let oid = number(args, 0);
     if oid == Oid(0) {
@@ -390,7 +390,8 @@ fn format_type(_facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
         Some(DatumRef::Int32(modifier)) if *modifier >= 0 => Some(*modifier),
         _ => None,
     };
-    Ok(Datum::Text(match SqlType::from_oid(oid) {
+    let user_type = || facts.catalog.type_of_oid(oid);
+    Ok(Datum::Text(match SqlType::from_oid(oid).or_else(user_type) {
         Some(SqlType::Char(None)) if modifier.is_none() && args.get(1).is_some_and(DatumRef::is_null) => {
             "character".to_owned()
         }

@@ -13,6 +13,7 @@ mod relations;
 mod shapes;
 mod table;
 mod types;
+mod user_types;
 mod view_text;
 
 use std::sync::{Arc, LazyLock};
@@ -65,6 +66,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_stat_user_tables" => objects::pg_stat_user_tables,
         "pg_tables" => objects::pg_tables,
         "pg_tablespace" => objects::pg_tablespace,
+        "pg_enum" => user_types::pg_enum,
         "pg_type" => relations::pg_type,
         "pg_user" => objects::pg_user,
         "pg_views" => objects::pg_views,

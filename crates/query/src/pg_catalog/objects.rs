@@ -371,8 +371,17 @@ pub(super) fn columns(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                 _ => Datum::Null,
             };
             let row = super::types::TYPES.iter().find(|row| row.oid == sql_type.oid().0);
+            let (udt_schema, udt_name) = match (row, sql_type.enum_type()) {
+                (Some(row), _) => ("pg_catalog".to_owned(), row.name.to_owned()),
+                (None, Some(of)) if matches!(sql_type, SqlType::Array(_)) => {
+                    (of.schema.clone(), format!("_{}", of.name))
+                }
+                (None, Some(of)) => (of.schema.clone(), of.name.clone()),
+                (None, None) => ("pg_catalog".to_owned(), String::new()),
+            };
             let data_type = match sql_type {
                 SqlType::Array(_) => "ARRAY".to_owned(),
+                SqlType::Enum(_) => "USER-DEFINED".to_owned(),
                 SqlType::Char(_) => "character".to_owned(),
                 other => crate::ddl::without_modifier(other).name(),
             };
@@ -386,7 +395,8 @@ pub(super) fn columns(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                     "column_default",
                     match &column.default {
                         Some(default) if column.identity == Identity::No => {
-                            text(functions::shown_expression(facts, default))
+                            let default = crate::ddl::shown_default(default, &column.sql_type);
+                            text(functions::shown_expression(facts, &default))
                         }
                         _ => Datum::Null,
                     },
@@ -400,8 +410,8 @@ pub(super) fn columns(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                 ("numeric_scale", scale),
                 ("datetime_precision", fraction),
                 ("udt_catalog", database.clone()),
-                ("udt_schema", text("pg_catalog")),
-                ("udt_name", text(row.map_or("", |row| row.name))),
+                ("udt_schema", text(udt_schema)),
+                ("udt_name", text(udt_name)),
                 ("dtd_identifier", text(column.attribute.to_string())),
                 ("is_self_referencing", text("NO")),
                 ("is_identity", yes_no(column.identity != Identity::No)),

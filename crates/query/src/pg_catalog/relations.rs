@@ -138,6 +138,11 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
 fn attribute(rows: &mut Rows, relation: Oid, number: i16, column: &Column) -> Result<()> {
     let described = TYPES.iter().find(|row| row.oid == column.sql_type.oid().0);
     let letter = |letter: Option<char>| text(letter.map(String::from).unwrap_or_default());
+    let (by_value, align, storage) = match described {
+        Some(row) => (row.by_value, Some(row.align), Some(row.storage)),
+        None => super::user_types::storage(&column.sql_type)
+            .map_or((false, None, None), |(by_value, align, storage)| (by_value, Some(align), Some(storage))),
+    };
     rows.add(&[
         ("attrelid", oid(relation)),
         ("attname", text(&column.name)),
@@ -148,9 +153,9 @@ fn attribute(rows: &mut Rows, relation: Oid, number: i16, column: &Column) -> Re
         ("attndims", Datum::Int32(i32::from(matches!(column.sql_type, SqlType::Array(_))))),
         ("attcacheoff", Datum::Int32(-1)),
         ("atttypmod", Datum::Int32(column.sql_type.typmod())),
-        ("attbyval", Datum::Bool(described.is_some_and(|row| row.by_value))),
-        ("attalign", letter(described.map(|row| row.align))),
-        ("attstorage", letter(described.map(|row| row.storage))),
+        ("attbyval", Datum::Bool(by_value)),
+        ("attalign", letter(align)),
+        ("attstorage", letter(storage)),
         ("attnotnull", Datum::Bool(column.not_null)),
         ("atthasdef", Datum::Bool(has_default(column))),
         (
@@ -180,7 +185,7 @@ pub(super) fn pg_attrdef(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                 ("oid", Datum::Int64(i64::from(relation.oid.0) << 16 | i64::from(column.attribute))),
                 ("adrelid", oid(relation.oid)),
                 ("adnum", Datum::Int16(column.attribute)),
-                ("adbin", text(default)),
+                ("adbin", text(crate::ddl::shown_default(default, &column.sql_type))),
             ])?;
         }
     }
@@ -309,7 +314,7 @@ pub(super) fn pg_depend(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn pg_type(_source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+pub(super) fn pg_type(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     for row in TYPES {
         let letter = |letter: char| text(letter);
         rows.add(&[
@@ -332,5 +337,5 @@ pub(super) fn pg_type(_source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("typcollation", oid(Oid(row.collation))),
         ])?;
     }
-    Ok(())
+    super::user_types::pg_type(source, rows)
 }

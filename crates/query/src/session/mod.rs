@@ -381,7 +381,7 @@ impl SqlSession for Session {
             if statements.len() > 1 {
                 return Err(Error::syntax("cannot insert multiple commands into a prepared statement"));
             }
-            let declared = parameter_types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
+            let declared = parameter_types.iter().map(|oid| self.declared_type(*oid)).collect::<Result<Vec<_>>>()?;
             let parsed = statements.pop().map(Arc::new);
             let prepared = self.prepare_parsed(parsed, Arc::from(sql), declared).await?;
             Ok(Arc::new(prepared) as Arc<dyn Prepared>)
@@ -482,12 +482,19 @@ impl SqlSession for Session {
     }
 }
 
-fn declared_type(oid: Option<Oid>) -> Result<Option<SqlType>> {
-    match oid {
-        None | Some(Oid(0 | 705)) => Ok(None),
-        Some(oid) => SqlType::from_oid(oid)
-            .map(Some)
-            .ok_or_else(|| Error::invalid(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
+impl Session {
+    /// The type a client declared for a parameter; `None` asks for inference.
+    fn declared_type(&mut self, oid: Option<Oid>) -> Result<Option<SqlType>> {
+        let oid = match oid {
+            None | Some(Oid(0 | 705)) => return Ok(None),
+            Some(oid) => oid,
+        };
+        let found = match SqlType::from_oid(oid) {
+            Some(found) => Some(found),
+            None => self.catalog()?.type_of_oid(oid),
+        };
+        let missing = || Error::invalid(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"));
+        found.map(Some).ok_or_else(missing)
     }
 }
 

@@ -83,7 +83,8 @@ impl Session {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(Error::invalid(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
         }
-        let declared = data_types.iter().map(|data_type| crate::func::type_from_ast(data_type).map(Some));
+        let names = self.binding()?.func.names;
+        let declared = data_types.iter().map(|data_type| crate::func::type_from_ast(data_type, &*names).map(Some));
         let declared = declared.collect::<Result<Vec<_>>>()?;
         let parsed = Parsed::from(statement.clone());
         if !parsed.is_planned() {

@@ -9,9 +9,10 @@ use heliosdb_types::{Datum, Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
 use super::Session;
-use super::own_syntax::OwnStatement;
+use super::own_syntax::{OwnStatement, RelationChange};
 use super::statement::{Parsed, PreparedStatement};
 use crate::access::Rights;
+use crate::bind;
 
 /// `pg_checkpoint`.
 const CHECKPOINT_ROLE: heliosdb_types::Oid = heliosdb_types::Oid(4544);
@@ -128,6 +129,14 @@ impl Session {
             OwnStatement::AlterTable { name, if_exists, actions } => {
                 self.alter_table_actions(name, *if_exists, actions).await?;
                 done("ALTER TABLE")
+            }
+            OwnStatement::AlterType { name, change } => {
+                match change {
+                    RelationChange::SetSchema(schema) => self.move_type(name, &bind::fold_identifier(schema)).await?,
+                    RelationChange::Owner(owner) => self.give_type(name, owner).await?,
+                    _ => return Err(Error::internal("ALTER TYPE does nothing else here")),
+                }
+                done("ALTER TYPE")
             }
             OwnStatement::AlterSchema { name, new_name, owner } => {
                 self.alter_schema(name, new_name.as_ref(), owner.as_ref()).await?;

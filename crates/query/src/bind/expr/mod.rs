@@ -122,20 +122,34 @@ impl Binder<'_> {
         }
         super::from::refuse(array, "CAST ... AS ... ARRAY")?;
         super::from::refuse(format, "CAST ... FORMAT")?;
-        let to = func::type_from_ast(data_type)?;
+        // PostgreSQL points at the `::` or at the type after it.
+        let end = match kind {
+            ast::CastKind::DoubleColon => {
+                self.positions.position(expr.span().end).map(|end| end + operator::closing_brackets(expr))
+            }
+            _ => None,
+        };
+        let point = |error: Error, offset: u32| match (error.position(), end) {
+            (None, Some(end)) => error.with_position(end + offset),
+            _ => error,
+        };
+        let to = func::type_from_ast(data_type, &*self.func().names).map_err(|error| point(error, 2))?;
         // The elements of ARRAY[...]::type[] are cast one by one, so it may be empty.
         let value = match (expr, to.element()) {
             (Expr::Array(array), Some(element)) => self.bind_array(array, Some(element))?,
             _ => self.bind_expr(expr)?,
         };
-        let cast = func::cast(value, &to, CastKind::Explicit, self.func());
+        let cast = func::cast(value, &to, CastKind::Explicit, self.func()).map_err(|error| match error.state() {
+            SqlState::CANNOT_COERCE => point(error, 0),
+            _ => error,
+        });
         self.at(expr.span(), cast)
     }
 
     fn bind_typed_string(&mut self, typed: &ast::TypedString) -> Result<Typed> {
         let ast::TypedString { data_type, value, uses_odbc_syntax } = typed;
         super::from::refuse(*uses_odbc_syntax, "{d '...'}")?;
-        let to = func::type_from_ast(data_type)?;
+        let to = func::type_from_ast(data_type, &*self.func().names)?;
         let cast = func::literal(&value.value).and_then(|v| func::cast(v, &to, CastKind::Explicit, self.func()));
         self.at(value.span, cast)
     }

@@ -294,9 +294,13 @@ impl Binder<'_> {
 }
 
 /// Brackets at an expression's end that its span leaves out.
-fn closing_brackets(expr: &Expr) -> u32 {
+pub(super) fn closing_brackets(expr: &Expr) -> u32 {
     match expr {
         Expr::Array(array) => 1 + array.elem.last().map_or(0, closing_brackets),
+        // Of `x::type` the span has x alone.
+        Expr::Cast { kind: ast::CastKind::DoubleColon, expr, data_type, .. } => {
+            closing_brackets(expr) + 2 + data_type.to_string().chars().count() as u32
+        }
         _ => 0,
     }
 }

@@ -17,7 +17,12 @@ fn tables() -> Vec<Relation> {
         let columns: Vec<(String, SqlType)> = table
             .columns
             .iter()
-            .map(|column| (column.name.value.clone(), crate::func::type_from_ast(&column.data_type).unwrap()))
+            .map(|column| {
+                (
+                    column.name.value.clone(),
+                    crate::func::type_from_ast(&column.data_type, &crate::func::NoNames).unwrap(),
+                )
+            })
             .collect();
         let columns: Vec<(&str, SqlType)> = columns.iter().map(|(name, t)| (name.as_str(), t.clone())).collect();
         let key = if name == "lineitem" || name == "partsupp" { vec![] } else { vec![columns[0].0] };

@@ -21,7 +21,7 @@ impl Session {
         definition: &ast::ColumnDef,
         if_not_exists: bool,
     ) -> Result<()> {
-        let mut written = [read_column(definition, &change.new.name)?];
+        let mut written = [read_column(definition, &change.new.name, &*self.binding()?.func.names)?];
         self.name_relations_in_full(&mut written)?;
         let [written] = written;
         refuse_system_name(&written.name)?;

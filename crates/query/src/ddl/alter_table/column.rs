@@ -115,7 +115,7 @@ impl Session {
             )
             .with_detail(format!("Column \"{name}\" is used by generated column \"{}\".", generated.name)));
         }
-        let sql_type = crate::func::type_from_ast(data_type)?;
+        let sql_type = crate::func::type_from_ast(data_type, &*self.binding()?.func.names)?;
         if sql_type.physical().is_none() {
             return Err(Error::unsupported(format!("a column of type {}", sql_type.name())));
         }

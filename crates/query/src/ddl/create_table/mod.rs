@@ -60,7 +60,8 @@ impl Session {
         refuse_unsupported(create)?;
         let (_, name) = bind::object_name(&create.name)?;
         let (temporary, on_commit) = temporary_of(create)?;
-        let columns = create.columns.iter().map(|column| read_column(column, &name));
+        let names = self.binding()?.func.names;
+        let columns = create.columns.iter().map(|column| read_column(column, &name, &*names));
         let new = NewTable {
             name: &create.name,
             temporary,

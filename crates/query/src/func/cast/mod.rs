@@ -221,7 +221,7 @@ fn reg_from_name(reg: RegKind, name: &str, context: &FuncContext) -> Result<Datu
                 .try_with_sql(name)
                 .and_then(|mut parser| parser.parse_data_type())
                 .map_err(|_| Error::invalid(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist")))?;
-            super::type_from_ast(&parsed)?.oid()
+            super::type_from_ast(&parsed, &*context.names)?.oid()
         }
         RegKind::Proc => return Err(Error::unsupported("a function name as regproc")),
     };
@@ -272,7 +272,9 @@ fn reg_to_text(input: Expr, reg: RegKind, to: &SqlType, context: &FuncContext) -
             RegKind::Class => names.relation_name(number),
             RegKind::Namespace => names.schema_name(number),
             RegKind::Role => names.role_name(number),
-            RegKind::Type => SqlType::from_oid(number).map(|sql_type| base_name(&sql_type)),
+            RegKind::Type => {
+                SqlType::from_oid(number).or_else(|| names.user_type(number)).map(|sql_type| base_name(&sql_type))
+            }
             RegKind::Proc => None,
         };
         Ok(Datum::Text(name.unwrap_or_else(|| oid.to_string())))

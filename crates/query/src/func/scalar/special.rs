@@ -8,7 +8,7 @@ use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlS
 
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
-use super::super::{CastKind, FuncContext, Typed, array, cast, extract, json};
+use super::super::{CastKind, FuncContext, Typed, array, cast, enums, extract, json};
 use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text};
 
 /// `None`: not a function of this module.
@@ -41,6 +41,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("age", [arg]) => age_of_today(arg.clone(), ctx),
         _ => {
             let ours = array::call(name, args, ctx).or_else(|| json::call(name, args, ctx));
+            let ours = ours.or_else(|| enums::call(name, args, ctx));
             return ours.or_else(|| system::call(name, args, ctx));
         }
     })

@@ -60,6 +60,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Option<OwnStatement>> {
         "INDEX" => index(&mut ahead)?,
         "SCHEMA" => Some(schema(&mut ahead)?),
         "TABLE" => table(&mut ahead)?,
+        "TYPE" => type_of(&mut ahead)?,
         _ => None,
     };
     if own.is_some() {
@@ -81,6 +82,21 @@ fn schema(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
     }
     cursor.expect_end()?;
     Ok(OwnStatement::AlterSchema { name, new_name, owner })
+}
+
+/// SET SCHEMA and OWNER TO; the parser knows the rest.
+fn type_of(cursor: &mut Cursor<'_>) -> Result<Option<OwnStatement>> {
+    cursor.expect("TYPE")?;
+    let name = cursor.name()?;
+    if cursor.word() == "RENAME" || cursor.word() == "ADD" {
+        return Ok(None);
+    }
+    match common(cursor)? {
+        Some(change @ (RelationChange::SetSchema(_) | RelationChange::Owner(_))) => {
+            Ok(Some(OwnStatement::AlterType { name, change }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// RENAME TO, SET SCHEMA, OWNER TO; `None` if none of them comes next.

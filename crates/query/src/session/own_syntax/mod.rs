@@ -81,6 +81,11 @@ pub(crate) enum OwnStatement {
         if_exists: bool,
         change: RelationChange,
     },
+    /// ALTER TYPE ... SET SCHEMA or OWNER TO.
+    AlterType {
+        name: ast::ObjectName,
+        change: RelationChange,
+    },
     /// ALTER TABLE with an action the parser does not know.
     AlterTable {
         name: ast::ObjectName,
