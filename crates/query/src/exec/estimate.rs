@@ -60,6 +60,11 @@ fn unknown_share(op: &PredicateOp) -> f64 {
     }
 }
 
+/// How far apart two values of one column are, for values that have a place on a line.
+pub(super) fn span(low: &Datum, high: &Datum) -> Option<f64> {
+    Some((number(high)? - number(low)?).max(0.0))
+}
+
 /// A place on a line, for values that have one.
 fn number(value: &Datum) -> Option<f64> {
     Some(match value {

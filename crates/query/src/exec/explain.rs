@@ -15,6 +15,7 @@ use heliosdb_types::{Datum, Result, SqlType};
 use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
+use super::join_order;
 use super::lock_rows::LockRowsExec;
 use super::row_write::{RowWriteExec, RowWriteOp};
 use super::scan::HeliosScanExec;
@@ -79,6 +80,7 @@ impl Executor {
             let mut timer = planning.timer();
             let statement = instantiate(&statement, &parameters, &types, scope.now_micros)?;
             let short = Direct::compile(&statement, &session)?.is_some();
+            let statement = join_order::reorder(statement, &scope).map_err(from_datafusion)?;
             let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
             timer.stop();
             if options.analyze {

@@ -11,6 +11,7 @@ mod foreign;
 mod index;
 mod instantiate;
 mod interrupt;
+mod join_order;
 mod lock_rows;
 mod pushdown;
 mod row_write;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
+use super::join_order;
 use super::scope::StatementScope;
 use super::state::Executor;
 
@@ -72,6 +73,7 @@ impl Executor {
         let watched = Arc::clone(&scope);
         let driver = self.spawner.task(async move {
             let drive = async {
+                let statement = join_order::reorder(statement, &scope).map_err(from_datafusion)?;
                 let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
                 let mut batches = execute_stream(plan, session.task_ctx()).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
