@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality, Result as DfResult};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -184,6 +185,6 @@ fn names(condition: &Expr, relations: &[LogicalPlan]) -> u64 {
 
 /// With its constants folded, so that a scan's estimate understands `date '1994-01-01' + interval '1 year'`.
 fn simplified(condition: &Expr, plan: &LogicalPlan) -> Expr {
-    let context = datafusion::logical_expr::simplify::SimplifyContext::default().with_schema(Arc::clone(plan.schema()));
+    let context = SimplifyContext::builder().with_schema(Arc::clone(plan.schema())).build();
     ExprSimplifier::new(context).simplify(condition.clone()).unwrap_or_else(|_| condition.clone())
 }
