@@ -172,3 +172,6 @@ ALTER TABLE arr ADD COLUMN extra int[] DEFAULT '{1,2}';
 SELECT id, extra FROM arr ORDER BY id;
 DROP VIEW tagged;
 DROP TABLE arr, keyed;
+
+-- A column named with its table, subscripted.
+SELECT v.a[2], v.a[1:2] FROM (VALUES (ARRAY[7,8,9])) AS v(a);

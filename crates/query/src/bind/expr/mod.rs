@@ -219,7 +219,23 @@ impl Binder<'_> {
 
     /// `array[i]`, `array[l:u]`.
     fn bind_subscript(&mut self, root: &Expr, chain: &[ast::AccessExpr]) -> Result<Typed> {
-        let array = self.bind_expr(root)?;
+        // `t.column[1]`: the parser takes the column for a field of `t`.
+        let mut name = match root {
+            Expr::Identifier(first) => vec![first.clone()],
+            Expr::CompoundIdentifier(parts) => parts.clone(),
+            _ => Vec::new(),
+        };
+        let mut chain = chain;
+        if !name.is_empty() {
+            while let [ast::AccessExpr::Dot(Expr::Identifier(part)), rest @ ..] = chain {
+                name.push(part.clone());
+                chain = rest;
+            }
+        }
+        let array = match name.as_slice() {
+            [] | [_] => self.bind_expr(root)?,
+            parts => self.bind_compound_identifier(parts)?,
+        };
         let mut subscripts = Vec::with_capacity(chain.len());
         for access in chain {
             let ast::AccessExpr::Subscript(subscript) = access else {
