@@ -285,6 +285,12 @@ pub trait ShardClient: Send + Sync + 'static {
     /// Begins a transaction of a session, which has no other.
     fn begin_in(&self, branch: BranchId, session: LockOwner) -> Result<TxnId>;
 
+    /// Makes a transaction that has done nothing yet serializable, and takes its snapshot.
+    fn begin_serializable(&self, txn: TxnId, read_only: bool) -> Result<Snapshot>;
+
+    /// The same for a read-only transaction, with a snapshot that needs no watching: waits until there is one.
+    fn safe_snapshot(&self, txn: TxnId) -> BoxFuture<'_, Result<Snapshot>>;
+
     /// A snapshot of everything acknowledged so far.
     fn snapshot(&self, branch: BranchId) -> Snapshot;
 

@@ -1,7 +1,7 @@
 //! The transactions that are running.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use heliosdb_contracts::LockOwner;
 use heliosdb_types::{BranchId, CommandId, Error, Lsn, Result, SqlState, TxnId};
@@ -15,6 +15,8 @@ pub(crate) struct Txn {
     pub id: TxnId,
     pub owner: LockOwner,
     pub branch: BranchId,
+    /// Its reads and writes are watched.
+    pub serializable: AtomicBool,
     pub held: Mutex<Held>,
     /// Commands that begin a savepoint, ascending.
     pub savepoints: Mutex<Vec<CommandId>>,
@@ -61,6 +63,7 @@ impl Active {
             id,
             owner,
             branch,
+            serializable: AtomicBool::new(false),
             held: Mutex::default(),
             savepoints: Mutex::default(),
             depends_on: AtomicU64::new(0),

@@ -24,6 +24,7 @@ mod mode;
 mod participant;
 mod resource;
 mod rows;
+mod ssi;
 
 pub use lock_table::LockStats;
 pub use mode::conflicts;

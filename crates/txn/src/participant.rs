@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AdvisoryKey, AppendedCommit, InsertOutcome, KeyedRow, LockInfo, LockOwner, LockWait, LockedRow, RangeCursor,
-    RangeRequest, ReadContext, RowHint, RowLockMode, RowSink, Savepoint, ScanRequest, ShardClient, ShardStore,
-    Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+    AdvisoryKey, AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockOwner, LockWait, LockedRow,
+    RangeCursor, RangeRequest, ReadContext, RowHint, RowLockMode, RowSink, Savepoint, ScanRequest, ShardClient,
+    ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -26,6 +26,7 @@ use crate::advisory::Advisory;
 use crate::held::Undo;
 use crate::lock_table::{LockStats, LockTable};
 use crate::resource::Resource;
+use crate::ssi::{Mark, Ssi, scanned};
 
 /// Settings.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,7 @@ pub struct Participant {
     pub(crate) locks: LockTable,
     pub(crate) options: TxnOptions,
     pub(crate) advisory: Advisory,
+    pub(crate) ssi: Ssi,
     active: Active,
     next_session: AtomicU64,
 }
@@ -61,6 +63,7 @@ impl Participant {
             locks: LockTable::new(clock),
             options,
             advisory: Advisory::default(),
+            ssi: Ssi::default(),
             active: Active::default(),
             next_session: AtomicU64::new(1),
         }
@@ -76,7 +79,7 @@ impl Participant {
 
     /// No transaction is running and nothing is locked.
     pub fn is_quiet(&self) -> bool {
-        self.active.len() == 0 && self.locks.is_empty()
+        self.active.len() == 0 && self.locks.is_empty() && self.ssi.is_empty()
     }
 
     fn release(&self, txn: &Txn) {
@@ -109,22 +112,53 @@ impl Participant {
     /// Steps 1 to 3 of a commit. `None`: there was nothing to write.
     fn append(&self, id: TxnId) -> Result<(Option<AppendedCommit>, Lsn)> {
         let txn = self.active.remove(id)?;
-        let appended = if self.store.has_writes(id) {
-            self.store.commit(id).map(Some)
-        } else {
-            self.store.rollback(id);
-            Ok(None)
+        let serializable = txn.serializable.load(Ordering::Acquire);
+        let allowed = if serializable { self.ssi.prepare(id) } else { Ok(()) };
+        let appended = match allowed {
+            Ok(()) if self.store.has_writes(id) => self.store.commit(id).map(Some),
+            Ok(()) => {
+                self.store.rollback(id);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         };
         if appended.is_err() {
             self.store.rollback(id);
         }
+        if serializable {
+            match &appended {
+                Ok(commit) => {
+                    self.ssi.committed(id, commit.map_or_else(|| self.store.visible_ts(), |commit| commit.ts))
+                }
+                Err(_) => self.ssi.rolled_back(id),
+            }
+        }
         self.release(&txn);
-        let appended = appended?;
+        // What undoes itself leaves no record.
+        let appended = appended?.filter(|commit| commit.lsn > Lsn(0));
         assert!(
             appended.is_none_or(|commit| commit.lsn > txn.depends_on()),
             "a commit is logged after everything it was built on"
         );
         Ok((appended, txn.depends_on()))
+    }
+
+    /// Before a read of a serializable transaction.
+    fn watch_read(&self, context: &ReadContext, tree: TreeRef, mark: impl FnOnce() -> Mark) -> Result<()> {
+        match context.txn {
+            Some(txn) if context.isolation == IsolationLevel::Serializable && !tree.is_system() => {
+                self.ssi.read(txn, tree, &mark())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Before writes of a transaction.
+    fn watch_write(&self, txn: &Txn, tree: TreeRef, marks: impl Iterator<Item = Mark>) -> Result<()> {
+        if txn.serializable.load(Ordering::Acquire) && !tree.is_system() {
+            return self.ssi.write(txn.id, tree, marks);
+        }
+        Ok(())
     }
 
     /// Rows that are overwritten must be locked, and the tree so that nobody needs it unchanged; a defect above must not
@@ -172,6 +206,30 @@ impl ShardClient for Participant {
         Ok(id)
     }
 
+    fn begin_serializable(&self, txn: TxnId, read_only: bool) -> Result<Snapshot> {
+        let state = self.active.get(txn)?;
+        state.serializable.store(true, Ordering::Release);
+        Ok(self.ssi.begin(txn, read_only, || self.store.snapshot(state.branch)))
+    }
+
+    fn safe_snapshot(&self, txn: TxnId) -> BoxFuture<'_, Result<Snapshot>> {
+        async move {
+            loop {
+                let snapshot = self.begin_serializable(txn, true)?;
+                let safe = match self.ssi.await_safety(txn) {
+                    None => true,
+                    Some(safe) => safe.await.unwrap_or(false),
+                };
+                // If it is safe nothing can go wrong with it any more; if not, the next one starts anew.
+                self.ssi.unwatch(txn);
+                if safe {
+                    return Ok(snapshot);
+                }
+            }
+        }
+        .boxed()
+    }
+
     fn snapshot(&self, branch: BranchId) -> Snapshot {
         self.store.snapshot(branch)
     }
@@ -184,14 +242,20 @@ impl ShardClient for Participant {
         projection: &[ColumnId],
         sink: &mut dyn RowSink,
     ) -> Result<bool> {
+        self.watch_read(context, tree, || Mark::Key(Bytes::copy_from_slice(key)))?;
         self.store.get(context, tree, key, projection, sink)
     }
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
+        self.watch_read(context, request.tree, || {
+            let descriptor = self.store.descriptor(context.txn, request.tree);
+            scanned(descriptor.as_deref(), &request.predicates)
+        })?;
         self.store.scan(context, request)
     }
 
     fn range(&self, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>> {
+        self.watch_read(context, request.tree, || Mark::Range(request.range.clone()))?;
         self.store.range(context, request)
     }
 
@@ -261,7 +325,10 @@ impl ShardClient for Participant {
             let state = self.active.get(txn)?;
             let outcome = self.claim_keys(&state, &descriptor, &rows, wait).await?;
             match outcome {
-                InsertOutcome::Inserted => self.store.stage_inserts(txn, command, descriptor, rows)?,
+                InsertOutcome::Inserted => {
+                    self.watch_write(&state, descriptor.tree, rows.iter().map(|row| Mark::Key(row.key.clone())))?;
+                    self.store.stage_inserts(txn, command, descriptor, rows)?;
+                }
                 // An error will be reported about a row that a crash may still take back: not before it is safe.
                 InsertOutcome::Duplicate { .. } => self.store.durable(state.depends_on()).await?,
             }
@@ -293,7 +360,9 @@ impl ShardClient for Participant {
         puts: Vec<KeyedRow>,
         deletes: Vec<Bytes>,
     ) -> Result<()> {
-        self.active.get(txn)?;
+        let state = self.active.get(txn)?;
+        let keys = puts.iter().map(|row| &row.key).chain(&deletes);
+        self.watch_write(&state, descriptor.tree, keys.map(|key| Mark::Key(key.clone())))?;
         if !deletes.is_empty() {
             let deletes = deletes.into_iter().map(|key| (key, RowHint::default())).collect();
             let batch = WriteBatch { descriptor: descriptor.clone(), updates: Vec::new(), deletes };
@@ -303,7 +372,10 @@ impl ShardClient for Participant {
     }
 
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
-        self.check_locked(&*self.active.get(txn)?, &batch)?;
+        let state = self.active.get(txn)?;
+        self.check_locked(&state, &batch)?;
+        let keys = batch.updates.iter().map(|(row, _)| &row.key).chain(batch.deletes.iter().map(|(key, _)| key));
+        self.watch_write(&state, batch.descriptor.tree, keys.map(|key| Mark::Key(key.clone())))?;
         self.store.stage_writes(txn, command, batch)
     }
 
@@ -318,7 +390,9 @@ impl ShardClient for Participant {
     }
 
     fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
-        self.check_exclusive(&*self.active.get(txn)?, tree)?;
+        let state = self.active.get(txn)?;
+        self.check_exclusive(&state, tree)?;
+        self.watch_write(&state, tree, std::iter::once(Mark::Tree))?;
         self.store.drop_tree(txn, command, tree)
     }
 
@@ -343,6 +417,9 @@ impl ShardClient for Participant {
         // One that has ended already (a commit that failed) needs nothing more.
         if let Ok(state) = self.active.remove(txn) {
             self.store.rollback(txn);
+            if state.serializable.load(Ordering::Acquire) {
+                self.ssi.rolled_back(txn);
+            }
             self.release(&state);
         }
     }

@@ -180,6 +180,15 @@ impl ShardClient for MemShard {
         self.begin(branch)
     }
 
+    fn begin_serializable(&self, _txn: TxnId, _read_only: bool) -> Result<Snapshot> {
+        Ok(self.snapshot(BranchId(0)))
+    }
+
+    fn safe_snapshot(&self, _txn: TxnId) -> BoxFuture<'_, Result<Snapshot>> {
+        let snapshot = self.snapshot(BranchId(0));
+        async move { Ok(snapshot) }.boxed()
+    }
+
     fn lock_advisory<'a>(
         &'a self,
         session: LockOwner,

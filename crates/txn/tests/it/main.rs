@@ -4,6 +4,7 @@
 mod locking;
 mod mock;
 mod ordering;
+mod serializable;
 mod stress;
 
 use std::sync::Arc;
