@@ -21,10 +21,15 @@ impl Session {
     }
 
     fn new_transaction(&self, explicit: bool) -> Transaction {
-        let repeatable = self.settings.get("default_transaction_isolation") == "repeatable read";
+        let isolation = match self.settings.get("default_transaction_isolation") {
+            "serializable" => IsolationLevel::Serializable,
+            "repeatable read" => IsolationLevel::RepeatableRead,
+            _ => IsolationLevel::ReadCommitted,
+        };
         Transaction {
             explicit,
-            isolation: if repeatable { IsolationLevel::RepeatableRead } else { IsolationLevel::ReadCommitted },
+            isolation,
+            deferrable: self.settings.get("default_transaction_deferrable") == "on",
             read_only: self.settings.get("default_transaction_read_only") == "on",
             id: None,
             command: CommandId(1),
@@ -91,9 +96,7 @@ impl Session {
                             IsolationLevel::ReadCommitted
                         }
                         TransactionIsolationLevel::RepeatableRead => IsolationLevel::RepeatableRead,
-                        TransactionIsolationLevel::Serializable => {
-                            return Err(Error::unsupported("ISOLATION LEVEL SERIALIZABLE"));
-                        }
+                        TransactionIsolationLevel::Serializable => IsolationLevel::Serializable,
                         TransactionIsolationLevel::Snapshot => {
                             return Err(Error::unsupported("ISOLATION LEVEL SNAPSHOT"));
                         }
@@ -108,6 +111,19 @@ impl Session {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// SET TRANSACTION [NOT] DEFERRABLE.
+    pub(crate) fn set_deferrable(&mut self, deferrable: bool) -> Result<()> {
+        let transaction = self.open_transaction()?;
+        if transaction.queried && transaction.deferrable != deferrable {
+            return Err(Error::invalid(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "SET TRANSACTION [NOT] DEFERRABLE must be called before any query",
+            ));
+        }
+        transaction.deferrable = deferrable;
         Ok(())
     }
 

@@ -49,8 +49,27 @@ impl Session {
         }
         let running = self.start_cancellable();
         self.open_transaction()?;
+        self.await_safe_snapshot(&running).await?;
         let (bound, scope) = self.bound_and_scoped(prepared, &running).await?;
         self.run_bound(&bound, parameters, scope, running).await
+    }
+
+    /// SERIALIZABLE READ ONLY DEFERRABLE: waits for a snapshot no concurrent writer can make fail.
+    async fn await_safe_snapshot(&mut self, running: &Running) -> Result<()> {
+        let transaction = self.open_transaction()?;
+        let waits = transaction.deferrable && transaction.read_only && transaction.snapshot.is_none();
+        if !waits || transaction.isolation != IsolationLevel::Serializable {
+            return Ok(());
+        }
+        let id = self.transaction_id()?;
+        let shard = Arc::clone(&self.engine.shard);
+        let snapshot = tokio::select! {
+            biased;
+            () = running.flag.cancelled() => return Err(running.flag.error()),
+            snapshot = shard.safe_snapshot(id) => snapshot?,
+        };
+        self.open_transaction()?.snapshot = Some(snapshot);
+        Ok(())
     }
 
     /// A plan, its locks, and a snapshot the plan's catalog describes: a definition that changed in between (without locks,
@@ -182,13 +201,20 @@ impl Session {
     /// What the next command reads: under READ COMMITTED everything acknowledged by now.
     pub(crate) fn read_context(&mut self) -> Result<ReadContext> {
         let (branch, shard) = (self.branch, Arc::clone(&self.engine.shard));
+        if self.open_transaction()?.isolation == IsolationLevel::Serializable {
+            // Its reads are watched, so the shard must know it.
+            self.transaction_id()?;
+        }
         let transaction = self.open_transaction()?;
         transaction.queried = true;
         let snapshot = match (transaction.isolation, &transaction.snapshot) {
             (IsolationLevel::ReadCommitted, _) => shard.snapshot(branch),
             (IsolationLevel::RepeatableRead | IsolationLevel::Serializable, Some(snapshot)) => snapshot.clone(),
-            (IsolationLevel::RepeatableRead | IsolationLevel::Serializable, None) => {
-                let snapshot = shard.snapshot(branch);
+            (level, None) => {
+                let snapshot = match (level, transaction.id) {
+                    (IsolationLevel::Serializable, Some(id)) => shard.begin_serializable(id, transaction.read_only)?,
+                    _ => shard.snapshot(branch),
+                };
                 transaction.snapshot = Some(snapshot.clone());
                 snapshot
             }

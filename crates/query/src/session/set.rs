@@ -94,10 +94,12 @@ impl Session {
             Some("transaction_isolation") => {
                 let level = match value.as_str() {
                     "repeatable read" => TransactionIsolationLevel::RepeatableRead,
+                    "serializable" => TransactionIsolationLevel::Serializable,
                     _ => TransactionIsolationLevel::ReadCommitted,
                 };
                 return self.set_transaction(&[TransactionMode::IsolationLevel(level)]);
             }
+            Some("transaction_deferrable") => return self.set_deferrable(value == "on"),
             Some("transaction_read_only") => {
                 let access =
                     if value == "on" { TransactionAccessMode::ReadOnly } else { TransactionAccessMode::ReadWrite };
@@ -213,6 +215,9 @@ impl Session {
                 IsolationLevel::RepeatableRead => "repeatable read".to_owned(),
                 IsolationLevel::Serializable => "serializable".to_owned(),
             },
+            ("transaction_deferrable", Some(transaction)) => {
+                (if transaction.deferrable { "on" } else { "off" }).to_owned()
+            }
             ("transaction_isolation", None) => self.settings.get("default_transaction_isolation").to_owned(),
             ("transaction_read_only", Some(transaction)) => {
                 (if transaction.read_only { "on" } else { "off" }).to_owned()
@@ -286,7 +291,7 @@ fn level_name(level: TransactionIsolationLevel) -> Result<&'static str> {
         TransactionIsolationLevel::ReadUncommitted => Ok("read uncommitted"),
         TransactionIsolationLevel::ReadCommitted => Ok("read committed"),
         TransactionIsolationLevel::RepeatableRead => Ok("repeatable read"),
-        TransactionIsolationLevel::Serializable => Err(Error::unsupported("ISOLATION LEVEL SERIALIZABLE")),
+        TransactionIsolationLevel::Serializable => Ok("serializable"),
         TransactionIsolationLevel::Snapshot => Err(Error::unsupported("ISOLATION LEVEL SNAPSHOT")),
     }
 }

@@ -97,9 +97,9 @@ parameters! {
     "default_tablespace" = "", Kind::Enum { values: &["", "pg_default"], implemented: 2 }, false,
         "Sets the default tablespace to create tables and indexes in.";
     "default_toast_compression" = "lz4", Kind::Internal, false, "Sets the default compression method for compressible values.";
-    "default_transaction_deferrable" = "off", Kind::OnlyBool(false), false, "Sets the default deferrable status of new transactions.";
+    "default_transaction_deferrable" = "off", Kind::Bool, false, "Sets the default deferrable status of new transactions.";
     "default_transaction_isolation" = "read committed", Kind::Enum {
-        values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 3,
+        values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 4,
     }, false, "Sets the transaction isolation level of each new transaction.";
     "default_transaction_read_only" = "off", Kind::Bool, true, "Sets the default read-only status of new transactions.";
     "escape_string_warning" = "on", Kind::OnlyBool(true), false, "Warn about backslash escapes in ordinary string literals.";
@@ -141,10 +141,10 @@ parameters! {
     "TimeZone" = "UTC", Kind::Zone, true, "Sets the time zone for displaying and interpreting time stamps.";
     "timezone_abbreviations" = "Default", Kind::Enum { values: &["Default"], implemented: 1 }, false,
         "Selects a file of time zone abbreviations.";
-    "transaction_deferrable" = "off", Kind::OnlyBool(false), false,
+    "transaction_deferrable" = "off", Kind::Bool, false,
         "Whether to defer a read-only serializable transaction until it can be executed with no possible serialization failures.";
     "transaction_isolation" = "read committed", Kind::Enum {
-        values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 3,
+        values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 4,
     }, false, "Sets the current transaction's isolation level.";
     "transaction_read_only" = "off", Kind::Bool, false, "Sets the current transaction's read-only status.";
     "xmloption" = "content", Kind::Enum { values: &["content", "document"], implemented: 1 }, false,
@@ -405,7 +405,6 @@ mod tests {
             ("bytea_output", "escape"),
             ("synchronous_commit", "off"),
             ("extra_float_digits", "0"),
-            ("default_transaction_isolation", "serializable"),
         ] {
             assert_eq!(set(name, value).unwrap_err().state(), SqlState::FEATURE_NOT_SUPPORTED, "{name}");
         }

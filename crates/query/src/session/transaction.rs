@@ -15,11 +15,13 @@ pub(crate) struct Transaction {
     pub explicit: bool,
     pub isolation: IsolationLevel,
     pub read_only: bool,
+    /// SERIALIZABLE READ ONLY: waits for a snapshot that cannot fail.
+    pub deferrable: bool,
     /// At the shard; `None` until something has to be locked or written.
     pub id: Option<TxnId>,
     /// The running command; the next one sees what it wrote.
     pub command: CommandId,
-    /// REPEATABLE READ: the snapshot of its first statement.
+    /// REPEATABLE READ and above: the snapshot of its first statement.
     pub snapshot: Option<Snapshot>,
     pub start_micros: i64,
     /// The command after the last one that changed the catalog.

@@ -109,6 +109,24 @@ impl Session {
     async fn execute_own(&mut self, own: &OwnStatement, text: &Arc<str>) -> Result<Execution> {
         let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
         match own {
+            OwnStatement::Deferrable { statement, deferrable } => match &**statement {
+                ast::Statement::StartTransaction { modes, begin, .. } => {
+                    self.begin(modes)?;
+                    self.set_deferrable(*deferrable)?;
+                    done(if *begin { "BEGIN" } else { "START TRANSACTION" })
+                }
+                ast::Statement::Set(set @ ast::Set::SetTransaction { session, .. }) => {
+                    self.set(set)?;
+                    if *session {
+                        let value = if *deferrable { "on" } else { "off" };
+                        self.set_named("default_transaction_deferrable", value, false)?;
+                    } else {
+                        self.set_deferrable(*deferrable)?;
+                    }
+                    done("SET")
+                }
+                _ => Err(Error::unsupported("DEFERRABLE here")),
+            },
             OwnStatement::Abort { chain } => {
                 self.rollback(*chain)?;
                 Ok(Execution::Done("ROLLBACK".to_owned()))

@@ -10,6 +10,7 @@ mod constraints;
 mod copy;
 mod create;
 mod cursor;
+mod deferrable;
 mod refused;
 mod reindex;
 mod sequence;
@@ -46,6 +47,11 @@ use cursor::Cursor;
 pub(crate) enum OwnStatement {
     Abort {
         chain: bool,
+    },
+    /// BEGIN or SET TRANSACTION with [NOT] DEFERRABLE.
+    Deferrable {
+        statement: Box<ast::Statement>,
+        deferrable: bool,
     },
     Checkpoint,
     /// No names: all of them.
@@ -121,7 +127,7 @@ pub(crate) enum OwnStatement {
 /// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
+        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
     )
     .expect("a valid pattern")
 });
@@ -206,6 +212,13 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
     let own = match cursor.word().as_str() {
         "COPY" => Some(copy::copy(&mut cursor)?),
         "ABORT" => Some(abort(&mut cursor)?),
+        "BEGIN" | "START" | "SET" if deferrable::is_said(&piece.tokens) => {
+            let (rest, deferrable) = deferrable::taken_out(&piece.tokens);
+            match plain_tokens(&rest, sql)?.pop() {
+                Some(Parsed::Ast(statement)) => Some(OwnStatement::Deferrable { statement, deferrable }),
+                _ => return Err(Error::unsupported("DEFERRABLE here")),
+            }
+        }
         "CHECKPOINT" if piece.tokens.len() == 1 => Some(OwnStatement::Checkpoint),
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
