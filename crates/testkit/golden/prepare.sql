@@ -28,7 +28,7 @@ ALTER TABLE t ADD COLUMN c int;
 EXECUTE one(1);
 DEALLOCATE ALL;
 EXECUTE one(1);
-SET LOCAL work_mem = '8MB';
+SET LOCAL application_name = 'outside';
 SELECT set_config('application_name', 'golden', false), current_setting('application_name');
 SHOW application_name;
 RESET application_name;

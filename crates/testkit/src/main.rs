@@ -97,9 +97,7 @@ async fn main() -> ExitCode {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, clients, only, work_dir: work_dir() }).await
         }
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
-        Verb::Compat { random, seed, files, write } => {
-            compat::run(&CompatOptions { random, seed, files, write }).await
-        }
+        Verb::Compat { random, seed, files, write } => compat::run(&CompatOptions { random, seed, files, write }).await,
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };
     match outcome {

@@ -289,9 +289,9 @@ impl Binder<'_> {
         for used in value.expr.column_refs() {
             if relation.columns.iter().any(|other| other.generated && other.name == used.name) {
                 let message = format!("cannot use generated column \"{}\" in column generation expression", used.name);
-                return Err(
-                    invalid(message).with_detail("A generated column cannot reference another generated column.")
-                );
+                let error =
+                    invalid(message).with_detail("A generated column cannot reference another generated column.");
+                return Err(self.positions.mark(error, name_span(expr, &used.name)));
             }
         }
         if !is_immutable(&value.expr) {
@@ -385,4 +385,24 @@ pub(super) fn alias_columns(
         *name = fold_identifier(given);
     }
     Ok(names)
+}
+
+/// Where an expression names a column first.
+fn name_span(expr: &ast::Expr, name: &str) -> Span {
+    let mut found = Span::empty();
+    let _: std::ops::ControlFlow<()> = ast::visit_expressions(expr, |expr| {
+        let ident = match expr {
+            ast::Expr::Identifier(ident) => Some(ident),
+            ast::Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        match ident.filter(|ident| fold_identifier(ident) == name) {
+            Some(ident) => {
+                found = ident.span;
+                std::ops::ControlFlow::Break(())
+            }
+            None => std::ops::ControlFlow::Continue(()),
+        }
+    });
+    found
 }

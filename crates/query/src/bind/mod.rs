@@ -141,6 +141,38 @@ pub fn bind_default(sql: &str, to: &SqlType, column: &str, context: &BindContext
     Binder::new(context, sql, Vec::new()).bind_default(&expr, to, column)
 }
 
+/// The same for an expression of the statement itself, so that errors have positions in `text`.
+pub fn bind_default_of(
+    expr: &ast::Expr,
+    text: &str,
+    to: &SqlType,
+    column: &str,
+    context: &BindContext<'_>,
+) -> Result<Typed> {
+    Binder::new(context, text, Vec::new()).bind_default(expr, to, column)
+}
+
+/// [`bind_check`] for an expression of the statement itself.
+pub fn bind_check_of(
+    expr: &ast::Expr,
+    text: &str,
+    relation: &Arc<Relation>,
+    context: &BindContext<'_>,
+) -> Result<Expr> {
+    Binder::new(context, text, Vec::new()).bind_check(expr, relation)
+}
+
+/// [`bind_generated`] for an expression of the statement itself.
+pub fn bind_generated_of(
+    expr: &ast::Expr,
+    text: &str,
+    column: &Column,
+    relation: &Arc<Relation>,
+    context: &BindContext<'_>,
+) -> Result<Expr> {
+    Binder::new(context, text, Vec::new()).bind_generation(expr, column, relation)
+}
+
 /// Binds a CHECK condition over a table's columns, named as the table's and qualified by nothing.
 pub fn bind_check(sql: &str, relation: &Arc<Relation>, context: &BindContext<'_>) -> Result<Expr> {
     let expr = parse_expression(sql)?;

@@ -86,7 +86,17 @@ impl Binder<'_> {
                 self.refuse_locked(&alias_parts(alias)?.0.unwrap_or_else(|| relation.name.clone()), "a view")?;
                 self.bind_view(relation, view, alias)
             }
-            RelationKind::Sequence(_) => Err(Error::unsupported("reading a sequence as a table")),
+            RelationKind::Sequence(_) => {
+                let oid = relation.oid.0;
+                let sql = format!(
+                    "SELECT pg_catalog.pg_helios_sequence_last({oid}::oid::regclass) AS last_value, 0::bigint AS log_cnt, \
+                     pg_catalog.pg_helios_sequence_called({oid}::oid::regclass) AS is_called"
+                );
+                let positions = std::mem::take(&mut self.positions);
+                let bound = self.bind_subquery(&*parse_query(&sql)?);
+                self.positions = positions;
+                self.bind_derived(bound?, alias, &relation.name)
+            }
         }
     }
 

@@ -194,6 +194,16 @@ impl Clause {
         }
     }
 
+    /// What no subquery may stand in.
+    pub fn refuses_subqueries(self) -> Option<&'static str> {
+        match self {
+            Clause::Default => Some("DEFAULT expression"),
+            Clause::Check => Some("check constraint"),
+            Clause::Generated => Some("column generation expression"),
+            _ => None,
+        }
+    }
+
     pub fn allows_aggregates(self) -> bool {
         matches!(self, Clause::Select | Clause::Having | Clause::OrderBy)
     }

@@ -62,6 +62,10 @@ impl Binder<'_> {
 
     /// A subquery's plan with this level's columns as outer references.
     pub fn bind_inner_query(&mut self, query: &ast::Query) -> Result<BoundQuery> {
+        if let Some(what) = self.levels.last().and_then(|level| level.clause.refuses_subqueries()) {
+            let message = format!("cannot use subquery in {what}");
+            return Err(self.error_at(query.span(), SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         self.bind_subquery(query)
     }
 

@@ -179,31 +179,38 @@ fn add_dependents(catalog: &CatalogSnapshot, set: &mut DropSet) {
             set.cascaded.push((Arc::clone(relation), format!("schema {schema}")));
         }
     }
-    let mut at = 0;
-    loop {
-        let all: Vec<Arc<Relation>> =
-            set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation)).cloned().collect();
-        let Some(relation) = all.get(at) else { break };
-        at += 1;
-        for sequence in owned_sequences(catalog, relation.oid) {
-            if gone.insert(sequence.oid) {
-                set.relations.push(sequence);
-                // `relations` comes first in `all`: what was already walked moves along.
-                at += 1;
-            }
-        }
-        let mut views: Vec<&Arc<Relation>> = catalog
-            .relations
-            .values()
-            .filter(|view| matches!(&view.kind, RelationKind::View(info) if info.depends_on.contains(&relation.oid)))
-            .collect();
-        views.sort_by_key(|view| view.oid);
-        for view in views {
-            if gone.insert(view.oid) {
-                set.cascaded.push((Arc::clone(view), format!("{} {}", kind_name(&relation.kind), relation.name)));
-            }
+    for relation in
+        set.relations.clone().into_iter().chain(set.cascaded.clone().into_iter().map(|(relation, _)| relation))
+    {
+        add_owned(catalog, &relation, &mut gone, set);
+        add_views(catalog, &relation, &mut gone, set);
+    }
+}
+
+/// Sequences a relation owns go silently with it.
+fn add_owned(catalog: &CatalogSnapshot, relation: &Relation, gone: &mut BTreeSet<Oid>, set: &mut DropSet) {
+    for sequence in owned_sequences(catalog, relation.oid) {
+        if gone.insert(sequence.oid) {
+            set.relations.push(sequence);
         }
     }
+}
+
+/// Views over a relation, each followed by those over it.
+fn add_views(catalog: &CatalogSnapshot, relation: &Relation, gone: &mut BTreeSet<Oid>, set: &mut DropSet) {
+    for view in super::view::views_over(catalog, relation.oid) {
+        if gone.insert(view.oid) {
+            set.cascaded.push((Arc::clone(&view), format!("{} {}", kind_name(&relation.kind), relation.name)));
+            add_views(catalog, &view, gone, set);
+        }
+    }
+}
+
+/// Views over a view, with what each depends on, in the order a DROP tells of them.
+pub(super) fn views_above(catalog: &CatalogSnapshot, view: &Arc<Relation>) -> Vec<(Arc<Relation>, String)> {
+    let mut set = DropSet::default();
+    add_views(catalog, view, &mut BTreeSet::from([view.oid]), &mut set);
+    set.cascaded
 }
 
 impl Session {

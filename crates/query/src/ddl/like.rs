@@ -7,7 +7,7 @@ use sqlparser::ast;
 
 use super::columns::{WrittenColumn, read_column};
 use super::create_table::{NewTable, refuse_unsupported, temporary_of};
-use super::undefined_relation;
+use super::{name_span, undefined_relation};
 use crate::bind;
 use crate::catalog::{CLASS_CONSTRAINT, CLASS_RELATION, CommentKey, Identity, Relation, RelationKind};
 use crate::session::{Like, LikeOption, SequenceOptions, Session};
@@ -59,10 +59,9 @@ impl Session {
         let catalog = self.catalog()?;
         let (schema, name) = bind::object_name(&like.table)?;
         let path = self.search_path();
-        let source = catalog
-            .resolve(schema.as_deref(), &name, &path)
-            .cloned()
-            .ok_or_else(|| undefined_relation(&catalog, schema.as_deref(), &name))?;
+        let source = catalog.resolve(schema.as_deref(), &name, &path).cloned().ok_or_else(|| {
+            self.marked(undefined_relation(&catalog, schema.as_deref(), &name), name_span(&like.table))
+        })?;
         if matches!(source.kind, RelationKind::Sequence(_)) {
             let message = format!("relation \"{name}\" is invalid in LIKE clause");
             return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)

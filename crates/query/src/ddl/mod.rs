@@ -27,6 +27,7 @@ use std::sync::Arc;
 use heliosdb_contracts::Execution;
 use heliosdb_types::{CommandId, Error, Oid, Result, SqlState};
 use sqlparser::ast;
+use sqlparser::tokenizer::Span;
 
 use crate::access::{Rights, denied, must_be_owner, noun};
 use crate::bind;
@@ -85,6 +86,24 @@ impl Session {
                 done("TRUNCATE TABLE")
             }
             other => Err(Error::unsupported(statement_name(other))),
+        }
+    }
+
+    /// Points an error at a place of the running statement.
+    pub(crate) fn marked(&self, error: Error, span: Span) -> Error {
+        match (error.position(), bind::position_of(span.start, &self.statement_text)) {
+            (None, Some(position)) => error.with_position(position),
+            _ => error,
+        }
+    }
+
+    /// Points an error about a type at its name.
+    pub(crate) fn marked_type(&self, error: Error, data_type: &ast::DataType) -> Error {
+        match data_type {
+            ast::DataType::Custom(name, _) if error.state() == SqlState::UNDEFINED_OBJECT => {
+                self.marked(error, name_span(name))
+            }
+            _ => error,
         }
     }
 
@@ -181,6 +200,11 @@ impl Session {
         }
         Err(must_be_owner(noun(relation), &relation.name))
     }
+}
+
+/// Where a name begins.
+pub(crate) fn name_span(name: &ast::ObjectName) -> Span {
+    name.0.first().and_then(|part| part.as_ident()).map_or(Span::empty(), |ident| ident.span)
 }
 
 pub(crate) fn is_system_schema(schema: &Schema) -> bool {

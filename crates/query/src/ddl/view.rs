@@ -15,6 +15,10 @@ impl Session {
     pub(super) async fn create_view(&mut self, create: &ast::CreateView, prepared: &PreparedStatement) -> Result<()> {
         self.require_read_write("CREATE VIEW")?;
         refuse_unsupported(create)?;
+        if matches!(&*create.query.body, SetExpr::Select(select) if select.into.is_some()) {
+            let message = "views must not contain SELECT INTO";
+            return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         let (schema_name, name) = bind::object_name(&create.name)?;
         let temporary = create.temporary || self.reads_temporary(create, prepared)?;
         if temporary && !create.temporary && schema_name.is_none() {
@@ -97,7 +101,7 @@ impl Session {
         let context = binding.context(&[]);
         let bound = bind::bind_query(&create.query, &prepared.text, &context)?;
         if !bound.parameters.is_empty() {
-            return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+            return Err(crate::session::no_parameter(&prepared.text));
         }
         // `*` stands for the columns of now.
         let mut query = (*create.query).clone();

@@ -259,7 +259,14 @@ impl NameLookup for Facts {
             return Err(crate::access::denied("schema", &schema.name));
         }
         let found = self.catalog.resolve(schema.as_deref(), &relation, &self.search_path);
-        found.map(|relation| relation.oid).ok_or_else(|| {
+        let index = || {
+            let schemas = schema.iter().chain(self.search_path.iter().filter(|_| schema.is_none()));
+            let mut oids = schemas
+                .filter_map(|schema| self.catalog.schema_named(schema))
+                .filter_map(|schema| self.catalog.names.get(&(schema.oid, relation.clone())).copied());
+            oids.find(|oid| self.catalog.index_tables.contains_key(oid))
+        };
+        found.map(|relation| relation.oid).or_else(index).ok_or_else(|| {
             let shown = schema.map_or_else(|| relation.clone(), |schema| format!("{schema}.{relation}"));
             Error::invalid(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
         })

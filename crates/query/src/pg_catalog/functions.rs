@@ -121,7 +121,6 @@ functions! {
     "pg_conf_load_time"() optional 0 -> Timestamptz = |facts, _| Ok(Datum::TimestampTz(facts.engine.start_micros));
     "inet_client_addr"() optional 0 -> Text = |facts, _| Ok(optional(facts.peer.map(|peer| peer.ip().to_string())));
     "inet_client_port"() optional 0 -> Int4 = |facts, _| Ok(facts.peer.map_or(Datum::Null, |peer| Datum::Int32(i32::from(peer.port()))));
-    "current_setting"(TEXT, BOOL) optional 1 -> Text = current_setting;
     "pg_encoding_to_char"(INT) optional 0 -> Name = |_, args| Ok(Datum::Text((if int(args, 0) == 6 { "UTF8" } else { "" }).to_owned()));
     "pg_char_to_encoding"(SqlType::Name) optional 0 -> Int4 = |_, args| Ok(Datum::Int32(if string(args, 0).eq_ignore_ascii_case("utf8") { 6 } else { -1 }));
     "getdatabaseencoding"() optional 0 -> Name = |_, _| Ok(Datum::Text("UTF8".to_owned()));
@@ -144,7 +143,7 @@ functions! {
 }
 
 /// Functions about what goes on now.
-static VOLATILE: [Definition; 4] = [
+static VOLATILE: [Definition; 7] = [
     Definition {
         name: "pg_blocking_pids",
         parameters: &[INT],
@@ -173,7 +172,42 @@ static VOLATILE: [Definition; 4] = [
         body: |facts, args| activity::terminate_backend(facts, int(args, 0)),
     },
     SET_CONFIG_DEFINITION,
+    Definition {
+        name: "current_setting",
+        parameters: &[TEXT, BOOL],
+        optional: 1,
+        returns: Returns::Text,
+        strict: true,
+        volatile: true,
+        body: current_setting,
+    },
+    // What reading a sequence as a table reads.
+    Definition {
+        name: "pg_helios_sequence_last",
+        parameters: &[CLASS],
+        optional: 0,
+        returns: Returns::Int8,
+        strict: true,
+        volatile: true,
+        body: |facts, args| sequence_state(facts, args).map(|(last, _)| Datum::Int64(last)),
+    },
+    Definition {
+        name: "pg_helios_sequence_called",
+        parameters: &[CLASS],
+        optional: 0,
+        returns: Returns::Bool,
+        strict: true,
+        volatile: true,
+        body: |facts, args| sequence_state(facts, args).map(|(_, called)| Datum::Bool(called)),
+    },
 ];
+
+fn sequence_state(facts: &Facts, args: &[DatumRef<'_>]) -> Result<(i64, bool)> {
+    match facts.catalog.relations.get(&number(args, 0)).map(|relation| &relation.kind) {
+        Some(RelationKind::Sequence(info)) => facts.engine.sequences.last(&*facts.engine.shard, info),
+        _ => Err(Error::invalid(SqlState::UNDEFINED_TABLE, "the sequence was dropped")),
+    }
+}
 
 const SET_CONFIG_DEFINITION: Definition = Definition {
     name: "set_config",
@@ -552,7 +586,12 @@ fn version(facts: &Facts) -> String {
 
 fn current_setting(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     match setting_position(string(args, 0)) {
-        Ok(position) => Ok(Datum::Text(facts.settings.value(position).to_owned())),
+        Ok(position) => {
+            // What set_config changed in this very statement counts.
+            let changes = facts.changes.lock();
+            let changed = changes.iter().rfind(|change| change.position == position).map(|change| change.value.clone());
+            Ok(Datum::Text(changed.unwrap_or_else(|| facts.settings.value(position).to_owned())))
+        }
         Err(_) if truth(args, 1) => Ok(Datum::Null),
         Err(error) => Err(error),
     }

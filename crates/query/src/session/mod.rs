@@ -56,7 +56,7 @@ pub(crate) use timezones::Zones;
 
 use activity::Seat;
 pub(crate) use identity::may_become;
-pub(crate) use named::NamedStatements;
+pub(crate) use named::{NamedStatements, no_parameter};
 pub(crate) use own_syntax::{
     AccessStatement, AlterAction, CommentTarget, CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue,
     DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption, ReindexTarget,
@@ -111,6 +111,8 @@ pub(crate) struct Session {
     pub(crate) cancel: Arc<CancelSlot>,
     pub(crate) locks: Arc<SessionLocks>,
     pub(crate) seat: Seat,
+    /// The text of the running statement, for positions in errors.
+    pub(crate) statement_text: Arc<str>,
     /// Names the schema of its temporary objects.
     pub(crate) temp_number: u64,
     /// It has made temporary objects.
@@ -165,6 +167,7 @@ impl Session {
             locks,
             seat,
             named: Arc::default(),
+            statement_text: Arc::from(""),
             temp_number: engine.temp_numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             has_temp: false,
             engine,
@@ -394,7 +397,13 @@ impl SqlSession for Session {
             let statement = statement.as_any().downcast_ref::<ScriptStatement>();
             let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
             let parsed = Some(Arc::clone(&statement.parsed));
-            let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), Vec::new()).await?;
+            let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), Vec::new()).await;
+            let prepared = prepared.map_err(|error| match error.state() {
+                SqlState::INDETERMINATE_DATATYPE if statement.text.contains('$') => {
+                    named::no_parameter(&statement.text)
+                }
+                _ => error,
+            })?;
             if !prepared.parameters.is_empty() {
                 return Err(named::no_parameter(&statement.text));
             }

@@ -33,7 +33,7 @@ fn missing(name: &str) -> Error {
 }
 
 /// 42P02 for a text that names a parameter where there are none.
-pub(super) fn no_parameter(text: &str) -> Error {
+pub(crate) fn no_parameter(text: &str) -> Error {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().unwrap_or_default();
     let found = tokens.iter().find_map(|token| match &token.token {
         Token::Placeholder(name) => Some((name.clone(), bind::position_of(token.span.start, text))),
@@ -84,7 +84,10 @@ impl Session {
             return Err(Error::invalid(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
         }
         let names = self.binding()?.func.names;
-        let declared = data_types.iter().map(|data_type| crate::func::type_from_ast(data_type, &*names).map(Some));
+        let declared = data_types.iter().map(|data_type| {
+            let sql_type = crate::func::type_from_ast(data_type, &*names).map(Some);
+            sql_type.map_err(|error| self.marked_type(error, data_type))
+        });
         let declared = declared.collect::<Result<Vec<_>>>()?;
         let parsed = Parsed::from(statement.clone());
         if !parsed.is_planned() {

@@ -35,6 +35,7 @@ impl Session {
         }
         self.take_changes();
         if !parsed.is_planned() {
+            self.statement_text = Arc::clone(&prepared.text);
             return self.execute_utility(&parsed, prepared, parameters).await;
         }
         if parameters.len() != prepared.parameters.len() {

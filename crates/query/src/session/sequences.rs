@@ -57,7 +57,7 @@ impl SequenceCache {
         let mut range = range.lock();
         let step = info.increment.unsigned_abs();
         if range.next >= range.end {
-            let count = step.saturating_mul(RANGE);
+            let count = step.saturating_mul(RANGE.max(info.cache.unsigned_abs()));
             range.next = shard.reserve_sequence(info.id, count)?;
             range.end = range.next.saturating_add(count);
         }
@@ -100,7 +100,11 @@ impl SequenceCache {
         if next == info.steps_to(info.start) {
             return Ok((info.start, false));
         }
-        Ok((next.checked_sub(step).and_then(|steps| info.value_at(steps)).unwrap_or(info.start), true))
+        match next.checked_sub(step).and_then(|steps| info.value_at(steps)) {
+            Some(value) => Ok((value, true)),
+            // Set to a value that has none before it.
+            None => Ok((info.value_at(next).unwrap_or(info.start), false)),
+        }
     }
 }
 

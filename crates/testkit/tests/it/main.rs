@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod concurrency;
+mod copy;
 mod damage;
 mod fence;
 mod golden;

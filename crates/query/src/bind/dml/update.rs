@@ -225,7 +225,7 @@ impl Binder<'_> {
                 for part in assigned.iter().filter(|assigned| assigned.at == at) {
                     let Some((subscripts, new)) = &part.value_of_part else { continue };
                     let span = part.value.span();
-                    self.check_updatable(column, span)?;
+                    Self::check_updatable(column)?;
                     let changed = self.bind_subscript_assignment(column, value, subscripts, new);
                     value = self.at(span, changed)?;
                 }
@@ -235,7 +235,7 @@ impl Binder<'_> {
             let value = if is_default(assignment.value) {
                 self.column_default(relation, column)?
             } else {
-                self.check_updatable(column, assignment.value.span())?;
+                Self::check_updatable(column)?;
                 let value = self.bind_expr(assignment.value)?;
                 let value = self.assign(value, column);
                 self.at(assignment.value.span(), value)?
@@ -271,18 +271,18 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn check_updatable(&self, column: &crate::catalog::Column, span: Span) -> Result<()> {
+    fn check_updatable(column: &crate::catalog::Column) -> Result<()> {
         if column.generated {
             let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
             let detail = format!("Column \"{}\" is a generated column.", column.name);
-            return Err(self.error_at(span, SqlState::GENERATED_ALWAYS, message).with_detail(detail));
+            return Err(Error::invalid(SqlState::GENERATED_ALWAYS, message).with_detail(detail));
         }
         if column.identity != Identity::Always {
             return Ok(());
         }
         let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
         let detail = format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name);
-        Err(self.error_at(span, SqlState::GENERATED_ALWAYS, message).with_detail(detail))
+        Err(Error::invalid(SqlState::GENERATED_ALWAYS, message).with_detail(detail))
     }
 }
 

@@ -22,6 +22,10 @@ impl Binder<'_> {
             let function = if name == "current_role" { "current_user" } else { &name };
             return crate::func::call(function, Vec::new(), self.func());
         }
+        if self.levels.last().is_some_and(|level| level.clause == Clause::Default) {
+            let message = "cannot use column reference in DEFAULT expression";
+            return Err(self.error_at(ident.span, SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         for depth in (self.level_floor..self.levels.len()).rev() {
             let Some(level) = self.levels.get(depth) else { break };
             let found = level.scope.unqualified(&name).map(|found| found.cloned());

@@ -59,7 +59,6 @@ fn names() {
 fn what_is_not_supported_is_refused_by_name() {
     let sql = sql();
     let cases = [
-        ("SELECT id FROM t FOR UPDATE", "0A000: SELECT ... FOR UPDATE/SHARE is not supported yet"),
         ("SELECT id FROM t TABLESAMPLE SYSTEM (10)", "0A000: TABLESAMPLE is not supported yet"),
         ("SELECT 1 FROM t, LATERAL (SELECT t.id) x", "0A000: LATERAL is not supported yet"),
         ("SELECT id INTO x FROM t", "0A000: SELECT INTO is not supported yet"),

@@ -136,8 +136,9 @@ impl Session {
             Some(expr) => format!("({expr})"),
             None => quote_identifier(name),
         };
-        self.check_conversion(change, name, &source, using.is_some(), &sql_type)?;
-        let expression = format!("CAST({source} AS {})", sql_type.name());
+        self.check_conversion(change, name, &source, using, &sql_type)?;
+        // Assigned to the new column as any INSERT would: too long is an error.
+        let expression = source.clone();
         let column = change.column_mut(name)?;
         column.sql_type = sql_type.clone();
         let (default, identity, generated) = (column.default.clone(), column.identity, column.generated);
@@ -166,14 +167,31 @@ impl Session {
     }
 
     /// Only a cast that an assignment may make is made unasked.
-    fn check_conversion(&mut self, change: &Change, name: &str, source: &str, using: bool, to: &SqlType) -> Result<()> {
+    fn check_conversion(
+        &mut self,
+        change: &Change,
+        name: &str,
+        source: &str,
+        using: Option<&Expr>,
+        to: &SqlType,
+    ) -> Result<()> {
         let old = change.old.columns.iter().find(|column| column.name == name);
         let Some(old) = old.filter(|column| !column.generated) else { return Ok(()) };
         let table = self.qualified(&change.old)?;
         let sql = format!("SELECT {source} FROM {table}");
-        let query = bind::parse_query(&sql)?;
+        let mut query = bind::parse_query(&sql)?;
         let binding = self.binding()?;
-        let bound = bind::bind_query(&query, &sql, &binding.context(&[])).map_err(Error::without_position)?;
+        // The statement's own expression, so that errors have positions.
+        let bound = match using {
+            Some(using) => {
+                if let ast::SetExpr::Select(select) = &mut *query.body {
+                    select.projection = vec![ast::SelectItem::UnnamedExpr(using.clone())];
+                }
+                bind::bind_query(&query, &self.statement_text, &binding.context(&[]))?
+            }
+            None => bind::bind_query(&query, &sql, &binding.context(&[])).map_err(Error::without_position)?,
+        };
+        let using = using.is_some();
         let from = bound.columns.and_then(|columns| columns.into_iter().next()).map(|column| column.sql_type);
         let from = from.unwrap_or_else(|| old.sql_type.clone());
         if bind::assignable(&from, to, &binding.context(&[])) {

@@ -7,6 +7,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use super::rename::names_column;
 use super::{Change, no_column};
 use crate::catalog::{CLASS_RELATION, CommentKey, IndexColumn, IndexInfo, Relation, RelationKind};
+use crate::ddl::drop::views_above;
 use crate::ddl::view::views_using;
 use crate::session::Session;
 

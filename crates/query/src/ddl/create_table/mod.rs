@@ -13,7 +13,7 @@ use super::foreign_key::WrittenForeignKey;
 use super::index::WrittenIndex;
 use super::regclass::{full_name, in_full};
 use super::table_as::not_temporary;
-use super::{candidate_names, duplicate_relation, sequence};
+use super::{candidate_names, duplicate_relation, name_span, sequence};
 use crate::bind;
 use crate::catalog::{
     CatalogWriter, Column, ForeignKey, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind, Schema, TableInfo,
@@ -61,7 +61,9 @@ impl Session {
         let (_, name) = bind::object_name(&create.name)?;
         let (temporary, on_commit) = temporary_of(create)?;
         let names = self.binding()?.func.names;
-        let columns = create.columns.iter().map(|column| read_column(column, &name, &*names));
+        let columns = create.columns.iter().map(|column| {
+            read_column(column, &name, &*names).map_err(|error| self.marked_type(error, &column.data_type))
+        });
         let new = NewTable {
             name: &create.name,
             temporary,
@@ -76,7 +78,13 @@ impl Session {
     /// `None`: it exists already, and that is fine.
     pub(super) async fn make_table(&mut self, new: NewTable<'_>) -> Result<Option<Arc<Relation>>> {
         let (schema_name, name) = bind::object_name(new.name)?;
-        let schema = self.target_schema(new.temporary, schema_name.as_deref(), &name).await?;
+        let schema = self.target_schema(new.temporary, schema_name.as_deref(), &name).await;
+        let schema = schema.map_err(|error| match error.state() {
+            SqlState::INVALID_TABLE_DEFINITION | SqlState::INVALID_SCHEMA_NAME => {
+                self.marked(error, name_span(new.name))
+            }
+            _ => error,
+        })?;
         let on_commit = match new.on_commit {
             None if self.is_temp(schema.oid)? => Some(OnCommit::Preserve),
             Some(_) if !self.is_temp(schema.oid)? => return Err(not_temporary()),
@@ -90,6 +98,7 @@ impl Session {
         self.name_relations_in_full(&mut written)?;
         let WrittenConstraints { key, checks, uniques, foreign_keys } =
             read_constraints(&written, new.constraints, &name)?;
+        let conditions: Vec<ast::Expr> = checks.iter().map(|(_, _, expr)| expr.clone()).collect();
         let mut writer = self.catalog_writer()?;
         let mut relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;
         if let RelationKind::Table(table) = &mut relation.kind {
@@ -126,7 +135,7 @@ impl Session {
         writer.shard.define_tree(writer.txn, writer.command, Arc::clone(&table.tree))?;
         writer.next_command();
         self.catalog_written(&writer);
-        self.validate_expressions(&relation, &written)?;
+        self.validate_expressions(&relation, &written, &conditions)?;
         Ok(Some(relation))
     }
 
@@ -319,21 +328,27 @@ impl Session {
         Ok(relation)
     }
 
-    /// Binds every default and check, so that a wrong one is refused now.
-    fn validate_expressions(&mut self, relation: &Arc<Relation>, written: &[WrittenColumn]) -> Result<()> {
+    /// Binds every default and check, so that a wrong one is refused now. `checks` are those the statement wrote itself.
+    fn validate_expressions(
+        &mut self,
+        relation: &Arc<Relation>,
+        written: &[WrittenColumn],
+        checks: &[ast::Expr],
+    ) -> Result<()> {
         let binding = self.binding()?;
         let context = binding.context(&[]);
+        let text = Arc::clone(&self.statement_text);
         for column in &relation.columns {
-            let from_user = written.iter().any(|written| written.name == column.name && written.default.is_some());
+            let expr = written.iter().find(|written| written.name == column.name).and_then(|c| c.default.as_ref());
+            let Some(expr) = expr else { continue };
             if column.generated {
-                bind::bind_generated(column, relation, &context).map_err(Error::without_position)?;
-            } else if let (Some(default), true) = (&column.default, from_user) {
-                bind::bind_default(default, &column.sql_type, &column.name, &context)
-                    .map_err(Error::without_position)?;
+                bind::bind_generated_of(expr, &text, column, relation, &context)?;
+            } else {
+                bind::bind_default_of(expr, &text, &column.sql_type, &column.name, &context)?;
             }
         }
-        for check in relation.table().map_or(&[][..], |table| &table.checks) {
-            bind::bind_check(&check.expression, relation, &context).map_err(Error::without_position)?;
+        for check in checks {
+            bind::bind_check_of(check, &text, relation, &context)?;
         }
         Ok(())
     }
