@@ -84,6 +84,18 @@ pub trait NameLookup: Send + Sync {
     fn user_type(&self, _oid: Oid) -> Option<SqlType> {
         None
     }
+    /// A function by its name alone; an error unless there is exactly one.
+    fn function_oid(&self, name: &str) -> Result<Oid> {
+        let message = format!("function \"{name}\" does not exist");
+        Err(heliosdb_types::Error::invalid(heliosdb_types::SqlState::UNDEFINED_FUNCTION, message))
+    }
+    fn function_name(&self, _oid: Oid) -> Option<String> {
+        None
+    }
+    /// A type that has no value form of its own, by its OID.
+    fn type_name(&self, _oid: Oid) -> Option<String> {
+        None
+    }
     /// A function of the catalog or the session (`pg_get_expr`, `current_setting`, ...); `None`: no such function.
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>>;
 }

@@ -315,6 +315,29 @@ impl NameLookup for Facts {
         self.catalog.type_of_oid(oid)
     }
 
+    fn function_oid(&self, name: &str) -> Result<Oid> {
+        let (_, plain) = split_qualified(name)?;
+        match super::fixed::functions_named(&plain).as_slice() {
+            [only] => Ok(*only),
+            [] => {
+                let message = format!("function \"{name}\" does not exist");
+                Err(Error::invalid(SqlState::UNDEFINED_FUNCTION, message))
+            }
+            _ => {
+                let message = format!("more than one function named \"{name}\"");
+                Err(Error::invalid(SqlState::AMBIGUOUS_FUNCTION, message))
+            }
+        }
+    }
+
+    fn function_name(&self, oid: Oid) -> Option<String> {
+        super::fixed::function_name(oid).map(str::to_owned)
+    }
+
+    fn type_name(&self, oid: Oid) -> Option<String> {
+        Some(super::functions::type_shown(self, oid)).filter(|name| name != "???")
+    }
+
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
         super::functions::call(&self.me.upgrade()?, name, args)
     }

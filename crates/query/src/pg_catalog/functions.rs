@@ -5,12 +5,12 @@ use std::sync::Arc;
 use heliosdb_contracts::ShardClient;
 use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result, SqlState, SqlType};
 
-use super::objects::index_definition;
+use super::indexes::index_named;
 use super::table::{array_text, stored};
 use super::types::TYPES;
-use super::{Facts, activity, locking, quote_identifier};
+use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier};
 use crate::catalog::{CLASS_RELATION, CommentKey, Relation, RelationKind};
-use crate::func::{self, CastKind, FuncContext, Function, Typed};
+use crate::func::{self, CastKind, FuncContext, Function, NameLookup, Typed};
 use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, setting_position};
 
 type Body = fn(&Facts, &[DatumRef<'_>]) -> Result<Datum>;
@@ -28,17 +28,21 @@ struct Definition {
 }
 
 #[derive(Clone, Copy)]
-enum Returns {
+pub(super) enum Returns {
     Bool,
     Int4,
     Int8,
     Name,
     Names,
+    Texts,
     Ints,
     Oid,
     Text,
     Timestamptz,
     Class,
+    Role,
+    Namespace,
+    Type,
 }
 
 impl Returns {
@@ -50,6 +54,10 @@ impl Returns {
             Returns::Name => SqlType::Name,
             Returns::Names => SqlType::Array(Box::new(SqlType::Name)),
             Returns::Ints => SqlType::Array(Box::new(SqlType::Int4)),
+            Returns::Texts => SqlType::Array(Box::new(SqlType::Text)),
+            Returns::Role => SqlType::Reg(RegKind::Role),
+            Returns::Namespace => SqlType::Reg(RegKind::Namespace),
+            Returns::Type => SqlType::Reg(RegKind::Type),
             Returns::Oid => SqlType::Oid,
             Returns::Text => SqlType::Text,
             Returns::Timestamptz => SqlType::Timestamptz(None),
@@ -95,9 +103,10 @@ functions! {
     "pg_get_ruledef"(OID, BOOL) optional 1 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_triggerdef"(OID, BOOL) optional 1 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_functiondef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
-    "pg_get_function_arguments"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
-    "pg_get_function_identity_arguments"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
-    "pg_get_function_result"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_function_arguments"(OID) optional 0 -> Text = |_, args| Ok(optional(fixed::function_arguments(number(args, 0))));
+    "pg_get_function_identity_arguments"(OID) optional 0 -> Text = |_, args| Ok(optional(fixed::function_arguments(number(args, 0))));
+    "pg_get_function_sqlbody"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_function_result"(OID) optional 0 -> Text = |_, args| Ok(optional(fixed::function_result(number(args, 0))));
     "pg_get_statisticsobjdef_columns"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_statisticsobjdef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_partkeydef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
@@ -127,8 +136,8 @@ functions! {
     "pg_client_encoding"() optional 0 -> Name = |_, _| Ok(Datum::Text("UTF8".to_owned()));
     "pg_relation_size"(CLASS, TEXT) optional 1 -> Int8 = |facts, args| relation_size(facts, number(args, 0));
     "pg_table_size"(CLASS) optional 0 -> Int8 = |facts, args| relation_size(facts, number(args, 0));
-    "pg_total_relation_size"(CLASS) optional 0 -> Int8 = |facts, args| relation_size(facts, number(args, 0));
-    "pg_indexes_size"(CLASS) optional 0 -> Int8 = |_, _| Ok(Datum::Int64(0));
+    "pg_total_relation_size"(CLASS) optional 0 -> Int8 = |facts, args| total_size(facts, number(args, 0));
+    "pg_indexes_size"(CLASS) optional 0 -> Int8 = |facts, args| Ok(Datum::Int64(indexes_size(facts, number(args, 0))));
     "pg_database_size"(SqlType::Name) optional 0 -> Int8 = database_size;
     "pg_size_pretty"(SqlType::Int8) optional 0 -> Text = |_, args| Ok(Datum::Text(pretty_size(big(args, 0))));
     "pg_relation_is_publishable"(CLASS) optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
@@ -139,7 +148,19 @@ functions! {
     "pg_tablespace_size"(OID) optional 0 -> Int8 = |facts, _| all_sizes(facts);
     "pg_sequence_last_value"(CLASS) optional 0 -> Int8 = sequence_last_value;
     "to_regclass"(TEXT) optional 0 -> Class = to_regclass;
-    "pg_has_role"(SqlType::Name, TEXT) optional 0 -> Bool = |facts, args| Ok(Datum::Bool(facts.user.superuser || facts.user.name == string(args, 0)));
+    "to_regnamespace"(TEXT) optional 0 -> Namespace = |facts, args| Ok(found(facts.schema_oid(string(args, 0))));
+    "to_regrole"(TEXT) optional 0 -> Role = |facts, args| Ok(found(facts.role_oid(string(args, 0))));
+    "to_regtype"(TEXT) optional 0 -> Type = |facts, args| Ok(found(type_named(facts, string(args, 0))));
+    "acldefault"(SqlType::QuotedChar, OID) optional 0 -> Texts = |facts, args| privileges::default_acl(facts, string(args, 0), number(args, 1));
+    "row_security_active"(OID) optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
+    "pg_ts_config_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_ts_dict_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_ts_parser_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_ts_template_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "inet_server_port"() optional 0 -> Int4 = |_, _| Ok(Datum::Null);
+    "inet_server_addr"() optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_index_column_has_property"(CLASS, INT, TEXT) optional 0 -> Bool = |_, _| Ok(Datum::Null);
+    "pg_indexam_has_property"(OID, TEXT) optional 0 -> Bool = |_, args| Ok(Datum::Bool(matches!(string(args, 1), "can_order" | "can_unique" | "can_multi_col" | "can_include")));
 }
 
 /// Functions about what goes on now.
@@ -224,8 +245,11 @@ pub(super) fn call(facts: &Arc<Facts>, name: &str, args: &[Typed]) -> Option<Res
     if let Some(call) = locking::call(facts, name, args) {
         return Some(call);
     }
+    if name == "pg_has_role" {
+        return Some(privileges::has_role(facts, args));
+    }
     if let Some(privilege) = name.strip_prefix("has_").and_then(|rest| rest.strip_suffix("_privilege")) {
-        return Some(privilege_call(facts, privilege, args));
+        return Some(privileges::privilege_call(facts, privilege, args));
     }
     let mut same_name = FUNCTIONS.iter().chain(&VOLATILE).filter(|definition| definition.name == name).peekable();
     same_name.peek()?;
@@ -273,7 +297,7 @@ pub(super) fn argument(arg: &Typed, parameter: &SqlType, context: &FuncContext) 
     func::cast(arg.clone(), parameter, CastKind::Explicit, context)
 }
 
-fn typed(
+pub(super) fn typed(
     facts: &Arc<Facts>,
     name: &str,
     exprs: Vec<datafusion::logical_expr::Expr>,
@@ -293,58 +317,6 @@ fn typed(
     });
     let function = if volatile { function.volatile() } else { function };
     Typed { expr: function.call(exprs), sql_type, arrow: heliosdb_contracts::arrow_type(returned) }
-}
-
-/// `has_table_privilege([user,] table, privilege)` and its family: without GRANT, owners and superusers have them all.
-fn privilege_call(facts: &Arc<Facts>, kind: &str, args: &[Typed]) -> Result<Typed> {
-    let context = facts.func_context();
-    let known = [
-        "table",
-        "column",
-        "any_column",
-        "database",
-        "schema",
-        "sequence",
-        "function",
-        "type",
-        "language",
-        "tablespace",
-        "server",
-        "foreign_data_wrapper",
-        "parameter",
-    ];
-    if !known.contains(&kind) || !(2..=4).contains(&args.len()) {
-        return Err(Error::invalid(
-            SqlState::UNDEFINED_FUNCTION,
-            format!("function has_{kind}_privilege does not exist"),
-        ));
-    }
-    let of_relation = matches!(kind, "table" | "column" | "any_column" | "sequence");
-    // The object stands before the privilege (and before a column).
-    let from_end = if kind == "column" { 3 } else { 2 };
-    let object = args.len().checked_sub(from_end).and_then(|at| args.get(at));
-    let object = object.ok_or_else(|| Error::invalid(SqlState::UNDEFINED_FUNCTION, "the object is missing"))?;
-    if of_relation {
-        let object = argument(object, &CLASS, &context)?;
-        return Ok(typed(
-            facts,
-            "has_privilege",
-            vec![object.expr],
-            vec![PhysicalType::Int64],
-            Returns::Bool,
-            false,
-            {
-                |facts: &Facts, values: &[DatumRef<'_>]| {
-                    let Some(relation) = facts.catalog.relations.get(&number(values, 0)) else {
-                        return Ok(Datum::Null);
-                    };
-                    let open = matches!(relation.kind, RelationKind::Virtual(_)) && relation.name != "pg_authid";
-                    Ok(Datum::Bool(facts.user.superuser || relation.owner == facts.user.oid || open))
-                }
-            },
-        ));
-    }
-    Ok(typed(facts, "has_privilege", Vec::new(), Vec::new(), Returns::Bool, false, |_, _| yes()))
 }
 
 fn yes() -> Result<Datum> {
@@ -389,16 +361,8 @@ fn place(facts: &Facts, oid: Oid) -> Option<(Oid, &str)> {
     if let Some(relation) = facts.catalog.relations.get(&oid) {
         return Some((relation.schema, &relation.name));
     }
-    let (relation, name) = key_named(facts, oid)?;
-    Some((relation.schema, name))
-}
-
-/// The table and name of a primary key by its OID.
-fn key_named(facts: &Facts, oid: Oid) -> Option<(&Arc<Relation>, &str)> {
-    facts.catalog.relations.values().find_map(|relation| {
-        let key = relation.table()?.primary_key.as_ref().filter(|key| key.oid == oid)?;
-        Some((relation, key.name.as_str()))
-    })
+    let index = index_named(&facts.catalog, oid)?;
+    Some((index.table.schema, index.name))
 }
 
 fn relation_visible(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
@@ -430,14 +394,19 @@ fn format_type(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
             "character".to_owned()
         }
         Some(sql_type) => with_modifier(sql_type, modifier).name(),
-        None => match TYPES.iter().find(|row| row.oid == oid.0) {
-            Some(row) => match row.name.strip_prefix('_') {
-                Some(element) => format!("{element}[]"),
-                None => row.name.to_owned(),
-            },
-            None => "???".to_owned(),
-        },
+        None => type_shown(facts, oid),
     }))
+}
+
+/// A type without a value form of its own: a row type, or one of the catalog's.
+pub(super) fn type_shown(facts: &Facts, oid: Oid) -> String {
+    if oid.0 & 0x8000_0000 != 0 {
+        let array = oid.0 & 0x4000_0000 != 0;
+        if let Some(name) = facts.shown_name(Oid(oid.0 & 0x3fff_ffff)) {
+            return if array { format!("{name}[]") } else { name };
+        }
+    }
+    fixed::type_name(oid)
 }
 
 fn with_modifier(sql_type: SqlType, modifier: Option<i32>) -> SqlType {
@@ -460,6 +429,12 @@ fn with_modifier(sql_type: SqlType, modifier: Option<i32>) -> SqlType {
     }
 }
 
+/// The sequence a default of ours takes its value from.
+pub(super) fn sequence_of_default(expression: &str) -> Option<String> {
+    let name = expression.strip_prefix("nextval('")?.strip_suffix("'::regclass)")?;
+    Some(name.replace("''", "'"))
+}
+
 /// An expression of the catalog as it is shown: sequences by the shortest name that finds them.
 pub(super) fn shown_expression(facts: &Facts, expression: &str) -> String {
     let name = expression.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
@@ -480,37 +455,15 @@ fn user_by_id(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
 }
 
 fn constraint_definition(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
-    let oid = number(args, 0);
-    let pretty = truth(args, 1);
-    for relation in facts.catalog.relations.values() {
-        let Some(table) = relation.table() else { continue };
-        if let Some(check) = table.checks.iter().find(|check| check.oid == oid) {
-            let definition = if pretty {
-                format!("CHECK ({})", check.expression)
-            } else {
-                format!("CHECK (({}))", check.expression)
-            };
-            return Ok(Datum::Text(definition));
-        }
-        if let Some(key) = table.primary_key.as_ref().filter(|key| key.oid == oid) {
-            let columns = super::relations::key_columns(relation, key);
-            let names: Vec<String> = columns.into_iter().map(|column| quote_identifier(&column.name)).collect();
-            return Ok(Datum::Text(format!("PRIMARY KEY ({})", names.join(", "))));
-        }
-    }
-    Ok(Datum::Null)
+    Ok(optional(constraints::definition(facts, number(args, 0), truth(args, 1))))
 }
 
 fn index_definition_of(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
-    let Some((relation, name)) = key_named(facts, number(args, 0)) else { return Ok(Datum::Null) };
-    let column = int(args, 1);
-    if column == 0 {
-        return Ok(Datum::Text(index_definition(facts, relation, name, truth(args, 2))));
-    }
-    let key = relation.table().and_then(|table| table.primary_key.as_ref());
-    let columns = key.map(|key| super::relations::key_columns(relation, key)).unwrap_or_default();
-    let column = usize::try_from(column - 1).ok().and_then(|at| columns.get(at));
-    Ok(Datum::Text(column.map_or_else(String::new, |column| quote_identifier(&column.name))))
+    let Some(index) = index_named(&facts.catalog, number(args, 0)) else { return Ok(Datum::Null) };
+    Ok(Datum::Text(match usize::try_from(int(args, 1)) {
+        Ok(column) if column > 0 => index.column_text(column),
+        _ => index.definition(facts, truth(args, 2)),
+    }))
 }
 
 pub(super) fn view_definition(facts: &Facts, oid: Oid) -> Option<String> {
@@ -611,10 +564,33 @@ fn set_config(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
 
 fn relation_size(facts: &Facts, oid: Oid) -> Result<Datum> {
     let Some(relation) = facts.catalog.relations.get(&oid) else {
-        return Ok(if key_named(facts, oid).is_some() { Datum::Int64(0) } else { Datum::Null });
+        return Ok(index_size(facts, oid));
     };
     let size = relation.table().map(|table| facts.engine.shard.tree_size(table.tree.tree)).unwrap_or_default();
     Ok(Datum::Int64(i64::try_from(size.disk_bytes + size.memory_bytes).unwrap_or(i64::MAX)))
+}
+
+/// A primary key is in its table's own tree.
+fn index_size(facts: &Facts, oid: Oid) -> Datum {
+    let Some(index) = index_named(&facts.catalog, oid) else { return Datum::Null };
+    let tree = index.table.table().and_then(|table| Some(table.index_tree(table.index(oid)?)));
+    let size = tree.map(|tree| facts.engine.shard.tree_size(tree)).unwrap_or_default();
+    Datum::Int64(i64::try_from(size.disk_bytes + size.memory_bytes).unwrap_or(i64::MAX))
+}
+
+/// All indexes of a table.
+fn indexes_size(facts: &Facts, oid: Oid) -> i64 {
+    let table = facts.catalog.relations.get(&oid).and_then(|relation| relation.table());
+    let trees = table.into_iter().flat_map(|table| table.indexes.iter().map(|index| table.index_tree(index)));
+    let sizes = trees.map(|tree| facts.engine.shard.tree_size(tree));
+    sizes.map(|size| i64::try_from(size.disk_bytes + size.memory_bytes).unwrap_or(i64::MAX)).sum()
+}
+
+fn total_size(facts: &Facts, oid: Oid) -> Result<Datum> {
+    Ok(match relation_size(facts, oid)? {
+        Datum::Int64(own) => Datum::Int64(own.saturating_add(indexes_size(facts, oid))),
+        other => other,
+    })
 }
 
 fn all_sizes(facts: &Facts) -> Result<Datum> {
@@ -663,6 +639,18 @@ fn sequence_last_value(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     };
     let (last, called) = facts.engine.sequences.last(&*facts.engine.shard as &dyn ShardClient, info)?;
     Ok(if called { Datum::Int64(last) } else { Datum::Null })
+}
+
+fn found(oid: Result<Oid>) -> Datum {
+    oid.map_or(Datum::Null, |oid| Datum::Int64(i64::from(oid.0)))
+}
+
+fn type_named(facts: &Facts, name: &str) -> Result<Oid> {
+    let sql = format!("CAST(NULL AS {name})");
+    match crate::bind::parse_expression(&sql)? {
+        sqlparser::ast::Expr::Cast { data_type, .. } => Ok(func::type_from_ast(&data_type, facts)?.oid()),
+        _ => Err(Error::syntax("not a type")),
+    }
 }
 
 fn to_regclass(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {

@@ -1,11 +1,12 @@
-//! Databases, schemas, roles, settings, sessions, and the friendly views over relations.
+//! Schemas, settings, sessions, and the friendly views over relations.
 
-use heliosdb_types::{Datum, Oid, Result, SqlType};
+use heliosdb_types::{Datum, Oid, Result};
 
-use super::relations::{key_columns, keys, sorted};
+use super::indexes::indexes;
+use super::relations::{acl, sorted};
 use super::table::{Rows, Source, oid, text};
-use super::{Facts, functions, quote_identifier};
-use crate::catalog::{POSTGRES_ROLE, Relation, RelationKind, Role};
+use super::{Facts, functions};
+use crate::catalog::{POSTGRES_ROLE, Relation, RelationKind};
 use crate::session::PARAMETERS;
 
 const DEFAULT_TABLESPACE: Oid = Oid(1663);
@@ -14,81 +15,11 @@ pub(super) fn pg_namespace(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let mut schemas: Vec<_> = source.facts.catalog.schemas.values().collect();
     schemas.sort_by_key(|schema| schema.oid);
     for schema in schemas {
-        rows.add(&[("oid", oid(schema.oid)), ("nspname", text(&schema.name)), ("nspowner", oid(schema.owner))])?;
-    }
-    Ok(())
-}
-
-pub(super) fn pg_database(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    for database in source.facts.catalog.databases.values() {
         rows.add(&[
-            ("oid", oid(database.oid)),
-            ("datname", text(&database.name)),
-            ("datdba", oid(database.owner)),
-            ("encoding", Datum::Int32(6)),
-            ("datlocprovider", text("c")),
-            ("datallowconn", Datum::Bool(true)),
-            ("datconnlimit", Datum::Int32(-1)),
-            ("dattablespace", oid(DEFAULT_TABLESPACE)),
-            ("datcollate", text("C.UTF-8")),
-            ("datctype", text("C.UTF-8")),
-        ])?;
-    }
-    Ok(())
-}
-
-fn roles(facts: &Facts) -> Vec<&Role> {
-    let mut roles: Vec<&Role> = facts.catalog.roles.values().map(|role| &**role).collect();
-    roles.sort_by_key(|role| role.oid);
-    roles
-}
-
-/// Columns pg_authid and pg_roles share. What only CREATE ROLE options of PostgreSQL give, the first superuser has.
-fn role_values(role: &Role) -> Vec<(&'static str, Datum)> {
-    let first = Datum::Bool(role.oid == POSTGRES_ROLE);
-    vec![
-        ("oid", oid(role.oid)),
-        ("rolname", text(&role.name)),
-        ("rolsuper", Datum::Bool(role.superuser)),
-        ("rolinherit", Datum::Bool(true)),
-        ("rolcreaterole", first.clone()),
-        ("rolcreatedb", first.clone()),
-        ("rolcanlogin", Datum::Bool(role.can_login)),
-        ("rolreplication", first.clone()),
-        ("rolconnlimit", Datum::Int32(-1)),
-        ("rolbypassrls", first),
-    ]
-}
-
-pub(super) fn pg_authid(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    for role in roles(source.facts) {
-        let mut values = role_values(role);
-        values.push(("rolpassword", role.password.as_ref().map_or(Datum::Null, text)));
-        rows.add(&values)?;
-    }
-    Ok(())
-}
-
-pub(super) fn pg_roles(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    for role in roles(source.facts) {
-        let mut values = role_values(role);
-        values.push(("rolpassword", text("********")));
-        rows.add(&values)?;
-    }
-    Ok(())
-}
-
-pub(super) fn pg_user(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    for role in roles(source.facts).into_iter().filter(|role| role.can_login) {
-        let first = Datum::Bool(role.oid == POSTGRES_ROLE);
-        rows.add(&[
-            ("usename", text(&role.name)),
-            ("usesysid", oid(role.oid)),
-            ("usecreatedb", first.clone()),
-            ("usesuper", Datum::Bool(role.superuser)),
-            ("userepl", first.clone()),
-            ("usebypassrls", first),
-            ("passwd", text("********")),
+            ("oid", oid(schema.oid)),
+            ("nspname", text(&schema.name)),
+            ("nspowner", oid(schema.owner)),
+            ("nspacl", acl(source.facts, schema.facts.acl.as_ref())),
         ])?;
     }
     Ok(())
@@ -200,14 +131,14 @@ pub(super) fn pg_tables(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
         let stored = match &relation.kind {
             RelationKind::Table(_) => true,
             RelationKind::Virtual(_) => {
-                relation.schema == crate::catalog::PG_CATALOG && !super::is_view(&relation.name)
+                relation.schema == crate::catalog::PG_CATALOG && !super::shown_as_view(relation)
             }
             _ => false,
         };
         if !stored {
             continue;
         }
-        let indexed = relation.table().is_some_and(|table| table.primary_key.is_some());
+        let indexed = relation.table().is_some_and(|table| table.primary_key.is_some() || !table.indexes.is_empty());
         rows.add(&[
             ("schemaname", text(schema_name(facts, relation))),
             ("tablename", text(&relation.name)),
@@ -233,32 +164,6 @@ pub(super) fn pg_views(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
         ])?;
     }
     Ok(())
-}
-
-pub(super) fn pg_indexes(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let facts = source.facts;
-    for (relation, key) in keys(&facts.catalog) {
-        rows.add(&[
-            ("schemaname", text(schema_name(facts, relation))),
-            ("tablename", text(&relation.name)),
-            ("indexname", text(&key.name)),
-            ("indexdef", text(index_definition(facts, relation, &key.name, false))),
-        ])?;
-    }
-    Ok(())
-}
-
-/// CREATE INDEX as it would make a primary key's index.
-pub(super) fn index_definition(facts: &Facts, relation: &Relation, name: &str, short: bool) -> String {
-    let key = relation.table().and_then(|table| table.primary_key.as_ref());
-    let columns: Vec<String> = key
-        .map(|key| key_columns(relation, key).into_iter().map(|column| quote_identifier(&column.name)).collect())
-        .unwrap_or_default();
-    let schema = quote_identifier(schema_name(facts, relation));
-    let table = quote_identifier(&relation.name);
-    let visible = short.then(|| facts.shown_name(relation.oid)).flatten();
-    let table = visible.unwrap_or_else(|| format!("{schema}.{table}"));
-    format!("CREATE UNIQUE INDEX {} ON {table} USING btree ({})", quote_identifier(name), columns.join(", "))
 }
 
 pub(super) fn pg_sequences(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
@@ -299,253 +204,36 @@ pub(super) fn pg_stat_user_tables(source: &Source<'_>, rows: &mut Rows) -> Resul
     Ok(())
 }
 
-pub(super) fn schemata(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+/// The system's own tables have no counts.
+pub(super) fn pg_stat_all_tables(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    pg_stat_user_tables(source, rows)
+}
+
+/// Which indexes there are; their use is not counted.
+pub(super) fn pg_stat_user_indexes(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let facts = source.facts;
-    for schema in facts.catalog.schemas.values() {
+    for index in indexes(&facts.catalog) {
         rows.add(&[
-            ("catalog_name", text(&facts.database.name)),
-            ("schema_name", text(&schema.name)),
-            ("schema_owner", owner_name(facts, schema.owner)),
+            ("relid", oid(index.table.oid)),
+            ("indexrelid", oid(index.oid)),
+            ("schemaname", text(schema_name(facts, index.table))),
+            ("relname", text(&index.table.name)),
+            ("indexrelname", text(index.name)),
         ])?;
     }
     Ok(())
 }
 
-pub(super) fn tables(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let facts = source.facts;
-    for relation in sorted(&facts.catalog) {
-        let kind = match &relation.kind {
-            RelationKind::Table(_) => "BASE TABLE",
-            RelationKind::Virtual(_)
-                if relation.schema == crate::catalog::PG_CATALOG && !super::is_view(&relation.name) =>
-            {
-                "BASE TABLE"
-            }
-            RelationKind::View(_) | RelationKind::Virtual(_) => "VIEW",
-            RelationKind::Sequence(_) => continue,
-        };
-        let insertable = relation.table().is_some_and(|table| !table.tree.tree.is_system());
+/// Sessions of each database; nothing else is counted by database.
+pub(super) fn pg_stat_database(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let sessions = source.facts.engine.sessions.list();
+    for database in source.facts.catalog.databases.values() {
+        let count = sessions.iter().filter(|session| session.database.0 == database.oid).count();
         rows.add(&[
-            ("table_catalog", text(&facts.database.name)),
-            ("table_schema", text(schema_name(facts, relation))),
-            ("table_name", text(&relation.name)),
-            ("table_type", text(kind)),
-            ("is_insertable_into", yes_no(insertable)),
-            ("is_typed", text("NO")),
+            ("datid", oid(database.oid)),
+            ("datname", text(&database.name)),
+            ("numbackends", Datum::Int32(i32::try_from(count).unwrap_or(i32::MAX))),
         ])?;
     }
     Ok(())
-}
-
-fn yes_no(value: bool) -> Datum {
-    text(if value { "YES" } else { "NO" })
-}
-
-pub(super) fn columns(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    use crate::catalog::Identity;
-    let facts = source.facts;
-    let database = text(&facts.database.name);
-    let count = |value: i64| Datum::Int32(i32::try_from(value).unwrap_or(i32::MAX));
-    for relation in sorted(&facts.catalog) {
-        for column in &relation.columns {
-            let sql_type = &column.sql_type;
-            let (length, octets) = match sql_type {
-                SqlType::Varchar(Some(n)) | SqlType::Char(Some(n)) => (count(i64::from(*n)), count(i64::from(*n) * 4)),
-                SqlType::Text | SqlType::Varchar(None) => (Datum::Null, count(1 << 30)),
-                _ => (Datum::Null, Datum::Null),
-            };
-            let (precision, radix, scale) = match sql_type {
-                SqlType::Int2 => (count(16), count(2), count(0)),
-                SqlType::Int4 => (count(32), count(2), count(0)),
-                SqlType::Int8 => (count(64), count(2), count(0)),
-                SqlType::Float4 => (count(24), count(2), Datum::Null),
-                SqlType::Float8 => (count(53), count(2), Datum::Null),
-                SqlType::Numeric(Some((p, s))) => (count(i64::from(*p)), count(10), count(i64::from(*s))),
-                SqlType::Numeric(None) => (Datum::Null, count(10), Datum::Null),
-                _ => (Datum::Null, Datum::Null, Datum::Null),
-            };
-            let fraction = match sql_type {
-                SqlType::Date => count(0),
-                SqlType::Time(p) | SqlType::Timestamp(p) | SqlType::Timestamptz(p) => count(i64::from(p.unwrap_or(6))),
-                SqlType::Interval => count(6),
-                _ => Datum::Null,
-            };
-            let row = super::types::TYPES.iter().find(|row| row.oid == sql_type.oid().0);
-            let (udt_schema, udt_name) = match (row, sql_type.enum_type()) {
-                (Some(row), _) => ("pg_catalog".to_owned(), row.name.to_owned()),
-                (None, Some(of)) if matches!(sql_type, SqlType::Array(_)) => {
-                    (of.schema.clone(), format!("_{}", of.name))
-                }
-                (None, Some(of)) => (of.schema.clone(), of.name.clone()),
-                (None, None) => ("pg_catalog".to_owned(), String::new()),
-            };
-            let data_type = match sql_type {
-                SqlType::Array(_) => "ARRAY".to_owned(),
-                SqlType::Enum(_) => "USER-DEFINED".to_owned(),
-                SqlType::Char(_) => "character".to_owned(),
-                other => crate::ddl::without_modifier(other).name(),
-            };
-            rows.add(&[
-                ("table_catalog", database.clone()),
-                ("table_schema", text(schema_name(facts, relation))),
-                ("table_name", text(&relation.name)),
-                ("column_name", text(&column.name)),
-                ("ordinal_position", Datum::Int32(i32::from(column.attribute))),
-                (
-                    "column_default",
-                    match &column.default {
-                        Some(default) if column.identity == Identity::No => {
-                            let default = crate::ddl::shown_default(default, &column.sql_type);
-                            text(functions::shown_expression(facts, &default))
-                        }
-                        _ => Datum::Null,
-                    },
-                ),
-                ("is_nullable", yes_no(!column.not_null)),
-                ("data_type", text(data_type)),
-                ("character_maximum_length", length),
-                ("character_octet_length", octets),
-                ("numeric_precision", precision),
-                ("numeric_precision_radix", radix),
-                ("numeric_scale", scale),
-                ("datetime_precision", fraction),
-                ("udt_catalog", database.clone()),
-                ("udt_schema", text(udt_schema)),
-                ("udt_name", text(udt_name)),
-                ("dtd_identifier", text(column.attribute.to_string())),
-                ("is_self_referencing", text("NO")),
-                ("is_identity", yes_no(column.identity != Identity::No)),
-                (
-                    "identity_generation",
-                    match column.identity {
-                        Identity::No => Datum::Null,
-                        Identity::Always => text("ALWAYS"),
-                        Identity::ByDefault => text("BY DEFAULT"),
-                    },
-                ),
-                ("identity_cycle", text("NO")),
-                ("is_generated", text("NEVER")),
-                ("is_updatable", yes_no(relation.table().is_some_and(|table| !table.tree.tree.is_system()))),
-            ])?;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn information_views(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let facts = source.facts;
-    for relation in sorted(&facts.catalog) {
-        let RelationKind::View(_) = &relation.kind else { continue };
-        rows.add(&[
-            ("table_catalog", text(&facts.database.name)),
-            ("table_schema", text(schema_name(facts, relation))),
-            ("table_name", text(&relation.name)),
-            ("view_definition", functions::view_definition(facts, relation.oid).map_or(Datum::Null, text)),
-            ("check_option", text("NONE")),
-            ("is_updatable", text("NO")),
-            ("is_insertable_into", text("NO")),
-            ("is_trigger_updatable", text("NO")),
-            ("is_trigger_deletable", text("NO")),
-            ("is_trigger_insertable_into", text("NO")),
-        ])?;
-    }
-    Ok(())
-}
-
-pub(super) fn information_sequences(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let facts = source.facts;
-    for relation in sorted(&facts.catalog) {
-        let RelationKind::Sequence(info) = &relation.kind else { continue };
-        rows.add(&[
-            ("sequence_catalog", text(&facts.database.name)),
-            ("sequence_schema", text(schema_name(facts, relation))),
-            ("sequence_name", text(&relation.name)),
-            ("data_type", text(info.data_type.name())),
-            ("numeric_precision_radix", Datum::Int32(2)),
-            ("numeric_scale", Datum::Int32(0)),
-            ("start_value", text(info.start.to_string())),
-            ("minimum_value", text(info.min.to_string())),
-            ("maximum_value", text(info.max.to_string())),
-            ("increment", text(info.increment.to_string())),
-            ("cycle_option", yes_no(info.cycle)),
-        ])?;
-    }
-    Ok(())
-}
-
-fn constraint(rows: &mut Rows, facts: &Facts, relation: &Relation, name: &str, kind: &str) -> Result<()> {
-    let (database, schema) = (text(&facts.database.name), text(schema_name(facts, relation)));
-    rows.add(&[
-        ("constraint_catalog", database.clone()),
-        ("constraint_schema", schema.clone()),
-        ("constraint_name", text(name)),
-        ("table_catalog", database),
-        ("table_schema", schema),
-        ("table_name", text(&relation.name)),
-        ("constraint_type", text(kind)),
-        ("is_deferrable", text("NO")),
-        ("initially_deferred", text("NO")),
-        ("enforced", text("YES")),
-    ])
-}
-
-pub(super) fn table_constraints(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let facts = source.facts;
-    for relation in sorted(&facts.catalog) {
-        let Some(table) = relation.table() else { continue };
-        if let Some(key) = &table.primary_key {
-            constraint(rows, facts, relation, &key.name, "PRIMARY KEY")?;
-        }
-        for check in &table.checks {
-            constraint(rows, facts, relation, &check.name, "CHECK")?;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn check_constraints(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let facts = source.facts;
-    for relation in sorted(&facts.catalog) {
-        for check in relation.table().map_or(&[][..], |table| &table.checks) {
-            rows.add(&[
-                ("constraint_catalog", text(&facts.database.name)),
-                ("constraint_schema", text(schema_name(facts, relation))),
-                ("constraint_name", text(&check.name)),
-                ("check_clause", text(format!("({})", check.expression))),
-            ])?;
-        }
-    }
-    Ok(())
-}
-
-/// `key_column_usage`, and `constraint_column_usage`, whose columns are among its.
-fn usage(source: &Source<'_>, rows: &mut Rows, with_position: bool) -> Result<()> {
-    let facts = source.facts;
-    for (relation, key) in keys(&facts.catalog) {
-        let (database, schema) = (text(&facts.database.name), text(schema_name(facts, relation)));
-        for (column, position) in key_columns(relation, key).into_iter().zip(1..) {
-            let mut values = vec![
-                ("constraint_catalog", database.clone()),
-                ("constraint_schema", schema.clone()),
-                ("constraint_name", text(&key.name)),
-                ("table_catalog", database.clone()),
-                ("table_schema", schema.clone()),
-                ("table_name", text(&relation.name)),
-                ("column_name", text(&column.name)),
-            ];
-            if with_position {
-                values.push(("ordinal_position", Datum::Int32(position)));
-            }
-            rows.add(&values)?;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn key_column_usage(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    usage(source, rows, true)
-}
-
-pub(super) fn constraint_column_usage(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    usage(source, rows, false)
 }

@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use heliosdb_types::{Datum, Oid, Result, SqlType};
 
-use super::Facts;
+use super::constraints::{Constraint, constraints_of};
+use super::indexes::indexes_of;
 use super::table::{Rows, Source, array_text, oid, text};
 use super::types::TYPES;
-use crate::catalog::{Acl, CatalogSnapshot, Column, Identity, PrimaryKey, Relation, RelationKind, TableInfo};
+use super::{Facts, functions};
+use crate::catalog::{Acl, CatalogSnapshot, Column, FIRST_USER_OID, Identity, Relation, RelationKind, TableInfo};
+use crate::func::NameLookup;
 
 /// OID of `pg_class` itself, as `pg_depend` and `pg_description` name it.
 const PG_CLASS: Oid = Oid(1259);
+const PG_NAMESPACE: Oid = Oid(2615);
+const PG_ATTRDEF: Oid = Oid(2604);
+const PG_REWRITE: Oid = Oid(2618);
+const PG_CONSTRAINT: Oid = Oid(2606);
 const HEAP: Oid = Oid(2);
-const BTREE: Oid = Oid(403);
 
 /// Relations in a stable order.
 pub(super) fn sorted(catalog: &CatalogSnapshot) -> Vec<&Arc<Relation>> {
@@ -21,25 +27,12 @@ pub(super) fn sorted(catalog: &CatalogSnapshot) -> Vec<&Arc<Relation>> {
     relations
 }
 
-/// Tables with their primary keys.
-pub(super) fn keys(catalog: &CatalogSnapshot) -> Vec<(&Arc<Relation>, &PrimaryKey)> {
-    let tables = sorted(catalog).into_iter().filter_map(|relation| Some((relation, relation.table()?)));
-    tables.filter_map(|(relation, table)| Some((relation, table.primary_key.as_ref()?))).collect()
-}
-
-pub(super) fn key_columns<'a>(relation: &'a Relation, key: &PrimaryKey) -> Vec<&'a Column> {
-    let find = |attribute: &i16| relation.columns.iter().find(|column| column.attribute == *attribute);
-    key.attributes.iter().filter_map(find).collect()
-}
-
 fn kind(relation: &Relation) -> &'static str {
     match &relation.kind {
         RelationKind::Table(_) => "r",
         RelationKind::View(_) => "v",
         RelationKind::Sequence(_) => "S",
-        RelationKind::Virtual(_) if super::is_view(&relation.name) || relation.schema != crate::catalog::PG_CATALOG => {
-            "v"
-        }
+        RelationKind::Virtual(_) if super::shown_as_view(relation) => "v",
         RelationKind::Virtual(_) => "r",
     }
 }
@@ -59,8 +52,18 @@ pub(super) fn pg_class(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("relfilenode", oid(if stored { relation.oid } else { Oid(0) })),
             ("relpages", Datum::Int32(i32::try_from(size.disk_bytes / 8192).unwrap_or(i32::MAX))),
             ("reltuples", Datum::Float32(if table.is_some() { size.rows as f32 } else { 0.0 })),
-            ("relhasindex", Datum::Bool(table.is_some_and(|table| table.primary_key.is_some()))),
-            ("relpersistence", text("p")),
+            ("reltype", oid(if kind(relation) == "S" { Oid(0) } else { row_type(relation.oid) })),
+            (
+                "relhasindex",
+                Datum::Bool(table.is_some_and(|table| table.primary_key.is_some() || !table.indexes.is_empty())),
+            ),
+            (
+                "relhastriggers",
+                Datum::Bool(
+                    table.is_some_and(|table| !table.foreign_keys.is_empty()) || referenced(catalog, relation.oid),
+                ),
+            ),
+            ("relpersistence", text(persistence(source.facts, relation))),
             ("relkind", text(kind(relation))),
             ("relnatts", Datum::Int16(natts(relation, table))),
             ("relchecks", Datum::Int16(table.map_or(0, |table| table.checks.len() as i16))),
@@ -70,22 +73,26 @@ pub(super) fn pg_class(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("relacl", acl(source.facts, relation.access.acl.as_ref())),
         ])?;
     }
-    for (relation, key) in keys(catalog) {
-        rows.add(&[
-            ("oid", oid(key.oid)),
-            ("relname", text(&key.name)),
-            ("relnamespace", oid(relation.schema)),
-            ("relowner", oid(relation.owner)),
-            ("relam", oid(BTREE)),
-            ("relfilenode", oid(key.oid)),
-            ("relpersistence", text("p")),
-            ("relkind", text("i")),
-            ("relnatts", Datum::Int16(key.attributes.len() as i16)),
-            ("relispopulated", Datum::Bool(true)),
-            ("relreplident", text("n")),
-        ])?;
-    }
-    Ok(())
+    super::indexes::classes(source, rows)
+}
+
+/// The OID of a table's row type. The catalog keeps none: it follows from the table's, out of the counter's reach.
+pub(super) fn row_type(relation: Oid) -> Oid {
+    Oid(relation.0 | 0x8000_0000)
+}
+
+/// Of the arrays of it.
+pub(super) fn row_array_type(relation: Oid) -> Oid {
+    Oid(relation.0 | 0xc000_0000)
+}
+
+fn referenced(catalog: &CatalogSnapshot, relation: Oid) -> bool {
+    catalog.references_to(relation).iter().any(|(child, _)| child.oid != relation)
+}
+
+pub(super) fn persistence(facts: &Facts, relation: &Relation) -> &'static str {
+    let schema = facts.catalog.schemas.get(&relation.schema);
+    if schema.is_some_and(|schema| schema.name.starts_with("pg_temp_")) { "t" } else { "p" }
 }
 
 /// A list of grants as `aclitem[]`; NULL for the default.
@@ -105,7 +112,14 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let catalog = &source.facts.catalog;
     for relation in sorted(catalog) {
         for column in &relation.columns {
-            attribute(rows, relation.oid, column.attribute, column)?;
+            let grants = relation.access.columns.get(&column.attribute);
+            let grants = grants.map(|grants| acl(source.facts, Some(grants)));
+            attribute_of(rows, relation.oid, column.attribute, column, grants)?;
+        }
+        for number in 1..=relation.table().map_or(0, |table| table.last_attribute) {
+            if !relation.columns.iter().any(|column| column.attribute == number) {
+                dropped(rows, relation.oid, number)?;
+            }
         }
         if let RelationKind::Sequence(_) = &relation.kind {
             for (attribute_number, name, sql_type) in
@@ -121,27 +135,47 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                     identity: Identity::No,
                     generated: false,
                 };
-                attribute(rows, relation.oid, attribute_number, &column)?;
+                attribute_of(rows, relation.oid, attribute_number, &column, None)?;
             }
         }
     }
-    for (relation, key) in keys(catalog) {
-        for (column, number) in key_columns(relation, key).into_iter().zip(1i16..) {
-            let plain =
-                Column { not_null: false, default: None, identity: Identity::No, generated: false, ..column.clone() };
-            attribute(rows, key.oid, number, &plain)?;
-        }
-    }
-    Ok(())
+    super::indexes::attributes(source, rows)
 }
 
-fn attribute(rows: &mut Rows, relation: Oid, number: i16, column: &Column) -> Result<()> {
+/// The place a dropped column leaves.
+fn dropped(rows: &mut Rows, relation: Oid, number: i16) -> Result<()> {
+    rows.add(&[
+        ("attrelid", oid(relation)),
+        ("attname", text(format!("........pg.dropped.{number}........"))),
+        ("attnum", Datum::Int16(number)),
+        ("attcacheoff", Datum::Int32(-1)),
+        ("atttypmod", Datum::Int32(-1)),
+        ("attalign", text("i")),
+        ("attstorage", text("p")),
+        ("attisdropped", Datum::Bool(true)),
+        ("attislocal", Datum::Bool(true)),
+    ])
+}
+
+/// The collation of a type's values; 0 for those without.
+pub(super) fn collation(sql_type: &SqlType) -> Oid {
+    let described = TYPES.iter().find(|row| row.oid == sql_type.oid().0);
+    Oid(described.map_or(0, |row| row.collation))
+}
+
+pub(super) fn attribute_of(
+    rows: &mut Rows,
+    relation: Oid,
+    number: i16,
+    column: &Column,
+    grants: Option<Datum>,
+) -> Result<()> {
     let described = TYPES.iter().find(|row| row.oid == column.sql_type.oid().0);
     let letter = |letter: Option<char>| text(letter.map(String::from).unwrap_or_default());
+    let array = matches!(column.sql_type, SqlType::Array(_));
     let (by_value, align, storage) = match described {
-        Some(row) => (row.by_value, Some(row.align), Some(row.storage)),
-        None => super::user_types::storage(&column.sql_type)
-            .map_or((false, None, None), |(by_value, align, storage)| (by_value, Some(align), Some(storage))),
+        Some(row) => (row.by_value, row.align, row.storage),
+        None => super::user_types::storage(&column.sql_type).unwrap_or((false, 'i', if array { 'x' } else { 'p' })),
     };
     rows.add(&[
         ("attrelid", oid(relation)),
@@ -150,14 +184,15 @@ fn attribute(rows: &mut Rows, relation: Oid, number: i16, column: &Column) -> Re
         ("attstattarget", Datum::Int32(-1)),
         ("attlen", Datum::Int16(column.sql_type.wire_len())),
         ("attnum", Datum::Int16(number)),
-        ("attndims", Datum::Int32(i32::from(matches!(column.sql_type, SqlType::Array(_))))),
+        ("attndims", Datum::Int32(i32::from(array))),
         ("attcacheoff", Datum::Int32(-1)),
         ("atttypmod", Datum::Int32(column.sql_type.typmod())),
         ("attbyval", Datum::Bool(by_value)),
-        ("attalign", letter(align)),
-        ("attstorage", letter(storage)),
+        ("attalign", text(align)),
+        ("attstorage", text(storage)),
         ("attnotnull", Datum::Bool(column.not_null)),
         ("atthasdef", Datum::Bool(has_default(column))),
+        ("attgenerated", text(if column.generated { "s" } else { "" })),
         (
             "attidentity",
             text(match column.identity {
@@ -167,7 +202,8 @@ fn attribute(rows: &mut Rows, relation: Oid, number: i16, column: &Column) -> Re
             }),
         ),
         ("attislocal", Datum::Bool(true)),
-        ("attcollation", oid(Oid(described.map_or(0, |row| row.collation)))),
+        ("attcollation", oid(collation(&column.sql_type))),
+        ("attacl", grants.unwrap_or(Datum::Null)),
     ])
 }
 
@@ -176,84 +212,24 @@ pub(super) fn has_default(column: &Column) -> bool {
     column.default.is_some() && column.identity == Identity::No
 }
 
-/// A default has no OID of its own in our catalog; it is named by its table and column.
+/// A default's OID. The catalog keeps none: it follows from its table and column.
+fn default_oid(relation: Oid, attribute: i16) -> Oid {
+    // FNV-1a over both, kept out of the counter's reach.
+    let bytes = relation.0.to_le_bytes().into_iter().chain(attribute.to_le_bytes());
+    let hash = bytes.fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    Oid(hash | 0x4000_0000)
+}
+
 pub(super) fn pg_attrdef(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     for relation in sorted(&source.facts.catalog) {
         for column in relation.columns.iter().filter(|column| has_default(column)) {
             let Some(default) = &column.default else { continue };
             rows.add(&[
-                ("oid", Datum::Int64(i64::from(relation.oid.0) << 16 | i64::from(column.attribute))),
+                ("oid", oid(default_oid(relation.oid, column.attribute))),
                 ("adrelid", oid(relation.oid)),
                 ("adnum", Datum::Int16(column.attribute)),
                 ("adbin", text(crate::ddl::shown_default(default, &column.sql_type))),
             ])?;
-        }
-    }
-    Ok(())
-}
-
-fn vector(numbers: impl Iterator<Item = i64>) -> Datum {
-    text(numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" "))
-}
-
-pub(super) fn pg_index(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    for (relation, key) in keys(&source.facts.catalog) {
-        let count = Datum::Int16(key.attributes.len() as i16);
-        let zeros = || vector(key.attributes.iter().map(|_| 0));
-        rows.add(&[
-            ("indexrelid", oid(key.oid)),
-            ("indrelid", oid(relation.oid)),
-            ("indnatts", count.clone()),
-            ("indnkeyatts", count),
-            ("indisunique", Datum::Bool(true)),
-            ("indisprimary", Datum::Bool(true)),
-            ("indimmediate", Datum::Bool(true)),
-            ("indisvalid", Datum::Bool(true)),
-            ("indisready", Datum::Bool(true)),
-            ("indislive", Datum::Bool(true)),
-            ("indkey", vector(key.attributes.iter().map(|attribute| i64::from(*attribute)))),
-            ("indcollation", zeros()),
-            ("indclass", zeros()),
-            ("indoption", zeros()),
-        ])?;
-    }
-    Ok(())
-}
-
-pub(super) fn pg_constraint(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    let catalog = &source.facts.catalog;
-    let letters = [("confupdtype", text(" ")), ("confdeltype", text(" ")), ("confmatchtype", text(" "))];
-    for (relation, key) in keys(catalog) {
-        let mut values = vec![
-            // PostgreSQL gives index and constraint an OID each; ours are one object.
-            ("oid", oid(key.oid)),
-            ("conname", text(&key.name)),
-            ("connamespace", oid(relation.schema)),
-            ("contype", text("p")),
-            ("convalidated", Datum::Bool(true)),
-            ("conrelid", oid(relation.oid)),
-            ("conindid", oid(key.oid)),
-            ("conislocal", Datum::Bool(true)),
-            ("connoinherit", Datum::Bool(true)),
-            ("conkey", text(array_text(key.attributes.iter().map(ToString::to_string)))),
-        ];
-        values.extend(letters.clone());
-        rows.add(&values)?;
-    }
-    for relation in sorted(catalog) {
-        for check in relation.table().map_or(&[][..], |table| &table.checks) {
-            let mut values = vec![
-                ("oid", oid(check.oid)),
-                ("conname", text(&check.name)),
-                ("connamespace", oid(relation.schema)),
-                ("contype", text("c")),
-                ("convalidated", Datum::Bool(true)),
-                ("conrelid", oid(relation.oid)),
-                ("conislocal", Datum::Bool(true)),
-                ("conbin", text(&check.expression)),
-            ];
-            values.extend(letters.clone());
-            rows.add(&values)?;
         }
     }
     Ok(())
@@ -276,20 +252,36 @@ pub(super) fn pg_sequence(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// Which column owns a sequence, what a view reads, which table an index belongs to.
+/// One row of `pg_depend`: (class, object, part) on (class, object, part).
+fn depends(rows: &mut Rows, from: (Oid, Oid, i32), on: (Oid, Oid, i32), kind: &str) -> Result<()> {
+    rows.add(&[
+        ("classid", oid(from.0)),
+        ("objid", oid(from.1)),
+        ("objsubid", Datum::Int32(from.2)),
+        ("refclassid", oid(on.0)),
+        ("refobjid", oid(on.1)),
+        ("refobjsubid", Datum::Int32(on.2)),
+        ("deptype", text(kind)),
+    ])
+}
+
+/// Which column owns a sequence, what a default and a view read, what belongs to a table.
 pub(super) fn pg_depend(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let catalog = &source.facts.catalog;
-    let mut depends = |object: Oid, on: Oid, column: i16, kind: &str| {
-        rows.add(&[
-            ("classid", oid(PG_CLASS)),
-            ("objid", oid(object)),
-            ("refclassid", oid(PG_CLASS)),
-            ("refobjid", oid(on)),
-            ("refobjsubid", Datum::Int32(i32::from(column))),
-            ("deptype", text(kind)),
-        ])
-    };
     for relation in sorted(catalog) {
+        let this = (PG_CLASS, relation.oid, 0);
+        if relation.oid >= FIRST_USER_OID {
+            depends(rows, this, (PG_NAMESPACE, relation.schema, 0), "n")?;
+        }
+        for column in relation.columns.iter().filter(|column| has_default(column)) {
+            let default = (PG_ATTRDEF, default_oid(relation.oid, column.attribute), 0);
+            depends(rows, default, (PG_CLASS, relation.oid, i32::from(column.attribute)), "a")?;
+            let sequence = column.default.as_deref().and_then(functions::sequence_of_default);
+            let sequence = sequence.and_then(|name| NameLookup::relation_oid(source.facts, &name).ok());
+            if let Some(sequence) = sequence {
+                depends(rows, default, (PG_CLASS, sequence, 0), "n")?;
+            }
+        }
         match &relation.kind {
             RelationKind::Sequence(info) => {
                 let Some((table, attribute)) = info.owned_by else { continue };
@@ -298,44 +290,107 @@ pub(super) fn pg_depend(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                     .get(&table)
                     .and_then(|table| table.columns.iter().find(|column| column.attribute == attribute));
                 let identity = column.is_some_and(|column| column.identity != Identity::No);
-                depends(relation.oid, table, attribute, if identity { "i" } else { "a" })?;
+                depends(rows, this, (PG_CLASS, table, i32::from(attribute)), if identity { "i" } else { "a" })?;
             }
             RelationKind::View(view) => {
+                let rule = (PG_REWRITE, rule_oid(relation.oid), 0);
+                depends(rows, rule, this, "i")?;
                 for read in &view.depends_on {
-                    depends(relation.oid, *read, 0, "n")?;
+                    depends(rows, rule, (PG_CLASS, *read, 0), "n")?;
+                }
+                for (read, attribute) in &view.uses {
+                    depends(rows, rule, (PG_CLASS, *read, i32::from(*attribute)), "n")?;
                 }
             }
             RelationKind::Table(_) | RelationKind::Virtual(_) => {}
         }
-    }
-    for (relation, key) in keys(catalog) {
-        depends(key.oid, relation.oid, 0, "a")?;
+        for constraint in constraints_of(relation) {
+            let own = (PG_CONSTRAINT, constraint.oid(), 0);
+            for attribute in constraint.attributes(relation) {
+                depends(rows, own, (PG_CLASS, relation.oid, i32::from(attribute)), "a")?;
+            }
+            match &constraint {
+                Constraint::Key(index) => depends(rows, (PG_CLASS, index.oid, 0), own, "i")?,
+                Constraint::Foreign(key) => {
+                    for attribute in &key.parent_attributes {
+                        depends(rows, own, (PG_CLASS, key.parent, i32::from(*attribute)), "n")?;
+                    }
+                    depends(rows, own, (PG_CLASS, key.parent_index, 0), "n")?;
+                }
+                Constraint::Check(_) => {}
+            }
+        }
+        for index in indexes_of(relation).iter().filter(|index| index.constraint.is_none()) {
+            depends(rows, (PG_CLASS, index.oid, 0), this, "a")?;
+        }
     }
     Ok(())
 }
 
-pub(super) fn pg_type(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
-    for row in TYPES {
-        let letter = |letter: char| text(letter);
+/// The OID of a view's rule, in PostgreSQL's sense.
+fn rule_oid(view: Oid) -> Oid {
+    Oid(view.0 | 0x2000_0000)
+}
+
+pub(super) fn pg_rewrite(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    for relation in sorted(&source.facts.catalog) {
+        let RelationKind::View(_) = &relation.kind else { continue };
         rows.add(&[
-            ("oid", oid(Oid(row.oid))),
-            ("typname", text(row.name)),
-            ("typnamespace", oid(crate::catalog::PG_CATALOG)),
-            ("typowner", oid(crate::catalog::POSTGRES_ROLE)),
-            ("typlen", Datum::Int16(row.len)),
-            ("typbyval", Datum::Bool(row.by_value)),
-            ("typtype", letter(row.kind)),
-            ("typcategory", letter(row.category)),
-            ("typispreferred", Datum::Bool(row.preferred)),
-            ("typisdefined", Datum::Bool(true)),
-            ("typdelim", text(",")),
-            ("typelem", oid(Oid(row.element))),
-            ("typarray", oid(Oid(row.array))),
-            ("typalign", letter(row.align)),
-            ("typstorage", letter(row.storage)),
-            ("typtypmod", Datum::Int32(-1)),
-            ("typcollation", oid(Oid(row.collation))),
+            ("oid", oid(rule_oid(relation.oid))),
+            ("rulename", text("_RETURN")),
+            ("ev_class", oid(relation.oid)),
+            ("ev_type", text("1")),
+            ("ev_enabled", text("O")),
+            ("is_instead", Datum::Bool(true)),
         ])?;
+    }
+    Ok(())
+}
+
+/// Built-in types, and the row types of relations with the arrays of them.
+pub(super) fn pg_type(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    super::fixed::pg_type_builtin(source, rows)?;
+    for relation in sorted(&source.facts.catalog) {
+        if matches!(relation.kind, RelationKind::Sequence(_)) {
+            continue;
+        }
+        let common = |own: Oid, name: String| {
+            [
+                ("oid", oid(own)),
+                ("typname", text(name)),
+                ("typnamespace", oid(relation.schema)),
+                ("typowner", oid(relation.owner)),
+                ("typlen", Datum::Int16(-1)),
+                ("typisdefined", Datum::Bool(true)),
+                ("typdelim", text(",")),
+                ("typalign", text("d")),
+                ("typstorage", text("x")),
+                ("typtypmod", Datum::Int32(-1)),
+            ]
+        };
+        let mut row = common(row_type(relation.oid), relation.name.clone()).to_vec();
+        row.extend([
+            ("typtype", text("c")),
+            ("typcategory", text("C")),
+            ("typrelid", oid(relation.oid)),
+            ("typarray", oid(row_array_type(relation.oid))),
+            ("typinput", oid(Oid(2290))),
+            ("typoutput", oid(Oid(2291))),
+            ("typreceive", oid(Oid(2402))),
+            ("typsend", oid(Oid(2403))),
+        ]);
+        rows.add(&row)?;
+        let mut array = common(row_array_type(relation.oid), format!("_{}", relation.name)).to_vec();
+        array.extend([
+            ("typtype", text("b")),
+            ("typcategory", text("A")),
+            ("typelem", oid(row_type(relation.oid))),
+            ("typinput", oid(Oid(750))),
+            ("typoutput", oid(Oid(751))),
+            ("typreceive", oid(Oid(2400))),
+            ("typsend", oid(Oid(2401))),
+        ]);
+        rows.add(&array)?;
     }
     super::user_types::pg_type(source, rows)
 }

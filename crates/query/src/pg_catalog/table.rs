@@ -56,6 +56,28 @@ impl Rows {
         self.rows.push(row);
         Ok(())
     }
+
+    /// A whole row, to be kept and given to [`Rows::extend`].
+    pub fn row(&mut self, values: &[(&str, Datum)]) -> Result<Vec<Datum>> {
+        self.add(values)?;
+        self.rows.pop().ok_or_else(|| Error::internal("a row that was just added"))
+    }
+
+    pub fn extend(&mut self, rows: &[Vec<Datum>]) {
+        self.rows.extend_from_slice(rows);
+    }
+
+    /// A column's value from its text.
+    pub fn parsed(&self, name: &str, text: Option<&str>) -> Result<Datum> {
+        let Some(text) = text else { return Ok(Datum::Null) };
+        let spec = self.specs.iter().find(|spec| spec.name == name);
+        let spec = spec.ok_or_else(|| Error::internal(format!("no catalog column \"{name}\"")))?;
+        match &spec.sql_type {
+            // Also the text of vectors, which `add` turns into arrays.
+            SqlType::Array(_) => Ok(Datum::Text(text.to_owned())),
+            other => parse_text(other, text, &TextContext::default()),
+        }
+    }
 }
 
 /// Rows give arrays as their text, vectors as PostgreSQL's text of them.
@@ -176,14 +198,14 @@ pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Option<Fill
         owner,
         columns,
         kind: RelationKind::Virtual(VirtualTable { provider }),
-        access: RelationAccess { acl: Some(access(shape.name, owner)), ..RelationAccess::default() },
+        access: RelationAccess { acl: Some(access(shape, owner)), ..RelationAccess::default() },
     })
 }
 
 /// Everybody reads the catalog, but for passwords.
-fn access(name: &str, owner: Oid) -> Acl {
+fn access(shape: &Shape, owner: Oid) -> Acl {
     let mut acl = Acl::default_of(ObjectKind::Table, owner);
-    if name != "pg_authid" {
+    if shape.public {
         acl.grant(PUBLIC, owner, Privileges::SELECT, false);
     }
     acl

@@ -223,7 +223,7 @@ fn reg_from_name(reg: RegKind, name: &str, context: &FuncContext) -> Result<Datu
                 .map_err(|_| Error::invalid(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist")))?;
             super::type_from_ast(&parsed, &*context.names)?.oid()
         }
-        RegKind::Proc => return Err(Error::unsupported("a function name as regproc")),
+        RegKind::Proc => context.names.function_oid(name)?,
     };
     Ok(Datum::Int64(i64::from(oid.0)))
 }
@@ -273,9 +273,10 @@ fn reg_to_text(input: Expr, reg: RegKind, to: &SqlType, context: &FuncContext) -
             RegKind::Namespace => names.schema_name(number),
             RegKind::Role => names.role_name(number),
             RegKind::Type => {
-                SqlType::from_oid(number).or_else(|| names.user_type(number)).map(|sql_type| base_name(&sql_type))
+                let known = SqlType::from_oid(number).or_else(|| names.user_type(number));
+                known.map(|sql_type| base_name(&sql_type)).or_else(|| names.type_name(number))
             }
-            RegKind::Proc => None,
+            RegKind::Proc => names.function_name(number),
         };
         Ok(Datum::Text(name.unwrap_or_else(|| oid.to_string())))
     });
