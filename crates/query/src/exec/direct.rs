@@ -1,7 +1,7 @@
 //! The short path: a statement about one key, or about values it brings along, runs on the session's own task.
 //!
 //! Eligible is a chain of projections, filters, limits and at most one write over a single leaf: literal rows, or a table whose
-//! primary key the filter fixes. Such a chain needs no optimiser, no physical planner and no other thread. Its expressions
+//! primary key or unique index the filter fixes. Such a chain needs no optimiser, no physical planner and no other thread. Its expressions
 //! are the same physical expressions over one-row batches, its writes the same writer, so both paths answer alike; whatever
 //! does not fit exactly takes the full path.
 
@@ -22,10 +22,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 use heliosdb_contracts::{RowHint, RowRef, RowSink, TreeKey};
-use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, encode_key};
+use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, TreeRef, encode_key};
 
 use super::arrays::array_of;
 use super::error::{from_arrow, from_datafusion};
+use super::foreign::FirstBytes;
+use super::index::{ENTRY_ROW, encode_part, tree_key};
 use super::lock_rows::{LockRowsNode, LockSpec, Locker, plan_locks};
 use super::pushdown::datum;
 use super::row_write::{RowWriteNode, WriteSpec, Writer, plan_write};
@@ -52,6 +54,8 @@ enum Leaf {
 struct Point {
     relation: Arc<Relation>,
     key: Bytes,
+    /// The unique index the key is of; `None`: the table's primary key.
+    index: Option<TreeRef>,
     /// Positions in the table's columns; one past them is the row reference.
     projection: Vec<usize>,
 }
@@ -167,7 +171,18 @@ impl Point {
         let types: Vec<PhysicalType> =
             types.collect::<Option<_>>().ok_or_else(|| Error::internal("a column has no storage"))?;
         let mut sink = OneRow { types: &types, columns: Vec::new(), hint: RowHint::default() };
-        let found = scope.shard.get(&scope.read, table.tree.tree, &self.key, &ids, &mut sink)?;
+        let key = match self.index {
+            None => Some(self.key.clone()),
+            Some(index) => {
+                let mut row = FirstBytes(None);
+                scope.shard.get(&scope.read, index, &self.key, &[ENTRY_ROW], &mut row)?;
+                row.0
+            }
+        };
+        let found = match &key {
+            Some(key) => scope.shard.get(&scope.read, table.tree.tree, key, &ids, &mut sink)?,
+            None => false,
+        };
         let OneRow { columns, hint, .. } = sink;
         let mut columns = if found {
             columns
@@ -178,7 +193,7 @@ impl Point {
             let mut reference = BinaryViewBuilder::with_capacity(1);
             if found {
                 let mut bytes = Vec::new();
-                RowRef { hint, key: &self.key }.encode(&mut bytes);
+                RowRef { hint, key: key.as_ref().unwrap_or(&self.key) }.encode(&mut bytes);
                 reference.append_value(bytes);
             }
             columns.insert(place, Arc::new(reference.finish()));
@@ -345,20 +360,45 @@ fn point(scan: &TableScan, filters: &[&Expr]) -> Option<Point> {
     let provider = source_as_provider(&scan.source).ok()?;
     let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
     let relation = table.relation();
-    let TreeKey::Columns(columns) = &relation.table()?.tree.key else { return None };
     let mut conditions = Vec::new();
     filters.iter().for_each(|filter| split(filter, &mut conditions));
+    let (key, index) = primary_key(relation, &conditions).or_else(|| unique_key(relation, &conditions))?;
+    let all = || (0..datafusion::catalog::TableProvider::schema(table).fields().len()).collect();
+    let projection = scan.projection.clone().unwrap_or_else(all);
+    Some(Point { relation: Arc::clone(relation), key, index, projection })
+}
+
+/// The value conditions fix a column to.
+fn fixed(column: &crate::catalog::Column, conditions: &[&Expr]) -> Option<heliosdb_types::Datum> {
+    let physical = column.sql_type.physical()?;
+    conditions.iter().find_map(|condition| fixes(condition, &column.name, physical))
+}
+
+fn primary_key(relation: &Relation, conditions: &[&Expr]) -> Option<(Bytes, Option<TreeRef>)> {
+    let TreeKey::Columns(columns) = &relation.table()?.tree.key else { return None };
     let mut key = Vec::new();
     for id in columns {
         let column = relation.columns.iter().find(|column| column.id == *id)?;
-        let physical = column.sql_type.physical()?;
-        let fixed = |condition: &&Expr| fixes(condition, &column.name, physical);
-        let value = conditions.iter().find_map(fixed)?;
-        encode_key(&mut key, value.as_ref(), false);
+        encode_key(&mut key, fixed(column, conditions)?.as_ref(), false);
     }
-    let all = || (0..datafusion::catalog::TableProvider::schema(table).fields().len()).collect();
-    let projection = scan.projection.clone().unwrap_or_else(all);
-    Some(Point { relation: Arc::clone(relation), key: key.into(), projection })
+    Some((key.into(), None))
+}
+
+/// A unique index of all rows whose columns are fixed.
+fn unique_key(relation: &Relation, conditions: &[&Expr]) -> Option<(Bytes, Option<TreeRef>)> {
+    let table = relation.table()?;
+    let of_all = table.indexes.iter().filter(|index| index.unique && index.predicate.is_none());
+    of_all.into_iter().find_map(|index| {
+        let mut key = Vec::new();
+        for (attribute, part) in index.key_attributes()?.iter().zip(&index.keys) {
+            let column = relation.columns.iter().find(|column| column.attribute == *attribute)?;
+            if !crate::func::is_its_own_key(&column.sql_type) {
+                return None;
+            }
+            encode_part(&mut key, fixed(column, conditions)?.as_ref(), part.descending, part.nulls_first);
+        }
+        Some((tree_key(&key), Some(table.index_tree(index))))
+    })
 }
 
 fn split<'p>(filter: &'p Expr, out: &mut Vec<&'p Expr>) {

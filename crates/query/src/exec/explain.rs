@@ -215,7 +215,11 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> (String, 
             details.push(format!("Filter: {}", scan.filters().join(" AND ")));
         }
         details.extend(scan.limit().map(|limit| format!("Limit: {limit}")));
-        return (format!("Seq Scan on {}", scan.relation().name), details);
+        let title = match scan.index() {
+            Some(index) => format!("Index Scan using {index} on {}", scan.relation().name),
+            None => format!("Seq Scan on {}", scan.relation().name),
+        };
+        return (title, details);
     }
     if let Some(write) = plan.downcast_ref::<RowWriteExec>() {
         let verb = match write.op() {

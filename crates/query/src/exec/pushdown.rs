@@ -38,6 +38,12 @@ fn collect(filter: &Expr, relation: &Relation, out: &mut Vec<ColumnPredicate>) -
             collect(left, relation, out)?;
             collect(right, relation, out)?;
         }
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+            // What the optimiser makes of a short IN list.
+            let (mut column, mut values) = (None, Vec::new());
+            alternatives(filter, relation, &mut column, &mut values)?;
+            out.push(ColumnPredicate { column: column?, op: PredicateOp::In(values) });
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => out.push(comparison(left, *op, right, relation)?),
         Expr::Between(Between { expr, negated: false, low, high }) => {
             out.push(comparison(expr, Operator::GtEq, low, relation)?);
@@ -63,6 +69,31 @@ fn target(expr: &Expr, relation: &Relation) -> Option<Target> {
 
 fn comparable(target: Target) -> Option<Target> {
     (!matches!(target.physical, PhysicalType::Numeric | PhysicalType::Interval)).then_some(target)
+}
+
+/// The values of `a = 1 OR a = 2 OR a IN (3, 4)`, if it is all about one column.
+fn alternatives(
+    expr: &Expr,
+    relation: &Relation,
+    column: &mut Option<ColumnId>,
+    values: &mut Vec<Datum>,
+) -> Option<()> {
+    if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) = expr {
+        alternatives(left, relation, column, values)?;
+        return alternatives(right, relation, column, values);
+    }
+    let mut part = Vec::new();
+    collect(expr, relation, &mut part)?;
+    let [ColumnPredicate { column: found, op }] = part.as_slice() else { return None };
+    if *column.get_or_insert(*found) != *found {
+        return None;
+    }
+    match op {
+        PredicateOp::Compare(CompareOp::Eq, value) => values.push(value.clone()),
+        PredicateOp::In(list) => values.extend(list.iter().cloned()),
+        _ => return None,
+    }
+    Some(())
 }
 
 fn comparison(left: &Expr, op: Operator, right: &Expr, relation: &Relation) -> Option<ColumnPredicate> {
@@ -238,6 +269,10 @@ mod tests {
         assert_eq!(translate(&between, &table), Some(expected));
         assert_eq!(translate(&col("id").gt(col("id")), &table), None);
         assert_eq!(translate(&col("id").gt(lit(3)).or(col("ok")), &table), None);
+        let either = col("id").eq(lit(3)).or(col("id").eq(lit(9)).or(col("id").in_list(vec![lit(4)], false)));
+        let list = PredicateOp::In(vec![Datum::Int32(3), Datum::Int32(9), Datum::Int32(4)]);
+        assert_eq!(translate(&either, &table), Some(vec![ColumnPredicate { column: ColumnId(1), op: list }]));
+        assert_eq!(translate(&col("id").eq(lit(3)).or(col("name").eq(text("x"))), &table), None);
     }
 
     #[test]

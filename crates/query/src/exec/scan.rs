@@ -34,6 +34,7 @@ use parking_lot::Mutex;
 use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
 use super::estimate;
+use super::index::{Found, KeyedScan, OrderBy, find, first_in_order};
 use super::scope::StatementScope;
 use crate::catalog::Relation;
 
@@ -90,6 +91,8 @@ pub(crate) struct HeliosScanExec {
     /// Filters other operators will fill in before this scan is read.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     estimated_rows: u64,
+    /// The index the rows were found through.
+    index: Option<String>,
     /// Asked for once per pair of joins, and not free.
     statistics: OnceLock<Arc<Statistics>>,
     properties: Arc<PlanProperties>,
@@ -117,6 +120,7 @@ impl HeliosScanExec {
     pub(super) fn open(source: ScanSource) -> Result<HeliosScanExec> {
         let (request, places) = source.request()?;
         let scan = source.scope.shard.scan(&source.scope.read, &request)?;
+        let (scan, index) = through_index(&source, &request, scan)?;
         let schema = source.schema.project(&source.projection).map_err(super::error::from_arrow)?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::new(schema)),
@@ -125,7 +129,11 @@ impl HeliosScanExec {
             Boundedness::Bounded,
         );
         Ok(HeliosScanExec {
-            estimated_rows: estimate::rows(&*scan, &source.predicates),
+            estimated_rows: match index {
+                Some(_) => scan.estimated_rows().max(1),
+                None => estimate::rows(&*scan, &source.predicates),
+            },
+            index,
             statistics: OnceLock::new(),
             source,
             places,
@@ -134,6 +142,49 @@ impl HeliosScanExec {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// The table's column at a place of the output.
+    pub(crate) fn column_at(&self, at: usize) -> Option<heliosdb_types::ColumnId> {
+        let place = *self.source.projection.get(at)?;
+        self.source.relation.columns.get(place).map(|column| column.id)
+    }
+
+    pub(crate) fn index(&self) -> Option<&str> {
+        self.index.as_deref()
+    }
+
+    /// The same scan of no more than the first `count` rows in an order, if an index has them.
+    pub(crate) fn in_order(&self, order: &[OrderBy], count: usize) -> Result<Option<HeliosScanExec>> {
+        let source = &self.source;
+        // Filters of operators above only spare work: they can be left away.
+        if source.limit.is_some() || self.index.is_some() {
+            return Ok(None);
+        }
+        let (request, places) = source.request()?;
+        let (shard, context) = (&source.scope.shard, &source.scope.read);
+        let total = self.shared.scan.lock().scan.estimated_rows();
+        let found = first_in_order(&**shard, context, &source.relation, &source.predicates, order, count, total)?;
+        let Some(Found { index, keys }) = found else { return Ok(None) };
+        let scan = KeyedScan::new(Arc::clone(shard), context, &source.relation, &request, keys)?;
+        let scan: Arc<dyn TableScan> = Arc::new(scan);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(self.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Some(HeliosScanExec {
+            estimated_rows: scan.estimated_rows().max(1),
+            index: Some(index),
+            source: source.clone(),
+            places,
+            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None }) }),
+            dynamic: Vec::new(),
+            statistics: OnceLock::new(),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }))
     }
 
     pub(crate) fn relation(&self) -> &Relation {
@@ -281,12 +332,26 @@ impl ExecutionPlan for HeliosScanExec {
             shared: Arc::clone(&self.shared),
             dynamic: filters,
             estimated_rows: self.estimated_rows,
+            index: self.index.clone(),
             statistics: self.statistics.clone(),
             properties: Arc::clone(&self.properties),
             metrics: ExecutionPlanMetricsSet::new(),
         };
         Ok(answer.with_updated_node(Arc::new(scan)))
     }
+}
+
+/// The scan, or one of the rows an index names if that is cheaper.
+fn through_index(
+    source: &ScanSource,
+    request: &ScanRequest,
+    scan: Arc<dyn TableScan>,
+) -> Result<(Arc<dyn TableScan>, Option<String>)> {
+    let (shard, context) = (&source.scope.shard, &source.scope.read);
+    let found = find(&**shard, context, &source.relation, &request.predicates, scan.estimated_rows())?;
+    let Some(Found { index, keys }) = found else { return Ok((scan, None)) };
+    let keyed = KeyedScan::new(Arc::clone(shard), context, &source.relation, request, keys)?;
+    Ok((Arc::new(keyed), Some(index)))
 }
 
 /// Opens partitions of the shard's scan when they are first read.
@@ -325,7 +390,9 @@ impl Opener {
         if !snapshot.predicates.is_empty() && !snapshot.nothing {
             let (mut request, _) = self.source.request()?;
             request.predicates.extend(snapshot.predicates);
-            bound.scan = self.source.scope.shard.scan(&self.source.scope.read, &request)?;
+            let scan = self.source.scope.shard.scan(&self.source.scope.read, &request)?;
+            // A join with few rows on its other side finds its rows here one by one.
+            bound.scan = through_index(&self.source, &request, scan)?.0;
         }
         Ok(Started { filters: snapshot.rest, nothing: snapshot.nothing })
     }

@@ -20,6 +20,7 @@ use heliosdb_runtime::Spawner;
 use heliosdb_types::Result;
 
 use super::error::from_datafusion;
+use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
 use super::row_write::RowWritePlanner;
@@ -67,6 +68,7 @@ impl Executor {
             .with_config(config(options.threads))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
+            .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .build();
         Ok(Executor { template, spawner: options.spawner })

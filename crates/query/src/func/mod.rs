@@ -35,7 +35,7 @@ pub use common::{common_type, unify};
 pub use extract::extract;
 pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};
 pub use literal::literal;
-pub use operator::{binary, check_comparable, is_distinct, like, similar_to, sort_key, unary};
+pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
 pub use record::row;
 pub use rows::{RowsCall, gives_rows, ordinality, rows};
 pub use scalar::call;

@@ -151,7 +151,7 @@ impl Session {
         let columns = columns_of(child, &key.attributes)?;
         let shown: Vec<String> = columns.iter().map(|column| quote_identifier(&column.name)).collect();
         let (condition, types, values) = matching(child, parent, key, &[], &gone)?;
-        let sql = format!("SELECT {} FROM {name} WHERE {condition} LIMIT 1", shown.join(", "));
+        let sql = format!("SELECT {} FROM {name} WHERE {condition} LIMIT 1 FOR KEY SHARE", shown.join(", "));
         let (batches, _) = self.run_action(&sql, &types, values).await?;
         let Some(found) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
         let context = self.text_context();

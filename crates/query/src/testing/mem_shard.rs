@@ -262,8 +262,10 @@ impl ShardClient for MemShard {
         let columns: Vec<ColumnId> = newest.columns.iter().map(|c| c.id).collect();
         let metrics = Arc::new(ScanMetrics::default());
         let mut rows = Vec::new();
+        let mut visible = 0;
         for key in state.keys(context.txn, request.tree) {
             let Some(image) = state.visible(own, context.snapshot.ts, request.tree, &key) else { continue };
+            visible += 1;
             ScanMetrics::add(&metrics.memtable_rows, 1);
             if keeps(&request.predicates, &columns, &decode(&image, &newest, &columns)?) {
                 rows.push((key, decode(&image, &newest, &request.projection)?));
@@ -284,7 +286,7 @@ impl ShardClient for MemShard {
             request: request.clone(),
             newest,
             parts: parts.collect(),
-            total: total as u64,
+            total: visible,
             metrics,
         }))
     }

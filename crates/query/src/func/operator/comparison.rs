@@ -71,6 +71,15 @@ pub fn sort_key(input: &Typed) -> Expr {
     }
 }
 
+/// Whether values of a type are compared as they are stored.
+pub fn is_its_own_key(sql_type: &SqlType) -> bool {
+    let Some(physical) = sql_type.physical() else { return false };
+    let expr = datafusion::logical_expr::col("value");
+    let arrow = heliosdb_contracts::arrow_type(physical);
+    let value = Typed { expr: expr.clone(), sql_type: sql_type.clone(), arrow };
+    sort_key(&value) == expr
+}
+
 fn symbol(op: Operator) -> String {
     match op {
         Operator::NotEq => "<>".into(),

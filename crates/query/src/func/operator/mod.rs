@@ -17,7 +17,7 @@ use super::{FuncContext, Typed};
 pub(super) use arithmetic::float_value_power;
 use arithmetic::{Arithmetic, arithmetic};
 pub(super) use comparison::{bytes_decide, compare};
-pub use comparison::{check_comparable, is_distinct, sort_key};
+pub use comparison::{check_comparable, is_distinct, is_its_own_key, sort_key};
 pub(super) use pattern::compile_regex;
 pub use pattern::{like, similar_to};
 

@@ -116,3 +116,98 @@ fn a_copy_keeps_indexes() {
     assert!(client.run_with_data("copy t from stdin", "3\t1\n2\t1\n").contains("Key (a)=(2) already exists."));
     assert!(client.run("insert into t values (2, 1)").contains("Key (a)=(2) already exists."));
 }
+
+/// Small pseudo-random numbers.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[test]
+fn index_scans_give_what_full_scans_give() {
+    let server = Server::new();
+    let mut client = server.client();
+    let columns = "(id int, a int, b text, c numeric(10, 2), d date)";
+    client.run(&format!("create table i {columns}; create table f {columns}; alter table i add primary key (id)"));
+    client
+        .run("create index on i (a, b desc); create unique index on i (d, id); create index on i (c desc nulls last)");
+    client.run("create index on i (b nulls first)");
+    let mut numbers = Numbers(42);
+    let row = "select g, case when g % 7 = 0 then null else g % 40 end, case when g % 11 = 0 then null else 'v' || g % 60 end, \
+               g % 90 / 4.0, date '2024-01-01' + g % 50 from generate_series";
+    let both = |client: &mut super::Client, sql: &str| {
+        let (i, f) = (client.run(&sql.replace('@', "i")), client.run(&sql.replace('@', "f")));
+        assert_eq!(i, f, "{sql}");
+        i
+    };
+    both(&mut client, &format!("insert into @ {row}(1, 2500) g"));
+    let plan = |client: &mut super::Client, sql: &str| client.run(&format!("explain (costs off) {sql}"));
+    for (sql, index) in [
+        ("select * from i where a = 3 and b = 'v3'", "i_a_b_idx"),
+        ("select * from i where a = 3 and b > 'v5'", "i_a_b_idx"),
+        ("select * from i where id between 5 and 20", "i_pkey"),
+        ("select * from i where id in (5, 20, 9000)", "i_pkey"),
+        ("select * from i where c = 0.25 and a = 1", "i_"),
+        ("select * from i order by id desc limit 5", "i_pkey"),
+        ("select * from i order by c desc nulls last limit 5", "i_c_idx"),
+        ("select max(d) from i", "i_d_id_idx"),
+    ] {
+        let shown = plan(&mut client, sql);
+        assert!(shown.contains(&format!("Index Scan using {index}")), "{sql}: {shown}");
+    }
+    let scanned = plan(&mut client, "select * from i where a > 3");
+    assert!(scanned.contains("Seq Scan on i") && !scanned.contains("Index"), "half the table is scanned: {scanned}");
+    for round in 0..12 {
+        let (x, y, z) = (numbers.below(2600), numbers.below(45), numbers.below(70));
+        both(&mut client, &format!("update @ set a = {y}, b = 'v{z}' where id % 97 = {}", x % 97));
+        both(&mut client, &format!("delete from @ where id between {x} and {}", x + numbers.below(20)));
+        both(&mut client, &format!("insert into @ {row}({0}, {0} + 15) g", 3000 + round * 20));
+        both(&mut client, &format!("update @ set id = id + 100000 where id = {x} or id = {}", x + 30));
+        // Own writes of the transaction are found too.
+        client.run("begin");
+        both(&mut client, &format!("update @ set a = 3, d = d + 1 where id % 50 = {}", y % 50));
+        for sql in [
+            format!("select * from @ where a = {y} and b >= 'v{z}' order by id"),
+            format!("select * from @ where a in (1, {y}, null) and b like 'v1%' order by id"),
+            format!("select id from @ where a is null and b < 'v3' order by id"),
+            format!("select * from @ where c < {}.5 and c >= {}.0 order by id", y % 20, y % 20),
+            format!("select * from @ where d = date '2024-01-01' + {} and id > 500 order by id", y % 50),
+            format!("select b from @ where b = 'v{z}' order by b"),
+            format!("select min(c), max(c) from @ where a = {y}"),
+            "select min(d) from @".to_owned(),
+            "select max(id) from @".to_owned(),
+            "select id from @ order by id desc limit 7".to_owned(),
+            "select b from @ order by b nulls first limit 9".to_owned(),
+            "select c from @ order by c desc nulls last limit 9".to_owned(),
+            format!("select b from @ where a = {y} order by b desc limit 3"),
+            format!("select id from @ where a = {y} order by id limit 3"),
+            format!("select count(*) from @ join (values ({x}), ({})) v (k) on v.k = @.id", x + 1),
+        ] {
+            both(&mut client, &sql);
+        }
+        client.run(if round % 2 == 0 { "rollback" } else { "commit" });
+    }
+    both(&mut client, "select count(*), sum(a), min(b), max(d), sum(c) from @");
+}
+
+#[test]
+fn one_row_is_found_by_a_unique_index() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int, mail text unique, n int, unique (id, n)); insert into t values (1, 'a', 1), (2, 'b', 2)");
+    assert_eq!(client.run("select n from t where mail = 'b'"), "2\n");
+    assert_eq!(client.run("select n from t where mail = 'b' and n = 1"), "");
+    assert_eq!(
+        client.run("update t set mail = 'c' where mail = 'b'; select id from t where mail = 'c' or mail = 'b'"),
+        "UPDATE 1\n2\n"
+    );
+    assert_eq!(
+        client.run("select mail from t where id = 2 and n = 2; delete from t where mail = 'a' returning id"),
+        "c\n1\nDELETE 1\n"
+    );
+    assert_eq!(client.run("select * from t where mail = 'a'; select * from t where mail = 'zz'"), "");
+}
