@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use heliosdb_contracts::{ColumnDescriptor, TreeDescriptor, TreeKey};
 use heliosdb_types::{
-    ColumnId, DatabaseId, Datum, Error, PhysicalType, Result, RowLayout, RowView, SchemaVersion, TreeId, TreeRef,
-    encode_row,
+    ColumnId, DatabaseId, Datum, Error, PhysicalType, Result, RowLayout, RowView, SchemaVersion, SqlType, TreeId,
+    TreeRef, encode_row, has_residue,
 };
 use serde::{Deserialize, Serialize};
 
@@ -156,12 +156,24 @@ pub fn describe(
         Some(key) => {
             let ids = key.attributes.iter().map(|attribute| {
                 let column = columns.iter().find(|column| column.attribute == *attribute);
-                column.map(|column| column.id).ok_or_else(|| Error::corrupt("a primary key names a missing column"))
+                let column = column.ok_or_else(|| Error::corrupt("a primary key names a missing column"))?;
+                refuse_as_key(&column.sql_type)?;
+                Ok(column.id)
             });
             TreeKey::Columns(ids.collect::<Result<_>>()?)
         }
     };
     Ok(TreeDescriptor { tree, version, columns: described.collect::<Result<_>>()?, key, sort: None })
+}
+
+/// Arrays whose equal values differ in bytes cannot be told apart by their keys.
+pub(crate) fn refuse_as_key(sql_type: &SqlType) -> Result<()> {
+    match sql_type.element() {
+        Some(element) if has_residue(element) => {
+            Err(Error::unsupported(format!("a key or an index of type {}", sql_type.name())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn missing_to_hex(physical: PhysicalType, value: &Datum) -> Result<String> {
@@ -183,7 +195,7 @@ fn missing_from_hex(physical: PhysicalType, hex: &str) -> Result<Datum> {
 
 #[cfg(test)]
 mod tests {
-    use heliosdb_types::{Oid, SqlType};
+    use heliosdb_types::Oid;
 
     use super::*;
     use crate::catalog::{Acl, Identity, IndexColumn, IndexKey, ObjectKind};

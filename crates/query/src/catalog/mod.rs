@@ -15,7 +15,7 @@ mod writer;
 
 pub use acl::{Acl, AclItem, ObjectKind, PUBLIC, Privileges};
 pub use bootstrap::{bootstrap, fill_database};
-pub(crate) use definition::describe as describe_tree;
+pub(crate) use definition::{describe as describe_tree, refuse_as_key};
 pub use load::load;
 pub use model::{
     CatalogSnapshot, CheckConstraint, Column, CommentKey, Database, DatabaseFacts, DefaultAcl, FIRST_USER_OID,

@@ -242,6 +242,9 @@ const SET_CONFIG_DEFINITION: Definition = Definition {
 
 /// Resolves a call; `None` if no function of ours has that name.
 pub(super) fn call(facts: &Arc<Facts>, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
+    if let Some(call) = super::uuid::call(facts, name, args) {
+        return Some(call);
+    }
     if let Some(call) = locking::call(facts, name, args) {
         return Some(call);
     }

@@ -21,6 +21,7 @@ mod shapes;
 mod table;
 mod types;
 mod user_types;
+mod uuid;
 mod view_text;
 
 use std::sync::{Arc, LazyLock};

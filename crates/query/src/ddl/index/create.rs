@@ -170,6 +170,7 @@ impl Session {
         let bound = bind::bind_index(index, &relation, &binding.context(&[])).map_err(Error::without_position)?;
         for (key, (_, sql_type, _, _)) in index.keys.iter_mut().zip(&bound.keys) {
             let found = if *sql_type == SqlType::Unknown { SqlType::Text } else { sql_type.clone() };
+            crate::catalog::refuse_as_key(&found)?;
             if matches!(found.name().as_str(), "json" | "jsonpath") {
                 let message =
                     format!("data type {} has no default operator class for access method \"btree\"", found.name());

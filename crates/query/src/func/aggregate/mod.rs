@@ -123,7 +123,7 @@ pub fn aggregate(
     resolved.finish(Expr::AggregateFunction(call), ctx)
 }
 
-pub(super) fn undefined(name: &str, args: &[Typed]) -> Error {
+pub(crate) fn undefined(name: &str, args: &[Typed]) -> Error {
     let types: Vec<String> = args.iter().map(|arg| base_name(&arg.sql_type)).collect();
     let message = format!("function {name}({}) does not exist", types.join(", "));
     Error::invalid(SqlState::UNDEFINED_FUNCTION, message)

@@ -36,7 +36,6 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("substring" | "substr", [_, _, ..]) => return substring::call(args, ctx),
         ("md5", [arg]) => md5(arg.clone(), ctx),
         ("random", []) => Ok(random()),
-        ("gen_random_uuid", []) => Ok(gen_random_uuid()),
         ("pg_typeof", [arg]) => pg_typeof(arg),
         ("age", [arg]) => age_of_today(arg.clone(), ctx),
         _ => {
@@ -201,17 +200,6 @@ fn md5(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
 fn random() -> Typed {
     let function = Arc::clone(&datafusion::functions::math::random());
     Typed::new(Expr::ScalarFunction(ScalarFunction::new_udf(function, Vec::new())), SqlType::Float8)
-}
-
-fn gen_random_uuid() -> Typed {
-    let function = Arc::clone(&datafusion::functions::string::uuid());
-    let text = Expr::ScalarFunction(ScalarFunction::new_udf(function, Vec::new()));
-    let text = datafusion::logical_expr::cast(text, arrow_schema::DataType::Utf8View);
-    let parse = Function::strict("uuid", "uuid_in", vec![PhysicalType::Text], PhysicalType::Uuid, |args| {
-        let [value] = args else { return Err(super::wrong_arguments("uuid")) };
-        heliosdb_types::parse_text(&SqlType::Uuid, text_of_datum(*value)?, &heliosdb_types::TextContext::default())
-    });
-    Typed::new(parse.call(vec![text]), SqlType::Uuid)
 }
 
 /// The type known when the statement is bound. The argument stays: it may be an aggregate.
