@@ -67,6 +67,20 @@ pub(super) fn pg_locks(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn pg_cursors(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    for (name, cursor) in source.facts.cursors.lock().iter() {
+        rows.add(&[
+            ("name", text(name)),
+            ("statement", text(&*cursor.statement)),
+            ("is_holdable", Datum::Bool(cursor.hold)),
+            ("is_binary", Datum::Bool(false)),
+            ("is_scrollable", Datum::Bool(cursor.scroll)),
+            ("creation_time", Datum::TimestampTz(cursor.created_micros)),
+        ])?;
+    }
+    Ok(())
+}
+
 /// `{1,2}`: the process ids a session waits for.
 pub(super) fn blocking_pids(facts: &Facts, pid: i32) -> Datum {
     let session = facts.engine.sessions.find(pid);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::catalog::{CatalogSnapshot, Database, Role};
 use crate::engine::Engine;
 use crate::func::{FuncContext, NameLookup, Typed};
-use crate::session::{NamedStatements, SessionLocks, SessionSequences, SettingChange, Settings};
+use crate::session::{CursorList, NamedStatements, SessionLocks, SessionSequences, SettingChange, Settings};
 
 /// A statement's surroundings as SQL can ask for them.
 pub struct Facts {
@@ -29,6 +29,7 @@ pub struct Facts {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
     pub(crate) locks: Arc<SessionLocks>,
+    pub(crate) cursors: CursorList,
     pub(crate) text: Arc<TextContext>,
     pub(crate) sequences: Arc<SessionSequences>,
     pub(crate) named: Arc<Mutex<NamedStatements>>,

@@ -67,6 +67,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_index" => indexes::pg_index,
         "pg_indexes" => indexes::pg_indexes,
         "pg_language" => objects::pg_language,
+        "pg_cursors" => activity::pg_cursors,
         "pg_locks" => activity::pg_locks,
         "pg_namespace" => objects::pg_namespace,
         "pg_opclass" => fixed::pg_opclass,

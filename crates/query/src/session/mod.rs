@@ -7,6 +7,7 @@
 mod activity;
 mod cancel;
 mod control;
+mod cursors;
 mod explain;
 mod identity;
 mod lock_table;
@@ -30,6 +31,7 @@ mod utility;
 #[cfg(test)]
 mod test;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +50,7 @@ use crate::exec::CancelFlag;
 
 pub(crate) use activity::{Activity, Sessions};
 pub(crate) use cancel::{CancelSlot, terminated};
+pub(crate) use cursors::CursorList;
 pub(crate) use locks::{Keep, SessionLocks};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
 pub(crate) use sequences::{SequenceCache, SessionSequences};
@@ -110,6 +113,8 @@ pub(crate) struct Session {
     pub(crate) notices: Vec<Notice>,
     pub(crate) cancel: Arc<CancelSlot>,
     pub(crate) locks: Arc<SessionLocks>,
+    pub(crate) cursors: HashMap<String, cursors::Cursor>,
+    pub(crate) cursor_list: CursorList,
     pub(crate) seat: Seat,
     /// The text of the running statement, for positions in errors.
     pub(crate) statement_text: Arc<str>,
@@ -165,6 +170,8 @@ impl Session {
             notices: Vec::new(),
             cancel,
             locks,
+            cursors: HashMap::new(),
+            cursor_list: CursorList::default(),
             seat,
             named: Arc::default(),
             statement_text: Arc::from(""),

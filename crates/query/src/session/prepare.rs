@@ -86,6 +86,7 @@ impl Session {
             peer: self.peer,
             changes: Arc::clone(&self.changes),
             locks: Arc::clone(&self.locks),
+            cursors: Arc::clone(&self.cursor_list),
             named: Arc::clone(&self.named),
         });
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);

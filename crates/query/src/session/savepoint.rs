@@ -96,12 +96,14 @@ impl Session {
         transaction.deferred.retain(|event| event.command < from);
         transaction.deferred_parents.retain(|event| event.command < from);
         self.locks.back_to(savepoint.advisory);
+        let since = savepoint.mark.command;
         let settings = savepoint.settings.clone();
         transaction.settings_kept = savepoint.settings_kept.clone();
         transaction.read_only = savepoint.read_only;
         transaction.catalog_changed = savepoint.catalog_changed;
         transaction.overlay = None;
         self.restore(&settings);
+        self.cursors_after_rollback(since);
         Ok(())
     }
 

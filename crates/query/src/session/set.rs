@@ -183,6 +183,7 @@ impl Session {
                 self.reset_all()?;
                 self.named.lock().clear();
                 self.sequences.forget();
+                self.close_cursor(None)?;
                 self.discard_temp().await?;
                 Ok("DISCARD ALL")
             }

@@ -23,6 +23,15 @@ impl Session {
         &mut self,
         prepared: &PreparedStatement,
     ) -> Result<(Vec<SqlType>, Option<Vec<ResultColumn>>)> {
+        match prepared.parsed.as_deref() {
+            Some(Parsed::Own(OwnStatement::Declare(declare))) => {
+                return Ok((self.describe_declare(declare, prepared)?, None));
+            }
+            Some(Parsed::Own(OwnStatement::Fetch { name, direction: _, moves: false })) => {
+                return Ok((Vec::new(), self.describe_fetch(name)));
+            }
+            _ => {}
+        }
         let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else { return Ok((Vec::new(), None)) };
         match &**statement {
             ast::Statement::ShowVariable { variable } => Ok((Vec::new(), Some(Session::show_columns(variable)?))),
@@ -43,6 +52,10 @@ impl Session {
     ) -> Result<Execution> {
         let explains =
             matches!(parsed, Parsed::Ast(statement) if matches!(**statement, ast::Statement::Explain { .. }));
+        if let Parsed::Own(OwnStatement::Declare(declare)) = parsed {
+            Box::pin(self.declare_cursor(declare, prepared, parameters)).await?;
+            return Ok(Execution::Done("DECLARE CURSOR".to_owned()));
+        }
         if !parameters.is_empty() && !explains {
             return Err(Error::unsupported("parameters in a statement other than SELECT, INSERT, UPDATE or DELETE"));
         }
@@ -127,6 +140,12 @@ impl Session {
                 }
                 _ => Err(Error::unsupported("DEFERRABLE here")),
             },
+            OwnStatement::Declare(_) => Err(Error::internal("a cursor is declared before")),
+            OwnStatement::Fetch { name, direction, moves } => self.fetch(name, *direction, *moves).await,
+            OwnStatement::Close { name } => {
+                self.close_cursor(name.as_deref())?;
+                done(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" })
+            }
             OwnStatement::Abort { chain } => {
                 self.rollback(*chain)?;
                 Ok(Execution::Done("ROLLBACK".to_owned()))

@@ -23,6 +23,11 @@ impl<'a> Cursor<'a> {
         self.sql
     }
 
+    /// How many tokens are read.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     pub fn peek(&self) -> Option<&'a Token> {
         self.tokens.get(self.at).map(|token| &token.token)
     }

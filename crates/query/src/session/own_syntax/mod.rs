@@ -11,6 +11,7 @@ mod copy;
 mod create;
 mod cursor;
 mod deferrable;
+mod portals;
 mod refused;
 mod reindex;
 mod sequence;
@@ -32,6 +33,7 @@ pub(crate) use alter::{AlterAction, IdentityChange, RelationChange};
 pub(crate) use comment::CommentTarget;
 pub(crate) use copy::{CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue};
 pub(crate) use create::{Like, LikeOption};
+pub(crate) use portals::{DeclareCursor, Direction};
 pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceOptions;
 pub(crate) use table_as::TableAs;
@@ -47,6 +49,16 @@ use cursor::Cursor;
 pub(crate) enum OwnStatement {
     Abort {
         chain: bool,
+    },
+    Declare(DeclareCursor),
+    Fetch {
+        name: String,
+        direction: Direction,
+        moves: bool,
+    },
+    /// `None`: all.
+    Close {
+        name: Option<String>,
     },
     /// BEGIN or SET TRANSACTION with [NOT] DEFERRABLE.
     Deferrable {
@@ -127,7 +139,7 @@ pub(crate) enum OwnStatement {
 /// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
+        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|declare|fetch|move|close|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
     )
     .expect("a valid pattern")
 });
@@ -212,6 +224,9 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
     let own = match cursor.word().as_str() {
         "COPY" => Some(copy::copy(&mut cursor)?),
         "ABORT" => Some(abort(&mut cursor)?),
+        "DECLARE" => Some(portals::declare(&mut cursor, &piece.tokens)?),
+        "FETCH" | "MOVE" => Some(portals::fetch(&mut cursor)?),
+        "CLOSE" => Some(portals::close(&mut cursor)?),
         "BEGIN" | "START" | "SET" if deferrable::is_said(&piece.tokens) => {
             let (rest, deferrable) = deferrable::taken_out(&piece.tokens);
             match plain_tokens(&rest, sql)?.pop() {
