@@ -192,9 +192,12 @@ pub struct CopyFormat {
     pub columns: usize,
 }
 
+/// A piece of what COPY sends. Clients take each message for one row, so the boundaries are kept.
 #[derive(Clone, Debug)]
 pub struct CopyChunk {
     pub data: Bytes,
+    /// Where each message ends in `data`, ascending. Bytes after the last end begin the next message, of a later chunk.
+    pub ends: Vec<usize>,
     /// Rows completed by this chunk.
     pub rows: u64,
 }

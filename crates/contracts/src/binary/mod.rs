@@ -71,6 +71,8 @@ pub fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Result<()
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::Unknown | SqlType::Json => {
             out.extend_from_slice(text.as_bytes());
         }
+        // Nothing, in no bytes.
+        SqlType::Void => {}
         other => return Err(mismatch("text", other)),
     }
     Ok(())

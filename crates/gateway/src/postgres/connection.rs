@@ -131,6 +131,10 @@ impl Connection<'_> {
                 return Ok(());
             }
             if self.skip_to_sync && kind != message::SYNC {
+                // Who asked to hear without Sync hears of the error too.
+                if kind == message::FLUSH {
+                    self.alarm.flush(self.wire).await?;
+                }
                 continue;
             }
             match self.handle(kind, body).await {

@@ -1,6 +1,6 @@
 //! COPY: data of a client into the session, and out of it.
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use heliosdb_contracts::{CopyChunk, CopyFormat, CopyIn};
@@ -62,26 +62,33 @@ impl Connection<'_> {
         let (format, columns) = formats(format)?;
         self.wire.send(&CopyOutResponse::new(format, columns.len() as i16, columns));
         let mut rows = 0;
+        let mut begun = BytesMut::new();
         while let Some(chunk) = self.alarm.attend(self.wire, &*self.canceller, chunks.next()).await? {
-            let CopyChunk { data, rows: completed } = chunk?;
+            let CopyChunk { mut data, ends, rows: completed } = chunk?;
             rows += completed;
-            self.send_copy_data(data).await?;
+            let mut sent = 0;
+            for end in ends {
+                let message = data.split_to(end.saturating_sub(sent).min(data.len()));
+                sent = end;
+                let message = if begun.is_empty() {
+                    message
+                } else {
+                    begun.extend_from_slice(&message);
+                    begun.split().freeze()
+                };
+                self.wire.send(&CopyData::new(message));
+                if self.wire.output.len() >= self.shared.options.flush_bytes {
+                    self.alarm.flush(self.wire).await?;
+                    tokio::task::consume_budget().await;
+                }
+            }
+            begun.extend_from_slice(&data);
+        }
+        if !begun.is_empty() {
+            self.wire.send(&CopyData::new(begun.freeze()));
         }
         self.wire.send(&CopyDone::new());
         Ok(rows)
-    }
-
-    async fn send_copy_data(&mut self, mut data: Bytes) -> Outcome<()> {
-        // Large chunks go in pieces, so that the buffer stays near its size.
-        while !data.is_empty() {
-            let piece = data.split_to(data.len().min(self.shared.options.flush_bytes.max(1)));
-            self.wire.send(&CopyData::new(piece));
-            if self.wire.output.len() >= self.shared.options.flush_bytes {
-                self.alarm.flush(self.wire).await?;
-                tokio::task::consume_budget().await;
-            }
-        }
-        Ok(())
     }
 }
 

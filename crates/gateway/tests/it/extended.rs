@@ -182,3 +182,15 @@ async fn pipelined_batches_are_answered_in_order() {
     });
     assert_eq!(futures::future::join_all(queries).await, (0..200).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn who_flushes_hears_of_an_error_before_sync() {
+    let fixture = start().await;
+    let mut raw = Raw::login(fixture.address).await;
+    let batch = [parse("", "error"), bind("", "", 0, &[], 0), execute("", 0), frame(b'H', b"")];
+    raw.send(&batch.concat()).await;
+    for expected in ['1', '2', 'E'] {
+        assert_eq!(raw.next().await.unwrap().0, expected);
+    }
+    assert_eq!(kinds(&raw.ask(&sync()).await), "Z");
+}

@@ -465,7 +465,8 @@ impl Session {
                 let log = self.log.clone();
                 let chunks = stream::iter(0..count()?).map(move |at| {
                     log.batches.fetch_add(1, Ordering::SeqCst);
-                    Ok(CopyChunk { data: format!("{at}\n").into(), rows: 1 })
+                    let data: Bytes = format!("{at}\n").into();
+                    Ok(CopyChunk { ends: vec![data.len()], data, rows: 1 })
                 });
                 Ok(Execution::CopyOut { format: CopyFormat { binary: false, columns: 1 }, chunks: chunks.boxed() })
             }

@@ -19,13 +19,14 @@ pub(super) fn chunks(
     options: CopyOptions,
     context: Arc<TextContext>,
 ) -> BoxStream<'static, Result<CopyChunk>> {
-    let bytes = |data: Vec<u8>| Ok(CopyChunk { data: data.into(), rows: 0 });
+    let message = |data: Vec<u8>| Ok(CopyChunk { ends: vec![data.len()], data: data.into(), rows: 0 });
     let format = options.format;
     let head = match format {
-        Format::Binary => Some(bytes(super::binary::header())),
-        _ => (options.header != Header::No).then(|| bytes(header(&columns, &options))),
+        // The first row's message begins with it.
+        Format::Binary => Some(Ok(CopyChunk { data: super::binary::header().into(), ends: Vec::new(), rows: 0 })),
+        _ => (options.header != Header::No).then(|| message(header(&columns, &options))),
     };
-    let tail = (format == Format::Binary).then(|| bytes((-1i16).to_be_bytes().to_vec()));
+    let tail = (format == Format::Binary).then(|| message((-1i16).to_be_bytes().to_vec()));
     let writer = Writer::new(columns, options, context);
     let body = rows.map(move |batch| {
         let batch = batch?;
@@ -69,6 +70,7 @@ impl Writer {
     fn write(&self, batch: &RecordBatch) -> Result<CopyChunk> {
         let mut out = Vec::with_capacity(batch.num_rows() * 32);
         let mut text = String::new();
+        let mut ends = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let columns = batch.columns().iter().zip(&self.physical).zip(self.columns.iter().zip(&self.forced));
             for (at, ((array, physical), (column, forced))) in columns.enumerate() {
@@ -95,12 +97,14 @@ impl Writer {
                 }
             }
             out.push(b'\n');
+            ends.push(out.len());
         }
-        Ok(CopyChunk { data: out.into(), rows: batch.num_rows() as u64 })
+        Ok(CopyChunk { data: out.into(), ends, rows: batch.num_rows() as u64 })
     }
 
     fn write_binary(&self, batch: &RecordBatch) -> Result<CopyChunk> {
         let mut out = BytesMut::with_capacity(batch.num_rows() * 32);
+        let mut ends = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             out.put_u16(self.columns.len() as u16);
             for ((array, physical), column) in batch.columns().iter().zip(&self.physical).zip(self.columns.iter()) {
@@ -117,7 +121,8 @@ impl Writer {
                     place.copy_from_slice(&length.to_be_bytes());
                 }
             }
+            ends.push(out.len());
         }
-        Ok(CopyChunk { data: Bytes::from(out), rows: batch.num_rows() as u64 })
+        Ok(CopyChunk { data: Bytes::from(out), ends, rows: batch.num_rows() as u64 })
     }
 }
