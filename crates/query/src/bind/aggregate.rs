@@ -39,18 +39,21 @@ impl Binder<'_> {
                 calls.push(smallest.clone());
             }
         }
+        // Names leave out casts, so different keys and calls may have one name: the later ones get another.
+        let exprs = clauses.grouping.exprs.clone();
+        let (exprs, calls, apart) = named_apart(exprs, calls);
+        let named = |expr: &Expr| output_column(apart.get(expr).unwrap_or(expr));
         for key in &clauses.grouping.keys {
             let shown = clauses.grouping.shown.iter().find(|(grouped, _)| grouped == key);
-            outputs.insert(key.clone(), output_column(shown.map_or(key, |(_, smallest)| smallest)));
+            outputs.insert(key.clone(), named(shown.map_or(key, |(_, smallest)| smallest)));
         }
         for call in &calls {
-            outputs.insert(call.clone(), output_column(call));
+            outputs.insert(unaliased(call).clone(), output_column(call));
         }
         for (original, replaced) in precomputed {
-            let output = output_column(&replaced);
+            let output = named(&replaced);
             outputs.insert(original, output);
         }
-        let exprs = clauses.grouping.exprs.clone();
         let aggregate = Aggregate::try_new(Arc::new(input), exprs, calls).map_err(from_datafusion)?;
         let plan = LogicalPlan::Aggregate(aggregate);
         let available: HashSet<Column> = plan.schema().columns().into_iter().collect();
@@ -161,6 +164,37 @@ fn check_grouping_calls(calls: &[Expr], keys: &[Expr]) -> Result<()> {
         return Err(Error::invalid(SqlState::GROUPING_ERROR, message));
     }
     Ok(())
+}
+
+/// Grouping expressions, calls, and how those are written that share an earlier one's name.
+type NamedApart = (Vec<Expr>, Vec<Expr>, HashMap<Expr, Expr>);
+
+fn named_apart(exprs: Vec<Expr>, calls: Vec<Expr>) -> NamedApart {
+    let mut seen = HashSet::new();
+    let mut renamed = HashMap::new();
+    let mut apart = |expr: Expr| {
+        let name = expr.schema_name().to_string();
+        if matches!(expr, Expr::GroupingSet(_) | Expr::Column(_)) || seen.insert(name.clone()) {
+            return expr;
+        }
+        let mut number = 2;
+        while !seen.insert(format!("{name}:{number}")) {
+            number += 1;
+        }
+        let aliased = expr.clone().alias(format!("{name}:{number}"));
+        renamed.insert(expr, aliased.clone());
+        aliased
+    };
+    let exprs = exprs.into_iter().map(&mut apart).collect();
+    let calls = calls.into_iter().map(&mut apart).collect();
+    (exprs, calls, renamed)
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => &alias.expr,
+        other => other,
+    }
 }
 
 /// How the Aggregate or Window node names an expression's result.

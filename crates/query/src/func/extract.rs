@@ -91,6 +91,25 @@ pub(super) fn date_part(field: &str, input: Typed, ctx: &FuncContext) -> Result<
     Ok(Typed::new(function.call(vec![input.expr]), SqlType::Float8))
 }
 
+/// `date_part` of a field known only when the query runs.
+pub(super) fn date_part_of(field: Typed, input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let input = settle(input, "date_part", ctx)?;
+    let input = match input.sql_type {
+        SqlType::Date => cast(input, &SqlType::Timestamp(None), CastKind::Implicit, ctx)?,
+        _ => input,
+    };
+    let field = cast(field, &SqlType::Text, CastKind::Implicit, ctx)?;
+    let (zone, sql_type) = (ctx.text.time_zone.clone(), input.sql_type.clone());
+    let key = format!("date_part {} {}", sql_type.name(), zone.name());
+    let types = vec![field.physical(), input.physical()];
+    let function = Function::strict("date_part", key, types, PhysicalType::Float64, move |args| {
+        let [DatumRef::Text(field), value] = args else { return Err(Error::internal("a field and a value")) };
+        let field = field_of(&field.to_ascii_lowercase(), &sql_type)?;
+        Ok(compute(field, *value, zone.as_ref())?.to_f64().map_or(Datum::Null, Datum::Float64))
+    });
+    Ok(Typed::new(function.call(vec![field.expr, input.expr]), SqlType::Float8))
+}
+
 /// Year, month and day of dates and timestamps are small integers: a decimal without scale, computed a column at a time.
 fn calendar_field(field: DateField, sql_type: &SqlType) -> Option<PhysicalType> {
     let calendar = matches!(field, DateField::Year | DateField::Month | DateField::Day | DateField::Quarter);

@@ -16,6 +16,8 @@ mod operator;
 mod record;
 mod rows;
 mod scalar;
+mod series;
+mod text_rows;
 mod types;
 mod udf;
 mod value;
@@ -27,7 +29,7 @@ use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
-pub use aggregate::{aggregate, is_aggregate, one_of_equals, single_value};
+pub use aggregate::{aggregate, is_aggregate, is_ordered_set, one_of_equals, ordered_set, single_value};
 pub(crate) use array::type_key;
 pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::cast;
@@ -38,7 +40,7 @@ pub use literal::literal;
 pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
 pub use record::row;
 pub use rows::{RowsCall, gives_rows, ordinality, rows};
-pub use scalar::call;
+pub use scalar::{call, time_of_day};
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};
 

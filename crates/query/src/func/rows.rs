@@ -174,6 +174,7 @@ pub fn ordinality(lists: Vec<Expr>) -> RowsCall {
 /// Whether calls of this name give rows.
 pub fn gives_rows(name: &str) -> bool {
     matches!(name, "unnest" | "generate_series" | "generate_subscripts") || super::json::gives_rows(name)
+        || super::text_rows::gives_rows(name)
 }
 
 /// A call of a function that gives rows; `None` if this is not one.
@@ -182,7 +183,7 @@ pub fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Rows
         "unnest" => unnest(args),
         "generate_series" => series(args, ctx),
         "generate_subscripts" => subscripts(args, ctx),
-        _ => return super::json::rows(name, args, ctx),
+        _ => return super::json::rows(name, args, ctx).or_else(|| super::text_rows::rows(name, args, ctx)),
     })
 }
 
@@ -245,7 +246,7 @@ fn series(args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
     let integer =
         |arg: &Typed| matches!(arg.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Unknown);
     if !args.iter().all(integer) {
-        return Err(Error::unsupported("generate_series of other than integers"));
+        return super::series::series(args, ctx)?.ok_or_else(|| undefined(name, args));
     }
     let wide = args.iter().any(|arg| arg.sql_type == SqlType::Int8);
     let sql_type = if wide { SqlType::Int8 } else { SqlType::Int4 };

@@ -201,6 +201,15 @@ impl ScalarUDFImpl for Function {
         &self.signature
     }
 
+    /// Two functions of one name over the same arguments (`extract` of year and month) give columns of different names.
+    fn schema_name(&self, args: &[Expr]) -> DataFusionResult<String> {
+        let args = args.iter().map(|arg| arg.schema_name().to_string()).collect::<Vec<_>>().join(",");
+        if self.key.is_empty() || self.key == self.name {
+            return Ok(format!("{}({args})", self.name));
+        }
+        Ok(format!("{}[{}]({args})", self.name, self.key))
+    }
+
     fn return_type(&self, _arg_types: &[DataType]) -> DataFusionResult<DataType> {
         Ok(self.returns.clone())
     }

@@ -100,6 +100,7 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
         ("cume_dist", 0) => (df::cume_dist::cume_dist_udwf(), vec![], PureResult::Float),
         ("ntile", 1) => {
             let count = literal_count(&args, 0, ctx)?;
+            check_positive(&count, *b"22014", name)?;
             (df::ntile::ntile_udwf(), vec![count], PureResult::Counted(SqlType::Int4))
         }
         ("first_value" | "last_value" | "nth_value", n) if n == 1 + usize::from(name == "nth_value") => {
@@ -109,6 +110,9 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
                 _ => df::nth_value::nth_value_udwf(),
             };
             let position = if n == 2 { Some(literal_count(&args, 1, ctx)?) } else { None };
+            if let Some(position) = &position {
+                check_positive(position, *b"22016", name)?;
+            }
             let value = settle(first(args)?)?;
             let result = PureResult::Value(value.sql_type.clone(), value.arrow.clone());
             (fun, std::iter::once(value.expr).chain(position).collect(), result)
@@ -141,6 +145,15 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
 
 fn first(args: Vec<Typed>) -> Result<Typed> {
     args.into_iter().next().ok_or_else(|| Error::internal("an argument"))
+}
+
+fn check_positive(count: &Expr, state: [u8; 5], name: &str) -> Result<()> {
+    match count {
+        Expr::Literal(datafusion::common::ScalarValue::Int64(Some(..=0)), _) => {
+            Err(Error::invalid(SqlState(state), format!("argument of {name} must be greater than zero")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An offset or bucket count: DataFusion takes a literal only.

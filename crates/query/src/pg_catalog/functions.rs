@@ -164,7 +164,7 @@ functions! {
 }
 
 /// Functions about what goes on now.
-static VOLATILE: [Definition; 7] = [
+static VOLATILE: [Definition; 9] = [
     Definition {
         name: "pg_blocking_pids",
         parameters: &[INT],
@@ -220,6 +220,24 @@ static VOLATILE: [Definition; 7] = [
         strict: true,
         volatile: true,
         body: |facts, args| sequence_state(facts, args).map(|(_, called)| Datum::Bool(called)),
+    },
+    Definition {
+        name: "clock_timestamp",
+        parameters: &[],
+        optional: 0,
+        returns: Returns::Timestamptz,
+        strict: true,
+        volatile: true,
+        body: |facts, _| Ok(Datum::TimestampTz(facts.engine.options.clock.now_micros())),
+    },
+    Definition {
+        name: "timeofday",
+        parameters: &[],
+        optional: 0,
+        returns: Returns::Text,
+        strict: true,
+        volatile: true,
+        body: |facts, _| func::time_of_day(facts.engine.options.clock.now_micros(), &facts.text),
     },
 ];
 

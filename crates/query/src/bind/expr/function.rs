@@ -14,7 +14,7 @@ use sqlparser::tokenizer::Span;
 use crate::bind::aggregate::contains_window;
 use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
-use crate::bind::names::{object_name, object_name_span};
+use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::scope::Clause;
 use crate::func::{self, CastKind, Typed, WindowCall};
 
@@ -24,6 +24,8 @@ struct Arguments<'q> {
     star: bool,
     distinct: bool,
     order_by: &'q [ast::OrderByExpr],
+    /// `name => value`.
+    named: Vec<(String, &'q Expr)>,
 }
 
 impl Binder<'_> {
@@ -33,7 +35,6 @@ impl Binder<'_> {
         refuse(*uses_odbc_syntax, "{fn ...}")?;
         refuse(!matches!(parameters, ast::FunctionArguments::None), "parameters before a function's arguments")?;
         refuse(null_treatment.is_some(), "IGNORE/RESPECT NULLS")?;
-        refuse(!within_group.is_empty(), "WITHIN GROUP")?;
         let span = object_name_span(name);
         let (schema, function) = object_name(name)?;
         if let Some(schema) = schema
@@ -48,6 +49,11 @@ impl Binder<'_> {
             };
         }
         let arguments = arguments(args)?;
+        if !within_group.is_empty() {
+            refuse(over.is_some(), "OVER for an ordered-set aggregate")?;
+            let bound = self.bind_ordered_set(&function, &arguments, within_group, filter.as_deref(), span);
+            return self.at(span, bound);
+        }
         if function == "grouping" {
             return self.bind_grouping(&arguments, span);
         }
@@ -57,7 +63,7 @@ impl Binder<'_> {
             self.bind_aggregate_call(&function, &arguments, filter.as_deref(), span)
         } else if func::is_window(&function) {
             let message = format!("window function {function} requires an OVER clause");
-            Err(self.error_at(span, SqlState::WINDOWING_ERROR, message))
+            Err(self.error_at(span, SqlState::WRONG_OBJECT_TYPE, message))
         } else {
             self.bind_scalar_call(&function, &arguments, filter.is_some(), span)
         };
@@ -107,6 +113,9 @@ impl Binder<'_> {
         {
             return Ok(result);
         }
+        if !arguments.named.is_empty() {
+            return self.bind_named_call(function, arguments);
+        }
         if function == "row" {
             return self.bind_row(&arguments.exprs);
         }
@@ -121,6 +130,29 @@ impl Binder<'_> {
         result.map_err(|error| self.positions.blame(error, arguments.exprs.iter().copied()))
     }
 
+    /// A call with arguments by name. Functions of ours have no parameter names but `make_interval`, whose many zeros beg for it.
+    fn bind_named_call(&mut self, function: &str, arguments: &Arguments<'_>) -> Result<Typed> {
+        const PARAMETERS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+        refuse(function != "make_interval", "named arguments")?;
+        let mut args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+        let given = args.len();
+        while args.len() < PARAMETERS.len() {
+            args.push(func::literal(&ast::Value::Number("0".to_owned(), false))?);
+        }
+        for (name, expr) in &arguments.named {
+            let at = PARAMETERS.iter().position(|parameter| parameter == name).filter(|at| *at >= given);
+            let value = self.bind_expr(expr)?;
+            match at.and_then(|at| args.get_mut(at)) {
+                Some(arg) => *arg = value,
+                None => {
+                    let message = format!("function {function}({name} => {}) does not exist", value.sql_type.name());
+                    return Err(Error::invalid(SqlState::UNDEFINED_FUNCTION, message));
+                }
+            }
+        }
+        func::call(function, args, self.func())
+    }
+
     /// `array_to_string(ARRAY(SELECT ...), sep)`: a string_agg over the subquery, '' for no rows.
     fn bind_array_to_string(&mut self, arguments: &Arguments<'_>) -> Result<Option<Typed>> {
         let [Expr::Function(array), separator] = arguments.exprs.as_slice() else { return Ok(None) };
@@ -132,13 +164,37 @@ impl Binder<'_> {
         self.bind_joined_subquery(query, separator).map(Some)
     }
 
-    fn bind_aggregate_call(
+    /// `percentile_cont(0.5) WITHIN GROUP (ORDER BY x)`.
+    fn bind_ordered_set(
         &mut self,
         function: &str,
         arguments: &Arguments<'_>,
+        within_group: &[ast::OrderByExpr],
         filter: Option<&Expr>,
         span: Span,
     ) -> Result<Typed> {
+        if matches!(function, "rank" | "dense_rank" | "percent_rank" | "cume_dist") {
+            return Err(Error::unsupported(format!("the hypothetical-set aggregate {function}")));
+        }
+        self.check_aggregate_place(span)?;
+        self.level().in_aggregate = true;
+        let keys = self.bind_sort_keys(within_group);
+        let parts = keys.and_then(|keys| Ok((keys, self.bind_aggregate_parts(arguments, filter)?)));
+        self.level().in_aggregate = false;
+        let (keys, (direct, _, filter)) = parts?;
+        let key_types = keys.iter().map(|key| key.value.clone());
+        if !func::is_ordered_set(function) || keys.len() != 1 {
+            let all: Vec<Typed> = direct.into_iter().chain(key_types).collect();
+            return func::call(function, all, self.func())
+                .and_then(|_| Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("{function} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"))));
+        }
+        let key = keys.into_iter().next().ok_or_else(|| Error::internal("a sort key"))?;
+        refuse(only_outer(&[key.value.clone()]), "an aggregate of an outer query's columns inside a subquery")?;
+        func::ordered_set(function, direct, key.value, !key.asc, filter, self.func())
+    }
+
+    /// Whether an aggregate may stand here.
+    fn check_aggregate_place(&mut self, span: Span) -> Result<()> {
         let level = self.level();
         let (clause, nested) = (level.clause, level.in_aggregate);
         if !clause.allows_aggregates() {
@@ -152,6 +208,17 @@ impl Binder<'_> {
             let message = "aggregate function calls cannot be nested";
             return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
         }
+        Ok(())
+    }
+
+    fn bind_aggregate_call(
+        &mut self,
+        function: &str,
+        arguments: &Arguments<'_>,
+        filter: Option<&Expr>,
+        span: Span,
+    ) -> Result<Typed> {
+        self.check_aggregate_place(span)?;
         self.level().in_aggregate = true;
         let parts = self.bind_aggregate_parts(arguments, filter);
         self.level().in_aggregate = false;
@@ -194,6 +261,8 @@ impl Binder<'_> {
         span: Span,
     ) -> Result<Typed> {
         if !func::is_aggregate(function) && !func::is_window(function) {
+            let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+            func::call(function, args, self.func())?;
             let message = format!("OVER specified, but {function} is not a window function nor an aggregate function");
             return Err(self.error_at(span, SqlState::WRONG_OBJECT_TYPE, message));
         }
@@ -211,7 +280,10 @@ impl Binder<'_> {
             return Err(self.error_at(span, SqlState::WINDOWING_ERROR, message));
         }
         refuse(!arguments.order_by.is_empty(), "ORDER BY inside a window function's arguments")?;
-        refuse(arguments.distinct, "DISTINCT in a window function")?;
+        if arguments.distinct {
+            let message = "DISTINCT is not implemented for window functions";
+            return Err(self.error_at(span, SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         self.level().in_window = true;
         let parts = self.bind_aggregate_parts(arguments, filter).and_then(|parts| Ok((parts, self.bind_window(over)?)));
         self.level().in_window = false;
@@ -321,7 +393,7 @@ fn only_outer(args: &[Typed]) -> bool {
 }
 
 fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
-    let mut result = Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[] };
+    let mut result = Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[], named: Vec::new() };
     let list = match args {
         ast::FunctionArguments::None => return Ok(result),
         ast::FunctionArguments::Subquery(_) => return Err(Error::internal("a subquery is not an argument list")),
@@ -339,16 +411,25 @@ fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
         result.star = true;
         return Ok(result);
     }
-    result.exprs = function_arguments(args)?;
+    let (named, plain): (Vec<_>, Vec<_>) = args.iter().partition(|arg| matches!(arg, FunctionArg::Named { .. }));
+    for arg in named {
+        if let FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), operator: _ } = arg {
+            result.named.push((fold_identifier(name), expr));
+        }
+    }
+    result.exprs = plain.into_iter().map(positional).collect::<Result<_>>()?;
     Ok(result)
 }
 
 /// Positional arguments; named ones and `*` are refused.
 pub(in crate::bind) fn function_arguments(args: &[FunctionArg]) -> Result<Vec<&Expr>> {
-    let positional = |arg| match arg {
-        &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expr)) => Ok(expr),
+    args.iter().map(positional).collect()
+}
+
+fn positional(arg: &FunctionArg) -> Result<&Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
         FunctionArg::Unnamed(_) => Err(Error::unsupported("* as an argument")),
         FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => Err(Error::unsupported("named arguments")),
-    };
-    args.iter().map(positional).collect()
+    }
 }

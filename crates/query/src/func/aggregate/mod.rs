@@ -5,6 +5,7 @@ mod fold;
 mod folds;
 mod json;
 mod ordered;
+mod ordered_set;
 
 use std::sync::Arc;
 
@@ -357,6 +358,72 @@ fn array_agg(input: Typed, _distinct: bool, ctx: &FuncContext) -> Result<Resolve
     Ok(fold_call(fold, vec![input], array))
 }
 
+/// Aggregates of values in an order: `percentile_cont(0.5) WITHIN GROUP (ORDER BY x)`.
+pub fn is_ordered_set(name: &str) -> bool {
+    matches!(name, "mode" | "percentile_cont" | "percentile_disc")
+}
+
+/// A call of one; `direct` stands in its parentheses, `key` is ordered by, downwards if `descending`.
+pub fn ordered_set(
+    name: &str,
+    direct: Vec<Typed>,
+    key: Typed,
+    descending: bool,
+    filter: Option<Expr>,
+    ctx: &FuncContext,
+) -> Result<Typed> {
+    use ordered_set::Kind;
+    let missing = || {
+        let all: Vec<Typed> = direct.iter().cloned().chain([key.clone()]).collect();
+        undefined(name, &all)
+    };
+    let kind = match (name, direct.len()) {
+        ("mode", 0) => Kind::Mode,
+        ("percentile_cont", 1) => Kind::Continuous,
+        ("percentile_disc", 1) => Kind::Discrete,
+        _ => return Err(missing()),
+    };
+    let mut value = settle_text(key.clone(), ctx)?;
+    super::check_comparable(&value, true)?;
+    if value.sql_type == SqlType::Jsonb || value.sql_type.element().is_some() {
+        return Err(Error::unsupported(format!("{name} of {}", value.sql_type.name())));
+    }
+    if kind == Kind::Continuous && value.sql_type != SqlType::Interval {
+        if !is_number(&value.sql_type) {
+            return Err(missing());
+        }
+        value = cast(value, &SqlType::Float8, CastKind::Explicit, ctx)?;
+    }
+    let several = direct.first().is_some_and(|fraction| fraction.sql_type.element().is_some());
+    let fraction = match direct.first() {
+        Some(fraction) => {
+            let to = if several { SqlType::Float8.array_of() } else { SqlType::Float8 };
+            Some(cast(fraction.clone(), &to, CastKind::Implicit, ctx).map_err(|_| missing())?)
+        }
+        None => None,
+    };
+    let element = super::common::without_modifier(&value.sql_type);
+    let (returns, physical) = if several {
+        let array = element.array_of();
+        (array.clone(), physical_of_type(&array))
+    } else {
+        (element.clone(), value.physical())
+    };
+    let shape = fraction.as_ref().map(|fraction| (fraction.physical(), several));
+    let fold = ordered_set::fold(name, kind, (value.physical(), element), shape, descending, physical);
+    let args = std::iter::once(value).chain(fraction).collect();
+    let resolved = fold_call(fold, args, returns);
+    let call = AggregateFunction::new_udf(
+        resolved.function.clone(),
+        resolved.args.clone(),
+        false,
+        filter.map(Box::new),
+        Vec::new(),
+        None,
+    );
+    resolved.finish(Expr::AggregateFunction(call), ctx)
+}
+
 fn json_call(name: &str, args: Vec<Typed>, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
     let args = args.into_iter().map(|arg| settle_text(arg, ctx)).collect::<Result<Vec<_>>>()?;
     if distinct {
@@ -414,8 +481,12 @@ fn two_floats(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Resolve
     let args = args.into_iter().map(|arg| Ok(cast(arg, &SqlType::Float8, CastKind::Explicit, ctx)?.expr));
     let args = args.collect::<Result<Vec<_>>>()?;
     if name == "regr_count" {
-        // DataFusion counts in u64.
-        return Err(Error::unsupported("regr_count"));
+        // DataFusion counts in u64: count rows where neither is NULL instead.
+        let both = args.into_iter().map(|arg| Expr::IsNotNull(Box::new(arg))).reduce(Expr::and);
+        let both = both.ok_or_else(|| Error::internal("two arguments"))?;
+        let one = Expr::Literal(datafusion::common::ScalarValue::Int64(Some(1)), None);
+        let counted = datafusion::logical_expr::expr::Case::new(None, vec![(Box::new(both), Box::new(one))], None);
+        return Ok(built_in(df::count::count_udaf(), vec![Expr::Case(counted)], SqlType::Int8));
     }
     Ok(built_in(function, args, SqlType::Float8))
 }

@@ -199,7 +199,3 @@ fn array_tree<'a>(
     Ok(JsonTree::Array(elements))
 }
 
-/// Whether a json text is an object.
-pub(super) fn is_object(text: &str) -> bool {
-    json_kind(text) == heliosdb_types::JsonbKind::Object
-}

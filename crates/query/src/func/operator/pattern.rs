@@ -1,5 +1,6 @@
 //! LIKE, ILIKE, SIMILAR TO and regular expressions.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, Like};
@@ -32,7 +33,15 @@ pub fn like(
         Some(Datum::Text(text)) => text_literal(&with_backslash(&text, escape)?, SqlType::Text),
         Some(_) => pattern,
         None if matches!(escape, None | Some(Some('\\'))) => pattern,
-        None => return Err(Error::unsupported("LIKE ... ESCAPE with a pattern that is not a literal")),
+        None => {
+            let key = format!("like_escape {escape:?}");
+            let text = PhysicalType::Text;
+            let function = Function::strict("like_escape", key, vec![text], text, move |args| match args {
+                [pattern] => with_backslash(text_of_datum(*pattern)?, escape).map(Datum::Text),
+                _ => Err(Error::internal("one pattern")),
+            });
+            Typed::new(function.call(vec![pattern.expr]), SqlType::Text)
+        }
     };
     let like = Like::new(negated, Box::new(input.expr), Box::new(pattern.expr), None, case_insensitive);
     Ok(Typed::new(Expr::Like(like), SqlType::Bool))
@@ -171,17 +180,61 @@ impl RegexCache {
     }
 }
 
+/// How an expression is read and matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RegexOptions {
+    pub case_insensitive: bool,
+    /// A dot does not match the end of a line.
+    pub dot_stops: bool,
+    /// `^` and `$` match at every line.
+    pub lines: bool,
+    /// Blanks and comments in the expression do not count.
+    pub expanded: bool,
+    /// The expression is the text to find.
+    pub literal: bool,
+}
+
 /// PostgreSQL's advanced regular expression as Rust's. Look-around and back-references do not exist there: 0A000.
-pub(crate) fn compile_regex(pattern: &str, case_insensitive: bool) -> Result<Regex> {
-    let translated = translate(pattern)?;
+fn compile_regex(pattern: &str, case_insensitive: bool) -> Result<Regex> {
+    compile(pattern, RegexOptions { case_insensitive, ..RegexOptions::default() })
+}
+
+/// The same with every option. Patterns are nearly always one literal, so each thread keeps the last one.
+pub(crate) fn compile_regex_with(pattern: &str, options: RegexOptions) -> Result<Regex> {
+    thread_local! {
+        static LAST: RefCell<Option<(String, RegexOptions, Regex)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if let Some((known, with, regex)) = last
+            && known == pattern
+            && *with == options
+        {
+            return Ok(regex.clone());
+        }
+        let regex = compile(pattern, options)?;
+        *last = Some((pattern.to_owned(), options, regex.clone()));
+        Ok(regex)
+    })
+}
+
+fn compile(pattern: &str, options: RegexOptions) -> Result<Regex> {
+    let translated = if options.literal { regex::escape(pattern) } else { translate(pattern)? };
     let regex = regex::RegexBuilder::new(&translated)
-        .case_insensitive(case_insensitive)
-        .dot_matches_new_line(true)
+        .case_insensitive(options.case_insensitive)
+        .dot_matches_new_line(!options.dot_stops)
+        .multi_line(options.lines)
+        .ignore_whitespace(options.expanded)
         .size_limit(1 << 24)
         .build();
     regex.map(Arc::new).map_err(|error| {
         let text = error.to_string();
         let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let reason = match reason.as_str() {
+            "unclosed group" | "unopened group" => "parentheses () not balanced",
+            "unclosed character class" => "brackets [] not balanced",
+            "repetition operator missing expression" => "quantifier operand invalid",
+            other => other,
+        };
         Error::invalid(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {reason}"))
     })
 }

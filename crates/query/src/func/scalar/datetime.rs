@@ -28,6 +28,7 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("make_time", &[Int4, Int4, F8], Time, make_time),
     ("make_timestamp", &[Int4, Int4, Int4, Int4, Int4, F8], Ts, make_timestamp),
     ("make_timestamptz", &[Int4, Int4, Int4, Int4, Int4, F8], Tstz, make_timestamptz),
+    ("make_timestamptz", &[Int4, Int4, Int4, Int4, Int4, F8, Text], Tstz, make_timestamptz),
     ("make_interval", &[], Span, make_interval),
     ("make_interval", &[Int4], Span, make_interval),
     ("make_interval", &[Int4, Int4], Span, make_interval),
@@ -159,7 +160,11 @@ fn make_timestamp(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
 }
 
 fn make_timestamptz(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
-    timestamp_to_timestamptz(local_timestamp(args)?, context.time_zone.as_ref()).map(Datum::TimestampTz)
+    let zone = match args.get(6) {
+        Some(zone) => zone_named(text_of_datum(*zone)?, context)?,
+        None => context.time_zone.clone(),
+    };
+    timestamp_to_timestamptz(local_timestamp(args)?, zone.as_ref()).map(Datum::TimestampTz)
 }
 
 fn make_interval(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {

@@ -1,16 +1,23 @@
 //! Scalar functions: tables of overloads, PostgreSQL's choice among them, and the few that need more than a table.
 
+mod bytes;
 mod conditional;
 mod datetime;
+mod degrees;
 mod encoding;
 mod math;
+mod overlaps;
 mod regexp;
+mod size;
 mod special;
 mod string;
 mod substring;
 mod system;
 mod to_char;
 mod to_date;
+
+pub(super) use regexp::{regexp_matches, regexp_split};
+pub use to_char::time_of_day;
 
 use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextContext, TimeZone};
 
@@ -87,7 +94,7 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
 }
 
 fn tables() -> impl Iterator<Item = &'static Overload> {
-    [math::FUNCTIONS, string::FUNCTIONS, encoding::FUNCTIONS, regexp::FUNCTIONS, datetime::FUNCTIONS, to_char::NUMBERS]
+    [bytes::FUNCTIONS, degrees::FUNCTIONS, size::FUNCTIONS, math::FUNCTIONS, string::FUNCTIONS, encoding::FUNCTIONS, regexp::FUNCTIONS, datetime::FUNCTIONS, to_char::NUMBERS]
         .into_iter()
         .flatten()
 }

@@ -1,8 +1,8 @@
 //! Regular expression functions.
 
-use heliosdb_types::{Datum, DatumRef, Result, TextContext};
+use heliosdb_types::{Datum, DatumRef, Result, TextContext, text_array};
 
-use super::super::operator::compile_regex;
+use super::super::operator::{Regex, RegexOptions, compile_regex_with};
 use super::super::value::{int_of, text_of_datum};
 use super::T::{Bool, Int4, Text};
 use super::{Overload, invalid_parameter, wrong_arguments};
@@ -10,63 +10,193 @@ use super::{Overload, invalid_parameter, wrong_arguments};
 pub(super) const FUNCTIONS: &[Overload] = &[
     ("regexp_replace", &[Text, Text, Text], Text, regexp_replace),
     ("regexp_replace", &[Text, Text, Text, Text], Text, regexp_replace),
+    ("regexp_replace", &[Text, Text, Text, Int4], Text, regexp_replace),
+    ("regexp_replace", &[Text, Text, Text, Int4, Int4], Text, regexp_replace),
+    ("regexp_replace", &[Text, Text, Text, Int4, Int4, Text], Text, regexp_replace),
     ("regexp_like", &[Text, Text], Bool, regexp_like),
     ("regexp_like", &[Text, Text, Text], Bool, regexp_like),
     ("regexp_count", &[Text, Text], Int4, regexp_count),
     ("regexp_count", &[Text, Text, Int4], Int4, regexp_count),
+    ("regexp_count", &[Text, Text, Int4, Text], Int4, regexp_count),
+    ("regexp_instr", &[Text, Text], Int4, regexp_instr),
+    ("regexp_instr", &[Text, Text, Int4], Int4, regexp_instr),
+    ("regexp_instr", &[Text, Text, Int4, Int4], Int4, regexp_instr),
+    ("regexp_instr", &[Text, Text, Int4, Int4, Int4], Int4, regexp_instr),
+    ("regexp_instr", &[Text, Text, Int4, Int4, Int4, Text], Int4, regexp_instr),
+    ("regexp_instr", &[Text, Text, Int4, Int4, Int4, Text, Int4], Int4, regexp_instr),
     ("regexp_substr", &[Text, Text], Text, regexp_substr),
+    ("regexp_substr", &[Text, Text, Int4], Text, regexp_substr),
+    ("regexp_substr", &[Text, Text, Int4, Int4], Text, regexp_substr),
+    ("regexp_substr", &[Text, Text, Int4, Int4, Text], Text, regexp_substr),
+    ("regexp_substr", &[Text, Text, Int4, Int4, Text, Int4], Text, regexp_substr),
     ("substring", &[Text, Text], Text, substring),
 ];
 
-/// Text arrays come from [`special`](super::special): they need an array type.
-pub(super) fn regexp_match(text: &str, pattern: &str, flags: &str) -> Result<Datum> {
-    let regex = compile_regex(pattern, case_insensitive(flags, "")?)?;
-    let Some(found) = regex.captures(text) else { return Ok(Datum::Null) };
-    let groups: Vec<Option<&str>> = if found.len() == 1 {
-        vec![found.get(0).map(|m| m.as_str())]
-    } else {
-        found.iter().skip(1).map(|group| group.map(|m| m.as_str())).collect()
-    };
-    heliosdb_types::text_array(groups)
+/// The groups of a match, or the whole of it if there are none.
+fn groups<'t>(found: &regex::Captures<'t>) -> Vec<Option<&'t str>> {
+    if found.len() == 1 {
+        return vec![found.get(0).map(|m| m.as_str())];
+    }
+    found.iter().skip(1).map(|group| group.map(|m| m.as_str())).collect()
 }
 
-/// Understands `i` and `c`, and the flags in `also`.
-fn case_insensitive(flags: &str, also: &str) -> Result<bool> {
-    let mut insensitive = false;
-    for flag in flags.chars() {
-        match flag {
-            'i' => insensitive = true,
-            'c' => insensitive = false,
-            flag if also.contains(flag) => {}
-            'n' | 'm' | 'p' | 'w' | 'x' | 'b' | 'e' | 'q' | 's' | 't' => {
-                return Err(heliosdb_types::Error::unsupported(format!("regular expression option \"{flag}\"")));
-            }
-            flag => return Err(invalid_parameter(format!("invalid regular expression option: \"{flag}\""))),
-        }
+/// Text arrays come from [`special`](super::special): they need an array type.
+pub(super) fn regexp_match(text: &str, pattern: &str, flags: &str) -> Result<Datum> {
+    let flags = Flags::parse(flags)?;
+    flags.refuse_global("regexp_match", Some("Use the regexp_matches function instead."))?;
+    match flags.compile(pattern)?.captures(text) {
+        Some(found) => text_array(groups(&found)),
+        None => Ok(Datum::Null),
     }
-    Ok(insensitive)
+}
+
+/// What `regexp_matches` gives: the groups of the first match, of all with `g`.
+pub(in crate::func) fn regexp_matches(text: &str, pattern: &str, flags: &str) -> Result<Vec<Datum>> {
+    let flags = Flags::parse(flags)?;
+    let regex = flags.compile(pattern)?;
+    let found = regex.captures_iter(text).take(if flags.global { usize::MAX } else { 1 });
+    found.map(|found| text_array(groups(&found))).collect()
+}
+
+/// The parts between matches. Empty matches at either end and right after another match separate nothing.
+pub(in crate::func) fn regexp_split<'t>(
+    name: &str,
+    text: &'t str,
+    pattern: &str,
+    flags: &str,
+) -> Result<Vec<&'t str>> {
+    let flags = Flags::parse(flags)?;
+    flags.refuse_global(name, None)?;
+    let regex = flags.compile(pattern)?;
+    let (mut parts, mut from) = (Vec::new(), 0);
+    for found in regex.find_iter(text) {
+        if found.is_empty() && (found.start() == from || found.start() == text.len()) {
+            continue;
+        }
+        parts.push(text.get(from..found.start()).unwrap_or(""));
+        from = found.end();
+    }
+    parts.push(text.get(from..).unwrap_or(""));
+    Ok(parts)
+}
+
+/// The flags of a call.
+struct Flags {
+    global: bool,
+    options: RegexOptions,
+}
+
+impl Flags {
+    fn parse(flags: &str) -> Result<Flags> {
+        let mut parsed = Flags { global: false, options: RegexOptions::default() };
+        let options = &mut parsed.options;
+        for flag in flags.chars() {
+            match flag {
+                'g' => parsed.global = true,
+                'i' => options.case_insensitive = true,
+                'c' => options.case_insensitive = false,
+                'n' | 'm' => (options.dot_stops, options.lines) = (true, true),
+                's' => (options.dot_stops, options.lines) = (false, false),
+                'p' => (options.dot_stops, options.lines) = (true, false),
+                'w' => (options.dot_stops, options.lines) = (false, true),
+                'x' => options.expanded = true,
+                't' => options.expanded = false,
+                'q' => options.literal = true,
+                // Advanced expressions are what there is.
+                'e' => {}
+                'b' => return Err(heliosdb_types::Error::unsupported("regular expression option \"b\"")),
+                flag => return Err(invalid_parameter(format!("invalid regular expression option: \"{flag}\""))),
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn refuse_global(&self, name: &str, hint: Option<&str>) -> Result<()> {
+        if !self.global {
+            return Ok(());
+        }
+        let error = invalid_parameter(format!("{name}() does not support the \"global\" option"));
+        Err(match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
+    }
+
+    fn compile(&self, pattern: &str) -> Result<Regex> {
+        compile_regex_with(pattern, self.options)
+    }
 }
 
 fn text_at<'a>(args: &[DatumRef<'a>], at: usize) -> Result<&'a str> {
     args.get(at).copied().ok_or_else(|| wrong_arguments("a regular expression function")).and_then(text_of_datum)
 }
 
+/// A number at least `least`; `default` where it is not given.
+fn number_at(args: &[DatumRef<'_>], at: usize, name: &str, least: i64, default: i64) -> Result<usize> {
+    let value = args.get(at).copied().map_or(Ok(default), int_of)?;
+    match usize::try_from(value) {
+        Ok(number) if value >= least => Ok(number),
+        _ => Err(invalid_parameter(format!("invalid value for parameter \"{name}\": {value}"))),
+    }
+}
+
+fn flags_at(args: &[DatumRef<'_>], at: usize) -> Result<Flags> {
+    Flags::parse(if args.len() > at { text_at(args, at)? } else { "" })
+}
+
+/// Where the character number `start` (from 1) begins; `None` beyond the end.
+fn offset(text: &str, start: usize) -> Option<usize> {
+    let mut places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    places.nth(start - 1)
+}
+
 fn regexp_replace(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let (text, pattern, replacement) = (text_at(args, 0)?, text_at(args, 1)?, text_at(args, 2)?);
-    let flags = if args.len() > 3 { text_at(args, 3)? } else { "" };
-    let regex = compile_regex(pattern, case_insensitive(flags, "g")?)?;
+    // With a start, the match to replace is chosen by number; 0 is all of them.
+    let (flags, start, nth) = match args.get(3) {
+        Some(DatumRef::Text(flags)) => {
+            if let Some(digit) = flags.chars().next().filter(char::is_ascii_digit) {
+                return Err(invalid_parameter(format!("invalid regular expression option: \"{digit}\""))
+                    .with_hint("If you meant to use regexp_replace() with a start parameter, cast the fourth argument to integer explicitly."));
+            }
+            let flags = Flags::parse(flags)?;
+            let nth = usize::from(!flags.global);
+            (flags, 1, nth)
+        }
+        Some(_) => {
+            let start = number_at(args, 3, "start", 1, 1)?;
+            let flags = flags_at(args, 5)?;
+            let default = i64::from(!flags.global);
+            (flags, start, number_at(args, 4, "n", 0, default)?)
+        }
+        None => (Flags::parse("")?, 1, 1),
+    };
+    let regex = flags.compile(pattern)?;
+    let Some(from) = offset(text, start) else { return Ok(Datum::Text(text.to_owned())) };
     let mut out = String::with_capacity(text.len());
     let mut end = 0;
-    for found in regex.captures_iter(text) {
-        let Some(whole) = found.get(0) else { continue };
-        out.push_str(&text[end..whole.start()]);
-        expand(replacement, &found, &mut out);
-        end = whole.end();
-        if !flags.contains('g') {
-            break;
+    let (mut at, mut count) = (from, 0);
+    while let Some(found) = regex.captures_at(text, at) {
+        let Some(whole) = found.get(0) else { break };
+        count += 1;
+        if nth == 0 || count == nth {
+            out.push_str(text.get(end..whole.start()).unwrap_or(""));
+            expand(replacement, &found, &mut out);
+            end = whole.end();
+            if nth > 0 {
+                break;
+            }
         }
+        at = if whole.is_empty() {
+            match text.get(whole.end()..).and_then(|rest| rest.chars().next()) {
+                Some(c) => whole.end() + c.len_utf8(),
+                None => break,
+            }
+        } else {
+            whole.end()
+        };
     }
-    out.push_str(&text[end..]);
+    out.push_str(text.get(end..).unwrap_or(""));
     Ok(Datum::Text(out))
 }
 
@@ -94,28 +224,84 @@ fn expand(replacement: &str, found: &regex::Captures<'_>, out: &mut String) {
 }
 
 fn regexp_like(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
-    let flags = if args.len() > 2 { text_at(args, 2)? } else { "" };
-    let regex = compile_regex(text_at(args, 1)?, case_insensitive(flags, "")?)?;
-    Ok(Datum::Bool(regex.is_match(text_at(args, 0)?)))
+    let flags = flags_at(args, 2)?;
+    flags.refuse_global("regexp_like", None)?;
+    Ok(Datum::Bool(flags.compile(text_at(args, 1)?)?.is_match(text_at(args, 0)?)))
 }
 
 fn regexp_count(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
-    let start = args.get(2).copied().map(int_of).transpose()?.unwrap_or(1);
-    if start <= 0 {
-        return Err(invalid_parameter(format!("invalid value for parameter \"start\": {start}")));
+    let text = text_at(args, 0)?;
+    let start = number_at(args, 2, "start", 1, 1)?;
+    let flags = flags_at(args, 3)?;
+    flags.refuse_global("regexp_count", None)?;
+    let regex = flags.compile(text_at(args, 1)?)?;
+    let Some(from) = offset(text, start) else { return Ok(Datum::Int32(0)) };
+    // A position inside the text: what stands before it still counts for ^ and \b.
+    let count = matches_from(&regex, text, from).count();
+    Ok(Datum::Int32(i32::try_from(count).unwrap_or(i32::MAX)))
+}
+
+/// Matches that begin at or after a byte position.
+fn matches_from<'r, 't>(
+    regex: &'r Regex,
+    text: &'t str,
+    from: usize,
+) -> impl Iterator<Item = regex::Captures<'t>> + use<'r, 't> {
+    let mut at = Some(from);
+    std::iter::from_fn(move || {
+        let found = regex.captures_at(text, at?)?;
+        let whole = found.get(0)?;
+        at = match whole.is_empty() {
+            false => Some(whole.end()),
+            true => text.get(whole.end()..).and_then(|rest| rest.chars().next()).map(|c| whole.end() + c.len_utf8()),
+        };
+        Some(found)
+    })
+}
+
+/// The `n`-th match from `start` on; its group `group`, 0 being the whole.
+fn nth_match<'t>(
+    regex: &Regex,
+    text: &'t str,
+    start: usize,
+    n: usize,
+    group: usize,
+) -> Option<regex::Match<'t>> {
+    matches_from(regex, text, offset(text, start)?).nth(n - 1)?.get(group)
+}
+
+fn regexp_instr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let text = text_at(args, 0)?;
+    let (start, n) = (number_at(args, 2, "start", 1, 1)?, number_at(args, 3, "n", 1, 1)?);
+    let end = args.get(4).copied().map_or(Ok(0), int_of)?;
+    if !(0..=1).contains(&end) {
+        return Err(invalid_parameter(format!("invalid value for parameter \"endoption\": {end}")));
     }
-    let text: String = text_at(args, 0)?.chars().skip(start as usize - 1).collect();
-    Ok(Datum::Int32(compile_regex(text_at(args, 1)?, false)?.find_iter(&text).count() as i32))
+    let flags = flags_at(args, 5)?;
+    flags.refuse_global("regexp_instr", None)?;
+    let group = number_at(args, 6, "subexpr", 0, 0)?;
+    let regex = flags.compile(text_at(args, 1)?)?;
+    let found = nth_match(&regex, text, start, n, group);
+    Ok(Datum::Int32(found.map_or(0, |found| {
+        let at = if end == 1 { found.end() } else { found.start() };
+        text.get(..at).map_or(0, |before| before.chars().count() as i32 + 1)
+    })))
 }
 
 fn regexp_substr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
-    let found = compile_regex(text_at(args, 1)?, false)?;
-    Ok(found.find(text_at(args, 0)?).map_or(Datum::Null, |m| Datum::Text(m.as_str().to_owned())))
+    let text = text_at(args, 0)?;
+    let (start, n) = (number_at(args, 2, "start", 1, 1)?, number_at(args, 3, "n", 1, 1)?);
+    let flags = flags_at(args, 4)?;
+    flags.refuse_global("regexp_substr", None)?;
+    let group = number_at(args, 5, "subexpr", 0, 0)?;
+    let regex = flags.compile(text_at(args, 1)?)?;
+    let found = nth_match(&regex, text, start, n, group);
+    Ok(found.map_or(Datum::Null, |found| Datum::Text(found.as_str().to_owned())))
 }
 
 /// `substring(text from pattern)`: the first group, or the whole match if there is none.
 fn substring(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
-    let regex = compile_regex(text_at(args, 1)?, false)?;
+    let regex = Flags::parse("")?.compile(text_at(args, 1)?)?;
     let Some(found) = regex.captures(text_at(args, 0)?) else { return Ok(Datum::Null) };
     let part = if found.len() > 1 { found.get(1) } else { found.get(0) };
     Ok(part.map_or(Datum::Null, |m| Datum::Text(m.as_str().to_owned())))

@@ -9,7 +9,7 @@ use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlS
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed, array, cast, enums, extract, json};
-use super::{conditional, invalid_parameter, regexp, string, substring, system, to_text};
+use super::{conditional, invalid_parameter, overlaps, regexp, string, substring, system, to_text};
 
 /// `None`: not a function of this module.
 pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
@@ -27,13 +27,17 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
             to_text(arg.clone(), ctx).map(quote_nullable)
         }
         ("regexp_match", [_, _] | [_, _, _]) => regexp_match(owned(), ctx),
-        ("regexp_split_to_array", [_, _]) => regexp_split(owned(), ctx),
+        ("regexp_split_to_array", [_, _] | [_, _, _]) => regexp_split(owned(), ctx),
         ("date_part" | "extract", [field, value]) => match field.literal_datum() {
             Some(Datum::Text(field)) if name == "date_part" => extract::date_part(&field, value.clone(), ctx),
             Some(Datum::Text(field)) => extract::extract(&field, value.clone(), ctx),
-            _ => Err(Error::unsupported("date_part of a field that is not a literal")),
+            _ => extract::date_part_of(field.clone(), value.clone(), ctx),
         },
         ("substring" | "substr", [_, _, ..]) => return substring::call(args, ctx),
+        ("overlaps", [_, _, _, _]) => overlaps::overlaps(args, ctx),
+        ("width_bucket", [_, thresholds]) if thresholds.sql_type.element().is_some() => {
+            overlaps::width_bucket(args, ctx)
+        }
         ("md5", [arg]) => md5(arg.clone(), ctx),
         ("random", []) => Ok(random()),
         ("pg_typeof", [arg]) => pg_typeof(arg),
@@ -130,7 +134,25 @@ fn format_text(pattern: &str, args: &[Option<&str>]) -> Result<String> {
                         .with_hint("For a single \"%\" use \"%%\"."));
                 }
                 Some(c) if c.is_ascii_digit() || matches!(c, '$' | '-') => spec.push(c),
-                Some('*') => return Err(Error::unsupported("format() with a width argument")),
+                Some('*') => {
+                    // The width is an argument: `*` the next one, `*n$` the n-th.
+                    let digits: String = chars.clone().take_while(char::is_ascii_digit).collect();
+                    let given = chars.clone().nth(digits.len()) == Some('$');
+                    let at = match digits.parse::<usize>() {
+                        Ok(0) if given => {
+                            let message = "format specifies argument 0, but arguments are numbered from 1";
+                            return Err(invalid_parameter(message));
+                        }
+                        Ok(number) if given => {
+                            chars.by_ref().take(digits.len() + 1).for_each(drop);
+                            number - 1
+                        }
+                        _ => next,
+                    };
+                    next = at + 1;
+                    let width = *args.get(at).ok_or_else(|| invalid_parameter("too few arguments for format()"))?;
+                    spec.push_str(width.unwrap_or("0").trim());
+                }
                 Some(c) => break c,
             }
         };
@@ -185,9 +207,13 @@ fn regexp_split(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
         args.into_iter().map(|arg| cast(arg, &SqlType::Text, CastKind::Implicit, ctx)).collect::<Result<Vec<_>>>()?;
     let returns = SqlType::Array(Box::new(SqlType::Text));
     Ok(text_function("regexp_split_to_array", args, returns, PhysicalType::Bytes, |texts| {
-        let [Some(text), Some(pattern)] = texts else { return Ok(Datum::Null) };
-        let regex = super::super::operator::compile_regex(pattern, false)?;
-        text_array(regex.split(text).map(Some))
+        let [Some(text), Some(pattern), flags @ ..] = texts else { return Ok(Datum::Null) };
+        let flags = match flags.first() {
+            None => "",
+            Some(Some(flags)) => flags,
+            Some(None) => return Ok(Datum::Null),
+        };
+        text_array(regexp::regexp_split("regexp_split_to_array", text, pattern, flags)?.into_iter().map(Some))
     }))
 }
 

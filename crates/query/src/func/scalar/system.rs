@@ -19,7 +19,6 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("localtime", [precision]) => with_precision(now(), precision, SqlType::Time, ctx),
         ("current_date", []) => current_date(ctx),
         ("current_time", _) => Err(Error::unsupported("type time with time zone")),
-        ("clock_timestamp" | "timeofday", []) => Err(Error::unsupported(format!("function {name}()"))),
         ("nextval" | "currval", [sequence]) => sequence_call(name, sequence.clone(), ctx),
         ("lastval", []) => Ok(lastval(ctx)),
         ("setval", [_, _] | [_, _, _]) => setval(args.to_vec(), ctx),

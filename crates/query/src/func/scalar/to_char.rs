@@ -154,6 +154,11 @@ pub(super) fn moment(args: &[DatumRef<'_>], context: &TextContext) -> Result<Dat
     Ok(Datum::Text(out))
 }
 
+/// What `timeofday()` shows of a moment.
+pub fn time_of_day(micros: i64, context: &TextContext) -> Result<Datum> {
+    moment(&[DatumRef::TimestampTz(micros), DatumRef::Text("Dy Mon DD HH24:MI:SS.US YYYY TZ")], context)
+}
+
 fn of_local(local: i64, offset: Option<(i32, String)>) -> Moment {
     let civil = CivilTime::from_micros(local);
     Moment { civil, local: Some(local), hours: i64::from(civil.hour), offset }

@@ -1,0 +1,97 @@
+//! `(start, end) OVERLAPS (start, end)` and `width_bucket` of thresholds: comparisons of values of one type.
+
+use std::cmp::Ordering;
+
+use heliosdb_types::{ArrayView, Datum, DatumRef, Error, Result, SqlState, SqlType, compare};
+use sqlparser::ast::BinaryOperator;
+
+use super::super::aggregate::undefined;
+use super::super::udf::Function;
+use super::super::value::physical_of_type;
+use super::super::{CastKind, FuncContext, Typed, binary, cast, unify};
+use super::wrong_arguments;
+
+/// The second of a pair may be how long it lasts.
+fn pair(start: &Typed, end: &Typed, ctx: &FuncContext) -> Result<(Typed, Typed)> {
+    if end.sql_type == SqlType::Interval && start.sql_type != SqlType::Interval {
+        let end = binary(&BinaryOperator::Plus, start.clone(), end.clone(), ctx)?;
+        return Ok((start.clone(), end));
+    }
+    Ok((start.clone(), end.clone()))
+}
+
+pub(super) fn overlaps(args: &[Typed], ctx: &FuncContext) -> Result<Typed> {
+    let [a, b, c, d] = args else { return Err(undefined("overlaps", args)) };
+    let (a, b) = pair(a, b, ctx)?;
+    let (c, d) = pair(c, d, ctx)?;
+    let all = unify(vec![a, b, c, d], "OVERLAPS", ctx).map_err(|_| undefined("overlaps", args))?;
+    let moment = |arg: &Typed| {
+        matches!(arg.sql_type, SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_))
+    };
+    if !all.iter().all(moment) {
+        return Err(undefined("overlaps", args));
+    }
+    let types = all.iter().map(Typed::physical).collect();
+    let boolean = physical_of_type(&SqlType::Bool);
+    let function = Function::values("overlaps", "overlaps", types, boolean, |values| match values {
+        [a, b, c, d] => Ok(overlap((*a, *b), (*c, *d)).map_or(Datum::Null, Datum::Bool)),
+        _ => Err(wrong_arguments("overlaps")),
+    });
+    Ok(Typed::new(function.call(all.into_iter().map(|arg| arg.expr).collect()), SqlType::Bool))
+}
+
+/// The earlier moment first; `None` if both are NULL.
+fn ordered<'a>((start, end): (DatumRef<'a>, DatumRef<'a>)) -> Option<(DatumRef<'a>, DatumRef<'a>)> {
+    match (start.is_null(), end.is_null()) {
+        (true, true) => None,
+        (true, false) => Some((end, start)),
+        (false, false) if compare(start, end).is_gt() => Some((end, start)),
+        _ => Some((start, end)),
+    }
+}
+
+/// As the standard defines it: a period holds its start but not its end, unless it is a single moment.
+fn overlap<'a>(a: (DatumRef<'a>, DatumRef<'a>), b: (DatumRef<'a>, DatumRef<'a>)) -> Option<bool> {
+    let ((a_start, a_end), (b_start, b_end)) = (ordered(a)?, ordered(b)?);
+    let within = |start: DatumRef<'_>, end: DatumRef<'_>, other_end: DatumRef<'_>| {
+        // `start` is the later start; `end` that of the earlier period.
+        if end.is_null() {
+            return None;
+        }
+        match (compare(start, end).is_lt(), other_end.is_null()) {
+            (true, _) => Some(true),
+            (false, true) => None,
+            (false, false) => Some(false),
+        }
+    };
+    match compare(a_start, b_start) {
+        Ordering::Greater => within(a_start, b_end, a_end),
+        Ordering::Less => within(b_start, a_end, b_end),
+        Ordering::Equal => (!a_end.is_null() && !b_end.is_null()).then_some(true),
+    }
+}
+
+/// `width_bucket(value, thresholds)`: how many of the sorted thresholds are at most the value.
+pub(super) fn width_bucket(args: &[Typed], ctx: &FuncContext) -> Result<Typed> {
+    let missing = || undefined("width_bucket", args);
+    let [value, thresholds] = args else { return Err(missing()) };
+    let element = thresholds.sql_type.element().cloned().ok_or_else(missing)?;
+    let value = cast(value.clone(), &element, CastKind::Implicit, ctx).map_err(|_| missing())?;
+    let types = vec![value.physical(), thresholds.physical()];
+    let key = format!("width_bucket {}", super::super::type_key(&element));
+    let integer = physical_of_type(&SqlType::Int4);
+    let function = Function::strict("width_bucket", key, types, integer, move |values| {
+        let [value, DatumRef::Bytes(bytes)] = values else { return Err(wrong_arguments("width_bucket")) };
+        let mut bucket = 0;
+        for threshold in ArrayView::new(&element, bytes)?.iter() {
+            let threshold = threshold?;
+            if threshold.is_null() {
+                let message = "thresholds array must not contain NULLs";
+                return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, message));
+            }
+            bucket += i32::from(compare(threshold.as_ref(), *value).is_le());
+        }
+        Ok(Datum::Int32(bucket))
+    });
+    Ok(Typed::new(function.call(vec![value.expr, thresholds.expr.clone()]), SqlType::Int4))
+}
