@@ -11,7 +11,7 @@ SELECT stddev(n), stddev_pop(n), stddev_samp(n), variance(n), var_pop(n), var_sa
 
 SELECT stddev(f), var_pop(f), stddev(x), var_samp(x) FROM ag;
 
-SELECT round(corr(f, n)::numeric, 10), covar_pop(f, n), covar_samp(f, n), regr_avgx(f, n), regr_avgy(f, n), regr_count(f, n), round(regr_intercept(f, n)::numeric, 10), round(regr_r2(f, n)::numeric, 10), round(regr_slope(f, n)::numeric, 10), round(regr_sxx(f, n)::numeric, 10), round(regr_sxy(f, n)::numeric, 10), round(regr_syy(f, n)::numeric, 10) FROM ag;
+SELECT round(corr(f, n)::numeric, 10), covar_pop(f, n), round(covar_samp(f, n)::numeric, 10), regr_avgx(f, n), regr_avgy(f, n), regr_count(f, n), round(regr_intercept(f, n)::numeric, 10), round(regr_r2(f, n)::numeric, 10), round(regr_slope(f, n)::numeric, 10), round(regr_sxx(f, n)::numeric, 10), round(regr_sxy(f, n)::numeric, 10), round(regr_syy(f, n)::numeric, 10) FROM ag;
 
 SELECT mode() WITHIN GROUP (ORDER BY n), mode() WITHIN GROUP (ORDER BY s DESC) FROM ag;
 
@@ -24,8 +24,6 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY i) FROM (VALUES ('1 day'::int
 SELECT percentile_cont(1.5) WITHIN GROUP (ORDER BY n) FROM ag;
 
 SELECT g, percentile_cont(0.5) WITHIN GROUP (ORDER BY n) AS median FROM ag GROUP BY g ORDER BY g;
-
-SELECT rank(2) WITHIN GROUP (ORDER BY n), dense_rank(2) WITHIN GROUP (ORDER BY n), percent_rank(2) WITHIN GROUP (ORDER BY n), cume_dist(2) WITHIN GROUP (ORDER BY n) FROM ag;
 
 SELECT count(*) FILTER (WHERE n > 1), sum(n) FILTER (WHERE b), string_agg(s, '-') FILTER (WHERE s <> 'x') FROM ag;
 

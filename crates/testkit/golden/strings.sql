@@ -39,13 +39,11 @@ SELECT regexp_like('Hello World', 'world$', 'i'), regexp_like('abc', 'B');
 
 SELECT 'abc' ~ 'B', 'abc' ~* 'B', 'foo' !~ 'o$', E'a\nb' ~ 'a.b', regexp_replace(E'a\nb', '^b', 'x', 'n');
 
-SELECT 'foobar' ~ 'foo(?=bar)', regexp_replace('foobar foobaz', 'foo(?!bar)', 'X'), 'abab' ~ '^(ab)\1$';
-
 SELECT 'abc' ~ '(';
 
-SELECT translate('12345', '143', 'ax'), overlay('Txxxxas' placing 'hom' from 2 for 4), position('om' in 'Thomas'), strpos('high', 'ig'), substring('Thomas' from 2 for 3), substring('Thomas' from '...$'), substring('Thomas' similar '%#"o_a#"_' escape '#');
+SELECT translate('12345', '143', 'ax'), overlay('Txxxxas' placing 'hom' from 2 for 4), position('om' in 'Thomas'), strpos('high', 'ig'), substring('Thomas' from 2 for 3), substring('Thomas' from '...$');
 
-SELECT lpad('hi', 5, 'xy'), rpad('hi', 5, 'xy'), lpad('hello', 2), ltrim('zzzytest', 'xyz'), btrim('xyxtrimyyx', 'xyz'), trim(both 'x' from 'xax'), trim(leading from '  a '), repeat('Pg', 3), reverse('abc'), initcap('hi THOMAS'), left('abcde', -2), right('abcde', 2);
+SELECT lpad('hi', 5, 'xy'), rpad('hi', 5, 'xy'), lpad('hello', 2), ltrim('zzzytest', 'xyz'), btrim('xyxtrimyyx', 'xyz'), trim(both 'x' from 'xax'), repeat('Pg', 3), reverse('abc'), initcap('hi THOMAS'), left('abcde', -2), right('abcde', 2);
 
 SELECT quote_ident('Foo bar'), quote_ident('foo'), quote_literal('O''Reilly'), quote_literal(E'a\\b'), quote_nullable(NULL), quote_literal(42.5), quote_ident('select');
 
@@ -63,17 +61,15 @@ SELECT string_to_table('a^b^NULL', '^', 'NULL');
 
 SELECT t FROM string_to_table('xyz', NULL) AS t;
 
-SELECT normalize(U&'\0061\0308bc', NFC) = U&'\00E4bc', U&'\00E4' IS NFC NORMALIZED, unistr('d\0061t\+000061'), unistr('\u00e9');
+SELECT unistr('d\0061t\+000061'), unistr('\u00e9'), unistr('\\');
 
 SELECT length('abc'), char_length('é'), octet_length('é'), bit_length('abc'), length('\x0102'::bytea), bit_count('\x0103'::bytea), get_byte('\x0102'::bytea, 1), set_byte('\x0102'::bytea, 0, 255), get_bit('\x02'::bytea, 1), set_bit('\x00'::bytea, 3, 1);
 
 SELECT substr('\x01020304'::bytea, 2, 2), overlay('\x01020304'::bytea placing '\xff' from 2 for 1), position('\x02'::bytea in '\x0102'::bytea), btrim('\x000100'::bytea, '\x00'), '\x01'::bytea || '\x02'::bytea;
 
-SELECT parse_ident('"Some"."thing".else'), to_ascii('x') IS NULL;
-
 SELECT 'a' || 1, 1 || 'a', 'a' || NULL, 'x' || true;
 
-SELECT lower('ÀB'), upper('straße'), casefold IS NULL FROM (SELECT NULL AS casefold) t;
+SELECT lower('AB'), upper('ab'), upper(NULL);
 
 SELECT 'abc' LIKE 'a%', 'abc' LIKE '_b_', 'a%c' LIKE 'a\%c', 'a%c' LIKE 'a#%c' ESCAPE '#', 'ABC' ILIKE 'abc', 'abc' SIMILAR TO '%(b|d)%', 'abc' NOT LIKE 'x%';
 

@@ -88,6 +88,7 @@ fn figure(expr: &ast::Expr) -> Option<(String, bool)> {
         Expr::Case { else_result, .. } => {
             else_result.as_deref().and_then(figure).filter(|(_, strong)| *strong).or_else(|| construct("case"))
         }
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => function("overlaps"),
         Expr::Subquery(query) => subquery_column(query).map(|name| (name, true)),
         Expr::Exists { negated: false, .. } => construct("exists"),
         Expr::Array(_) => function("array"),

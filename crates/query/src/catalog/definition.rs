@@ -168,6 +168,18 @@ pub fn describe(
 
 /// Arrays whose equal values differ in bytes cannot be told apart by their keys.
 pub(crate) fn refuse_as_key(sql_type: &SqlType) -> Result<()> {
+    match sql_type.element().unwrap_or(sql_type) {
+        // jsonb's bytes do not order its values, and json has no order at all.
+        SqlType::Json => {
+            let message =
+                format!("data type {} has no default operator class for access method \"btree\"", sql_type.name());
+            return Err(Error::invalid(heliosdb_types::SqlState::UNDEFINED_OBJECT, message).with_hint(
+                "You must specify an operator class for the index or define a default operator class for the data type.",
+            ));
+        }
+        SqlType::Jsonb => return Err(Error::unsupported(format!("a key or an index of type {}", sql_type.name()))),
+        _ => {}
+    }
     match sql_type.element() {
         Some(element) if has_residue(element) => {
             Err(Error::unsupported(format!("a key or an index of type {}", sql_type.name())))

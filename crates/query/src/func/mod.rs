@@ -40,6 +40,8 @@ pub use literal::literal;
 pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
 pub use record::row;
 pub use rows::{RowsCall, gives_rows, ordinality, rows};
+#[cfg(test)]
+pub use scalar::overloads;
 pub use scalar::{call, time_of_day};
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};

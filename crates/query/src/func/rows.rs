@@ -173,7 +173,8 @@ pub fn ordinality(lists: Vec<Expr>) -> RowsCall {
 
 /// Whether calls of this name give rows.
 pub fn gives_rows(name: &str) -> bool {
-    matches!(name, "unnest" | "generate_series" | "generate_subscripts") || super::json::gives_rows(name)
+    matches!(name, "unnest" | "generate_series" | "generate_subscripts")
+        || super::json::gives_rows(name)
         || super::text_rows::gives_rows(name)
 }
 

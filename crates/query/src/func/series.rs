@@ -69,7 +69,8 @@ fn moments(start: &Typed, end: &Typed, step: &Typed, to: SqlType, ctx: &FuncCont
 }
 
 fn numerics(args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
-    let numeric = |arg: &Typed| cast(arg.clone(), &SqlType::Numeric(None), CastKind::Implicit, ctx).map(to_numeric_bytes);
+    let numeric =
+        |arg: &Typed| cast(arg.clone(), &SqlType::Numeric(None), CastKind::Implicit, ctx).map(to_numeric_bytes);
     let args = args.iter().map(numeric).collect::<Result<Vec<_>>>()?;
     let columns = vec![(NAME, SqlType::Numeric(None))];
     Ok(RowsCall::new(NAME, format!("{NAME} numeric"), args, columns, |values, out| {

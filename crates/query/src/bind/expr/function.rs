@@ -185,8 +185,12 @@ impl Binder<'_> {
         let key_types = keys.iter().map(|key| key.value.clone());
         if !func::is_ordered_set(function) || keys.len() != 1 {
             let all: Vec<Typed> = direct.into_iter().chain(key_types).collect();
-            return func::call(function, all, self.func())
-                .and_then(|_| Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("{function} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"))));
+            return func::call(function, all, self.func()).and_then(|_| {
+                Err(Error::invalid(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("{function} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"),
+                ))
+            });
         }
         let key = keys.into_iter().next().ok_or_else(|| Error::internal("a sort key"))?;
         refuse(only_outer(&[key.value.clone()]), "an aggregate of an outer query's columns inside a subquery")?;

@@ -25,7 +25,8 @@ impl Binder<'_> {
             BinaryOperator::PGNotILikeMatch => self.bind_like(left, right, (true, true), None),
             _ => match (left, right) {
                 (Expr::Tuple(left), Expr::Tuple(right)) if *op == BinaryOperator::Overlaps => {
-                    let parts = left.iter().chain(right).map(|part| self.bind_expr(part)).collect::<Result<Vec<_>>>()?;
+                    let parts =
+                        left.iter().chain(right).map(|part| self.bind_expr(part)).collect::<Result<Vec<_>>>()?;
                     func::call("overlaps", parts, self.func())
                 }
                 (Expr::Tuple(left), Expr::Tuple(right)) => self.bind_row_comparison(left, op, right),

@@ -95,7 +95,7 @@ fn grouping() {
             "42803: subquery uses ungrouped column \"t.id\" from outer query @46",
         ),
         ("SELECT id FROM t WHERE row_number() OVER () = 1", "42P20: window functions are not allowed in WHERE @24"),
-        ("SELECT row_number() FROM t", "42P20: window function row_number requires an OVER clause @8"),
+        ("SELECT row_number() FROM t", "42809: window function row_number requires an OVER clause @8"),
         ("SELECT sum(v) OVER w FROM t", "42704: window \"w\" does not exist @20"),
     ];
     for (text, expected) in cases {

@@ -198,4 +198,3 @@ fn array_tree<'a>(
     }
     Ok(JsonTree::Array(elements))
 }
-

@@ -7,7 +7,9 @@ use super::T::{Bytea, Int4, Int8};
 use super::{Overload, wrong_arguments};
 
 pub(super) const FUNCTIONS: &[Overload] = &[
-    ("bit_count", &[Bytea], Int8, |a, _| Ok(Datum::Int64(bytes(a, 0)?.iter().map(|b| i64::from(b.count_ones())).sum()))),
+    ("bit_count", &[Bytea], Int8, |a, _| {
+        Ok(Datum::Int64(bytes(a, 0)?.iter().map(|b| i64::from(b.count_ones())).sum()))
+    }),
     ("substr", &[Bytea, Int4], Bytea, substring),
     ("substr", &[Bytea, Int4, Int4], Bytea, substring),
     ("overlay", &[Bytea, Bytea, Int4], Bytea, overlay),

@@ -88,17 +88,34 @@ fn is_utf8(name: &str) -> bool {
     matches!(name.to_ascii_lowercase().as_str(), "utf8" | "utf-8" | "unicode")
 }
 
+fn is_latin1(name: &str) -> bool {
+    matches!(name.to_ascii_lowercase().as_str(), "latin1" | "iso-8859-1" | "iso88591" | "iso_8859_1")
+}
+
 fn convert_to(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let text = args.first().copied().ok_or_else(|| wrong_arguments("convert_to")).and_then(text_of_datum)?;
+    if is_latin1(second(args)?) {
+        let byte = |c: char| {
+            u8::try_from(u32::from(c)).map_err(|_| {
+                let message =
+                    "character with byte sequence in encoding \"UTF8\" has no equivalent in encoding \"LATIN1\"";
+                heliosdb_types::Error::invalid(heliosdb_types::SqlState::UNTRANSLATABLE_CHARACTER, message)
+            })
+        };
+        return text.chars().map(byte).collect::<Result<Vec<u8>>>().map(Datum::Bytes);
+    }
     if !is_utf8(second(args)?) {
-        return Err(heliosdb_types::Error::unsupported("an encoding other than UTF8"));
+        return Err(heliosdb_types::Error::unsupported("an encoding other than UTF8 and LATIN1"));
     }
     Ok(Datum::Bytes(text.as_bytes().to_vec()))
 }
 
 fn convert_from(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    if is_latin1(second(args)?) {
+        return Ok(Datum::Text(bytes(args)?.iter().map(|byte| char::from(*byte)).collect()));
+    }
     if !is_utf8(second(args)?) {
-        return Err(heliosdb_types::Error::unsupported("an encoding other than UTF8"));
+        return Err(heliosdb_types::Error::unsupported("an encoding other than UTF8 and LATIN1"));
     }
     String::from_utf8(bytes(args)?.to_vec()).map(Datum::Text).map_err(|_| {
         let message = "invalid byte sequence for encoding \"UTF8\"";

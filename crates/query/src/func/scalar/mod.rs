@@ -94,9 +94,30 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
 }
 
 fn tables() -> impl Iterator<Item = &'static Overload> {
-    [bytes::FUNCTIONS, degrees::FUNCTIONS, size::FUNCTIONS, math::FUNCTIONS, string::FUNCTIONS, encoding::FUNCTIONS, regexp::FUNCTIONS, datetime::FUNCTIONS, to_char::NUMBERS]
-        .into_iter()
-        .flatten()
+    [
+        bytes::FUNCTIONS,
+        degrees::FUNCTIONS,
+        size::FUNCTIONS,
+        math::FUNCTIONS,
+        string::FUNCTIONS,
+        encoding::FUNCTIONS,
+        regexp::FUNCTIONS,
+        datetime::FUNCTIONS,
+        to_char::NUMBERS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The overloads of the tables, as `name(types) → type`, for the published list.
+#[cfg(test)]
+pub fn overloads() -> Vec<String> {
+    let shown = |types: &[T]| types.iter().map(|t| super::common::base_name(&t.sql())).collect::<Vec<_>>().join(", ");
+    tables()
+        .map(|(name, params, result, _)| {
+            format!("{name}({}) → {}", shown(params), super::common::base_name(&result.sql()))
+        })
+        .collect()
 }
 
 /// PostgreSQL's rules: most exact matches, then most preferred types among the casts, then text for untyped literals.

@@ -59,12 +59,7 @@ pub(in crate::func) fn regexp_matches(text: &str, pattern: &str, flags: &str) ->
 }
 
 /// The parts between matches. Empty matches at either end and right after another match separate nothing.
-pub(in crate::func) fn regexp_split<'t>(
-    name: &str,
-    text: &'t str,
-    pattern: &str,
-    flags: &str,
-) -> Result<Vec<&'t str>> {
+pub(in crate::func) fn regexp_split<'t>(name: &str, text: &'t str, pattern: &str, flags: &str) -> Result<Vec<&'t str>> {
     let flags = Flags::parse(flags)?;
     flags.refuse_global(name, None)?;
     let regex = flags.compile(pattern)?;
@@ -260,13 +255,7 @@ fn matches_from<'r, 't>(
 }
 
 /// The `n`-th match from `start` on; its group `group`, 0 being the whole.
-fn nth_match<'t>(
-    regex: &Regex,
-    text: &'t str,
-    start: usize,
-    n: usize,
-    group: usize,
-) -> Option<regex::Match<'t>> {
+fn nth_match<'t>(regex: &Regex, text: &'t str, start: usize, n: usize, group: usize) -> Option<regex::Match<'t>> {
     matches_from(regex, text, offset(text, start)?).nth(n - 1)?.get(group)
 }
 

@@ -39,6 +39,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
             overlaps::width_bucket(args, ctx)
         }
         ("md5", [arg]) => md5(arg.clone(), ctx),
+        ("setseed", [_]) => Err(Error::unsupported("setseed()")),
         ("random", []) => Ok(random()),
         ("pg_typeof", [arg]) => pg_typeof(arg),
         ("age", [arg]) => age_of_today(arg.clone(), ctx),

@@ -53,6 +53,7 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("chr", &[Int4], Text, chr),
     ("to_hex", &[Int4], Text, |a, _| Ok(Datum::Text(format!("{:x}", first_int(a)? as u32)))),
     ("to_hex", &[Int8], Text, |a, _| Ok(Datum::Text(format!("{:x}", first_int(a)? as u64)))),
+    ("unistr", &[Text], Text, unistr),
     ("quote_ident", &[Text], Text, |a, _| text(a, quote_ident)),
     ("quote_literal", &[Text], Text, |a, _| text(a, quote_literal)),
 ];
@@ -249,6 +250,54 @@ fn split_part(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let at = if n > 0 { n - 1 } else { fields.len() as i64 + n };
     let field = usize::try_from(at).ok().and_then(|at| fields.get(at)).copied().unwrap_or_default();
     Ok(Datum::Text(field.to_owned()))
+}
+
+/// `\\XXXX`, `\\+XXXXXX`, `\\uXXXX` and `\\UXXXXXXXX` as the characters they stand for.
+fn unistr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let invalid = || {
+        Error::invalid(SqlState::SYNTAX_ERROR, "invalid Unicode escape")
+            .with_hint("Unicode escapes must be \\XXXX, \\+XXXXXX, \\uXXXX, or \\UXXXXXXXX.")
+    };
+    let mut rest = one(args)?;
+    let mut out = String::with_capacity(rest.len());
+    let mut high: Option<u32> = None;
+    while let Some(at) = rest.find('\\') {
+        let (plain, tail) = rest.split_at(at);
+        if !plain.is_empty() && high.is_some() {
+            return Err(Error::syntax("invalid Unicode surrogate pair"));
+        }
+        out.push_str(plain);
+        let tail = tail.get(1..).unwrap_or("");
+        if let Some(after) = tail.strip_prefix('\\') {
+            out.push('\\');
+            rest = after;
+            continue;
+        }
+        let (body, digits) = match tail.chars().next() {
+            Some('+') => (tail.get(1..).unwrap_or(""), 6),
+            Some('u') => (tail.get(1..).unwrap_or(""), 4),
+            Some('U') => (tail.get(1..).unwrap_or(""), 8),
+            _ => (tail, 4),
+        };
+        let code = body.get(..digits).and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(invalid)?;
+        rest = body.get(digits..).unwrap_or("");
+        let code = match (high.take(), code) {
+            (None, 0xD800..=0xDBFF) => {
+                high = Some(code);
+                continue;
+            }
+            (Some(high), 0xDC00..=0xDFFF) => 0x10000 + ((high - 0xD800) << 10) + (code - 0xDC00),
+            (Some(_), _) => return Err(Error::syntax("invalid Unicode surrogate pair")),
+            (None, code) => code,
+        };
+        let c = char::from_u32(code).filter(|c| *c != '\0');
+        out.push(c.ok_or_else(|| super::invalid_parameter(format!("invalid Unicode code point: {code:04X}")))?);
+    }
+    if high.is_some() {
+        return Err(Error::syntax("invalid Unicode surrogate pair"));
+    }
+    out.push_str(rest);
+    Ok(Datum::Text(out))
 }
 
 fn chr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {

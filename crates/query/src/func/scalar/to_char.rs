@@ -294,7 +294,85 @@ enum Sign {
 fn number(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let [value, template] = args else { return Err(wrong_arguments("to_char")) };
     let value = numeric_of(*value)?;
-    format_number(&value, text_of_datum(*template)?).map(Datum::Text)
+    format_any(&value, text_of_datum(*template)?).map(Datum::Text)
+}
+
+/// RN, EEEE and V make another kind of number of the template.
+fn format_any(value: &Numeric, template: &str) -> Result<String> {
+    let upper = template.to_ascii_uppercase();
+    // What stands in quotes is no keyword.
+    if template.contains('"') {
+        return format_number(value, template);
+    }
+    if upper.contains("RN") {
+        return roman(value, upper.contains("FM"), !template.contains("RN"));
+    }
+    if let Some(at) = upper.find("EEEE") {
+        return scientific(value, &upper[..at]);
+    }
+    match upper.find('V') {
+        Some(at) => {
+            // Digits after V multiply by powers of ten.
+            let (whole, rest) = (&template[..at], &template[at + 1..]);
+            let places = rest.chars().filter(|c| matches!(c, '0' | '9')).count();
+            let factor = Numeric::parse(&format!("1e{places}"))?;
+            format_number(&value.mul(&factor)?.round(0)?, &format!("{whole}{rest}"))
+        }
+        None => format_number(value, template),
+    }
+}
+
+/// 1 to 3999 in fifteen places; `#` beyond.
+fn roman(value: &Numeric, trimmed: bool, lower: bool) -> Result<String> {
+    const NUMERALS: [(i64, &str); 13] = [
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
+    ];
+    let number = value.round(0)?.to_i64().filter(|number| (1..=3999).contains(number));
+    let Some(mut number) = number else { return Ok("#".repeat(15)) };
+    let mut out = String::new();
+    for (worth, numeral) in NUMERALS {
+        while number >= worth {
+            out.push_str(numeral);
+            number -= worth;
+        }
+    }
+    if lower {
+        out.make_ascii_lowercase();
+    }
+    Ok(if trimmed { out } else { format!("{out:>15}") })
+}
+
+/// `9.99EEEE`: one digit before the point, as many after it as the template has.
+fn scientific(value: &Numeric, template: &str) -> Result<String> {
+    let places = template.split_once(['.', 'D']).map_or(0, |(_, after)| after.matches(['9', '0']).count());
+    let whole = template.split(['.', 'D']).next().unwrap_or("").matches(['9', '0']).count();
+    let fill = if template.contains("FM") { "" } else { " " };
+    if !value.is_finite() {
+        return Ok(format!(
+            "{fill}{}{}",
+            "#".repeat(whole.max(1)),
+            if places > 0 { format!(".{}", "#".repeat(places)) } else { String::new() }
+        ));
+    }
+    let float = value.to_f64()?;
+    let text = format!("{float:.places$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let lead = if float < 0.0 { "" } else { fill };
+    Ok(format!("{lead}{mantissa}e{sign}{:02}", exponent.unsigned_abs()))
 }
 
 /// A number template's tokens.

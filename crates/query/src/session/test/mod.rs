@@ -8,6 +8,7 @@ mod copy;
 mod ddl;
 mod definitions;
 mod foreign_keys;
+mod functions;
 mod indexes;
 mod settings;
 mod transactions;
