@@ -2,7 +2,7 @@
 
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use heliosdb_types::{Error, Result};
+use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
 use sqlparser::tokenizer::Span;
 
@@ -34,7 +34,9 @@ impl Binder<'_> {
         let left = self.bind_set_operand(left)?;
         let right = self.bind_set_operand(right)?;
         if left.columns.len() != right.columns.len() {
-            return Err(Error::syntax(format!("each {word} query must have the same number of columns")));
+            let span = right_list.first().map_or(Span::empty(), Spanned::span);
+            let message = format!("each {word} query must have the same number of columns");
+            return Err(self.error_at(span, SqlState::SYNTAX_ERROR, message));
         }
         let (left, right) = self.unify_sides(left, right, word, right_list)?;
         let columns = left.columns.clone();

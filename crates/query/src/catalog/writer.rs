@@ -348,17 +348,6 @@ impl CatalogWriter {
         Ok(())
     }
 
-    /// Comments go with what they are about: an object, and its columns.
-    pub async fn drop_comments(&mut self, class: Oid, object: Oid) -> Result<()> {
-        let catalog = self.catalog()?;
-        let about: Vec<CommentKey> =
-            catalog.comments.keys().filter(|key| (key.class, key.object) == (class, object)).copied().collect();
-        for key in about {
-            self.set_comment(key, None).await?;
-        }
-        Ok(())
-    }
-
     /// False if the name is taken.
     pub async fn create_database(&mut self, database: &Database) -> Result<bool> {
         if !self.insert(&DATABASE_NAMES, &[text(&database.name), oid(database.oid)]).await? {

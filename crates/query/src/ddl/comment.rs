@@ -6,7 +6,8 @@ use sqlparser::ast;
 use super::kind_name;
 use crate::bind;
 use crate::catalog::{
-    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CommentKey, Relation, RelationKind,
+    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, CommentKey, Relation,
+    RelationKind,
 };
 use crate::session::{CommentTarget, Session};
 
@@ -87,7 +88,18 @@ impl Session {
                 self.require_superuser("must be superuser to comment on a role")?;
                 Ok(whole(CLASS_ROLE, role))
             }
-            CommentTarget::Type(name) => Err(Error::unsupported(format!("COMMENT ON TYPE {name}"))),
+            CommentTarget::Type(name) => {
+                let (schema, type_name) = bind::object_name(name)?;
+                let path = self.search_path();
+                let found = catalog.type_named(schema.as_deref(), &type_name, &path).ok_or_else(|| {
+                    Error::invalid(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+                })?;
+                if !self.user.superuser && found.owner != self.user.oid {
+                    let message = format!("must be owner of type {type_name}");
+                    return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message));
+                }
+                Ok(whole(CLASS_TYPE, found.oid()))
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod indexes;
 mod information;
 mod locking;
 mod objects;
+mod prepared;
 mod privileges;
 mod relations;
 mod roles;
@@ -73,6 +74,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_opclass" => fixed::pg_opclass,
         "pg_operator" => fixed::pg_operator,
         "pg_opfamily" => fixed::pg_opfamily,
+        "pg_prepared_statements" => prepared::pg_prepared_statements,
         "pg_proc" => fixed::pg_proc,
         "pg_rewrite" => relations::pg_rewrite,
         "pg_roles" => roles::pg_roles,

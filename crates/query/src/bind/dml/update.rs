@@ -5,7 +5,6 @@ use std::sync::Arc;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, AssignmentTarget, Spanned, TableFactor};
-use sqlparser::tokenizer::Span;
 
 use super::input_column;
 use super::target::is_default;

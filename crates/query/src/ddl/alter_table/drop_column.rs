@@ -41,8 +41,11 @@ impl Session {
             .collect();
         if (!views.is_empty() || !generated.is_empty()) && !cascade {
             let message = format!("cannot drop column {name} of table {table} because other objects depend on it");
-            let views =
-                views.iter().map(|view| format!("view {} depends on column {name} of table {table}", view.name));
+            let views = views.iter().flat_map(|view| {
+                let first = format!("view {} depends on column {name} of table {table}", view.name);
+                let above = views_above(&catalog, view).into_iter();
+                std::iter::once(first).chain(above.map(|(view, on)| format!("view {} depends on {on}", view.name)))
+            });
             let columns = generated
                 .iter()
                 .map(|other| format!("column {other} of table {table} depends on column {name} of table {table}"));

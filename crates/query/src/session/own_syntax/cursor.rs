@@ -212,7 +212,16 @@ impl<'a> Cursor<'a> {
                     None => error,
                 }
             }
-            None => {
+            None => self.error_at_end(),
+        }
+    }
+
+    fn error_at_end(&self) -> Error {
+        let after = self.tokens.last().and_then(|token| bind::position_of(token.span.end, self.sql)).unwrap_or(1);
+        let mut rest = self.sql.chars().zip(1u32..).skip(after.saturating_sub(1) as usize);
+        match rest.find(|(c, _)| !c.is_whitespace()) {
+            Some((';', position)) => Error::syntax("syntax error at or near \";\"").with_position(position),
+            _ => {
                 let end = u32::try_from(self.sql.trim_end().chars().count() + 1).unwrap_or(u32::MAX);
                 Error::syntax("syntax error at end of input").with_position(end)
             }

@@ -99,3 +99,42 @@ fn discard_and_session_facts() {
     assert_eq!(client.run("select pid, state, usename from pg_stat_activity"), "42|active|postgres\n");
     assert!(client.run("begin; discard all").contains("ERROR 25001"));
 }
+
+#[test]
+fn prepared_statements_are_listed_and_typed() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("prepare p(int, text) as select $1, $2; prepare q as select 1");
+    assert_eq!(
+        client.run("select name, parameter_types, from_sql from pg_prepared_statements order by name"),
+        "p|{integer,text}|t\nq|{}|t\n"
+    );
+    assert_eq!(client.run("execute p('7', 'x')"), "7|x\n");
+    assert!(client.run("execute p(1)").starts_with("ERROR 42601"));
+    assert!(client.run("execute p(now(), 'x')").starts_with("ERROR 42804"));
+    assert_eq!(client.run("deallocate p; select count(*) from pg_prepared_statements"), "DEALLOCATE\n1\n");
+    assert!(client.run("select $1").starts_with("ERROR 42P02"));
+}
+
+#[test]
+fn plans_are_explained_in_every_format() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a int primary key, b text); insert into t values (1, 'x')");
+    let text = client.run("explain (costs off, verbose) select * from t where a = 1");
+    assert!(text.contains("Tier: direct"), "{text}");
+    let text = client.run("explain (costs off, verbose) select b, count(*) from t group by b");
+    assert!(text.contains("Tier: analytical") && text.contains("Seq Scan on t"), "{text}");
+    let json = client.run("explain (format json, analyze) select * from t");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["Plan"]["Actual Rows"], 1, "{json}");
+    assert!(client.run("explain (format yaml) select * from t").starts_with("- Plan: \n"));
+    assert_eq!(
+        client.run("prepare p(int) as select * from t where a = $1; explain (costs off) execute p(1)").lines().count(),
+        3
+    );
+    assert!(client.run("explain (format xml) select 1").starts_with("ERROR 0A000"));
+    assert!(client.run("explain (nosuch) select 1").starts_with("ERROR 42601"));
+    assert!(client.run("explain (timing) select 1").starts_with("ERROR 22023"));
+    assert!(client.run("explain (format nosuch) select 1").starts_with("ERROR 22023"));
+}
