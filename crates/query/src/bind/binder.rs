@@ -262,7 +262,7 @@ impl<'a> Binder<'a> {
                 ),
             )
             .with_hint("You will need to rewrite or cast the expression."),
-            _ => error,
+            _ => self.positions.blame(error, [expr]),
         })
     }
 

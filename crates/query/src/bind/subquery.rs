@@ -64,7 +64,12 @@ impl Binder<'_> {
     pub fn bind_inner_query(&mut self, query: &ast::Query) -> Result<BoundQuery> {
         if let Some(what) = self.levels.last().and_then(|level| level.clause.refuses_subqueries()) {
             let message = format!("cannot use subquery in {what}");
-            return Err(self.error_at(query.span(), SqlState::FEATURE_NOT_SUPPORTED, message));
+            // PostgreSQL points at the bracket before it.
+            let error = self.error_at(query.span(), SqlState::FEATURE_NOT_SUPPORTED, message);
+            return Err(match error.position() {
+                Some(position) => error.with_position(position.saturating_sub(1).max(1)),
+                None => error,
+            });
         }
         self.bind_subquery(query)
     }

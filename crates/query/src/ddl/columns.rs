@@ -96,6 +96,13 @@ fn read_option(
 ) -> Result<()> {
     match option {
         ColumnOption::Default(expr) => {
+            if column.generated || column.identity != Identity::No {
+                let other = if column.generated { "generation expression" } else { "identity" };
+                return Err(Error::syntax(format!(
+                    "both default and {other} specified for column \"{}\" of table \"{table}\"",
+                    column.name
+                )));
+            }
             if column.default.is_some() || column.sequence.is_some() {
                 return Err(Error::syntax(format!(
                     "multiple default values specified for column \"{}\" of table \"{table}\"",

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{SinkExt, TryStreamExt};
 use heliosdb_testkit::server::{Server, ServerOptions, connect};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 async fn out(client: &Client, sql: &str) -> Vec<u8> {
     let stream = client.copy_out(sql).await.unwrap();
@@ -90,15 +90,21 @@ async fn statements_share_their_names_with_the_protocol() {
     let place = tempfile::tempdir().unwrap();
     let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
     let client = connect(server.pg_port).await.unwrap();
-    // The driver names its first statement s0.
     let statement = client.prepare("SELECT $1::int + 1").await.unwrap();
-    let rows = client.simple_query("EXECUTE s0(41)").await;
+    // The driver chose the name.
+    let listed = client.simple_query("SELECT name FROM pg_prepared_statements WHERE NOT from_sql").await.unwrap();
+    let name = listed.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    let name = name.unwrap();
+    let rows = client.simple_query(&format!("EXECUTE {name}(41)")).await;
     let names = client.simple_query("PREPARE mine AS SELECT 'kept'").await;
     assert!(names.is_ok() && rows.is_ok(), "{rows:?} {names:?}");
     assert_eq!(client.query_one(&statement, &[&1i32]).await.unwrap().get::<_, i32>(0), 2);
-    let error = client.simple_query("PREPARE s0 AS SELECT 1").await.unwrap_err();
+    let error = client.simple_query(&format!("PREPARE {name} AS SELECT 1")).await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "42P05");
-    client.batch_execute("DEALLOCATE s0").await.unwrap();
+    client.batch_execute(&format!("DEALLOCATE {name}")).await.unwrap();
     let error = client.query_one(&statement, &[&1i32]).await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "26000");
 }
