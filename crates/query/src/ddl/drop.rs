@@ -128,6 +128,14 @@ impl Session {
         }
         let path = self.search_path();
         let Some(relation) = catalog.resolve(schema_name.as_deref(), &object, &path) else {
+            let schemas = schema_name.as_ref().map_or(path.clone(), |schema| vec![schema.clone()]);
+            let mut oids = schemas.iter().filter_map(|name| catalog.schema_named(name)).map(|schema| schema.oid);
+            let named = oids.find_map(|schema| catalog.names.get(&(schema, object.clone())));
+            if named.is_some_and(|oid| catalog.index_tables.contains_key(oid)) {
+                let message = format!("\"{object}\" is not a {kind}");
+                return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
+                    .with_hint("Use DROP INDEX to remove an index."));
+            }
             let shown = schema_name.map_or_else(|| object.clone(), |schema| format!("{schema}.{object}"));
             let error = Error::invalid(SqlState::UNDEFINED_TABLE, format!("{kind} \"{shown}\" does not exist"));
             return self.missing(if_exists, error, &format!("{kind} \"{shown}\""));

@@ -114,15 +114,15 @@ impl Session {
             },
             false => attributes_of(&parent, &written.referred)?,
         };
-        if attributes.len() != referred.len() {
-            let message = "number of referencing and referenced columns for foreign key disagree";
-            return Err(Error::invalid(SqlState::INVALID_FOREIGN_KEY, message));
-        }
         let parent_index = unique_over(table, &referred).ok_or_else(|| {
             let message =
                 format!("there is no unique constraint matching given keys for referenced table \"{}\"", parent.name);
             Error::invalid(SqlState::INVALID_FOREIGN_KEY, message)
         })?;
+        if attributes.len() != referred.len() {
+            let message = "number of referencing and referenced columns for foreign key disagree";
+            return Err(Error::invalid(SqlState::INVALID_FOREIGN_KEY, message));
+        }
         let name = match &written.name {
             Some(name) if known.contains(name) => {
                 let message = format!("constraint \"{name}\" for relation \"{}\" already exists", child.name);

@@ -100,6 +100,10 @@ impl Session {
                     let set = format!("SET {}", assignments(&child, attributes, |_| value.to_owned())?);
                     let events: Vec<&ParentEvent> = some.iter().collect();
                     self.change(&child, &parent, &key, &set, &[], &events, &mut next).await?;
+                    if action == ReferentialAction::SetDefault {
+                        // The default may be the very key that went.
+                        self.no_children(&child, &parent, &key, some, true).await?;
+                    }
                 }
             }
         }

@@ -19,7 +19,8 @@ pub async fn prepare(client: &Client) -> Result<(), String> {
         "BEGIN;
          CREATE TABLE accounts (id integer PRIMARY KEY, balance bigint NOT NULL, version bigint NOT NULL);
          CREATE TABLE ledger (writer integer, number bigint, source integer NOT NULL, target integer NOT NULL,
-             amount bigint NOT NULL, note text NOT NULL, PRIMARY KEY (writer, number));
+             amount bigint NOT NULL, note text NOT NULL, PRIMARY KEY (writer, number), UNIQUE (number, writer));
+         CREATE INDEX ledger_source ON ledger (source, amount DESC);
          CREATE TABLE bulk (batch bigint, item bigint, generation bigint NOT NULL, pad text, PRIMARY KEY (batch, item));
          INSERT INTO accounts VALUES {};
          COMMIT",
@@ -47,7 +48,48 @@ pub async fn check(client: &Client, models: &mut [WriterModel]) -> Result<(), St
         };
         model.acknowledged = outcome.map_err(|why| format!("writer {writer}: {why}"))?;
     }
+    check_indexes(client, &ledger).await?;
     check_balances(client, &ledger).await
+}
+
+/// What the ledger's indexes find is what its rows say.
+async fn check_indexes(client: &Client, ledger: &BTreeMap<i32, BTreeMap<i64, Transfer>>) -> Result<(), String> {
+    let mut by_source: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+    for transfer in ledger.values().flat_map(BTreeMap::values) {
+        by_source.entry(transfer.from).or_default().push(transfer.amount);
+    }
+    for source in 0..ACCOUNTS {
+        let mut expected = by_source.remove(&source).unwrap_or_default();
+        expected.sort_unstable();
+        let sql = format!("SELECT amount FROM ledger WHERE source = {source} ORDER BY amount");
+        let actual = rows(client, &sql).await?.iter().map(|row| number(&row[0])).collect::<Result<Vec<_>, _>>()?;
+        if actual != expected {
+            return Err(format!("index on source {source} gives {actual:?}, the rows say {expected:?}"));
+        }
+    }
+    let numbers: Vec<i64> = ledger.values().flat_map(BTreeMap::keys).copied().collect();
+    for wanted in numbers.iter().step_by(numbers.len() / 20 + 1) {
+        let of_writers =
+            ledger.iter().filter(|(_, rows)| rows.contains_key(wanted)).map(|(writer, _)| i64::from(*writer));
+        let sql = format!("SELECT writer FROM ledger WHERE number = {wanted} ORDER BY writer");
+        let actual = rows(client, &sql).await?.iter().map(|row| number(&row[0])).collect::<Result<Vec<_>, _>>()?;
+        if actual != of_writers.collect::<Vec<_>>() {
+            return Err(format!("unique index gives writers {actual:?} for row {wanted}"));
+        }
+    }
+    // Whoever has no entry of its own could come in twice.
+    if let Some((writer, rows)) = ledger.iter().find(|(_, rows)| !rows.is_empty())
+        && let Some(taken) = rows.keys().next()
+    {
+        let sql = format!(
+            "INSERT INTO ledger VALUES ({writer}, {taken}, 0, 1, 1, '') ON CONFLICT (number, writer) DO NOTHING"
+        );
+        let inserted = client.execute(sql.as_str(), &[]).await.map_err(|error| describe(&error))?;
+        if inserted != 0 {
+            return Err(format!("row ({writer}, {taken}) came in twice"));
+        }
+    }
+    Ok(())
 }
 
 async fn check_balances(client: &Client, ledger: &BTreeMap<i32, BTreeMap<i64, Transfer>>) -> Result<(), String> {

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod concurrency;
+mod constraints;
 mod copy;
 mod damage;
 mod fence;

@@ -211,7 +211,9 @@ impl Session {
     /// Takes the primary key away: the rows move to a tree of their own row ids.
     pub(super) async fn drop_key(&mut self, change: &mut Change, what: &str, cascade: bool) -> Result<()> {
         if let Some(key) = change.table()?.primary_key.clone() {
-            self.drop_references(change, key.oid, &format!("index {}", key.name), what, cascade).await?;
+            // A column is named itself, a constraint by its index.
+            let on = if what.starts_with("column ") { what.to_owned() } else { format!("index {}", key.name) };
+            self.drop_references(change, key.oid, &on, what, cascade).await?;
         }
         if let Some(key) = change.table_mut()?.primary_key.take() {
             let mut writer = self.catalog_writer()?;

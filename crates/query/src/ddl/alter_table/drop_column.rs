@@ -71,7 +71,7 @@ impl Session {
         let gone = change.table()?.indexes.iter().filter(|index| index_uses(index, column.attribute, name));
         for index in gone.cloned().collect::<Vec<_>>() {
             let what = format!("column {name} of table {table}");
-            self.drop_references(change, index.oid, &format!("index {}", index.name), &what, cascade).await?;
+            self.drop_references(change, index.oid, &what, &what, cascade).await?;
         }
         change.table_mut()?.indexes.retain(|index| !index_uses(index, column.attribute, name));
         change.table_mut()?.foreign_keys.retain(|key| !key.attributes.contains(&column.attribute));
