@@ -19,6 +19,9 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+#[path = "cases/fixtures.rs"]
+mod fixtures;
+
 const TYPES: [PhysicalType; 17] = [
     PhysicalType::Bool,
     PhysicalType::Int16,
@@ -413,6 +416,9 @@ fn sorted_blocks_are_searched() {
 
 /// Flips bits (mostly near the front, where lengths are), cuts, or appends.
 fn damage(bytes: &mut Vec<u8>, rng: &mut StdRng) {
+    if bytes.is_empty() {
+        return;
+    }
     match rng.random_range(0..8) {
         0 => bytes.truncate(rng.random_range(0..bytes.len())),
         1 => bytes.extend_from_slice(&[0xff; 40]),
