@@ -58,7 +58,7 @@ pub async fn transcript(client: &Client, path: &Path) -> String {
     out
 }
 
-fn write_messages(out: &mut String, messages: Vec<SimpleQueryMessage>) {
+pub(crate) fn write_messages(out: &mut String, messages: Vec<SimpleQueryMessage>) {
     for message in messages {
         match message {
             SimpleQueryMessage::RowDescription(columns) => {
@@ -77,7 +77,7 @@ fn write_messages(out: &mut String, messages: Vec<SimpleQueryMessage>) {
     }
 }
 
-fn write_error(out: &mut String, error: &tokio_postgres::Error) {
+pub(crate) fn write_error(out: &mut String, error: &tokio_postgres::Error) {
     let Some(db) = error.as_db_error() else {
         let _ = writeln!(out, "LOST CONNECTION: {error}");
         return;

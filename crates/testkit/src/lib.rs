@@ -15,5 +15,6 @@ pub mod crash;
 pub mod golden;
 pub mod peer;
 pub mod server;
+pub mod sessions;
 pub mod tidy;
 pub mod tpch;

@@ -10,6 +10,7 @@ mod damage;
 mod fence;
 mod golden;
 mod psql;
+mod sessions;
 mod start;
 mod storm;
 mod tidy;
