@@ -4,6 +4,7 @@
 //! without an array: an IN list, which storage can test, or for other operators a few comparisons. Otherwise a kernel flattens
 //! the arrays of some rows into one column, evaluates the operator over all elements at once, and folds each row's results.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::builder::BooleanBuilder;
@@ -17,7 +18,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Expr, Operator, lit};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use heliosdb_contracts::datum_at;
-use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
+use heliosdb_types::{ArrayView, DatumRef, Error, PhysicalType, Result, SqlState, SqlType, element_key};
 use sqlparser::ast::BinaryOperator;
 
 use super::super::common::without_modifier;
@@ -62,7 +63,10 @@ pub fn quantified(op: &BinaryOperator, left: Typed, array: Typed, any: bool, ctx
     let planning = PhysicalPlanningContext::default();
     let compared = create_physical_expr(&compared.expr, &described, &ExecutionProps::new(), &planning);
     let compared = compared.map_err(from_datafusion)?;
-    let quantified = Quantified { element: element.clone(), physical, schema, compared, any };
+    let equality = matches!((op, any), (BinaryOperator::Eq, true) | (BinaryOperator::NotEq, false));
+    let same = without_modifier(&left.sql_type) == without_modifier(&element) && super::comparable(&element);
+    let keys = (equality && same).then(|| left.physical());
+    let quantified = Quantified { element: element.clone(), physical, schema, compared, any, keys };
     let name = if any { "any" } else { "all" };
     let key = format!(
         "{name} {op} {} {} {} {}",
@@ -111,11 +115,16 @@ struct Quantified {
     schema: Arc<Schema>,
     compared: Arc<dyn PhysicalExpr>,
     any: bool,
+    /// `= ANY` and `<> ALL` of one type on both sides: looked up by key; how the left side travels.
+    keys: Option<PhysicalType>,
 }
 
 impl Quantified {
     fn evaluate(&self, arrays: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         let [left, arrays] = arrays else { return Err(super::wrong_arguments("ANY/ALL")) };
+        if let Some(physical) = self.keys {
+            return self.look_up(left, physical, arrays, rows);
+        }
         let mut out = BooleanBuilder::with_capacity(rows);
         let mut row = 0;
         while row < rows {
@@ -136,6 +145,41 @@ impl Quantified {
             let compared = self.compared.evaluate(&batch.map_err(from_arrow)?).map_err(from_datafusion)?;
             let compared = compared.into_array(count).map_err(from_datafusion)?;
             self.fold(&compared, &lengths, &mut out)?;
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// Equality by key. The set of an array's keys is kept for as long as the rows have the same array.
+    fn look_up(&self, left: &ArrayRef, physical: PhysicalType, arrays: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+        let mut out = BooleanBuilder::with_capacity(rows);
+        let mut known: Option<(&[u8], HashSet<&[u8]>, bool)> = None;
+        for row in 0..rows {
+            let DatumRef::Bytes(bytes) = datum_at(arrays, row, PhysicalType::Bytes)? else {
+                out.append_null();
+                continue;
+            };
+            if known.as_ref().is_none_or(|(of, ..)| *of != bytes) {
+                let (mut keys, mut nulls) = (HashSet::new(), false);
+                for key in ArrayView::new(&self.element, bytes)?.keys() {
+                    match key? {
+                        Some(key) => {
+                            keys.insert(key);
+                        }
+                        None => nulls = true,
+                    }
+                }
+                known = Some((bytes, keys, nulls));
+            }
+            let Some((_, keys, nulls)) = &known else { return Err(Error::internal("the keys of an array")) };
+            let wanted = element_key(&self.element, datum_at(left, row, physical)?)?;
+            match wanted {
+                // Nothing is compared with an empty array, not even NULL.
+                _ if keys.is_empty() && !nulls => out.append_value(!self.any),
+                None => out.append_null(),
+                Some(wanted) if keys.contains(wanted.as_slice()) => out.append_value(self.any),
+                Some(_) if *nulls => out.append_null(),
+                Some(_) => out.append_value(!self.any),
+            }
         }
         Ok(Arc::new(out.finish()))
     }
@@ -241,6 +285,8 @@ fn literal_list(parts: &[Expr]) -> Option<(Expr, Vec<Expr>)> {
 
 #[cfg(test)]
 mod tests {
+    use heliosdb_types::Datum;
+
     use super::*;
 
     #[test]
