@@ -192,6 +192,11 @@ pub fn assignable(from: &SqlType, to: &SqlType, context: &BindContext<'_>) -> bo
     *from == SqlType::Unknown || crate::func::cast(value, to, crate::func::CastKind::Assignment, &context.func).is_ok()
 }
 
+/// A bound plan whose subqueries need no rows of the queries around them.
+pub(crate) fn decorrelated(plan: LogicalPlan) -> Result<LogicalPlan> {
+    unnest::unnest(plan)
+}
+
 /// Binds until every parameter's type is known: a type found at one use holds for the other uses.
 fn with_inferred_parameters(
     context: &BindContext<'_>,

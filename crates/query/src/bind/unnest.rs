@@ -22,7 +22,7 @@ use heliosdb_types::{Error, Result};
 use super::aggregate::output_column;
 use super::plan::{self, from_datafusion};
 use super::subquery::has_subquery;
-use crate::exec::RowsNode;
+use crate::exec::{ApplyNode, RowsNode};
 
 /// Columns of enclosing queries a plan uses: its outer references, but for those its own nodes resolve for subqueries inside.
 pub(super) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
@@ -326,12 +326,15 @@ impl Unnester {
                 let node = rows.over(input, lists).map_err(from_datafusion)?;
                 Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
             }
-            other => {
-                let what = other.display().to_string();
-                let kind = what.split([':', ' ']).next().unwrap_or("operator").to_owned();
-                Err(Error::unsupported(format!("a correlated subquery with {kind} inside")))
-            }
+            other => self.apply(other, domain),
         }
+    }
+
+    /// What no rule above rewrites is run for each row of the domain.
+    fn apply(&mut self, plan: &LogicalPlan, domain: &Domain) -> Result<LogicalPlan> {
+        let outer = domain.columns.iter().map(|(outer, _)| outer.clone()).collect();
+        let node = ApplyNode::new(domain.plan.clone(), outer, plan.clone()).map_err(from_datafusion)?;
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
     fn push_aggregate(&mut self, aggregate: &Aggregate, domain: &Domain) -> Result<LogicalPlan> {
@@ -386,7 +389,7 @@ impl Unnester {
         let (Ok(SkipType::Literal(skip)), Ok(FetchType::Literal(fetch))) =
             (limit.get_skip_type(), limit.get_fetch_type())
         else {
-            return Err(Error::unsupported("LIMIT with a parameter inside a correlated subquery"));
+            return self.apply(&LogicalPlan::Limit(limit.clone()), domain);
         };
         let (input, order): (&LogicalPlan, Vec<Sort>) = match limit.input.as_ref() {
             LogicalPlan::Sort(sort) => (&sort.input, sort.expr.clone()),
@@ -439,7 +442,7 @@ impl Unnester {
 
     fn push_join(&mut self, join: &Join, domain: &Domain) -> Result<LogicalPlan> {
         if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
-            return Err(Error::unsupported("a correlated subquery with this kind of join inside"));
+            return self.apply(&LogicalPlan::Join(join.clone()), domain);
         }
         let mut condition = Vec::new();
         for (left, right) in &join.on {

@@ -15,6 +15,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
 
+use super::apply::ApplyNode;
 use super::arrays::scalar_of;
 use super::error::{from_datafusion, to_datafusion};
 use super::row_write::RowWriteNode;
@@ -42,6 +43,10 @@ pub(crate) fn instantiate(
 
 fn replace(plan: LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult<LogicalPlan> {
     let replaced = plan.transform_up_with_subqueries(|plan| {
+        if let Some(apply) = apply_node(&plan) {
+            let node = apply.with_template(replace(apply.template().clone(), values)?);
+            return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })));
+        }
         let plan = match replace_checks(&plan, values)? {
             Some(node) => LogicalPlan::Extension(Extension { node: Arc::new(node) }),
             None => plan,
@@ -58,6 +63,12 @@ fn replace(plan: LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult
         if replaced.transformed { replaced.map_data(LogicalPlan::recompute_schema) } else { Ok(replaced) }
     })?;
     Ok(replaced.data)
+}
+
+/// An Apply's template is none of its children.
+fn apply_node(plan: &LogicalPlan) -> Option<&ApplyNode> {
+    let LogicalPlan::Extension(extension) = plan else { return None };
+    extension.node.as_any().downcast_ref::<ApplyNode>()
 }
 
 /// CHECK conditions and the like are not among a RowWrite's expressions, as they are not over its input.

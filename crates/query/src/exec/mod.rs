@@ -1,5 +1,6 @@
 //! Running plans: DataFusion's optimiser and operators over our scans and writes.
 
+mod apply;
 mod arrays;
 mod direct;
 mod dynamic;
@@ -22,6 +23,7 @@ mod scope;
 mod state;
 mod table;
 
+pub use apply::ApplyNode;
 pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
 pub(crate) use error::{from_arrow, from_datafusion, to_datafusion};
 pub use explain::{ExplainFormat, ExplainOptions};

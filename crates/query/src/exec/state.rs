@@ -19,6 +19,7 @@ use datafusion::prelude::SessionConfig;
 use heliosdb_runtime::Spawner;
 use heliosdb_types::Result;
 
+use super::apply::ApplyPlanner;
 use super::error::from_datafusion;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
@@ -110,6 +111,7 @@ impl QueryPlanner for Planner {
             Arc::new(RowWritePlanner),
             Arc::new(LockRowsPlanner),
             Arc::new(RowsPlanner),
+            Arc::new(ApplyPlanner),
         ]);
         planner.create_physical_plan(plan, session).await
     }
