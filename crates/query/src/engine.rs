@@ -34,6 +34,10 @@ pub struct EngineOptions {
     /// The product's version, e.g. `0.1.0`.
     pub version: String,
     pub sessions_max: usize,
+    /// Of those, how many only superusers may take.
+    pub sessions_reserved: usize,
+    /// The prepared statements a session may keep by name, by a rough measure.
+    pub prepared_bytes_max: usize,
 }
 
 /// The engine over one shard.

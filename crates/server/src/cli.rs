@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExit;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use heliosdb_client::{Failure as ClientFailure, ImportArgs, SqlArgs};
 use heliosdb_runtime::{Disk, RealDisk, cores, failpoints_from_env, memory_bytes};
 use heliosdb_types::{Error, Result, SqlState};
 
@@ -14,6 +16,7 @@ use crate::config::{Config, Settings};
 use crate::exit::{ExitCode, Failure};
 use crate::logging;
 use crate::node::Node;
+use crate::settings_doc;
 use crate::signals::{Request, Signals};
 
 const EXAMPLES: &str = "\
@@ -22,7 +25,11 @@ Examples:
   heliosdb start --data-dir /srv/db --memory 8GB  elsewhere, with a fixed memory budget
   heliosdb start --pg-port 0 --http-port 0        on free ports, printed at start
   heliosdb start --config heliosdb.toml           settings from a file
-  psql -h 127.0.0.1 -U postgres postgres          connect";
+  heliosdb sql                                    connect; so does: psql -h 127.0.0.1 -U postgres postgres
+  heliosdb sql -c \"SELECT 1\" --format json        run one statement
+  heliosdb import orders.csv                      a file becomes the table \"orders\"
+  heliosdb config print --memory 8GB              settings in force, and where each comes from
+  heliosdb completions bash                       what a shell needs to complete these commands";
 
 const PRECEDENCE: &str = "\
 Every setting can come from a flag, from the environment variable shown with it, or from the configuration file under
@@ -39,11 +46,48 @@ struct Cli {
     command: Command,
 }
 
+const SQL_EXAMPLES: &str = "\
+Examples:
+  heliosdb sql                                     a prompt; \\? shows its commands
+  heliosdb sql -c \"SELECT now()\" -c \"SELECT 1\"     run statements
+  heliosdb sql -f schema.sql                       run a file
+  echo \"SELECT * FROM t\" | heliosdb sql --format csv > t.csv
+  PGPASSWORD=... heliosdb sql -H db.example.com --sslmode verify-full --sslrootcert ca.crt
+
+Exit codes: 0 all well, 1 wrong arguments, 2 no connection, 3 a statement failed.";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  heliosdb import orders.csv                        guess columns and types, make the table \"orders\", load it
+  heliosdb import events.jsonl --table log          one JSON object a line
+  heliosdb import data.txt --delimiter \"|\" --no-header
+  heliosdb import orders.csv --dry-run              show the CREATE TABLE only
+
+All rows are loaded, or none. Exit codes are those of heliosdb sql.";
+
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // one of them, once
 enum Command {
     /// Runs the database until it is told to stop (SIGTERM, SIGINT)
     #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{PRECEDENCE}"))]
     Start(StartArgs),
+    /// Runs statements: a prompt, a file, or the command line
+    #[command(after_help = SQL_EXAMPLES)]
+    Sql(SqlArgs),
+    /// Loads a file into a table, which it makes if there is none
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+    /// Shows settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints what a shell needs to complete commands: heliosdb completions bash > /etc/bash_completion.d/heliosdb
+    Completions { shell: Shell },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Prints the settings `heliosdb start` would run with, as a configuration file, each with its source
+    Print(StartArgs),
 }
 
 #[derive(Args)]
@@ -58,22 +102,63 @@ struct StartArgs {
 
 /// Runs the program with its arguments (the first is its own name) and returns how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ProcessExit {
-    let cli = match Cli::try_parse_from(args) {
+    let usage = |error: clap::Error| {
+        // Help and version come this way too.
+        let _ = error.print();
+        ProcessExit::from(u8::try_from(error.exit_code()).unwrap_or(ExitCode::Usage as u8))
+    };
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return usage(error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too.
-            let _ = error.print();
-            return ProcessExit::from(u8::try_from(error.exit_code()).unwrap_or(ExitCode::Usage as u8));
+        Err(error) => return usage(error),
+    };
+    let done = match cli.command {
+        Command::Start(args) => start(args),
+        Command::Config(ConfigCommand::Print(args)) => print_config(args, &matches),
+        Command::Sql(args) => return client(heliosdb_client::sql(args)),
+        Command::Import(args) => return client(heliosdb_client::import(&args)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "heliosdb", &mut std::io::stdout());
+            Ok(())
         }
     };
-    let Command::Start(args) = cli.command;
-    match start(args) {
+    match done {
         Ok(()) => ProcessExit::from(ExitCode::Clean as u8),
         Err(failure) => {
             complain(&failure.error);
             ProcessExit::from(failure.code as u8)
         }
     }
+}
+
+/// The client's own exit codes; what a statement got wrong it has shown already, with its place.
+fn client(done: Result<(), ClientFailure>) -> ProcessExit {
+    let Err(failure) = done else { return ProcessExit::SUCCESS };
+    if !failure.is_shown() {
+        let _ = writeln!(std::io::stderr(), "heliosdb: {failure}");
+    }
+    ProcessExit::from(failure.exit_code())
+}
+
+/// The definition of `heliosdb start`.
+pub(crate) fn start_command() -> clap::Command {
+    let mut all = Cli::command();
+    all.find_subcommand_mut("start").cloned().expect("defined above")
+}
+
+fn print_config(args: StartArgs, matches: &ArgMatches) -> Result<(), Failure> {
+    let file = match &args.config {
+        Some(path) => read_file(path).map_err(Failure::usage)?.parse().unwrap_or_default(),
+        None => toml::Table::new(),
+    };
+    let config = resolve(args).map_err(Failure::usage)?;
+    let inner = matches.subcommand_matches("config").and_then(|config| config.subcommand_matches("print"));
+    let text = settings_doc::print(&start_command(), inner.unwrap_or(matches), &file, &config);
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
 }
 
 fn start(args: StartArgs) -> Result<(), Failure> {
@@ -114,13 +199,14 @@ fn start(args: StartArgs) -> Result<(), Failure> {
 
 fn resolve(args: StartArgs) -> Result<Config> {
     let file = match &args.config {
-        Some(path) => read_file(path)?,
+        Some(path) => Settings::from_toml(&read_file(path)?, &path.display().to_string())?,
         None => Settings::default(),
     };
     Config::resolve(args.settings.over(file), memory_bytes(), cores())
 }
 
-fn read_file(path: &Path) -> Result<Settings> {
+/// A configuration file's text.
+fn read_file(path: &Path) -> Result<String> {
     let shown = path.display().to_string();
     let wrong =
         |what: &str| Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("configuration file {shown} {what}"));
@@ -128,8 +214,7 @@ fn read_file(path: &Path) -> Result<Settings> {
     let name = name.ok_or_else(|| wrong("does not exist"))?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let bytes = RealDisk::new(dir)?.read(name)?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
-    Settings::from_toml(&text, &shown)
+    String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))
 }
 
 /// An error for people, on standard error.
@@ -146,8 +231,6 @@ fn complain(error: &Error) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,4 +1,5 @@
-//! Settings: flags over environment over file over defaults. `docs/configuration.md` is the reader's version of this file.
+//! Settings: flags over environment over file over defaults. The table of
+//! `docs/configuration.md` is generated from here (`settings_doc`).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -53,13 +54,29 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "HELIOSDB_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
 
+    /// Of those, how many only superusers may take [default: 3]
+    #[arg(long, value_name = "N", env = "HELIOSDB_RESERVED_CONNECTIONS")]
+    reserved_connections: Option<usize>,
+
     /// Seconds a client may take to authenticate [default: 60]
     #[arg(long, value_name = "SECONDS", env = "HELIOSDB_AUTHENTICATION_TIMEOUT")]
     authentication_timeout: Option<u64>,
 
+    /// Milliseconds the answer to a wrong password takes, twice as long for each further one from an address [default: 100]
+    #[arg(long, value_name = "MS", env = "HELIOSDB_AUTHENTICATION_DELAY")]
+    authentication_delay: Option<u64>,
+
     /// Longest message of a client: 256MB, 1GB [default: 256MB]
     #[arg(long, value_name = "SIZE", env = "HELIOSDB_MAX_MESSAGE")]
     max_message: Option<String>,
+
+    /// Long messages of all clients together that have not been handled yet: 512MB, 10% [default: an eighth of the budget, at least max_message]
+    #[arg(long, value_name = "SIZE", env = "HELIOSDB_MAX_MESSAGE_MEMORY")]
+    max_message_memory: Option<String>,
+
+    /// Named prepared statements a connection may hold, and as much for its portals [default: 64MB]
+    #[arg(long, value_name = "SIZE", env = "HELIOSDB_MAX_PREPARED_MEMORY")]
+    max_prepared_memory: Option<String>,
 
     /// Seconds running statements may take to end when the server stops [default: 30]
     #[arg(long, value_name = "SECONDS", env = "HELIOSDB_SHUTDOWN_GRACE")]
@@ -139,6 +156,10 @@ impl Settings {
             memory: self.memory.or(under.memory),
             worker_threads: self.worker_threads.or(under.worker_threads),
             max_connections: self.max_connections.or(under.max_connections),
+            reserved_connections: self.reserved_connections.or(under.reserved_connections),
+            authentication_delay: self.authentication_delay.or(under.authentication_delay),
+            max_message_memory: self.max_message_memory.or(under.max_message_memory),
+            max_prepared_memory: self.max_prepared_memory.or(under.max_prepared_memory),
             authentication_timeout: self.authentication_timeout.or(under.authentication_timeout),
             max_message: self.max_message.or(under.max_message),
             shutdown_grace: self.shutdown_grace.or(under.shutdown_grace),
@@ -163,8 +184,13 @@ pub struct Config {
     pub memory_bytes: u64,
     pub worker_threads: usize,
     pub connections_max: usize,
+    /// Of those, only superusers may take so many.
+    pub connections_reserved: usize,
     pub authentication_timeout: Duration,
+    pub authentication_delay: Duration,
     pub message_bytes_max: usize,
+    pub inbox_bytes_max: usize,
+    pub held_bytes_max: usize,
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log: String,
@@ -203,16 +229,38 @@ impl Config {
                 return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, wrong));
             }
         };
+        let memory_bytes = memory.bytes(machine_bytes)?;
+        let part = |text: Option<&str>, default: u64| match text.map(Size::parse).transpose()? {
+            None => Ok::<u64, Error>(default),
+            Some(Size::Bytes(bytes)) => Ok(bytes),
+            Some(Size::Percent(percent)) => Ok((memory_bytes as f64 * percent / 100.0) as u64),
+        };
+        let inbox = part(settings.max_message_memory.as_deref(), (memory_bytes / 8).max(message as u64))?;
+        if inbox < message as u64 {
+            let wrong = "max_message_memory must be at least max_message";
+            return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, wrong));
+        }
+        let held = part(settings.max_prepared_memory.as_deref(), 64 << 20)?;
+        let connections_max = positive("max_connections", settings.max_connections.unwrap_or(1000))?;
+        let connections_reserved = settings.reserved_connections.unwrap_or(3.min(connections_max - 1));
+        if connections_reserved >= connections_max {
+            let wrong = "reserved_connections must be less than max_connections";
+            return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, wrong));
+        }
         Ok(Config {
             data_dir: settings.data_dir.unwrap_or_else(|| "./heliosdb-data".into()),
             listen: address(settings.listen.as_deref().unwrap_or("127.0.0.1"))?,
             pg_port: settings.pg_port.unwrap_or(5432),
             http_port: settings.http_port.unwrap_or(8080),
-            memory_bytes: memory.bytes(machine_bytes)?,
+            memory_bytes,
             worker_threads: positive("worker_threads", settings.worker_threads.unwrap_or(cores))?,
-            connections_max: positive("max_connections", settings.max_connections.unwrap_or(1000))?,
+            connections_max,
+            connections_reserved,
             authentication_timeout: Duration::from_secs(settings.authentication_timeout.unwrap_or(60)),
+            authentication_delay: Duration::from_millis(settings.authentication_delay.unwrap_or(100)),
             message_bytes_max: message,
+            inbox_bytes_max: usize::try_from(inbox).unwrap_or(usize::MAX),
+            held_bytes_max: usize::try_from(held).unwrap_or(usize::MAX),
             shutdown_grace: Duration::from_secs(settings.shutdown_grace.unwrap_or(30)),
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log.unwrap_or_else(|| "info".into()),
@@ -261,6 +309,8 @@ mod tests {
             Settings { worker_threads: Some(0), ..Settings::default() },
             Settings { max_message: Some("2GB".into()), ..Settings::default() },
             Settings { memory: Some("lots".into()), ..Settings::default() },
+            Settings { max_message_memory: Some("1MB".into()), ..Settings::default() },
+            Settings { max_connections: Some(3), reserved_connections: Some(3), ..Settings::default() },
         ] {
             assert!(Config::resolve(settings, 8 << 30, 2).is_err());
         }

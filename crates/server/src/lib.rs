@@ -24,6 +24,7 @@ mod logging;
 mod memory;
 mod metrics;
 mod node;
+mod settings_doc;
 mod signals;
 mod tls;
 

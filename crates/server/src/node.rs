@@ -16,7 +16,7 @@ use heliosdb_runtime::{
 };
 use heliosdb_storage::{RecoveryReport, Shard, ShardOptions, ShardParts};
 use heliosdb_txn::{Participant, TxnOptions};
-use heliosdb_types::{Error, ErrorKind, Result, SqlState};
+use heliosdb_types::{Error, Result, SqlState};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -98,6 +98,9 @@ impl Node {
             connections_max: config.connections_max,
             authentication_timeout: config.authentication_timeout,
             message_bytes_max: config.message_bytes_max,
+            inbox_bytes_max: config.inbox_bytes_max,
+            held_bytes_max: config.held_bytes_max,
+            failure_delay: config.authentication_delay,
             ..Options::default()
         };
         let environment = Environment { spawner: connections.spawner(), clock, entropy, tls: tls.clone() };
@@ -242,6 +245,8 @@ fn open(
         entropy,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sessions_max: config.connections_max,
+        sessions_reserved: config.connections_reserved,
+        prepared_bytes_max: config.held_bytes_max,
     };
     let engine = connections.block_on(Engine::open(client, options)).map_err(Failure::data)?;
     Ok(Database { engine, participant, shard, recovery })

@@ -17,8 +17,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("txn", &["types", "contracts", "runtime"]),
     ("query", &["types", "contracts", "runtime"]),
     ("gateway", &["types", "contracts", "runtime"]),
-    ("server", &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway"]),
-    ("testkit", &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "server"]),
+    ("client", &["types", "runtime"]),
+    ("server", &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "client"]),
+    ("testkit", &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "client", "server"]),
     ("xtask", &[]),
 ];
 

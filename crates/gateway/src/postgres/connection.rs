@@ -4,7 +4,6 @@
 //! the next Sync is skipped. Transactions: `finish` at Sync or before the last CommandComplete of a Query, `fail` on any
 //! error; portals live no longer than their transaction.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::counters::add;
 use super::extended::Portal;
 use super::failure::{Failure, Outcome, shutting_down, violation};
 use super::frontend as message;
+use super::held::Held;
 use super::registry::Seat;
 use super::reply::{error_response, notice_response, ready_for_query};
 use super::server::Shared;
@@ -32,7 +32,7 @@ pub(crate) struct Connection<'a> {
     pub(crate) canceller: Arc<dyn Canceller>,
     /// The statement without a name; named ones are the session's.
     pub(crate) unnamed: Option<Arc<dyn Prepared>>,
-    pub(crate) portals: HashMap<String, Portal>,
+    pub(crate) portals: Held<Portal>,
     /// An extended message failed: nothing counts until Sync.
     skip_to_sync: bool,
     /// Extended messages have come without their Sync yet.
@@ -63,7 +63,7 @@ pub(crate) async fn serve_connection(wire: &mut Wire, shared: &Shared, mut alarm
         session,
         canceller,
         unnamed: None,
-        portals: HashMap::new(),
+        portals: Held::new("portals", shared.options.held_bytes_max),
         skip_to_sync: false,
         in_batch: false,
     };
@@ -89,9 +89,13 @@ async fn start(wire: &mut Wire, shared: &Shared) -> Outcome<Option<(Box<dyn SqlS
     if let Err(failure) = authenticate(wire, tls.as_deref(), &*shared.service, &hello.user, &shared.secret).await {
         if matches!(failure, Failure::Fatal(_)) {
             add(&shared.counters.authentication_failures, 1);
+            let clock = &shared.environment.clock;
+            let peer = wire.peer().map(|peer| peer.ip());
+            clock.sleep(shared.throttle.failed(peer, clock.monotonic(), shared.options.failure_delay)).await;
         }
         return Err(failure);
     }
+    shared.throttle.succeeded(wire.peer().map(|peer| peer.ip()));
     let most = shared.options.connections_max;
     let Some(seat) = shared.registry.enter(&*shared.environment.entropy, hello.secret_len(), most) else {
         add(&shared.counters.connections_refused, 1);

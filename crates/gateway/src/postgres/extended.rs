@@ -16,8 +16,8 @@ use super::parameters::{decode_parameters, formats};
 use super::reply::{Format, parameter_description, row_description, rows_tag};
 use super::rows::{RowStream, Sent};
 
-/// More portals than any client needs: a bound on what one connection holds.
-const NAMES_MAX: usize = 65_536;
+/// What a portal takes beside its parameters.
+const PORTAL_BYTES: usize = 512;
 
 pub(crate) struct Portal {
     prepared: Arc<dyn Prepared>,
@@ -65,17 +65,18 @@ impl Connection<'_> {
     }
 
     pub(crate) fn bind(&mut self, body: Bytes) -> Outcome<()> {
+        let bytes = body.len() + PORTAL_BYTES;
         let message = frontend::bind(body)?;
         let name = message.statement_name.unwrap_or_default();
         let portal_name = message.portal_name.unwrap_or_default();
         let prepared = self.statement(&name)?;
         if portal_name.is_empty() {
             self.portals.remove("");
-        } else if self.portals.contains_key(&portal_name) {
+        } else if self.portals.contains(&portal_name) {
             let wrong = format!("cursor \"{portal_name}\" already exists");
             return Err(Error::invalid(SqlState::DUPLICATE_CURSOR, wrong).into());
         }
-        room(self.portals.len(), "portals")?;
+        self.portals.room(&portal_name, bytes)?;
         let types = prepared.parameters();
         if message.parameters.len() != types.len() {
             let (given, needed) = (message.parameters.len(), types.len());
@@ -90,7 +91,7 @@ impl Connection<'_> {
         let columns = prepared.columns().map_or(0, <[ResultColumn]>::len);
         let formats = formats(&message.result_column_format_codes, columns, "result")?;
         let portal = Portal { prepared, formats, state: PortalState::Fresh(parameters) };
-        self.portals.insert(portal_name, portal);
+        self.portals.insert(portal_name, portal, bytes);
         self.wire.send(&BindComplete::new());
         Ok(())
     }
@@ -166,7 +167,7 @@ impl Connection<'_> {
                 return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, wrong).into());
             }
         };
-        self.portals.insert(name, Portal { prepared, formats, state });
+        self.portals.insert(name, Portal { prepared, formats, state }, PORTAL_BYTES);
         Ok(())
     }
 
@@ -196,14 +197,6 @@ fn same_result(described: Option<&[ResultColumn]>, columns: &[ResultColumn]) -> 
         return Ok(());
     }
     Err(Error::new(ErrorKind::Retry, SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"))
-}
-
-fn room(held: usize, of_what: &str) -> Result<()> {
-    if held < NAMES_MAX {
-        return Ok(());
-    }
-    let wrong = format!("a connection may hold at most {NAMES_MAX} {of_what}");
-    Err(Error::invalid(SqlState::CONFIGURATION_LIMIT_EXCEEDED, wrong))
 }
 
 fn no_statement(name: &str) -> Error {

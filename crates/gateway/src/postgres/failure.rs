@@ -23,8 +23,18 @@ impl From<Error> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    fn from(_: io::Error) -> Failure {
-        Failure::Gone
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::OutOfMemory => Failure::Fatal(
+                Error::new(
+                    ErrorKind::Unavailable,
+                    SqlState::OUT_OF_MEMORY,
+                    "out of memory for messages that clients are sending",
+                )
+                .with_hint("Send less at once, or raise the server's max_message_memory."),
+            ),
+            _ => Failure::Gone,
+        }
     }
 }
 

@@ -17,6 +17,8 @@ mod counters;
 mod extended;
 mod failure;
 mod frontend;
+mod held;
+mod inbox;
 mod options;
 mod parameters;
 mod registry;
@@ -26,6 +28,7 @@ mod server;
 mod simple;
 mod startup;
 mod stream;
+mod throttle;
 mod tls;
 mod wire;
 

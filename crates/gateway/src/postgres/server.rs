@@ -15,9 +15,11 @@ use super::alarm::{Alarm, Phase};
 use super::connection::serve_connection;
 use super::counters::{Counters, add, subtract};
 use super::failure::{Failure, shutting_down};
+use super::inbox::Inbox;
 use super::options::{Environment, Options};
 use super::registry::Registry;
 use super::reply::error_response;
+use super::throttle::Throttle;
 use super::wire::Wire;
 
 /// Connections beyond the sessions allowed that may still be starting up or carry a cancel request.
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) environment: Environment,
     pub(crate) counters: Arc<Counters>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) throttle: Throttle,
     /// From which verifiers of unknown users are made up.
     pub(crate) secret: [u8; 32],
 }
@@ -104,7 +108,9 @@ pub fn serve(
         address: listener.local_addr().ok(),
     };
     let spawner = environment.spawner.clone();
-    let shared = Arc::new(Shared { service, options, environment, counters, registry: Arc::default(), secret });
+    let inbox = Inbox::new(options.inbox_bytes_max);
+    let (registry, throttle) = (Arc::default(), Throttle::default());
+    let shared = Arc::new(Shared { service, options, environment, counters, registry, inbox, throttle, secret });
     // The task ends with the phase; nobody needs to join it.
     drop(spawner.task(accept(listener, shared, phases, leave)));
     server
@@ -173,7 +179,7 @@ async fn attend(socket: TcpStream, shared: Arc<Shared>, alarm: Alarm, guard: Act
     let _ = socket.set_nodelay(true);
     // Without it a client whose machine has vanished would keep its session, and its locks, for ever.
     let _ = heliosdb_runtime::keep_alive(&socket);
-    let mut wire = Wire::new(socket, shared.counters.clone(), shared.options.message_bytes_max);
+    let mut wire = Wire::new(socket, shared.counters.clone(), shared.options.message_bytes_max, shared.inbox.clone());
     let served = AssertUnwindSafe(serve_connection(&mut wire, &shared, alarm.clone())).catch_unwind().await;
     let error = match served {
         Ok(Ok(())) => None,

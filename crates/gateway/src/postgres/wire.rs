@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::counters::{Counters, add};
 use super::failure::{Failure, Outcome, violation};
 use super::frontend::longest;
+use super::inbox::{Inbox, InboxPart};
 use super::stream::Stream;
 use super::tls::Tls;
 
@@ -34,10 +35,11 @@ pub(crate) struct Wire {
     pub(crate) output: BytesMut,
     counters: Arc<Counters>,
     message_bytes_max: usize,
+    part: InboxPart,
 }
 
 impl Wire {
-    pub(crate) fn new(socket: TcpStream, counters: Arc<Counters>, message_bytes_max: usize) -> Wire {
+    pub(crate) fn new(socket: TcpStream, counters: Arc<Counters>, message_bytes_max: usize, inbox: Arc<Inbox>) -> Wire {
         let peer = socket.peer_addr().ok();
         Wire {
             stream: Stream::Plain(socket),
@@ -46,6 +48,7 @@ impl Wire {
             output: BytesMut::new(),
             counters,
             message_bytes_max,
+            part: InboxPart::new(inbox),
         }
     }
 
@@ -79,6 +82,10 @@ impl Wire {
 
     /// Reads something more. The end of the stream is an error: whoever asks needs more.
     pub(crate) async fn fill(&mut self, still_missing: usize) -> io::Result<()> {
+        if self.input.is_empty() {
+            // The last message has been handled.
+            self.part.holds(0);
+        }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
             self.input = BytesMut::new();
         }
@@ -87,7 +94,10 @@ impl Wire {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => {
                 add(&self.counters.bytes_received, n as u64);
-                Ok(())
+                match self.part.holds(self.input.len()) {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::OutOfMemory.into()),
+                }
             }
         }
     }

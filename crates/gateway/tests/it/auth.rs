@@ -134,3 +134,22 @@ async fn one_session_too_many_is_told_so() {
     }
     panic!("the seat was not freed");
 }
+
+#[tokio::test]
+async fn wrong_passwords_are_answered_later_and_later() {
+    let options = Options { failure_delay: Duration::from_millis(40), ..Options::default() };
+    let fixture = start_with(options).await;
+    let attempt = async |password: &str| {
+        let began = std::time::Instant::now();
+        let done = fixture.connect(&format!("user=alice dbname=db password={password}")).await;
+        (done.is_ok(), began.elapsed())
+    };
+    for (nth, least) in [40, 80, 160, 320].into_iter().enumerate() {
+        let (admitted, took) = attempt("guess").await;
+        assert!(!admitted && took >= Duration::from_millis(least), "attempt {nth} took {took:?}");
+    }
+    // The right one is never late, and makes up for the others.
+    assert!(attempt("secret").await.0);
+    let (_, took) = attempt("guess").await;
+    assert!(took >= Duration::from_millis(40) && took < Duration::from_millis(300), "{took:?}");
+}

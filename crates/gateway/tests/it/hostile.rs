@@ -189,3 +189,52 @@ fn any_stream_of_messages_ends_well() {
     assert_eq!(fixture.server.counters().panics.load(Ordering::Relaxed), 0);
     runtime.block_on(unharmed(&fixture));
 }
+
+#[tokio::test]
+async fn long_messages_of_all_connections_together_are_bounded() {
+    let fixture =
+        start_with(Options { inbox_bytes_max: 3 << 20, message_bytes_max: 8 << 20, ..Options::default() }).await;
+    // Unfinished messages: each claims 4 MB and sends two.
+    let head = [&b"Q"[..], &(4_u32 << 20).to_be_bytes()].concat();
+    let mut first = Raw::login(fixture.address).await;
+    first.send(&head).await;
+    first.send(&vec![b' '; 2 << 20]).await;
+    let mut second = Raw::login(fixture.address).await;
+    second.send(&head).await;
+    let half = vec![b' '; 2 << 20];
+    let refused = async {
+        // It may be cut off while it still sends.
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut second.socket, &half).await;
+        second.until_closed().await
+    };
+    assert_eq!(states(&refused.await), ["53200"]);
+    // Short messages go on meanwhile, and once the first has finished there is room again.
+    let mut third = Raw::login(fixture.address).await;
+    third.ask(&query("insert")).await;
+    drop(first);
+    let long = format!("insert{}", " ".repeat(2 << 20));
+    for _ in 0..50 {
+        let mut fourth = Raw::login(fixture.address).await;
+        if tokio::io::AsyncWriteExt::write_all(&mut fourth.socket, &query(&long)).await.is_ok()
+            && fourth.next().await.is_some_and(|(kind, _)| kind == 'C')
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the room was not given back");
+}
+
+#[tokio::test]
+async fn portals_of_a_connection_are_bounded() {
+    let fixture = start_with(Options { held_bytes_max: 100_000, ..Options::default() }).await;
+    let mut raw = Raw::login(fixture.address).await;
+    let many = |count: usize| {
+        let binds = (0..count).flat_map(|at| bind(&format!("p{at}"), "", 0, &[], 0));
+        [parse("", "insert"), binds.collect(), sync()].concat()
+    };
+    assert_eq!(states(&raw.ask(&many(1000)).await), ["53200"]);
+    // They are gone with their transaction.
+    assert!(states(&raw.ask(&many(100)).await).is_empty());
+    assert!(states(&raw.ask(&many(100)).await).is_empty());
+}

@@ -42,6 +42,10 @@ pub(super) fn admit(engine: &Engine, request: &ConnectRequest) -> Result<(Arc<Ro
                 .with_detail("User does not have CONNECT privilege."));
         }
         let sessions = engine.sessions.list();
+        if sessions.len() + engine.options.sessions_reserved >= engine.options.sessions_max {
+            let message = "remaining connection slots are reserved for non-replication superuser connections";
+            return Err(Error::unavailable(SqlState::TOO_MANY_CONNECTIONS, message));
+        }
         let too_many = |limit: Option<u32>, count: usize| limit.is_some_and(|limit| count >= limit as usize);
         let of_database = sessions.iter().filter(|session| session.database.0 == database.oid).count();
         if too_many(database.facts.connection_limit, of_database) {

@@ -64,6 +64,15 @@ impl Session {
         if named.len() >= NAMES_MAX {
             return Err(Error::unavailable(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many prepared statements"));
         }
+        // Roughly: a tree and its plan are several times their text.
+        let bytes = |sql: &str| sql.len().saturating_mul(8) + 2048;
+        let held: usize = named.values().map(|named| bytes(&named.sql)).sum();
+        let most = self.engine.options.prepared_bytes_max;
+        if !named.is_empty() && held.saturating_add(bytes(sql)) > most {
+            let message = format!("the prepared statements of this session need more than {most} bytes");
+            return Err(Error::unavailable(SqlState::OUT_OF_MEMORY, message)
+                .with_hint("Close those that are no longer needed, for example with DEALLOCATE."));
+        }
         named.insert(name.to_owned(), NamedStatement { prepared, sql: Arc::from(sql), from_sql, prepare_micros });
         Ok(())
     }

@@ -34,7 +34,7 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
 /// Some file systems cannot reserve; zeros that were really written are the best there is.
 fn extend(file: &File, len: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = file.metadata()?.len();
     while at < len {
         let part = ZEROS.len().min((len - at) as usize);

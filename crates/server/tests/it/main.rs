@@ -2,8 +2,10 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod authority;
+mod client;
 mod disk_full;
 mod engine;
+mod many;
 mod process;
 mod refusals;
 mod running;

@@ -107,6 +107,7 @@ fn flags_win_over_environment_over_file() {
 #[test]
 fn spills_of_an_earlier_life_are_removed() {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("HELIOSDB"), "heliosdb data 1\n").unwrap();
     let left = dir.path().join("tmp/query/part");
     std::fs::create_dir_all(left.parent().unwrap()).unwrap();
     std::fs::write(&left, b"x").unwrap();

@@ -52,6 +52,8 @@ impl Server {
             entropy: Arc::new(SeededEntropy::new(7)),
             version: "0.0.0".to_owned(),
             sessions_max: 8,
+            sessions_reserved: 1,
+            prepared_bytes_max: 1 << 20,
         };
         let shard = Arc::<MemShard>::default();
         let engine = pool.block_on(Engine::open(shard, options)).unwrap();
