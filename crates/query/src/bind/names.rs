@@ -99,7 +99,11 @@ fn figure(expr: &ast::Expr) -> Option<(String, bool)> {
         Expr::Position { .. } => function("position"),
         Expr::Substring { shorthand: true, .. } => function("substr"),
         Expr::Substring { .. } => function("substring"),
-        Expr::CompoundFieldAccess { root, .. } => figure(root),
+        // `t.a[1]`: the parser reads the table as the root and the column as a field of it.
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.first() {
+            Some(ast::AccessExpr::Dot(field)) => figure(field),
+            _ => figure(root),
+        },
         Expr::Overlay { .. } => function("overlay"),
         Expr::AtTimeZone { .. } => function("timezone"),
         Expr::Trim { trim_where, .. } => function(match trim_where {

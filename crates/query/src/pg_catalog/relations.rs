@@ -171,7 +171,6 @@ pub(super) fn attribute_of(
     grants: Option<Datum>,
 ) -> Result<()> {
     let described = TYPES.iter().find(|row| row.oid == column.sql_type.oid().0);
-    let letter = |letter: Option<char>| text(letter.map(String::from).unwrap_or_default());
     let array = matches!(column.sql_type, SqlType::Array(_));
     let (by_value, align, storage) = match described {
         Some(row) => (row.by_value, row.align, row.storage),

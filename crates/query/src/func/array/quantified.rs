@@ -109,6 +109,13 @@ fn settle(left: Typed, array: Typed, ctx: &FuncContext) -> Result<(Typed, Typed)
     }
 }
 
+/// An array's keys.
+struct Keys<'a> {
+    of: &'a [u8],
+    keys: HashSet<&'a [u8]>,
+    nulls: bool,
+}
+
 struct Quantified {
     element: SqlType,
     physical: PhysicalType,
@@ -152,13 +159,13 @@ impl Quantified {
     /// Equality by key. The set of an array's keys is kept for as long as the rows have the same array.
     fn look_up(&self, left: &ArrayRef, physical: PhysicalType, arrays: &ArrayRef, rows: usize) -> Result<ArrayRef> {
         let mut out = BooleanBuilder::with_capacity(rows);
-        let mut known: Option<(&[u8], HashSet<&[u8]>, bool)> = None;
+        let mut known: Option<Keys<'_>> = None;
         for row in 0..rows {
             let DatumRef::Bytes(bytes) = datum_at(arrays, row, PhysicalType::Bytes)? else {
                 out.append_null();
                 continue;
             };
-            if known.as_ref().is_none_or(|(of, ..)| *of != bytes) {
+            if known.as_ref().is_none_or(|known| known.of != bytes) {
                 let (mut keys, mut nulls) = (HashSet::new(), false);
                 for key in ArrayView::new(&self.element, bytes)?.keys() {
                     match key? {
@@ -168,9 +175,9 @@ impl Quantified {
                         None => nulls = true,
                     }
                 }
-                known = Some((bytes, keys, nulls));
+                known = Some(Keys { of: bytes, keys, nulls });
             }
-            let Some((_, keys, nulls)) = &known else { return Err(Error::internal("the keys of an array")) };
+            let Some(Keys { keys, nulls, .. }) = &known else { return Err(Error::internal("the keys of an array")) };
             let wanted = element_key(&self.element, datum_at(left, row, physical)?)?;
             match wanted {
                 // Nothing is compared with an empty array, not even NULL.
