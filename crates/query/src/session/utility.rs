@@ -189,6 +189,7 @@ impl Session {
                 done("COMMENT")
             }
             OwnStatement::Copy(copy) => self.copy(copy, text).await,
+            OwnStatement::Unlisten => done("UNLISTEN"),
             OwnStatement::Checkpoint => {
                 let catalog = self.catalog()?;
                 if !Rights::of(&catalog, self.user.oid).acts_for(CHECKPOINT_ROLE) {

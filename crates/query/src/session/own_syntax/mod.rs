@@ -66,6 +66,8 @@ pub(crate) enum OwnStatement {
         deferrable: bool,
     },
     Checkpoint,
+    /// LISTEN is refused, so no session listens to anything, and this has nothing to end; pools reset connections with it.
+    Unlisten,
     /// No names: all of them.
     SetConstraints {
         names: Vec<ast::ObjectName>,
@@ -235,6 +237,7 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
             }
         }
         "CHECKPOINT" if piece.tokens.len() == 1 => Some(OwnStatement::Checkpoint),
+        "UNLISTEN" if piece.tokens.len() == 2 => Some(OwnStatement::Unlisten),
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
         "SET" if cursor.word_at(1) == "CONSTRAINTS" => Some(constraints::set_constraints(&mut cursor)?),

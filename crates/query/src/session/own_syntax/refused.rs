@@ -5,7 +5,7 @@ use heliosdb_types::{Error, Result};
 use super::cursor::Cursor;
 
 /// First words of statements the parser does not know either.
-const STATEMENTS: [&str; 9] = [
+const STATEMENTS: [&str; 8] = [
     "DO",
     "CALL",
     "CLUSTER",
@@ -14,7 +14,6 @@ const STATEMENTS: [&str; 9] = [
     "REFRESH MATERIALIZED VIEW",
     "IMPORT FOREIGN SCHEMA",
     "LISTEN",
-    "UNLISTEN",
 ];
 
 /// What CREATE, ALTER and DROP refuse.
