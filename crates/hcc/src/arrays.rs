@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::builder::make_view;
-use arrow_array::{ArrayRef, BinaryViewArray, StringViewArray, make_array};
+use arrow_array::{Array, ArrayRef, BinaryViewArray, StringViewArray, make_array};
 use arrow_buffer::{ArrowNativeType, Buffer, NullBuffer, ScalarBuffer};
 use arrow_data::ArrayData;
 use heliosdb_types::{Error, PhysicalType, Result};
@@ -164,6 +164,10 @@ pub(crate) fn fixed_array(
 
 /// The array with these NULLs instead of its own.
 pub(crate) fn with_nulls(array: ArrayRef, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+    // Assembling it again would look at every value.
+    if nulls.is_none() && array.null_count() == 0 {
+        return Ok(array);
+    }
     let builder = array.to_data().into_builder().nulls(nulls);
     let data = builder.build().map_err(|error| Error::internal(format!("could not put NULLs in place: {error}")))?;
     Ok(make_array(data))

@@ -21,6 +21,8 @@ use rand::{Rng, SeedableRng};
 
 #[path = "cases/fixtures.rs"]
 mod fixtures;
+#[path = "cases/sizes.rs"]
+mod sizes;
 
 const TYPES: [PhysicalType; 17] = [
     PhysicalType::Bool,
