@@ -20,6 +20,8 @@ cargo xtask <command>
   test                 everything CI runs; installs what it needs
   sql [FILTER]         the golden SQL transcripts against a fresh server
   sim [SEED]           the storage simulator: one seed, or all that CI runs
+  elle [--minutes N] [--clients N] [--weakened]
+                       random transactions with crashes, checked for a serial order
   crash [--cycles N] [--seed N] [--writers N]
                        kill -9 a real server again and again
   clients [--only NAME] [--postgres]
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "sql" => verbs::sql(&rest),
         "sim" => verbs::sim(&rest),
         "crash" => verbs::testkit("debug", "crash", &rest),
+        "elle" => verbs::testkit("debug", "elle", &rest),
         "clients" => verbs::clients(&rest),
         "compat" => verbs::testkit(&verbs::profile("debug"), "compat", &rest),
         "bench" => verbs::bench(&rest),

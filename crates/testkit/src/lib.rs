@@ -12,6 +12,7 @@ pub mod bench;
 pub mod clients;
 pub mod compat;
 pub mod crash;
+pub mod elle;
 pub mod golden;
 pub mod peer;
 pub mod server;

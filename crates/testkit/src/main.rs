@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use heliosdb_testkit::bench::{olap, oltp};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions};
+use heliosdb_testkit::elle;
 use heliosdb_testkit::tidy::root;
 
 #[derive(Parser)]
@@ -75,6 +77,16 @@ enum Verb {
         #[arg(long)]
         write: bool,
     },
+    /// Random list-append transactions with crashes, checked for a serial order
+    Elle {
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+        #[arg(long, default_value_t = 8)]
+        clients: usize,
+        /// Switch the server's checks off: anomalies must be found
+        #[arg(long)]
+        weakened: bool,
+    },
     /// kill -9 cycles against a model of what was acknowledged
     Crash {
         #[arg(long, default_value_t = 200)]
@@ -98,6 +110,7 @@ async fn main() -> ExitCode {
         }
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
         Verb::Compat { random, seed, files, write } => compat::run(&CompatOptions { random, seed, files, write }).await,
+        Verb::Elle { minutes, clients, weakened } => elle_history(minutes, clients, weakened).await,
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };
     match outcome {
@@ -107,6 +120,20 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn elle_history(minutes: f64, clients: usize, weakened: bool) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let options = elle::ElleOptions {
+        data_dir: place.path().join("data"),
+        time: Duration::from_secs_f64(minutes * 60.0),
+        clients,
+        crash_every: Duration::from_secs(10),
+        weakened,
+    };
+    let report = elle::run(&options).await?;
+    println!("elle: a serial order exists: {report:?}");
+    Ok(())
 }
 
 async fn crash_cycles(cycles: u32, seed: u64, writers: usize) -> Result<(), String> {

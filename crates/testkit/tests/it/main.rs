@@ -7,6 +7,7 @@ mod concurrency;
 mod constraints;
 mod copy;
 mod damage;
+mod elle;
 mod fence;
 mod golden;
 mod psql;
