@@ -9,7 +9,7 @@ use super::indexes::index_named;
 use super::table::{array_text, stored};
 use super::types::TYPES;
 use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier};
-use crate::catalog::{CLASS_RELATION, CommentKey, Relation, RelationKind};
+use crate::catalog::{CLASS_RELATION, CommentKey, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, NameLookup, Typed};
 use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, setting_position};
 

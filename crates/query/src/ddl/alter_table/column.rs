@@ -128,7 +128,7 @@ impl Session {
         }
         let before = column.sql_type.clone();
         if let (Some(_), true) = (using, column.generated) {
-            let message = format!("cannot specify USING when altering type of generated column");
+            let message = "cannot specify USING when altering type of generated column";
             return Err(Error::invalid(SqlState::INVALID_OBJECT_DEFINITION, message)
                 .with_detail(format!("Column \"{name}\" is a generated column.")));
         }

@@ -24,7 +24,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use regex::Regex;
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::statement::Parsed;
 use crate::bind;
@@ -160,7 +160,7 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
     let Some(pieces) = split(sql) else { return plain(sql) };
     let mut out = Vec::new();
     for piece in pieces {
-        if !piece.tokens.is_empty() {
+        if !piece.is_empty() {
             parse_piece(sql, &piece, &mut out)?;
         }
     }
@@ -177,48 +177,27 @@ fn plain_tokens(tokens: &[TokenWithSpan], sql: &str) -> Result<Vec<Parsed>> {
 }
 
 fn parsed(statements: impl Iterator<Item = ast::Statement>) -> Result<Vec<Parsed>> {
-    statements.map(|statement| Ok(Parsed::from(table_as::select_into(statement)?))).collect()
+    statements.map(table_as::select_into).collect()
 }
 
-/// One statement of a script.
-struct Piece {
-    start: usize,
-    end: usize,
-    /// Without blanks and comments.
-    tokens: Vec<TokenWithSpan>,
-}
-
-/// Cuts a text at its top-level semicolons; `None` if it cannot even be cut into tokens.
-fn split(sql: &str) -> Option<Vec<Piece>> {
+/// Cuts a text at its top-level semicolons into tokens without blanks and comments; `None` if it cannot even be cut into tokens.
+fn split(sql: &str) -> Option<Vec<Vec<TokenWithSpan>>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().ok()?;
-    let lines: Vec<usize> =
-        std::iter::once(0).chain(sql.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1)).collect();
-    let offset = |location: Location| {
-        let line = *lines.get(location.line as usize - 1)?;
-        let column = location.column as usize - 1;
-        let chars = sql.get(line..)?.char_indices().map(|(at, _)| at).nth(column);
-        Some(chars.map_or(sql.len(), |at| line + at))
-    };
     let mut pieces = Vec::new();
-    let mut start = 0;
     let mut current = Vec::new();
     for token in tokens {
         match token.token {
-            Token::SemiColon => {
-                let at = offset(token.span.start)?;
-                pieces.push(Piece { start, end: at, tokens: std::mem::take(&mut current) });
-                start = at + 1;
-            }
+            Token::SemiColon => pieces.push(std::mem::take(&mut current)),
             Token::Whitespace(_) | Token::EOF => {}
             _ => current.push(token),
         }
     }
-    pieces.push(Piece { start, end: sql.len(), tokens: current });
+    pieces.push(current);
     Some(pieces)
 }
 
-fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
-    let mut cursor = Cursor::new(sql, &piece.tokens);
+fn parse_piece(sql: &str, piece: &[TokenWithSpan], out: &mut Vec<Parsed>) -> Result<()> {
+    let mut cursor = Cursor::new(sql, piece);
     if let Some(statement) = access::access_statement(&mut cursor)? {
         out.push(Parsed::Own(OwnStatement::Access(Box::new(statement))));
         return Ok(());
@@ -226,18 +205,18 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
     let own = match cursor.word().as_str() {
         "COPY" => Some(copy::copy(&mut cursor)?),
         "ABORT" => Some(abort(&mut cursor)?),
-        "DECLARE" => Some(portals::declare(&mut cursor, &piece.tokens)?),
+        "DECLARE" => Some(portals::declare(&mut cursor, piece)?),
         "FETCH" | "MOVE" => Some(portals::fetch(&mut cursor)?),
         "CLOSE" => Some(portals::close(&mut cursor)?),
-        "BEGIN" | "START" | "SET" if deferrable::is_said(&piece.tokens) => {
-            let (rest, deferrable) = deferrable::taken_out(&piece.tokens);
+        "BEGIN" | "START" | "SET" if deferrable::is_said(piece) => {
+            let (rest, deferrable) = deferrable::taken_out(piece);
             match plain_tokens(&rest, sql)?.pop() {
                 Some(Parsed::Ast(statement)) => Some(OwnStatement::Deferrable { statement, deferrable }),
                 _ => return Err(Error::unsupported("DEFERRABLE here")),
             }
         }
-        "CHECKPOINT" if piece.tokens.len() == 1 => Some(OwnStatement::Checkpoint),
-        "UNLISTEN" if piece.tokens.len() == 2 => Some(OwnStatement::Unlisten),
+        "CHECKPOINT" if piece.len() == 1 => Some(OwnStatement::Checkpoint),
+        "UNLISTEN" if piece.len() == 2 => Some(OwnStatement::Unlisten),
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
         "SET" if cursor.word_at(1) == "CONSTRAINTS" => Some(constraints::set_constraints(&mut cursor)?),
@@ -252,7 +231,7 @@ fn parse_piece(sql: &str, piece: &Piece, out: &mut Vec<Parsed>) -> Result<()> {
     };
     match own {
         Some(own) => out.push(Parsed::Own(own)),
-        None => out.extend(plain_tokens(&piece.tokens, sql)?),
+        None => out.extend(plain_tokens(piece, sql)?),
     }
     Ok(())
 }
