@@ -7,7 +7,7 @@ use super::table::{Rows, Source, array_text};
 pub(super) fn pg_prepared_statements(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let text = |text: &str| Datum::Text(text.to_owned());
     for (name, named) in source.facts.named.lock().iter() {
-        let types = named.prepared.parameters().iter().map(|sql_type| sql_type.oid().0.to_string());
+        let types = named.prepared.parameters().iter().map(|sql_type| sql_type.name());
         rows.add(&[
             ("name", text(name)),
             ("statement", text(&named.sql)),

@@ -110,7 +110,10 @@ fn types() {
         ("SELECT id FROM t WHERE v", "42804: argument of WHERE must be type boolean, not type integer @24"),
         ("SELECT id FROM t WHERE v AND true", "42804: argument of AND must be type boolean, not type integer @24"),
         ("SELECT (SELECT id, v FROM t)", "42601: subquery must return only one column @9"),
-        ("SELECT id FROM t UNION SELECT id, v FROM t", "42601: each UNION query must have the same number of columns"),
+        (
+            "SELECT id FROM t UNION SELECT id, v FROM t",
+            "42601: each UNION query must have the same number of columns @31",
+        ),
         ("SELECT id FROM t LIMIT -1", "2201W: LIMIT must not be negative"),
         ("VALUES (1), (1, 2)", "42601: VALUES lists must all be the same length"),
         ("SELECT $1 FROM t WHERE $2 IS NULL", "no error"),
