@@ -48,6 +48,9 @@ pub enum SqlType {
     Enum(#[serde(with = "enum_type::shared")] Arc<EnumType>),
     /// A row of values; only in expressions. Its values are encoded rows of [`SqlType::carried`] columns.
     Record(Vec<RecordField>),
+    /// The catalog's int2vector and oidvector: an array from 0 that prints its elements with blanks between them. Only a
+    /// result column has this type; expressions take such values for arrays.
+    CatalogVector(Box<SqlType>),
     /// A literal or parameter whose type context has not decided yet.
     Unknown,
     Void,
@@ -105,6 +108,13 @@ impl SqlType {
             SqlType::Reg(RegKind::Role) => 4096,
             SqlType::Jsonb => 3802,
             SqlType::Enum(of) => of.oid.0,
+            SqlType::CatalogVector(element) => {
+                if **element == SqlType::Int2 {
+                    22
+                } else {
+                    30
+                }
+            }
             SqlType::Array(element) => match &**element {
                 SqlType::Enum(of) => of.array_oid.0,
                 SqlType::Json => 199,
@@ -135,7 +145,7 @@ impl SqlType {
                 SqlType::Reg(RegKind::Role) => 4097,
                 SqlType::Uuid => 2951,
                 SqlType::Record(_) => 2287,
-                SqlType::Unknown | SqlType::Void | SqlType::Array(_) => 2277,
+                SqlType::Unknown | SqlType::Void | SqlType::CatalogVector(_) | SqlType::Array(_) => 2277,
             },
         })
     }
@@ -241,6 +251,7 @@ impl SqlType {
             | SqlType::Json
             | SqlType::Record(_)
             | SqlType::Jsonb
+            | SqlType::CatalogVector(_)
             | SqlType::Array(_) => -1,
         }
     }
@@ -272,7 +283,7 @@ impl SqlType {
             SqlType::Timestamptz(_) => PhysicalType::TimestampTz,
             SqlType::Interval => PhysicalType::Interval,
             SqlType::Uuid => PhysicalType::Uuid,
-            SqlType::Array(element) => {
+            SqlType::Array(element) | SqlType::CatalogVector(element) => {
                 crate::array::element_physical(element)?;
                 PhysicalType::Bytes
             }
@@ -371,6 +382,8 @@ impl SqlType {
             SqlType::Array(element) => format!("{}[]", element.name()),
             SqlType::Enum(of) => of.shown_name(),
             SqlType::Record(_) => "record".into(),
+            SqlType::CatalogVector(element) if **element == SqlType::Int2 => "int2vector".into(),
+            SqlType::CatalogVector(_) => "oidvector".into(),
             SqlType::Unknown => "unknown".into(),
             SqlType::Void => "void".into(),
         }

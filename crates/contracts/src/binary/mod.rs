@@ -81,7 +81,9 @@ pub fn put_text(text: &str, sql_type: &SqlType, out: &mut BytesMut) -> Result<()
 /// Values that are carried as bytes: bytea, arrays, jsonb.
 pub fn put_bytes(value: &[u8], sql_type: &SqlType, context: &TextContext, out: &mut BytesMut) -> Result<()> {
     match sql_type {
-        SqlType::Array(element) => array::put_binary(value, element, context, out)?,
+        SqlType::Array(element) | SqlType::CatalogVector(element) => {
+            array::put_binary(value, element, context, out)?;
+        }
         SqlType::Jsonb => put_jsonb(value, out)?,
         SqlType::Record(fields) => put_record(value, fields, context, out)?,
         _ => out.extend_from_slice(value),
@@ -205,7 +207,9 @@ pub fn read(bytes: &[u8], sql_type: &SqlType, context: &TextContext, what: &str)
         SqlType::Timestamptz(_) => Datum::TimestampTz(timestamp(i64::from_be_bytes(fixed(bytes).ok_or_else(wrong)?))?),
         SqlType::Interval => Datum::Interval(interval(fixed(bytes).ok_or_else(wrong)?)),
         SqlType::Uuid => Datum::Uuid(fixed(bytes).ok_or_else(wrong)?),
-        SqlType::Array(element) => Datum::Bytes(array::read_binary(bytes, element, context, what)?),
+        SqlType::Array(element) | SqlType::CatalogVector(element) => {
+            Datum::Bytes(array::read_binary(bytes, element, context, what)?)
+        }
         SqlType::Jsonb => read_jsonb(bytes)?,
         // Enums travel as their labels.
         SqlType::Json | SqlType::Enum(_) => heliosdb_types::parse_text(sql_type, utf8(bytes)?, context)?,

@@ -18,7 +18,7 @@ use super::position::Positions;
 use super::scope::{Clause, Level, Origin, Scope, ScopeColumn, ScopeRelation, column_value};
 use super::tokens::Overriding;
 use super::{BindContext, BoundStatement};
-use crate::catalog::{Privileges, Relation, ViewName};
+use crate::catalog::{FIRST_USER_OID, Privileges, Relation, ViewName};
 use crate::func::{self, CastKind, FuncContext, Typed};
 
 pub(super) struct Binder<'a> {
@@ -234,7 +234,7 @@ impl<'a> Binder<'a> {
 
     /// The statement a bound query is.
     pub fn statement(&self, query: BoundQuery, tag: &'static str) -> BoundStatement {
-        let columns = query.columns.iter().map(OutputColumn::result_column).collect();
+        let columns = query.columns.iter().map(|column| self.shown(column.result_column())).collect();
         BoundStatement {
             plan: query.plan,
             columns: Some(columns),
@@ -246,6 +246,18 @@ impl<'a> Binder<'a> {
             target: None,
             row_locks: self.row_locks.iter().map(|(oid, mode)| (*oid, *mode)).collect(),
         }
+    }
+
+    /// A result column; one of the catalog's that is a vector is shown as it.
+    fn shown(&self, mut column: ResultColumn) -> ResultColumn {
+        if column.table_oid < FIRST_USER_OID
+            && matches!(column.sql_type, SqlType::Array(_))
+            && let Some(relation) = self.context.catalog.relations.get(&column.table_oid)
+            && let Some(shown) = relation.columns.iter().find(|known| known.attribute == column.attribute)
+        {
+            column.sql_type = shown.sql_type.clone();
+        }
+        column
     }
 
     /// A DEFAULT: no columns, no subqueries, no aggregates; cast to the column's type.

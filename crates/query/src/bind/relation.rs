@@ -6,7 +6,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder};
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
 use super::binder::{Binder, BoundQuery, OutputColumn, alias_columns};
@@ -118,7 +118,11 @@ impl Binder<'_> {
         let mut columns = Vec::with_capacity(names.len());
         for ((at, _), name) in seen.columns.into_iter().zip(names) {
             let (Some(column), Some(field)) = (relation.columns.get(at), fields.fields().get(at)) else { continue };
-            let mut value = column_value(Some(&qualifier), field.name(), column.sql_type.clone());
+            let sql_type = match &column.sql_type {
+                SqlType::CatalogVector(element) => SqlType::Array(element.clone()),
+                other => other.clone(),
+            };
+            let mut value = column_value(Some(&qualifier), field.name(), sql_type);
             value.arrow = field.data_type().clone();
             let origin = Some(Origin { relation: relation.oid, attribute: column.attribute });
             columns.push(ScopeColumn { name, value, origin });

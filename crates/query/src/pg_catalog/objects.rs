@@ -181,7 +181,7 @@ pub(super) fn pg_sequences(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("max_value", Datum::Int64(info.max)),
             ("increment_by", Datum::Int64(info.increment)),
             ("cycle", Datum::Bool(info.cycle)),
-            ("cache_size", Datum::Int64(1)),
+            ("cache_size", Datum::Int64(info.cache)),
             ("last_value", if called { Datum::Int64(last) } else { Datum::Null }),
         ])?;
     }

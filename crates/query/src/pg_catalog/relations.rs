@@ -244,7 +244,7 @@ pub(super) fn pg_sequence(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("seqincrement", Datum::Int64(info.increment)),
             ("seqmax", Datum::Int64(info.max)),
             ("seqmin", Datum::Int64(info.min)),
-            ("seqcache", Datum::Int64(1)),
+            ("seqcache", Datum::Int64(info.cache)),
             ("seqcycle", Datum::Bool(info.cycle)),
         ])?;
     }

@@ -175,11 +175,18 @@ pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Option<Fill
         })
         .collect();
     let fields: Vec<Field> = specs.iter().map(|spec| Field::new(spec.name, arrow(&spec.sql_type), true)).collect();
+    let vectors: Vec<bool> =
+        shape.columns.split_whitespace().map(|column| column.trim_end_matches('!').ends_with("vector")).collect();
     let columns = specs.iter().zip(1i16..).map(|(spec, attribute)| Column {
         attribute,
         id: ColumnId(attribute as u32),
         name: spec.name.to_owned(),
-        sql_type: spec.sql_type.clone(),
+        sql_type: match &spec.sql_type {
+            SqlType::Array(element) if vectors.get(attribute as usize - 1) == Some(&true) => {
+                SqlType::CatalogVector(element.clone())
+            }
+            other => other.clone(),
+        },
         not_null: spec.not_null,
         default: None,
         identity: Identity::No,

@@ -61,7 +61,7 @@ pub fn parse_text(sql_type: &SqlType, text: &str, ctx: &TextContext) -> Result<D
             Datum::Text(text.to_owned())
         }
         SqlType::Jsonb => Datum::Bytes(parse_jsonb(text)?),
-        SqlType::Array(element) => Datum::Bytes(parse_array(element, text, ctx)?),
+        SqlType::Array(element) | SqlType::CatalogVector(element) => Datum::Bytes(parse_array(element, text, ctx)?),
         SqlType::Enum(of) => Datum::Int64(of.parse(text)?),
         SqlType::Record(_) => {
             return Err(Error::invalid(

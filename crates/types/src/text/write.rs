@@ -18,6 +18,13 @@ use crate::{
 pub fn write_text(value: DatumRef<'_>, sql_type: &SqlType, ctx: &TextContext, out: &mut String) {
     match (value, sql_type) {
         (DatumRef::Bytes(bytes), SqlType::Array(element)) => return write_array(element, bytes, ctx, out),
+        (DatumRef::Bytes(bytes), SqlType::CatalogVector(element)) => {
+            let mut array = String::new();
+            write_array(element, bytes, ctx, &mut array);
+            let elements = array.rsplit('=').next().unwrap_or("");
+            out.push_str(&elements.trim_matches(['{', '}']).replace(',', " "));
+            return;
+        }
         (DatumRef::Bytes(bytes), SqlType::Jsonb) => {
             // Only damaged bytes cannot be shown.
             if let Err(error) = write_jsonb(Jsonb::new(bytes), false, out) {

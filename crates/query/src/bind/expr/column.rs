@@ -33,6 +33,11 @@ impl Binder<'_> {
                 return self.reference(depth, column, ident.span);
             }
         }
+        if name == "tableoid"
+            && let Some(relation) = self.levels.last().and_then(|level| only_table(&level.scope))
+        {
+            return self.table_oid(&relation);
+        }
         for depth in (self.level_floor..self.levels.len()).rev() {
             if let Some(row) = self.bind_whole_row(depth, &name, ident.span)? {
                 return Ok(row);
@@ -44,6 +49,17 @@ impl Binder<'_> {
             error = error.with_hint(hint);
         }
         Err(error)
+    }
+
+    /// The system column `tableoid`: without partitions, the same for every row.
+    fn table_oid(&self, relation: &crate::catalog::Relation) -> Result<Typed> {
+        let number = sqlparser::ast::Value::Number(relation.oid.0.to_string(), false);
+        crate::func::cast(
+            crate::func::literal(&number)?,
+            &heliosdb_types::SqlType::Oid,
+            crate::func::CastKind::Explicit,
+            self.func(),
+        )
     }
 
     /// A relation's name used as a value means its row.
@@ -79,6 +95,10 @@ impl Binder<'_> {
             let found = self.at(span, relation.column(column))?.cloned();
             return match found {
                 Some(column) => self.reference(depth, column, span),
+                None if column == "tableoid" && relation.table.is_some() => {
+                    let table = relation.table.clone().ok_or_else(|| Error::internal("a table that was just there"))?;
+                    self.table_oid(&table)
+                }
                 None => {
                     let message = format!("column {table}.{column} does not exist");
                     Err(self.error_at(span, SqlState::UNDEFINED_COLUMN, message))
@@ -134,6 +154,13 @@ impl Binder<'_> {
             _ => outer(&column.value),
         }
     }
+}
+
+/// The one table of a FROM clause.
+fn only_table(scope: &Scope) -> Option<Arc<crate::catalog::Relation>> {
+    let mut tables = scope.relations.iter().filter_map(|relation| relation.table.as_ref());
+    let first = tables.next()?;
+    if tables.next().is_some() { None } else { Some(Arc::clone(first)) }
 }
 
 /// PostgreSQL's hint when a name is nearly a column's.
