@@ -6,6 +6,7 @@
 mod aggregate;
 mod array;
 mod cast;
+mod catalog_rows;
 mod common;
 mod decimal;
 mod enums;

@@ -176,6 +176,7 @@ pub fn gives_rows(name: &str) -> bool {
     matches!(name, "unnest" | "generate_series" | "generate_subscripts")
         || super::json::gives_rows(name)
         || super::text_rows::gives_rows(name)
+        || super::catalog_rows::gives_rows(name)
 }
 
 /// A call of a function that gives rows; `None` if this is not one.
@@ -184,7 +185,10 @@ pub fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Rows
         "unnest" => unnest(args),
         "generate_series" => series(args, ctx),
         "generate_subscripts" => subscripts(args, ctx),
-        _ => return super::json::rows(name, args, ctx).or_else(|| super::text_rows::rows(name, args, ctx)),
+        _ => {
+            let known = super::catalog_rows::rows(name, args, ctx).or_else(|| super::json::rows(name, args, ctx));
+            return known.or_else(|| super::text_rows::rows(name, args, ctx));
+        }
     })
 }
 

@@ -152,8 +152,6 @@ functions! {
     "to_regrole"(TEXT) optional 0 -> Role = |facts, args| Ok(found(facts.role_oid(string(args, 0))));
     "to_regtype"(TEXT) optional 0 -> Type = |facts, args| Ok(found(type_named(facts, string(args, 0))));
     "acldefault"(SqlType::QuotedChar, OID) optional 0 -> Texts = |facts, args| privileges::default_acl(facts, string(args, 0), number(args, 1));
-    "pg_partition_ancestors"(CLASS) optional 0 -> Class = |_, _| Ok(Datum::Null);
-    "pg_get_partition_constraintdef"(OID, BOOL) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "row_security_active"(OID) optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
     "pg_ts_config_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
     "pg_ts_dict_is_visible"(OID) optional 0 -> Bool = |_, _| yes();

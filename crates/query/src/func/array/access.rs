@@ -102,6 +102,11 @@ fn array_type(array: &Typed) -> Result<SqlType> {
 
 /// An element (all subscripts are indexes) or a slice. NULL, or an empty slice, outside the array.
 pub fn subscript(array: Typed, subscripts: Vec<Subscript>, ctx: &FuncContext) -> Result<Typed> {
+    if array.sql_type == SqlType::Name
+        && let [Subscript::Index(_)] = subscripts.as_slice()
+    {
+        return name_byte(array, subscripts, ctx);
+    }
     let element = array_type(&array)?;
     let Prepared { mut args, slices } = prepare(subscripts, ctx)?;
     args.insert(0, array);
@@ -127,6 +132,18 @@ pub fn subscript(array: Typed, subscripts: Vec<Subscript>, ctx: &FuncContext) ->
             Some(bounds) => slice(&element, &array, &bounds),
             None => Ok(Datum::Null),
         }
+    }))
+}
+
+/// A name is an array of `"char"` from 0.
+fn name_byte(name: Typed, subscripts: Vec<Subscript>, ctx: &FuncContext) -> Result<Typed> {
+    let Prepared { mut args, .. } = prepare(subscripts, ctx)?;
+    args.insert(0, name);
+    Ok(function("name_byte", "name_byte".to_owned(), args, SqlType::QuotedChar, |values| {
+        let [DatumRef::Text(name), index] = values else { return Ok(Datum::Null) };
+        let index = int4(*index)?.and_then(|index| usize::try_from(index).ok());
+        let found = index.and_then(|index| name.get(index..index + 1));
+        Ok(found.map_or(Datum::Null, |found| Datum::Text(found.to_owned())))
     }))
 }
 
