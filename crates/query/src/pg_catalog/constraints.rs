@@ -167,7 +167,7 @@ pub(super) fn definition(facts: &Facts, constraint: Oid, pretty: bool) -> Option
     let (relation, constraint) = constraint_named(&facts.catalog, constraint)?;
     Some(match constraint {
         Constraint::Check(check) => {
-            let shown = &check.expression;
+            let shown = super::functions::unbracketed(&check.expression);
             let valid = if check.validated { "" } else { " NOT VALID" };
             if pretty { format!("CHECK ({shown}){valid}") } else { format!("CHECK (({shown})){valid}") }
         }

@@ -414,9 +414,25 @@ fn format_type(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
         Some(SqlType::Char(None)) if modifier.is_none() && args.get(1).is_some_and(DatumRef::is_null) => {
             "character".to_owned()
         }
-        Some(sql_type) => with_modifier(sql_type, modifier).name(),
+        Some(sql_type) => match sql_type.enum_type() {
+            Some(of) => {
+                let name = user_type_shown(facts, of);
+                if matches!(sql_type, SqlType::Array(_)) { format!("{name}[]") } else { name }
+            }
+            None => with_modifier(sql_type, modifier).name(),
+        },
         None => type_shown(facts, oid),
     }))
+}
+
+/// A user's type, with its schema unless the search path finds it.
+fn user_type_shown(facts: &Facts, of: &heliosdb_types::EnumType) -> String {
+    let name = quote_identifier(&of.name);
+    let found = facts.catalog.type_named(None, &of.name, &facts.search_path);
+    if found.is_some_and(|found| found.oid() == of.oid) {
+        return name;
+    }
+    format!("{}.{name}", quote_identifier(&of.schema))
 }
 
 /// A type without a value form of its own: a row type, or one of the catalog's.
@@ -456,8 +472,42 @@ pub(super) fn sequence_of_default(expression: &str) -> Option<String> {
     Some(name.replace("''", "'"))
 }
 
+/// An expression without brackets around the whole of it.
+pub(super) fn unbracketed(mut expression: &str) -> &str {
+    while let Some(inner) = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        let (mut depth, mut quoted) = (1i32, false);
+        for c in inner.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                '(' if !quoted => depth += 1,
+                ')' if !quoted => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return expression;
+            }
+        }
+        expression = inner;
+    }
+    expression
+}
+
 /// An expression of the catalog as it is shown: sequences by the shortest name that finds them.
 pub(super) fn shown_expression(facts: &Facts, expression: &str) -> String {
+    // Types print in capitals where they were written out.
+    if let Some((literal, name)) = expression.rsplit_once("::")
+        && literal.ends_with('\'')
+        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || " (),[]".contains(c))
+    {
+        return format!("{literal}::{}", name.to_ascii_lowercase());
+    }
+    // A literal of a user's type names the type.
+    if let Some((literal, name)) = expression.rsplit_once("::")
+        && literal.ends_with('\'')
+        && let Some(of) = facts.catalog.types.values().find(|found| found.definition.name == name)
+    {
+        return format!("{literal}::{}", user_type_shown(facts, &of.definition));
+    }
     let name = expression.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
     let found = name.and_then(|name| {
         let oid = crate::func::NameLookup::relation_oid(facts, &name.replace("''", "'")).ok()?;
@@ -684,6 +734,13 @@ fn to_regclass(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_brackets_around_the_whole_go() {
+        assert_eq!(unbracketed("((a > 0))"), "a > 0");
+        assert_eq!(unbracketed("(a) > (b)"), "(a) > (b)");
+        assert_eq!(unbracketed("(a = ')')"), "a = ')'");
+    }
 
     #[test]
     fn sizes_are_pretty_as_in_postgres() {

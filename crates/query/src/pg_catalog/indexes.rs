@@ -165,7 +165,7 @@ impl Index<'_> {
         if self.nulls_not_distinct {
             text.push_str(" NULLS NOT DISTINCT");
         }
-        if let Some(predicate) = self.predicate {
+        if let Some(predicate) = self.predicate.map(super::functions::unbracketed) {
             text.push_str(&if short { format!(" WHERE {predicate}") } else { format!(" WHERE ({predicate})") });
         }
         text

@@ -67,6 +67,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_group" => roles::pg_group,
         "pg_index" => indexes::pg_index,
         "pg_indexes" => indexes::pg_indexes,
+        "pg_init_privs" => roles::pg_init_privs,
         "pg_language" => objects::pg_language,
         "pg_cursors" => activity::pg_cursors,
         "pg_locks" => activity::pg_locks,

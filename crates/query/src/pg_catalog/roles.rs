@@ -5,7 +5,10 @@ use heliosdb_types::{Datum, Oid, Result};
 use super::Facts;
 use super::relations::acl;
 use super::table::{Rows, Source, array_text, oid, text};
-use crate::catalog::{ObjectKind, Role};
+use crate::catalog::{
+    Acl, CLASS_RELATION, CLASS_SCHEMA, DATABASE_OWNER_ROLE, FIRST_USER_OID, ObjectKind, POSTGRES_ROLE, PUBLIC_SCHEMA,
+    Role, schema_facts,
+};
 
 const DEFAULT_TABLESPACE: Oid = Oid(1663);
 
@@ -152,6 +155,30 @@ pub(super) fn pg_db_role_setting(source: &Source<'_>, rows: &mut Rows) -> Result
         for (role, values) in &database.facts.settings {
             rows.add(&[("setdatabase", oid(database.oid)), ("setrole", oid(*role)), ("setconfig", settings(values))])?;
         }
+    }
+    Ok(())
+}
+
+/// What the system's own objects grant from the beginning, so that a dump leaves it out.
+pub(super) fn pg_init_privs(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let facts = source.facts;
+    let first = |rows: &mut Rows, class: Oid, object: Oid, grants: Option<&Acl>| {
+        if grants.is_none() {
+            return Ok(());
+        }
+        rows.add(&[
+            ("objoid", oid(object)),
+            ("classoid", oid(class)),
+            ("privtype", text("i")),
+            ("initprivs", acl(facts, grants)),
+        ])
+    };
+    for relation in facts.catalog.relations.values().filter(|relation| relation.oid < FIRST_USER_OID) {
+        first(rows, CLASS_RELATION, relation.oid, relation.access.acl.as_ref())?;
+    }
+    for schema in facts.catalog.schemas.values().filter(|schema| schema.oid < FIRST_USER_OID) {
+        let owner = if schema.oid == PUBLIC_SCHEMA { DATABASE_OWNER_ROLE } else { POSTGRES_ROLE };
+        first(rows, CLASS_SCHEMA, schema.oid, schema_facts(schema.oid, owner).acl.as_ref())?;
     }
     Ok(())
 }

@@ -225,7 +225,12 @@ impl Session {
         let held = rights.on_relation(relation);
         let noun = crate::access::noun(relation);
         let all = grant.privileges.is_empty();
-        let grantor = self.grantor(&rights, acl, kind, relation.owner, held, &relation.name, noun)?;
+        let by_column = wanted.is_empty() && !columns.is_empty();
+        let grantor = if by_column && !rights.owns(relation.owner) {
+            self.column_grantor(&rights, relation, &columns)?
+        } else {
+            self.grantor(&rights, acl, kind, relation.owner, held, &relation.name, noun)?
+        };
         if !wanted.is_empty() {
             wanted = self.grantable(&grantor, wanted, all, grant.revoke, &relation.name);
         }
@@ -267,6 +272,24 @@ impl Session {
             .await?;
         self.catalog_written(&writer);
         Ok(())
+    }
+
+    /// Who grants on columns alone: the user, if it has the options on each of them or on the table.
+    fn column_grantor(
+        &self,
+        rights: &Rights<'_>,
+        relation: &Relation,
+        columns: &[(i16, Privileges)],
+    ) -> Result<Grantor> {
+        let whole = rights.grantable(relation.access.acl.as_ref(), ObjectKind::Table, relation.owner);
+        for (attribute, privileges) in columns {
+            let own = relation.access.columns.get(attribute);
+            let grantable = whole | rights.grantable(own, ObjectKind::Column, relation.owner);
+            if !grantable.contains(*privileges) {
+                return Err(denied(crate::access::noun(relation), &relation.name));
+            }
+        }
+        Ok(Grantor { role: self.user.oid, grantable: whole })
     }
 
     fn sequence_privileges(&mut self, relation: &Relation, grant: &Grant) -> Result<Privileges> {

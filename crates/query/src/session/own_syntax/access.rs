@@ -487,6 +487,11 @@ fn alter_role(cursor: &mut Cursor<'_>, noun: &str) -> Result<AccessStatement> {
 fn role_options(cursor: &mut Cursor<'_>, create: bool) -> Result<Vec<RoleOption>> {
     let mut options: Vec<RoleOption> = Vec::new();
     while !cursor.is_at_end() {
+        let here = cursor.error().position();
+        let placed = |error: Error| match here {
+            Some(position) => error.with_position(position),
+            None => error,
+        };
         let word = cursor.word_at(0);
         let (on, flag) = match word.strip_prefix("NO") {
             Some(rest) => (false, rest.to_owned()),
@@ -524,7 +529,7 @@ fn role_options(cursor: &mut Cursor<'_>, create: bool) -> Result<Vec<RoleOption>
             // Ignored by PostgreSQL too, with a notice; here it would be one more thing that does nothing.
             return Err(Error::unsupported("SYSID"));
         } else if !word.is_empty() {
-            return Err(Error::syntax(format!("unrecognized role option \"{}\"", word.to_ascii_lowercase())));
+            return Err(placed(Error::syntax(format!("unrecognized role option \"{}\"", word.to_ascii_lowercase()))));
         } else {
             return Err(cursor.error());
         };
@@ -533,7 +538,7 @@ fn role_options(cursor: &mut Cursor<'_>, create: bool) -> Result<Vec<RoleOption>
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         };
         if options.iter().any(same) {
-            return Err(Error::syntax("conflicting or redundant options"));
+            return Err(placed(Error::syntax("conflicting or redundant options")));
         }
         options.push(option);
     }
