@@ -12,6 +12,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 
@@ -36,7 +37,7 @@ impl PhysicalOptimizerRule for FirstByIndex {
                 },
             };
             Ok(match changed {
-                Some(child) => Transformed::yes(plan.with_new_children(vec![child])?),
+                Some(child) => Transformed::yes(replace_children_if_necessary(plan, vec![child])?),
                 None => Transformed::no(plan),
             })
         });
@@ -76,7 +77,7 @@ fn replaced(plan: &Arc<dyn ExecutionPlan>, scan: &Arc<dyn ExecutionPlan>) -> DfR
         return Ok(Arc::clone(scan));
     }
     let children = plan.children().into_iter().map(|child| replaced(child, scan)).collect::<DfResult<Vec<_>>>()?;
-    Arc::clone(plan).with_new_children(children)
+    replace_children_if_necessary(Arc::clone(plan), children)
 }
 
 fn sorted(sort: &SortExec) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
