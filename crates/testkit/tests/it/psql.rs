@@ -29,6 +29,14 @@ const COMMANDS: &[&str] = &[
     "\\d side.other",
     "\\d keyed_codes",
     "\\du",
+    "\\dg",
+    "\\di",
+    "\\dn+",
+    "\\dp",
+    "\\ddp",
+    "\\drds",
+    "\\dD",
+    "\\db",
     "\\d nosuch",
 ];
 
@@ -92,4 +100,43 @@ async fn copy_round_trips_through_psql() {
     let (_, err) = run(&format!("\\copy c FROM '{}'", file.display()));
     assert!(err.contains("duplicate key value violates unique constraint \"c_pkey\""), "{err}");
     assert_eq!(run("SELECT count(*) FROM c").0.split_whitespace().nth(2), Some("3"));
+}
+
+/// A dump restores, and the dump of what was restored is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pg_dump_restores_to_the_same_dump() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+    let (out, err) = psql(server.pg_port, SCHEMA);
+    assert!(err.is_empty(), "{out}{err}");
+    let grants = "CREATE ROLE reader; GRANT SELECT (id) ON keyed TO reader; GRANT ALL ON plain TO reader; \
+        COMMENT ON TABLE plain IS 'a comment'; INSERT INTO plain (a) VALUES (1), (2); CREATE DATABASE copy";
+    for statement in grants.split("; ") {
+        assert_eq!(psql(server.pg_port, statement).1, "", "{statement}");
+    }
+    let first = dump(server.pg_port, "postgres");
+    assert!(first.contains("GRANT SELECT(id) ON TABLE public.keyed TO reader"), "{first}");
+    let file = place.path().join("dump.sql");
+    std::fs::write(&file, &first).unwrap();
+    let restored = Command::new("psql")
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres", "-p"])
+        .arg(server.pg_port.to_string())
+        .arg("-f")
+        .arg(&file)
+        .arg("copy")
+        .output()
+        .expect("psql runs");
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    assert_eq!(dump(server.pg_port, "copy"), first);
+}
+
+/// What pg_dump writes, without the lines that are new each time.
+fn dump(port: u16, database: &str) -> String {
+    let output = Command::new("pg_dump")
+        .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string(), database])
+        .output()
+        .expect("pg_dump runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter(|line| !line.contains("restrict")).collect::<Vec<_>>().join("\n")
 }
