@@ -13,7 +13,7 @@ mod system;
 mod user_type;
 mod writer;
 
-pub use acl::{Acl, AclItem, ObjectKind, PUBLIC, Privileges};
+pub use acl::{Acl, ObjectKind, PUBLIC, Privileges};
 pub use bootstrap::{bootstrap, fill_database};
 pub(crate) use definition::{describe as describe_tree, refuse_as_key};
 pub use load::load;

@@ -7,7 +7,6 @@ use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result,
 
 use super::indexes::index_named;
 use super::table::{array_text, stored};
-use super::types::TYPES;
 use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier};
 use crate::catalog::{CLASS_RELATION, CommentKey, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, NameLookup, Typed};

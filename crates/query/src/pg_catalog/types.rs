@@ -2,6 +2,7 @@
 
 /// A row of `pg_type`.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code)] // the table is readable as PostgreSQL has it
 pub(super) struct TypeRow {
     pub oid: u32,
     pub name: &'static str,

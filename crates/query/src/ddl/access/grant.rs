@@ -155,6 +155,7 @@ impl Session {
 
     /// Who grants on an object: its owner for whoever has the owner's rights, else the user itself if it has options.
     /// 42501 if it has no business with the object at all.
+    #[allow(clippy::too_many_arguments)] // one object, told apart by kind
     pub(super) fn grantor(
         &self,
         rights: &Rights<'_>,
