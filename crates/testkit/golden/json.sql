@@ -227,3 +227,7 @@ ALTER TABLE jt ADD COLUMN more jsonb DEFAULT '[1]';
 SELECT id, more FROM jt ORDER BY id;
 
 DROP TABLE jt;
+
+SELECT row_to_json(t.*), count(u.*) FROM (SELECT 1 AS a) t, (SELECT 2 AS b) u GROUP BY t.a;
+
+SELECT json_agg(t.*) FROM (SELECT 1 AS a, 'x' AS b) t;

@@ -46,3 +46,5 @@ SELECT id, stddev(v) OVER (PARTITION BY g), bool_and(v > 5) OVER (ORDER BY id), 
 SELECT id, jsonb_agg(v) OVER (ORDER BY id ROWS 1 PRECEDING), json_object_agg(id, v) OVER (PARTITION BY g ORDER BY id) FROM w ORDER BY id;
 
 DROP TABLE w;
+
+SELECT a, sum(a) OVER (), sum(a::bigint) OVER (), sum(a::numeric) OVER (ORDER BY a) FROM (VALUES (1), (2)) t(a) ORDER BY a;

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, VisitMut, VisitorMut};
+use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, UnaryOperator, VisitMut, VisitorMut};
 
 /// Rearranges `-a ^ b` to `(-a) ^ b` and `a IS DISTINCT FROM b AND c` to `(a IS DISTINCT FROM b) AND c`.
 pub(super) fn as_postgres<T: VisitMut>(mut parsed: T) -> T {
@@ -31,9 +31,22 @@ impl VisitorMut for Precedence {
                 let Expr::IsNotDistinctFrom(left, right) = take(expr) else { return ControlFlow::Continue(()) };
                 *expr = at_leftmost(*right, is_logical, |operand| Expr::IsNotDistinctFrom(left, Box::new(operand)));
             }
+            Expr::Function(call) => rows_as_arguments(call),
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `f(t.*)` is `f(t)`: the row of t.
+fn rows_as_arguments(call: &mut ast::Function) {
+    let ast::FunctionArguments::List(list) = &mut call.args else { return };
+    for arg in &mut list.args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) = arg
+            && let [ast::ObjectNamePart::Identifier(table)] = name.0.as_slice()
+        {
+            *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(table.clone())));
+        }
     }
 }
 

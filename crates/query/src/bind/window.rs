@@ -1,9 +1,9 @@
 //! Window functions: OVER, named windows, frames.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits,
 };
@@ -15,7 +15,7 @@ use super::binder::Binder;
 use super::from::refuse;
 use super::names::fold_identifier;
 use super::order::OrderKey;
-use super::plan::{from_datafusion, simplify};
+use super::plan::{self, from_datafusion, simplify};
 use super::select::Clauses;
 use super::subquery::has_subquery;
 use crate::func::{self, CastKind};
@@ -65,7 +65,23 @@ impl Binder<'_> {
             return Ok(input);
         }
         refuse(calls.iter().any(has_subquery), "a subquery inside a window function")?;
-        let outputs: HashMap<Expr, Expr> = calls.iter().map(|call| (call.clone(), output_column(call))).collect();
+        let mut outputs = HashMap::new();
+        let (mut seen, mut computed) = (HashSet::new(), Vec::new());
+        for call in &mut calls {
+            let original = call.clone();
+            if !seen.insert(call.schema_name().to_string())
+                && let Expr::WindowFunction(window) = call
+            {
+                // Names leave out casts: arguments that differ in nothing else are computed below, under names of their own.
+                for arg in window.params.args.iter_mut().filter(|arg| !matches!(arg, Expr::Literal(..))) {
+                    self.computed += 1;
+                    let column = Column::new_unqualified(format!("argument:{}", self.computed));
+                    computed.push((std::mem::replace(arg, Expr::Column(column.clone())), column.name));
+                }
+            }
+            outputs.insert(original, output_column(call));
+        }
+        let input = plan::extend(input, computed)?;
         let plan = LogicalPlanBuilder::window_plan(input, calls).map_err(from_datafusion)?;
         for expr in clauses.exprs_mut() {
             *expr = rewrite(std::mem::take(expr), &outputs)?;

@@ -100,7 +100,7 @@ fn order_is_postgresqls() {
 #[test]
 fn containment() {
     let contains = |a: &str, b: &str| jsonb_contains(Jsonb::new(&jsonb(a)), Jsonb::new(&jsonb(b))).unwrap();
-    assert!(contains("[1, 2, [1, 3]]", "[3, 1]") == false);
+    assert!(!contains("[1, 2, [1, 3]]", "[3, 1]"));
     assert!(contains("[1, 2, [1, 3]]", "[1, [3]]"));
     assert!(contains("[1, 1.0]", "1.00"));
     assert!(!contains("1", "[1]"));

@@ -91,7 +91,8 @@ impl Sorted {
     }
 
     fn mode(&self) -> Datum {
-        let (mut best, mut run): (Option<(&Datum, usize)>, Option<(&Datum, usize)>) = (None, None);
+        let mut best: Option<(&Datum, usize)> = None;
+        let mut run: Option<(&Datum, usize)> = None;
         for value in self.sorted() {
             run = match run {
                 Some((first, count)) if compare(first.as_ref(), value.as_ref()).is_eq() => Some((first, count + 1)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use heliosdb_types::{
     ArrayView, Datum, DatumRef, JsonTree, Jsonb, Result, RowLayout, RowView, SqlType, TextContext, check_json,
-    json_kind, parse_json_tree, text_of, write_json_string, write_jsonb,
+    parse_json_tree, text_of, write_json_string, write_jsonb,
 };
 
 use super::super::value::{numeric_of, physical_of_type};

@@ -58,7 +58,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         (
             "json_populate_record" | "jsonb_populate_record" | "json_populate_recordset" | "jsonb_populate_recordset",
             _,
-        ) => Err(Error::unsupported(format!("{name}"))
+        ) => Err(Error::unsupported(name)
             .with_hint("Use json_to_record or json_to_recordset with a column definition list.")),
         _ => return None,
     })
