@@ -28,6 +28,8 @@ cargo xtask <command>
                        drivers and ORMs of every ecosystem against a fresh server (or against PostgreSQL)
   compat [--random N] [--seed N] [--files NAME] [--write]
                        the golden scripts and random statements beside PostgreSQL
+  fuzz [--minutes N] [--only TARGET]
+                       mutated inputs for the decoders; finds go to fuzz/corpus
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
   bench oltp [--scale N] [--seconds N] [--rounds N] [--clients 1,8,32] [--only NAME]
                        pgbench beside PostgreSQL
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         "elle" => verbs::testkit("debug", "elle", &rest),
         "clients" => verbs::clients(&rest),
         "compat" => verbs::testkit(&verbs::profile("debug"), "compat", &rest),
+        "fuzz" => verbs::fuzz(&rest),
         "bench" => verbs::bench(&rest),
         "tidy" => verbs::tidy(),
         _ => {

@@ -33,6 +33,8 @@ mod compaction;
 mod core;
 mod delete_vector;
 mod freeze;
+#[cfg(test)]
+mod fuzz_test;
 mod horizon;
 mod log;
 mod manifest;

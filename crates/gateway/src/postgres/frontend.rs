@@ -200,3 +200,35 @@ mod tests {
         assert_eq!(query(Bytes::from_static(b"\xff\0")).unwrap_err().state(), SqlState::CHARACTER_NOT_IN_REPERTOIRE);
     }
 }
+
+#[cfg(test)]
+#[path = "../../../../fuzz/driver.rs"]
+mod driver;
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn fuzz_wire() {
+        let seeds: [&[u8]; 7] = [
+            b"select 1\0",
+            b"s\0select $1\0\0\x02\0\0\0\x17\0\0\0\x19",
+            b"p\0s\0\0\x01\0\x01\0\x02\0\0\0\x03abc\xff\xff\xff\xff\0\x01\0\x01",
+            b"Sname\0",
+            b"portal\0\0\0\0\x05",
+            b"SCRAM-SHA-256\0\0\0\0\x09n,,n=,r=x",
+            b"user\0postgres\0database\0db\0\0",
+        ];
+        let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
+        driver::fuzz("wire", &seeds, &[], |bytes| {
+            let body = || Bytes::copy_from_slice(bytes);
+            let _ = (query(body()), parse(body()), describe(body()), close(body()), execute(body()));
+            let _ = (copy_fail(body()), sasl_initial_response(body()), startup_parameters(body()), utf8(bytes));
+            if let Ok(message) = bind(body()) {
+                let held: usize = message.parameters.iter().flatten().map(Bytes::len).sum();
+                assert!(held <= bytes.len(), "parameters are pieces of the message");
+            }
+        });
+    }
+}
