@@ -228,6 +228,8 @@ SELECT id, more FROM jt ORDER BY id;
 
 DROP TABLE jt;
 
-SELECT row_to_json(t.*), count(u.*) FROM (SELECT 1 AS a) t, (SELECT 2 AS b) u GROUP BY t.a;
+SELECT row_to_json(t.*) FROM (SELECT 1 AS a) t;
+
+SELECT count(u.*) FROM (SELECT 2 AS b) u;
 
 SELECT json_agg(t.*) FROM (SELECT 1 AS a, 'x' AS b) t;
