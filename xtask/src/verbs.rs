@@ -126,13 +126,8 @@ pub fn fuzz(arguments: &[String]) -> Done {
         Some(text) => text.parse().map_err(|_| format!("--minutes {text} is not a number"))?,
         None => 1.0,
     };
-    let targets = [
-        ("wal", "log"),
-        ("storage", "log_ops"),
-        ("storage", "deletes"),
-        ("storage", "manifest"),
-        ("gateway", "wire"),
-    ];
+    let targets =
+        [("wal", "log"), ("storage", "log_ops"), ("storage", "deletes"), ("storage", "manifest"), ("gateway", "wire")];
     for (name, target) in targets {
         if after("--only").is_some_and(|only| only != target) {
             continue;

@@ -19,7 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &["types", "contracts", "runtime"]),
     ("client", &["types", "runtime"]),
     ("server", &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "client"]),
-    ("testkit", &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "client", "server"]),
+    (
+        "testkit",
+        &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "client", "server"],
+    ),
     ("xtask", &[]),
 ];
 

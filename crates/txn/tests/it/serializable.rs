@@ -216,12 +216,8 @@ fn many_committed_transactions_are_remembered_in_little_memory() {
     bench.commit(setup);
     let old = bench.begin();
     let snapshot = bench.shard.begin_serializable(old, false).unwrap();
-    let context = ReadContext {
-        txn: Some(old),
-        command: CommandId(1),
-        snapshot,
-        isolation: IsolationLevel::Serializable,
-    };
+    let context =
+        ReadContext { txn: Some(old), command: CommandId(1), snapshot, isolation: IsolationLevel::Serializable };
     value(&bench, &context, "a").unwrap();
     // Each reads what the old one will write, and writes what it has read: the last two merged lose nothing.
     for n in 0..3_000 {

@@ -193,7 +193,10 @@ impl Binder<'_> {
             });
         }
         let key = keys.into_iter().next().ok_or_else(|| Error::internal("a sort key"))?;
-        refuse(only_outer(std::slice::from_ref(&key.value)), "an aggregate of an outer query's columns inside a subquery")?;
+        refuse(
+            only_outer(std::slice::from_ref(&key.value)),
+            "an aggregate of an outer query's columns inside a subquery",
+        )?;
         func::ordered_set(function, direct, key.value, !key.asc, filter, self.func())
     }
 
