@@ -22,6 +22,7 @@ fn file_name(arg: &Arg) -> String {
 }
 
 /// What a setting means, and its default, from its help.
+#[cfg(test)]
 fn meaning(arg: &Arg) -> (String, String) {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     match help.split_once(" [default: ") {

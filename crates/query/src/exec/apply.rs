@@ -129,11 +129,11 @@ impl UserDefinedLogicalNodeCore for ApplyNode {
 /// The template with values where it refers to outer columns, also inside its subqueries and other Apply nodes.
 fn with_values(template: LogicalPlan, values: &HashMap<Column, ScalarValue>) -> DfResult<LogicalPlan> {
     let replaced = template.transform_up_with_subqueries(|plan| {
-        if let LogicalPlan::Extension(extension) = &plan {
-            if let Some(inner) = extension.node.as_any().downcast_ref::<ApplyNode>() {
-                let node = inner.with_template(with_values(inner.template.as_ref().clone(), values)?);
-                return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })));
-            }
+        if let LogicalPlan::Extension(extension) = &plan
+            && let Some(inner) = extension.node.as_any().downcast_ref::<ApplyNode>()
+        {
+            let node = inner.with_template(with_values(inner.template.as_ref().clone(), values)?);
+            return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })));
         }
         let names = NamePreserver::new(&plan);
         let replaced = plan.map_expressions(|expr| {

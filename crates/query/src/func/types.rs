@@ -137,10 +137,10 @@ fn custom_type(name: &ObjectName, modifiers: &[String], names: &dyn NameLookup) 
         _ => return Err(undefined(&name.to_string())),
     };
     let folded = fold(ident);
-    if let Some(element) = folded.strip_prefix('_').filter(|_| modifiers.is_empty()) {
-        if let Some(element) = named_type(element, &[]) {
-            return Ok(element?.array_of());
-        }
+    if let Some(element) = folded.strip_prefix('_').filter(|_| modifiers.is_empty())
+        && let Some(element) = named_type(element, &[])
+    {
+        return Ok(element?.array_of());
     }
     // `"char"` is a type of its own; unquoted char is a keyword.
     if folded == "char" && (ident.quote_style.is_some() || qualified) {

@@ -63,10 +63,6 @@ impl IndexKeeper {
         IndexKeeper { specs: Arc::clone(specs), table: Arc::clone(table), scope: Arc::clone(scope), txn, late }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.specs.is_empty()
-    }
-
     pub async fn insert(&self, new: Written<'_>) -> Result<()> {
         for spec in self.specs.iter() {
             let (mut locked, mut places, mut free) = (Vec::new(), Vec::new(), Vec::new());

@@ -40,8 +40,11 @@ pub(crate) struct KeyPart {
     pub nulls_first: Option<bool>,
 }
 
+/// Name, tree, parts, whether unique, and the index (none: the primary key).
+type Key<'a> = (String, TreeRef, Vec<KeyPart>, bool, Option<&'a IndexInfo>);
+
 /// Keys of a table's tree and of its indexes over whole columns of all rows.
-pub(crate) fn keys_of(relation: &Relation) -> Vec<(String, TreeRef, Vec<KeyPart>, bool, Option<&IndexInfo>)> {
+pub(crate) fn keys_of(relation: &Relation) -> Vec<Key<'_>> {
     let Some(table) = relation.table() else { return Vec::new() };
     let mut keys = Vec::with_capacity(table.indexes.len() + 1);
     if let (TreeKey::Columns(columns), Some(primary)) = (&table.tree.key, &table.primary_key) {

@@ -27,6 +27,9 @@ const UNKNOWN_EDGE: f64 = 0.3;
 /// More relations than bits are left as they are.
 const RELATIONS_MAX: usize = 60;
 
+/// Columns that must be equal, of the relation with the smaller position first.
+type Equal<'a> = (&'a Column, &'a Column);
+
 /// The plan with its inner joins reordered.
 pub(super) fn reorder(plan: LogicalPlan, scope: &StatementScope) -> DfResult<LogicalPlan> {
     rewrite(plan, scope).map(|done| done.data)
@@ -120,7 +123,7 @@ fn graph(relations: &[LogicalPlan], conditions: &[Expr], scope: &StatementScope)
 /// One edge for each pair that equalities connect, one for each other condition.
 fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -> Vec<Edge> {
     let mut edges = Vec::new();
-    let mut pairs: Vec<(usize, usize, Vec<(&Column, &Column)>)> = Vec::new();
+    let mut pairs: Vec<(usize, usize, Vec<Equal<'_>>)> = Vec::new();
     for (set, condition) in between {
         match equality(condition, relations) {
             Some((a, b, columns)) => match pairs.iter_mut().find(|(left, right, _)| (*left, *right) == (a, b)) {
@@ -149,7 +152,7 @@ fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -
 }
 
 /// `a.x = b.y` with the relation of each, the smaller position first.
-fn equality<'a>(condition: &'a Expr, relations: &[LogicalPlan]) -> Option<(usize, usize, (&'a Column, &'a Column))> {
+fn equality<'a>(condition: &'a Expr, relations: &[LogicalPlan]) -> Option<(usize, usize, Equal<'a>)> {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
     let (left, right) = (column(left)?, column(right)?);
     let relation = |column: &Column| relations.iter().position(|plan| plan.schema().has_column(column));

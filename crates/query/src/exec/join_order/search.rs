@@ -79,10 +79,10 @@ impl Graph {
             let connected = choices.iter().any(|(_, kept)| kept.is_some());
             for (next, kept) in choices.into_iter().filter(|(_, kept)| kept.is_some() || !connected) {
                 let candidate = self.add(step, joined, next, kept);
-                if let Some(place) = best.get_mut((joined | bit(next)) as usize) {
-                    if place.is_none_or(|known| candidate.cost < known.cost) {
-                        *place = Some(candidate);
-                    }
+                if let Some(place) = best.get_mut((joined | bit(next)) as usize)
+                    && place.is_none_or(|known| candidate.cost < known.cost)
+                {
+                    *place = Some(candidate);
                 }
             }
         }

@@ -45,7 +45,7 @@ struct NewerRow {
 }
 
 /// An update that gives a row another key.
-struct Moved {
+pub(super) struct Moved {
     from: Target,
     to: KeyedRow,
     /// The new row again, to name it in an error.

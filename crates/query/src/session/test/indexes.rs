@@ -173,7 +173,7 @@ fn index_scans_give_what_full_scans_give() {
         for sql in [
             format!("select * from @ where a = {y} and b >= 'v{z}' order by id"),
             format!("select * from @ where a in (1, {y}, null) and b like 'v1%' order by id"),
-            format!("select id from @ where a is null and b < 'v3' order by id"),
+            "select id from @ where a is null and b < 'v3' order by id".to_owned(),
             format!("select * from @ where c < {}.5 and c >= {}.0 order by id", y % 20, y % 20),
             format!("select * from @ where d = date '2024-01-01' + {} and id > 500 order by id", y % 50),
             format!("select b from @ where b = 'v{z}' order by b"),

@@ -113,10 +113,11 @@ impl Expr {
         if depth == 0 || rng.random_bool(0.2) {
             return leaf(rng, ty, scope);
         }
-        if depth > 1 && rng.random_bool(0.04) {
-            if let Some(sub) = super::query::subquery(rng, ty, scope) {
-                return sub;
-            }
+        if depth > 1
+            && rng.random_bool(0.04)
+            && let Some(sub) = super::query::subquery(rng, ty, scope)
+        {
+            return sub;
         }
         let fitting: Vec<_> = RULES.iter().filter(|rule| rule.0 == ty).collect();
         match fitting.choose(rng) {

@@ -221,10 +221,10 @@ fn group(rng: &mut StdRng, query: &mut Query, types: &[Ty], scope: &[InScope], d
         };
         query.select.push(output);
     }
-    if query.group.is_empty() {
-        if let Some(column) = column(rng, Ty::Int4, scope) {
-            query.group.push(column);
-        }
+    if query.group.is_empty()
+        && let Some(column) = column(rng, Ty::Int4, scope)
+    {
+        query.group.push(column);
     }
     if !query.group.is_empty() && rng.random_bool(0.2) {
         query.having = Some(Expr::Op(Ty::Bool, "(count(*) > $1)", vec![Expr::Leaf(Ty::Int4, "1".into())]));
