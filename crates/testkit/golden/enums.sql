@@ -1,3 +1,5 @@
+-- In a schema on everybody's path, so that names need no schema in messages.
+SET search_path = public;
 -- Enums: definition, order, casts, keys, arrays.
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TYPE mood AS ENUM ('x');

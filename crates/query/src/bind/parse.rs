@@ -30,7 +30,7 @@ fn as_postgres<T: ast::VisitMut>(parsed: T, sql: &str) -> T {
 
 /// Runs a recursive pass over what a text was parsed to. A short text cannot make a deep tree.
 pub(super) fn deep<T>(sql: &str, run: impl FnOnce() -> T) -> T {
-    if sql.len() < 500 { run() } else { stacker::grow(DEEP_STACK_BYTES, run) }
+    if sql.len() < 250 { run() } else { stacker::grow(DEEP_STACK_BYTES, run) }
 }
 
 /// Parses every statement of a text; empty statements are dropped.

