@@ -50,7 +50,7 @@ fn a_join_tells_the_other_sides_scan_what_can_match() {
     let plan = plan.build().unwrap();
     let explained = bench.executor.explain(&plan, Vec::new(), &[], scope, options);
     let lines = bench.pool.block_on(explained).unwrap();
-    let scans: Vec<&String> = lines.iter().filter(|line| line.contains("Scan on t")).collect();
+    let scans: Vec<&String> = lines.iter().filter(|line| line.contains("Scan ") && line.contains(" on t ")).collect();
     assert_eq!(scans.len(), 2);
     assert!(scans.iter().all(|line| line.contains("rows=2")), "{lines:#?}");
     assert_eq!(counted(&bench, joined(&bench, col("few.v").eq(lit(99)))), 0, "an empty side");
