@@ -31,7 +31,6 @@ const PASSWORD: &str = "correct horse";
 /// Runs the clients one after the other; an error names those that failed.
 pub async fn run(options: &ClientOptions) -> Result<(), String> {
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
-    open_to_all(place.path());
     let target = Target::start(options.postgres, place.path()).await?;
     let chosen: Vec<Client> = clients()
         .into_iter()
@@ -138,10 +137,4 @@ impl Target {
         });
         Ok(client)
     }
-}
-
-/// PostgreSQL runs as another user and must get through to its data.
-fn open_to_all(dir: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

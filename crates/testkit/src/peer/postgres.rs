@@ -99,6 +99,7 @@ impl Postgres {
         std::fs::create_dir_all(data)?;
         let port = free_port();
         if is_root() {
+            open_to_all(data.parent().unwrap_or(data))?;
             run(Command::new("chown").arg("nobody").arg(data))?;
         }
         let mut init = as_server_user(version, "initdb");
@@ -160,6 +161,12 @@ fn ended_children_seconds(pid: u32) -> f64 {
 fn is_root() -> bool {
     // SAFETY: geteuid has no preconditions.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// Its own user must get through to its data, which often lie in a temporary folder of ours.
+fn open_to_all(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
 }
 
 fn as_server_user(version: &PostgresVersion, program: &str) -> Command {

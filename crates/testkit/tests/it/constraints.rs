@@ -1,9 +1,8 @@
 //! Uniqueness, references and upserts when several sessions write at once.
 
-use std::time::Duration;
-
 use heliosdb_testkit::server::{Server, ServerOptions};
-use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::{blocked, code, value};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -15,23 +14,6 @@ async fn place(setup: &str) -> Place {
     let server = Server::start(&ServerOptions::new(dir.path().join("data"))).await.unwrap();
     server.connect().await.unwrap().batch_execute(setup).await.unwrap();
     Place { _dir: dir, server }
-}
-
-async fn value(client: &Client, sql: &str) -> String {
-    let messages = client.simple_query(sql).await.unwrap();
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    row.unwrap_or("none").to_owned()
-}
-
-fn code(error: &tokio_postgres::Error) -> &str {
-    error.as_db_error().map_or("", |error| error.code().code())
-}
-
-async fn blocked<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
-    tokio::time::timeout(Duration::from_millis(300), task).await.is_err()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

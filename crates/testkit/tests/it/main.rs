@@ -17,8 +17,26 @@ mod storm;
 mod tidy;
 mod wire;
 
-/// PostgreSQL runs as another user and must get through to its data.
-fn open_to_all(dir: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+use std::time::Duration;
+
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+/// The first value of a query's first row, as text.
+async fn value(client: &Client, sql: &str) -> String {
+    let messages = client.simple_query(sql).await.unwrap();
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    row.unwrap_or("none").to_owned()
+}
+
+/// The SQLSTATE of an error.
+fn code(error: &tokio_postgres::Error) -> &str {
+    error.as_db_error().map_or("", |error| error.code().code())
+}
+
+/// Whether a task waits rather than ends.
+async fn blocked<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
+    tokio::time::timeout(Duration::from_millis(300), task).await.is_err()
 }

@@ -43,7 +43,6 @@ const COMMANDS: &[&str] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn describe_commands_print_what_postgresql_prints() {
     let place = tempfile::tempdir().unwrap();
-    crate::open_to_all(place.path());
     let oracle = Postgres::start(&PostgresVersion::system().unwrap(), &place.path().join("pg"), &[]).await.unwrap();
     let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
     for port in [oracle.port, server.pg_port] {

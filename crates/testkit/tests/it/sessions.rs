@@ -12,7 +12,6 @@ async fn sessions_wait_and_fail_as_postgresqls_do() {
     let place = tempfile::tempdir().unwrap();
     let (port, _server, _oracle);
     if rewrite {
-        crate::open_to_all(place.path());
         let version = PostgresVersion::system().unwrap();
         let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
         (port, _oracle, _server) = (oracle.port, Some(oracle), None);
