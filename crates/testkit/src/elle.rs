@@ -5,10 +5,10 @@
 //! explains. Besides: no aborted append is ever seen, no acknowledged one is lost, and of a transaction whose commit got no
 //! answer all is there or nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -52,13 +52,17 @@ enum Outcome {
 
 #[derive(Debug)]
 struct Transaction {
+    /// How many crashes had been when it began, and milliseconds into the run of its begin and end.
+    crashes: usize,
+    during: (u128, u128),
     reads: Vec<(u64, Vec<u64>)>,
     appends: Vec<(u64, u64)>,
     outcome: Outcome,
 }
 
-#[derive(Default)]
 struct Shared {
+    began: Instant,
+    crashes: AtomicUsize,
     port: AtomicU16,
     next: AtomicU64,
     stop: AtomicBool,
@@ -73,14 +77,20 @@ pub async fn run(options: &ElleOptions) -> Result<ElleReport, String> {
     }
     let start = || async { Server::start(&server_options).await.map_err(|error| error.to_string()) };
     let mut server = start().await?;
-    let shared = Arc::new(Shared::default());
-    shared.port.store(server.pg_port, Ordering::Release);
+    let shared = Arc::new(Shared {
+        began: Instant::now(),
+        crashes: AtomicUsize::new(0),
+        port: AtomicU16::new(server.pg_port),
+        next: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        history: Mutex::new(Vec::new()),
+    });
     let control = server.connect().await.map_err(|error| error.to_string())?;
     let setup = "CREATE TABLE lists (k int PRIMARY KEY, v text NOT NULL);
         INSERT INTO lists SELECT n, '' FROM generate_series(0, 11999) n";
     control.batch_execute(setup).await.map_err(|error| error.to_string())?;
     let clients: Vec<_> = (0..options.clients).map(|_| tokio::spawn(client(Arc::clone(&shared)))).collect();
-    let began = Instant::now();
+    let began = shared.began;
     let mut report = ElleReport::default();
     while began.elapsed() < options.time {
         tokio::time::sleep(options.crash_every.min(options.time - began.elapsed().min(options.time))).await;
@@ -89,6 +99,7 @@ pub async fn run(options: &ElleOptions) -> Result<ElleReport, String> {
             server = start().await?;
             shared.port.store(server.pg_port, Ordering::Release);
             report.crashes += 1;
+            shared.crashes.store(report.crashes, Ordering::Release);
         }
     }
     shared.stop.store(true, Ordering::Release);
@@ -115,7 +126,10 @@ async fn client(shared: Arc<Shared>) {
 }
 
 async fn transact(client: &Client, shared: &Shared) -> Transaction {
-    let mut done = Transaction { reads: Vec::new(), appends: Vec::new(), outcome: Outcome::Aborted };
+    let now = || shared.began.elapsed().as_millis();
+    let crashes = shared.crashes.load(Ordering::Acquire);
+    let (reads, appends) = (Vec::new(), Vec::new());
+    let mut done = Transaction { crashes, during: (now(), 0), reads, appends, outcome: Outcome::Aborted };
     if operations(client, shared, &mut done).await.is_err() {
         // Whatever was begun is over; a lost connection loses it as well.
         let _ = client.simple_query("ROLLBACK").await;
@@ -129,6 +143,7 @@ async fn transact(client: &Client, shared: &Shared) -> Transaction {
         }
         Err(_) => Outcome::Unknown,
     };
+    done.during.1 = now();
     done
 }
 
@@ -223,14 +238,46 @@ fn check(
     }
     edges.retain(|(from, to)| from != to);
     report.edges = edges.len();
-    match cycle(&edges) {
-        0 => Ok(report),
-        stuck => Err(format!("{stuck} of {} transactions have no serial order", report.committed)),
+    let stuck = on_or_behind_cycles(&edges);
+    if stuck.is_empty() {
+        return Ok(report);
     }
+    let cycle: String = shortest_cycle(&edges, &stuck).iter().map(|at| format!("\n  {:?}", history[*at])).collect();
+    Err(format!(
+        "{} of {} transactions have no serial order, for each comes before the next:{cycle}\n  and the last before the first",
+        stuck.len(),
+        report.committed
+    ))
 }
 
-/// How many nodes are on cycles, or behind them.
-fn cycle(edges: &BTreeSet<(usize, usize)>) -> usize {
+/// The shortest way from one of these nodes back to itself.
+fn shortest_cycle(edges: &BTreeSet<(usize, usize)>, among: &BTreeSet<usize>) -> Vec<usize> {
+    let back = |start: usize| {
+        let mut from: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut next = VecDeque::from([start]);
+        while let Some(node) = next.pop_front() {
+            for (_, to) in edges.range((node, 0)..=(node, usize::MAX)).filter(|(_, to)| among.contains(to)) {
+                if *to == start {
+                    let mut way = vec![node];
+                    while let Some(before) = way.last().and_then(|last| from.get(last)) {
+                        way.push(*before);
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+                if !from.contains_key(to) {
+                    from.insert(*to, node);
+                    next.push_back(*to);
+                }
+            }
+        }
+        None
+    };
+    among.iter().filter_map(|start| back(*start)).min_by_key(Vec::len).unwrap_or_default()
+}
+
+/// What is left when nodes nothing leads to are taken away, again and again.
+fn on_or_behind_cycles(edges: &BTreeSet<(usize, usize)>) -> BTreeSet<usize> {
     let mut into: HashMap<usize, usize> = HashMap::new();
     let mut out: HashMap<usize, Vec<usize>> = HashMap::new();
     for (from, to) in edges {
@@ -239,9 +286,7 @@ fn cycle(edges: &BTreeSet<(usize, usize)>) -> usize {
         out.entry(*from).or_default().push(*to);
     }
     let mut free: Vec<usize> = into.iter().filter(|(_, count)| **count == 0).map(|(node, _)| *node).collect();
-    let mut sorted = 0;
     while let Some(node) = free.pop() {
-        sorted += 1;
         for to in out.get(&node).into_iter().flatten() {
             let count = into.get_mut(to).expect("counted before");
             *count -= 1;
@@ -250,7 +295,7 @@ fn cycle(edges: &BTreeSet<(usize, usize)>) -> usize {
             }
         }
     }
-    into.len() - sorted
+    into.into_iter().filter(|(_, count)| *count > 0).map(|(node, _)| node).collect()
 }
 
 #[cfg(test)]
@@ -259,7 +304,7 @@ mod tests {
 
     fn txn(reads: &[(u64, &[u64])], appends: &[(u64, u64)], outcome: Outcome) -> Transaction {
         let reads = reads.iter().map(|(key, list)| (*key, list.to_vec())).collect();
-        Transaction { reads, appends: appends.to_vec(), outcome }
+        Transaction { crashes: 0, during: (0, 0), reads, appends: appends.to_vec(), outcome }
     }
 
     #[test]
@@ -272,7 +317,8 @@ mod tests {
         let fine = [txn(&[(1, &[])], &[(1, 10)], Committed), txn(&[(1, &[10])], &[(2, 20)], Committed)];
         assert!(check(&fine, &[(1, &[10]), (2, &[20])]).is_ok());
         let skew = [txn(&[(1, &[])], &[(2, 20)], Committed), txn(&[(2, &[])], &[(1, 10)], Committed)];
-        assert!(check(&skew, &[(1, &[10]), (2, &[20])]).unwrap_err().contains("serial order"));
+        let found = check(&skew, &[(1, &[10]), (2, &[20])]).unwrap_err();
+        assert!(found.contains("2 of 2") && found.matches("Transaction {").count() == 2, "{found}");
         assert!(check(&fine, &[(2, &[20])]).unwrap_err().contains("lost"));
         assert!(check(&[txn(&[], &[(1, 10)], Aborted)], &[(1, &[10])]).unwrap_err().contains("aborted"));
         let half = [txn(&[], &[(1, 10), (2, 20)], Unknown)];

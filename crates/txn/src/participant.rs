@@ -79,7 +79,7 @@ impl Participant {
 
     /// No transaction is running and nothing is locked.
     pub fn is_quiet(&self) -> bool {
-        self.active.len() == 0 && self.locks.is_empty() && self.ssi.is_empty()
+        self.active.len() == 0 && self.locks.is_empty() && self.ssi.is_empty(self.store.visible_ts())
     }
 
     fn release(&self, txn: &Txn) {
@@ -126,11 +126,10 @@ impl Participant {
             self.store.rollback(id);
         }
         if serializable {
+            let visible = self.store.visible_ts();
             match &appended {
-                Ok(commit) => {
-                    self.ssi.committed(id, commit.map_or_else(|| self.store.visible_ts(), |commit| commit.ts))
-                }
-                Err(_) => self.ssi.rolled_back(id),
+                Ok(commit) => self.ssi.committed(id, commit.map_or(visible, |commit| commit.ts), visible),
+                Err(_) => self.ssi.rolled_back(id, visible),
             }
         }
         self.release(&txn);
@@ -221,7 +220,7 @@ impl ShardClient for Participant {
                     Some(safe) => safe.await.unwrap_or(false),
                 };
                 // If it is safe nothing can go wrong with it any more; if not, the next one starts anew.
-                self.ssi.unwatch(txn);
+                self.ssi.unwatch(txn, self.store.visible_ts());
                 if safe {
                     return Ok(snapshot);
                 }
@@ -418,7 +417,7 @@ impl ShardClient for Participant {
         if let Ok(state) = self.active.remove(txn) {
             self.store.rollback(txn);
             if state.serializable.load(Ordering::Acquire) {
-                self.ssi.rolled_back(txn);
+                self.ssi.rolled_back(txn, self.store.visible_ts());
             }
             self.release(&state);
         }

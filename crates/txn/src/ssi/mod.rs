@@ -6,11 +6,17 @@
 //! or the T2 in it, is cancelled with 40001. Marks are set before the data is read or staged, so of a read and a write that
 //! meet the later one sees the other.
 //!
+//! A commit is a moment here and a timestamp in the log, and the two are not taken together: between `prepare` and `committed`
+//! the timestamp may be anything and may already be visible, and after `committed` it may still be invisible to new
+//! snapshots. What may have happened is assumed, and nobody is forgotten before all coming snapshots see it.
+//!
 //! Bounds: a transaction's marks coarsen to whole trees; of committed ones that must be remembered the oldest are merged into
 //! one, whose marks and timestamps cover theirs. Both may cancel more than needed, never less.
 
 mod marks;
 mod read_range;
+#[cfg(test)]
+mod test;
 
 use std::collections::VecDeque;
 
@@ -47,6 +53,8 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     snapshot: CommitTs,
+    /// When the snapshot was taken.
+    since: u64,
     /// Writers that were running when the snapshot was taken.
     writers: FxHashSet<TxnId>,
     unsafe_found: bool,
@@ -56,8 +64,10 @@ struct Waiting {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Progress {
     Active,
-    /// Being committed: its timestamp is not known yet.
-    Prepared,
+    /// Being committed since this moment: its timestamp is not known yet.
+    Prepared {
+        at: u64,
+    },
     /// Its timestamp, or the first and last of several.
     Committed {
         first: CommitTs,
@@ -118,8 +128,8 @@ impl Sx {
 /// A commit that may have come before another's end.
 #[derive(Clone, Copy)]
 enum First {
-    /// Prepared: somewhere about now.
-    Now,
+    /// Prepared: at this moment or later.
+    Since(u64),
     At(CommitTs),
 }
 
@@ -127,15 +137,15 @@ impl First {
     fn of(sx: &Sx) -> Option<First> {
         match sx.progress {
             Progress::Active => None,
-            Progress::Prepared => Some(First::Now),
+            Progress::Prepared { at } => Some(First::Since(at)),
             Progress::Committed { first, .. } => Some(First::At(first)),
         }
     }
 
     fn may_precede(self, other: &Sx) -> bool {
         match (self, other.progress) {
-            (_, Progress::Active | Progress::Prepared) => true,
-            (First::Now, Progress::Committed { .. }) => false,
+            (_, Progress::Active | Progress::Prepared { .. }) => true,
+            (First::Since(moment), Progress::Committed { .. }) => moment < other.end,
             // One that wrote nothing ended with the timestamp of the last commit it could have seen.
             (First::At(ts), Progress::Committed { last, .. }) => ts <= last,
         }
@@ -163,7 +173,7 @@ impl Ssi {
     /// A read-only transaction's wait for a snapshot no writer can make unsafe: resolves to whether it is one.
     pub fn await_safety(&self, txn: TxnId) -> Option<oneshot::Receiver<bool>> {
         let mut state = self.0.lock();
-        let snapshot = state.txns.get(&txn)?.snapshot;
+        let (snapshot, since) = state.txns.get(&txn).map(|sx| (sx.snapshot, sx.begin))?;
         let writers = state
             .txns
             .iter()
@@ -173,15 +183,15 @@ impl Ssi {
             return None;
         }
         let (done, safe) = oneshot::channel();
-        state.waiting.push(Waiting { snapshot, writers, unsafe_found: false, done: Some(done) });
+        state.waiting.push(Waiting { snapshot, since, writers, unsafe_found: false, done: Some(done) });
         Some(safe)
     }
 
     /// Forgets a transaction whose snapshot is safe: what it reads need not be watched.
-    pub fn unwatch(&self, txn: TxnId) {
+    pub fn unwatch(&self, txn: TxnId, visible: CommitTs) {
         let mut state = self.0.lock();
         state.forget(txn);
-        state.clean();
+        state.clean(visible);
     }
 
     /// Before a read.
@@ -246,14 +256,15 @@ impl Ssi {
                 sx.doomed = true;
             }
         }
+        let at = state.next_moment();
         if let Some(own) = state.txns.get_mut(&txn) {
-            own.progress = Progress::Prepared;
+            own.progress = Progress::Prepared { at };
         }
         Ok(())
     }
 
     /// The commit's record is in the log; or there was nothing to write (`visible` then).
-    pub fn committed(&self, txn: TxnId, ts: CommitTs) {
+    pub fn committed(&self, txn: TxnId, ts: CommitTs, visible: CommitTs) {
         let mut state = self.0.lock();
         let end = state.next_moment();
         let Some(own) = state.txns.get_mut(&txn) else { return };
@@ -268,19 +279,20 @@ impl Ssi {
         }
         state.committed.push_back(txn);
         state.writer_ended(txn);
-        state.clean();
+        state.clean(visible);
     }
 
-    pub fn rolled_back(&self, txn: TxnId) {
+    pub fn rolled_back(&self, txn: TxnId, visible: CommitTs) {
         let mut state = self.0.lock();
         state.writer_ended(txn);
         state.forget(txn);
-        state.clean();
+        state.clean(visible);
     }
 
-    /// Nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        let state = self.0.lock();
+    /// Nothing need be remembered.
+    pub fn is_empty(&self, visible: CommitTs) -> bool {
+        let mut state = self.0.lock();
+        state.clean(visible);
         state.txns.is_empty() && state.reads.is_empty() && state.writes.is_empty()
     }
 }
@@ -370,8 +382,16 @@ impl State {
         let ended = self.txns.get(&txn);
         let committed = ended.is_some_and(|sx| matches!(sx.progress, Progress::Committed { .. }));
         let earliest_out = ended.and_then(|sx| sx.earliest_out).filter(|_| committed);
+        let outs = ended.into_iter().filter(|_| committed).flat_map(|sx| &sx.outs).filter_map(|out| self.txns.get(out));
+        let prepared: Option<u64> = outs
+            .filter_map(|out| match out.progress {
+                Progress::Prepared { at } => Some(at),
+                _ => None,
+            })
+            .min();
         for waiting in &mut self.waiting {
-            if waiting.writers.remove(&txn) && earliest_out.is_some_and(|ts| ts <= waiting.snapshot) {
+            let in_snapshot = earliest_out.is_some_and(|ts| ts <= waiting.snapshot);
+            if waiting.writers.remove(&txn) && (in_snapshot || prepared.is_some_and(|at| at < waiting.since)) {
                 waiting.unsafe_found = true;
             }
             if (waiting.unsafe_found || waiting.writers.is_empty())
@@ -401,11 +421,12 @@ impl State {
         }
     }
 
-    /// Forgets committed transactions no running one is concurrent with, and merges the oldest if there are too many.
-    fn clean(&mut self) {
+    /// Forgets committed transactions that no running one and none that begins from now on is concurrent with, and merges the
+    /// oldest if there are too many. `visible` is in every snapshot taken from now on.
+    fn clean(&mut self, visible: CommitTs) {
         let running = || self.txns.values().filter(|sx| !matches!(sx.progress, Progress::Committed { .. }));
         let begin = running().map(|sx| sx.begin).min().unwrap_or(u64::MAX);
-        let snapshot = running().map(|sx| sx.snapshot).min().unwrap_or(CommitTs::MAX);
+        let snapshot = running().map(|sx| sx.snapshot).min().unwrap_or(visible).min(visible);
         while let Some(oldest) = self.committed.front().copied() {
             let over = self.txns.get(&oldest).is_none_or(|sx| sx.end < begin && sx.is_seen_by(snapshot));
             if !over {
@@ -442,10 +463,10 @@ impl State {
             }
         }
         let Some(sx) = self.txns.get_mut(&into) else { return };
-        if let (Progress::Committed { first: a, .. }, Progress::Committed { first: b, last }) =
+        if let (Progress::Committed { first: a, last: y }, Progress::Committed { first: b, last: z }) =
             (old.progress, sx.progress)
         {
-            sx.progress = Progress::Committed { first: a.min(b), last };
+            sx.progress = Progress::Committed { first: a.min(b), last: y.max(z) };
         }
         sx.begin = sx.begin.min(old.begin);
         sx.snapshot = sx.snapshot.min(old.snapshot);
@@ -465,7 +486,7 @@ fn is_first(first: First, t1: &Sx, t2: &Sx) -> bool {
     }
     match first {
         _ if !t1.read_only => true,
-        First::Now => false,
+        First::Since(moment) => moment < t1.begin,
         First::At(ts) => ts <= t1.snapshot,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use heliosdb_contracts::{KeyRange, LockPolicy, RangeRequest, Snapshot};
 use heliosdb_runtime::{Entropy, SeededEntropy};
-use heliosdb_types::SqlState;
+use heliosdb_types::{CommitTs, SqlState};
 
 use super::*;
 
@@ -78,12 +78,17 @@ fn run(seed: u64, steps: usize, serializable: bool) -> History {
     let rows = KEYS.iter().map(|key| keyed(key, "0")).collect();
     now(bench.insert(setup, rows)).unwrap();
     bench.commit(setup);
+    // Commits become visible late, as they do while the log is synced.
+    bench.store.hold_back_durability();
     let rng = SeededEntropy::new(seed);
     let below = |n: u64| rng.next_u64() % n;
     let mut history = History::default();
     KEYS.iter().for_each(|key| _ = history.versions.insert(key, vec![0]));
     let mut running: Vec<Running> = Vec::new();
     for _ in 0..steps {
+        if below(4) == 0 {
+            bench.store.make_durable();
+        }
         if running.len() < 4 && below(3) == 0 {
             let id = bench.begin();
             let read_only = below(5) == 0;
@@ -102,7 +107,8 @@ fn run(seed: u64, steps: usize, serializable: bool) -> History {
         let commits = running[at].left == 0;
         let outcome = if commits {
             let txn = running.remove(at);
-            let committed = now(bench.shard.commit(txn.id));
+            // One that waits for the log has ended well.
+            let committed = bench.shard.commit(txn.id).now_or_never().unwrap_or(Ok(CommitTs::ZERO));
             if committed.is_ok() {
                 for key in &txn.writes {
                     history.versions.get_mut(key).unwrap().push(txn.id.0);
@@ -129,6 +135,7 @@ fn run(seed: u64, steps: usize, serializable: bool) -> History {
         }
     }
     running.iter().for_each(|txn| bench.shard.rollback(txn.id));
+    bench.store.make_durable();
     history
 }
 
