@@ -9,8 +9,20 @@ use serde_json::json;
 
 use crate::step::{Done, cargo, output, root, server_binary};
 
-const CRATES: &[&str] =
-    &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "server", "testkit"];
+const CRATES: &[&str] = &[
+    "types",
+    "runtime",
+    "contracts",
+    "hcc",
+    "wal",
+    "storage",
+    "txn",
+    "query",
+    "gateway",
+    "client",
+    "server",
+    "testkit",
+];
 
 /// Measures and appends to `bench/history/build.jsonl`. Uses a target folder of its own for the cold builds.
 pub fn run() -> Done {

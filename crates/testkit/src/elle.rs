@@ -242,7 +242,11 @@ fn check(
     if stuck.is_empty() {
         return Ok(report);
     }
-    let cycle: String = shortest_cycle(&edges, &stuck).iter().map(|at| format!("\n  {:?}", history[*at])).collect();
+    let told = |txn: &Transaction| {
+        let Transaction { crashes, during: (begin, end), reads, appends, outcome } = txn;
+        format!("\n  after {crashes} crashes, {begin} to {end} ms, {outcome:?}: read {reads:?}, appended {appends:?}")
+    };
+    let cycle: String = shortest_cycle(&edges, &stuck).iter().map(|at| told(&history[*at])).collect();
     Err(format!(
         "{} of {} transactions have no serial order, for each comes before the next:{cycle}\n  and the last before the first",
         stuck.len(),
@@ -318,7 +322,7 @@ mod tests {
         assert!(check(&fine, &[(1, &[10]), (2, &[20])]).is_ok());
         let skew = [txn(&[(1, &[])], &[(2, 20)], Committed), txn(&[(2, &[])], &[(1, 10)], Committed)];
         let found = check(&skew, &[(1, &[10]), (2, &[20])]).unwrap_err();
-        assert!(found.contains("2 of 2") && found.matches("Transaction {").count() == 2, "{found}");
+        assert!(found.contains("2 of 2") && found.matches("appended").count() == 2, "{found}");
         assert!(check(&fine, &[(2, &[20])]).unwrap_err().contains("lost"));
         assert!(check(&[txn(&[], &[(1, 10)], Aborted)], &[(1, &[10])]).unwrap_err().contains("aborted"));
         let half = [txn(&[], &[(1, 10), (2, 20)], Unknown)];
