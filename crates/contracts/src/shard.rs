@@ -344,6 +344,16 @@ pub trait ShardClient: Send + Sync + 'static {
     /// Gives up an advisory lock once; false if the session does not hold it so.
     fn unlock_advisory(&self, session: LockOwner, key: AdvisoryKey, exclusive: bool) -> bool;
 
+    /// Waits until every transaction that holds a writer's lock on a tree now (other than the session's own) has ended, while
+    /// others may come. `told` hears how many they were and how many have ended. 40P01 if one of them waits for the session.
+    fn await_writers<'a>(
+        &'a self,
+        tree: TreeRef,
+        session: LockOwner,
+        wait: LockWait,
+        told: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<()>>;
+
     /// What is locked and waited for: trees and advisory locks, and rows somebody waits for. No more than `most`.
     fn locks(&self, most: usize) -> Vec<LockInfo>;
 
@@ -389,7 +399,7 @@ pub trait ShardClient: Send + Sync + 'static {
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()>;
 
     /// Creates a tree, or gives it a new version; takes effect with the commit. Needs AccessExclusive; a version that only differs
-    /// in its number (so that writers look at the catalog again) needs ShareRowExclusive.
+    /// in its number (so that writers look at the catalog again) needs ShareUpdateExclusive.
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()>;
 
     fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()>;

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::exec::{Executor, ExecutorOptions};
+use crate::index_builds::IndexBuilds;
 use crate::session::{SequenceCache, Session, Sessions, drop_temp, scram_from_text};
 
 /// What the engine runs with.
@@ -49,6 +50,7 @@ pub struct Engine {
     pub(crate) sessions: Arc<Sessions>,
     catalogs: Mutex<HashMap<DatabaseId, Arc<CatalogSnapshot>>>,
     pub(crate) start_micros: i64,
+    pub(crate) index_builds: Arc<IndexBuilds>,
     /// Numbers of the sessions' temporary schemas.
     pub(crate) temp_numbers: AtomicU64,
 }
@@ -71,6 +73,7 @@ impl Engine {
             sequences: Arc::default(),
             sessions: Arc::default(),
             catalogs: Mutex::default(),
+            index_builds: Arc::default(),
             start_micros,
             temp_numbers: AtomicU64::new(1),
         });
@@ -100,7 +103,8 @@ impl Engine {
                 snapshot: snapshot.clone(),
                 isolation: IsolationLevel::ReadCommitted,
             };
-            let loaded = Arc::new(catalog::load(&*self.shard, &context, database)?);
+            let before = self.catalogs.lock().get(&database).cloned();
+            let loaded = Arc::new(catalog::load(&*self.shard, &context, database, before.as_deref())?);
             self.catalogs.lock().insert(database, Arc::clone(&loaded));
             if version <= snapshot.ts {
                 return Ok(loaded);

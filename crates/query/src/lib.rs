@@ -9,7 +9,8 @@ pub(crate) mod ddl;
 pub(crate) mod engine;
 pub(crate) mod exec;
 pub(crate) mod func;
-pub(crate) mod pg_catalog;
+pub(crate) mod index_builds;
+mod pg_catalog;
 pub(crate) mod session;
 #[cfg(test)]
 pub(crate) mod testing;

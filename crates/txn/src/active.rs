@@ -20,6 +20,8 @@ pub(crate) struct Txn {
     pub held: Mutex<Held>,
     /// Commands that begin a savepoint, ascending.
     pub savepoints: Mutex<Vec<CommandId>>,
+    /// Its locks are released, and what it committed is in the log.
+    pub ended: AtomicBool,
     /// The newest record a reply of this transaction may have been built on.
     depends_on: AtomicU64,
 }
@@ -66,6 +68,7 @@ impl Active {
             serializable: AtomicBool::new(false),
             held: Mutex::default(),
             savepoints: Mutex::default(),
+            ended: AtomicBool::new(false),
             depends_on: AtomicU64::new(0),
         });
         let other = self.part(id).lock().insert(id, txn);
@@ -79,6 +82,10 @@ impl Active {
     /// Ends a transaction: whoever gets it here is the only one to do so.
     pub fn remove(&self, id: TxnId) -> Result<Arc<Txn>> {
         self.part(id).lock().remove(&id).ok_or_else(|| ended(id))
+    }
+
+    pub fn all(&self) -> Vec<Arc<Txn>> {
+        self.parts.iter().flat_map(|part| part.lock().values().cloned().collect::<Vec<_>>()).collect()
     }
 
     pub fn len(&self) -> usize {

@@ -25,6 +25,7 @@ mod participant;
 mod resource;
 mod rows;
 mod ssi;
+mod writers;
 
 pub use lock_table::LockStats;
 pub use mode::conflicts;

@@ -237,6 +237,17 @@ impl LockTable {
         blockers
     }
 
+    /// Who holds a resource, and how.
+    pub fn holders(&self, resource: &Resource) -> Vec<(LockOwner, TreeLockMode)> {
+        let part = self.part(resource).lock();
+        let held = part.get(resource).map(|queue| queue.list().filter(|(_, _, granted)| *granted));
+        held.into_iter().flatten().map(|(owner, mode, _)| (owner, mode)).collect()
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// What is locked and waited for; of rows only those somebody waits for.
     pub fn list(&self, most: usize) -> Vec<LockInfo> {
         let mut all = Vec::new();

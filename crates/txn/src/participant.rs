@@ -52,7 +52,7 @@ pub struct Participant {
     pub(crate) options: TxnOptions,
     pub(crate) advisory: Advisory,
     pub(crate) ssi: Ssi,
-    active: Active,
+    pub(crate) active: Active,
     next_session: AtomicU64,
 }
 
@@ -93,6 +93,7 @@ impl Participant {
             self.locks.unlock(txn.owner, &Resource::tree(txn.branch, tree));
         }
         self.locks.counters().row_locks.fetch_sub(rows, Ordering::Relaxed);
+        txn.ended.store(true, Ordering::Release);
     }
 
     /// Sets locks back to what was held of them.
@@ -304,6 +305,16 @@ impl ShardClient for Participant {
         self.give_up_advisory(session, key, exclusive)
     }
 
+    fn await_writers<'a>(
+        &'a self,
+        tree: TreeRef,
+        session: LockOwner,
+        wait: LockWait,
+        told: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<()>> {
+        self.wait_for_writers(tree, session, wait, told).boxed()
+    }
+
     fn locks(&self, most: usize) -> Vec<LockInfo> {
         self.locks.list(most)
     }
@@ -382,7 +393,7 @@ impl ShardClient for Participant {
         let state = self.active.get(txn)?;
         let same_shape = |before: &TreeDescriptor| before.columns == descriptor.columns && before.key == descriptor.key;
         let renumbered = self.store.descriptor(Some(txn), descriptor.tree).is_some_and(|before| same_shape(&before));
-        if !(renumbered && state.held.lock().covers_tree(descriptor.tree, TreeLockMode::ShareRowExclusive)) {
+        if !(renumbered && state.held.lock().covers_tree(descriptor.tree, TreeLockMode::ShareUpdateExclusive)) {
             self.check_exclusive(&state, descriptor.tree)?;
         }
         self.store.define_tree(txn, command, descriptor)

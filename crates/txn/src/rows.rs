@@ -7,7 +7,9 @@ use heliosdb_contracts::{
     InsertOutcome, IsolationLevel, KeyedRow, LockPolicy, LockWait, LockedRow, NewestRow, ReadContext, RowLockMode,
     RowSink, TreeDescriptor, TreeKey, TreeLockMode,
 };
-use heliosdb_types::{ColumnId, CommandId, CommitTs, Datum, DatumRef, Result, RowLayout, RowView, TreeRef};
+use heliosdb_types::{
+    ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SqlState, TreeRef,
+};
 use rustc_hash::FxHashSet;
 
 use crate::active::Txn;
@@ -203,7 +205,9 @@ impl Participant {
         }
         let mut batch = FxHashSet::default();
         for (index, row) in rows.iter().enumerate() {
-            self.lock_row(txn, tree, &row.key, RowLockMode::Update, wait).await?;
+            if !self.lock_row(txn, tree, &row.key, RowLockMode::Update, wait).await? {
+                return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "could not obtain lock on a key"));
+            }
             let probe = self.store.newest(txn.id, tree, &row.key, false)?;
             self.note_dependency(txn, &probe);
             let exists = matches!(probe, NewestRow::Own | NewestRow::Committed { .. });

@@ -128,6 +128,7 @@ states! {
     IO_ERROR = b"58030",
     INTERNAL_ERROR = b"XX000",
     DATA_CORRUPTED = b"XX001",
+    INDEX_CORRUPTED = b"XX002",
 }
 
 impl SqlState {

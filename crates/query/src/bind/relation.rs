@@ -18,7 +18,7 @@ use super::scope::{Origin, Scope, ScopeColumn, ScopeRelation, column_value};
 use super::series::is_empty;
 use crate::access::denied;
 use crate::catalog::{Privileges, Relation, RelationKind, ViewInfo};
-use crate::exec::HeliosTable;
+use crate::exec::{HeliosTable, needs_binding};
 
 /// How a relation and its columns (by position) are called.
 struct Seen {
@@ -66,7 +66,7 @@ impl Binder<'_> {
         self.require(relation, Privileges::SELECT);
         match &relation.kind {
             RelationKind::Table(_) => {
-                let provider = HeliosTable::new(Arc::clone(relation))?;
+                let provider = self.table_of(relation)?;
                 let name = alias_parts(alias)?.0.unwrap_or_else(|| relation.name.clone());
                 let Some(lock) = self.lock_of(&name) else {
                     return self.bind_provider(relation, Arc::new(provider), schema, alias);
@@ -204,9 +204,17 @@ impl Binder<'_> {
 }
 
 impl Binder<'_> {
+    /// A table with what its indexes are over.
+    fn table_of(&self, relation: &Arc<Relation>) -> Result<HeliosTable> {
+        let indexes = relation.table().map_or(&[][..], |table| &table.indexes);
+        let wanted = indexes.iter().filter(|index| index.state.is_valid() && needs_binding(index));
+        let bound = wanted.map(|index| super::bind_index(index, relation, self.context)).collect::<Result<Vec<_>>>()?;
+        Ok(HeliosTable::new(Arc::clone(relation))?.with_indexes(&bound))
+    }
+
     /// A table's scan with its hidden row reference as the last column, for UPDATE and DELETE.
     pub fn bind_target(&mut self, relation: &Arc<Relation>, alias: Option<&ast::TableAlias>) -> Result<FromItem> {
-        let provider = Arc::new(HeliosTable::new(Arc::clone(relation))?.with_row_ref());
+        let provider = Arc::new(self.table_of(relation)?.with_row_ref());
         self.bind_provider(relation, provider, None, alias)
     }
 

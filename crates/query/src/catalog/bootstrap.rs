@@ -64,7 +64,7 @@ async fn upgrade(writer: &mut CatalogWriter) -> Result<bool> {
     for database in load::databases(&*writer.shard, &writer.read())? {
         changed |= renew(writer, database.id)?;
     }
-    let catalog = load(&*writer.shard, &writer.read(), POSTGRES_DATABASE)?;
+    let catalog = load(&*writer.shard, &writer.read(), POSTGRES_DATABASE, None)?;
     if changed && let Some(first) = catalog.roles.get(&POSTGRES_ROLE) {
         let facts = RoleFacts {
             create_role: true,

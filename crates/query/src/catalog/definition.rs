@@ -207,10 +207,10 @@ fn missing_from_hex(physical: PhysicalType, hex: &str) -> Result<Datum> {
 
 #[cfg(test)]
 mod tests {
-    use heliosdb_types::Oid;
+    use heliosdb_types::{CommitTs, Oid};
 
     use super::*;
-    use crate::catalog::{Acl, Identity, IndexColumn, IndexKey, ObjectKind};
+    use crate::catalog::{Acl, Identity, IndexColumn, IndexKey, IndexState, ObjectKind};
 
     #[test]
     fn a_table_survives_its_json() {
@@ -246,6 +246,8 @@ mod tests {
                 include: vec![2],
                 predicate: None,
                 constraint: None,
+                state: IndexState::Incomplete,
+                readable_from: CommitTs(0),
             }],
             foreign_keys: Vec::new(),
             checks: vec![CheckConstraint {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use heliosdb_contracts::{ReadContext, ScanRequest, ShardClient, datum_at};
-use heliosdb_types::{DatabaseId, Datum, Error, Oid, Result};
+use heliosdb_types::{CommitTs, DatabaseId, Datum, Error, Oid, Result};
 use serde::de::DeserializeOwned;
 
 use super::definition;
 use super::model::{
-    CatalogSnapshot, Column, CommentKey, Database, Identity, Relation, RelationAccess, RelationKind, Role, Schema,
-    TableInfo,
+    CatalogSnapshot, Column, CommentKey, Database, Identity, IndexInfo, Relation, RelationAccess, RelationKind, Role,
+    Schema, TableInfo,
 };
 use super::system::{
     self, COMMENTS, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SHARED_COMMENTS, SystemTree, TYPES,
@@ -22,8 +22,14 @@ use crate::pg_catalog;
 /// First OID of the system trees' own tables in `pg_helios`; the tree's id is added.
 const SYSTEM_TABLE_OID: u32 = 13_200;
 
-/// The catalog of `database` as `context` sees it.
-pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId) -> Result<CatalogSnapshot> {
+/// The catalog of `database` as `context` sees it. `before` is one loaded earlier, from which we know what has been there
+/// for longer.
+pub fn load(
+    shard: &dyn ShardClient,
+    context: &ReadContext,
+    database: DatabaseId,
+    before: Option<&CatalogSnapshot>,
+) -> Result<CatalogSnapshot> {
     static GENERATION: AtomicU64 = AtomicU64::new(1);
     let mut catalog = CatalogSnapshot {
         // Read before the rows: a commit in between only makes the snapshot reload once too often.
@@ -53,6 +59,9 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
     let relations = rows(shard, context, database, &RELATIONS, |row| relation_of(database, row))?;
     for mut relation in relations.into_iter().chain(system_tables(database)) {
         user_type::resolve_columns(&catalog, &mut relation)?;
+        if let Some(before) = before {
+            date_indexes(&mut relation, before, context.snapshot.ts);
+        }
         add(&mut catalog, Arc::new(relation));
     }
     for relation in pg_catalog::virtual_tables() {
@@ -65,6 +74,17 @@ pub fn load(shard: &dyn ShardClient, context: &ReadContext, database: DatabaseId
         catalog.comments.extend(rows(shard, context, database, tree, |row| comment_of(tree, row))?);
     }
     Ok(catalog)
+}
+
+/// Since when each index can be read: since it was first seen whole.
+fn date_indexes(relation: &mut Relation, before: &CatalogSnapshot, now: CommitTs) {
+    let known = before.relations.get(&relation.oid).and_then(|relation| relation.table());
+    let RelationKind::Table(table) = &mut relation.kind else { return };
+    for index in &mut table.indexes {
+        let same = |other: &&IndexInfo| other.tree == index.tree && other.state.is_valid();
+        let earlier = known.and_then(|known| known.indexes.iter().find(same));
+        index.readable_from = earlier.map_or(now, |earlier| earlier.readable_from);
+    }
 }
 
 /// Every database there is.

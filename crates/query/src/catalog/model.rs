@@ -230,6 +230,26 @@ pub struct IndexInfo {
     /// The UNIQUE constraint it enforces, which has the index' name.
     #[serde(default)]
     pub constraint: Option<Oid>,
+    #[serde(default, skip_serializing_if = "IndexState::is_valid")]
+    pub state: IndexState,
+    /// Older snapshots must not read it: what they would see was put there after them. Known in memory only, as no snapshot
+    /// outlives the process.
+    #[serde(skip)]
+    pub readable_from: CommitTs,
+}
+
+/// How far an index is made or unmade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexState {
+    /// Has exactly the entries of its table's rows.
+    #[default]
+    Valid,
+    /// Kept by writers, but entries may be missing: nobody reads it. One that CREATE INDEX CONCURRENTLY is making, has left
+    /// behind, or that DROP INDEX CONCURRENTLY is about to drop.
+    Incomplete,
+    /// Not even kept: about to be dropped.
+    Dead,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,7 +435,25 @@ impl Relation {
     }
 }
 
+impl IndexState {
+    pub fn is_valid(&self) -> bool {
+        *self == IndexState::Valid
+    }
+}
+
 impl IndexInfo {
+    /// It gets a new tree with an entry for every row.
+    pub fn made_again(&mut self) {
+        if self.state == IndexState::Incomplete {
+            self.state = IndexState::Valid;
+        }
+    }
+
+    /// Whether a snapshot may read rows through it.
+    pub fn is_readable(&self, snapshot: CommitTs) -> bool {
+        self.state.is_valid() && snapshot >= self.readable_from
+    }
+
     /// The attributes of its key, if it is over columns only.
     pub fn key_attributes(&self) -> Option<Vec<i16>> {
         let attribute = |key: &IndexKey| match key.column {

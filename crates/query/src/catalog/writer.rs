@@ -71,7 +71,7 @@ impl CatalogWriter {
 
     /// The catalog as this transaction sees it now.
     pub fn catalog(&self) -> Result<Arc<CatalogSnapshot>> {
-        load::load(&*self.shard, &self.read(), self.database).map(Arc::new)
+        load::load(&*self.shard, &self.read(), self.database, None).map(Arc::new)
     }
 
     /// A new OID, never given out before.

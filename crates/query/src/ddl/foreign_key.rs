@@ -346,7 +346,8 @@ fn unique_over(table: &TableInfo, attributes: &[i16]) -> Option<heliosdb_types::
     let primary = table.primary_key.as_ref().filter(|key| same(&key.attributes)).map(|key| key.oid);
     primary.or_else(|| {
         let fits = |index: &&crate::catalog::IndexInfo| {
-            index.unique && index.predicate.is_none() && index.key_attributes().is_some_and(|key| same(&key))
+            let whole = index.unique && index.predicate.is_none() && index.state.is_valid();
+            whole && index.key_attributes().is_some_and(|key| same(&key))
         };
         table.indexes.iter().find(fits).map(|index| index.oid)
     })

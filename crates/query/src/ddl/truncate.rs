@@ -103,6 +103,7 @@ async fn truncate_table(writer: &mut CatalogWriter, relation: &Relation) -> Resu
     for index in &mut indexes {
         let old = table.index_tree(index);
         index.tree = writer.shard.allocate_tree_id()?;
+        index.made_again();
         writer.shard.define_tree(writer.txn, writer.command, Arc::new(entry_tree(table.index_tree(index))))?;
         writer.shard.drop_tree(writer.txn, writer.command, old)?;
         writer.next_command();

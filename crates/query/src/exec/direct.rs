@@ -22,9 +22,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 use heliosdb_contracts::{RowHint, RowRef, RowSink, TreeKey};
-use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, TreeRef, encode_key};
+use heliosdb_types::{ColumnId, CommitTs, DatumRef, Error, PhysicalType, Result, TreeRef, encode_key};
 
 use super::arrays::array_of;
+use super::direct_found::{FoundRows, found_rows};
 use super::error::{from_arrow, from_datafusion};
 use super::foreign::FirstBytes;
 use super::index::{ENTRY_ROW, encode_part, tree_key};
@@ -33,7 +34,7 @@ use super::pushdown::datum;
 use super::row_write::{RowWriteNode, WriteSpec, Writer, plan_write};
 use super::scope::StatementScope;
 use super::table::HeliosTable;
-use crate::catalog::Relation;
+use crate::catalog::{IndexInfo, Relation};
 
 /// More literal rows than this are the analytics pool's work.
 const VALUES_ROWS_MAX: usize = 256;
@@ -48,6 +49,8 @@ enum Leaf {
     /// Evaluated when the statement runs, cell by cell.
     Rows(Vec<Vec<Arc<dyn PhysicalExpr>>>),
     Point(Point),
+    /// Few rows an index names.
+    Found(FoundRows),
 }
 
 /// One row of a table by its primary key.
@@ -82,6 +85,7 @@ impl Direct {
         let mut batches = vec![match &self.leaf {
             Leaf::Rows(rows) => literal_rows(rows)?,
             Leaf::Point(point) => point.read(&scope)?,
+            Leaf::Found(found) => found.read(&scope)?,
         }];
         for step in &self.steps {
             batches = match step {
@@ -136,7 +140,7 @@ fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRe
 }
 
 /// A batch of columns known by position only.
-fn assemble(columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+pub(super) fn assemble(columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let fields: Vec<Field> = columns.iter().map(|column| Field::new("", column.data_type().clone(), true)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(from_arrow)
@@ -269,7 +273,10 @@ impl Compiler<'_> {
             }
             LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Ok(Some(Leaf::Rows(vec![Vec::new()]))),
             LogicalPlan::Values(values) => self.values(values),
-            LogicalPlan::TableScan(scan) => Ok(point(scan, filters).map(Leaf::Point)),
+            LogicalPlan::TableScan(scan) => match point(scan, filters, self.session) {
+                Some(point) => Ok(Some(Leaf::Point(point))),
+                None => Ok(found_rows(scan, filters, self.session)?.map(Leaf::Found)),
+            },
             _ => Ok(None),
         }
     }
@@ -353,7 +360,7 @@ fn simple(expr: &Expr) -> bool {
 }
 
 /// The point a scan comes down to, if `filters` fix every column of the key.
-fn point(scan: &TableScan, filters: &[&Expr]) -> Option<Point> {
+fn point(scan: &TableScan, filters: &[&Expr], session: &SessionState) -> Option<Point> {
     if !scan.filters.is_empty() || scan.fetch.is_some() {
         return None;
     }
@@ -362,7 +369,8 @@ fn point(scan: &TableScan, filters: &[&Expr]) -> Option<Point> {
     let relation = table.relation();
     let mut conditions = Vec::new();
     filters.iter().for_each(|filter| split(filter, &mut conditions));
-    let (key, index) = primary_key(relation, &conditions).or_else(|| unique_key(relation, &conditions))?;
+    let by_index = || unique_key(relation, &conditions, StatementScope::of(session.config()).ok()?.read.snapshot.ts);
+    let (key, index) = primary_key(relation, &conditions).or_else(by_index)?;
     let all = || (0..datafusion::catalog::TableProvider::schema(table).fields().len()).collect();
     let projection = scan.projection.clone().unwrap_or_else(all);
     Some(Point { relation: Arc::clone(relation), key, index, projection })
@@ -385,9 +393,10 @@ fn primary_key(relation: &Relation, conditions: &[&Expr]) -> Option<(Bytes, Opti
 }
 
 /// A unique index of all rows whose columns are fixed.
-fn unique_key(relation: &Relation, conditions: &[&Expr]) -> Option<(Bytes, Option<TreeRef>)> {
+fn unique_key(relation: &Relation, conditions: &[&Expr], snapshot: CommitTs) -> Option<(Bytes, Option<TreeRef>)> {
     let table = relation.table()?;
-    let of_all = table.indexes.iter().filter(|index| index.unique && index.predicate.is_none());
+    let readable = |index: &&IndexInfo| index.unique && index.predicate.is_none() && index.is_readable(snapshot);
+    let of_all = table.indexes.iter().filter(readable);
     of_all.into_iter().find_map(|index| {
         let mut key = Vec::new();
         for (attribute, part) in index.key_attributes()?.iter().zip(&index.keys) {

@@ -3,6 +3,7 @@
 mod apply;
 mod arrays;
 mod direct;
+mod direct_found;
 mod dynamic;
 mod error;
 mod estimate;
@@ -30,8 +31,8 @@ pub use explain::{ExplainFormat, ExplainOptions};
 pub(crate) use foreign::{ChildEvent, ConstraintModes, ForeignSpec, ParentEvent, can_refer};
 pub use foreign::{ForeignCheck, ForeignWrite, Referenced, References};
 pub use index::IndexWrite;
-pub(crate) use index::build as build_index;
-pub(crate) use index::entry_tree;
+pub(crate) use index::{BuildProgress, build as build_index, complete as complete_index};
+pub(crate) use index::{entry_tree, needs_binding};
 pub use instantiate::NOW_PLACEHOLDER;
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub use row_write::{Arbiter, ConflictUpdate, ConflictWrite, RowWriteNode, RowWriteOp};

@@ -2,88 +2,139 @@
 //!
 //! A translation is exact or absent: the expression is true for a row if and only if every predicate is, NULLs included,
 //! so DataFusion drops the filter it handed over. Numeric (arbitrary precision) and interval columns are compared by
-//! functions of ours and never come here; only their NULL tests do.
+//! functions of ours and never come here; only their NULL tests do. The same translation over [`TableKeys`] understands what
+//! indexes compute; that only chooses an index.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{InList, Like};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use heliosdb_contracts::{ColumnPredicate, CompareOp, PredicateOp};
-use heliosdb_types::{ColumnId, Datum, PhysicalType};
+use heliosdb_types::{ColumnId, Datum, Interval, Numeric, PhysicalType};
 
+use super::index::TableKeys;
 use crate::catalog::Relation;
 
-/// A column of the scanned table.
+/// A column of the scanned table, or a value computed from its columns.
 #[derive(Clone, Copy)]
 struct Target {
     id: ColumnId,
     physical: PhysicalType,
+    /// It is compared by a key of its own: constants come as such keys.
+    computed: bool,
+}
+
+/// What predicates can be about.
+#[derive(Clone, Copy)]
+pub(super) struct Targets<'a> {
+    pub relation: &'a Relation,
+    /// With them, predicates may also be about what indexes compute.
+    pub keys: Option<&'a TableKeys>,
 }
 
 /// The predicates equal to `filter`, or `None` if the scan cannot evaluate all of it.
 pub(super) fn translate(filter: &Expr, relation: &Relation) -> Option<Vec<ColumnPredicate>> {
+    conditions_of(&Targets { relation, keys: None }, filter)
+}
+
+/// The same for one condition about anything.
+pub(super) fn conditions_of(targets: &Targets<'_>, filter: &Expr) -> Option<Vec<ColumnPredicate>> {
     let mut out = Vec::new();
-    collect(filter, relation, &mut out)?;
+    collect(filter, targets, &mut out)?;
     Some(out)
 }
 
-fn collect(filter: &Expr, relation: &Relation, out: &mut Vec<ColumnPredicate>) -> Option<()> {
+/// What can be said of these conjuncts, some of which may say nothing.
+pub(super) fn conditions(targets: &Targets<'_>, conjuncts: &[Expr]) -> Vec<ColumnPredicate> {
+    conjuncts.iter().filter_map(|conjunct| conditions_of(targets, conjunct)).flatten().collect()
+}
+
+fn collect(filter: &Expr, targets: &Targets<'_>, out: &mut Vec<ColumnPredicate>) -> Option<()> {
     match filter {
-        Expr::Alias(alias) => collect(&alias.expr, relation, out)?,
+        Expr::Alias(alias) => collect(&alias.expr, targets, out)?,
         // What is left of a filter that was handed over and simplified after that.
         Expr::Literal(ScalarValue::Boolean(Some(true)), _) => {}
         Expr::Literal(ScalarValue::Boolean(_), _) => {
-            out.push(ColumnPredicate { column: relation.columns.first()?.id, op: PredicateOp::In(Vec::new()) });
+            out.push(ColumnPredicate { column: targets.relation.columns.first()?.id, op: PredicateOp::In(Vec::new()) });
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            collect(left, relation, out)?;
-            collect(right, relation, out)?;
+            collect(left, targets, out)?;
+            collect(right, targets, out)?;
         }
         Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
             // What the optimiser makes of a short IN list.
             let (mut column, mut values) = (None, Vec::new());
-            alternatives(filter, relation, &mut column, &mut values)?;
+            alternatives(filter, targets, &mut column, &mut values)?;
             out.push(ColumnPredicate { column: column?, op: PredicateOp::In(values) });
         }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => out.push(comparison(left, *op, right, relation)?),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => out.push(comparison(left, *op, right, targets)?),
         Expr::Between(Between { expr, negated: false, low, high }) => {
-            out.push(comparison(expr, Operator::GtEq, low, relation)?);
-            out.push(comparison(expr, Operator::LtEq, high, relation)?);
+            out.push(comparison(expr, Operator::GtEq, low, targets)?);
+            out.push(comparison(expr, Operator::LtEq, high, targets)?);
         }
-        Expr::InList(list) => in_list(list, relation, out)?,
-        Expr::Like(like) => out.push(pattern(like, relation)?),
-        Expr::IsNull(inner) => out.push(null_test(inner, PredicateOp::IsNull, relation)?),
-        Expr::IsNotNull(inner) => out.push(null_test(inner, PredicateOp::IsNotNull, relation)?),
-        Expr::Column(_) => out.push(boolean(filter, true, relation)?),
-        Expr::IsTrue(inner) => out.push(boolean(inner, true, relation)?),
-        Expr::IsFalse(inner) | Expr::Not(inner) => out.push(boolean(inner, false, relation)?),
+        Expr::InList(list) => in_list(list, targets, out)?,
+        Expr::Like(like) => out.push(pattern(like, targets)?),
+        Expr::IsNull(inner) => out.push(null_test(inner, PredicateOp::IsNull, targets)?),
+        Expr::IsNotNull(inner) => out.push(null_test(inner, PredicateOp::IsNotNull, targets)?),
+        Expr::Column(_) => out.push(boolean(filter, true, targets)?),
+        Expr::IsTrue(inner) => out.push(boolean(inner, true, targets)?),
+        Expr::IsFalse(inner) | Expr::Not(inner) => out.push(boolean(inner, false, targets)?),
         _ => return None,
     }
     Some(())
 }
 
-fn target(expr: &Expr, relation: &Relation) -> Option<Target> {
+fn target(expr: &Expr, targets: &Targets<'_>) -> Option<Target> {
+    if let Some(computed) = targets.keys.and_then(|keys| keys.target(expr)) {
+        return Some(Target { id: computed.id, physical: computed.physical, computed: true });
+    }
     let Expr::Column(column) = expr else { return None };
-    let (_, column) = relation.column(&column.name)?;
-    Some(Target { id: column.id, physical: column.sql_type.physical()? })
+    let (_, column) = targets.relation.column(&column.name)?;
+    Some(Target { id: column.id, physical: column.sql_type.physical()?, computed: false })
+}
+
+/// A constant as what it is compared with is kept. Only for conditions that choose an index it may still have to be computed.
+fn constant(expr: &Expr, target: Target) -> Option<Datum> {
+    let simple;
+    let value = match expr {
+        Expr::Literal(value, _) => value,
+        other if target.computed && other.column_refs().is_empty() => {
+            let context = SimplifyContext::builder().build();
+            simple = ExprSimplifier::new(context).simplify(other.clone()).ok()?;
+            let Expr::Literal(value, _) = &simple else { return None };
+            value
+        }
+        _ => return None,
+    };
+    match (target.computed, target.physical, value) {
+        (true, PhysicalType::Numeric, ScalarValue::BinaryView(Some(key))) => {
+            Numeric::from_sort_bytes(key).ok().map(Datum::Numeric)
+        }
+        (true, PhysicalType::Interval, ScalarValue::Decimal128(Some(micros), _, 0)) => {
+            Some(Datum::Interval(Interval { months: 0, days: 0, micros: i64::try_from(*micros).ok()? }))
+        }
+        (_, physical, value) => datum(value, physical),
+    }
 }
 
 fn comparable(target: Target) -> Option<Target> {
-    (!matches!(target.physical, PhysicalType::Numeric | PhysicalType::Interval)).then_some(target)
+    (target.computed || !matches!(target.physical, PhysicalType::Numeric | PhysicalType::Interval)).then_some(target)
 }
 
 /// The values of `a = 1 OR a = 2 OR a IN (3, 4)`, if it is all about one column.
 fn alternatives(
     expr: &Expr,
-    relation: &Relation,
+    targets: &Targets<'_>,
     column: &mut Option<ColumnId>,
     values: &mut Vec<Datum>,
 ) -> Option<()> {
     if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) = expr {
-        alternatives(left, relation, column, values)?;
-        return alternatives(right, relation, column, values);
+        alternatives(left, targets, column, values)?;
+        return alternatives(right, targets, column, values);
     }
     let mut part = Vec::new();
-    collect(expr, relation, &mut part)?;
+    collect(expr, targets, &mut part)?;
     let [ColumnPredicate { column: found, op }] = part.as_slice() else { return None };
     if *column.get_or_insert(*found) != *found {
         return None;
@@ -96,15 +147,14 @@ fn alternatives(
     Some(())
 }
 
-fn comparison(left: &Expr, op: Operator, right: &Expr, relation: &Relation) -> Option<ColumnPredicate> {
-    let (column, op, literal) = match target(left, relation) {
+fn comparison(left: &Expr, op: Operator, right: &Expr, targets: &Targets<'_>) -> Option<ColumnPredicate> {
+    let (column, op, literal) = match target(left, targets) {
         Some(column) => (column, op, right),
-        None => (target(right, relation)?, op.swap()?, left),
+        None => (target(right, targets)?, op.swap()?, left),
     };
     let op = compare_op(op)?;
     let column = comparable(column)?;
-    let Expr::Literal(value, _) = literal else { return None };
-    let value = datum(value, column.physical)?;
+    let value = constant(literal, column)?;
     Some(ColumnPredicate { column: column.id, op: PredicateOp::Compare(op, value) })
 }
 
@@ -120,19 +170,18 @@ pub(super) fn compare_op(op: Operator) -> Option<CompareOp> {
     })
 }
 
-fn in_list(list: &InList, relation: &Relation, out: &mut Vec<ColumnPredicate>) -> Option<()> {
-    let column = comparable(target(&list.expr, relation)?)?;
+fn in_list(list: &InList, targets: &Targets<'_>, out: &mut Vec<ColumnPredicate>) -> Option<()> {
+    let column = comparable(target(&list.expr, targets)?)?;
     let mut values = Vec::with_capacity(list.list.len());
     for item in &list.list {
-        let Expr::Literal(value, _) = item else { return None };
-        if value.is_null() {
+        if matches!(item, Expr::Literal(value, _) if value.is_null()) {
             // `x IN (.., NULL)` is true exactly when another item matches; `NOT IN` never is.
             if list.negated {
                 return None;
             }
             continue;
         }
-        values.push(datum(value, column.physical)?);
+        values.push(constant(item, column)?);
     }
     if list.negated {
         let differs = |value| PredicateOp::Compare(CompareOp::NotEq, value);
@@ -143,11 +192,11 @@ fn in_list(list: &InList, relation: &Relation, out: &mut Vec<ColumnPredicate>) -
     Some(())
 }
 
-fn pattern(like: &Like, relation: &Relation) -> Option<ColumnPredicate> {
+fn pattern(like: &Like, targets: &Targets<'_>) -> Option<ColumnPredicate> {
     if like.negated || like.case_insensitive || like.escape_char.is_some_and(|c| c != '\\') {
         return None;
     }
-    let column = target(&like.expr, relation).filter(|t| t.physical == PhysicalType::Text)?;
+    let column = target(&like.expr, targets).filter(|t| t.physical == PhysicalType::Text)?;
     let Expr::Literal(value, _) = like.pattern.as_ref() else { return None };
     let Datum::Text(pattern) = datum(value, PhysicalType::Text)? else { return None };
     if pattern.contains(['_', '\\']) {
@@ -162,12 +211,12 @@ fn pattern(like: &Like, relation: &Relation) -> Option<ColumnPredicate> {
     Some(ColumnPredicate { column: column.id, op })
 }
 
-fn null_test(expr: &Expr, op: PredicateOp, relation: &Relation) -> Option<ColumnPredicate> {
-    Some(ColumnPredicate { column: target(expr, relation)?.id, op })
+fn null_test(expr: &Expr, op: PredicateOp, targets: &Targets<'_>) -> Option<ColumnPredicate> {
+    Some(ColumnPredicate { column: target(expr, targets)?.id, op })
 }
 
-fn boolean(expr: &Expr, is: bool, relation: &Relation) -> Option<ColumnPredicate> {
-    let column = target(expr, relation).filter(|t| t.physical == PhysicalType::Bool)?;
+fn boolean(expr: &Expr, is: bool, targets: &Targets<'_>) -> Option<ColumnPredicate> {
+    let column = target(expr, targets).filter(|t| t.physical == PhysicalType::Bool)?;
     Some(ColumnPredicate { column: column.id, op: PredicateOp::Compare(CompareOp::Eq, Datum::Bool(is)) })
 }
 

@@ -15,6 +15,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as DfResult, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, apply_expression_roots};
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
@@ -34,7 +35,7 @@ use parking_lot::Mutex;
 use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
 use super::estimate;
-use super::index::{Found, KeyedScan, OrderBy, find, first_in_order};
+use super::index::{Found, KeyedScan, OrderBy, TableKeys, Wanted, find, first_in_order};
 use super::scope::StatementScope;
 use crate::catalog::Relation;
 
@@ -48,6 +49,11 @@ pub(super) struct ScanSource {
     /// Positions in `schema`.
     pub projection: Vec<usize>,
     pub predicates: Vec<ColumnPredicate>,
+    pub keys: Arc<TableKeys>,
+    /// All conditions over bare columns, with those the scan cannot evaluate.
+    pub conjuncts: Arc<Vec<Expr>>,
+    /// What they say of columns and of values indexes compute; it only chooses an index.
+    pub conditions: Vec<ColumnPredicate>,
     /// The predicates as SQL, for EXPLAIN.
     pub filters: Vec<String>,
     pub limit: Option<usize>,
@@ -80,6 +86,18 @@ impl ScanSource {
         };
         let places = self.projection.iter().map(place).collect();
         Ok((request, places))
+    }
+}
+
+impl ScanSource {
+    fn wanted<'a>(&'a self, conditions: &'a [ColumnPredicate]) -> Wanted<'a> {
+        Wanted {
+            relation: &self.relation,
+            keys: &self.keys,
+            conjuncts: &self.conjuncts,
+            conditions,
+            snapshot: self.scope.read.snapshot.ts,
+        }
     }
 }
 
@@ -150,6 +168,11 @@ impl HeliosScanExec {
         self.source.relation.columns.get(place).map(|column| column.id)
     }
 
+    /// What an index computes and this expression over the output is.
+    pub(crate) fn computed_by(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<heliosdb_types::ColumnId> {
+        self.source.keys.planned_target(expr, &self.schema())
+    }
+
     pub(crate) fn index(&self) -> Option<&str> {
         self.index.as_deref()
     }
@@ -161,10 +184,11 @@ impl HeliosScanExec {
         if source.limit.is_some() || self.index.is_some() {
             return Ok(None);
         }
+        let wanted = source.wanted(&source.conditions);
         let (request, places) = source.request()?;
         let (shard, context) = (&source.scope.shard, &source.scope.read);
         let total = self.shared.scan.lock().scan.estimated_rows();
-        let found = first_in_order(&**shard, context, &source.relation, &source.predicates, order, count, total)?;
+        let found = first_in_order(&**shard, context, &wanted, &source.predicates, order, count, total)?;
         let Some(Found { index, keys }) = found else { return Ok(None) };
         let scan = KeyedScan::new(Arc::clone(shard), context, &source.relation, &request, keys)?;
         let scan: Arc<dyn TableScan> = Arc::new(scan);
@@ -348,7 +372,9 @@ fn through_index(
     scan: Arc<dyn TableScan>,
 ) -> Result<(Arc<dyn TableScan>, Option<String>)> {
     let (shard, context) = (&source.scope.shard, &source.scope.read);
-    let found = find(&**shard, context, &source.relation, &request.predicates, scan.estimated_rows())?;
+    let mut conditions = source.conditions.clone();
+    conditions.extend(request.predicates.iter().skip(source.predicates.len()).cloned());
+    let found = find(&**shard, context, &source.wanted(&conditions), scan.estimated_rows())?;
     let Some(Found { index, keys }) = found else { return Ok((scan, None)) };
     let keyed = KeyedScan::new(Arc::clone(shard), context, &source.relation, request, keys)?;
     Ok((Arc::new(keyed), Some(index)))

@@ -12,6 +12,7 @@ use heliosdb_contracts::{ROW_REF_COLUMN, arrow_type};
 use heliosdb_types::{Error, Result};
 
 use super::error::to_datafusion;
+use super::index::{IndexWrite, TableKeys, bare, split};
 use super::pushdown::translate;
 use super::scan::{HeliosScanExec, ScanSource};
 use super::scope::StatementScope;
@@ -23,6 +24,7 @@ pub struct HeliosTable {
     relation: Arc<Relation>,
     schema: SchemaRef,
     constraints: Constraints,
+    keys: Arc<TableKeys>,
 }
 
 impl HeliosTable {
@@ -37,7 +39,20 @@ impl HeliosTable {
         };
         let fields = relation.columns.iter().map(field).collect::<Result<Vec<_>>>()?;
         let constraints = constraints(&relation);
-        Ok(HeliosTable { schema: Arc::new(Schema::new(fields)), relation, constraints })
+        let keys = Arc::new(TableKeys::new(&relation, &[]));
+        Ok(HeliosTable { schema: Arc::new(Schema::new(fields)), relation, constraints, keys })
+    }
+
+    /// The same, to be found through indexes on expressions and partial ones too.
+    pub fn with_indexes(mut self, bound: &[IndexWrite]) -> HeliosTable {
+        if !bound.is_empty() {
+            self.keys = Arc::new(TableKeys::new(&self.relation, bound));
+        }
+        self
+    }
+
+    pub(crate) fn keys(&self) -> &TableKeys {
+        &self.keys
     }
 
     /// The same with the hidden row reference (`contracts::ROW_REF_COLUMN`) as the last column.
@@ -87,6 +102,7 @@ impl TableProvider for HeliosTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
         let support = |filter: &&Expr| match translate(filter, &self.relation) {
             Some(_) => TableProviderFilterPushDown::Exact,
+            None if self.keys.can_use(&self.relation, filter) => TableProviderFilterPushDown::Inexact,
             None => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
@@ -100,14 +116,23 @@ impl TableProvider for HeliosTable {
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let scope = StatementScope::of(state.config()).map_err(to_datafusion)?;
-        let mut predicates = Vec::new();
+        let (mut predicates, mut shown, mut conjuncts) = (Vec::new(), Vec::new(), Vec::new());
         for filter in filters {
-            let translated = translate(filter, &self.relation);
-            // Unsupported filters never arrive; a dropped one would be a wrong answer.
-            let translated =
-                translated.ok_or_else(|| to_datafusion(Error::internal(format!("a scan cannot evaluate {filter}"))))?;
-            predicates.extend(translated);
+            let mut parts = Vec::new();
+            split(filter, &mut parts);
+            conjuncts.extend(parts.into_iter().map(|part| bare(part.clone())));
+            match translate(filter, &self.relation) {
+                Some(translated) => {
+                    predicates.extend(translated);
+                    shown.push(filter.human_display().to_string());
+                }
+                // It stays above.
+                None if self.keys.can_use(&self.relation, filter) => {}
+                // Unsupported filters never arrive; a dropped one would be a wrong answer.
+                None => return Err(to_datafusion(Error::internal(format!("a scan cannot evaluate {filter}")))),
+            }
         }
+        let conditions = self.keys.conditions(&self.relation, &conjuncts);
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let source = ScanSource {
             scope,
@@ -115,7 +140,10 @@ impl TableProvider for HeliosTable {
             schema: Arc::clone(&self.schema),
             projection: projection.unwrap_or(&all).clone(),
             predicates,
-            filters: filters.iter().map(|filter| filter.human_display().to_string()).collect(),
+            keys: Arc::clone(&self.keys),
+            conjuncts: Arc::new(conjuncts),
+            conditions,
+            filters: shown,
             limit,
             target_partitions: state.config().target_partitions(),
             batch_rows: state.config().batch_size(),

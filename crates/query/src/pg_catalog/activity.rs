@@ -1,12 +1,14 @@
 //! What goes on: sessions, locks, who waits for whom.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use heliosdb_contracts::{AdvisoryKey, LockInfo, LockObject, LockOwner, ShardClient};
 use heliosdb_types::{Datum, Error, Oid, Result, SqlState, TreeRef};
 
 use super::Facts;
 use super::table::{Rows, Source, array_text};
+use crate::index_builds;
 use crate::session::Activity;
 
 /// Locks shown at most.
@@ -29,6 +31,35 @@ pub(super) fn waits(shard: &dyn ShardClient) -> HashMap<LockOwner, &'static str>
         LockObject::Advisory(_) => (lock.owner, "advisory"),
     };
     waiting.map(event).collect()
+}
+
+pub(super) fn pg_stat_progress_create_index(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
+    let builds = source.facts.engine.index_builds.lock().clone();
+    for (pid, build) in builds.into_iter().filter(|(_, build)| build.command != index_builds::DROP) {
+        let done = build.rows.rows_done.load(Ordering::Relaxed);
+        // The total is an estimate.
+        let total = build.rows.rows_total.load(Ordering::Relaxed).max(done);
+        rows.add(&[
+            ("pid", Datum::Int32(pid)),
+            ("datid", oid(build.database.0)),
+            ("datname", text(build.database.1)),
+            ("relid", oid(build.table)),
+            ("index_relid", oid(build.index)),
+            ("command", text(build.command)),
+            ("phase", text(build.phase)),
+            ("lockers_total", count(build.lockers.0)),
+            ("lockers_done", count(build.lockers.1)),
+            ("current_locker_pid", Datum::Int64(0)),
+            ("blocks_total", Datum::Int64(0)),
+            ("blocks_done", Datum::Int64(0)),
+            ("tuples_total", count(total)),
+            ("tuples_done", count(done)),
+            ("partitions_total", Datum::Int64(0)),
+            ("partitions_done", Datum::Int64(0)),
+        ])?;
+    }
+    Ok(())
 }
 
 pub(super) fn pg_locks(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
@@ -63,6 +94,17 @@ pub(super) fn pg_locks(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             }
         }
         rows.add(&row)?;
+    }
+    let builds = source.facts.engine.index_builds.lock().clone();
+    for (pid, _) in builds.into_iter().filter(|(_, build)| build.waits()) {
+        rows.add(&[
+            ("locktype", text("virtualxid")),
+            ("virtualtransaction", text(format!("{pid}/0"))),
+            ("pid", Datum::Int32(pid)),
+            ("mode", text("ShareLock")),
+            ("granted", Datum::Bool(false)),
+            ("fastpath", Datum::Bool(false)),
+        ])?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::fixed::btree_class;
 use super::relations::{attribute_of, sorted};
 use super::table::{Rows, Source, oid, text};
 use super::{Facts, quote_identifier};
-use crate::catalog::{CatalogSnapshot, Column, Identity, IndexColumn, IndexInfo, IndexKey, Relation};
+use crate::catalog::{CatalogSnapshot, Column, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Relation};
 
 const BTREE: Oid = Oid(403);
 
@@ -25,6 +25,7 @@ pub(super) struct Index<'a> {
     pub predicate: Option<&'a str>,
     /// The constraint it enforces.
     pub constraint: Option<Oid>,
+    pub state: IndexState,
 }
 
 /// The OID of a primary key's constraint: the catalog keeps one for both, PostgreSQL has two.
@@ -59,6 +60,7 @@ pub(super) fn indexes_of(relation: &Arc<Relation>) -> Vec<Index<'_>> {
         include: &[],
         predicate: None,
         constraint: Some(key_constraint(key.oid)),
+        state: IndexState::Valid,
     });
     let secondary = table.indexes.iter().map(|index: &IndexInfo| Index {
         table: relation,
@@ -71,6 +73,7 @@ pub(super) fn indexes_of(relation: &Arc<Relation>) -> Vec<Index<'_>> {
         include: &index.include,
         predicate: index.predicate.as_deref(),
         constraint: index.constraint,
+        state: index.state,
     });
     primary.chain(secondary).collect()
 }
@@ -264,9 +267,9 @@ pub(super) fn pg_index(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("indnullsnotdistinct", Datum::Bool(index.nulls_not_distinct)),
             ("indisprimary", Datum::Bool(index.primary)),
             ("indimmediate", Datum::Bool(true)),
-            ("indisvalid", Datum::Bool(true)),
-            ("indisready", Datum::Bool(true)),
-            ("indislive", Datum::Bool(true)),
+            ("indisvalid", Datum::Bool(index.state.is_valid())),
+            ("indisready", Datum::Bool(index.state != IndexState::Dead)),
+            ("indislive", Datum::Bool(index.state != IndexState::Dead)),
             ("indkey", vector(index.attributes().map(i64::from))),
             ("indcollation", vector(index.keys.iter().map(collation))),
             ("indclass", vector(index.keys.iter().map(class))),

@@ -87,6 +87,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_stat_activity" => objects::pg_stat_activity,
         "pg_stat_all_tables" => objects::pg_stat_all_tables,
         "pg_stat_database" => objects::pg_stat_database,
+        "pg_stat_progress_create_index" => activity::pg_stat_progress_create_index,
         "pg_stat_user_indexes" => objects::pg_stat_user_indexes,
         "pg_stat_user_tables" => objects::pg_stat_user_tables,
         "pg_tables" => objects::pg_tables,

@@ -60,7 +60,7 @@ impl Session {
             snapshot: self.engine.shard.snapshot(branch),
             isolation: IsolationLevel::ReadCommitted,
         };
-        let overlay = Arc::new(catalog::load(&*self.engine.shard, &context, database)?);
+        let overlay = Arc::new(catalog::load(&*self.engine.shard, &context, database, Some(&committed))?);
         transaction.overlay = Some((committed.version, changed, Arc::clone(&overlay)));
         Ok(overlay)
     }

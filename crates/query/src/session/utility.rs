@@ -203,6 +203,10 @@ impl Session {
                 self.set_constraints(names, *deferred).await?;
                 Ok(Execution::Done("SET CONSTRAINTS".to_owned()))
             }
+            OwnStatement::DropIndexConcurrently { names, if_exists, cascade } => {
+                self.drop_index_concurrently(names, *if_exists, *cascade).await?;
+                Ok(Execution::Done("DROP INDEX".to_owned()))
+            }
             OwnStatement::Reindex { target, name, concurrently } => {
                 self.reindex(target, name.as_ref(), *concurrently).await?;
                 Ok(Execution::Done("REINDEX".to_owned()))

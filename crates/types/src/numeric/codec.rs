@@ -42,7 +42,7 @@ pub(crate) fn key_prefix_len(bytes: &[u8]) -> Option<usize> {
 
 impl Numeric {
     /// From [`Numeric::sort_bytes`] alone: the display scale is the smallest that shows every digit.
-    pub(crate) fn from_sort_bytes(bytes: &[u8]) -> Result<Numeric> {
+    pub fn from_sort_bytes(bytes: &[u8]) -> Result<Numeric> {
         let mut whole = bytes.to_vec();
         whole.extend_from_slice(&[0, 0]);
         let damaged = || Error::corrupt("damaged numeric");

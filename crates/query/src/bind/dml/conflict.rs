@@ -127,7 +127,7 @@ fn arbiters_of(relation: &Relation, table: &TableInfo, target: &ast::ConflictTar
                 found.push(Arbiter::PrimaryKey);
             }
             for (at, index) in table.indexes.iter().enumerate() {
-                let whole = index.unique && index.predicate.is_none();
+                let whole = index.unique && index.predicate.is_none() && index.state.is_valid();
                 if whole && index.key_attributes().is_some_and(|key| same(&key)) {
                     found.push(Arbiter::Index(at));
                 }

@@ -18,7 +18,7 @@ use super::BoundStatement;
 use super::binder::{Binder, OutputColumn};
 use super::plan::{self, from_datafusion};
 use super::scope::{Clause, Origin, Scope, ScopeColumn, ScopeRelation};
-use crate::catalog::Relation;
+use crate::catalog::{IndexState, Relation};
 use crate::exec::{ForeignCheck, ForeignWrite, IndexWrite, Referenced, RowWriteNode};
 use crate::func::Typed;
 
@@ -45,7 +45,8 @@ impl Binder<'_> {
     /// The indexes a write keeps.
     fn bind_indexes(&mut self, relation: &Arc<Relation>) -> Result<Vec<IndexWrite>> {
         let Some(table) = relation.table() else { return Ok(Vec::new()) };
-        table.indexes.iter().map(|index| super::bind_index(index, relation, self.context)).collect()
+        let kept = table.indexes.iter().filter(|index| index.state != IndexState::Dead);
+        kept.map(|index| super::bind_index(index, relation, self.context)).collect()
     }
 
     /// The foreign keys a write has to do with.

@@ -127,6 +127,10 @@ impl Session {
             let message = format!("index \"{index}\" is already associated with a constraint");
             return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
         }
+        if !found.state.is_valid() {
+            let message = format!("index \"{index}\" is not valid");
+            return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        }
         let detail = "Cannot create a primary key or unique constraint using such an index.";
         if !found.unique {
             return refused(&format!("\"{index}\" is not a unique index"), detail);

@@ -27,6 +27,7 @@ impl Session {
             let shape = change.new.clone();
             for index in &mut change.table_mut()?.indexes {
                 index.tree = writer.shard.allocate_tree_id()?;
+                index.made_again();
                 self.settle_types(&shape, index)?;
             }
         }
@@ -62,7 +63,8 @@ impl Session {
         self.catalog_written(&writer);
         if !rewriting {
             for index in &added {
-                self.fill_index(&new, index).await?;
+                let shown = self.show_build(&new, index, "CREATE INDEX");
+                self.fill_index(&new, index, &shown).await?;
             }
         }
         if let Some(rewrite) = &change.rewrite {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use heliosdb_contracts::TreeLockMode;
-use heliosdb_types::{Error, Oid, Result, SchemaVersion, SqlState, SqlType, TreeRef};
+use heliosdb_types::{CommitTs, Error, Oid, Result, SchemaVersion, SqlState, SqlType, TreeRef};
 use sqlparser::ast::{self, Expr};
 
 use super::written::{WrittenIndex, WrittenPart, check_method, read_part};
 use crate::bind;
-use crate::catalog::{CatalogWriter, IndexColumn, IndexInfo, IndexKey, Relation, RelationKind};
+use crate::catalog::{CatalogWriter, IndexColumn, IndexInfo, IndexKey, IndexState, Relation, RelationKind};
 use crate::ddl::{LOOKS_MAX, candidate_names, duplicate_relation, kind_name};
 use crate::exec::{build_index, entry_tree};
+use crate::index_builds::{IndexBuild, ShownBuild};
 use crate::session::Session;
 
 /// PostgreSQL's INDEX_MAX_KEYS.
@@ -53,7 +54,11 @@ impl Session {
             predicate: predicate.clone(),
             constraint: false,
         };
-        let relation = self.lock_for_index(table_name).await?;
+        let mode = match concurrently {
+            true => TreeLockMode::ShareUpdateExclusive,
+            false => TreeLockMode::ShareRowExclusive,
+        };
+        let relation = self.lock_for_index(table_name, mode).await?;
         if let Some(name) = &written.name
             && self.catalog()?.names.contains_key(&(relation.schema, name.clone()))
         {
@@ -64,35 +69,74 @@ impl Session {
             return Ok(());
         }
         let mut writer = self.catalog_writer()?;
-        let index = self.new_index(&writer, &relation, &written, &[])?;
+        let mut index = self.new_index(&writer, &relation, &written, &[])?;
+        if *concurrently {
+            index.state = IndexState::Incomplete;
+        }
         if !writer.take_relation_name(relation.schema, &index.name, index.oid).await? {
             return Err(duplicate_relation(&index.name));
         }
         let changed = renumbered(&relation, |indexes| indexes.push(index.clone()))?;
         writer.define_relation_tree(&changed).await?;
         self.catalog_written(&writer);
-        self.fill_index(&Arc::new(changed), &index).await
+        if *concurrently {
+            self.define_entries(&changed, &index)?;
+            return self.create_online(changed.oid, index.oid).await;
+        }
+        let shown = self.show_build(&changed, &index, "CREATE INDEX");
+        self.fill_index(&Arc::new(changed), &index, &shown).await
     }
 
-    /// Makes an index' tree and puts the table's rows into it.
-    pub(in crate::ddl) async fn fill_index(&mut self, relation: &Arc<Relation>, index: &IndexInfo) -> Result<()> {
+    /// Shows a build until what it returns is dropped.
+    pub(in crate::ddl) fn show_build(
+        &self,
+        relation: &Relation,
+        index: &IndexInfo,
+        command: &'static str,
+    ) -> ShownBuild {
+        let build = IndexBuild {
+            database: (self.database.oid, self.database.name.clone()),
+            table: relation.oid,
+            index: index.oid,
+            command,
+            phase: "initializing",
+            lockers: (0, 0),
+            rows: Arc::default(),
+        };
+        ShownBuild::new(&self.engine.index_builds, self.pid, build)
+    }
+
+    /// Makes an index' tree.
+    pub(super) fn define_entries(&mut self, relation: &Relation, index: &IndexInfo) -> Result<()> {
         let table = relation.table().ok_or_else(|| Error::internal("an index of no table"))?;
         let mut writer = self.catalog_writer()?;
         let tree = Arc::new(entry_tree(table.index_tree(index)));
         writer.shard.define_tree(writer.txn, writer.command, tree)?;
         writer.next_command();
         self.catalog_written(&writer);
+        Ok(())
+    }
+
+    /// Makes an index' tree and puts the table's rows into it.
+    pub(in crate::ddl) async fn fill_index(
+        &mut self,
+        relation: &Arc<Relation>,
+        index: &IndexInfo,
+        shown: &ShownBuild,
+    ) -> Result<()> {
+        self.define_entries(relation, index)?;
+        shown.phase("building index");
         let binding = self.binding()?;
         let bound = bind::bind_index(index, relation, &binding.context(&[])).map_err(Error::without_position)?;
         let running = self.start_cancellable();
         let scope = self.newest_scope(&running)?;
         self.next_command();
         let engine = Arc::clone(&self.engine);
-        build_index(&engine.executor, relation, &bound, scope).await
+        build_index(&engine.executor, relation, &bound, scope, Arc::clone(&shown.rows)).await
     }
 
-    /// A table, locked against writers.
-    pub(super) async fn lock_for_index(&mut self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
+    /// A table, locked so that an index of it can be made.
+    pub(super) async fn lock_for_index(&mut self, name: &ast::ObjectName, mode: TreeLockMode) -> Result<Arc<Relation>> {
         let running = self.start_cancellable();
         for _ in 0..LOOKS_MAX {
             let relation = self.relation_to_change(name)?;
@@ -101,7 +145,7 @@ impl Session {
                 let detail = format!("This operation is not supported for {}s.", kind_name(&relation.kind));
                 return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message).with_detail(detail));
             }
-            if self.lock_unchanged(&relation, TreeLockMode::ShareRowExclusive, &running).await? {
+            if self.lock_unchanged(&relation, mode, &running).await? {
                 return Ok(relation);
             }
         }
@@ -158,6 +202,8 @@ impl Session {
             include,
             predicate: written.predicate.as_ref().map(Expr::to_string),
             constraint: written.constraint.then(|| writer.new_oid()).transpose()?,
+            state: IndexState::Valid,
+            readable_from: CommitTs(0),
         };
         self.settle_types(relation, &mut index)?;
         Ok(index)

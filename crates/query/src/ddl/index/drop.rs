@@ -35,6 +35,12 @@ impl Session {
     }
 
     async fn drop_index_of(&mut self, relation: &Arc<Relation>, index: &IndexInfo, cascade: bool) -> Result<()> {
+        self.check_droppable(relation, index, cascade)?;
+        self.remove_index(relation, index).await
+    }
+
+    /// 2BP01 if a constraint needs the index.
+    pub(super) fn check_droppable(&mut self, relation: &Arc<Relation>, index: &IndexInfo, cascade: bool) -> Result<()> {
         if index.constraint.is_some() {
             let (name, table) = (&index.name, &relation.name);
             let message = format!("cannot drop index {name} because constraint {name} on table {table} requires it");
@@ -51,6 +57,11 @@ impl Session {
             return Err(Error::unsupported("DROP INDEX ... CASCADE of an index that foreign keys need")
                 .with_hint("Drop the foreign keys first."));
         }
+        Ok(())
+    }
+
+    /// Removes an index and its tree; the table is locked.
+    pub(super) async fn remove_index(&mut self, relation: &Arc<Relation>, index: &IndexInfo) -> Result<()> {
         let table = relation.table().ok_or_else(|| Error::internal("an index of no table"))?;
         let tree = table.index_tree(index);
         let mut writer = self.catalog_writer()?;
@@ -72,15 +83,7 @@ impl Session {
             let (relation, index) = match self.index_named(name, if_exists)? {
                 None => return Ok(None),
                 Some(Named::Index(relation, index)) => (relation, index),
-                Some(Named::PrimaryKey(relation)) => {
-                    let key = relation.table().and_then(|table| table.primary_key.as_ref());
-                    let name = key.map_or("", |key| key.name.as_str());
-                    let table = &relation.name;
-                    let message =
-                        format!("cannot drop index {name} because constraint {name} on table {table} requires it");
-                    return Err(Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                        .with_hint(format!("You can drop constraint {name} on table {table} instead.")));
-                }
+                Some(Named::PrimaryKey(relation)) => return Err(needed_by_constraint(&relation)),
             };
             self.require_owner(&relation)?;
             if self.lock_unchanged(&relation, TreeLockMode::AccessExclusive, &running).await? {
@@ -120,4 +123,14 @@ impl Session {
             None => Named::PrimaryKey(Arc::clone(relation)),
         }))
     }
+}
+
+/// 2BP01 for a primary key's index.
+pub(super) fn needed_by_constraint(relation: &Relation) -> Error {
+    let key = relation.table().and_then(|table| table.primary_key.as_ref());
+    let name = key.map_or("", |key| key.name.as_str());
+    let table = &relation.name;
+    let message = format!("cannot drop index {name} because constraint {name} on table {table} requires it");
+    Error::invalid(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .with_hint(format!("You can drop constraint {name} on table {table} instead."))
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use heliosdb_contracts::TreeLockMode;
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
 use super::create::renumbered;
 use super::drop::Named;
 use crate::bind;
-use crate::catalog::{IndexInfo, Relation};
+use crate::catalog::{IndexInfo, IndexState, Relation};
 use crate::session::{ReindexTarget, Session};
 
 impl Session {
@@ -26,8 +27,12 @@ impl Session {
         match (target, name) {
             (ReindexTarget::Index, Some(name)) => match self.index_named(name, false)? {
                 Some(Named::Index(relation, index)) => {
+                    if concurrently {
+                        self.require_owner(&relation)?;
+                        return self.reindex_online(relation.oid, index.oid).await;
+                    }
                     let table = self.name_of(&relation)?;
-                    let relation = self.lock_for_index(&table).await?;
+                    let relation = self.lock_for_index(&table, TreeLockMode::ShareRowExclusive).await?;
                     let index = relation.table().and_then(|table| table.index(index.oid)).cloned();
                     let index = index.ok_or_else(|| {
                         Error::invalid(SqlState::UNDEFINED_OBJECT, format!("index \"{name}\" does not exist"))
@@ -37,18 +42,18 @@ impl Session {
                 // The table itself is its primary key's index: it has no tree that could need a rebuild.
                 _ => Ok(()),
             },
-            (ReindexTarget::Table, Some(name)) => self.reindex_table(name).await,
+            (ReindexTarget::Table, Some(name)) => self.reindex_table(name, concurrently).await,
             (ReindexTarget::Schema, Some(name)) => {
                 let (_, schema) = bind::object_name(name)?;
                 let schema = catalog.schema_named(&schema).ok_or_else(|| crate::ddl::no_schema(&schema))?.oid;
-                self.reindex_all(|relation| relation.schema == schema).await
+                self.reindex_all(|relation| relation.schema == schema, concurrently).await
             }
-            (ReindexTarget::Database, _) => self.reindex_all(|_| true).await,
+            (ReindexTarget::Database, _) => self.reindex_all(|_| true, concurrently).await,
             (_, None) => Err(Error::syntax("REINDEX needs a name")),
         }
     }
 
-    async fn reindex_all(&mut self, wanted: impl Fn(&Relation) -> bool) -> Result<()> {
+    async fn reindex_all(&mut self, wanted: impl Fn(&Relation) -> bool, concurrently: bool) -> Result<()> {
         let catalog = self.catalog()?;
         let mut tables: Vec<_> = catalog
             .relations
@@ -59,15 +64,34 @@ impl Session {
         tables.sort_by_key(|relation| relation.oid);
         for relation in tables {
             let name = self.name_of(&relation)?;
-            self.reindex_table(&name).await?;
+            self.reindex_table(&name, concurrently).await?;
         }
         Ok(())
     }
 
-    async fn reindex_table(&mut self, name: &ast::ObjectName) -> Result<()> {
-        let relation = self.lock_for_index(name).await?;
+    async fn reindex_table(&mut self, name: &ast::ObjectName, concurrently: bool) -> Result<()> {
+        if concurrently {
+            return self.reindex_table_online(name).await;
+        }
+        let relation = self.lock_for_index(name, TreeLockMode::ShareRowExclusive).await?;
         let indexes = relation.table().map(|table| table.indexes.clone()).unwrap_or_default();
         self.rebuild_indexes(&relation, &indexes).await
+    }
+
+    async fn reindex_table_online(&mut self, name: &ast::ObjectName) -> Result<()> {
+        let relation = self.relation_to_change(name)?;
+        for index in relation.table().map_or(&[][..], |table| &table.indexes) {
+            if !index.state.is_valid() {
+                let schema = self.catalog()?.schemas.get(&relation.schema).map(|schema| schema.name.clone());
+                let shown = format!("{}.{}", schema.unwrap_or_default(), index.name);
+                let message = format!("cannot reindex invalid index \"{shown}\" concurrently, skipping");
+                self.warning(SqlState::INDEX_CORRUPTED, message);
+                continue;
+            }
+            self.reindex_online(relation.oid, index.oid).await?;
+            self.finish_implicit().await?;
+        }
+        Ok(())
     }
 
     /// A relation's full name as syntax.
@@ -83,12 +107,13 @@ impl Session {
         let mut writer = self.catalog_writer()?;
         let mut fresh = Vec::with_capacity(indexes.len());
         for index in indexes {
-            fresh.push(IndexInfo { tree: writer.shard.allocate_tree_id()?, ..index.clone() });
+            let tree = writer.shard.allocate_tree_id()?;
+            fresh.push(IndexInfo { tree, state: IndexState::Valid, ..index.clone() });
         }
         let changed = renumbered(relation, |all| {
             for index in all {
                 if let Some(fresh) = fresh.iter().find(|fresh| fresh.oid == index.oid) {
-                    index.tree = fresh.tree;
+                    (index.tree, index.state) = (fresh.tree, fresh.state);
                 }
             }
         })?;
@@ -100,7 +125,8 @@ impl Session {
         self.catalog_written(&writer);
         let changed = Arc::new(changed);
         for index in &fresh {
-            self.fill_index(&changed, index).await?;
+            let shown = self.show_build(&changed, index, "REINDEX");
+            self.fill_index(&changed, index, &shown).await?;
         }
         Ok(())
     }

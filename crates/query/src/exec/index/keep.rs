@@ -2,7 +2,9 @@
 //!
 //! 1. The caller holds a row's lock before it changes the row's entries, so entries that contain the row's key need none.
 //! 2. An entry of a unique index has a lock of its own: whoever puts or removes it holds it, others wait and then look.
-//! 3. What an update changes in a unique index waits for the end of the statement, where old entries go before new ones come:
+//! 3. An index that is not complete may lack an entry of a row, and its unique entries may be another row's: there an entry is
+//!    looked for before it is removed or put. Whoever completes it holds the row's lock while it puts the row's entry.
+//! 4. What an update changes in a unique index waits for the end of the statement, where old entries go before new ones come:
 //!    `SET u = u + 1` depends on the outcome, not on the order of rows.
 
 use std::collections::HashSet;
@@ -13,8 +15,9 @@ use bytes::Bytes;
 use heliosdb_contracts::{InsertOutcome, KeyedRow, LockedRow, RowHint, RowLockMode, WriteBatch};
 use heliosdb_types::{Error, Result, TxnId};
 
-use super::entry::IndexSpec;
+use super::entry::{ENTRY_ROW, Entry, IndexSpec};
 use crate::catalog::Relation;
+use crate::exec::foreign::FirstBytes;
 use crate::exec::scope::StatementScope;
 
 /// Bytes an entry kept until the statement's end takes beside its own.
@@ -27,10 +30,20 @@ pub(crate) struct Written<'a> {
     pub keys: &'a [Bytes],
 }
 
+/// An entry to be removed.
+struct Gone {
+    key: Bytes,
+    /// It has a lock of its own.
+    alone: bool,
+    /// The row it is of.
+    row: Bytes,
+}
+
 /// An entry to be put at the end of the statement.
 struct Put {
     row: KeyedRow,
     alone: bool,
+    row_key: Bytes,
     /// The row again, to name it in an error.
     of: RecordBatch,
     at: usize,
@@ -38,8 +51,7 @@ struct Put {
 
 #[derive(Default)]
 struct Late {
-    /// With whether they have locks of their own.
-    deletes: Vec<(Bytes, bool)>,
+    deletes: Vec<Gone>,
     puts: Vec<Put>,
 }
 
@@ -85,7 +97,8 @@ impl IndexKeeper {
         for spec in self.specs.iter() {
             let mut deletes = Vec::new();
             for (entry, key) in spec.entries(old.rows)?.iter().zip(old.keys) {
-                deletes.extend(entry.as_ref().map(|entry| (entry.tree_key(key), entry.alone)));
+                let gone = |entry: &Entry| Gone { key: entry.tree_key(key), alone: entry.alone, row: key.clone() };
+                deletes.extend(entry.as_ref().map(gone));
             }
             self.remove(spec, deletes).await?;
         }
@@ -101,13 +114,17 @@ impl IndexKeeper {
             let entries = spec.entries(old.rows)?.into_iter().zip(spec.entries(new.rows)?);
             for ((at, (before, after)), (old_key, new_key)) in entries.enumerate().zip(old.keys.iter().zip(new.keys)) {
                 let moved = old_key != new_key;
-                if before == after && !moved {
+                let complete = spec.info.state.is_valid();
+                if before == after && !moved && complete {
                     continue;
                 }
-                let waits = moved || spec.info.unique;
+                let waits = moved || spec.info.unique || !complete;
                 if let Some(before) = before {
                     match waits {
-                        true => late.deletes.push((before.tree_key(old_key), before.alone)),
+                        true => {
+                            let (key, row) = (before.tree_key(old_key), old_key.clone());
+                            late.deletes.push(Gone { key, alone: before.alone, row });
+                        }
                         false => freed.push(before.tree_key(old_key)),
                     }
                 }
@@ -115,7 +132,8 @@ impl IndexKeeper {
                     let row = after.keyed_row(new_key)?;
                     if waits {
                         kept += row.key.len() + row.row.len() + KEPT_OVERHEAD;
-                        late.puts.push(Put { row, alone: after.alone, of: new.rows.clone(), at });
+                        let row_key = new_key.clone();
+                        late.puts.push(Put { row, alone: after.alone, row_key, of: new.rows.clone(), at });
                     } else {
                         free.push(row);
                     }
@@ -135,7 +153,17 @@ impl IndexKeeper {
         let late: Vec<Late> = self.late.iter_mut().map(std::mem::take).collect();
         for (spec, late) in specs.iter().zip(late) {
             self.remove(spec, late.deletes).await?;
-            let (locked, free): (Vec<Put>, Vec<Put>) = late.puts.into_iter().partition(|put| put.alone);
+            let mut puts = late.puts;
+            if !spec.info.state.is_valid() {
+                let mut missing = Vec::with_capacity(puts.len());
+                for put in puts {
+                    if !self.has(spec, &put.row.key, &put.row_key)? {
+                        missing.push(put);
+                    }
+                }
+                puts = missing;
+            }
+            let (locked, free): (Vec<Put>, Vec<Put>) = puts.into_iter().partition(|put| put.alone);
             self.put_free(spec, free.into_iter().map(|put| put.row).collect(), Vec::new())?;
             let rows = locked.iter().map(|put| put.row.clone()).collect::<Vec<_>>();
             let place = |index: usize| locked.get(index).map(|put| (&put.of, put.at));
@@ -179,17 +207,42 @@ impl IndexKeeper {
         }
     }
 
-    async fn remove(&self, spec: &IndexSpec, deletes: Vec<(Bytes, bool)>) -> Result<()> {
-        let (locked, free): (Vec<_>, Vec<_>) = deletes.into_iter().partition(|(_, alone)| *alone);
-        self.put_free(spec, Vec::new(), free.into_iter().map(|(key, _)| key).collect())?;
+    /// Whether an entry is there and of this row.
+    fn has(&self, spec: &IndexSpec, entry: &[u8], row: &[u8]) -> Result<bool> {
+        let mut of = FirstBytes(None);
+        let found = self.scope.shard.newest(self.txn, spec.tree.tree, entry, &[ENTRY_ROW], &mut of)?;
+        Ok(found && of.0.is_some_and(|of| of == row))
+    }
+
+    async fn remove(&self, spec: &IndexSpec, deletes: Vec<Gone>) -> Result<()> {
+        let complete = spec.info.state.is_valid();
+        let (locked, mut free): (Vec<_>, Vec<_>) = deletes.into_iter().partition(|gone| gone.alone);
+        if !complete {
+            let mut present = Vec::with_capacity(free.len());
+            for gone in free {
+                if self.has(spec, &gone.key, &gone.row)? {
+                    present.push(gone);
+                }
+            }
+            free = present;
+        }
+        self.put_free(spec, Vec::new(), free.into_iter().map(|gone| gone.key).collect())?;
         if locked.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Bytes> = locked.into_iter().map(|(key, _)| key).collect();
+        let mut keys: Vec<Bytes> = locked.iter().map(|gone| gone.key.clone()).collect();
         let scope = &self.scope;
         let locking =
             scope.shard.lock_rows(&scope.read, spec.tree.tree, keys.clone(), RowLockMode::Update, scope.lock_wait);
-        if locking.await?.iter().any(|state| matches!(state, LockedRow::Gone)) {
+        let states = locking.await?;
+        if !complete {
+            keys.clear();
+            for gone in locked {
+                if self.has(spec, &gone.key, &gone.row)? {
+                    keys.push(gone.key);
+                }
+            }
+        } else if states.iter().any(|state| matches!(state, LockedRow::Gone)) {
             return Err(Error::corrupt(format!("index \"{}\" has no entry for a row of its table", spec.info.name)));
         }
         let deletes = keys.into_iter().map(|key| (key, RowHint::default())).collect();

@@ -2,14 +2,20 @@
 
 mod build;
 mod entry;
+mod implied;
 mod keep;
+mod keys;
+mod online;
 mod order;
 mod path;
 mod rows;
 
-pub(crate) use build::build;
+pub(crate) use build::{BuildProgress, build};
 pub use entry::IndexWrite;
 pub(crate) use entry::{ENTRY_ROW, IndexSpec, encode_part, entry_tree, tree_key};
 pub(crate) use keep::{IndexKeeper, Written};
+pub(crate) use keys::{TableKeys, bare, needs_binding, split};
+pub(crate) use online::complete;
 pub(crate) use order::FirstByIndex;
-pub(crate) use rows::{Found, KeyedScan, OrderBy, find, first_in_order};
+pub(crate) use path::Wanted;
+pub(crate) use rows::{Found, KeyedScan, OrderBy, cheapest, find, first_in_order};

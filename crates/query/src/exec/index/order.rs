@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -53,22 +54,40 @@ impl PhysicalOptimizerRule for FirstByIndex {
     }
 }
 
-/// The scan below projections that only pick columns, and where each column comes from.
-fn scan_below(plan: &Arc<dyn ExecutionPlan>) -> Option<(&HeliosScanExec, Vec<usize>)> {
+/// The scan below projections, and each column as an expression over the scan's.
+fn scan_below(plan: &Arc<dyn ExecutionPlan>) -> Option<(&HeliosScanExec, Vec<Arc<dyn PhysicalExpr>>)> {
     if let Some(scan) = plan.downcast_ref::<HeliosScanExec>() {
-        return Some((scan, (0..scan.schema().fields().len()).collect()));
+        let column = |(at, field): (usize, &Arc<arrow_schema::Field>)| {
+            Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>
+        };
+        return Some((scan, scan.schema().fields().iter().enumerate().map(column).collect()));
     }
     if matches!(plan.name(), "CooperativeExec" | "RepartitionExec" | "CoalesceBatchesExec") {
         return scan_below(plan.children().first()?);
     }
     let projection = plan.downcast_ref::<ProjectionExec>()?;
     let (scan, below) = scan_below(projection.input())?;
-    let source = |expr: &datafusion::physical_plan::projection::ProjectionExpr| {
-        // A computed column has no source; nothing above may be ordered by it.
-        let column = expr.expr.downcast_ref::<Column>();
-        column.and_then(|column| below.get(column.index()).copied()).unwrap_or(usize::MAX)
-    };
-    Some((scan, projection.expr().iter().map(source).collect()))
+    let sources = projection.expr().iter().map(|expr| over(&expr.expr, &below));
+    Some((scan, sources.collect::<Option<_>>()?))
+}
+
+/// An expression over the scan's columns, from one over columns computed from them.
+fn over(expr: &Arc<dyn PhysicalExpr>, sources: &[Arc<dyn PhysicalExpr>]) -> Option<Arc<dyn PhysicalExpr>> {
+    let changed = Arc::clone(expr).transform_up(|expr| {
+        Ok(match expr.downcast_ref::<Column>().and_then(|column| sources.get(column.index())) {
+            Some(source) => Transformed::yes(Arc::clone(source)),
+            None => Transformed::no(expr),
+        })
+    });
+    Some(changed.ok()?.data)
+}
+
+/// What an index may be ordered by that an expression over the scan is.
+fn ordered_by(scan: &HeliosScanExec, expr: &Arc<dyn PhysicalExpr>) -> Option<heliosdb_types::ColumnId> {
+    match expr.downcast_ref::<Column>() {
+        Some(column) => scan.column_at(column.index()),
+        None => scan.computed_by(expr),
+    }
 }
 
 /// The plan with another scan at its bottom.
@@ -85,8 +104,8 @@ fn sorted(sort: &SortExec) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
     let Some((scan, sources)) = scan_below(sort.input()) else { return Ok(None) };
     let mut order = Vec::new();
     for by in sort.expr().iter() {
-        let column = by.expr.downcast_ref::<Column>().and_then(|column| sources.get(column.index()));
-        let Some(column) = column.and_then(|at| scan.column_at(*at)) else { return Ok(None) };
+        let column = over(&by.expr, &sources).and_then(|expr| ordered_by(scan, &expr));
+        let Some(column) = column else { return Ok(None) };
         order.push(OrderBy {
             column,
             descending: by.options.descending,
@@ -112,8 +131,10 @@ fn extreme(aggregate: &AggregateExec) -> DfResult<Option<Arc<dyn ExecutionPlan>>
     let arguments = call.expressions();
     let [argument] = arguments.as_slice() else { return Ok(None) };
     let Some((scan, sources)) = scan_below(aggregate.input()) else { return Ok(None) };
-    let column = argument.downcast_ref::<Column>().and_then(|column| sources.get(column.index()));
-    let Some(column) = column.and_then(|at| scan.column_at(*at)) else { return Ok(None) };
+    let argument = over(argument, &sources);
+    // NULLs are told from values by reading the column.
+    let column = argument.as_ref().and_then(|argument| argument.downcast_ref::<Column>());
+    let Some(column) = column.and_then(|column| scan.column_at(column.index())) else { return Ok(None) };
     let order = [OrderBy { column, descending, nulls_first: false, not_null: true }];
     first(scan, aggregate.input(), &order, 1)
 }

@@ -4,11 +4,12 @@
 //! the first columns are equalities and lists; on the next one, bounds. Whatever a range lets through is tested again, so a
 //! range may be too wide and must never be too narrow.
 
-use heliosdb_contracts::{ColumnPredicate, CompareOp, KeyRange, PredicateOp, TreeKey, after_prefix};
-use heliosdb_types::{ColumnId, Datum, DatumRef, TreeRef, encode_key};
+use heliosdb_contracts::{ColumnPredicate, CompareOp, KeyRange, PredicateOp, after_prefix};
+use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, TreeRef, encode_key};
 
 use super::entry::encode_part;
-use crate::catalog::{IndexColumn, IndexInfo, Relation, TableInfo};
+use super::keys::{Conjuncts, TableKey, TableKeys};
+use crate::catalog::Relation;
 
 /// More ranges than this are as many lookups as a scan has blocks.
 const RANGES_MAX: usize = 2000;
@@ -31,47 +32,13 @@ pub(crate) struct Path {
     pub unique: bool,
 }
 
-/// A column of a tree's key.
+/// A column of a tree's key, or a value computed from columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPart {
     pub column: ColumnId,
     pub descending: bool,
     /// `None`: the key of the table's tree, which has no NULLs.
     pub nulls_first: Option<bool>,
-}
-
-/// Name, tree, parts, whether unique, and the index (none: the primary key).
-type Key<'a> = (String, TreeRef, Vec<KeyPart>, bool, Option<&'a IndexInfo>);
-
-/// Keys of a table's tree and of its indexes over whole columns of all rows.
-pub(crate) fn keys_of(relation: &Relation) -> Vec<Key<'_>> {
-    let Some(table) = relation.table() else { return Vec::new() };
-    let mut keys = Vec::with_capacity(table.indexes.len() + 1);
-    if let (TreeKey::Columns(columns), Some(primary)) = (&table.tree.key, &table.primary_key) {
-        let parts = columns.iter().map(|column| KeyPart { column: *column, descending: false, nulls_first: None });
-        keys.push((primary.name.clone(), table.tree.tree, parts.collect(), true, None));
-    }
-    for index in table.indexes.iter().filter(|index| index.predicate.is_none()) {
-        if let Some(parts) = parts_of(relation, index) {
-            keys.push((index.name.clone(), table.index_tree(index), parts, index.unique, Some(index)));
-        }
-    }
-    keys
-}
-
-/// The first columns of an index, up to an expression.
-fn parts_of(relation: &Relation, index: &IndexInfo) -> Option<Vec<KeyPart>> {
-    let mut parts = Vec::with_capacity(index.keys.len());
-    for key in &index.keys {
-        let IndexColumn::Attribute(attribute) = key.column else { break };
-        let column = relation.columns.iter().find(|column| column.attribute == attribute)?;
-        // What such columns are ordered by is made by a function; predicates on them are not the scan's either.
-        if !crate::func::is_its_own_key(&column.sql_type) {
-            break;
-        }
-        parts.push(KeyPart { column: column.id, descending: key.descending, nulls_first: Some(key.nulls_first) });
-    }
-    (!parts.is_empty()).then_some(parts)
 }
 
 impl KeyPart {
@@ -89,21 +56,43 @@ impl KeyPart {
     }
 }
 
-/// Every path the predicates open, best guess first: more fixed columns, then bounds.
-pub(crate) fn paths(relation: &Relation, predicates: &[ColumnPredicate]) -> Vec<Path> {
-    let mut found: Vec<Path> = keys_of(relation)
-        .into_iter()
-        .filter_map(|(name, tree, parts, unique, index)| {
-            let whole = index.map_or(parts.len(), |index| index.keys.len());
-            let (ranges, fixed, bounded) = ranges(&parts, predicates)?;
-            let unique = unique && fixed == whole;
-            let entries = index.is_some();
-            let ranges = if entries { ranges.into_iter().map(|range| entry_range(&range)).collect() } else { ranges };
-            Some(Path { name, tree, entries, ranges, fixed, bounded, unique })
+/// What is known of the rows a statement wants of one table.
+pub(crate) struct Wanted<'a> {
+    pub relation: &'a Relation,
+    pub keys: &'a TableKeys,
+    /// Over bare columns.
+    pub conjuncts: &'a Conjuncts,
+    /// What they and what comes up while the statement runs say of columns and computed values.
+    pub conditions: &'a [ColumnPredicate],
+    pub snapshot: CommitTs,
+}
+
+impl<'a> Wanted<'a> {
+    /// The keys that have every wanted row.
+    pub fn usable(&self) -> impl Iterator<Item = &'a TableKey> + '_ {
+        self.keys.keys.iter().filter(|key| {
+            key.is_readable(self.snapshot) && key.covers(self.keys, self.relation, self.conjuncts, self.conditions)
         })
-        .collect();
+    }
+}
+
+/// Every path the conditions open, best guess first: more fixed columns, then bounds.
+pub(crate) fn paths(wanted: &Wanted<'_>) -> Vec<Path> {
+    let mut found: Vec<Path> = wanted.usable().filter_map(|key| path_of(key, wanted.conditions)).collect();
     found.sort_by_key(|path| (!path.unique, std::cmp::Reverse((path.fixed, path.bounded))));
     found
+}
+
+fn path_of(key: &TableKey, conditions: &[ColumnPredicate]) -> Option<Path> {
+    let (ranges, fixed, bounded) = match ranges(&key.parts, conditions) {
+        Some(found) => found,
+        // A partial index has fewer rows than the table even as a whole.
+        None if !key.predicate.is_empty() => (vec![KeyRange::prefix(&[])], 0, false),
+        None => return None,
+    };
+    let unique = key.unique && fixed == key.columns;
+    let ranges = if key.entries { ranges.iter().map(entry_range).collect() } else { ranges };
+    Some(Path { name: key.name.clone(), tree: key.tree, entries: key.entries, ranges, fixed, bounded, unique })
 }
 
 /// The tree keys of a range of entry keys.
@@ -225,11 +214,6 @@ fn bounds(part: &KeyPart, predicates: &[ColumnPredicate]) -> Vec<Bound> {
         });
     }
     bounds
-}
-
-/// Whether the table is worth a look at its indexes at all.
-pub(crate) fn has_keys(table: &TableInfo) -> bool {
-    table.primary_key.is_some() || !table.indexes.is_empty()
 }
 
 #[cfg(test)]

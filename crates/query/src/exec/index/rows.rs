@@ -18,7 +18,7 @@ use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, compare};
 use parking_lot::Mutex;
 
 use super::entry::ENTRY_ROW;
-use super::path::{KeyPart, Path, entry_range, has_keys, keys_of, paths};
+use super::path::{KeyPart, Path, Wanted, entry_range, paths};
 use crate::catalog::Relation;
 use crate::exec::arrays::ColumnBuilder;
 use crate::exec::error::from_arrow;
@@ -40,15 +40,24 @@ pub(crate) struct Found {
 pub(crate) fn find(
     shard: &dyn ShardClient,
     context: &ReadContext,
-    relation: &Relation,
-    predicates: &[ColumnPredicate],
+    wanted: &Wanted<'_>,
     total: u64,
 ) -> Result<Option<Found>> {
-    if predicates.is_empty() || total < TABLE_ROWS_MIN || !relation.table().is_some_and(has_keys) {
+    if total < TABLE_ROWS_MIN || (wanted.conditions.is_empty() && wanted.conjuncts.is_empty()) {
         return Ok(None);
     }
     let most = usize::try_from(total / LOOKUP_COST).unwrap_or(usize::MAX).min(KEYS_MAX);
-    for path in paths(relation, predicates).into_iter().take(3) {
+    cheapest(shard, context, wanted, most)
+}
+
+/// The rows of the best path that has no more than `most`.
+pub(crate) fn cheapest(
+    shard: &dyn ShardClient,
+    context: &ReadContext,
+    wanted: &Wanted<'_>,
+    most: usize,
+) -> Result<Option<Found>> {
+    for path in paths(wanted).into_iter().take(3) {
         if path.unique && path.ranges.len() > most {
             continue;
         }
@@ -114,11 +123,12 @@ pub(crate) struct OrderBy {
     pub not_null: bool,
 }
 
-/// The first `count` rows in an order, or as many as there are, if an index gives them cheaply.
+/// The first `count` rows in an order, or as many as there are, if an index gives them cheaply. `predicates` decide which rows
+/// count; they are all there is of conditions.
 pub(crate) fn first_in_order(
     shard: &dyn ShardClient,
     context: &ReadContext,
-    relation: &Relation,
+    wanted: &Wanted<'_>,
     predicates: &[ColumnPredicate],
     order: &[OrderBy],
     count: usize,
@@ -131,21 +141,22 @@ pub(crate) fn first_in_order(
     if count > most {
         return Ok(None);
     }
-    let known = paths(relation, predicates);
-    for (name, tree, parts, unique, index) in keys_of(relation) {
-        let entries = index.is_some();
+    let known = paths(wanted);
+    for key in wanted.usable() {
+        let parts = key.parts.as_slice();
         let all = KeyRange { lower: Bytes::new(), upper: None, reverse: false };
-        let all = if entries { entry_range(&all) } else { all };
+        let all = if key.entries { entry_range(&all) } else { all };
         // Columns that are the same in all rows looked at do not matter to the order.
-        let fixed = known.iter().find(|path| path.name == name && path.ranges.len() == 1);
+        let fixed = known.iter().find(|path| path.name == key.name && path.ranges.len() == 1);
         let within = fixed.and_then(|path| {
             let reverse = serves(parts.get(path.fixed..)?, order)?;
             Some((reverse, path.ranges.first()?.clone()))
         });
-        let Some((reverse, range)) = within.or_else(|| Some((serves(&parts, order)?, all))) else { continue };
-        let path = Path { name, tree, entries, ranges: Vec::new(), fixed: 0, bounded: false, unique };
+        let Some((reverse, range)) = within.or_else(|| Some((serves(parts, order)?, all))) else { continue };
+        let (name, tree, entries) = (key.name.clone(), key.tree, key.entries);
+        let path = Path { name, tree, entries, ranges: Vec::new(), fixed: 0, bounded: false, unique: key.unique };
         let mut cursor = open(shard, context, &path, KeyRange { reverse, ..range })?;
-        let mut reader = Tester::new(relation, predicates, order)?;
+        let mut reader = Tester::new(wanted.relation, predicates, order)?;
         let most = if predicates.is_empty() { most } else { most / 4 };
         let (mut keys, mut looked) = (Vec::with_capacity(count.min(1024)), 0);
         loop {

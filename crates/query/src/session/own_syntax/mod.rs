@@ -79,6 +79,11 @@ pub(crate) enum OwnStatement {
         name: Option<ast::ObjectName>,
         concurrently: bool,
     },
+    DropIndexConcurrently {
+        names: Vec<ast::ObjectName>,
+        if_exists: bool,
+        cascade: bool,
+    },
     /// GRANT and REVOKE, roles, databases.
     Access(Box<AccessStatement>),
     /// CREATE SEQUENCE
@@ -220,6 +225,9 @@ fn parse_piece(sql: &str, piece: &[TokenWithSpan], out: &mut Vec<Parsed>) -> Res
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
         "SET" if cursor.word_at(1) == "CONSTRAINTS" => Some(constraints::set_constraints(&mut cursor)?),
+        "DROP" if cursor.word_at(1) == "INDEX" && cursor.word_at(2) == "CONCURRENTLY" => {
+            Some(reindex::drop_concurrently(&mut cursor)?)
+        }
         "REINDEX" => Some(reindex::reindex(&mut cursor)?),
         "COMMENT" => Some(comment::comment(&mut cursor)?),
         "ALTER" => alter::alter(&mut cursor)?,

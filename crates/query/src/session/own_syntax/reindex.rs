@@ -6,6 +6,19 @@ use sqlparser::tokenizer::Token;
 use super::OwnStatement;
 use super::cursor::Cursor;
 
+/// `DROP INDEX CONCURRENTLY [IF EXISTS] name, ... [CASCADE | RESTRICT]`.
+pub(super) fn drop_concurrently(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
+    cursor.expect("DROP INDEX CONCURRENTLY")?;
+    let if_exists = cursor.eat("IF EXISTS");
+    let names = cursor.names()?;
+    let cascade = cursor.eat("CASCADE");
+    if !cascade {
+        cursor.eat("RESTRICT");
+    }
+    cursor.expect_end()?;
+    Ok(OwnStatement::DropIndexConcurrently { names, if_exists, cascade })
+}
+
 /// What REINDEX is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReindexTarget {

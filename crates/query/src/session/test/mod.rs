@@ -9,6 +9,7 @@ mod ddl;
 mod definitions;
 mod foreign_keys;
 mod functions;
+mod index_paths;
 mod indexes;
 mod settings;
 mod transactions;
