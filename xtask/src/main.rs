@@ -18,7 +18,7 @@ cargo xtask <command>
 
   check [CRATE...]     the one-minute loop: the crates you changed (or name) and what is built on them
   test                 everything CI runs; installs what it needs
-  sql [FILTER]         the golden SQL transcripts against a fresh server
+  sql [FEATURE]        golden SQL transcripts and sqllogictest files against a fresh server: all, a folder, or a file
   sim [SEED]           the storage simulator: one seed, or all that CI runs
   elle [--minutes N] [--clients N] [--weakened]
                        random transactions with crashes, checked for a serial order

@@ -1,5 +1,5 @@
-//! Golden transcripts: `golden/<name>.sql` is run statement by statement, what the server says is compared with
-//! `golden/<name>.out`. PostgreSQL wrote the `.out` files (`HELIOSDB_GOLDEN_REWRITE=1`), so they say what is right.
+//! Golden transcripts: `golden/<feature>/<name>.sql` is run statement by statement, what the server says is compared with
+//! `<name>.out` beside it. PostgreSQL wrote the `.out` files (`HELIOSDB_GOLDEN_REWRITE=1`), so they say what is right.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,32 @@ pub fn folder() -> PathBuf {
     root().join("crates/testkit/golden")
 }
 
-/// The scripts whose name contains `filter`, sorted.
+/// The scripts whose `<feature>/<name>` contains `filter`, sorted.
 pub fn scripts(filter: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder()).expect("the golden folder exists").flatten().map(|entry| entry.path());
-    let wanted = |path: &PathBuf| {
-        path.extension().is_some_and(|e| e == "sql")
-            && path.file_name().is_some_and(|n| n.to_string_lossy().contains(filter))
-    };
-    let mut found: Vec<PathBuf> = entries.filter(wanted).collect();
+    files("sql", filter)
+}
+
+/// Files below the golden folder with an ending, whose `<feature>/<name>` contains `filter`, sorted.
+pub(crate) fn files(ending: &str, filter: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).expect("the golden folder is readable").flatten();
+        for path in entries.map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == ending) && name(&path).contains(filter) {
+                found.push(path);
+            }
+        }
+    }
     found.sort();
     found
+}
+
+/// A file's `<feature>/<name>`, without its ending.
+pub fn name(path: &Path) -> String {
+    path.strip_prefix(folder()).unwrap_or(path).with_extension("").to_string_lossy().into_owned()
 }
 
 /// Statements of a script: each ends at a line that ends with a semicolon. Lines of `--` comments between are dropped.
@@ -133,6 +149,21 @@ mod tests {
     #[test]
     fn statements_end_at_a_semicolon_at_the_end_of_a_line() {
         assert_eq!(statements("-- note\nSELECT 1;\n\nSELECT ';x',\n  2;\n"), ["SELECT 1;", "SELECT ';x',\n  2;"]);
+    }
+
+    #[test]
+    fn scripts_lie_in_the_folder_of_their_feature_and_their_names_are_unique() {
+        let all = [files("sql", ""), files("slt", "")].concat();
+        let mut stems: Vec<_> = all.iter().map(|path| path.file_stem().unwrap().to_owned()).collect();
+        stems.sort();
+        let before = stems.len();
+        stems.dedup();
+        assert_eq!(stems.len(), before, "a script's schema and its rate are called by its name alone");
+        for path in &all {
+            assert_eq!(name(path).split('/').count(), 2, "{} is not golden/<feature>/<name>", path.display());
+        }
+        assert!(scripts("types/json").iter().any(|path| path.ends_with("types/json.sql")));
+        assert!(scripts("types").len() > 5);
     }
 
     #[test]

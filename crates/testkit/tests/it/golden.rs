@@ -1,6 +1,6 @@
 //! What PostgreSQL says, we say: golden transcripts.
 
-use heliosdb_testkit::golden::{deviations, difference, needless, scripts, transcript};
+use heliosdb_testkit::golden::{deviations, difference, name, needless, scripts, transcript};
 use heliosdb_testkit::peer::{Postgres, PostgresVersion};
 use heliosdb_testkit::server::{Server, ServerOptions, connect};
 
@@ -34,7 +34,7 @@ async fn golden_transcripts_are_postgresqls() {
             std::fs::write(&golden, actual).unwrap();
         } else {
             let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-            wrong.extend(difference(&actual, &expected, &known).map(|why| format!("== {}: {why}", path.display())));
+            wrong.extend(difference(&actual, &expected, &known).map(|why| format!("== {}: {why}", name(path))));
             transcripts.push(actual);
         }
     }
@@ -42,6 +42,6 @@ async fn golden_transcripts_are_postgresqls() {
         let stale = needless(&known, &transcripts);
         wrong.extend(stale.iter().map(|block| format!("== deviations.txt: no longer so, remove it:\n{block}")));
     }
-    let repeat = "repeat: HELIOSDB_GOLDEN=<name> cargo xtask sql";
+    let repeat = "repeat: cargo xtask sql <feature or name>";
     assert!(wrong.is_empty(), "{}\n{repeat}", wrong.join("\n"));
 }
