@@ -19,7 +19,7 @@ pub fn scripts(filter: &str) -> Vec<PathBuf> {
 }
 
 /// Files below the golden folder with an ending, whose `<feature>/<name>` contains `filter`, sorted.
-pub(crate) fn files(ending: &str, filter: &str) -> Vec<PathBuf> {
+pub fn files(ending: &str, filter: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder()];
     while let Some(folder) = folders.pop() {

@@ -17,5 +17,6 @@ pub mod golden;
 pub mod peer;
 pub mod server;
 pub mod sessions;
+pub mod slt;
 pub mod tidy;
 pub mod tpch;

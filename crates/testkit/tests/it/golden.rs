@@ -1,8 +1,39 @@
 //! What PostgreSQL says, we say: golden transcripts.
 
-use heliosdb_testkit::golden::{deviations, difference, name, needless, scripts, transcript};
+use heliosdb_testkit::golden::{deviations, difference, files, name, needless, scripts, transcript};
 use heliosdb_testkit::peer::{Postgres, PostgresVersion};
 use heliosdb_testkit::server::{Server, ServerOptions, connect};
+use heliosdb_testkit::slt;
+
+/// The sqllogictest files beside the transcripts; with `HELIOSDB_GOLDEN_REWRITE` PostgreSQL is asked whether they are right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn golden_sqllogictest_files_pass() {
+    let filter = std::env::var("HELIOSDB_GOLDEN").unwrap_or_default();
+    let place = tempfile::tempdir().unwrap();
+    let all = files("slt", &filter);
+    assert!(!filter.is_empty() || !all.is_empty(), "there are some");
+    let (port, server, _server, _oracle);
+    if std::env::var_os("HELIOSDB_GOLDEN_REWRITE").is_some() {
+        let version = PostgresVersion::system().unwrap();
+        let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
+        (port, server, _oracle, _server) = (oracle.port, "postgresql", Some(oracle), None);
+    } else {
+        let ours = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+        (port, server, _server, _oracle) = (ours.pg_port, "heliosdb", Some(ours), None);
+    }
+    let mut wrong = Vec::new();
+    for path in &all {
+        let client = connect(port).await.unwrap();
+        let schema = format!("slt_{}", path.file_stem().unwrap().to_string_lossy());
+        client.batch_execute(&format!("CREATE SCHEMA {schema}; SET search_path = {schema}")).await.unwrap();
+        let script = slt::parse(&std::fs::read_to_string(path).unwrap());
+        let script = script.unwrap_or_else(|what| panic!("{}: {what}", path.display()));
+        let played = slt::run(&client, &script, server).await;
+        assert!(played.records > 0, "{} does something", name(path));
+        wrong.extend(played.wrong.iter().map(|what| format!("== {}.slt, {what}", name(path))));
+    }
+    assert!(wrong.is_empty(), "{}\nrepeat: cargo xtask sql <feature or name>", wrong.join("\n"));
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn golden_transcripts_are_postgresqls() {
@@ -22,7 +53,7 @@ async fn golden_transcripts_are_postgresqls() {
     let known = deviations();
     let mut transcripts = Vec::new();
     let all = scripts(&filter);
-    assert!(!all.is_empty(), "no golden script matches {filter:?}");
+    assert!(!all.is_empty() || !files("slt", &filter).is_empty(), "no golden script matches {filter:?}");
     for path in &all {
         let client = connect(port).await.unwrap();
         let schema = format!("golden_{}", path.file_stem().unwrap().to_string_lossy());
