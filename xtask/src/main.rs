@@ -33,6 +33,8 @@ cargo xtask <command>
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
   bench oltp [--scale N] [--seconds N] [--rounds N] [--clients 1,8,32] [--only NAME]
                        pgbench beside PostgreSQL
+  bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]
+                       a mix like TPC-C's beside PostgreSQL, with its consistency conditions
   bench build          how long builds take: cold, and after one changed line in each crate
   tidy                 the source tree's own rules";
 

@@ -109,9 +109,9 @@ pub fn profile(otherwise: &str) -> String {
 pub fn bench(arguments: &[String]) -> Done {
     let profile = profile("release");
     match arguments.split_first() {
-        Some((name, rest)) if name == "olap" || name == "oltp" => testkit(&profile, name, rest),
+        Some((name, rest)) if ["olap", "oltp", "tpcc"].contains(&name.as_str()) => testkit(&profile, name, rest),
         Some((name, _)) if name == "build" => build_times::run(),
-        _ => Err("which benchmark? olap, oltp or build".into()),
+        _ => Err("which benchmark? olap, oltp, tpcc or build".into()),
     }
 }
 

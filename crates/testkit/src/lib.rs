@@ -19,4 +19,5 @@ pub mod server;
 pub mod sessions;
 pub mod slt;
 pub mod tidy;
+pub mod tpcc;
 pub mod tpch;

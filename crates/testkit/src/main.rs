@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use heliosdb_testkit::bench::{olap, oltp};
+use heliosdb_testkit::bench::{olap, oltp, tpcc};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions};
 use heliosdb_testkit::elle;
 use heliosdb_testkit::tidy::root;
+use heliosdb_testkit::tpcc::{LEVELS, Scale};
 
 #[derive(Parser)]
 #[command(about = "Benchmarks and crash tests of a built heliosdb binary (HELIOSDB_BIN says which)")]
@@ -50,6 +51,28 @@ enum Verb {
         /// Only cells whose name contains this, e.g. select/prepared
         #[arg(long)]
         only: Option<String>,
+    },
+    /// A mix like TPC-C's beside PostgreSQL, with its consistency conditions
+    Tpcc {
+        #[arg(long, default_value_t = 10)]
+        warehouses: i32,
+        #[arg(long, default_value_t = 20)]
+        seconds: u32,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        #[arg(long, default_value_t = 8)]
+        clients: i32,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// READ COMMITTED, REPEATABLE READ or SERIALIZABLE
+        #[arg(long, default_value = LEVELS[0], value_parser = LEVELS, ignore_case = true)]
+        level: String,
+        /// A hundred items and 120 customers a warehouse
+        #[arg(long)]
+        scale_down: bool,
+        /// Without PostgreSQL: whether the mix works and the conditions hold
+        #[arg(long)]
+        check: bool,
     },
     /// Drivers and ORMs of every ecosystem
     Clients {
@@ -108,6 +131,12 @@ async fn main() -> ExitCode {
         Verb::Oltp { scale, seconds, rounds, clients, only } => {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, clients, only, work_dir: work_dir() }).await
         }
+        Verb::Tpcc { warehouses, seconds, rounds, clients, seed, level, scale_down, check } => {
+            let warehouses = warehouses.max(1);
+            let scale = if scale_down { Scale::small(warehouses) } else { Scale::full(warehouses) };
+            let (check_only, work_dir) = (check, work_dir());
+            tpcc::run(&tpcc::TpccOptions { scale, seconds, rounds, clients, seed, level, check_only, work_dir }).await
+        }
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
         Verb::Compat { random, seed, files, write } => compat::run(&CompatOptions { random, seed, files, write }).await,
         Verb::Elle { minutes, clients, weakened } => elle_history(minutes, clients, weakened).await,
@@ -150,9 +179,11 @@ async fn crash_cycles(cycles: u32, seed: u64, writers: usize) -> Result<(), Stri
     }
     let report = report?;
     println!(
-        "crash: {} cycles passed: {} commits, {} bulk commits, {} definitions acknowledged, {} deaths inside a failpoint, {} clean stops, slowest start {} ms",
+        "crash: {} cycles passed: {} commits (by level {:?}, of the mix {:?}), {} bulk commits, {} definitions acknowledged, {} deaths inside a failpoint, {} clean stops, slowest start {} ms",
         report.cycles,
         report.commits,
+        report.commits_by_level,
+        report.mix_by_level,
         report.bulk_commits,
         report.ddl_commits,
         report.failpoint_deaths,

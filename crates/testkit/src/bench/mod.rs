@@ -4,6 +4,7 @@ mod history;
 pub mod olap;
 pub mod oltp;
 mod stats;
+pub mod tpcc;
 
 pub use history::append;
 pub use stats::{median, spread};

@@ -79,6 +79,8 @@ pub async fn work(client: Client, mut model: BulkModel, seed: u64) -> Result<Bul
                 model.commits += 1;
             }
             Err(error) => match error.as_db_error() {
+                // It lost to another transaction: nothing of it happened.
+                Some(db) if matches!(db.code().code(), "40001" | "40P01") => model.in_flight = None,
                 Some(db) if db.code().code() != "57P01" && !client.is_closed() => {
                     return Err(format!("bulk worker, {work:?}: {}", describe(&error)));
                 }

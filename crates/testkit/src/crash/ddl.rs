@@ -71,6 +71,8 @@ pub async fn work(client: Client, mut model: DdlModel, seed: u64) -> Result<DdlM
                 model.commits += 1;
             }
             Err(error) => match error.as_db_error() {
+                // It lost to another transaction: nothing of it happened.
+                Some(db) if matches!(db.code().code(), "40001" | "40P01") => model.in_flight = None,
                 Some(db) if db.code().code() != "57P01" && !client.is_closed() => {
                     return Err(format!("definitions, {script}: {}", describe(&error)));
                 }

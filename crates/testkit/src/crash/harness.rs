@@ -9,9 +9,11 @@ use tokio_postgres::Client;
 
 use super::bulk::{self, BulkModel};
 use super::ddl::{self, DdlModel};
+use super::mix::{self, MixModel};
 use super::model::WriterModel;
 use super::{check, writer};
 use crate::server::{Server, ServerOptions};
+use crate::tpcc::LEVELS;
 
 /// Points inside the storage engine where a cycle may die instead of at a random moment.
 const FAILPOINTS: &[&str] = &[
@@ -47,7 +49,12 @@ pub struct CrashOptions {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrashReport {
     pub cycles: u32,
+    /// Of the bank's writers.
     pub commits: u64,
+    /// The same, at READ COMMITTED, REPEATABLE READ and SERIALIZABLE.
+    pub commits_by_level: [u64; 3],
+    /// New orders and payments of the mix at each level.
+    pub mix_by_level: [u64; 3],
     /// Batches loaded, rewritten or removed as a whole.
     pub bulk_commits: u64,
     /// Tables made, widened or dropped.
@@ -65,6 +72,19 @@ struct Models {
     writers: Vec<WriterModel>,
     bulk: BulkModel,
     ddl: DdlModel,
+    mix: MixModel,
+}
+
+/// What a cycle's clients do, at which of [`LEVELS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    level: usize,
+    /// The TPC-C-like mix rather than the bank.
+    mix: bool,
+}
+
+fn plan(cycle: u32) -> Plan {
+    Plan { level: (cycle / 3) as usize % LEVELS.len(), mix: cycle % 3 == 2 }
 }
 
 /// Runs the cycles; the error tells the seed and the cycle and how to repeat them.
@@ -74,10 +94,11 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
         writers: vec![WriterModel::default(); options.writers],
         bulk: BulkModel::default(),
         ddl: DdlModel::default(),
+        mix: MixModel::default(),
     };
     let mut report = CrashReport::default();
     for cycle in 0..options.cycles {
-        let outcome = one_cycle(options, &mut rng, &mut models, &mut report).await;
+        let outcome = one_cycle(options, cycle, &mut rng, &mut models, &mut report).await;
         outcome.map_err(|why| {
             format!(
                 "crash cycle {cycle} of seed {}: {why}\nrepeat: cargo xtask crash --seed {} --cycles {}",
@@ -88,6 +109,10 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
         })?;
         report.cycles += 1;
     }
+    let last = Server::start(&ServerOptions::new(&options.data_dir).env("HELIOSDB_LOG", "warn")).await;
+    let last = last.map_err(|error| format!("could not start after the last cycle: {error}"))?;
+    let verdict = verify(&last, &mut models, true).await;
+    verdict.map_err(|why| format!("after the last cycle of seed {}: {why}", options.seed))?;
     report.commits = models.writers.iter().map(|model| model.commits).sum();
     report.bulk_commits = models.bulk.commits;
     report.ddl_commits = models.ddl.commits;
@@ -96,10 +121,13 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
 
 async fn one_cycle(
     options: &CrashOptions,
+    cycle: u32,
     rng: &mut StdRng,
     models: &mut Models,
     report: &mut CrashReport,
 ) -> Result<(), String> {
+    let Plan { level, mix } = plan(cycle);
+    let mix_is_due = mix || cycle.checked_sub(1).is_some_and(|last| plan(last).mix);
     // Small limits make freezes, compactions and log recycling happen many times a second.
     let mut start = ServerOptions::new(&options.data_dir)
         .env("HELIOSDB_STORAGE_MEMTABLE_BYTES", "262144")
@@ -122,7 +150,10 @@ async fn one_cycle(
         Err(error) => return Err(format!("could not start: {error}")),
     };
     report.longest_recovery_ms = report.longest_recovery_ms.max(began.elapsed().as_millis() as u64);
-    let verdict = verify(&server, models).await;
+    let mut verdict = verify(&server, models, mix_is_due).await;
+    if mix && verdict.is_ok() {
+        verdict = mix::prepare(&server, &mut models.mix, rng.random()).await;
+    }
     if let Err(why) = verdict {
         if failpoint.is_some() && died_soon(&mut server) {
             report.failpoint_deaths += 1;
@@ -134,17 +165,22 @@ async fn one_cycle(
     let work = Duration::from_millis(rng.random_range(50..if failpoint.is_some() { 2000 } else { 700 }));
     let clean = failpoint.is_none() && rng.random_range(0..12) == 0;
     let mut tasks = Vec::new();
-    for (index, model) in models.writers.iter().enumerate() {
+    let mut terminals = Vec::new();
+    for number in 0..if mix { options.writers } else { 0 } {
         let Ok(client) = server.connect().await else { break };
+        terminals.push(tokio::spawn(mix::work(client, rng.random(), number as i32, LEVELS[level])));
+    }
+    for (index, model) in models.writers.iter().enumerate().filter(|_| !mix) {
+        let Ok(client) = connect_at(&server, level).await else { break };
         tasks.push((index, tokio::spawn(writer::work(client, index as i32, model.clone(), rng.random()))));
     }
-    let bulk = match server.connect().await {
-        Ok(client) => Some(tokio::spawn(bulk::work(client, models.bulk.clone(), rng.random()))),
-        Err(_) => None,
+    let bulk = match connect_at(&server, level).await {
+        Ok(client) if !mix => Some(tokio::spawn(bulk::work(client, models.bulk.clone(), rng.random()))),
+        _ => None,
     };
-    let ddl = match server.connect().await {
-        Ok(client) => Some(tokio::spawn(ddl::work(client, models.ddl.clone(), rng.random()))),
-        Err(_) => None,
+    let ddl = match connect_at(&server, level).await {
+        Ok(client) if !mix => Some(tokio::spawn(ddl::work(client, models.ddl.clone(), rng.random()))),
+        _ => None,
     };
     let janitor = match (failpoint, server.connect().await) {
         (Some(_), Ok(client)) => Some(tokio::spawn(keep_house(client))),
@@ -167,7 +203,12 @@ async fn one_cycle(
         janitor.await.map_err(|error| error.to_string())?;
     }
     for (index, task) in tasks {
-        models.writers[index] = task.await.map_err(|error| error.to_string())??;
+        let model = task.await.map_err(|error| error.to_string())??;
+        report.commits_by_level[level] += model.commits - models.writers[index].commits;
+        models.writers[index] = model;
+    }
+    for task in terminals {
+        report.mix_by_level[level] += models.mix.merge(task.await.map_err(|error| error.to_string())??);
     }
     if let Some(task) = ddl {
         models.ddl = task.await.map_err(|error| error.to_string())??;
@@ -178,7 +219,15 @@ async fn one_cycle(
     Ok(())
 }
 
-async fn verify(server: &Server, models: &mut Models) -> Result<(), String> {
+/// A connection whose transactions run at a level.
+async fn connect_at(server: &Server, level: usize) -> Result<Client, tokio_postgres::Error> {
+    let client = server.connect().await?;
+    let set = format!("SET default_transaction_isolation = '{}'", LEVELS[level].to_lowercase());
+    client.batch_execute(&set).await?;
+    Ok(client)
+}
+
+async fn verify(server: &Server, models: &mut Models, mix_is_due: bool) -> Result<(), String> {
     let client = server.connect().await.map_err(|error| error.to_string())?;
     check::prepare(&client).await?;
     // A check that is cut short by the server's death must not have settled half of the models.
@@ -186,6 +235,9 @@ async fn verify(server: &Server, models: &mut Models) -> Result<(), String> {
     check::check(&client, &mut settled.writers).await?;
     bulk::check(&client, &mut settled.bulk).await?;
     ddl::check(&client, &mut settled.ddl).await?;
+    if mix_is_due {
+        mix::check(&client, &settled.mix).await?;
+    }
     *models = settled;
     Ok(())
 }
@@ -222,6 +274,14 @@ async fn wait(server: &mut Server, work: Duration) {
 mod tests {
     use super::*;
     use crate::tidy::root;
+
+    #[test]
+    fn bank_and_mix_run_at_every_level() {
+        let plans: Vec<Plan> = (0..9).map(plan).collect();
+        for level in 0..LEVELS.len() {
+            assert!(plans.contains(&Plan { level, mix: false }) && plans.contains(&Plan { level, mix: true }));
+        }
+    }
 
     fn points_in(dir: &std::path::Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(dir).unwrap().flatten() {

@@ -2,12 +2,14 @@
 //!
 //! Each cycle: start the server, check everything acknowledged so far, let writers work, kill the server at a random
 //! moment (or let a failpoint kill it inside a freeze, a compaction or a manifest swap), again. The data live on from
-//! cycle to cycle.
+//! cycle to cycle. Two cycles of three belong to the bank, with bulk loads and definitions beside it, every third to the
+//! TPC-C-like mix; three after three run at another isolation level.
 
 mod bulk;
 mod check;
 mod ddl;
 mod harness;
+mod mix;
 mod model;
 mod writer;
 

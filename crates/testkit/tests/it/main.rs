@@ -13,8 +13,10 @@ mod golden;
 mod psql;
 mod sessions;
 mod start;
+mod statements;
 mod storm;
 mod tidy;
+mod tpcc;
 mod wire;
 
 use std::time::Duration;

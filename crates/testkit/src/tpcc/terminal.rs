@@ -1,0 +1,166 @@
+//! A terminal: one connection that runs the mix, tries again what met another transaction, and remembers what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use super::input::{Input, Kind};
+use super::random::Random;
+use super::statements::Statements;
+use super::transactions::{Done, Run, Trouble};
+use super::{Scale, describe};
+
+/// After so many tries something else than chance is at work.
+const TRIES_MAX: u32 = 1_000;
+
+/// What the server said is committed: it must be there ever after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The newest order of a warehouse's district.
+    pub orders: BTreeMap<(i32, i32), i32>,
+    /// Payments to a warehouse's district.
+    pub payments: BTreeMap<(i32, i32), i64>,
+}
+
+impl Acknowledged {
+    pub fn merge(&mut self, other: Acknowledged) {
+        for (district, order) in other.orders {
+            let newest = self.orders.entry(district).or_default();
+            *newest = order.max(*newest);
+        }
+        for (district, payments) in other.payments {
+            *self.payments.entry(district).or_default() += payments;
+        }
+    }
+}
+
+/// What one terminal did with one kind of transaction.
+#[derive(Clone, Debug, Default)]
+pub struct KindReport {
+    pub committed: u64,
+    /// Mistyped items: rolled back on purpose.
+    pub rolled_back: u64,
+    /// Tries that ended in 40001 or 40P01 and were made again.
+    pub retries: u64,
+    /// From the first BEGIN to the last COMMIT, tries included.
+    pub latencies_ms: Vec<f64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TerminalReport {
+    pub kinds: [KindReport; 5],
+    pub acknowledged: Acknowledged,
+}
+
+impl TerminalReport {
+    pub fn kind(&self, kind: Kind) -> &KindReport {
+        &self.kinds[kind as usize]
+    }
+
+    pub fn merge(&mut self, other: TerminalReport) {
+        for (mine, theirs) in self.kinds.iter_mut().zip(other.kinds) {
+            mine.committed += theirs.committed;
+            mine.rolled_back += theirs.rolled_back;
+            mine.retries += theirs.retries;
+            mine.latencies_ms.extend(theirs.latencies_ms);
+        }
+        self.acknowledged.merge(other.acknowledged);
+    }
+}
+
+/// How a terminal ended before its time.
+#[derive(Debug)]
+pub enum Mistake {
+    /// The connection is gone; what was done until then.
+    Gone(Box<TerminalReport>),
+    /// The server did what it must not.
+    Wrong(String),
+}
+
+pub struct Terminal {
+    client: Client,
+    statements: Statements,
+    random: Random,
+    warehouse: i32,
+    begin: String,
+    report: TerminalReport,
+}
+
+impl Terminal {
+    /// `level` is one of [`super::LEVELS`].
+    pub async fn open(
+        client: Client,
+        scale: Scale,
+        seed: u64,
+        number: i32,
+        level: &str,
+    ) -> Result<Terminal, tokio_postgres::Error> {
+        let statements = Statements::prepare(&client).await?;
+        let random = Random::new(seed.wrapping_mul(1009).wrapping_add(number.unsigned_abs().into()), scale);
+        let warehouse = number % scale.warehouses + 1;
+        let begin = format!("BEGIN ISOLATION LEVEL {level}");
+        Ok(Terminal { client, statements, random, warehouse, begin, report: TerminalReport::default() })
+    }
+
+    /// Works for this long.
+    pub async fn work(mut self, time: Duration) -> Result<TerminalReport, Mistake> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            let input = Input::choose(&mut self.random, self.warehouse);
+            if let Err(trouble) = self.until_done(&input).await {
+                return Err(match trouble {
+                    Trouble::Server(error) if error.as_db_error().is_none() || self.client.is_closed() => {
+                        Mistake::Gone(Box::new(self.report))
+                    }
+                    // The server is going down.
+                    Trouble::Server(error) if error.code().is_some_and(|code| code.code() == "57P01") => {
+                        Mistake::Gone(Box::new(self.report))
+                    }
+                    Trouble::Server(error) => Mistake::Wrong(format!("{}: {}", input.kind().name(), describe(&error))),
+                    Trouble::Wrong(what) => Mistake::Wrong(format!("{}: {what}", input.kind().name())),
+                });
+            }
+        }
+        Ok(self.report)
+    }
+
+    async fn until_done(&mut self, input: &Input) -> Result<(), Trouble> {
+        let (w, districts) = (self.warehouse, self.random.scale.districts);
+        let run = Run { client: &self.client, sql: &self.statements, begin: &self.begin, w, districts };
+        let began = Instant::now();
+        let mut retries = 0;
+        let done = loop {
+            match run.transact(input).await {
+                Ok(done) => break done,
+                Err(Trouble::Server(error)) if retries < TRIES_MAX && may_retry(&error) => {
+                    retries += 1;
+                    self.client.batch_execute("ROLLBACK").await?;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        };
+        let acknowledged = &mut self.report.acknowledged;
+        match done {
+            Done::Ordered { district, order } => {
+                let newest = acknowledged.orders.entry((w, district)).or_default();
+                *newest = order.max(*newest);
+            }
+            Done::Paid { district } => *acknowledged.payments.entry((w, district)).or_default() += 1,
+            Done::Other | Done::RolledBack => {}
+        }
+        let report = &mut self.report.kinds[input.kind() as usize];
+        report.retries += u64::from(retries);
+        if done == Done::RolledBack {
+            report.rolled_back += 1;
+        } else {
+            report.committed += 1;
+            report.latencies_ms.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(())
+    }
+}
+
+fn may_retry(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01"))
+}
