@@ -18,7 +18,8 @@ use tokio::runtime::Handle;
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::exec::{Executor, ExecutorOptions};
 use crate::index_builds::IndexBuilds;
-use crate::session::{SequenceCache, Session, Sessions, drop_temp, scram_from_text};
+use crate::session::{SequenceCache, Session, Sessions, check_setting, drop_temp, scram_from_text, setting_position};
+use crate::statistics::Statistics;
 
 /// What the engine runs with.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct EngineOptions {
     pub sessions_reserved: usize,
     /// The prepared statements a session may keep by name, by a rough measure.
     pub prepared_bytes_max: usize,
+    /// Settings all sessions start with, checked.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// The engine over one shard.
@@ -53,6 +56,7 @@ pub struct Engine {
     pub(crate) index_builds: Arc<IndexBuilds>,
     /// Numbers of the sessions' temporary schemas.
     pub(crate) temp_numbers: AtomicU64,
+    pub(crate) statistics: Statistics,
 }
 
 impl Engine {
@@ -76,12 +80,18 @@ impl Engine {
             index_builds: Arc::default(),
             start_micros,
             temp_numbers: AtomicU64::new(1),
+            statistics: Statistics::new(start_micros),
         });
         // What sessions of before a crash left behind.
         for database in engine.catalog(POSTGRES_DATABASE, BranchId(0))?.databases.values() {
             drop_temp(&engine, database.id, &|_| true).await?;
         }
         Ok(engine)
+    }
+
+    /// A setting's value as sessions keep it, or why it cannot be.
+    pub fn checked_setting(name: &str, value: &str) -> Result<String> {
+        check_setting(setting_position(name)?, value)
     }
 
     /// Number of sessions connected now.

@@ -12,6 +12,7 @@ pub(crate) mod func;
 pub(crate) mod index_builds;
 mod pg_catalog;
 pub(crate) mod session;
+pub(crate) mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use heliosdb_query::Engine;
 use heliosdb_types::{Error, Result, SqlState};
 use serde::Deserialize;
 
@@ -90,6 +91,18 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILTER", env = "HELIOSDB_LOG")]
     log: Option<String>,
 
+    /// Statements that take at least so long are logged, with their parameters: 250ms, 1s, 0 (all), -1 (none); what sessions start with [default: -1]
+    #[arg(long, value_name = "TIME", env = "HELIOSDB_LOG_MIN_DURATION_STATEMENT", allow_hyphen_values = true)]
+    log_min_duration_statement: Option<String>,
+
+    /// Statements that are logged before they run: none, ddl, mod (and changes of data), all; what sessions start with [default: none]
+    #[arg(long, value_name = "KIND", env = "HELIOSDB_LOG_STATEMENT")]
+    log_statement: Option<String>,
+
+    /// Statements that failed are logged at level info from this severity on: error, or panic for none; what sessions start with [default: error]
+    #[arg(long, value_name = "LEVEL", env = "HELIOSDB_LOG_MIN_ERROR_STATEMENT")]
+    log_min_error_statement: Option<String>,
+
     #[command(flatten)]
     #[serde(default)]
     tls: TlsSettings,
@@ -165,6 +178,9 @@ impl Settings {
             shutdown_grace: self.shutdown_grace.or(under.shutdown_grace),
             log_format: self.log_format.or(under.log_format),
             log: self.log.or(under.log),
+            log_min_duration_statement: self.log_min_duration_statement.or(under.log_min_duration_statement),
+            log_statement: self.log_statement.or(under.log_statement),
+            log_min_error_statement: self.log_min_error_statement.or(under.log_min_error_statement),
             tls: self.tls.over(under.tls),
             storage_memtable_bytes: self.storage_memtable_bytes.or(under.storage_memtable_bytes),
             storage_wal_file_bytes: self.storage_wal_file_bytes.or(under.storage_wal_file_bytes),
@@ -194,6 +210,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log: String,
+    /// What sessions start with: statements in the log.
+    pub session_settings: Vec<(&'static str, String)>,
     /// `None`: connections are not encrypted.
     pub tls: Option<TlsConfig>,
     /// For tests: see docs/configuration.md.
@@ -264,6 +282,14 @@ impl Config {
             shutdown_grace: Duration::from_secs(settings.shutdown_grace.unwrap_or(30)),
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log.unwrap_or_else(|| "info".into()),
+            session_settings: [
+                ("log_min_duration_statement", settings.log_min_duration_statement.as_deref().unwrap_or("-1")),
+                ("log_statement", settings.log_statement.as_deref().unwrap_or("none")),
+                ("log_min_error_statement", settings.log_min_error_statement.as_deref().unwrap_or("error")),
+            ]
+            .into_iter()
+            .map(|(name, value)| Ok((name, Engine::checked_setting(name, value)?)))
+            .collect::<Result<_>>()?,
             tls: TlsConfig::resolve(settings.tls.mode, settings.tls.cert, settings.tls.key, settings.tls.client_ca)?,
             storage_memtable_bytes: settings.storage_memtable_bytes,
             storage_wal_file_bytes: settings.storage_wal_file_bytes,
@@ -309,6 +335,7 @@ mod tests {
             Settings { worker_threads: Some(0), ..Settings::default() },
             Settings { max_message: Some("2GB".into()), ..Settings::default() },
             Settings { memory: Some("lots".into()), ..Settings::default() },
+            Settings { log_statement: Some("some".into()), ..Settings::default() },
             Settings { max_message_memory: Some("1MB".into()), ..Settings::default() },
             Settings { max_connections: Some(3), reserved_connections: Some(3), ..Settings::default() },
         ] {

@@ -7,7 +7,8 @@ use crate::config::{Config, LogFormat};
 
 /// Sets up logging for the process. A filter that cannot be read is an error, not silence.
 pub(crate) fn init(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|e| {
+    // Statements are logged because a setting asks for them; a filter that names the target decides otherwise.
+    let filter = EnvFilter::try_new(format!("statements=info,{}", config.log)).map_err(|e| {
         Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("invalid log filter \"{}\": {e}", config.log))
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

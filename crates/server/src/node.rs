@@ -247,6 +247,7 @@ fn open(
         sessions_max: config.connections_max,
         sessions_reserved: config.connections_reserved,
         prepared_bytes_max: config.held_bytes_max,
+        settings: config.session_settings.clone(),
     };
     let engine = connections.block_on(Engine::open(client, options)).map_err(Failure::data)?;
     Ok(Database { engine, participant, shard, recovery })

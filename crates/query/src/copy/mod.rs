@@ -138,7 +138,7 @@ impl Session {
         if !parsed.is_planned() {
             return Err(Error::unsupported("COPY of this statement"));
         }
-        let prepared = Box::pin(self.prepare_parsed(Some(Arc::new(parsed)), text, Vec::new())).await?;
+        let prepared = Box::pin(self.prepare_parsed(Some(Arc::new(parsed)), text, 0, Vec::new())).await?;
         if !prepared.parameters.is_empty() {
             return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
         }

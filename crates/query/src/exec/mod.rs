@@ -37,7 +37,7 @@ pub use instantiate::NOW_PLACEHOLDER;
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub use row_write::{Arbiter, ConflictUpdate, ConflictWrite, RowWriteNode, RowWriteOp};
 pub use rows::RowsNode;
-pub use scope::{CancelFlag, StatementScope};
+pub use scope::{CancelFlag, StatementScope, TierMark};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;
 

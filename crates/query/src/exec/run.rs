@@ -24,6 +24,7 @@ use super::instantiate::instantiate;
 use super::join_order;
 use super::scope::StatementScope;
 use super::state::Executor;
+use crate::statistics::Tier;
 
 /// Batches on their way to the session; a slow client stops the plan here.
 const BATCHES_AHEAD: usize = 2;
@@ -52,13 +53,19 @@ impl Executor {
         };
         match Direct::compile(&statement, &session) {
             Err(error) => stream::once(async { Err(error) }).boxed(),
-            Ok(Some(direct)) => stream::once(run_direct(direct, scope))
-                .flat_map(|batches| match batches {
-                    Ok(batches) => stream::iter(batches.into_iter().map(Ok)).boxed(),
-                    Err(error) => stream::once(async { Err(error) }).boxed(),
-                })
-                .boxed(),
-            Ok(None) => self.run_planned(statement, session, scope),
+            Ok(Some(direct)) => {
+                scope.tier.set(Tier::Direct);
+                stream::once(run_direct(direct, scope))
+                    .flat_map(|batches| match batches {
+                        Ok(batches) => stream::iter(batches.into_iter().map(Ok)).boxed(),
+                        Err(error) => stream::once(async { Err(error) }).boxed(),
+                    })
+                    .boxed()
+            }
+            Ok(None) => {
+                scope.tier.set(Tier::Analytical);
+                self.run_planned(statement, session, scope)
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use datafusion::prelude::SessionConfig;
 use heliosdb_contracts::{LockWait, ReadContext, ShardClient};
 use heliosdb_types::{Error, Result, SqlState, TextContext};
 use tokio::sync::Notify;
+
+use crate::statistics::Tier;
 
 /// A request to stop, from any thread. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +94,25 @@ pub struct StatementScope {
     pub references: Arc<crate::exec::References>,
     /// What virtual tables are computed from; `None` where there is no session.
     pub facts: Option<Arc<crate::pg_catalog::Facts>>,
+    pub tier: TierMark,
+}
+
+/// Where a statement runs, for whoever counts it. Cheap to clone; a session has one for all its statements.
+#[derive(Clone, Debug, Default)]
+pub struct TierMark(Arc<AtomicU8>);
+
+impl TierMark {
+    pub(crate) fn set(&self, tier: Tier) {
+        self.0.store(tier as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Tier {
+        match self.0.load(Ordering::Relaxed) {
+            tier if tier == Tier::Direct as u8 => Tier::Direct,
+            tier if tier == Tier::Analytical as u8 => Tier::Analytical,
+            _ => Tier::Utility,
+        }
+    }
 }
 
 impl StatementScope {

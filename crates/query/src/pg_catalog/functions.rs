@@ -7,10 +7,10 @@ use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result,
 
 use super::indexes::index_named;
 use super::table::{array_text, stored};
-use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier};
+use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier, statements};
 use crate::catalog::{CLASS_RELATION, CommentKey, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, NameLookup, Typed};
-use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, setting_position};
+use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, may_set, setting_position};
 
 type Body = fn(&Facts, &[DatumRef<'_>]) -> Result<Datum>;
 
@@ -42,6 +42,7 @@ pub(super) enum Returns {
     Role,
     Namespace,
     Type,
+    Void,
 }
 
 impl Returns {
@@ -61,6 +62,7 @@ impl Returns {
             Returns::Text => SqlType::Text,
             Returns::Timestamptz => SqlType::Timestamptz(None),
             Returns::Class => SqlType::Reg(RegKind::Class),
+            Returns::Void => SqlType::Void,
         }
     }
 }
@@ -163,7 +165,16 @@ functions! {
 }
 
 /// Functions about what goes on now.
-static VOLATILE: [Definition; 9] = [
+static VOLATILE: [Definition; 10] = [
+    Definition {
+        name: "pg_stat_statements_reset",
+        parameters: &[OID, OID, SqlType::Int8],
+        optional: 3,
+        returns: Returns::Void,
+        strict: true,
+        volatile: true,
+        body: |facts, args| statements::reset(facts, number(args, 0), number(args, 1), big(args, 2)),
+    },
     Definition {
         name: "pg_blocking_pids",
         parameters: &[INT],
@@ -625,6 +636,7 @@ fn set_config(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
         return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
     }
     let position = setting_position(string(args, 0))?;
+    may_set(position, &facts.user)?;
     let value = check_setting(position, string(args, 1))?;
     let name = PARAMETERS.get(position).map_or("", |parameter| parameter.name);
     may_become(&facts.catalog, &facts.login_user, &facts.session_user, name, &value)?;

@@ -19,6 +19,7 @@ mod privileges;
 mod relations;
 mod roles;
 mod shapes;
+mod statements;
 mod table;
 mod types;
 mod user_types;
@@ -88,6 +89,8 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_stat_all_tables" => objects::pg_stat_all_tables,
         "pg_stat_database" => objects::pg_stat_database,
         "pg_stat_progress_create_index" => activity::pg_stat_progress_create_index,
+        "pg_stat_statements" => statements::pg_stat_statements,
+        "pg_stat_statements_info" => statements::pg_stat_statements_info,
         "pg_stat_user_indexes" => objects::pg_stat_user_indexes,
         "pg_stat_user_tables" => objects::pg_stat_user_tables,
         "pg_tables" => objects::pg_tables,

@@ -1,5 +1,7 @@
 //! Schemas, settings, sessions, and the friendly views over relations.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use heliosdb_types::{Datum, Oid, Result};
 
 use super::indexes::indexes;
@@ -68,12 +70,17 @@ pub(super) fn pg_language(_source: &Source<'_>, rows: &mut Rows) -> Result<()> {
 
 pub(super) fn pg_settings(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     for (at, parameter) in PARAMETERS.iter().enumerate() {
+        let context = match parameter.needs_superuser() {
+            true => "superuser",
+            false if parameter.is_internal() => "internal",
+            false => "user",
+        };
         rows.add(&[
             ("name", text(parameter.name)),
             ("setting", text(source.facts.settings.value(at))),
             ("category", text("Preset and Client Connection Defaults")),
             ("short_desc", text(parameter.description)),
-            ("context", text(if parameter.is_internal() { "internal" } else { "user" })),
+            ("context", text(context)),
             ("vartype", text(parameter.type_name())),
             ("source", text("default")),
             ("boot_val", text(parameter.default)),
@@ -93,7 +100,19 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
             (None, "active") => None,
             (None, _) => Some(("Client", "ClientRead")),
         };
-        let mine = source.facts.user.superuser || session.user.0 == source.facts.user.oid;
+        if !super::statements::may_see(source.facts, session.user.0) {
+            // Who is there, not what they do.
+            rows.add(&[
+                ("datid", oid(session.database.0)),
+                ("datname", text(session.database.1)),
+                ("pid", Datum::Int32(session.pid)),
+                ("usesysid", oid(session.user.0)),
+                ("usename", text(session.user.1)),
+                ("application_name", text(session.application_name)),
+                ("query", text("<insufficient privilege>")),
+            ])?;
+            continue;
+        }
         rows.add(&[
             ("datid", oid(session.database.0)),
             ("datname", text(session.database.1)),
@@ -110,7 +129,8 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
             ("wait_event_type", wait.map_or(Datum::Null, |(kind, _)| text(kind))),
             ("wait_event", wait.map_or(Datum::Null, |(_, event)| text(event))),
             ("state", text(session.state)),
-            ("query", text(if mine { &*session.query } else { "<insufficient privilege>" })),
+            ("query_id", session.query_id.map_or(Datum::Null, Datum::Int64)),
+            ("query", text(&*session.query)),
             ("backend_type", text("client backend")),
         ])?;
     }
@@ -224,15 +244,20 @@ pub(super) fn pg_stat_user_indexes(source: &Source<'_>, rows: &mut Rows) -> Resu
     Ok(())
 }
 
-/// Sessions of each database; nothing else is counted by database.
+/// Sessions of each database and how its transactions ended; nothing else is counted by database.
 pub(super) fn pg_stat_database(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let sessions = source.facts.engine.sessions.list();
     for database in source.facts.catalog.databases.values() {
         let count = sessions.iter().filter(|session| session.database.0 == database.oid).count();
+        let counts = source.facts.engine.statistics.database(database.id);
         rows.add(&[
             ("datid", oid(database.oid)),
             ("datname", text(&database.name)),
             ("numbackends", Datum::Int32(i32::try_from(count).unwrap_or(i32::MAX))),
+            ("xact_commit", Datum::Int64(counts.commits.load(Relaxed))),
+            ("xact_rollback", Datum::Int64(counts.rollbacks.load(Relaxed))),
+            ("deadlocks", Datum::Int64(counts.deadlocks.load(Relaxed))),
+            ("stats_reset", Datum::TimestampTz(source.facts.engine.start_micros)),
         ])?;
     }
     Ok(())

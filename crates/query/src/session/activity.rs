@@ -28,18 +28,22 @@ pub(crate) struct Activity {
     /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
     pub state: &'static str,
     pub query: Arc<str>,
+    /// As `pg_stat_statements` numbers it.
+    pub query_id: Option<i64>,
 }
 
 /// All sessions of an engine.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    entries: Mutex<(u64, BTreeMap<u64, Activity>)>,
+    /// Each with a lock of its own: sessions write theirs with every statement.
+    entries: Mutex<(u64, BTreeMap<u64, Arc<Mutex<Activity>>>)>,
 }
 
 /// A session's place among them; leaves with it.
 pub(crate) struct Seat {
     sessions: Arc<Sessions>,
     id: u64,
+    activity: Arc<Mutex<Activity>>,
 }
 
 impl Sessions {
@@ -47,17 +51,24 @@ impl Sessions {
         let mut entries = self.entries.lock();
         entries.0 += 1;
         let id = entries.0;
-        entries.1.insert(id, activity);
-        Seat { sessions: Arc::clone(self), id }
+        let activity = Arc::new(Mutex::new(activity));
+        entries.1.insert(id, Arc::clone(&activity));
+        Seat { sessions: Arc::clone(self), id, activity }
     }
 
     pub fn list(&self) -> Vec<Activity> {
-        self.entries.lock().1.values().cloned().collect()
+        self.entries.lock().1.values().map(|activity| activity.lock().clone()).collect()
     }
 
     /// The session with this process id.
     pub fn find(&self, pid: i32) -> Option<Activity> {
-        self.entries.lock().1.values().find(|activity| activity.pid == pid).cloned()
+        self.entries
+            .lock()
+            .1
+            .values()
+            .map(|activity| activity.lock())
+            .find(|activity| activity.pid == pid)
+            .map(|found| found.clone())
     }
 
     pub fn count(&self) -> usize {
@@ -67,9 +78,7 @@ impl Sessions {
 
 impl Seat {
     pub fn update(&self, change: impl FnOnce(&mut Activity)) {
-        if let Some(activity) = self.sessions.entries.lock().1.get_mut(&self.id) {
-            change(activity);
-        }
+        change(&mut self.activity.lock());
     }
 }
 

@@ -7,6 +7,7 @@ use sqlparser::ast::{TransactionAccessMode, TransactionIsolationLevel, Transacti
 use super::transaction::{State, Transaction};
 use super::{Session, settings};
 use crate::exec::ConstraintModes;
+use crate::statistics::DatabaseCounts;
 
 impl Session {
     /// Opens an implicit transaction unless one is open.
@@ -212,9 +213,11 @@ impl Session {
                 self.engine.shard.rollback(id);
                 self.locks.back_to(0);
                 self.restore(&transaction.settings_before);
+                DatabaseCounts::add(&self.database_counts.rollbacks);
                 return Err(error);
             }
         }
+        DatabaseCounts::add(&self.database_counts.commits);
         self.locks.back_to(0);
         let kept = transaction.settings_kept.clone();
         self.restore(&kept);
@@ -243,6 +246,7 @@ impl Session {
                 self.engine.shard.rollback(id);
             }
             self.restore(&transaction.settings_before);
+            DatabaseCounts::add(&self.database_counts.rollbacks);
         }
     }
 

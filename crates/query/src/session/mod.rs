@@ -12,6 +12,7 @@ mod explain;
 mod identity;
 mod lock_table;
 mod locks;
+mod meter;
 mod named;
 mod own_syntax;
 mod prepare;
@@ -23,6 +24,7 @@ mod sequences;
 mod set;
 mod settings;
 mod statement;
+mod statement_log;
 mod temp;
 mod timezones;
 mod transaction;
@@ -46,7 +48,8 @@ use parking_lot::Mutex;
 
 use crate::catalog::{Database, Role};
 use crate::engine::Engine;
-use crate::exec::CancelFlag;
+use crate::exec::{CancelFlag, TierMark};
+use crate::statistics::{DatabaseCounts, Entry};
 
 pub(crate) use activity::{Activity, Sessions};
 pub(crate) use cancel::{CancelSlot, terminated};
@@ -54,7 +57,9 @@ pub(crate) use cursors::CursorList;
 pub(crate) use locks::{Keep, SessionLocks};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
 pub(crate) use sequences::{SequenceCache, SessionSequences};
-pub(crate) use settings::{PARAMETERS, Settings, check as check_setting, parse_bool, position as setting_position};
+pub(crate) use settings::{
+    PARAMETERS, Settings, check as check_setting, may_set, parse_bool, position as setting_position,
+};
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
@@ -116,6 +121,16 @@ pub(crate) struct Session {
     pub(crate) cursors: HashMap<String, cursors::Cursor>,
     pub(crate) cursor_list: CursorList,
     pub(crate) seat: Seat,
+    /// Where the running statement is counted when it has ended.
+    pub(crate) counted: Option<Arc<Entry>>,
+    /// How transactions of its database ended.
+    pub(crate) database_counts: Arc<DatabaseCounts>,
+    /// Where the running statement runs.
+    pub(crate) tier: TierMark,
+    /// What a failure is logged with, and which statement of it runs.
+    pub(crate) log_text: Arc<str>,
+    pub(crate) log_nth: usize,
+    log_rules: statement_log::LogRules,
     /// The text of the running statement, for positions in errors.
     pub(crate) statement_text: Arc<str>,
     /// Names the schema of its temporary objects.
@@ -148,9 +163,11 @@ impl Session {
             state_change_micros: now,
             state: "idle",
             query: Arc::from(""),
+            query_id: None,
         });
         Ok(Session {
             sequences: Arc::new(SessionSequences::new(Arc::clone(&engine.shard), Arc::clone(&engine.sequences))),
+            database_counts: engine.statistics.database(database.id),
             hidden: (0, user.oid, Vec::new()),
             roles_from: (user.name.clone(), "none".to_owned()),
             session_user: Arc::clone(&user),
@@ -174,6 +191,11 @@ impl Session {
             cursor_list: CursorList::default(),
             seat,
             named: Arc::default(),
+            counted: None,
+            tier: TierMark::default(),
+            log_text: Arc::from(""),
+            log_nth: 0,
+            log_rules: statement_log::LogRules::default(),
             statement_text: Arc::from(""),
             temp_number: engine.temp_numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             has_temp: false,
@@ -247,17 +269,17 @@ impl Session {
         })
     }
 
-    fn show_state(&self, state: &'static str, query: Option<&Arc<str>>) {
+    fn show_active(&self, query: &Arc<str>, query_id: Option<i64>) {
         let now = self.now_micros();
-        let xact_start = self.state.open().map(|transaction| transaction.start_micros);
+        // Without a transaction the statement is about to open one.
+        let xact_start = self.state.open().map_or(now, |transaction| transaction.start_micros);
         self.seat.update(|activity| {
-            activity.state = state;
+            activity.state = "active";
             activity.state_change_micros = now;
-            activity.xact_start_micros = xact_start;
-            if let Some(query) = query {
-                activity.query = Arc::clone(query);
-                activity.query_start_micros = Some(now);
-            }
+            activity.xact_start_micros = Some(xact_start);
+            activity.query = Arc::clone(query);
+            activity.query_id = query_id;
+            activity.query_start_micros = Some(now);
         });
     }
 
@@ -275,7 +297,13 @@ impl Session {
             TransactionStatus::InTransaction => "idle in transaction",
             TransactionStatus::Failed => "idle in transaction (aborted)",
         };
-        self.show_state(state, None);
+        let now = self.now_micros();
+        let xact_start = self.state.open().map(|transaction| transaction.start_micros);
+        self.seat.update(|activity| {
+            activity.state = state;
+            activity.state_change_micros = now;
+            activity.xact_start_micros = xact_start;
+        });
     }
 }
 
@@ -311,6 +339,9 @@ fn start_settings(
 ) -> Result<Settings> {
     let mut settings = Settings::new();
     settings.put_known("server_version", format!("15.0 (HeliosDB {})", engine.options.version));
+    for (name, value) in &engine.options.settings {
+        settings.put_known(name, value.clone());
+    }
     settings.put_known("session_authorization", user.name.clone());
     settings.put_known("is_superuser", if user.superuser { "on" } else { "off" });
     for (name, value) in identity::settings_of(user, database) {
@@ -320,9 +351,11 @@ fn start_settings(
     for (name, value) in parameters {
         if name == "options" {
             for (name, value) in command_line_options(value)? {
+                may_set(setting_position(&name)?, user)?;
                 set_at_start(&mut settings, &name, &value)?;
             }
         } else if !name.starts_with("_pq_.") && name != "replication" {
+            may_set(setting_position(name)?, user)?;
             set_at_start(&mut settings, name, value)?;
         } else if name == "replication" && settings::parse_bool(value) != Some(false) {
             return Err(Error::unsupported("a replication connection"));
@@ -374,9 +407,10 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 impl SqlSession for Session {
     fn parse_script(&mut self, sql: &str) -> Result<Vec<Box<dyn Script>>> {
         let text: Arc<str> = Arc::from(sql);
+        self.log_text = Arc::clone(&text);
         let statements = own_syntax::parse_script(sql)?;
-        let script = statements.into_iter().map(|parsed| {
-            Box::new(ScriptStatement { parsed: Arc::new(parsed), text: Arc::clone(&text) }) as Box<dyn Script>
+        let script = statements.into_iter().enumerate().map(|(nth, parsed)| {
+            Box::new(ScriptStatement { parsed: Arc::new(parsed), text: Arc::clone(&text), nth }) as Box<dyn Script>
         });
         Ok(script.collect())
     }
@@ -387,13 +421,15 @@ impl SqlSession for Session {
         parameter_types: &'a [Option<Oid>],
     ) -> BoxFuture<'a, Result<Arc<dyn Prepared>>> {
         async move {
+            let text: Arc<str> = Arc::from(sql);
+            self.log_text = Arc::clone(&text);
             let mut statements = own_syntax::parse_script(sql)?;
             if statements.len() > 1 {
                 return Err(Error::syntax("cannot insert multiple commands into a prepared statement"));
             }
             let declared = parameter_types.iter().map(|oid| self.declared_type(*oid)).collect::<Result<Vec<_>>>()?;
             let parsed = statements.pop().map(Arc::new);
-            let prepared = self.prepare_parsed(parsed, Arc::from(sql), declared).await?;
+            let prepared = self.prepare_parsed(parsed, text, 0, declared).await?;
             Ok(Arc::new(prepared) as Arc<dyn Prepared>)
         }
         .boxed()
@@ -404,7 +440,8 @@ impl SqlSession for Session {
             let statement = statement.as_any().downcast_ref::<ScriptStatement>();
             let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
             let parsed = Some(Arc::clone(&statement.parsed));
-            let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), Vec::new()).await;
+            self.log_text = Arc::clone(&statement.text);
+            let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), statement.nth, Vec::new()).await;
             let prepared = prepared.map_err(|error| match error.state() {
                 SqlState::INDETERMINATE_DATATYPE if statement.text.contains('$') => {
                     named::no_parameter(&statement.text)
@@ -439,8 +476,7 @@ impl SqlSession for Session {
         async move {
             let prepared = statement.as_any().downcast_ref::<PreparedStatement>();
             let prepared = prepared.ok_or_else(|| Error::internal("a statement of another session"))?;
-            self.show_state("active", Some(&prepared.text));
-            self.execute_prepared(prepared, parameters).await
+            self.execute_metered(prepared, parameters).await
         }
         .boxed()
     }
@@ -454,7 +490,11 @@ impl SqlSession for Session {
         .boxed()
     }
 
-    fn fail(&mut self, _error: &Error) {
+    fn fail(&mut self, error: &Error) {
+        self.log_failure(error);
+        if error.state() == SqlState::DEADLOCK_DETECTED {
+            DatabaseCounts::add(&self.database_counts.deadlocks);
+        }
         self.fail_transaction();
         self.show_idle();
     }

@@ -102,7 +102,8 @@ impl Session {
         if !parsed.is_planned() {
             return Err(Error::unsupported("PREPARE of this statement"));
         }
-        let prepared = Box::pin(self.prepare_parsed(Some(Arc::new(parsed)), Arc::clone(text), declared)).await?;
+        let prepared =
+            Box::pin(self.prepare_parsed(Some(Arc::new(parsed)), Arc::clone(text), self.log_nth, declared)).await?;
         self.keep_named(name, text, Arc::new(prepared), true)
     }
 
@@ -128,6 +129,7 @@ impl Session {
         let values = self.execute_parameters(name, parameters, &types, text).await?;
         let prepared = target.as_any().downcast_ref::<PreparedStatement>();
         let prepared = prepared.ok_or_else(|| Error::internal("a statement of another session"))?;
+        self.counted = self.entry_of(prepared);
         Box::pin(self.execute_prepared(prepared, values)).await
     }
 

@@ -99,6 +99,7 @@ impl Session {
         &mut self,
         parsed: Option<Arc<Parsed>>,
         text: Arc<str>,
+        nth: usize,
         declared: Vec<Option<SqlType>>,
     ) -> Result<PreparedStatement> {
         let Some(parsed) = parsed else { return Ok(PreparedStatement::empty(text)) };
@@ -108,10 +109,12 @@ impl Session {
         let mut prepared = PreparedStatement {
             parsed: Some(Arc::clone(&parsed)),
             text,
+            nth,
             declared,
             parameters: Vec::new(),
             columns: None,
             plan: Mutex::new(None),
+            entry: Mutex::new(None),
         };
         if parsed.is_planned() {
             let bound = self.bound(&prepared)?.bound;
@@ -145,12 +148,16 @@ impl Session {
             // The client already encodes parameters as these.
             prepared.parameters.iter().cloned().map(Some).collect()
         };
+        let began = self.engine.options.clock.monotonic();
         let bound = Arc::new(self.bind(statement, &prepared.text, &declared)?);
         if let Some(columns) = &prepared.columns {
             same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
         }
         let cached = CachedPlan { generation: catalog.generation, settings_version, bound };
         *prepared.plan.lock() = Some(cached.clone());
+        if let Some(entry) = self.entry_of(prepared) {
+            entry.planned(self.engine.options.clock.monotonic().saturating_sub(began));
+        }
         Ok(cached)
     }
 

@@ -245,6 +245,7 @@ impl Session {
             text: self.text_context(),
             references: Arc::new(crate::exec::References::with_modes(modes)),
             facts,
+            tier: self.tier.clone(),
         }))
     }
 

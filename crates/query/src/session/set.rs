@@ -12,7 +12,7 @@ use sqlparser::ast::{
     self, ContextModifier, Expr, Set, TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
 };
 
-use super::settings::{PARAMETERS, check, position};
+use super::settings::{PARAMETERS, check, may_set, position};
 use super::transaction::State;
 use super::{Parameter, Session, may_become};
 
@@ -85,6 +85,7 @@ impl Session {
     /// Sets a parameter, for the session or until the transaction ends.
     pub(crate) fn set_named(&mut self, name: &str, value: &str, local: bool) -> Result<()> {
         let position = position(name)?;
+        may_set(position, &self.user)?;
         let value = check(position, value)?;
         if let Some(Parameter { kind: super::Kind::Role, name, .. }) = PARAMETERS.get(position) {
             let catalog = self.catalog()?;
@@ -119,6 +120,7 @@ impl Session {
             let message = format!("parameter \"{name}\" cannot be changed");
             return Err(Error::invalid(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
+        may_set(position, &self.user)?;
         let value = self.settings_at_start.value(position).to_owned();
         self.put_setting(position, value, local)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use heliosdb_types::{Error, Result, SqlState, TimeZone};
 
 use super::timezones::session_zone;
+use crate::catalog::Role;
 
 /// How a parameter's value is checked and written.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub(crate) enum Kind {
     OnlyBool(bool),
     /// Milliseconds with an optional unit.
     Millis,
+    /// The same, or -1.
+    MillisOrOff,
     Integer {
         min: i64,
         max: i64,
@@ -56,11 +59,16 @@ impl Parameter {
         matches!(self.kind, Kind::Internal)
     }
 
+    /// Only superusers set it: it is about what others see or the server keeps.
+    pub fn needs_superuser(&self) -> bool {
+        self.name.starts_with("log_")
+    }
+
     /// As `pg_settings.vartype` says it.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Bool | Kind::OnlyBool(_) => "bool",
-            Kind::Millis | Kind::Integer { .. } => "integer",
+            Kind::Millis | Kind::MillisOrOff | Kind::Integer { .. } => "integer",
             Kind::Enum { .. } => "enum",
             Kind::Text | Kind::Names | Kind::DateStyle | Kind::Encoding | Kind::Zone | Kind::Role | Kind::Internal => {
                 "string"
@@ -68,6 +76,10 @@ impl Parameter {
         }
     }
 }
+
+/// As in `log_min_error_statement`'s list.
+const LOG_LEVELS: &[&str] =
+    &["debug5", "debug4", "debug3", "debug2", "debug1", "info", "notice", "warning", "error", "log", "fatal", "panic"];
 
 macro_rules! parameters {
     ($($name:literal = $default:literal, $kind:expr, $report:literal, $description:literal;)*) => {
@@ -119,6 +131,12 @@ parameters! {
     "lc_ctype" = "C.UTF-8", Kind::Internal, false, "Shows the character classification and case conversion locale.";
     "lc_messages" = "C", Kind::Enum { values: &["C"], implemented: 1 }, false, "Sets the language in which messages are displayed.";
     "lock_timeout" = "0", Kind::Millis, false, "Sets the maximum allowed duration of any wait for a lock.";
+    "log_min_duration_statement" = "-1", Kind::MillisOrOff, false,
+        "Sets the minimum execution time above which all statements will be logged.";
+    "log_min_error_statement" = "error", Kind::Enum { values: LOG_LEVELS, implemented: 12 }, false,
+        "Causes all statements generating error at or above this level to be logged.";
+    "log_statement" = "none", Kind::Enum { values: &["none", "ddl", "mod", "all"], implemented: 4 }, false,
+        "Sets the type of statements logged.";
     "max_identifier_length" = "63", Kind::Internal, false, "Shows the maximum identifier length.";
     "max_index_keys" = "32", Kind::Internal, false, "Shows the maximum number of index keys.";
     "password_encryption" = "scram-sha-256", Kind::Enum { values: &["scram-sha-256", "md5"], implemented: 1 }, false,
@@ -229,6 +247,17 @@ impl Settings {
     }
 }
 
+/// 42501 for a parameter that only superusers set.
+pub(crate) fn may_set(position: usize, user: &Role) -> Result<()> {
+    match PARAMETERS.get(position) {
+        Some(parameter) if parameter.needs_superuser() && !user.superuser => {
+            let message = format!("permission denied to set parameter \"{}\"", parameter.name);
+            Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The value as it will be kept, or why it cannot be: 22023 if it makes no sense, 0A000 if we do not implement it.
 pub(crate) fn check(position: usize, value: &str) -> Result<String> {
     let Some(parameter) = PARAMETERS.get(position) else { return Err(Error::internal("no such parameter")) };
@@ -243,7 +272,8 @@ pub(crate) fn check(position: usize, value: &str) -> Result<String> {
             given if given == only => Ok(on_off(given)),
             _ => Err(not_implemented()),
         },
-        Kind::Millis => parse_millis(value).map(show_millis).ok_or_else(invalid),
+        Kind::MillisOrOff if value.trim() == "-1" => Ok("-1".to_owned()),
+        Kind::Millis | Kind::MillisOrOff => parse_millis(value).map(show_millis).ok_or_else(invalid),
         Kind::Integer { min, max, implemented_from } => {
             let number: i64 = value.trim().parse().map_err(|_| invalid())?;
             if !(min..=max).contains(&number) {
@@ -306,7 +336,7 @@ pub(crate) fn parse_bool(value: &str) -> Option<bool> {
     }
 }
 
-fn parse_millis(value: &str) -> Option<i64> {
+pub(super) fn parse_millis(value: &str) -> Option<i64> {
     let value = value.trim();
     let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);

@@ -10,6 +10,7 @@ use sqlparser::ast;
 
 use super::own_syntax::OwnStatement;
 use crate::bind::BoundStatement;
+use crate::statistics::Entry;
 
 /// A parsed statement: the parser's, or one of those it does not know.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Parsed {
 pub(crate) struct ScriptStatement {
     pub parsed: Arc<Parsed>,
     pub text: Arc<str>,
+    /// Which of the text's statements it is, from 0.
+    pub nth: usize,
 }
 
 impl Script for ScriptStatement {
@@ -44,11 +47,15 @@ pub(crate) struct PreparedStatement {
     /// `None`: an empty statement.
     pub parsed: Option<Arc<Parsed>>,
     pub text: Arc<str>,
+    /// Which of the text's statements it is, from 0.
+    pub nth: usize,
     /// Types the client declared.
     pub declared: Vec<Option<SqlType>>,
     pub parameters: Vec<SqlType>,
     pub columns: Option<Arc<[ResultColumn]>>,
     pub plan: Mutex<Option<CachedPlan>>,
+    /// Where it is counted, once it has run.
+    pub entry: Mutex<Option<Arc<Entry>>>,
 }
 
 impl PreparedStatement {
@@ -56,10 +63,12 @@ impl PreparedStatement {
         PreparedStatement {
             parsed: None,
             text,
+            nth: 0,
             declared: Vec::new(),
             parameters: Vec::new(),
             columns: None,
             plan: Mutex::new(None),
+            entry: Mutex::new(None),
         }
     }
 }

@@ -13,7 +13,9 @@ use heliosdb_types::{BranchId, CommandId, Datum, DatumRef, Result, TextContext, 
 
 use super::MemShard;
 use crate::catalog::Relation;
-use crate::exec::{CancelFlag, Executor, ExecutorOptions, HeliosTable, RowWriteNode, RowWriteOp, StatementScope};
+use crate::exec::{
+    CancelFlag, Executor, ExecutorOptions, HeliosTable, RowWriteNode, RowWriteOp, StatementScope, TierMark,
+};
 
 pub(crate) struct Bench {
     pub shard: Arc<MemShard>,
@@ -71,6 +73,7 @@ impl Bench {
             now_micros: 0,
             references: Arc::default(),
             facts: None,
+            tier: TierMark::default(),
             text: Arc::new(TextContext::default()),
         }
     }

@@ -12,7 +12,7 @@ use heliosdb_types::{
 
 use crate::bind::{BindContext, BoundStatement, bind_statement, parse};
 use crate::catalog::{CatalogSnapshot, Relation, RelationKind, Schema, SchemaFacts};
-use crate::exec::{CancelFlag, Executor, ExecutorOptions, StatementScope};
+use crate::exec::{CancelFlag, Executor, ExecutorOptions, StatementScope, TierMark};
 use crate::func::{FuncContext, NameLookup, SequenceSource, Typed};
 use crate::testing::MemShard;
 
@@ -110,6 +110,7 @@ impl Sql {
             now_micros: 1_700_000_000_000_000,
             references: Arc::default(),
             facts: None,
+            tier: TierMark::default(),
             text: Arc::new(TextContext::default()),
         };
         let types: Vec<SqlType> = match &bound.columns {

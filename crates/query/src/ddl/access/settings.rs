@@ -6,7 +6,7 @@ use heliosdb_types::{Error, Oid, Result};
 
 use super::not_permitted;
 use crate::access::{Rights, must_be_owner};
-use crate::session::{PARAMETERS, RoleSpec, Session, SettingEdit, check_setting, setting_position};
+use crate::session::{PARAMETERS, RoleSpec, Session, SettingEdit, check_setting, may_set, setting_position};
 
 /// An edit with its value checked.
 enum Edit {
@@ -37,6 +37,7 @@ impl Session {
             if matches!(name, "role" | "session_authorization" | "transaction_isolation" | "transaction_read_only") {
                 return Err(Error::unsupported(format!("{name} as a setting of a role or database")));
             }
+            may_set(position, &self.user)?;
             Ok((position, name.to_owned()))
         };
         Ok(match edit {

@@ -12,6 +12,7 @@ mod functions;
 mod index_paths;
 mod indexes;
 mod settings;
+mod statistics;
 mod transactions;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl Server {
             sessions_max: 8,
             sessions_reserved: 1,
             prepared_bytes_max: 1 << 20,
+            settings: Vec::new(),
         };
         let shard = Arc::<MemShard>::default();
         let engine = pool.block_on(Engine::open(shard, options)).unwrap();
