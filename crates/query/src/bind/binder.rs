@@ -32,6 +32,10 @@ pub(super) struct Binder<'a> {
     pub levels: Vec<Level>,
     /// Visible WITH queries, innermost last.
     pub ctes: Vec<Cte>,
+    /// The query bound next is the statement itself: only its WITH may modify data.
+    pub at_top: bool,
+    /// Data-modifying WITH queries so far.
+    pub parts: Vec<crate::exec::WritePart>,
     /// Views being expanded, to refuse endless recursion.
     pub expanding: Vec<Oid>,
     pub relations: BTreeSet<Oid>,
@@ -85,6 +89,8 @@ impl<'a> Binder<'a> {
             params: Params::new(parameters),
             levels: Vec::new(),
             ctes: Vec::new(),
+            at_top: false,
+            parts: Vec::new(),
             expanding: Vec::new(),
             relations: BTreeSet::new(),
             used: BTreeSet::new(),
@@ -244,6 +250,7 @@ impl<'a> Binder<'a> {
             used: self.used.iter().copied().collect(),
             required: self.required.list(),
             target: None,
+            parts: self.parts.clone(),
             row_locks: self.row_locks.iter().map(|(oid, mode)| (*oid, *mode)).collect(),
         }
     }

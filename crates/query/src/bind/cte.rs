@@ -9,23 +9,29 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
+use sqlparser::tokenizer::Span;
 
 use super::binder::{Binder, BoundQuery, OutputColumn, alias_columns};
+use super::dml::BoundWrite;
 use super::from::{alias_parts, refuse};
 use super::plan::{self, Item, from_datafusion, internal_name};
+use crate::exec::{GivenTable, WritePart};
 
 /// A WITH query in scope. Its plan is copied to each place that names it.
 #[derive(Clone, Debug)]
 pub(super) struct Cte {
     pub name: String,
     pub query: BoundQuery,
+    /// False: it modifies data and has no RETURNING.
+    pub gives_rows: bool,
     /// Levels on the stack where it was defined: a column it takes from there must be one the user sees too.
     pub depth: usize,
 }
 
 impl Binder<'_> {
     /// Binds WITH and leaves its queries in scope; the caller truncates `ctes` to the length before.
-    pub fn bind_with(&mut self, with: &ast::With) -> Result<()> {
+    /// `top`: it is the statement's own, so its queries may modify data.
+    pub fn bind_with(&mut self, with: &ast::With, top: bool) -> Result<()> {
         let ast::With { with_token: _, recursive, cte_tables } = with;
         let first = self.ctes.len();
         for cte in cte_tables {
@@ -37,6 +43,11 @@ impl Binder<'_> {
                 let message = format!("WITH query name \"{name}\" specified more than once");
                 return Err(self.error_at(alias.name.span, SqlState::DUPLICATE_ALIAS, message));
             }
+            if is_write(&query.body) {
+                let cte = self.bind_part(name, column_aliases, query, top, *recursive, alias.name.span)?;
+                self.ctes.push(cte);
+                continue;
+            }
             let bound = if *recursive && names_itself(query, &name) {
                 self.bind_recursive(&name, column_aliases, query)?
             } else {
@@ -44,17 +55,73 @@ impl Binder<'_> {
                 rename(&name, &mut bound, column_aliases)?;
                 bound
             };
-            self.ctes.push(Cte { name, query: bound, depth: self.levels.len() });
+            self.ctes.push(Cte { name, query: bound, gives_rows: true, depth: self.levels.len() });
         }
         Ok(())
     }
 
-    pub fn cte_reference(&mut self, name: &str) -> Result<Option<BoundQuery>> {
+    pub fn cte_reference(&mut self, name: &str, span: Span) -> Result<Option<BoundQuery>> {
         let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name == name) else { return Ok(None) };
+        if !cte.gives_rows {
+            let message = format!("WITH query \"{name}\" does not have a RETURNING clause");
+            return Err(self.error_at(span, SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         if cte.depth < self.levels.len() && !super::unnest::free_references(&cte.query.plan).is_empty() {
             return Err(Error::unsupported("a WITH query that uses columns of an outer query inside a subquery"));
         }
         Ok(Some(cte.query.clone()))
+    }
+
+    /// `name AS (INSERT|UPDATE|DELETE ... [RETURNING ...])`: a part of the statement that runs by itself, and a scan of the rows
+    /// it gives.
+    fn bind_part(
+        &mut self,
+        name: String,
+        aliases: &[ast::TableAliasColumnDef],
+        query: &ast::Query,
+        top: bool,
+        recursive: bool,
+        span: Span,
+    ) -> Result<Cte> {
+        if matches!(query.body.as_ref(), SetExpr::Merge(_)) {
+            return Err(self.error_at(span, SqlState::FEATURE_NOT_SUPPORTED, "MERGE not supported in WITH query"));
+        }
+        if !top {
+            let message = "WITH clause containing a data-modifying statement must be at the top level";
+            return Err(self.error_at(span, SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
+        if recursive && reads(query, &name) {
+            let message = format!("recursive query \"{name}\" must not contain data-modifying statements");
+            return Err(self.error_at(span, SqlState::INVALID_RECURSION, message));
+        }
+        let visible = self.ctes.len();
+        if let Some(with) = &query.with {
+            self.bind_with(with, false)?;
+        }
+        let write = self.bind_write(&query.body)?;
+        self.ctes.truncate(visible);
+        let BoundWrite { plan, returning, target, tag: _ } = write;
+        let number = self.parts.len();
+        let depth = self.levels.len();
+        let Some(columns) = returning else {
+            self.parts.push(WritePart { number, name: name.clone(), plan, target, schema: None, late: false });
+            let query = BoundQuery { plan: plan::one_row(), columns: Vec::new() };
+            return Ok(Cte { name, query, gives_rows: false, depth });
+        };
+        let mut given = BoundQuery { plan, columns };
+        rename(&name, &mut given, aliases)?;
+        let mut given = reproject(given)?;
+        let fields = given.columns.iter().map(|c| Field::new(internal_name(&c.value), c.value.arrow.clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let table = Arc::new(GivenTable::new(number, Arc::clone(&schema)));
+        let part_plan = std::mem::replace(&mut given.plan, plan::one_row());
+        let part = WritePart { number, name: name.clone(), plan: part_plan, target, schema: Some(schema), late: false };
+        self.parts.push(part);
+        let scan_name = self.unique_qualifier(&name).to_string();
+        let scan = LogicalPlanBuilder::scan(TableReference::bare(scan_name.clone()), provider_as_source(table), None);
+        let scan = scan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let query = reproject_scan(scan, &scan_name, &given)?;
+        Ok(Cte { name, query, gives_rows: true, depth })
     }
 
     /// `WITH RECURSIVE name AS (anchor UNION [ALL] step)`.
@@ -84,7 +151,7 @@ impl Binder<'_> {
         let scan = scan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
         let reference = reproject_scan(scan, &work_name, &anchor)?;
 
-        self.ctes.push(Cte { name: name.to_owned(), query: reference, depth: self.levels.len() });
+        self.ctes.push(Cte { name: name.to_owned(), query: reference, gives_rows: true, depth: self.levels.len() });
         let step = self.bind_set_operand(right);
         self.ctes.pop();
         let step = self.coerce_recursive_step(name, &anchor, step?)?;
@@ -192,6 +259,31 @@ fn recursive_parts<'q>(name: &str, query: &'q ast::Query) -> Result<(&'q SetExpr
         _ => return Err(Error::unsupported("UNION BY NAME")),
     };
     Ok((left, right, distinct))
+}
+
+fn is_write(body: &SetExpr) -> bool {
+    matches!(body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
+}
+
+/// Whether a data-modifying query reads `name`, beside perhaps writing to a table of that name.
+fn reads(query: &ast::Query, name: &str) -> bool {
+    let mut named = 0;
+    let _: std::ops::ControlFlow<()> = ast::visit_relations(query, |relation| {
+        named += usize::from(matches!(super::names::object_name(relation), Ok((None, table)) if table == name));
+        std::ops::ControlFlow::Continue(())
+    });
+    let target = match query.body.as_ref() {
+        SetExpr::Insert(ast::Statement::Insert(insert)) => insert.table.to_string(),
+        SetExpr::Update(ast::Statement::Update(update)) => update.table.relation.to_string(),
+        SetExpr::Delete(ast::Statement::Delete(delete)) => match &delete.from {
+            ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from) => {
+                from.first().map(|from| from.relation.to_string()).unwrap_or_default()
+            }
+        },
+        _ => String::new(),
+    };
+    let target = target.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    named > usize::from(target == name)
 }
 
 /// Whether a query's text names `name` as a table anywhere.

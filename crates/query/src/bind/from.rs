@@ -5,7 +5,7 @@ use heliosdb_types::{Error, Result};
 use sqlparser::ast::{self, TableFactor};
 
 use super::binder::{Binder, BoundQuery, alias_columns};
-use super::names::{fold_identifier, object_name};
+use super::names::{fold_identifier, object_name, object_name_span};
 use super::plan::{self, from_datafusion, internal_name, one_row};
 use super::scope::{Scope, ScopeColumn, ScopeRelation, column_value};
 use super::table_function::function_factor;
@@ -105,7 +105,7 @@ impl Binder<'_> {
     fn bind_named_relation(&mut self, name: &ast::ObjectName, alias: Option<&ast::TableAlias>) -> Result<FromItem> {
         let (schema, table) = object_name(name)?;
         if schema.is_none()
-            && let Some(query) = self.cte_reference(&table)?
+            && let Some(query) = self.cte_reference(&table, object_name_span(name))?
         {
             return self.bind_derived(query, alias, &table);
         }

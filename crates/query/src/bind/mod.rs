@@ -86,13 +86,28 @@ pub struct BoundStatement {
     pub used: Vec<(Oid, i16)>,
     /// What is needed of them, to be checked at each execution.
     pub(crate) required: Vec<crate::access::Required>,
-    /// The table written to.
+    /// The table the main part writes to.
     pub target: Option<Oid>,
+    /// Data-modifying WITH queries, in the order they run.
+    pub parts: Vec<crate::exec::WritePart>,
     /// Tables whose rows a FOR clause locks, with its strongest mode.
     pub row_locks: Vec<(Oid, RowLockMode)>,
 }
 
 impl BoundStatement {
+    /// The tables it writes to.
+    pub fn targets(&self) -> impl Iterator<Item = Oid> {
+        self.target.into_iter().chain(self.parts.iter().map(|part| part.target))
+    }
+
+    /// 0A000 where data-modifying WITH queries have no place.
+    pub fn refuse_parts(&self, message: &str) -> Result<()> {
+        match self.parts.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(heliosdb_types::SqlState::FEATURE_NOT_SUPPORTED, message)),
+        }
+    }
+
     /// `SELECT FOR UPDATE` and so on, for messages, if it locks rows.
     pub fn locking_command(&self) -> Option<String> {
         let mode = self.row_locks.iter().map(|(_, mode)| *mode).max()?;
@@ -115,10 +130,22 @@ fn bind_statement_tree(
         let mut binder = Binder::new(context, sql_text, types);
         let bound = match statement {
             ast::Statement::Query(query) => binder.bind_query_statement(query)?,
-            ast::Statement::Insert(insert) => binder.bind_insert(insert)?,
-            ast::Statement::Update(update) => binder.bind_update(update)?,
-            ast::Statement::Delete(delete) => binder.bind_delete(delete)?,
-            ast::Statement::Merge(_) => return Err(Error::unsupported("MERGE")),
+            ast::Statement::Insert(insert) => {
+                let write = binder.bind_insert(insert)?;
+                binder.write_statement(write)
+            }
+            ast::Statement::Update(update) => {
+                let write = binder.bind_update(update)?;
+                binder.write_statement(write)
+            }
+            ast::Statement::Delete(delete) => {
+                let write = binder.bind_delete(delete)?;
+                binder.write_statement(write)
+            }
+            ast::Statement::Merge(merge) => {
+                let write = binder.bind_merge(merge)?;
+                binder.write_statement(write)
+            }
             other => return Err(Error::unsupported(names::statement_name(other))),
         };
         let bound = BoundStatement { row_locks: binder.row_locks.iter().map(|(o, m)| (*o, *m)).collect(), ..bound };
@@ -208,6 +235,7 @@ fn with_inferred_parameters(
         let mut learned = used;
         if learned.iter().any(Option::is_none) {
             params::learn(&bound.plan, &mut learned)?;
+            bound.parts.iter().try_for_each(|part| params::learn(&part.plan, &mut learned))?;
         }
         if learned.len() > types.len() || learned.iter().zip(&types).any(|(new, old)| new != old) {
             types = learned;
@@ -216,6 +244,10 @@ fn with_inferred_parameters(
         }
         bound.parameters = params::all_known(&types)?;
         bound.plan = unnest::unnest(bound.plan)?;
+        for part in &mut bound.parts {
+            part.plan = unnest::unnest(std::mem::take(&mut part.plan))?;
+        }
+        bound.parts = crate::exec::in_order(&bound.plan, bound.parts, bound.target.is_none())?;
         return Ok(bound);
     }
 }

@@ -101,6 +101,9 @@ pub(super) fn learn(plan: &LogicalPlan, types: &mut [Option<SqlType>]) -> Result
             for expr in write.other_expressions() {
                 learn_from(expr, types)?;
             }
+            if let Some(program) = write.conflict_program() {
+                learn(program, types).map_err(crate::exec::to_datafusion)?;
+            }
         }
         node.apply_expressions(|expr| learn_from(expr, types))
     })

@@ -5,6 +5,7 @@ use sqlparser::ast::{self, SetExpr};
 
 use super::BoundStatement;
 use super::binder::{Binder, BoundQuery};
+use super::dml::BoundWrite;
 use super::from::refuse;
 use super::limit::Limits;
 use super::locking::lock_wishes;
@@ -15,6 +16,7 @@ use crate::func::{self, CastKind};
 
 impl Binder<'_> {
     pub fn bind_top_query(&mut self, query: &ast::Query) -> Result<BoundStatement> {
+        self.at_top = true;
         let bound = self.bind_subquery(query)?;
         let bound = self.show_references(bound)?;
         Ok(self.statement(bound, "SELECT"))
@@ -39,19 +41,27 @@ impl Binder<'_> {
         };
         let plain = locks.is_empty() && pipe_operators.is_empty();
         match body.as_ref() {
-            SetExpr::Insert(ast::Statement::Insert(insert)) if plain => {
-                self.bind_with(with)?;
-                self.bind_insert(insert)
-            }
-            SetExpr::Update(ast::Statement::Update(update)) if plain => {
-                self.bind_with(with)?;
-                self.bind_update(update)
-            }
-            SetExpr::Delete(ast::Statement::Delete(delete)) if plain => {
-                self.bind_with(with)?;
-                self.bind_delete(delete)
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) if plain => {
+                if with.recursive && matches!(body.as_ref(), SetExpr::Merge(_)) {
+                    let message = "WITH RECURSIVE is not supported for MERGE statement";
+                    return Err(Error::syntax(message));
+                }
+                self.bind_with(with, true)?;
+                let write = self.bind_write(body)?;
+                Ok(self.write_statement(write))
             }
             _ => self.bind_top_query(query),
+        }
+    }
+
+    /// The body of a query that writes.
+    pub fn bind_write(&mut self, body: &SetExpr) -> Result<BoundWrite> {
+        match body {
+            SetExpr::Insert(ast::Statement::Insert(insert)) => self.bind_insert(insert),
+            SetExpr::Update(ast::Statement::Update(update)) => self.bind_update(update),
+            SetExpr::Delete(ast::Statement::Delete(delete)) => self.bind_delete(delete),
+            SetExpr::Merge(ast::Statement::Merge(merge)) => self.bind_merge(merge),
+            _ => Err(Error::internal("a query that does not write")),
         }
     }
 
@@ -102,9 +112,10 @@ impl Binder<'_> {
         refuse(!pipe_operators.is_empty(), "|> operators")?;
         let wishes = lock_wishes(locks)?;
         let visible = self.ctes.len();
+        let top = std::mem::take(&mut self.at_top);
         let outer = (std::mem::take(&mut self.lock_wishes), std::mem::take(&mut self.locked));
         if let Some(with) = with {
-            self.bind_with(with)?;
+            self.bind_with(with, top)?;
         }
         let limits = self.bind_limits(limit_clause.as_ref(), fetch.as_ref())?;
         if let (Some(wish), true) = (wishes.first(), matches!(body.as_ref(), SetExpr::SetOperation { .. })) {

@@ -12,6 +12,11 @@ use super::position::Positions;
 
 const OVERRIDING_SYSTEM: &str = "\u{1}system";
 const OVERRIDING_USER: &str = "\u{1}user";
+/// The columns of WHEN ... THEN DO NOTHING and INSERT DEFAULT VALUES.
+const NOTHING: &str = "\u{1}nothing";
+const DEFAULTS: &str = "\u{1}defaults";
+/// How the name begins that stands for the target of an ON CONFLICT.
+const INFERENCE: &str = "\u{1}infer:";
 
 /// The parser's order of sequence options; `NO` belongs to the word after it.
 const SEQUENCE_OPTIONS: [&str; 8] = ["AS", "INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE", "OWNED"];
@@ -37,7 +42,10 @@ pub(super) enum Overriding {
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {
     let tokens = super::subscripts::rewritten(tokens);
     let about = |token: &TokenWithSpan| {
-        matches!(keyword(token).as_deref(), Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC"))
+        matches!(
+            keyword(token).as_deref(),
+            Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC" | "MATCHED" | "CONFLICT")
+        )
     };
     if !tokens.iter().any(about) {
         return Ok(tokens);
@@ -47,6 +55,10 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
     while at < tokens.len() {
         match tokens.get(at).and_then(keyword).as_deref() {
             Some("OVERRIDING") => overriding(&mut tokens, at),
+            Some("THEN") => merge_action(&mut tokens, at),
+            Some("CONFLICT") if at > 0 && tokens.get(at - 1).and_then(keyword).as_deref() == Some("ON") => {
+                inference(&mut tokens, at + 1, sql);
+            }
             Some("FOR") => row_lock(&mut tokens, at),
             Some("SYMMETRIC")
                 if at.checked_sub(1).and_then(|at| tokens.get(at)).and_then(keyword).as_deref() == Some("BETWEEN") =>
@@ -195,6 +207,121 @@ fn overriding(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     tokens.splice(at..at + 3, said.into_iter().map(|token| TokenWithSpan { token, span }));
 }
 
+/// ON CONFLICT (expressions) [WHERE ...] becomes ON CONSTRAINT with a name that carries its text; columns alone stay.
+fn inference(tokens: &mut Vec<TokenWithSpan>, open: usize, sql: &str) {
+    if !is(tokens, open, &Token::LParen) {
+        return;
+    }
+    let close = closing(tokens, open);
+    let inside = tokens.get(open + 1..close).unwrap_or(&[]);
+    let name = |(at, token): (usize, &TokenWithSpan)| match &token.token {
+        Token::Word(_) => at % 2 == 0,
+        Token::Comma => at % 2 == 1,
+        _ => false,
+    };
+    let columns = inside.iter().enumerate().all(name);
+    let filtered = tokens.get(close + 1).and_then(keyword).as_deref() == Some("WHERE");
+    if columns && !filtered {
+        return;
+    }
+    let mut end = close;
+    if filtered {
+        let (mut depth, mut at) = (0usize, close + 1);
+        while let Some(token) = tokens.get(at) {
+            match &token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                Token::SemiColon | Token::EOF => return,
+                _ if depth == 0 && keyword(token).as_deref() == Some("DO") => break,
+                _ => {}
+            }
+            end = at;
+            at += 1;
+        }
+    }
+    let (Some(first), Some(last)) = (tokens.get(open), tokens.get(end)) else { return };
+    let span = first.span;
+    let positions = Positions::of(sql);
+    let (Some(from), Some(to)) = (positions.position(first.span.start), positions.position(last.span.end)) else {
+        return;
+    };
+    let text: String = sql.chars().skip(from as usize - 1).take(to.saturating_sub(from) as usize).collect();
+    let said = [
+        Token::make_keyword("ON"),
+        Token::make_keyword("CONSTRAINT"),
+        Token::make_word(&format!("{INFERENCE}{text}"), Some('"')),
+    ];
+    tokens.splice(open..=end, said.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// The text of an ON CONFLICT target over expressions or with a predicate, if a constraint's name stands for one.
+pub(super) fn inference_text(name: &ast::ObjectName) -> Option<&str> {
+    let [part] = name.0.as_slice() else { return None };
+    part.as_ident()?.value.strip_prefix(INFERENCE)
+}
+
+/// What MERGE does after THEN, where the parser knows no word for it.
+fn merge_action(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    let words = [word(at + 1), word(at + 2), word(at + 3)];
+    let Some(span) = tokens.get(at).map(|token| token.span) else { return };
+    let marked = |name: &str| {
+        let insert = [Token::make_keyword("INSERT"), Token::LParen, Token::make_word(name, Some('"')), Token::RParen];
+        let values = [Token::make_keyword("VALUES"), Token::LParen, Token::Number("0".into(), false), Token::RParen];
+        insert.into_iter().chain(values).collect::<Vec<_>>()
+    };
+    let said = match words.each_ref().map(Option::as_deref) {
+        [Some("DO"), Some("NOTHING"), _] => {
+            let when = (0..at).rev().find(|at| word(*at).as_deref() == Some("WHEN"));
+            let not = when.is_some_and(|when| word(when + 1).as_deref() == Some("NOT"));
+            let update = [Token::make_keyword("UPDATE"), Token::make_keyword("SET")];
+            let value = [Token::make_word(NOTHING, Some('"')), Token::Eq, Token::Number("0".into(), false)];
+            (2, if not { marked(NOTHING) } else { update.into_iter().chain(value).collect() })
+        }
+        [Some("INSERT"), Some("DEFAULT"), Some("VALUES")] => (3, marked(DEFAULTS)),
+        [Some("INSERT"), ..] => return merge_overriding(tokens, at + 2),
+        _ => return,
+    };
+    let (length, said) = said;
+    tokens.splice(at + 1..=at + length, said.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// OVERRIDING in a MERGE's INSERT, whose column list may begin at `from`: a WHERE after the values.
+fn merge_overriding(tokens: &mut Vec<TokenWithSpan>, from: usize) {
+    let at = if is(tokens, from, &Token::LParen) { closing(tokens, from) + 1 } else { from };
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    let words = [word(at), word(at + 1), word(at + 2), word(at + 3)];
+    let marker = match words.each_ref().map(Option::as_deref) {
+        [Some("OVERRIDING"), Some("SYSTEM"), Some("VALUE"), Some("VALUES")] => OVERRIDING_SYSTEM,
+        [Some("OVERRIDING"), Some("USER"), Some("VALUE"), Some("VALUES")] => OVERRIDING_USER,
+        _ => return,
+    };
+    let Some(span) = tokens.get(at).map(|token| token.span) else { return };
+    tokens.drain(at..at + 3);
+    let end = closing(tokens, at + 1) + 1;
+    if end > tokens.len() {
+        return;
+    }
+    let said = [Token::make_keyword("WHERE"), Token::make_word(marker, Some('"'))];
+    tokens.splice(end..end, said.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// The bracket that closes the one at `open`, or the end.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> usize {
+    let mut depth = 0usize;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    tokens.len()
+}
+
 /// Puts the options between `start` and `end` into the parser's order.
 fn sort_options(tokens: &mut [TokenWithSpan], start: usize, end: usize, sql: &str) -> Result<()> {
     let Some(options) = tokens.get(start..end) else { return Ok(()) };
@@ -260,6 +387,47 @@ pub(super) fn insert_head(insert: &ast::Insert) -> Option<InsertHead<'_>> {
             _ => Some((None, alias, columns)),
         },
     }
+}
+
+/// A MERGE's INSERT.
+pub(super) enum MergeInsert<'q> {
+    Nothing,
+    Defaults,
+    Values { columns: &'q [ast::ObjectName], values: &'q [ast::Expr], overriding: Option<Overriding> },
+}
+
+fn is_marked(name: &ast::ObjectName, marker: &str) -> bool {
+    matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|ident| ident.value == marker))
+}
+
+/// Reads back what [`rewritten`] made of it; `None` if there is a WHERE the client wrote.
+pub(super) fn merge_insert(insert: &ast::MergeInsertExpr) -> Option<MergeInsert<'_>> {
+    let ast::MergeInsertExpr { insert_token: _, columns, kind_token: _, kind, insert_predicate } = insert;
+    match columns.as_slice() {
+        [name] if is_marked(name, NOTHING) => return Some(MergeInsert::Nothing),
+        [name] if is_marked(name, DEFAULTS) => return Some(MergeInsert::Defaults),
+        _ => {}
+    }
+    let overriding = match insert_predicate {
+        None => None,
+        Some(ast::Expr::Identifier(ident)) if ident.value == OVERRIDING_SYSTEM => Some(Overriding::System),
+        Some(ast::Expr::Identifier(ident)) if ident.value == OVERRIDING_USER => Some(Overriding::User),
+        Some(_) => return None,
+    };
+    match kind {
+        ast::MergeInsertKind::Values(ast::Values { explicit_row: false, value_keyword: false, rows }) => {
+            match rows.as_slice() {
+                [row] => Some(MergeInsert::Values { columns, values: &row.content, overriding }),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whether an UPDATE stands for DO NOTHING.
+pub(super) fn is_nothing(assignments: &[ast::Assignment]) -> bool {
+    matches!(assignments, [ast::Assignment { target: ast::AssignmentTarget::ColumnName(name), value: _ }] if is_marked(name, NOTHING))
 }
 
 #[cfg(test)]

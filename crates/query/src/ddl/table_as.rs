@@ -19,6 +19,7 @@ impl Session {
         }
         let binding = self.binding()?;
         let bound = bind::bind_query(&table.query, text, &binding.context(&[]))?;
+        bound.refuse_parts("CREATE TABLE AS with data-modifying statements in WITH is not supported yet")?;
         self.check_privileges(&bound)?;
         if !bound.parameters.is_empty() {
             return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));

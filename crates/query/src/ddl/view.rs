@@ -100,6 +100,7 @@ impl Session {
         let binding = self.binding()?;
         let context = binding.context(&[]);
         let bound = bind::bind_query(&create.query, &prepared.text, &context)?;
+        bound.refuse_parts("views must not contain data-modifying statements in WITH")?;
         if !bound.parameters.is_empty() {
             return Err(crate::session::no_parameter(&prepared.text));
         }

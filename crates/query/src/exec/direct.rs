@@ -282,6 +282,9 @@ impl Compiler<'_> {
     }
 
     fn write(&self, node: &RowWriteNode, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
+        if node.conflict_program().is_some() {
+            return Ok(None);
+        }
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
         let checks = node.checks.iter().map(|(_, check)| check);
         let generated = node.generated.iter().map(|(_, value)| value);
@@ -300,7 +303,9 @@ impl Compiler<'_> {
             return Ok(None);
         }
         let input = Arc::clone(node.input.schema().inner());
-        let spec = plan_write(node, input, |expr, schema| self.session.create_physical_expr(expr.clone(), schema))?;
+        let spec = plan_write(node, input, Some(self.session), |expr, schema| {
+            self.session.create_physical_expr(expr.clone(), schema)
+        })?;
         steps.push(Step::Write(spec));
         Ok(Some(leaf))
     }

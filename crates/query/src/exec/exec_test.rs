@@ -48,7 +48,7 @@ fn a_join_tells_the_other_sides_scan_what_can_match() {
     let options = ExplainOptions { analyze: true, timing: false, costs: false, ..ExplainOptions::default() };
     let scope = Arc::new(bench.scope(None, 0));
     let plan = plan.build().unwrap();
-    let explained = bench.executor.explain(&plan, Vec::new(), &[], scope, options);
+    let explained = bench.executor.explain(&plan, &[], Vec::new(), &[], scope, options);
     let lines = bench.pool.block_on(explained).unwrap();
     let scans: Vec<&String> = lines.iter().filter(|line| line.contains("Scan ") && line.contains(" on t ")).collect();
     assert_eq!(scans.len(), 2);

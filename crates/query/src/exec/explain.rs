@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::metrics::{MetricsSet, Time};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, execute_stream};
@@ -17,6 +19,7 @@ use super::error::from_datafusion;
 use super::instantiate::instantiate;
 use super::join_order;
 use super::lock_rows::LockRowsExec;
+use super::parts::{WritePart, as_given};
 use super::row_write::{RowWriteExec, RowWriteOp};
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
@@ -68,15 +71,22 @@ impl Executor {
     pub async fn explain(
         &self,
         statement: &LogicalPlan,
+        parts: &[WritePart],
         parameters: Vec<Datum>,
         types: &[SqlType],
         scope: Arc<StatementScope>,
         options: ExplainOptions,
     ) -> Result<Vec<String>> {
         let session = self.session(Arc::clone(&scope));
-        let (statement, types) = (statement.clone(), types.to_vec());
+        let (statement, types, parts) = (statement.clone(), types.to_vec(), parts.to_vec());
         let work = self.spawner.task(async move {
             let (planning, running) = (Time::new(), Time::new());
+            let explained =
+                Explained { session: &session, scope: &scope, parameters: &parameters, types: &types, options };
+            let mut with = Vec::with_capacity(parts.len());
+            for part in parts.iter().filter(|part| !part.late) {
+                with.push(explained.part(part).await?);
+            }
             let mut timer = planning.timer();
             let statement = instantiate(&statement, &parameters, &types, scope.now_micros)?;
             let short = Direct::compile(&statement, &session)?.is_some();
@@ -85,22 +95,16 @@ impl Executor {
             timer.stop();
             if options.analyze {
                 let _timer = running.timer();
-                let mut batches = execute_stream(Arc::clone(&plan), session.task_ctx()).map_err(from_datafusion)?;
-                let drain = async {
-                    while let Some(batch) = batches.next().await {
-                        batch.map_err(from_datafusion)?;
-                    }
-                    Ok(())
-                };
-                tokio::select! {
-                    biased;
-                    () = scope.cancel.cancelled() => return Err(scope.cancel.error()),
-                    outcome = drain => outcome?,
-                }
+                explained.drain(&plan, |_| Ok(())).await?;
+            }
+            for part in parts.iter().filter(|part| part.late) {
+                with.push(explained.part(part).await?);
             }
             let summary = options.summary.unwrap_or(options.analyze);
+            let mut shown = node(&plan, options);
+            shown.children.extend(with);
             let report = Report {
-                plan: node(&plan, options),
+                plan: shown,
                 tier: if short { Tier::Direct } else { Tier::Analytical },
                 planning_ms: summary.then(|| planning.value() as f64 / 1e6),
                 execution_ms: (summary && options.analyze).then(|| running.value() as f64 / 1e6),
@@ -112,6 +116,55 @@ impl Executor {
             })
         });
         work.await?
+    }
+}
+
+/// How the plans of one EXPLAIN are made and run.
+struct Explained<'a> {
+    session: &'a SessionState,
+    scope: &'a Arc<StatementScope>,
+    parameters: &'a [Datum],
+    types: &'a [SqlType],
+    options: ExplainOptions,
+}
+
+impl Explained<'_> {
+    /// A data-modifying WITH query, run if the statement is.
+    async fn part(&self, part: &WritePart) -> Result<Node> {
+        let statement = instantiate(&part.plan, self.parameters, self.types, self.scope.now_micros)?;
+        let statement = join_order::reorder(statement, self.scope).map_err(from_datafusion)?;
+        let plan = self.session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
+        if self.options.analyze {
+            let mut given = Vec::new();
+            let take = |batch: &RecordBatch| {
+                given.extend(part.schema.as_ref().map(|schema| as_given(batch, schema)).transpose()?);
+                Ok(())
+            };
+            self.drain(&plan, take).await?;
+            self.scope.parts.give(part.number, given, None);
+        }
+        let child = node(&plan, self.options);
+        Ok(Node { title: format!("CTE {}", part.name), children: vec![child], ..Node::default() })
+    }
+
+    /// Runs a plan to its end.
+    async fn drain(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        mut take: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let mut batches = execute_stream(Arc::clone(plan), self.session.task_ctx()).map_err(from_datafusion)?;
+        let drain = async {
+            while let Some(batch) = batches.next().await {
+                take(&batch.map_err(from_datafusion)?)?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            () = self.scope.cancel.cancelled() => Err(self.scope.cancel.error()),
+            outcome = drain => outcome,
+        }
     }
 }
 
@@ -133,6 +186,7 @@ pub(super) struct Report {
 }
 
 /// One operator.
+#[derive(Default)]
 pub(super) struct Node {
     pub title: String,
     pub relation: Option<String>,
@@ -226,6 +280,7 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> (String, 
             RowWriteOp::Insert => "Insert",
             RowWriteOp::Update => "Update",
             RowWriteOp::Delete => "Delete",
+            RowWriteOp::Merge => "Merge",
         };
         return (format!("{verb} on {}", write.table()), Vec::new());
     }
@@ -308,7 +363,7 @@ mod tests {
     fn explain(bench: &Bench, plan: &LogicalPlan, txn: bool, options: ExplainOptions) -> Vec<String> {
         let txn = txn.then(|| bench.begin());
         let scope = Arc::new(bench.scope(txn, 0));
-        bench.pool.block_on(bench.executor.explain(plan, Vec::new(), &[], scope, options)).unwrap()
+        bench.pool.block_on(bench.executor.explain(plan, &[], Vec::new(), &[], scope, options)).unwrap()
     }
 
     #[test]

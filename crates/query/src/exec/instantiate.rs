@@ -75,10 +75,13 @@ fn apply_node(plan: &LogicalPlan) -> Option<&ApplyNode> {
 fn replace_checks(plan: &LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult<Option<RowWriteNode>> {
     let LogicalPlan::Extension(extension) = plan else { return Ok(None) };
     let Some(node) = extension.node.as_any().downcast_ref::<RowWriteNode>() else { return Ok(None) };
-    if node.other_expressions().next().is_none() {
+    if node.other_expressions().next().is_none() && node.conflict_program().is_none() {
         return Ok(None);
     }
     let mut node = node.clone();
+    if let Some(program) = node.conflict_program_mut() {
+        *program = replace(std::mem::take(program), values)?;
+    }
     for expr in node.other_expressions_mut() {
         *expr = substitute(expr.clone(), values)?.data;
     }

@@ -15,6 +15,7 @@ mod instantiate;
 mod interrupt;
 mod join_order;
 mod lock_rows;
+mod parts;
 mod pushdown;
 mod row_write;
 mod rows;
@@ -35,7 +36,11 @@ pub(crate) use index::{BuildProgress, build as build_index, complete as complete
 pub(crate) use index::{entry_tree, needs_binding};
 pub use instantiate::NOW_PLACEHOLDER;
 pub use lock_rows::{LockRowsNode, LockTarget};
-pub use row_write::{Arbiter, ConflictUpdate, ConflictWrite, RowWriteNode, RowWriteOp};
+pub(crate) use parts::in_order;
+pub use parts::{GivenTable, Parts, WritePart};
+pub use row_write::{
+    Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,
+};
 pub use rows::RowsNode;
 pub use scope::{CancelFlag, StatementScope, TierMark};
 pub use state::{Executor, ExecutorOptions};

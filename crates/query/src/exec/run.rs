@@ -22,6 +22,7 @@ use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
 use super::join_order;
+use super::parts::{WritePart, as_given};
 use super::scope::StatementScope;
 use super::state::Executor;
 use crate::statistics::Tier;
@@ -105,6 +106,28 @@ impl Executor {
             watched.cancel.error()
         };
         Rows { receiver, driver, cancelled: cancelled.boxed(), ended: false }.boxed()
+    }
+
+    /// Runs a data-modifying WITH query to its end; its rows wait in the scope for whoever reads them.
+    pub async fn run_part(
+        &self,
+        part: &WritePart,
+        parameters: Vec<Datum>,
+        types: &[SqlType],
+        scope: Arc<StatementScope>,
+    ) -> Result<()> {
+        let memory = self.memory("With");
+        let mut rows = self.run(&part.plan, parameters, types, Arc::clone(&scope));
+        let mut given = Vec::new();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            if let Some(schema) = &part.schema {
+                memory.try_grow(batch.get_array_memory_size()).map_err(from_datafusion)?;
+                given.push(as_given(&batch, schema)?);
+            }
+        }
+        scope.parts.give(part.number, given, Some(memory));
+        Ok(())
     }
 
     /// Runs a statement that writes without RETURNING: the number of rows written.

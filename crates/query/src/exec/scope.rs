@@ -92,6 +92,8 @@ pub struct StatementScope {
     pub text: Arc<TextContext>,
     /// What foreign keys leave to the session.
     pub references: Arc<crate::exec::References>,
+    /// What the statement's parts share.
+    pub parts: Arc<crate::exec::Parts>,
     /// What virtual tables are computed from; `None` where there is no session.
     pub facts: Option<Arc<crate::pg_catalog::Facts>>,
     pub tier: TierMark,

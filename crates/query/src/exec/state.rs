@@ -9,7 +9,7 @@ use datafusion::catalog::Session;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -80,6 +80,13 @@ impl Executor {
         let mut state = self.template.clone();
         state.config_mut().set_extension(scope);
         state
+    }
+}
+
+impl Executor {
+    /// Memory of the pool that statements share, for what is kept outside of operators.
+    pub(super) fn memory(&self, consumer: &str) -> MemoryReservation {
+        MemoryConsumer::new(consumer).register(&self.template.runtime_env().memory_pool)
     }
 }
 

@@ -104,7 +104,7 @@ impl Session {
         let command = self.open_transaction()?.command;
         let (bound, scope) = self.bound_and_scoped(&inner, &running).await?;
         check_locking(&bound, *scroll == Some(true), *hold)?;
-        if bound.target.is_some() {
+        if bound.targets().next().is_some() {
             let message = "DECLARE CURSOR must not contain data-modifying statements in WITH";
             return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
         }

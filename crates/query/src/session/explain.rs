@@ -71,7 +71,14 @@ impl Session {
         }
         self.next_command();
         let engine = Arc::clone(&self.engine);
-        let lines = engine.executor.explain(&bound.plan, parameters, &bound.parameters, scope, options).await?;
+        let scope = super::run::with_parts(&bound, scope);
+        let lines = engine
+            .executor
+            .explain(&bound.plan, &bound.parts, parameters, &bound.parameters, Arc::clone(&scope), options)
+            .await?;
+        if options.analyze && bound.targets().next().is_some() {
+            self.settle_references(&scope.references).await?;
+        }
         let rows = lines.into_iter().map(|line| vec![line]).collect();
         set::text_rows(vec![plan_column(options.format)], rows, RowsTag::Fixed("EXPLAIN"))
     }

@@ -36,6 +36,9 @@ impl Session {
 
     /// What a statement's writes left to do.
     pub(crate) async fn settle_references(&mut self, references: &References) -> Result<()> {
+        for event in references.take_at_end() {
+            self.check_child(&event).await?;
+        }
         let (children, mut parents) = references.take();
         self.open_transaction()?.deferred.extend(children);
         for _ in 0..ROUNDS_MAX {

@@ -18,7 +18,7 @@ use super::{Running, Session, control};
 use crate::access::Rights;
 use crate::bind::BoundStatement;
 use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
-use crate::exec::StatementScope;
+use crate::exec::{Parts, StatementScope};
 
 /// How often a statement is bound again because its table changed under it, before we give up.
 const REBINDS_MAX: usize = 100;
@@ -105,12 +105,14 @@ impl Session {
                     continue;
                 }
             }
-            let Some(target) = plan.bound.target else { return Ok(plan) };
-            self.require_read_write(plan.bound.tag)?;
-            let table = self.writable_table(target)?;
-            let mut unchanged = self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await?;
-            for parent in self.parents_of(&table)? {
-                unchanged = unchanged && self.lock_unchanged(&parent, TreeLockMode::RowShare, running).await?;
+            let mut unchanged = true;
+            for target in plan.bound.targets() {
+                self.require_read_write(plan.bound.tag)?;
+                let table = self.writable_table(target)?;
+                unchanged = unchanged && self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await?;
+                for parent in self.parents_of(&table)? {
+                    unchanged = unchanged && self.lock_unchanged(&parent, TreeLockMode::RowShare, running).await?;
+                }
             }
             if unchanged {
                 return Ok(plan);
@@ -244,6 +246,7 @@ impl Session {
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),
             references: Arc::new(crate::exec::References::with_modes(modes)),
+            parts: Arc::default(),
             facts,
             tier: self.tier.clone(),
         }))
@@ -267,29 +270,58 @@ impl Session {
         self.next_command();
         let engine = Arc::clone(&self.engine);
         let types = &bound.parameters;
+        let scope = with_parts(bound, scope);
+        self.run_parts(bound, &parameters, &scope, false).await?;
+        let again = if bound.parts.is_empty() { Vec::new() } else { parameters.clone() };
+        let references = Arc::clone(&scope.references);
         let Some(columns) = &bound.columns else {
-            let references = Arc::clone(&scope.references);
-            let written = engine.executor.run_write(&bound.plan, parameters, types, scope).await;
+            let written = engine.executor.run_write(&bound.plan, parameters, types, Arc::clone(&scope)).await;
             let written = written.map_err(|error| self.named_schema(error, bound.target))?;
+            self.run_parts(bound, &again, &scope, true).await?;
             self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
             self.settle_in_block().await?;
             return Ok(Execution::Done(write_tag(bound.tag, written)));
         };
         let columns: Arc<[ResultColumn]> = Arc::from(columns.as_slice());
-        let references = Arc::clone(&scope.references);
-        let rows = engine.executor.run(&bound.plan, parameters, types, scope);
         let rows: BoxStream<'static, Result<RecordBatch>> = if bound.target.is_some() {
             // All writes are done before the first row leaves, whatever the client fetches.
+            let rows = engine.executor.run(&bound.plan, parameters, types, Arc::clone(&scope));
             let batches: Result<Vec<RecordBatch>> = rows.try_collect().await;
             let batches = batches.map_err(|error| self.named_schema(error, bound.target))?;
+            self.run_parts(bound, &again, &scope, true).await?;
             self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
             self.settle_in_block().await?;
             drop(running);
             stream::iter(batches.into_iter().map(Ok)).boxed()
         } else {
+            let running = match bound.parts.is_empty() {
+                true => running,
+                false => {
+                    self.settle_references(&references).await.map_err(|error| self.named_schema(error, None))?;
+                    self.settle_in_block().await?;
+                    running.again()
+                }
+            };
+            let rows = engine.executor.run(&bound.plan, parameters, types, scope);
             CancellableRows { rows, _running: running }.boxed()
         };
         Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) })
+    }
+
+    /// Runs the data-modifying WITH queries that come before the main part, or those that come after it.
+    pub(crate) async fn run_parts(
+        &mut self,
+        bound: &BoundStatement,
+        parameters: &[Datum],
+        scope: &Arc<StatementScope>,
+        late: bool,
+    ) -> Result<()> {
+        let engine = Arc::clone(&self.engine);
+        for part in bound.parts.iter().filter(|part| part.late == late) {
+            let ran = engine.executor.run_part(part, parameters.to_vec(), &bound.parameters, Arc::clone(scope)).await;
+            ran.map_err(|error| self.named_schema(error, Some(part.target)))?;
+        }
+        Ok(())
     }
 
     /// Constraint errors name the schema of their table, which whoever raised them did not know.
@@ -318,6 +350,14 @@ impl Session {
             },
             _ => Ok(()),
         }
+    }
+}
+
+/// The scope the parts of a statement share.
+pub(crate) fn with_parts(bound: &BoundStatement, scope: Arc<StatementScope>) -> Arc<StatementScope> {
+    match bound.parts.is_empty() {
+        true => scope,
+        false => Arc::new(StatementScope { parts: Arc::new(Parts::several()), ..(*scope).clone() }),
     }
 }
 

@@ -2,22 +2,27 @@
 
 use std::sync::Arc;
 
-use arrow_schema::Field;
-use datafusion::common::{DFSchema, TableReference};
-use datafusion::logical_expr::Expr;
+use arrow_schema::{Field, Schema};
+use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
 use crate::bind::binder::Binder;
-use crate::bind::names::{fold_identifier, object_name};
+use crate::bind::names::object_name;
 use crate::bind::params::arrow_of;
 use crate::bind::plan::from_datafusion;
 use crate::bind::scope::{Clause, Origin, Scope, ScopeColumn, ScopeRelation, column_value};
-use crate::catalog::{Relation, TableInfo};
-use crate::exec::{Arbiter, ConflictUpdate, ConflictWrite};
+use crate::bind::subquery::has_subquery;
+use crate::bind::tokens::inference_text;
+use crate::catalog::{IndexState, Relation, TableInfo};
+use crate::exec::{Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, GivenTable};
 
 /// What the row proposed for insertion is called.
 const EXCLUDED: &str = "excluded";
+/// Numbers under which rows wait for programs begin here; those of WITH queries are below.
+const PROGRAMS: usize = 1 << 31;
 
 impl Binder<'_> {
     pub(super) fn bind_conflict(
@@ -31,7 +36,7 @@ impl Binder<'_> {
         };
         let table = relation.table().ok_or_else(|| Error::internal("an INSERT into no table"))?;
         let arbiters = match conflict_target {
-            Some(target) => arbiters_of(relation, table, target)?,
+            Some(target) => self.arbiters_of(relation, table, target)?,
             None => every_arbiter(table),
         };
         let update = match action {
@@ -73,15 +78,12 @@ impl Binder<'_> {
             binder.level().clause = Clause::Set;
             Ok((predicate, binder.bind_assignments(relation, assignments)?))
         })?;
-        use datafusion::common::tree_node::TreeNode;
-        let subquery = |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_));
-        for expr in predicate.iter().chain(&new_row) {
-            if expr.exists(|part| Ok(subquery(part))).map_err(from_datafusion)? {
-                return Err(Error::unsupported("a subquery in ON CONFLICT DO UPDATE")
-                    .with_hint("Compute the value in the INSERT's SELECT and use it as EXCLUDED's."));
-            }
-        }
-        Ok(ConflictUpdate { predicate, new_row, schema: Arc::new(schema) })
+        let program = match predicate.iter().chain(&new_row).any(has_subquery) {
+            true => Some(self.conflict_program(&schema, predicate.clone(), new_row.clone())?),
+            false => None,
+        };
+        let (predicate, new_row) = if program.is_some() { (None, Vec::new()) } else { (predicate, new_row) };
+        Ok(ConflictUpdate { predicate, new_row, schema: Arc::new(schema), program })
     }
 }
 
@@ -103,54 +105,61 @@ fn row_of(relation: &Arc<Relation>, name: &str, qualifier: &TableReference) -> S
 /// Everything that makes rows unique.
 fn every_arbiter(table: &TableInfo) -> Vec<Arbiter> {
     let primary = table.primary_key.iter().map(|_| Arbiter::PrimaryKey);
-    let indexes = table.indexes.iter().enumerate().filter(|(_, index)| index.unique);
-    primary.chain(indexes.map(|(at, _)| Arbiter::Index(at))).collect()
+    let indexes = table.indexes.iter().filter(|index| index.unique && index.state != IndexState::Dead);
+    primary.chain(indexes.map(|index| Arbiter::Index(index.oid))).collect()
 }
 
-fn arbiters_of(relation: &Relation, table: &TableInfo, target: &ast::ConflictTarget) -> Result<Vec<Arbiter>> {
-    match target {
-        ast::ConflictTarget::Columns(columns) => {
-            let mut attributes = Vec::with_capacity(columns.len());
-            for column in columns {
-                let name = fold_identifier(column);
-                let Some((_, column)) = relation.column(&name) else {
-                    let message = format!("column \"{name}\" does not exist");
-                    return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
-                };
-                attributes.push(column.attribute);
-            }
-            let same = |key: &[i16]| {
-                key.iter().all(|one| attributes.contains(one)) && attributes.iter().all(|one| key.contains(one))
-            };
-            let mut found = Vec::new();
-            if table.primary_key.as_ref().is_some_and(|key| same(&key.attributes)) {
-                found.push(Arbiter::PrimaryKey);
-            }
-            for (at, index) in table.indexes.iter().enumerate() {
-                let whole = index.unique && index.predicate.is_none() && index.state.is_valid();
-                if whole && index.key_attributes().is_some_and(|key| same(&key)) {
-                    found.push(Arbiter::Index(at));
-                }
-            }
-            if found.is_empty() {
-                let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-                return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message));
-            }
-            Ok(found)
+impl Binder<'_> {
+    fn arbiters_of(
+        &mut self,
+        relation: &Arc<Relation>,
+        table: &TableInfo,
+        target: &ast::ConflictTarget,
+    ) -> Result<Vec<Arbiter>> {
+        let name = match target {
+            ast::ConflictTarget::Columns(columns) => return self.arbiters_of_columns(relation, table, columns),
+            ast::ConflictTarget::OnConstraint(name) => name,
+        };
+        if let Some(text) = inference_text(name) {
+            return self.arbiters_of_text(relation, table, text);
         }
-        ast::ConflictTarget::OnConstraint(name) => {
-            let (_, name) = object_name(name)?;
-            if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
-                return Ok(vec![Arbiter::PrimaryKey]);
-            }
-            let named = |index: &crate::catalog::IndexInfo| index.constraint.is_some() && index.name == name;
-            match table.indexes.iter().position(named) {
-                Some(at) => Ok(vec![Arbiter::Index(at)]),
-                None => {
-                    let message = format!("constraint \"{name}\" for table \"{}\" does not exist", relation.name);
-                    Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message))
-                }
+        let (_, name) = object_name(name)?;
+        if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
+            return Ok(vec![Arbiter::PrimaryKey]);
+        }
+        let named = |index: &crate::catalog::IndexInfo| index.constraint.is_some() && index.name == name;
+        match table.indexes.iter().find(|index| named(index)) {
+            Some(index) => Ok(vec![Arbiter::Index(index.oid)]),
+            None => {
+                let message = format!("constraint \"{name}\" for table \"{}\" does not exist", relation.name);
+                Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message))
             }
         }
+    }
+
+    /// DO UPDATE with subqueries as a plan over the two rows, which the executor runs for each row that is there.
+    fn conflict_program(
+        &mut self,
+        schema: &DFSchema,
+        predicate: Option<Expr>,
+        new_row: Vec<Expr>,
+    ) -> Result<ConflictProgram> {
+        self.computed += 1;
+        let number = PROGRAMS + self.computed;
+        let fields = schema.fields().iter().enumerate();
+        let fields = fields.map(|(at, field)| Field::new(format!("c{at}"), field.data_type().clone(), true));
+        let given = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let table = provider_as_source(Arc::new(GivenTable::new(number, Arc::clone(&given))));
+        let qualifier = self.unique_qualifier("conflict");
+        let scan = LogicalPlanBuilder::scan(qualifier.clone(), table, None);
+        let named = schema.columns().into_iter().enumerate().map(|(at, column)| {
+            Expr::Column(Column::new(Some(qualifier.clone()), format!("c{at}")))
+                .alias_qualified(column.relation, column.name)
+        });
+        let rows = scan.and_then(|scan| scan.project(named.collect::<Vec<_>>())).map_err(from_datafusion)?;
+        let mut values = vec![predicate.unwrap_or_else(|| lit(true)).alias("wanted")];
+        values.extend(new_row.into_iter().enumerate().map(|(at, value)| value.alias(format!("v{at}"))));
+        let plan = rows.project(values).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        Ok(ConflictProgram { number, schema: given, plan: crate::bind::decorrelated(plan)? })
     }
 }

@@ -3,14 +3,14 @@
 use heliosdb_types::{Error, Result};
 use sqlparser::ast;
 
-use crate::bind::BoundStatement;
+use super::BoundWrite;
 use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
 use crate::catalog::Privileges;
 use crate::exec::RowWriteOp;
 
 impl Binder<'_> {
-    pub fn bind_delete(&mut self, delete: &ast::Delete) -> Result<BoundStatement> {
+    pub fn bind_delete(&mut self, delete: &ast::Delete) -> Result<BoundWrite> {
         let ast::Delete {
             delete_token: _,
             optimizer_hints,
@@ -38,6 +38,6 @@ impl Binder<'_> {
                 binder.require(target, Privileges::DELETE);
                 Ok(Vec::new())
             })?;
-        self.finish_matched(matched, RowWriteOp::Delete, Vec::new(), returning.as_deref(), "DELETE")
+        self.finish_changes(matched, RowWriteOp::Delete, Vec::new(), Vec::new(), returning.as_deref(), "DELETE")
     }
 }

@@ -7,8 +7,8 @@ use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, SetExpr, Spanned, TableObject};
 use sqlparser::tokenizer::Span;
 
+use super::BoundWrite;
 use super::target::is_default;
-use crate::bind::BoundStatement;
 use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
@@ -27,7 +27,7 @@ struct Source {
 }
 
 impl Binder<'_> {
-    pub fn bind_insert(&mut self, insert: &ast::Insert) -> Result<BoundStatement> {
+    pub fn bind_insert(&mut self, insert: &ast::Insert) -> Result<BoundWrite> {
         let ast::Insert {
             insert_token: _,
             optimizer_hints,
@@ -102,13 +102,14 @@ impl Binder<'_> {
             foreign: self.bind_foreign(&relation)?,
             conflict,
             generated: self.bind_generated(&relation)?,
+            merge: Vec::new(),
             returning: false,
         };
         self.finish_write(node, returning.as_deref(), name, Scope::default(), "INSERT")
     }
 
     /// Positions of the columns that get values, in the order given; all columns when none are named.
-    fn insert_targets(&self, relation: &Relation, columns: &[ast::ObjectName]) -> Result<Vec<usize>> {
+    pub(super) fn insert_targets(&self, relation: &Relation, columns: &[ast::ObjectName]) -> Result<Vec<usize>> {
         if columns.is_empty() {
             return Ok((0..relation.columns.len()).collect());
         }
@@ -202,13 +203,13 @@ impl Binder<'_> {
     }
 
     /// OVERRIDING USER VALUE: identity columns take the next value, whatever is given.
-    fn ignores_value(&self, relation: &Relation, at: usize) -> bool {
+    pub(super) fn ignores_value(&self, relation: &Relation, at: usize) -> bool {
         self.overriding == Some(Overriding::User)
             && relation.columns.get(at).is_some_and(|column| column.identity != Identity::No)
     }
 
     /// 428C9 for a value given to a GENERATED ALWAYS column.
-    fn check_identity(&self, relation: &Relation, at: usize, span: Span) -> Result<()> {
+    pub(super) fn check_identity(&self, relation: &Relation, at: usize, span: Span) -> Result<()> {
         match relation.columns.get(at) {
             Some(column) if column.identity == Identity::Always && self.overriding != Some(Overriding::System) => {
                 let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
@@ -243,7 +244,7 @@ impl Binder<'_> {
     }
 }
 
-fn check_count(targets: usize, values: usize, explicit: bool) -> Result<()> {
+pub(super) fn check_count(targets: usize, values: usize, explicit: bool) -> Result<()> {
     if values > targets {
         return Err(Error::syntax("INSERT has more expressions than target columns"));
     }

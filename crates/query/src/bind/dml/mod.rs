@@ -1,8 +1,10 @@
-//! INSERT, UPDATE and DELETE: one RowWrite node over a query that gives what it needs.
+//! INSERT, UPDATE, DELETE and MERGE: one RowWrite node over a query that gives what it needs.
 
 mod conflict;
 mod delete;
+mod inference;
 mod insert;
+mod merge;
 mod target;
 mod update;
 
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, TableReference};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
-use heliosdb_types::Result;
+use heliosdb_types::{Oid, Result};
 use sqlparser::ast;
 
 use super::BoundStatement;
@@ -64,7 +66,7 @@ impl Binder<'_> {
         Ok(foreign)
     }
 
-    /// The node as a statement, with RETURNING over it. `others` are the FROM or USING relations RETURNING may name.
+    /// The node with RETURNING over it. `others` are the FROM or USING relations RETURNING may name.
     fn finish_write(
         &mut self,
         mut node: RowWriteNode,
@@ -72,25 +74,14 @@ impl Binder<'_> {
         target_name: String,
         others: Scope,
         tag: &'static str,
-    ) -> Result<BoundStatement> {
+    ) -> Result<BoundWrite> {
         let relation = Arc::clone(&node.table);
         let qualifier = self.unique_qualifier(&target_name);
         node.returning = returning.is_some();
         node.schema = output_schema(&node, &qualifier)?;
-        let write = LogicalPlan::Extension(Extension { node: Arc::new(node) });
-        let Some(returning) = returning else {
-            return Ok(BoundStatement {
-                plan: write,
-                columns: None,
-                parameters: Vec::new(),
-                tag,
-                relations: self.relations.iter().copied().collect(),
-                used: self.used.iter().copied().collect(),
-                required: self.required.list(),
-                target: Some(relation.oid),
-                row_locks: Vec::new(),
-            });
-        };
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let target = relation.oid;
+        let Some(returning) = returning else { return Ok(BoundWrite { plan, returning: None, target, tag }) };
         let column = |column: &crate::catalog::Column| ScopeColumn {
             name: column.name.clone(),
             value: super::scope::column_value(Some(&qualifier), &column.name, column.sql_type.clone()),
@@ -102,19 +93,35 @@ impl Binder<'_> {
             Scope::of(ScopeRelation { name: target_name, schema: None, columns, table, row: Default::default() });
         scope.extend(others)?;
         let items = self.in_level(scope, Clause::Returning, |binder| binder.bind_select_list(returning, false))?;
-        let projected = plan::project(write, &items)?;
-        Ok(BoundStatement {
-            plan: projected.plan,
-            columns: Some(projected.columns.iter().map(OutputColumn::result_column).collect()),
+        let projected = plan::project(plan, &items)?;
+        Ok(BoundWrite { plan: projected.plan, returning: Some(projected.columns), target, tag })
+    }
+
+    /// A write as the whole statement, after its WITH queries.
+    pub fn write_statement(&self, write: BoundWrite) -> BoundStatement {
+        let BoundWrite { plan, returning, target, tag } = write;
+        BoundStatement {
+            plan,
+            columns: returning.map(|columns| columns.iter().map(OutputColumn::result_column).collect()),
             parameters: Vec::new(),
             tag,
             relations: self.relations.iter().copied().collect(),
             used: self.used.iter().copied().collect(),
             required: self.required.list(),
-            target: Some(relation.oid),
+            target: Some(target),
+            parts: self.parts.clone(),
             row_locks: Vec::new(),
-        })
+        }
     }
+}
+
+/// A bound INSERT, UPDATE, DELETE or MERGE.
+pub(super) struct BoundWrite {
+    pub plan: LogicalPlan,
+    /// RETURNING's columns.
+    pub returning: Option<Vec<OutputColumn>>,
+    pub target: Oid,
+    pub tag: &'static str,
 }
 
 /// RowWrite's output: a count, or the table's columns and then what else the input has.

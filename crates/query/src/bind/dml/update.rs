@@ -6,9 +6,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, AssignmentTarget, Spanned, TableFactor};
 
+use super::BoundWrite;
 use super::input_column;
 use super::target::is_default;
-use crate::bind::BoundStatement;
 use crate::bind::binder::Binder;
 use crate::bind::expr::chain_operands;
 use crate::bind::from::{cross_join, refuse};
@@ -16,7 +16,7 @@ use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan;
 use crate::bind::scope::{Clause, Scope};
 use crate::catalog::{Identity, Privileges, Relation};
-use crate::exec::{RowWriteNode, RowWriteOp};
+use crate::exec::{MergeClause, RowWriteNode, RowWriteOp};
 use crate::func::Typed;
 
 /// The rows to change: target, row reference and old image first, then FROM or USING.
@@ -38,7 +38,7 @@ struct Assigned<'q> {
 }
 
 impl Binder<'_> {
-    pub fn bind_update(&mut self, update: &ast::Update) -> Result<BoundStatement> {
+    pub fn bind_update(&mut self, update: &ast::Update) -> Result<BoundWrite> {
         let ast::Update {
             update_token: _,
             optimizer_hints,
@@ -67,7 +67,7 @@ impl Binder<'_> {
             self.bind_matched(relation, from, selection.as_ref(), "UPDATE", |binder, target| {
                 binder.bind_assignments(target, assignments)
             })?;
-        self.finish_matched(matched, RowWriteOp::Update, new_row, returning.as_deref(), "UPDATE")
+        self.finish_changes(matched, RowWriteOp::Update, new_row, Vec::new(), returning.as_deref(), "UPDATE")
     }
 
     /// Binds target, FROM and WHERE; `set` gives the new row over them (empty for DELETE).
@@ -121,14 +121,15 @@ impl Binder<'_> {
         Ok((Matched { relation, plan, scope, target_name, predicate }, new_row))
     }
 
-    pub(super) fn finish_matched(
+    pub(super) fn finish_changes(
         &mut self,
         matched: Matched,
         op: RowWriteOp,
         new_row: Vec<Expr>,
+        merge: Vec<MergeClause>,
         returning: Option<&[ast::SelectItem]>,
         tag: &'static str,
-    ) -> Result<BoundStatement> {
+    ) -> Result<BoundWrite> {
         let Matched { relation, plan, scope, target_name, predicate } = matched;
         let schema = Arc::clone(plan.schema());
         let mut relations = scope.relations.into_iter();
@@ -158,6 +159,7 @@ impl Binder<'_> {
             conflict: None,
             checks: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_checks(&relation)? },
             generated: if op == RowWriteOp::Delete { Vec::new() } else { self.bind_generated(&relation)? },
+            merge,
             returning: false,
         };
         self.finish_write(node, returning, target_name, others, tag)

@@ -109,6 +109,7 @@ impl Sql {
             cancel: CancelFlag::default(),
             now_micros: 1_700_000_000_000_000,
             references: Arc::default(),
+            parts: Arc::default(),
             facts: None,
             tier: TierMark::default(),
             text: Arc::new(TextContext::default()),

@@ -197,16 +197,16 @@ impl ForeignSpec {
         Ok(changed)
     }
 
-    /// Rows whose parents are looked for later.
-    pub fn defer(&self, scope: &StatementScope, written: Written<'_>, rows: &[usize]) -> Result<()> {
+    /// Rows whose parents are looked for later: when the constraint says, or at the end of the statement.
+    pub fn defer(&self, scope: &StatementScope, written: Written<'_>, rows: &[usize], at_end: bool) -> Result<()> {
         for &row in rows {
             let Some(key) = written.keys.get(row) else { continue };
-            scope.references.child(ChildEvent {
-                child: self.child.oid,
-                constraint: self.key.oid,
-                row: key.clone(),
-                command: scope.read.command,
-            })?;
+            let (child, constraint, command) = (self.child.oid, self.key.oid, scope.read.command);
+            let event = ChildEvent { child, constraint, row: key.clone(), command };
+            match at_end {
+                true => scope.references.child_at_end(event)?,
+                false => scope.references.child(event)?,
+            }
         }
         Ok(())
     }

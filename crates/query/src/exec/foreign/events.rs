@@ -62,6 +62,8 @@ pub struct References {
 #[derive(Debug, Default)]
 struct Queue {
     children: Vec<ChildEvent>,
+    /// Checks for the end of the statement.
+    at_end: Vec<ChildEvent>,
     parents: Vec<ParentEvent>,
     bytes: usize,
 }
@@ -87,6 +89,18 @@ impl References {
         queue.grow(size_of::<ChildEvent>() + event.row.len())?;
         queue.children.push(event);
         Ok(())
+    }
+
+    /// A parent that another part of the statement may still make.
+    pub(crate) fn child_at_end(&self, event: ChildEvent) -> Result<()> {
+        let mut queue = self.queue.lock();
+        queue.grow(size_of::<ChildEvent>() + event.row.len())?;
+        queue.at_end.push(event);
+        Ok(())
+    }
+
+    pub(crate) fn take_at_end(&self) -> Vec<ChildEvent> {
+        std::mem::take(&mut self.queue.lock().at_end)
     }
 
     pub(crate) fn parent(&self, event: ParentEvent) -> Result<()> {

@@ -147,6 +147,11 @@ impl IndexKeeper {
         Ok(kept)
     }
 
+    /// Whether entries wait to be given up or put.
+    pub fn waits(&self) -> bool {
+        self.late.iter().any(|late| !late.deletes.is_empty() || !late.puts.is_empty())
+    }
+
     /// What waited for the end of the statement.
     pub async fn finish(&mut self) -> Result<()> {
         let specs = Arc::clone(&self.specs);

@@ -14,19 +14,22 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::collect;
 use heliosdb_contracts::{IsolationLevel, LockedRow, RowHint, RowLockMode, RowSink};
 use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, SqlState, TreeRef};
 
-use super::node::{Arbiter, ConflictWrite};
+use super::node::{Arbiter, ConflictProgram, ConflictWrite};
 use super::spec::{WriteSpec, evaluate};
 use super::writer::{RowEncoder, Writer};
 use crate::exec::arrays::array_of;
-use crate::exec::error::from_arrow;
+use crate::exec::error::{from_arrow, from_datafusion, to_datafusion};
 use crate::exec::foreign::FirstBytes;
 use crate::exec::index::ENTRY_ROW;
+use crate::exec::parts::as_given;
 
 /// [`ConflictWrite`] with physical expressions.
 pub(crate) struct ConflictSpec {
@@ -39,6 +42,7 @@ struct UpdateSpec {
     new_row: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     mode: RowLockMode,
+    program: Option<(ConflictProgram, SessionState)>,
 }
 
 impl ConflictSpec {
@@ -46,6 +50,7 @@ impl ConflictSpec {
     pub(super) fn plan(
         conflict: &ConflictWrite,
         referable: &[usize],
+        session: Option<&SessionState>,
         physical: impl Fn(&Expr, &DFSchema) -> DfResult<Arc<dyn PhysicalExpr>>,
     ) -> DfResult<ConflictSpec> {
         let update = match &conflict.update {
@@ -57,6 +62,11 @@ impl ConflictSpec {
                     let expr = new_row.get(*at).and_then(|expr| expr.downcast_ref::<Column>());
                     expr.is_some_and(|column| column.index() == *at)
                 };
+                let program = match (&update.program, session) {
+                    (None, _) => None,
+                    (Some(program), Some(session)) => Some((program.clone(), session.clone())),
+                    (Some(_), None) => return Err(to_datafusion(Error::internal("a program without a session"))),
+                };
                 let mode = if referable.iter().all(kept) { RowLockMode::NoKeyUpdate } else { RowLockMode::Update };
                 // By position: both halves have the same names.
                 let fields = update.schema.fields().iter().map(|field| Field::new("", field.data_type().clone(), true));
@@ -65,6 +75,7 @@ impl ConflictSpec {
                     schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
                     new_row,
                     mode,
+                    program,
                 })
             }
         };
@@ -133,6 +144,9 @@ impl Writer {
             }
         }
         let inserted = self.insert_rows(spec, row).await?;
+        if scope.parts.are_several() {
+            scope.parts.make(spec.tree.tree, &inserted)?;
+        }
         if conflict.update.is_some() {
             self.keep(inserted.iter().map(|key| key.len() + 64).sum())?;
             self.seen.extend(inserted);
@@ -149,8 +163,12 @@ impl Writer {
                     let key = key.ok_or_else(|| Error::internal("an arbiter that is not there"))?;
                     keys.push(Key { tree: spec.tree.tree, key, primary: true });
                 }
-                Arbiter::Index(at) => {
-                    let index = spec.indexes.get(*at).ok_or_else(|| Error::internal("an arbiter that is not there"))?;
+                Arbiter::Index(oid) => {
+                    let index = spec
+                        .indexes
+                        .iter()
+                        .find(|index| index.info.oid == *oid)
+                        .ok_or_else(|| Error::internal("an arbiter that is not there"))?;
                     // Not in a partial index, or with a NULL: then it conflicts with nothing.
                     if let Some(Some(entry)) = index.entries(row)?.first()
                         && entry.alone
@@ -188,6 +206,32 @@ impl Writer {
         Ok(Turn::Skipped)
     }
 
+    /// The new row for the two rows; `None` if WHERE does not let it be updated.
+    async fn updated(&self, update: &UpdateSpec, both: &RecordBatch) -> Result<Option<Vec<ArrayRef>>> {
+        let is_wanted = |wanted: &ArrayRef| {
+            let wanted = wanted.as_boolean_opt().ok_or_else(|| Error::internal("a predicate is not boolean"))?;
+            Ok::<_, Error>(wanted.len() == 1 && wanted.is_valid(0) && wanted.value(0))
+        };
+        if let Some((program, session)) = &update.program {
+            self.scope.parts.give(program.number, vec![as_given(both, &program.schema)?], None);
+            let plan = session.create_physical_plan(&program.plan).await.map_err(from_datafusion)?;
+            let batches = collect(plan, session.task_ctx()).await.map_err(from_datafusion)?;
+            let row = batches.iter().find(|batch| batch.num_rows() > 0);
+            let row =
+                row.filter(|row| row.num_rows() == 1).ok_or_else(|| Error::internal("not one row of DO UPDATE"))?;
+            let Some((wanted, new)) = row.columns().split_first() else {
+                return Err(Error::internal("DO UPDATE gave no columns"));
+            };
+            return Ok(is_wanted(wanted)?.then(|| new.to_vec()));
+        }
+        if let Some(predicate) = &update.predicate
+            && !is_wanted(&evaluate(predicate, both)?)?
+        {
+            return Ok(None);
+        }
+        update.new_row.iter().map(|expr| evaluate(expr, both)).collect::<Result<Vec<_>>>().map(Some)
+    }
+
     async fn update_holder(
         &mut self,
         spec: &WriteSpec,
@@ -196,7 +240,7 @@ impl Writer {
         holder: Bytes,
         row: &RecordBatch,
     ) -> Result<Turn> {
-        if self.seen.contains(&holder) {
+        if self.seen.contains(&holder) || self.scope.parts.is_made(spec.tree.tree, &holder) {
             let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
             return Err(Error::invalid(SqlState::CARDINALITY_VIOLATION, message).with_hint(
                 "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
@@ -224,18 +268,14 @@ impl Writer {
         let both: Vec<ArrayRef> = columns.iter().chain(row.columns()).cloned().collect();
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let both = RecordBatch::try_new_with_options(Arc::clone(&update.schema), both, &options).map_err(from_arrow)?;
-        if let Some(predicate) = &update.predicate {
-            let wanted = evaluate(predicate, &both)?;
-            let wanted = wanted.as_boolean_opt().ok_or_else(|| Error::internal("a predicate is not boolean"))?;
-            if wanted.is_null(0) || !wanted.value(0) {
-                return Ok(Turn::Skipped);
-            }
-        }
-        let new = update.new_row.iter().map(|expr| evaluate(expr, &both)).collect::<Result<Vec<_>>>()?;
+        let Some(new) = self.updated(update, &both).await? else { return Ok(Turn::Skipped) };
         let new = spec.table_batch(new, 1)?;
         spec.verify(&new, &scope.text)?;
         let old = RecordBatch::try_new_with_options(Arc::clone(&spec.table_schema), columns, &options);
         let old = old.map_err(from_arrow)?;
+        if scope.parts.are_several() {
+            scope.parts.touch(tree, &holder)?;
+        }
         self.update_rows(spec, Some(&old), &new, &[(holder.clone(), hint)]).await?;
         // Later rows of the statement must meet this one under its new keys.
         self.finish_keys().await?;

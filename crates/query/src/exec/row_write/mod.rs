@@ -1,7 +1,8 @@
-//! Writing rows: one node for INSERT, UPDATE and DELETE, with RETURNING.
+//! Writing rows: one node for INSERT, UPDATE, DELETE and MERGE, with RETURNING.
 
 mod conflict;
 mod exec;
+mod merge;
 mod node;
 mod planner;
 mod spec;
@@ -9,7 +10,9 @@ mod verify;
 mod writer;
 
 pub(crate) use exec::RowWriteExec;
-pub use node::{Arbiter, ConflictUpdate, ConflictWrite, RowWriteNode, RowWriteOp};
+pub use node::{
+    Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,
+};
 pub(crate) use planner::{RowWritePlanner, plan_write};
 pub(crate) use spec::WriteSpec;
 pub(crate) use writer::{Writer, concurrent};

@@ -1,10 +1,11 @@
-//! The logical node behind INSERT, UPDATE and DELETE.
+//! The logical node behind INSERT, UPDATE, DELETE and MERGE.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use datafusion::common::{DFSchemaRef, Result as DfResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use heliosdb_types::Oid;
@@ -18,6 +19,8 @@ pub enum RowWriteOp {
     Insert,
     Update,
     Delete,
+    /// Rows of a source joined with the target; each row is updated, deleted, inserted or left as the WHEN clauses say.
+    Merge,
 }
 
 /// Writes the rows its input describes.
@@ -51,8 +54,48 @@ pub struct RowWriteNode {
     pub foreign: ForeignWrite,
     /// ON CONFLICT.
     pub conflict: Option<ConflictWrite>,
+    /// WHEN clauses of MERGE, in order. A source row without a target has NULL for the row reference; `predicate` is ON.
+    pub merge: Vec<MergeClause>,
     pub returning: bool,
     pub schema: DFSchemaRef,
+}
+
+/// WHEN [NOT] MATCHED [AND condition] THEN ..., over the input's columns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MergeClause {
+    pub matched: bool,
+    pub condition: Option<Expr>,
+    pub action: MergeAction,
+}
+
+/// What a WHEN clause does; rows as [`RowWriteNode::new_row`] has them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MergeAction {
+    Nothing,
+    Delete,
+    Update(Vec<Expr>),
+    Insert(Vec<Expr>),
+}
+
+impl MergeClause {
+    fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        let row = match &self.action {
+            MergeAction::Update(row) | MergeAction::Insert(row) => row.as_slice(),
+            MergeAction::Nothing | MergeAction::Delete => &[],
+        };
+        self.condition.iter().chain(row)
+    }
+
+    fn with_expressions(&self, exprs: &mut impl Iterator<Item = Expr>) -> MergeClause {
+        let condition = self.condition.as_ref().and_then(|_| exprs.next());
+        let action = match &self.action {
+            MergeAction::Update(row) => MergeAction::Update(exprs.take(row.len()).collect()),
+            MergeAction::Insert(row) => MergeAction::Insert(exprs.take(row.len()).collect()),
+            MergeAction::Nothing => MergeAction::Nothing,
+            MergeAction::Delete => MergeAction::Delete,
+        };
+        MergeClause { matched: self.matched, condition, action }
+    }
 }
 
 /// What an INSERT does about rows that are there.
@@ -67,8 +110,8 @@ pub struct ConflictWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arbiter {
     PrimaryKey,
-    /// A unique index, by its place among the table's.
-    Index(usize),
+    /// A unique index.
+    Index(Oid),
 }
 
 /// DO UPDATE. Its expressions are over the row that is there, then the row proposed for insertion.
@@ -77,9 +120,30 @@ pub struct ConflictUpdate {
     pub predicate: Option<Expr>,
     pub new_row: Vec<Expr>,
     pub schema: DFSchemaRef,
+    /// Stands for both where they have subqueries, which see the two rows: they are run as a plan for each row.
+    pub program: Option<ConflictProgram>,
+}
+
+/// A plan over the row that is there and the row proposed, which waits under `number` in the statement's parts: it gives
+/// whether to update, then the new row.
+#[derive(Clone, Debug)]
+pub struct ConflictProgram {
+    pub number: usize,
+    /// The two rows' columns.
+    pub schema: SchemaRef,
+    pub plan: LogicalPlan,
 }
 
 impl RowWriteNode {
+    /// The plan that DO UPDATE runs, which is no input.
+    pub fn conflict_program(&self) -> Option<&LogicalPlan> {
+        Some(&self.conflict.as_ref()?.update.as_ref()?.program.as_ref()?.plan)
+    }
+
+    pub fn conflict_program_mut(&mut self) -> Option<&mut LogicalPlan> {
+        Some(&mut self.conflict.as_mut()?.update.as_mut()?.program.as_mut()?.plan)
+    }
+
     /// Expressions that are not over the input, which a plan's own visitors therefore do not see.
     pub fn other_expressions(&self) -> impl Iterator<Item = &Expr> {
         let checks = self.checks.iter().map(|(_, check)| check);
@@ -95,8 +159,9 @@ impl RowWriteNode {
         checks.chain(generated).chain(update.flat_map(|update| update.predicate.iter_mut().chain(&mut update.new_row)))
     }
 
-    fn identity(&self) -> (RowWriteOp, Oid, &[usize], &Option<Expr>, &[Expr], bool) {
-        (self.op, self.table.oid, &self.old_row, &self.predicate, &self.new_row, self.returning)
+    #[allow(clippy::type_complexity)] // a tuple to compare and hash
+    fn identity(&self) -> (RowWriteOp, Oid, &[usize], &Option<Expr>, &[Expr], &[MergeClause], bool) {
+        (self.op, self.table.oid, &self.old_row, &self.predicate, &self.new_row, &self.merge, self.returning)
     }
 }
 
@@ -135,7 +200,8 @@ impl UserDefinedLogicalNodeCore for RowWriteNode {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        self.predicate.iter().chain(&self.new_row).cloned().collect()
+        let clauses = self.merge.iter().flat_map(MergeClause::expressions);
+        self.predicate.iter().chain(&self.new_row).chain(clauses).cloned().collect()
     }
 
     fn necessary_children_exprs(&self, _output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -149,8 +215,9 @@ impl UserDefinedLogicalNodeCore for RowWriteNode {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         let mut exprs = exprs.into_iter();
         let predicate = self.predicate.as_ref().and_then(|_| exprs.next());
-        let new_row = exprs.collect();
+        let new_row = exprs.by_ref().take(self.new_row.len()).collect();
+        let merge = self.merge.iter().map(|clause| clause.with_expressions(&mut exprs)).collect();
         let input = Arc::new(inputs.into_iter().next().expect("RowWrite has one input"));
-        Ok(RowWriteNode { predicate, new_row, input, ..self.clone() })
+        Ok(RowWriteNode { predicate, new_row, merge, input, ..self.clone() })
     }
 }

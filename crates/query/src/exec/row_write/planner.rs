@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::PhysicalExpr;
@@ -15,7 +16,8 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::conflict::ConflictSpec;
 use super::exec::RowWriteExec;
-use super::node::RowWriteNode;
+use super::merge::MergeSpec;
+use super::node::{RowWriteNode, RowWriteOp};
 use super::spec::WriteSpec;
 use crate::exec::error::to_datafusion;
 use crate::exec::index::IndexSpec;
@@ -40,7 +42,8 @@ impl ExtensionPlanner for RowWritePlanner {
             return Ok(None);
         };
         let physical = |expr: &Expr, schema: &DFSchema| planner.create_physical_expr(expr, schema, session, context);
-        let spec = plan_write(node, input.schema(), physical)?;
+        let state = session.as_any().downcast_ref::<SessionState>();
+        let spec = plan_write(node, input.schema(), state, physical)?;
         let scope = StatementScope::of(session.config()).map_err(to_datafusion)?;
         Ok(Some(Arc::new(RowWriteExec::new(spec, Arc::clone(input), scope))))
     }
@@ -50,6 +53,7 @@ impl ExtensionPlanner for RowWritePlanner {
 pub(crate) fn plan_write(
     node: &RowWriteNode,
     input: SchemaRef,
+    session: Option<&SessionState>,
     physical: impl Fn(&Expr, &DFSchema) -> DfResult<Arc<dyn PhysicalExpr>>,
 ) -> DfResult<Arc<WriteSpec>> {
     let over_input = |expr: &Expr| physical(expr, node.input.schema());
@@ -69,15 +73,18 @@ pub(crate) fn plan_write(
     let of = of.ok_or_else(|| to_datafusion(heliosdb_types::Error::internal("a write to no table")))?;
     let indexes = node.indexes.iter().map(|index| IndexSpec::plan(index, of, &table, &physical));
     let indexes = indexes.collect::<DfResult<Vec<_>>>()?;
-    let conflict = node.conflict.as_ref().map(|conflict| ConflictSpec::plan(conflict, &spec.referable, &physical));
+    let conflict =
+        node.conflict.as_ref().map(|conflict| ConflictSpec::plan(conflict, &spec.referable, session, &physical));
+    let merge = MergeSpec::plan(&node.merge, &spec, over_input)?;
     Ok(Arc::new(WriteSpec {
+        merge,
         conflict: conflict.transpose()?,
         indexes: indexes.into(),
         predicate: node.predicate.as_ref().map(over_input).transpose()?,
         new_row: node.new_row.iter().map(over_input).collect::<DfResult<Vec<_>>>()?,
         checks,
         generated,
-        targets_repeat: joins(&node.input)?,
+        targets_repeat: node.op == RowWriteOp::Merge || joins(&node.input)?,
         ..spec
     }))
 }

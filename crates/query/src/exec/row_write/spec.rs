@@ -10,6 +10,7 @@ use heliosdb_contracts::{TreeDescriptorRef, TreeKey, arrow_type};
 use heliosdb_types::{Error, PhysicalType, Result};
 
 use super::conflict::ConflictSpec;
+use super::merge::MergeSpec;
 use super::node::{RowWriteNode, RowWriteOp};
 use crate::catalog::{Relation, TableInfo};
 use crate::exec::error::{from_arrow, from_datafusion};
@@ -38,6 +39,7 @@ pub(crate) struct WriteSpec {
     pub indexes: Arc<[IndexSpec]>,
     pub foreign: Vec<ForeignSpec>,
     pub conflict: Option<ConflictSpec>,
+    pub merge: MergeSpec,
     pub referenced: Vec<ReferencedSpec>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
@@ -60,7 +62,7 @@ impl WriteSpec {
         let table = table.ok_or_else(|| Error::internal(format!("a write to \"{}\"", node.table.name)))?;
         let types = table.tree.physical_types();
         let expected = if node.op == RowWriteOp::Insert { 0 } else { types.len() };
-        let new_row = if node.op == RowWriteOp::Delete { 0 } else { types.len() };
+        let new_row = if matches!(node.op, RowWriteOp::Delete | RowWriteOp::Merge) { 0 } else { types.len() };
         if types.len() != node.table.columns.len()
             || node.old_row.len() != expected
             || node.new_row.len() != new_row
@@ -99,6 +101,7 @@ impl WriteSpec {
                 _ => checks.map(|check| ForeignSpec::new(check, &node.table)).collect::<Result<_>>()?,
             },
             conflict: None,
+            merge: MergeSpec::default(),
             referenced: match node.op {
                 RowWriteOp::Insert if node.conflict.as_ref().is_none_or(|conflict| conflict.update.is_none()) => {
                     Vec::new()

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
@@ -30,18 +30,18 @@ use crate::exec::index::{IndexKeeper, Written};
 use crate::exec::scope::StatementScope;
 
 /// Bytes a key or row kept until the statement's end takes beside its own.
-const KEPT_OVERHEAD: usize = 64;
+pub(super) const KEPT_OVERHEAD: usize = 64;
 
 /// A target row of UPDATE or DELETE.
 pub(super) type Target = (Bytes, RowHint);
 
 /// A version that appeared after the statement's snapshot.
-struct NewerRow {
+pub(super) struct NewerRow {
     /// Row of the batch it replaces.
-    at: u32,
-    row: Bytes,
-    descriptor: TreeDescriptorRef,
-    hint: RowHint,
+    pub at: u32,
+    pub row: Bytes,
+    pub descriptor: TreeDescriptorRef,
+    pub hint: RowHint,
 }
 
 /// An update that gives a row another key.
@@ -66,6 +66,8 @@ pub(crate) struct Writer {
     /// RETURNING's rows; sent when every write has been made.
     pub(super) output: Vec<RecordBatch>,
     pub(super) memory: Option<MemoryReservation>,
+    /// MERGE's new rows, while keys they may take are still to be given up.
+    pub(super) pending: Vec<RecordBatch>,
 }
 
 impl Writer {
@@ -74,7 +76,19 @@ impl Writer {
         let (seen, moved, output) = (HashSet::new(), Vec::new(), Vec::new());
         let indexes = IndexKeeper::new(&spec.indexes, &spec.table, &scope, txn);
         let late_checks = Vec::new();
-        Ok(Writer { spec, scope, txn, seen, moved, indexes, late_checks, written: 0, output, memory: None })
+        Ok(Writer {
+            spec,
+            scope,
+            txn,
+            seen,
+            moved,
+            indexes,
+            late_checks,
+            written: 0,
+            output,
+            memory: None,
+            pending: Vec::new(),
+        })
     }
 
     /// Accounts for what the statement keeps until its end.
@@ -93,6 +107,7 @@ impl Writer {
             RowWriteOp::Insert if self.spec.conflict.is_some() => self.upsert(input).await,
             RowWriteOp::Insert => self.insert(input).await,
             RowWriteOp::Update | RowWriteOp::Delete => self.change(input).await,
+            RowWriteOp::Merge => self.merge(input).await,
         }
     }
 
@@ -101,7 +116,10 @@ impl Writer {
         let columns = spec.evaluate_new_row(input)?;
         let new = spec.table_batch(columns, input.num_rows())?;
         spec.verify(&new, &self.scope.text)?;
-        self.insert_rows(&spec, &new).await?;
+        let keys = self.insert_rows(&spec, &new).await?;
+        if self.scope.parts.are_several() {
+            self.scope.parts.make(spec.tree.tree, &keys)?;
+        }
         self.done(&spec, new.columns().to_vec(), input)
     }
 
@@ -238,6 +256,10 @@ impl Writer {
             if self.spec.targets_repeat && !self.seen.insert(key.clone()) {
                 continue;
             }
+            let parts = &self.scope.parts;
+            if parts.are_several() && !parts.touch(self.spec.tree.tree, &key)? {
+                continue;
+            }
             targets.push((key, reference.hint));
             kept.push(at as u32);
         }
@@ -255,6 +277,28 @@ impl Writer {
         targets: &[Target],
         newer: &[NewerRow],
     ) -> Result<(RecordBatch, Vec<Target>)> {
+        let (input, targets) = self.refreshed(input, targets, newer)?;
+        let Some(qualifies) = self.qualifies(&input)? else { return Ok((input, targets)) };
+        let keep = |at: usize| qualifies.is_valid(at) && qualifies.value(at);
+        let targets = targets.into_iter().enumerate().filter(|(at, _)| keep(*at)).map(|(_, target)| target).collect();
+        Ok((filter_record_batch(&input, &qualifies).map_err(from_arrow)?, targets))
+    }
+
+    /// What the predicate says of each row; `None`: every row qualifies.
+    pub(super) fn qualifies(&self, input: &RecordBatch) -> Result<Option<BooleanArray>> {
+        let Some(predicate) = &self.spec.predicate else { return Ok(None) };
+        let qualifies = evaluate(predicate, input)?;
+        let qualifies = qualifies.as_boolean_opt().ok_or_else(|| Error::internal("a predicate is not boolean"))?;
+        Ok(Some(qualifies.clone()))
+    }
+
+    /// The rows that have newer versions, with these in place of the old images.
+    pub(super) fn refreshed(
+        &self,
+        input: &RecordBatch,
+        targets: &[Target],
+        newer: &[NewerRow],
+    ) -> Result<(RecordBatch, Vec<Target>)> {
         let input = take(input, newer.iter().map(|row| row.at).collect())?;
         let mut columns = input.columns().to_vec();
         for (at, place) in self.spec.old_row.iter().enumerate() {
@@ -265,12 +309,7 @@ impl Writer {
         let input = RecordBatch::try_new(input.schema(), columns).map_err(from_arrow)?;
         let target = |row: &NewerRow| targets.get(row.at as usize).map(|(key, _)| (key.clone(), row.hint));
         let targets: Vec<Target> = newer.iter().filter_map(target).collect();
-        let Some(predicate) = &self.spec.predicate else { return Ok((input, targets)) };
-        let qualifies = evaluate(predicate, &input)?;
-        let qualifies = qualifies.as_boolean_opt().ok_or_else(|| Error::internal("a predicate is not boolean"))?;
-        let keep = |at: usize| qualifies.is_valid(at) && qualifies.value(at);
-        let targets = targets.into_iter().enumerate().filter(|(at, _)| keep(*at)).map(|(_, target)| target).collect();
-        Ok((filter_record_batch(&input, qualifies).map_err(from_arrow)?, targets))
+        Ok((input, targets))
     }
 
     /// Column `at` of the table in each newest version, by column id: the version may be of another shape than ours.
@@ -291,33 +330,51 @@ impl Writer {
     /// Writes rows that are locked and qualify. `targets` are theirs, row by row.
     async fn apply(&mut self, input: &RecordBatch, targets: &[Target]) -> Result<()> {
         let spec = Arc::clone(&self.spec);
-        let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
-        let columns = match spec.op {
-            RowWriteOp::Delete => {
-                batch.deletes = targets.to_vec();
-                if spec.looks_at_old_rows() {
-                    let keys: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
-                    let old = spec.old_batch(input)?;
-                    self.indexes.delete(Written { rows: &old, keys: &keys }).await?;
-                    for reference in &spec.referenced {
-                        reference.note(&self.scope, &old, None)?;
-                    }
-                }
-                if spec.returning { spec.old_columns(input)? } else { Vec::new() }
+        if spec.op == RowWriteOp::Delete {
+            self.delete_rows(&spec, input, targets).await?;
+            let columns = if spec.returning { spec.old_columns(input)? } else { Vec::new() };
+            return self.done(&spec, columns, input);
+        }
+        let new = self.replace_rows(&spec, spec.evaluate_new_row(input)?, input, targets).await?;
+        self.done(&spec, new.columns().to_vec(), input)
+    }
+
+    /// Deletes locked rows with their index entries.
+    pub(super) async fn delete_rows(
+        &mut self,
+        spec: &WriteSpec,
+        input: &RecordBatch,
+        targets: &[Target],
+    ) -> Result<()> {
+        if spec.looks_at_old_rows() {
+            let keys: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
+            let old = spec.old_batch(input)?;
+            self.indexes.delete(Written { rows: &old, keys: &keys }).await?;
+            for reference in &spec.referenced {
+                reference.note(&self.scope, &old, None)?;
             }
-            _ => {
-                let new = spec.table_batch(spec.evaluate_new_row(input)?, input.num_rows())?;
-                spec.verify(&new, &self.scope.text)?;
-                let old = match spec.looks_at_old_rows() {
-                    true => Some(spec.old_batch(input)?),
-                    false => None,
-                };
-                self.update_rows(&spec, old.as_ref(), &new, targets).await?;
-                return self.done(&spec, new.columns().to_vec(), input);
-            }
+        }
+        let (descriptor, deletes) = (Arc::clone(&spec.tree), targets.to_vec());
+        let batch = WriteBatch { descriptor, updates: Vec::new(), deletes };
+        self.scope.shard.write(self.txn, self.scope.read.command, batch)
+    }
+
+    /// Verifies new rows and puts them in the places of locked ones.
+    pub(super) async fn replace_rows(
+        &mut self,
+        spec: &WriteSpec,
+        columns: Vec<ArrayRef>,
+        input: &RecordBatch,
+        targets: &[Target],
+    ) -> Result<RecordBatch> {
+        let new = spec.table_batch(columns, input.num_rows())?;
+        spec.verify(&new, &self.scope.text)?;
+        let old = match spec.looks_at_old_rows() {
+            true => Some(spec.old_batch(input)?),
+            false => None,
         };
-        self.scope.shard.write(self.txn, self.scope.read.command, batch)?;
-        self.done(&spec, columns, input)
+        self.update_rows(spec, old.as_ref(), &new, targets).await?;
+        Ok(new)
     }
 
     /// Updates locked rows to verified ones, with their index entries. `old` are the rows before, if anything asks for them.
@@ -330,6 +387,9 @@ impl Writer {
     ) -> Result<()> {
         let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
         let keys = self.encode_updates(spec, new.columns(), targets, &mut batch)?;
+        if self.scope.parts.are_several() {
+            self.scope.parts.make(spec.tree.tree, &keys)?;
+        }
         if let Some(old) = old {
             let before: Vec<Bytes> = targets.iter().map(|(key, _)| key.clone()).collect();
             let written = Written { rows: new, keys: &keys };
@@ -359,7 +419,9 @@ impl Writer {
                 continue;
             }
             if self.scope.references.modes.is_deferred(&foreign.key) {
-                foreign.defer(&self.scope, new, &which)?;
+                foreign.defer(&self.scope, new, &which, false)?;
+            } else if self.scope.parts.are_several() {
+                foreign.defer(&self.scope, new, &which, true)?;
             } else if foreign.to_itself() {
                 self.keep(new.rows.get_array_memory_size())?;
                 self.late_checks.push((at, new.rows.clone(), which));
@@ -451,6 +513,9 @@ impl Writer {
     pub(crate) async fn finish(&mut self) -> Result<()> {
         self.finish_keys().await?;
         let spec = Arc::clone(&self.spec);
+        for new in std::mem::take(&mut self.pending) {
+            self.insert_rows(&spec, &new).await?;
+        }
         for (at, rows, which) in std::mem::take(&mut self.late_checks) {
             if let Some(foreign) = spec.foreign.get(at) {
                 foreign.check(&self.scope, self.txn, &rows, &which).await?;
@@ -477,7 +542,7 @@ pub(crate) fn concurrent(state: &LockedRow) -> Error {
     Error::retry(SqlState::SERIALIZATION_FAILURE, message)
 }
 
-fn take(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
+pub(super) fn take(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
     take_record_batch(batch, &UInt32Array::from(rows)).map_err(from_arrow)
 }
 

@@ -60,3 +60,47 @@ fn conflict_actions_take_parameters_and_keep_references() {
     );
     assert!(client.run("insert into p values (2) on conflict (id) do update set id = 9").starts_with("ERROR 23503"));
 }
+
+#[test]
+fn arbiters_are_found_by_expression_and_predicate() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int, name text, active bool, n int default 0)");
+    client.run("create unique index on t (lower(name)); create unique index on t (id) where active");
+    let by_name = "insert into t values (1, 'A', true) on conflict (lower(name)) do update set n = t.n + 1 returning n";
+    assert_eq!(client.run(by_name), "0\nINSERT 0 1\n");
+    assert_eq!(client.run(&by_name.replace("'A'", "'a'")), "1\nINSERT 0 1\n");
+    let by_id = "insert into t values (1, 'B', true) on conflict (id) where active do update set n = 50 returning n";
+    assert_eq!(client.run(by_id), "50\nINSERT 0 1\n");
+    assert_eq!(
+        client.run("insert into t values (1, 'C', false) on conflict (id) where active do nothing"),
+        "INSERT 0 1\n"
+    );
+    assert!(client.run("insert into t values (1, 'D') on conflict (id) do nothing").starts_with("ERROR 42P10"));
+    assert!(
+        client.run("insert into t values (1, 'D') on conflict (upper(name)) do nothing").starts_with("ERROR 42P10")
+    );
+    assert!(
+        client
+            .run("insert into t values (1, 'D') on conflict (id) where n = 'it''s' do nothing")
+            .starts_with("ERROR 22P02")
+    );
+}
+
+#[test]
+fn conflict_actions_run_subqueries() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int primary key, n int); create table s (id int, n int)");
+    client.run("insert into t values (1, 10), (2, 20); insert into s values (1, 100), (1, 1), (2, 5)");
+    let upsert = "insert into t values (1, 7), (2, 8), (3, 9) on conflict (id) do update \
+                  set n = (select sum(s.n) from s where s.id = t.id) + excluded.n \
+                  where exists (select 1 from s where s.n > excluded.n and s.id = t.id) returning *";
+    assert_eq!(client.run(upsert), "1|108\n3|9\nINSERT 0 2\n");
+    assert_eq!(client.run("select * from t order by id"), "1|108\n2|20\n3|9\n");
+    let prepared = client
+        .prepare("insert into t values (3, 0) on conflict (id) do update set n = (select max(n) from s where id = $1)")
+        .unwrap();
+    assert_eq!(client.run_prepared(&prepared, vec![Datum::Int32(2)]).unwrap(), "INSERT 0 1\n");
+    assert_eq!(client.run("select n from t where id = 3"), "5\n");
+}

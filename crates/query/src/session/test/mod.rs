@@ -14,6 +14,7 @@ mod indexes;
 mod settings;
 mod statistics;
 mod transactions;
+mod with_writes;
 
 use std::sync::Arc;
 
