@@ -30,8 +30,9 @@ pub use scan::{
     BatchReader, ColumnPredicate, CompareOp, PredicateOp, ROW_REF_COLUMN, ScanMetrics, ScanRequest, TableScan,
 };
 pub use session::{
-    Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice, OutputSettings, Prepared,
-    ResultColumn, RowsTag, ScramVerifier, Script, SqlService, SqlSession, TransactionStatus,
+    BoundPortal, Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice,
+    OutputSettings, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag, ScramVerifier, Script, SqlService,
+    SqlSession, TransactionStatus,
 };
 pub use shard::{
     AdvisoryKey, AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject, LockOwner, LockPolicy,

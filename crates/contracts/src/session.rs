@@ -94,13 +94,31 @@ pub trait SqlSession: Send {
     fn close_statement(&mut self, name: &str);
 
     /// Runs a prepared statement. Rows of a stream are produced lazily; the stream must be dropped before the next call,
-    /// except that inside an explicit transaction a portal suspended at its row limit keeps its stream (which reads by
-    /// its own statement's snapshot) while other statements run. It is gone before `fail`, and after the transaction's end.
+    /// except that inside an explicit transaction the unnamed portal, suspended at its row limit, keeps its stream (which
+    /// reads by its own statement's snapshot) while other statements run. It is gone before `fail`, and after the
+    /// transaction's end. A parameter of a `reg*` type may also be given as text: the name of what it stands for.
     fn execute<'a>(
         &'a mut self,
         statement: &'a Arc<dyn Prepared>,
         parameters: Vec<Datum>,
     ) -> BoxFuture<'a, Result<Execution>>;
+
+    /// Makes a portal: a statement with its parameters, to be run by `run_portal`. Portals and the cursors of DECLARE are
+    /// one name space, and end with their transaction (a cursor WITH HOLD excepted). The portal without a name is the
+    /// protocol's own. Errors: 42P03 there is one of this name, 53400 there are too many, 53200 they are too large.
+    fn bind_portal(&mut self, name: &str, portal: BoundPortal) -> Result<()>;
+
+    /// What a portal or cursor gives; `None`: there is none of this name.
+    fn portal(&self, name: &str) -> Option<PortalShape>;
+
+    /// Forgets a portal or cursor, if there is one.
+    fn close_portal(&mut self, name: &str);
+
+    /// Begins to run a portal, or goes on where it stopped. Errors: 34000 there is none, 55000 it ran and gives no rows.
+    fn run_portal<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<PortalRun>>;
+
+    /// The next of a running portal's rows, `most` at most (and fewer at a time than there are); `None`: it is at its end.
+    fn portal_rows<'a>(&'a mut self, name: &'a str, most: u64) -> BoxFuture<'a, Result<Option<RecordBatch>>>;
 
     /// Ends the implicit transaction, if one is open: commits it and returns when it is durable.
     fn finish(&mut self) -> BoxFuture<'_, Result<()>>;
@@ -161,6 +179,31 @@ pub struct ResultColumn {
     /// The table column it comes from, or (0, 0).
     pub table_oid: Oid,
     pub attribute: i16,
+}
+
+/// A statement with its parameters, as Bind makes it.
+pub struct BoundPortal {
+    pub statement: Arc<dyn Prepared>,
+    pub parameters: Vec<Datum>,
+    /// Which columns of its rows travel in binary.
+    pub binary: Vec<bool>,
+    /// The memory it takes, about.
+    pub bytes: usize,
+}
+
+/// How a portal's rows look; what DECLARE made travels as text.
+pub struct PortalShape {
+    /// `None`: it gives no rows.
+    pub columns: Option<Arc<[ResultColumn]>>,
+    pub binary: Vec<bool>,
+}
+
+/// What running a portal gives.
+pub enum PortalRun {
+    /// Rows, to be had from `portal_rows`; then the tag.
+    Rows(RowsTag),
+    /// Anything but rows.
+    Other(Execution),
 }
 
 /// What running a statement gives.

@@ -99,7 +99,6 @@ impl Node {
             authentication_timeout: config.authentication_timeout,
             message_bytes_max: config.message_bytes_max,
             inbox_bytes_max: config.inbox_bytes_max,
-            held_bytes_max: config.held_bytes_max,
             failure_delay: config.authentication_delay,
             ..Options::default()
         };

@@ -17,7 +17,6 @@ use super::counters::add;
 use super::extended::Portal;
 use super::failure::{Failure, Outcome, shutting_down, violation};
 use super::frontend as message;
-use super::held::Held;
 use super::registry::Seat;
 use super::reply::{error_response, notice_response, ready_for_query};
 use super::server::Shared;
@@ -32,7 +31,8 @@ pub(crate) struct Connection<'a> {
     pub(crate) canceller: Arc<dyn Canceller>,
     /// The statement without a name; named ones are the session's.
     pub(crate) unnamed: Option<Arc<dyn Prepared>>,
-    pub(crate) portals: Held<Portal>,
+    /// The portal without a name; named ones are the session's.
+    pub(crate) portal: Option<Portal>,
     /// An extended message failed: nothing counts until Sync.
     skip_to_sync: bool,
     /// Extended messages have come without their Sync yet.
@@ -63,14 +63,14 @@ pub(crate) async fn serve_connection(wire: &mut Wire, shared: &Shared, mut alarm
         session,
         canceller,
         unnamed: None,
-        portals: Held::new("portals", shared.options.held_bytes_max),
+        portal: None,
         skip_to_sync: false,
         in_batch: false,
     };
     alarm.flush(connection.wire).await?;
     let ended = connection.run().await;
     // A portal's rows must be gone before its session.
-    connection.portals.clear();
+    connection.portal = None;
     ended
 }
 
@@ -207,7 +207,7 @@ impl Connection<'_> {
         if error.kind() == ErrorKind::Internal {
             tracing::error!(?error, "a statement failed by a defect");
         }
-        self.portals.clear();
+        self.portal = None;
         self.session.fail(error);
         self.send_notices();
         self.wire.send(&error_response("ERROR", error));
@@ -216,7 +216,7 @@ impl Connection<'_> {
     async fn sync(&mut self) -> Outcome<()> {
         self.skip_to_sync = false;
         if self.session.status() == TransactionStatus::Idle {
-            self.portals.clear();
+            self.portal = None;
         }
         if let Err(error) = self.session.finish().await {
             self.report(&error);
@@ -229,7 +229,7 @@ impl Connection<'_> {
         self.in_batch = false;
         let status = self.session.status();
         if status == TransactionStatus::Idle {
-            self.portals.clear();
+            self.portal = None;
         }
         self.send_notices();
         for (name, value) in self.session.changed_parameters() {

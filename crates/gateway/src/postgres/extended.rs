@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use heliosdb_contracts::{Execution, Prepared, ResultColumn, RowsTag};
+use heliosdb_contracts::{BoundPortal, Execution, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag};
 use heliosdb_types::{Datum, Error, ErrorKind, Oid, Result, SqlState};
 use pgwire::messages::data::NoData;
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
@@ -19,6 +19,7 @@ use super::rows::{RowStream, Sent};
 /// What a portal takes beside its parameters.
 const PORTAL_BYTES: usize = 512;
 
+/// The portal without a name; named ones are the session's, beside its cursors.
 pub(crate) struct Portal {
     prepared: Arc<dyn Prepared>,
     formats: Vec<Format>,
@@ -71,12 +72,8 @@ impl Connection<'_> {
         let portal_name = message.portal_name.unwrap_or_default();
         let prepared = self.statement(&name)?;
         if portal_name.is_empty() {
-            self.portals.remove("");
-        } else if self.portals.contains(&portal_name) {
-            let wrong = format!("cursor \"{portal_name}\" already exists");
-            return Err(Error::invalid(SqlState::DUPLICATE_CURSOR, wrong).into());
+            self.portal = None;
         }
-        self.portals.room(&portal_name, bytes)?;
         let types = prepared.parameters();
         if message.parameters.len() != types.len() {
             let (given, needed) = (message.parameters.len(), types.len());
@@ -90,8 +87,12 @@ impl Connection<'_> {
             decode_parameters(types, &parameter_formats, &message.parameters, &self.session.output().text)?;
         let columns = prepared.columns().map_or(0, <[ResultColumn]>::len);
         let formats = formats(&message.result_column_format_codes, columns, "result")?;
-        let portal = Portal { prepared, formats, state: PortalState::Fresh(parameters) };
-        self.portals.insert(portal_name, portal, bytes);
+        if portal_name.is_empty() {
+            self.portal = Some(Portal { prepared, formats, state: PortalState::Fresh(parameters) });
+        } else {
+            let binary = formats.iter().map(|format| *format == Format::Binary).collect();
+            self.session.bind_portal(&portal_name, BoundPortal { statement: prepared, parameters, binary, bytes })?;
+        }
         self.wire.send(&BindComplete::new());
         Ok(())
     }
@@ -99,23 +100,31 @@ impl Connection<'_> {
     pub(crate) fn describe(&mut self, body: Bytes) -> Outcome<()> {
         let message = frontend::describe(body)?;
         let name = message.name.unwrap_or_default();
-        let (prepared, formats) = match message.target_type {
+        match message.target_type {
             b'S' => {
                 let prepared = self.statement(&name)?;
                 self.wire.send(&parameter_description(prepared.parameters()));
-                (prepared, &[][..])
+                self.describe_rows(prepared.columns(), &[]);
+            }
+            b'P' if name.is_empty() => {
+                let portal = self.portal.take().ok_or_else(|| no_portal(&name))?;
+                self.describe_rows(portal.prepared.columns(), &portal.formats);
+                self.portal = Some(portal);
             }
             b'P' => {
-                let portal = self.portals.get(&name).ok_or_else(|| no_portal(&name))?;
-                (Arc::clone(&portal.prepared), &portal.formats[..])
+                let PortalShape { columns, binary } = self.session.portal(&name).ok_or_else(|| no_portal(&name))?;
+                self.describe_rows(columns.as_deref(), &of_portal(&binary));
             }
             other => return Err(violation(format!("invalid DESCRIBE message subtype {other}")).into()),
-        };
-        match prepared.columns() {
+        }
+        Ok(())
+    }
+
+    fn describe_rows(&mut self, columns: Option<&[ResultColumn]>, formats: &[Format]) {
+        match columns {
             Some(columns) => self.wire.send(&row_description(columns, formats)),
             None => self.wire.send(&NoData::new()),
         }
-        Ok(())
     }
 
     pub(crate) fn close(&mut self, body: Bytes) -> Outcome<()> {
@@ -124,7 +133,8 @@ impl Connection<'_> {
         match message.target_type {
             b'S' if name.is_empty() => self.unnamed = None,
             b'S' => self.session.close_statement(&name),
-            b'P' => drop(self.portals.remove(&name)),
+            b'P' if name.is_empty() => self.portal = None,
+            b'P' => self.session.close_portal(&name),
             other => return Err(violation(format!("invalid CLOSE message subtype {other}")).into()),
         }
         self.wire.send(&CloseComplete::new());
@@ -135,8 +145,11 @@ impl Connection<'_> {
         let message = frontend::execute(body)?;
         let name = message.name.unwrap_or_default();
         let most = u64::try_from(message.max_rows).ok().filter(|&rows| rows > 0);
-        // Out of the map while it runs; a failure clears all portals anyway.
-        let Portal { prepared, formats, state } = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
+        if !name.is_empty() {
+            return self.execute_named(&name, most).await;
+        }
+        // Not there while it runs; a failure ends it anyway.
+        let Portal { prepared, formats, state } = self.portal.take().ok_or_else(|| no_portal(&name))?;
         add(&self.shared.counters.statements, 1);
         let state = match state {
             PortalState::Fresh(parameters) => {
@@ -167,7 +180,28 @@ impl Connection<'_> {
                 return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, wrong).into());
             }
         };
-        self.portals.insert(name, Portal { prepared, formats, state }, PORTAL_BYTES);
+        self.portal = Some(Portal { prepared, formats, state });
+        Ok(())
+    }
+
+    /// Execute of a portal that the session keeps: Bind's or DECLARE's.
+    async fn execute_named(&mut self, name: &str, most: Option<u64>) -> Outcome<()> {
+        add(&self.shared.counters.statements, 1);
+        let running = self.session.run_portal(name);
+        match self.alarm.attend(self.wire, &*self.canceller, running).await?? {
+            PortalRun::Rows(tag) => {
+                let PortalShape { columns, binary } = self.session.portal(name).ok_or_else(|| no_portal(name))?;
+                let columns = columns.unwrap_or_default();
+                match self.send_portal(name, &columns, &of_portal(&binary), most).await? {
+                    Sent::All(rows) => self.complete(Some(rows_tag(&tag, rows))),
+                    Sent::Suspended => self.wire.send(&PortalSuspended::new()),
+                }
+            }
+            PortalRun::Other(execution) => {
+                let tag = self.deliver_rowless(execution).await?;
+                self.complete(tag);
+            }
+        }
         Ok(())
     }
 
@@ -186,6 +220,10 @@ impl Connection<'_> {
             }
         }
     }
+}
+
+fn of_portal(binary: &[bool]) -> Vec<Format> {
+    binary.iter().map(|binary| if *binary { Format::Binary } else { Format::Text }).collect()
 }
 
 /// What was described must be what comes: the table may have changed in between.

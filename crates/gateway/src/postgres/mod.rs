@@ -17,7 +17,6 @@ mod counters;
 mod extended;
 mod failure;
 mod frontend;
-mod held;
 mod inbox;
 mod options;
 mod parameters;

@@ -18,8 +18,6 @@ pub struct Options {
     pub message_bytes_max: usize,
     /// Messages longer than a few kilobytes, of all connections together, that have not been handled yet.
     pub inbox_bytes_max: usize,
-    /// The portals of a connection, by a rough measure. Prepared statements are the session's.
-    pub held_bytes_max: usize,
     /// How long the answer to a first wrong password takes; each further one from the same address twice as long.
     pub failure_delay: Duration,
     /// Replies gather up to about this size before they are written; fewer at Sync, Flush and the end of a Query.
@@ -35,7 +33,6 @@ impl Default for Options {
             authentication_timeout: Duration::from_secs(60),
             message_bytes_max: 256 << 20,
             inbox_bytes_max: 512 << 20,
-            held_bytes_max: 64 << 20,
             failure_delay: Duration::from_millis(100),
             flush_bytes: 64 << 10,
             cancel_grace: Duration::from_secs(10),

@@ -48,6 +48,8 @@ pub(crate) fn decode_parameters(
 fn text_parameter(text: &str, sql_type: &SqlType, context: &TextContext) -> Result<Datum> {
     match sql_type {
         SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown => Ok(Datum::Text(text.to_owned())),
+        // The session knows what is there of this name.
+        SqlType::Reg(_) => Ok(Datum::Text(text.to_owned())),
         other => parse_text(other, text, context),
     }
 }

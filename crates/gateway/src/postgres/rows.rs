@@ -83,7 +83,6 @@ impl Connection<'_> {
     /// Sends rows, `most` at most, writing whenever the buffer has filled.
     pub(crate) async fn send_rows(&mut self, stream: &mut RowStream, most: Option<u64>) -> Outcome<Sent> {
         let context = self.session.output().text;
-        let flush_bytes = self.shared.options.flush_bytes;
         let mut sent = 0;
         loop {
             let room = most.map_or(u64::MAX, |most| most - sent);
@@ -99,18 +98,57 @@ impl Connection<'_> {
             };
             let to = batch.num_rows().min(from.saturating_add(usize::try_from(room).unwrap_or(usize::MAX)));
             let encoder = Encoder { columns: &stream.columns, formats: &stream.formats, context: &context };
-            let next = encoder.encode(&batch, from, to, &mut self.wire.output, flush_bytes)?;
+            let next = self.send_some(&encoder, &batch, from, to).await?;
             sent += (next - from) as u64;
-            add(&self.shared.counters.rows_sent, (next - from) as u64);
             if next < batch.num_rows() {
                 stream.current = Some((batch, next));
             }
-            if self.wire.output.len() >= flush_bytes {
-                self.alarm.flush(self.wire).await?;
-                // The socket may take everything at once for ever; others want to run too.
-                tokio::task::consume_budget().await;
-            }
         }
+    }
+
+    /// Sends rows of a portal that the session keeps, `most` at most.
+    pub(crate) async fn send_portal(
+        &mut self,
+        name: &str,
+        columns: &[ResultColumn],
+        formats: &[Format],
+        most: Option<u64>,
+    ) -> Outcome<Sent> {
+        let context = self.session.output().text;
+        let encoder = Encoder { columns, formats, context: &context };
+        let mut sent = 0;
+        loop {
+            let room = most.map_or(u64::MAX, |most| most - sent);
+            if room == 0 {
+                return Ok(Sent::Suspended);
+            }
+            let next = self.session.portal_rows(name, room);
+            let Some(batch) = self.alarm.attend(self.wire, &*self.canceller, next).await?? else {
+                return Ok(Sent::All(sent));
+            };
+            let rows = batch.num_rows();
+            if rows as u64 > room {
+                return Err(Error::internal("a portal gave more rows than were asked for").into());
+            }
+            let mut from = 0;
+            while from < rows {
+                from = self.send_some(&encoder, &batch, from, rows).await?;
+            }
+            sent += rows as u64;
+        }
+    }
+
+    /// Encodes rows `from..to` as far as they fit the buffer, and writes it when it is full; gives the next row to send.
+    async fn send_some(&mut self, encoder: &Encoder<'_>, batch: &RecordBatch, from: usize, to: usize) -> Outcome<usize> {
+        let flush_bytes = self.shared.options.flush_bytes;
+        let next = encoder.encode(batch, from, to, &mut self.wire.output, flush_bytes)?;
+        add(&self.shared.counters.rows_sent, (next - from) as u64);
+        if self.wire.output.len() >= flush_bytes {
+            self.alarm.flush(self.wire).await?;
+            // The socket may take everything at once for ever; others want to run too.
+            tokio::task::consume_budget().await;
+        }
+        Ok(next)
     }
 
     async fn next_batch(&mut self, stream: &mut RowStream) -> Outcome<Option<RecordBatch>> {

@@ -17,7 +17,7 @@ impl Connection<'_> {
     pub(crate) async fn simple_query(&mut self, body: Bytes) -> Outcome<()> {
         let query = frontend::query(body)?.query;
         self.unnamed = None;
-        self.portals.remove("");
+        self.portal = None;
         let script = self.session.parse_script(&query)?;
         if script.is_empty() {
             self.session.finish().await?;

@@ -224,17 +224,3 @@ async fn long_messages_of_all_connections_together_are_bounded() {
     }
     panic!("the room was not given back");
 }
-
-#[tokio::test]
-async fn portals_of_a_connection_are_bounded() {
-    let fixture = start_with(Options { held_bytes_max: 100_000, ..Options::default() }).await;
-    let mut raw = Raw::login(fixture.address).await;
-    let many = |count: usize| {
-        let binds = (0..count).flat_map(|at| bind(&format!("p{at}"), "", 0, &[], 0));
-        [parse("", "insert"), binds.collect(), sync()].concat()
-    };
-    assert_eq!(states(&raw.ask(&many(1000)).await), ["53200"]);
-    // They are gone with their transaction.
-    assert!(states(&raw.ask(&many(100)).await).is_empty());
-    assert!(states(&raw.ask(&many(100)).await).is_empty());
-}

@@ -125,6 +125,7 @@ impl SqlService for Mock {
             let session = Session {
                 log,
                 named: Default::default(),
+                portals: Default::default(),
                 status: TransactionStatus::Idle,
                 implicit: false,
                 fail_commit: false,
@@ -184,6 +185,15 @@ struct Session {
     parameters: Vec<(String, String)>,
     cancel: Arc<Cancel>,
     named: std::collections::HashMap<String, Arc<dyn Prepared>>,
+    portals: std::collections::HashMap<String, Portal>,
+}
+
+struct Portal {
+    bound: BoundPortal,
+    /// `None`: not run yet.
+    rows: Option<(futures::stream::BoxStream<'static, Result<RecordBatch>>, RowsTag)>,
+    /// What is left of the last batch.
+    left: Option<RecordBatch>,
 }
 
 impl Drop for Session {
@@ -393,6 +403,7 @@ impl Session {
             "commit" | "rollback" => {
                 let done = self.status != TransactionStatus::Failed && word == "commit";
                 self.status = TransactionStatus::Idle;
+                self.portals.clear();
                 Ok(Execution::Done(if done { "COMMIT" } else { "ROLLBACK" }.into()))
             }
             "insert" => Ok(Execution::Done("INSERT 0 1".into())),
@@ -547,8 +558,65 @@ impl SqlSession for Session {
         self.run(plan, parameters).boxed()
     }
 
+    fn bind_portal(&mut self, name: &str, bound: BoundPortal) -> Result<()> {
+        if self.portals.contains_key(name) {
+            let wrong = format!("cursor \"{name}\" already exists");
+            return Err(Error::invalid(SqlState::DUPLICATE_CURSOR, wrong));
+        }
+        self.portals.insert(name.to_owned(), Portal { bound, rows: None, left: None });
+        Ok(())
+    }
+
+    fn portal(&self, name: &str) -> Option<PortalShape> {
+        let bound = &self.portals.get(name)?.bound;
+        Some(PortalShape { columns: bound.statement.columns().map(Arc::from), binary: bound.binary.clone() })
+    }
+
+    fn close_portal(&mut self, name: &str) {
+        self.portals.remove(name);
+    }
+
+    fn run_portal<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<PortalRun>> {
+        async move {
+            let wrong = || Error::invalid(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"));
+            let mut portal = self.portals.remove(name).ok_or_else(wrong)?;
+            if portal.rows.is_none() {
+                let statement = portal.bound.statement.clone();
+                let parameters = std::mem::take(&mut portal.bound.parameters);
+                match self.execute(&statement, parameters).await? {
+                    Execution::Rows { rows, tag, .. } => portal.rows = Some((rows, tag)),
+                    other => return Ok(PortalRun::Other(other)),
+                }
+            }
+            let tag = portal.rows.as_ref().unwrap().1.clone();
+            self.portals.insert(name.to_owned(), portal);
+            Ok(PortalRun::Rows(tag))
+        }
+        .boxed()
+    }
+
+    fn portal_rows<'a>(&'a mut self, name: &'a str, most: u64) -> BoxFuture<'a, Result<Option<RecordBatch>>> {
+        async move {
+            let portal = self.portals.get_mut(name).unwrap();
+            let next = match portal.left.take() {
+                Some(left) => Some(left),
+                None => portal.rows.as_mut().unwrap().0.next().await.transpose()?,
+            };
+            let Some(batch) = next else { return Ok(None) };
+            let most = most.min(batch.num_rows() as u64) as usize;
+            if most < batch.num_rows() {
+                portal.left = Some(batch.slice(most, batch.num_rows() - most));
+            }
+            Ok(Some(batch.slice(0, most)))
+        }
+        .boxed()
+    }
+
     fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
         async move {
+            if self.status == TransactionStatus::Idle {
+                self.portals.clear();
+            }
             if std::mem::take(&mut self.implicit) {
                 self.log.add("finish");
             }
@@ -563,6 +631,7 @@ impl SqlSession for Session {
     fn fail(&mut self, error: &Error) {
         self.log.add(format!("fail {}", error.state()));
         (self.implicit, self.fail_commit) = (false, false);
+        self.portals.clear();
         if self.status == TransactionStatus::InTransaction {
             self.status = TransactionStatus::Failed;
         }

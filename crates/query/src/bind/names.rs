@@ -100,10 +100,13 @@ fn figure(expr: &ast::Expr) -> Option<(String, bool)> {
         Expr::Substring { shorthand: true, .. } => function("substr"),
         Expr::Substring { .. } => function("substring"),
         // `t.a[1]`: the parser reads the table as the root and the column as a field of it.
-        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.first() {
-            Some(ast::AccessExpr::Dot(field)) => figure(field),
-            _ => figure(root),
-        },
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let mut fields = access_chain.iter().rev().filter_map(|access| match access {
+                ast::AccessExpr::Dot(field) => Some(field),
+                ast::AccessExpr::Subscript(_) => None,
+            });
+            figure(fields.next().unwrap_or(root))
+        }
         Expr::Overlay { .. } => function("overlay"),
         Expr::AtTimeZone { .. } => function("timezone"),
         Expr::Trim { trim_where, .. } => function(match trim_where {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder};
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, RecordField, Result, SqlState, SqlType};
 use sqlparser::ast;
 
 use super::aggregate::rewrite;
@@ -20,7 +20,7 @@ use super::plan::{self, from_datafusion};
 use super::scope::{Clause, RowShape, ScopeColumn, ScopeRelation, column_value};
 use super::select::Clauses;
 use crate::exec::RowsNode;
-use crate::func::{self, RowsCall, Typed};
+use crate::func::{self, RowsCall, RowsColumn, Typed};
 
 /// What one row of a FROM function is.
 pub(super) struct RowsItem {
@@ -117,10 +117,11 @@ impl Binder<'_> {
         if args.iter().any(|arg| has_rows(&arg.expr)) {
             return Err(Error::unsupported("a set-returning function as an argument of another"));
         }
-        let [column] = call.columns.as_slice() else {
-            return Err(Error::unsupported(format!("{function} of several columns outside of FROM")));
+        let sql_type = match call.columns.as_slice() {
+            [column] => column.sql_type.clone(),
+            // A row of them.
+            several => SqlType::Record(several.iter().map(record_field).collect()),
         };
-        let sql_type = column.sql_type.clone();
         let level = self.level();
         let same = level.rows.iter().position(|other| other.list == call.list);
         let at = same.unwrap_or_else(|| {
@@ -154,10 +155,16 @@ impl Binder<'_> {
         let calls = needed.iter().filter_map(|at| clauses.rows.get(*at)).cloned().collect::<Vec<_>>();
         let (plan, values) = self.expand(input, &calls, false)?;
         let mut columns = HashMap::new();
-        for (at, values) in needed.iter().zip(values) {
-            if let Some(value) = values.into_iter().next() {
-                columns.insert(placeholder(*at), value.expr);
-            }
+        for ((at, call), values) in needed.iter().zip(&calls).zip(values) {
+            let value = match <[Typed; 1]>::try_from(values) {
+                Ok([only]) => only,
+                Err(several) => {
+                    let names = call.columns.iter().map(|column| column.name.clone());
+                    // Where other calls give more rows it is NULL.
+                    func::row(names.zip(several).collect(), true, self.func())?
+                }
+            };
+            columns.insert(placeholder(*at), value.expr);
         }
         // Their arguments are done with: grouping must not look at them again.
         for at in &needed {
@@ -175,6 +182,15 @@ impl Binder<'_> {
         }
         Ok(plan)
     }
+}
+
+/// A column of a call's rows as a field of the row that `func::row` makes of them.
+fn record_field(column: &RowsColumn) -> RecordField {
+    let sql_type = match &column.sql_type {
+        SqlType::Numeric(_) => SqlType::Numeric(None),
+        other => other.clone(),
+    };
+    RecordField { name: column.name.clone(), sql_type }
 }
 
 /// Stands for a row of call number `at` of the level, until it is a column.

@@ -1,14 +1,19 @@
-//! Functions of the catalog that give rows: `aclexplode`, `pg_options_to_table`, `pg_partition_ancestors`.
+//! Functions of the catalog that give rows: `aclexplode`, `pg_options_to_table`, `pg_partition_ancestors`, and
+//! `information_schema._pg_expandarray`.
 
 use heliosdb_types::{ArrayView, DatumRef, Error, RegKind, Result, SqlState, SqlType};
 
 use super::aggregate::undefined;
+use super::common::without_modifier;
 use super::rows::RowsCall;
-use super::{CastKind, FuncContext, Typed, cast};
+use super::{CastKind, FuncContext, Typed, array, cast};
 use crate::catalog::Privileges;
 
+/// The one function of `information_schema` that clients call.
+pub(crate) const EXPAND_ARRAY: &str = "_pg_expandarray";
+
 pub(super) fn gives_rows(name: &str) -> bool {
-    matches!(name, "aclexplode" | "pg_options_to_table" | "pg_partition_ancestors")
+    matches!(name, "aclexplode" | "pg_options_to_table" | "pg_partition_ancestors" | EXPAND_ARRAY)
 }
 
 pub(super) fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<RowsCall>> {
@@ -17,6 +22,9 @@ pub(super) fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
 
 fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
     let [arg] = args else { return Err(undefined(name, args)) };
+    if name == EXPAND_ARRAY {
+        return expand_array(arg);
+    }
     let class = SqlType::Reg(RegKind::Class);
     if name == "pg_partition_ancestors" {
         // Nothing is a partition.
@@ -63,6 +71,27 @@ fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
             }
             Ok(())
         })
+    }))
+}
+
+/// The elements with their numbers, from 1 whatever the array's bounds.
+fn expand_array(arg: &Typed) -> Result<RowsCall> {
+    let Some(element) = arg.sql_type.element().cloned() else {
+        return Err(undefined(EXPAND_ARRAY, std::slice::from_ref(arg)));
+    };
+    let shown = if matches!(element, SqlType::Numeric(_)) { without_modifier(&element) } else { element.clone() };
+    let key = format!("{EXPAND_ARRAY} {}", array::type_key(&element));
+    let columns = vec![("x", shown), ("n", SqlType::Int4)];
+    Ok(RowsCall::new(EXPAND_ARRAY, key, vec![arg.clone()], columns, move |values, out| match values {
+        [DatumRef::Bytes(bytes)] => {
+            let array = ArrayView::new(&element, bytes)?;
+            if array.dimensions().len() > 1 {
+                return Err(Error::unsupported("_pg_expandarray of an array of several dimensions"));
+            }
+            (1i32..).zip(array.iter()).try_for_each(|(n, value)| out.row(&[value?.as_ref(), DatumRef::Int32(n)]))
+        }
+        [DatumRef::Null] => Ok(()),
+        _ => Err(Error::internal("an array is bytes")),
     }))
 }
 

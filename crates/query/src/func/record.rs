@@ -1,6 +1,8 @@
-//! Rows as values: `ROW(a, b)` and a table's name where a value is expected.
+//! Rows as values: `ROW(a, b)`, a table's name where a value is expected, and their fields.
 
-use heliosdb_types::{Datum, DatumRef, PhysicalType, RecordField, Result, SqlType, encode_row};
+use heliosdb_types::{
+    Datum, DatumRef, Error, PhysicalType, RecordField, Result, RowLayout, RowView, SqlState, SqlType, encode_row,
+};
 
 use super::cast::to_numeric_bytes;
 use super::udf::Function;
@@ -14,7 +16,7 @@ const ROW_FIELDS_MAX: usize = 1664;
 pub fn row(fields: Vec<(String, Typed)>, nullable: bool, ctx: &FuncContext) -> Result<Typed> {
     if fields.len() > ROW_FIELDS_MAX {
         let message = format!("ROW expressions can have at most {ROW_FIELDS_MAX} entries");
-        return Err(heliosdb_types::Error::invalid(heliosdb_types::SqlState::TOO_MANY_COLUMNS, message));
+        return Err(Error::invalid(SqlState::TOO_MANY_COLUMNS, message));
     }
     let mut types = Vec::with_capacity(fields.len());
     let mut exprs = Vec::with_capacity(fields.len());
@@ -41,4 +43,25 @@ pub fn row(fields: Vec<(String, Typed)>, nullable: bool, ctx: &FuncContext) -> R
         Ok(Datum::Bytes(out))
     });
     Ok(Typed::new(function.call(exprs), SqlType::Record(record)))
+}
+
+/// `(record).name`
+pub fn field(record: Typed, name: &str) -> Result<Typed> {
+    let SqlType::Record(fields) = &record.sql_type else {
+        let of = record.sql_type.name();
+        let message = format!("column notation .{name} applied to type {of}, which is not a composite type");
+        return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
+    };
+    let Some((at, found)) = fields.iter().enumerate().find(|(_, field)| field.name == name) else {
+        let message = format!("could not identify column \"{name}\" in record data type");
+        return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
+    };
+    let types: Vec<PhysicalType> = fields.iter().map(|field| physical_of_type(&field.sql_type)).collect();
+    let (layout, physical) = (RowLayout::new(&types), physical_of_type(&found.sql_type));
+    let key = format!("field {at} of {types:?}");
+    let function = Function::strict("field", key, vec![PhysicalType::Bytes], physical, move |values| match values {
+        [DatumRef::Bytes(bytes)] => Ok(RowView::new(&layout, bytes)?.get(at)?.to_owned()),
+        _ => Err(Error::internal("a row is bytes")),
+    });
+    Ok(Typed::new(function.call(vec![record.expr]), found.sql_type.clone()))
 }

@@ -201,12 +201,12 @@ impl Session {
                 return Err(error);
             }
         }
-        if let Err(error) = self.hold_cursors().await {
+        if let Err(error) = self.hold_portals().await {
             self.abandon_transaction();
             return Err(error);
         }
         let State::Open(transaction) = std::mem::replace(&mut self.state, State::Idle) else { return Ok(()) };
-        self.cursors_after_commit();
+        self.portals_after_commit();
         if let Some(id) = transaction.id {
             // If the client goes away meanwhile the commit may or may not happen, as with any lost reply.
             if let Err(error) = self.engine.shard.commit(id).await {
@@ -239,7 +239,7 @@ impl Session {
     pub(crate) fn abandon_transaction(&mut self) {
         self.changes.lock().clear();
         self.locks.back_to(0);
-        self.cursors_after_rollback(CommandId(0));
+        self.portals_after_rollback(CommandId(0));
         let state = std::mem::replace(&mut self.state, State::Idle);
         if let State::Open(transaction) | State::Failed(Some(transaction)) = state {
             if let Some(id) = transaction.id {

@@ -7,7 +7,6 @@
 mod activity;
 mod cancel;
 mod control;
-mod cursors;
 mod explain;
 mod identity;
 mod lock_table;
@@ -15,6 +14,8 @@ mod locks;
 mod meter;
 mod named;
 mod own_syntax;
+mod portal_rows;
+mod portals;
 mod prepare;
 mod references;
 mod run;
@@ -37,11 +38,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    Canceller, ConnectRequest, Execution, LockWait, Notice, OutputSettings, Prepared, Script, SqlSession,
-    TransactionStatus,
+    BoundPortal, Canceller, ConnectRequest, Execution, LockWait, Notice, OutputSettings, PortalRun, PortalShape,
+    Prepared, Script, SqlSession, TransactionStatus,
 };
 use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext, TimeZone};
 use parking_lot::Mutex;
@@ -53,7 +55,6 @@ use crate::statistics::{DatabaseCounts, Entry};
 
 pub(crate) use activity::{Activity, Sessions};
 pub(crate) use cancel::{CancelSlot, terminated};
-pub(crate) use cursors::CursorList;
 pub(crate) use locks::{Keep, SessionLocks};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
 pub(crate) use sequences::{SequenceCache, SessionSequences};
@@ -70,6 +71,7 @@ pub(crate) use own_syntax::{
     DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption, ReindexTarget,
     RelationChange, RoleOption, RoleSpec, SequenceOptions, SettingEdit, TableAs,
 };
+pub(crate) use portals::CursorList;
 pub(crate) use prepare::Binding;
 pub(crate) use set::assignment;
 use settings::{Kind, Parameter};
@@ -118,7 +120,7 @@ pub(crate) struct Session {
     pub(crate) notices: Vec<Notice>,
     pub(crate) cancel: Arc<CancelSlot>,
     pub(crate) locks: Arc<SessionLocks>,
-    pub(crate) cursors: HashMap<String, cursors::Cursor>,
+    pub(crate) portals: HashMap<String, portals::Portal>,
     pub(crate) cursor_list: CursorList,
     pub(crate) seat: Seat,
     /// Where the running statement is counted when it has ended.
@@ -187,7 +189,7 @@ impl Session {
             notices: Vec::new(),
             cancel,
             locks,
-            cursors: HashMap::new(),
+            portals: HashMap::new(),
             cursor_list: CursorList::default(),
             seat,
             named: Arc::default(),
@@ -479,6 +481,26 @@ impl SqlSession for Session {
             self.execute_metered(prepared, parameters).await
         }
         .boxed()
+    }
+
+    fn bind_portal(&mut self, name: &str, portal: BoundPortal) -> Result<()> {
+        self.make_portal(name, portal)
+    }
+
+    fn portal(&self, name: &str) -> Option<PortalShape> {
+        self.portal_shape(name)
+    }
+
+    fn close_portal(&mut self, name: &str) {
+        self.forget_portal(name);
+    }
+
+    fn run_portal<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<PortalRun>> {
+        self.start_portal(name).boxed()
+    }
+
+    fn portal_rows<'a>(&'a mut self, name: &'a str, most: u64) -> BoxFuture<'a, Result<Option<RecordBatch>>> {
+        self.next_portal_rows(name, most).boxed()
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<()>> {

@@ -184,7 +184,7 @@ impl Session {
     }
 }
 
-fn same_result(before: &[ResultColumn], now: &[ResultColumn]) -> Result<()> {
+pub(super) fn same_result(before: &[ResultColumn], now: &[ResultColumn]) -> Result<()> {
     let same = before.len() == now.len()
         && before.iter().zip(now).all(|(before, now)| before.name == now.name && before.sql_type == now.sql_type);
     if same {

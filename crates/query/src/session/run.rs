@@ -10,7 +10,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use heliosdb_contracts::{
     Execution, IsolationLevel, LockWait, ReadContext, ResultColumn, RowsTag, TreeDescriptorRef, TreeLockMode,
 };
-use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
+use heliosdb_types::{Datum, Error, Oid, Result, SqlState, SqlType};
 
 use super::statement::{CachedPlan, PreparedStatement};
 use super::transaction::State;
@@ -19,6 +19,7 @@ use crate::access::Rights;
 use crate::bind::BoundStatement;
 use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
 use crate::exec::{Parts, StatementScope};
+use crate::func;
 
 /// How often a statement is bound again because its table changed under it, before we give up.
 const REBINDS_MAX: usize = 100;
@@ -36,8 +37,10 @@ impl Session {
         self.take_changes();
         if !parsed.is_planned() {
             self.statement_text = Arc::clone(&prepared.text);
+            let parameters = self.named_objects(prepared, parameters)?;
             return self.execute_utility(&parsed, prepared, parameters).await;
         }
+        let parameters = self.named_objects(prepared, parameters)?;
         if parameters.len() != prepared.parameters.len() {
             return Err(Error::invalid(
                 SqlState::PROTOCOL_VIOLATION,
@@ -55,8 +58,26 @@ impl Session {
         self.run_bound(&bound, parameters, scope, running).await
     }
 
+    /// Parameters of `reg*` types that came as names: the objects they name now.
+    pub(super) fn named_objects(
+        &mut self,
+        prepared: &PreparedStatement,
+        mut parameters: Vec<Datum>,
+    ) -> Result<Vec<Datum>> {
+        let mut binding = None;
+        for (value, sql_type) in parameters.iter_mut().zip(&prepared.parameters) {
+            let (Datum::Text(name), SqlType::Reg(kind)) = (&*value, sql_type) else { continue };
+            let binding = match &mut binding {
+                Some(binding) => binding,
+                none => none.insert(self.binding()?),
+            };
+            *value = func::reg_from_name(*kind, name, &binding.func)?;
+        }
+        Ok(parameters)
+    }
+
     /// SERIALIZABLE READ ONLY DEFERRABLE: waits for a snapshot no concurrent writer can make fail.
-    async fn await_safe_snapshot(&mut self, running: &Running) -> Result<()> {
+    pub(super) async fn await_safe_snapshot(&mut self, running: &Running) -> Result<()> {
         let transaction = self.open_transaction()?;
         let waits = transaction.deferrable && transaction.read_only && transaction.snapshot.is_none();
         if !waits || transaction.isolation != IsolationLevel::Serializable {

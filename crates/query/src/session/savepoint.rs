@@ -103,7 +103,7 @@ impl Session {
         transaction.catalog_changed = savepoint.catalog_changed;
         transaction.overlay = None;
         self.restore(&settings);
-        self.cursors_after_rollback(since);
+        self.portals_after_rollback(since);
         Ok(())
     }
 

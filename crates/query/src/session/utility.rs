@@ -253,7 +253,11 @@ impl Session {
     /// The value of an expression that names no column, cast to a type.
     pub(crate) async fn evaluate(&mut self, expression: &str, sql_type: &SqlType) -> Result<Datum> {
         let physical = sql_type.physical().ok_or_else(|| Error::internal("a value of a type without storage"))?;
-        let sql = format!("SELECT CAST(({expression}) AS {})", sql_type.name());
+        let sql = match sql_type {
+            // A query shows it as a name.
+            SqlType::Reg(_) => format!("SELECT CAST(CAST(({expression}) AS {}) AS oid)", sql_type.name()),
+            _ => format!("SELECT CAST(({expression}) AS {})", sql_type.name()),
+        };
         let (_, batches) = self.query(&sql).await?;
         let array = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| batch.columns().first());
         let array = array.ok_or_else(|| Error::internal("an expression without a value"))?;

@@ -37,8 +37,9 @@ impl Binder<'_> {
         refuse(null_treatment.is_some(), "IGNORE/RESPECT NULLS")?;
         let span = object_name_span(name);
         let (schema, function) = object_name(name)?;
+        let own = if function == func::EXPAND_ARRAY { "information_schema" } else { "pg_catalog" };
         if let Some(schema) = schema
-            && schema != "pg_catalog"
+            && schema != own
         {
             return Err(self.unknown_schema(&schema, &function, span));
         }

@@ -11,6 +11,7 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, Expr, Spanned};
 
 use super::binder::Binder;
+use super::names::fold_identifier;
 use super::parse::too_deep;
 use super::subquery::{Quantifier, boolean};
 use crate::func::{self, CastKind, Subscript, Typed};
@@ -217,7 +218,7 @@ impl Binder<'_> {
         }
     }
 
-    /// `array[i]`, `array[l:u]`.
+    /// `array[i]`, `array[l:u]`, `(row).field`.
     fn bind_subscript(&mut self, root: &Expr, chain: &[ast::AccessExpr]) -> Result<Typed> {
         // `t.column[1]`: the parser takes the column for a field of `t`.
         let mut name = match root {
@@ -232,16 +233,28 @@ impl Binder<'_> {
                 chain = rest;
             }
         }
-        let array = match name.as_slice() {
+        let mut value = match name.as_slice() {
             [] | [_] => self.bind_expr(root)?,
             parts => self.bind_compound_identifier(parts)?,
         };
         let mut subscripts = Vec::with_capacity(chain.len());
         for access in chain {
-            let ast::AccessExpr::Subscript(subscript) = access else {
-                return Err(Error::unsupported("fields of a value"));
-            };
-            subscripts.push(self.bind_one_subscript(subscript)?);
+            match access {
+                ast::AccessExpr::Subscript(subscript) => subscripts.push(self.bind_one_subscript(subscript)?),
+                ast::AccessExpr::Dot(Expr::Identifier(field)) => {
+                    let whole = self.bind_subscripted(value, std::mem::take(&mut subscripts), root)?;
+                    let field = func::field(whole, &fold_identifier(field));
+                    value = self.at(root.span(), field)?;
+                }
+                ast::AccessExpr::Dot(_) => return Err(Error::unsupported("this field of a value")),
+            }
+        }
+        self.bind_subscripted(value, subscripts, root)
+    }
+
+    fn bind_subscripted(&mut self, array: Typed, subscripts: Vec<Subscript>, root: &Expr) -> Result<Typed> {
+        if subscripts.is_empty() {
+            return Ok(array);
         }
         let accessed = match array.sql_type {
             SqlType::Json | SqlType::Jsonb => {

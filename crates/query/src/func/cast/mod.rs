@@ -208,7 +208,8 @@ pub(super) fn to_numeric_bytes(input: Typed) -> Typed {
     Typed::numeric(function.call(vec![input.expr]), PhysicalType::Numeric)
 }
 
-fn reg_from_name(reg: RegKind, name: &str, context: &FuncContext) -> Result<Datum> {
+/// The object of a `reg*` type that a text names.
+pub fn reg_from_name(reg: RegKind, name: &str, context: &FuncContext) -> Result<Datum> {
     if name == "-" || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())) {
         return parse_text(&SqlType::Reg(reg), name, &context.text);
     }

@@ -11,6 +11,7 @@ mod foreign_keys;
 mod functions;
 mod index_paths;
 mod indexes;
+mod portals;
 mod settings;
 mod statistics;
 mod transactions;
