@@ -31,7 +31,7 @@ pub use scan::{
 };
 pub use session::{
     BoundPortal, Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice,
-    OutputSettings, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag, ScramVerifier, Script, SqlService,
+    Notification, OutputSettings, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag, ScramVerifier, Script, SqlService,
     SqlSession, TransactionStatus,
 };
 pub use shard::{

@@ -133,6 +133,13 @@ pub trait SqlSession: Send {
     /// Parameters that changed since the last call and that the client must be told of (`TimeZone`, ...). The first call gives all.
     fn changed_parameters(&mut self) -> Vec<(String, String)>;
 
+    /// Notifications that have arrived for what the session listens to; none while it is in a transaction.
+    fn take_notifications(&mut self) -> Vec<Notification>;
+
+    /// Resolves when there is a notification to take; `None`: none can come before the session's next call. Asked each time
+    /// an idle client is waited for.
+    fn notified(&self) -> Option<BoxFuture<'static, ()>>;
+
     /// Warnings and notices since the last call.
     fn take_notices(&mut self) -> Vec<Notice>;
 
@@ -256,6 +263,15 @@ pub trait CopyIn: Send {
 
     /// CopyFail: the client gave up.
     fn abandon(self: Box<Self>, reason: String);
+}
+
+/// What NOTIFY said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// Whose session said it.
+    pub pid: i32,
+    pub channel: Arc<str>,
+    pub payload: Arc<str>,
 }
 
 #[derive(Clone, Debug)]

@@ -18,7 +18,9 @@ use tokio::runtime::Handle;
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::exec::{Executor, ExecutorOptions};
 use crate::index_builds::IndexBuilds;
-use crate::session::{SequenceCache, Session, Sessions, check_setting, drop_temp, scram_from_text, setting_position};
+use crate::session::{
+    Channels, SequenceCache, Session, Sessions, check_setting, drop_temp, scram_from_text, setting_position,
+};
 use crate::statistics::Statistics;
 
 /// What the engine runs with.
@@ -51,6 +53,8 @@ pub struct Engine {
     pub(crate) executor: Executor,
     pub(crate) sequences: Arc<SequenceCache>,
     pub(crate) sessions: Arc<Sessions>,
+    /// Who listens to what.
+    pub(crate) channels: Channels,
     catalogs: Mutex<HashMap<DatabaseId, Arc<CatalogSnapshot>>>,
     pub(crate) start_micros: i64,
     pub(crate) index_builds: Arc<IndexBuilds>,
@@ -76,6 +80,7 @@ impl Engine {
             executor,
             sequences: Arc::default(),
             sessions: Arc::default(),
+            channels: Channels::default(),
             catalogs: Mutex::default(),
             index_builds: Arc::default(),
             start_micros,

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use heliosdb_contracts::{Canceller, ConnectRequest, Prepared, SqlSession, TransactionStatus};
+use heliosdb_contracts::{Canceller, ConnectRequest, Notification, Prepared, SqlSession, TransactionStatus};
 use heliosdb_types::{Error, ErrorKind, SqlState};
+use pgwire::messages::response::NotificationResponse;
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 
 use super::alarm::{Alarm, Phase};
@@ -179,9 +180,20 @@ impl Connection<'_> {
                 Err(missing) => {
                     self.wire.rest();
                     let interrupted = self.session.interrupted(until == Phase::Draining);
+                    let notified = if until == Phase::Draining { self.session.notified() } else { None };
+                    let notified = async {
+                        match notified {
+                            Some(notified) => notified.await,
+                            None => std::future::pending().await,
+                        }
+                    };
                     tokio::select! {
                         biased;
                         filled = self.wire.fill(missing) => filled?,
+                        () = notified => {
+                            self.send_notifications();
+                            self.alarm.flush(self.wire).await?;
+                        }
                         error = interrupted => return Err(Failure::Fatal(error)),
                         () = self.alarm.reached(until) => return Err(Failure::Fatal(shutting_down())),
                     }
@@ -235,8 +247,15 @@ impl Connection<'_> {
         for (name, value) in self.session.changed_parameters() {
             self.wire.send(&ParameterStatus::new(name, value));
         }
+        self.send_notifications();
         self.wire.send(&ready_for_query(status));
         self.alarm.flush(self.wire).await
+    }
+
+    fn send_notifications(&mut self) {
+        for Notification { pid, channel, payload } in self.session.take_notifications() {
+            self.wire.send(&NotificationResponse::new(pid, channel.to_string(), payload.to_string()));
+        }
     }
 
     pub(crate) fn send_notices(&mut self) {

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use heliosdb_contracts::Notification;
+
 use crate::mock::start;
 use crate::raw::{Raw, bind, close, column, describe, execute, frame, kinds, parse, query, states, status, sync, tags};
 
@@ -193,4 +195,20 @@ async fn who_flushes_hears_of_an_error_before_sync() {
         assert_eq!(raw.next().await.unwrap().0, expected);
     }
     assert_eq!(kinds(&raw.ask(&sync()).await), "Z");
+}
+
+#[tokio::test]
+async fn notifications_come_before_ready_and_while_the_client_is_idle() {
+    let fixture = start().await;
+    let mut raw = Raw::login(fixture.address).await;
+    let said = |payload: &str| {
+        let notification = Notification { pid: 7, channel: "c".into(), payload: payload.into() };
+        fixture.log.notifications.lock().push(notification);
+    };
+    said("idle");
+    let (kind, body) = raw.next().await.unwrap();
+    assert_eq!((kind, &body[..]), ('A', &b"\0\0\0\x07c\0idle\0"[..]));
+    said("with a reply");
+    let kinds = kinds(&raw.ask(&query("insert")).await);
+    assert!(kinds == "CAZ" || kinds == "ACZ", "{kinds}");
 }

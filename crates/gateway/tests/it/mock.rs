@@ -28,6 +28,8 @@ pub struct Log {
     pub cancels: AtomicU64,
     pub sessions: AtomicU64,
     pub copied: Mutex<Vec<u8>>,
+    /// For whoever asks first.
+    pub notifications: Mutex<Vec<Notification>>,
 }
 
 impl Log {
@@ -651,6 +653,22 @@ impl SqlSession for Session {
 
     fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    fn take_notifications(&mut self) -> Vec<Notification> {
+        std::mem::take(&mut self.log.notifications.lock())
+    }
+
+    fn notified(&self) -> Option<BoxFuture<'static, ()>> {
+        let log = self.log.clone();
+        Some(
+            async move {
+                while log.notifications.lock().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            .boxed(),
+        )
     }
 
     fn interrupted(&self, _idle: bool) -> BoxFuture<'static, Error> {

@@ -1,5 +1,5 @@
 //! Functions of the catalog that give rows: `aclexplode`, `pg_options_to_table`, `pg_partition_ancestors`, and
-//! `information_schema._pg_expandarray`.
+//! `information_schema._pg_expandarray`, and of the session: `pg_listening_channels`.
 
 use heliosdb_types::{ArrayView, DatumRef, Error, RegKind, Result, SqlState, SqlType};
 
@@ -12,8 +12,10 @@ use crate::catalog::Privileges;
 /// The one function of `information_schema` that clients call.
 pub(crate) const EXPAND_ARRAY: &str = "_pg_expandarray";
 
+const LISTENING: &str = "pg_listening_channels";
+
 pub(super) fn gives_rows(name: &str) -> bool {
-    matches!(name, "aclexplode" | "pg_options_to_table" | "pg_partition_ancestors" | EXPAND_ARRAY)
+    matches!(name, "aclexplode" | "pg_options_to_table" | "pg_partition_ancestors" | EXPAND_ARRAY | LISTENING)
 }
 
 pub(super) fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<RowsCall>> {
@@ -21,6 +23,17 @@ pub(super) fn rows(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
 }
 
 fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
+    if name == LISTENING {
+        if !args.is_empty() {
+            return Err(undefined(name, args));
+        }
+        let channels = ctx.names.listening();
+        let call = RowsCall::changing(name, vec![(name, SqlType::Text)], move |_, out| {
+            let channels = channels.lock().clone();
+            channels.iter().try_for_each(|channel| out.row(&[DatumRef::Text(channel)]))
+        });
+        return Ok(call);
+    }
     let [arg] = args else { return Err(undefined(name, args)) };
     if name == EXPAND_ARRAY {
         return expand_array(arg);

@@ -26,6 +26,8 @@ mod window;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
@@ -41,7 +43,7 @@ pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};
 pub use literal::literal;
 pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
 pub use record::{field, row};
-pub use rows::{RowsCall, gives_rows, ordinality, rows};
+pub use rows::{RowsCall, RowsColumn, gives_rows, ordinality, rows};
 #[cfg(test)]
 pub use scalar::overloads;
 pub use scalar::{call, time_of_day};
@@ -101,6 +103,10 @@ pub trait NameLookup: Send + Sync {
     /// A type that has no value form of its own, by its OID.
     fn type_name(&self, _oid: Oid) -> Option<String> {
         None
+    }
+    /// The channels the session listens to, now and whenever it is looked at.
+    fn listening(&self) -> Arc<Mutex<Vec<Arc<str>>>> {
+        Arc::default()
     }
     /// A function of the catalog or the session (`pg_get_expr`, `current_setting`, ...); `None`: no such function.
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>>;

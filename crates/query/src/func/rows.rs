@@ -68,6 +68,26 @@ impl RowsCall {
         columns: Vec<(&str, SqlType)>,
         kernel: impl Fn(&[DatumRef<'_>], &mut RowsOut) -> Result<()> + Send + Sync + 'static,
     ) -> RowsCall {
+        RowsCall::build(name, key, false, args, columns, kernel)
+    }
+
+    /// The same without arguments, and each run may give other rows.
+    pub(crate) fn changing(
+        name: &str,
+        columns: Vec<(&str, SqlType)>,
+        kernel: impl Fn(&[DatumRef<'_>], &mut RowsOut) -> Result<()> + Send + Sync + 'static,
+    ) -> RowsCall {
+        RowsCall::build(name, "", true, Vec::new(), columns, kernel)
+    }
+
+    fn build(
+        name: &str,
+        key: impl Into<String>,
+        volatile: bool,
+        args: Vec<Typed>,
+        columns: Vec<(&str, SqlType)>,
+        kernel: impl Fn(&[DatumRef<'_>], &mut RowsOut) -> Result<()> + Send + Sync + 'static,
+    ) -> RowsCall {
         let physicals: Vec<PhysicalType> = columns.iter().map(|(_, sql_type)| physical_of_type(sql_type)).collect();
         let element = element_type(&physicals);
         let field = Arc::new(Field::new_list_field(element.clone(), true));
@@ -101,6 +121,7 @@ impl RowsCall {
             let list = ListArray::try_new(Arc::clone(&field), offsets, elements, Some(NullBuffer::from(given)));
             Ok(Arc::new(list.map_err(from_arrow)?) as ArrayRef)
         });
+        let function = if volatile { function.volatile() } else { function };
         let list = function.call(args.into_iter().map(|arg| arg.expr).collect());
         let columns = columns.into_iter().map(|(name, sql_type)| RowsColumn { name: name.to_owned(), sql_type });
         RowsCall { list, columns: columns.collect() }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::catalog::{CatalogSnapshot, Database, Role};
 use crate::engine::Engine;
 use crate::func::{FuncContext, NameLookup, Typed};
-use crate::session::{CursorList, NamedStatements, SessionLocks, SessionSequences, SettingChange, Settings};
+use crate::session::{CursorList, NamedStatements, Said, SessionLocks, SessionSequences, SettingChange, Settings};
 
 /// A statement's surroundings as SQL can ask for them.
 pub struct Facts {
@@ -30,6 +30,9 @@ pub struct Facts {
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
     pub(crate) locks: Arc<SessionLocks>,
     pub(crate) cursors: CursorList,
+    /// The channels the session listens to, and what its transaction has said.
+    pub(crate) listening: Arc<Mutex<Vec<Arc<str>>>>,
+    pub(crate) said: Arc<Mutex<Said>>,
     pub(crate) text: Arc<TextContext>,
     pub(crate) sequences: Arc<SessionSequences>,
     pub(crate) named: Arc<Mutex<NamedStatements>>,
@@ -337,6 +340,10 @@ impl NameLookup for Facts {
 
     fn type_name(&self, oid: Oid) -> Option<String> {
         Some(super::functions::type_shown(self, oid)).filter(|name| name != "???")
+    }
+
+    fn listening(&self) -> Arc<Mutex<Vec<Arc<str>>>> {
+        Arc::clone(&self.listening)
     }
 
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>> {

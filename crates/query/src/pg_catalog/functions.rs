@@ -42,6 +42,7 @@ pub(super) enum Returns {
     Role,
     Namespace,
     Type,
+    Float8,
     Void,
 }
 
@@ -59,6 +60,8 @@ impl Returns {
             Returns::Namespace => SqlType::Reg(RegKind::Namespace),
             Returns::Type => SqlType::Reg(RegKind::Type),
             Returns::Oid => SqlType::Oid,
+            Returns::Float8 => SqlType::Float8,
+            Returns::Void => SqlType::Void,
             Returns::Text => SqlType::Text,
             Returns::Timestamptz => SqlType::Timestamptz(None),
             Returns::Class => SqlType::Reg(RegKind::Class),
@@ -165,7 +168,7 @@ functions! {
 }
 
 /// Functions about what goes on now.
-static VOLATILE: [Definition; 10] = [
+static VOLATILE: [Definition; 12] = [
     Definition {
         name: "pg_stat_statements_reset",
         parameters: &[OID, OID, SqlType::Int8],
@@ -174,6 +177,25 @@ static VOLATILE: [Definition; 10] = [
         strict: true,
         volatile: true,
         body: |facts, args| statements::reset(facts, number(args, 0), number(args, 1), big(args, 2)),
+    },
+    Definition {
+        name: "pg_notify",
+        parameters: &[TEXT, TEXT],
+        optional: 0,
+        returns: Returns::Void,
+        strict: false,
+        volatile: true,
+        // NULLs are empty strings here.
+        body: |facts, args| facts.said.lock().add(string(args, 0), string(args, 1)).map(|()| Datum::Text(String::new())),
+    },
+    Definition {
+        name: "pg_notification_queue_usage",
+        parameters: &[],
+        optional: 0,
+        returns: Returns::Float8,
+        strict: true,
+        volatile: true,
+        body: |facts, _| Ok(Datum::Float64(facts.engine.channels.usage())),
     },
     Definition {
         name: "pg_blocking_pids",

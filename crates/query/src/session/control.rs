@@ -205,6 +205,10 @@ impl Session {
             self.abandon_transaction();
             return Err(error);
         }
+        if let Err(error) = self.check_said() {
+            self.abandon_transaction();
+            return Err(error);
+        }
         let State::Open(transaction) = std::mem::replace(&mut self.state, State::Idle) else { return Ok(()) };
         self.portals_after_commit();
         if let Some(id) = transaction.id {
@@ -212,12 +216,14 @@ impl Session {
             if let Err(error) = self.engine.shard.commit(id).await {
                 self.engine.shard.rollback(id);
                 self.locks.back_to(0);
+                self.said_after_rollback(CommandId(0));
                 self.restore(&transaction.settings_before);
                 DatabaseCounts::add(&self.database_counts.rollbacks);
                 return Err(error);
             }
         }
         DatabaseCounts::add(&self.database_counts.commits);
+        self.said_after_commit();
         self.locks.back_to(0);
         let kept = transaction.settings_kept.clone();
         self.restore(&kept);
@@ -240,6 +246,7 @@ impl Session {
         self.changes.lock().clear();
         self.locks.back_to(0);
         self.portals_after_rollback(CommandId(0));
+        self.said_after_rollback(CommandId(0));
         let state = std::mem::replace(&mut self.state, State::Idle);
         if let State::Open(transaction) | State::Failed(Some(transaction)) = state {
             if let Some(id) = transaction.id {

@@ -13,6 +13,7 @@ mod lock_table;
 mod locks;
 mod meter;
 mod named;
+mod notify;
 mod own_syntax;
 mod portal_rows;
 mod portals;
@@ -42,8 +43,8 @@ use arrow_array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    BoundPortal, Canceller, ConnectRequest, Execution, LockWait, Notice, OutputSettings, PortalRun, PortalShape,
-    Prepared, Script, SqlSession, TransactionStatus,
+    BoundPortal, Canceller, ConnectRequest, Execution, LockWait, Notice, Notification, OutputSettings, PortalRun,
+    PortalShape, Prepared, Script, SqlSession, TransactionStatus,
 };
 use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext, TimeZone};
 use parking_lot::Mutex;
@@ -66,6 +67,7 @@ pub(crate) use timezones::Zones;
 use activity::Seat;
 pub(crate) use identity::may_become;
 pub(crate) use named::{NamedStatements, no_parameter};
+pub(crate) use notify::{Channels, Said};
 pub(crate) use own_syntax::{
     AccessStatement, AlterAction, CommentTarget, CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue,
     DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption, ReindexTarget,
@@ -122,6 +124,7 @@ pub(crate) struct Session {
     pub(crate) locks: Arc<SessionLocks>,
     pub(crate) portals: HashMap<String, portals::Portal>,
     pub(crate) cursor_list: CursorList,
+    pub(crate) ears: notify::Ears,
     pub(crate) seat: Seat,
     /// Where the running statement is counted when it has ended.
     pub(crate) counted: Option<Arc<Entry>>,
@@ -191,6 +194,7 @@ impl Session {
             locks,
             portals: HashMap::new(),
             cursor_list: CursorList::default(),
+            ears: notify::Ears::default(),
             seat,
             named: Arc::default(),
             counted: None,
@@ -547,6 +551,14 @@ impl SqlSession for Session {
         changed
     }
 
+    fn take_notifications(&mut self) -> Vec<Notification> {
+        self.arrived()
+    }
+
+    fn notified(&self) -> Option<BoxFuture<'static, ()>> {
+        self.arriving()
+    }
+
     fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
@@ -579,6 +591,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.abandon_transaction();
+        self.unlisten_now(|_| true);
         self.leave_temp();
     }
 }

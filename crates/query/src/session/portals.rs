@@ -122,9 +122,8 @@ impl Session {
     pub(super) fn make_portal(&mut self, name: &str, bound: BoundPortal) -> Result<()> {
         let BoundPortal { statement, parameters, binary, bytes } = bound;
         let prepared = of_ours(&statement)?;
-        let ends = prepared.parsed.as_ref().is_none_or(|parsed| parsed.ends_transaction());
         let command = match &self.state {
-            State::Failed(_) if ends => CommandId(0),
+            State::Failed(_) if prepared.ends_transaction() => CommandId(0),
             _ => self.open_transaction()?.command,
         };
         self.portal_room(name, bytes)?;
@@ -160,10 +159,16 @@ impl Session {
 
     /// Execute: begins to run, or goes on.
     pub(super) async fn start_portal(&mut self, name: &str) -> Result<PortalRun> {
-        let Some(mut portal) = self.portals.remove(name) else {
-            // A failure has ended those of its transaction.
-            return Err(if let State::Failed(_) = self.state { control::failed_transaction() } else { no_portal(name) });
-        };
+        if let State::Failed(_) = self.state {
+            let ends = match self.portals.get(name).map(|portal| &portal.state) {
+                Some(PortalState::Bound(prepared, _)) => of_ours(prepared)?.ends_transaction(),
+                _ => false,
+            };
+            if !ends {
+                return Err(control::failed_transaction());
+            }
+        }
+        let Some(mut portal) = self.portals.remove(name) else { return Err(no_portal(name)) };
         let outcome = self.start_taken(name, &mut portal).await;
         // What it did may have ended its transaction, and itself.
         let lives = outcome.is_ok() && (portal.hold || matches!(self.state, State::Open(_)));

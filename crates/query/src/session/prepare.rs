@@ -87,6 +87,8 @@ impl Session {
             changes: Arc::clone(&self.changes),
             locks: Arc::clone(&self.locks),
             cursors: Arc::clone(&self.cursor_list),
+            listening: Arc::clone(&self.ears.channels),
+            said: Arc::clone(&self.ears.said),
             named: Arc::clone(&self.named),
         });
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);

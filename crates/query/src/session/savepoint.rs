@@ -104,6 +104,7 @@ impl Session {
         transaction.overlay = None;
         self.restore(&settings);
         self.portals_after_rollback(since);
+        self.said_after_rollback(since);
         Ok(())
     }
 

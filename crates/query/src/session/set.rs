@@ -141,6 +141,7 @@ impl Session {
 
     /// Takes over what `set_config` changed while a statement ran.
     pub(crate) fn take_changes(&mut self) {
+        self.take_said();
         let changes = std::mem::take(&mut *self.changes.lock());
         for change in changes {
             if let State::Open(transaction) = &mut self.state
@@ -186,6 +187,7 @@ impl Session {
                 self.named.lock().clear();
                 self.sequences.forget();
                 self.close_cursor(None)?;
+                self.listen(super::notify::Listening::ToNothing)?;
                 self.discard_temp().await?;
                 Ok("DISCARD ALL")
             }

@@ -73,6 +73,13 @@ impl PreparedStatement {
     }
 }
 
+impl PreparedStatement {
+    /// Whether it is allowed in a failed transaction.
+    pub fn ends_transaction(&self) -> bool {
+        self.parsed.as_ref().is_none_or(|parsed| parsed.ends_transaction())
+    }
+}
+
 impl Prepared for PreparedStatement {
     fn parameters(&self) -> &[SqlType] {
         &self.parameters

@@ -9,6 +9,7 @@ use heliosdb_types::{Datum, Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
 use super::Session;
+use super::notify::Listening;
 use super::own_syntax::{OwnStatement, RelationChange};
 use super::statement::{Parsed, PreparedStatement};
 use crate::access::Rights;
@@ -189,7 +190,19 @@ impl Session {
                 done("COMMENT")
             }
             OwnStatement::Copy(copy) => self.copy(copy, text).await,
-            OwnStatement::Unlisten => done("UNLISTEN"),
+            OwnStatement::Listen { channel } => {
+                self.listen(Listening::To(channel.as_str().into()))?;
+                done("LISTEN")
+            }
+            OwnStatement::Unlisten { channel } => {
+                let channel = channel.as_deref();
+                self.listen(channel.map_or(Listening::ToNothing, |channel| Listening::NoMore(channel.into())))?;
+                done("UNLISTEN")
+            }
+            OwnStatement::Notify { channel, payload } => {
+                self.notify(channel, payload)?;
+                done("NOTIFY")
+            }
             OwnStatement::Checkpoint => {
                 let catalog = self.catalog()?;
                 if !Rights::of(&catalog, self.user.oid).acts_for(CHECKPOINT_ROLE) {

@@ -11,6 +11,7 @@ mod copy;
 mod create;
 mod cursor;
 mod deferrable;
+mod listen;
 mod portals;
 mod refused;
 mod reindex;
@@ -66,8 +67,17 @@ pub(crate) enum OwnStatement {
         deferrable: bool,
     },
     Checkpoint,
-    /// LISTEN is refused, so no session listens to anything, and this has nothing to end; pools reset connections with it.
-    Unlisten,
+    Listen {
+        channel: String,
+    },
+    /// `None`: all.
+    Unlisten {
+        channel: Option<String>,
+    },
+    Notify {
+        channel: String,
+        payload: String,
+    },
     /// No names: all of them.
     SetConstraints {
         names: Vec<ast::ObjectName>,
@@ -221,7 +231,9 @@ fn parse_piece(sql: &str, piece: &[TokenWithSpan], out: &mut Vec<Parsed>) -> Res
             }
         }
         "CHECKPOINT" if piece.len() == 1 => Some(OwnStatement::Checkpoint),
-        "UNLISTEN" if piece.len() == 2 => Some(OwnStatement::Unlisten),
+        "LISTEN" => Some(listen::listen(&mut cursor)?),
+        "UNLISTEN" => Some(listen::unlisten(&mut cursor)?),
+        "NOTIFY" => Some(listen::notify(&mut cursor)?),
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
         "SET" if cursor.word_at(1) == "CONSTRAINTS" => Some(constraints::set_constraints(&mut cursor)?),

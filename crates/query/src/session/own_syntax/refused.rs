@@ -5,8 +5,8 @@ use heliosdb_types::{Error, Result};
 use super::cursor::Cursor;
 
 /// First words of statements the parser does not know either.
-const STATEMENTS: [&str; 8] =
-    ["DO", "CALL", "CLUSTER", "LOAD", "SECURITY LABEL", "REFRESH MATERIALIZED VIEW", "IMPORT FOREIGN SCHEMA", "LISTEN"];
+const STATEMENTS: [&str; 7] =
+    ["DO", "CALL", "CLUSTER", "LOAD", "SECURITY LABEL", "REFRESH MATERIALIZED VIEW", "IMPORT FOREIGN SCHEMA"];
 
 /// What CREATE, ALTER and DROP refuse.
 const OBJECTS: [&str; 27] = [

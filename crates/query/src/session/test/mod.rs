@@ -11,6 +11,7 @@ mod foreign_keys;
 mod functions;
 mod index_paths;
 mod indexes;
+mod notify;
 mod portals;
 mod settings;
 mod statistics;
