@@ -108,6 +108,20 @@ struct Unnester {
     domains: usize,
 }
 
+fn both(guard: Option<&Expr>, condition: Expr) -> Expr {
+    match guard {
+        Some(guard) => guard.clone().and(condition),
+        None => condition,
+    }
+}
+
+/// Whether a condition may be evaluated once more, on the rows before their subqueries' values are joined.
+fn usable(condition: &Expr) -> bool {
+    !has_subquery(condition)
+        && !condition.is_volatile()
+        && !condition.exists(|node| Ok(matches!(node, Expr::OuterReferenceColumn(..)))).unwrap_or(true)
+}
+
 /// The distinct outer values a subquery depends on, as a plan and as a name for each.
 struct Domain {
     plan: LogicalPlan,
@@ -175,13 +189,30 @@ impl Unnester {
 
     /// Joins the input with what the expression's subqueries give and names their columns instead.
     fn expression(&mut self, input: LogicalPlan, expr: Expr) -> Result<(LogicalPlan, Transformed<Expr>)> {
+        self.guarded(input, expr, None)
+    }
+
+    /// The same for an expression whose value matters only where `guard` is true.
+    fn guarded(
+        &mut self,
+        input: LogicalPlan,
+        expr: Expr,
+        guard: Option<&Expr>,
+    ) -> Result<(LogicalPlan, Transformed<Expr>)> {
         let mut input = input;
         let rewritten = expr.transform_down(|node| {
+            if let Expr::Case(case @ Case { expr: None, .. }) = &node
+                && has_subquery(&node)
+            {
+                let (plan, case) = self.case(input.clone(), case, guard).map_err(crate::exec::to_datafusion)?;
+                input = plan;
+                return Ok(Transformed::new(case.data, case.transformed, TreeNodeRecursion::Jump));
+            }
             let correlated = subquery_of(&node).is_some_and(|subquery| !subquery.outer_ref_columns.is_empty());
             if !correlated || subquery_of(&node).is_some_and(|subquery| stock_can(&node, subquery, input.schema())) {
                 return Ok(Transformed::no(node));
             }
-            let joined = self.join_expression(&input, &node).map_err(crate::exec::to_datafusion)?;
+            let joined = self.join_expression(&input, &node, guard).map_err(crate::exec::to_datafusion)?;
             let Some((plan, value)) = joined else { return Ok(Transformed::no(node)) };
             input = plan;
             Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
@@ -190,14 +221,52 @@ impl Unnester {
         Ok((input, rewritten))
     }
 
-    fn join_expression(&mut self, input: &LogicalPlan, expr: &Expr) -> Result<Option<(LogicalPlan, Expr)>> {
+    /// CASE: the subqueries of a branch are run only for the rows that take it.
+    fn case(
+        &mut self,
+        mut input: LogicalPlan,
+        case: &Case,
+        guard: Option<&Expr>,
+    ) -> Result<(LogicalPlan, Transformed<Expr>)> {
+        let mut changed = false;
+        let mut branches = Vec::with_capacity(case.when_then_expr.len());
+        // True where no branch so far was taken.
+        let mut rest = guard.cloned();
+        for (when, then) in &case.when_then_expr {
+            let (plan, when) = self.guarded(input, when.as_ref().clone(), rest.as_ref())?;
+            let taken = usable(&when.data).then(|| both(rest.as_ref(), when.data.clone().is_true()));
+            let (plan, then) = self.guarded(plan, then.as_ref().clone(), taken.as_ref().or(rest.as_ref()))?;
+            input = plan;
+            changed |= when.transformed || then.transformed;
+            if usable(&when.data) {
+                rest = Some(both(rest.as_ref(), when.data.clone().is_not_true()));
+            }
+            branches.push((Box::new(when.data), Box::new(then.data)));
+        }
+        let mut otherwise = None;
+        if let Some(expr) = &case.else_expr {
+            let (plan, expr) = self.guarded(input, expr.as_ref().clone(), rest.as_ref())?;
+            input = plan;
+            changed |= expr.transformed;
+            otherwise = Some(Box::new(expr.data));
+        }
+        let case = Case { expr: None, when_then_expr: branches, else_expr: otherwise };
+        Ok((input, Transformed::new_transformed(Expr::Case(case), changed)))
+    }
+
+    fn join_expression(
+        &mut self,
+        input: &LogicalPlan,
+        expr: &Expr,
+        guard: Option<&Expr>,
+    ) -> Result<Option<(LogicalPlan, Expr)>> {
         match expr {
             Expr::ScalarSubquery(subquery) => {
-                let joined = self.join_subquery(input.clone(), &subquery.subquery, false)?;
+                let joined = self.join_subquery(input.clone(), &subquery.subquery, false, guard)?;
                 Ok(joined.map(|(plan, value)| (plan, Expr::Column(value))))
             }
             Expr::Exists(Exists { subquery, negated }) => {
-                let joined = self.join_subquery(input.clone(), &subquery.subquery, true)?;
+                let joined = self.join_subquery(input.clone(), &subquery.subquery, true, guard)?;
                 Ok(joined.map(|(plan, matched)| {
                     let matched = Expr::Column(matched);
                     (plan, if *negated { matched.is_null() } else { matched.is_not_null() })
@@ -209,7 +278,7 @@ impl Unnester {
                 let column = columns.into_iter().next().ok_or_else(|| Error::internal("IN of no column"))?;
                 let left = as_outer(expr.as_ref().clone(), input.schema())?;
                 let equal = plan::filter(subquery.subquery.as_ref().clone(), left.eq(Expr::Column(column)))?;
-                let joined = self.join_subquery(input.clone(), &equal, true)?;
+                let joined = self.join_subquery(input.clone(), &equal, true, guard)?;
                 Ok(joined.map(|(plan, matched)| (plan, Expr::Column(matched).is_not_null())))
             }
             _ => Ok(None),
@@ -223,12 +292,16 @@ impl Unnester {
         outer: LogicalPlan,
         subquery: &LogicalPlan,
         exists: bool,
+        guard: Option<&Expr>,
     ) -> Result<Option<(LogicalPlan, Column)>> {
         let references = free_references(subquery);
         if references.is_empty() || !references.iter().all(|reference| resolves(outer.schema(), reference)) {
             return Ok(None);
         }
-        let domain = self.domain(&outer, &references)?;
+        let domain = match guard {
+            Some(guard) => self.domain(&plan::filter(outer.clone(), guard.clone())?, &references)?,
+            None => self.domain(&outer, &references)?,
+        };
         let value = subquery.schema().columns().into_iter().next();
         let inner = self.push(subquery, &domain)?;
         // Under one qualifier, so that nothing inside can be confused with the outer query.

@@ -8,3 +8,4 @@ SELECT id, (SELECT max(r) FROM (SELECT rank() OVER (ORDER BY q.name) AS r FROM p
 SELECT id FROM part p WHERE EXISTS (SELECT 1 FROM (SELECT q.id, row_number() OVER (ORDER BY q.id) AS n FROM part q WHERE q.parent = p.id) s WHERE s.n = 2) ORDER BY id;
 SELECT id, (SELECT string_agg(name, ',') FROM (SELECT name FROM part q WHERE q.parent = p.id INTERSECT SELECT name FROM part r WHERE r.id <> p.id + 1) s) FROM part p ORDER BY id;
 SELECT id, CASE WHEN parent IS NULL THEN (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < p.id) SELECT sum(i) FROM n) END AS s FROM part p ORDER BY id;
+SELECT id, CASE WHEN id > 2 THEN (WITH RECURSIVE n(i) AS (SELECT 10 / (p.id - 2) UNION ALL SELECT i - 1 FROM n WHERE i > 1) SELECT count(*) FROM n) END AS s FROM part p ORDER BY id;

@@ -38,6 +38,10 @@ impl Binder<'_> {
         let span = object_name_span(name);
         let (schema, function) = object_name(name)?;
         let own = if function == func::EXPAND_ARRAY { "information_schema" } else { "pg_catalog" };
+        if function == func::EXPAND_ARRAY && schema.is_none() {
+            let message = format!("function {function} does not exist");
+            return Err(self.error_at(span, SqlState::UNDEFINED_FUNCTION, message));
+        }
         if let Some(schema) = schema
             && schema != own
         {
