@@ -65,7 +65,6 @@ impl Returns {
             Returns::Text => SqlType::Text,
             Returns::Timestamptz => SqlType::Timestamptz(None),
             Returns::Class => SqlType::Reg(RegKind::Class),
-            Returns::Void => SqlType::Void,
         }
     }
 }

@@ -213,7 +213,7 @@ impl Session {
     /// Runs a bound statement: a query as far as its rows are wanted, anything else at once.
     async fn open_portal(&mut self, statement: &Arc<dyn Prepared>, parameters: Vec<Datum>) -> Result<Opened> {
         let prepared = of_ours(statement)?;
-        self.show_state("active", Some(&prepared.text));
+        self.show_active(&prepared.text, None);
         let planned = prepared.parsed.as_ref().is_some_and(|parsed| parsed.is_planned());
         let execution = if planned {
             let running = self.start_cancellable();
