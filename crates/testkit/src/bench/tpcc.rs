@@ -64,8 +64,7 @@ impl Side {
         for number in 0..options.clients {
             let client = connect(self.port).await.map_err(|error| error.to_string())?;
             let seed = options.seed + round as u64;
-            let terminal = Terminal::open(client, options.scale, seed, number, &options.level).await;
-            terminals.push(terminal.map_err(|error| format!("{}: {error}", self.name))?);
+            terminals.push(Terminal::new(client, options.scale, seed, number, &options.level));
         }
         let time = Duration::from_secs(options.seconds.into());
         let working: Vec<_> = terminals.into_iter().map(|terminal| tokio::spawn(terminal.work(time))).collect();
@@ -191,8 +190,7 @@ async fn crash_while_working(
     for number in 0..options.clients {
         let client = connect(side.port).await.map_err(|error| error.to_string())?;
         let seed = options.seed + options.rounds as u64;
-        let terminal = Terminal::open(client, options.scale, seed, number, &options.level).await;
-        let terminal = terminal.map_err(|error| error.to_string())?;
+        let terminal = Terminal::new(client, options.scale, seed, number, &options.level);
         working.push(tokio::spawn(terminal.work(Duration::from_secs(60))));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;

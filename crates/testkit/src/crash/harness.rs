@@ -73,6 +73,9 @@ struct Models {
     bulk: BulkModel,
     ddl: DdlModel,
     mix: MixModel,
+    /// What has run since it was last checked.
+    bank_is_due: bool,
+    mix_is_due: bool,
 }
 
 /// What a cycle's clients do, at which of [`LEVELS`].
@@ -95,6 +98,8 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
         bulk: BulkModel::default(),
         ddl: DdlModel::default(),
         mix: MixModel::default(),
+        bank_is_due: true,
+        mix_is_due: false,
     };
     let mut report = CrashReport::default();
     for cycle in 0..options.cycles {
@@ -111,7 +116,8 @@ pub async fn run(options: &CrashOptions) -> Result<CrashReport, String> {
     }
     let last = Server::start(&ServerOptions::new(&options.data_dir).env("HELIOSDB_LOG", "warn")).await;
     let last = last.map_err(|error| format!("could not start after the last cycle: {error}"))?;
-    let verdict = verify(&last, &mut models, true).await;
+    (models.bank_is_due, models.mix_is_due) = (true, true);
+    let verdict = verify(&last, &mut models).await;
     verdict.map_err(|why| format!("after the last cycle of seed {}: {why}", options.seed))?;
     report.commits = models.writers.iter().map(|model| model.commits).sum();
     report.bulk_commits = models.bulk.commits;
@@ -127,7 +133,6 @@ async fn one_cycle(
     report: &mut CrashReport,
 ) -> Result<(), String> {
     let Plan { level, mix } = plan(cycle);
-    let mix_is_due = mix || cycle.checked_sub(1).is_some_and(|last| plan(last).mix);
     // Small limits make freezes, compactions and log recycling happen many times a second.
     let mut start = ServerOptions::new(&options.data_dir)
         .env("HELIOSDB_STORAGE_MEMTABLE_BYTES", "262144")
@@ -150,7 +155,7 @@ async fn one_cycle(
         Err(error) => return Err(format!("could not start: {error}")),
     };
     report.longest_recovery_ms = report.longest_recovery_ms.max(began.elapsed().as_millis() as u64);
-    let mut verdict = verify(&server, models, mix_is_due).await;
+    let mut verdict = verify(&server, models).await;
     if mix && verdict.is_ok() {
         verdict = mix::prepare(&server, &mut models.mix, rng.random()).await;
     }
@@ -164,6 +169,11 @@ async fn one_cycle(
     // A failpoint is given time to be met, and a client that makes freezes and merges happen.
     let work = Duration::from_millis(rng.random_range(50..if failpoint.is_some() { 2000 } else { 700 }));
     let clean = failpoint.is_none() && rng.random_range(0..12) == 0;
+    if mix {
+        models.mix_is_due = true;
+    } else {
+        models.bank_is_due = true;
+    }
     let mut tasks = Vec::new();
     let mut terminals = Vec::new();
     for number in 0..if mix { options.writers } else { 0 } {
@@ -227,17 +237,20 @@ async fn connect_at(server: &Server, level: usize) -> Result<Client, tokio_postg
     Ok(client)
 }
 
-async fn verify(server: &Server, models: &mut Models, mix_is_due: bool) -> Result<(), String> {
+async fn verify(server: &Server, models: &mut Models) -> Result<(), String> {
     let client = server.connect().await.map_err(|error| error.to_string())?;
     check::prepare(&client).await?;
     // A check that is cut short by the server's death must not have settled half of the models.
     let mut settled = models.clone();
-    check::check(&client, &mut settled.writers).await?;
-    bulk::check(&client, &mut settled.bulk).await?;
-    ddl::check(&client, &mut settled.ddl).await?;
-    if mix_is_due {
+    if models.bank_is_due {
+        check::check(&client, &mut settled.writers).await?;
+        bulk::check(&client, &mut settled.bulk).await?;
+        ddl::check(&client, &mut settled.ddl).await?;
+    }
+    if models.mix_is_due {
         mix::check(&client, &settled.mix).await?;
     }
+    (settled.bank_is_due, settled.mix_is_due) = (false, false);
     *models = settled;
     Ok(())
 }

@@ -64,9 +64,7 @@ async fn exists(client: &Client) -> Result<bool, String> {
 
 /// Works until the server is gone.
 pub async fn work(client: Client, seed: u64, number: i32, level: &str) -> Result<TerminalReport, String> {
-    let Ok(terminal) = Terminal::open(client, scale(), seed, number, level).await else {
-        return Ok(TerminalReport::default());
-    };
+    let terminal = Terminal::new(client, scale(), seed, number, level);
     match terminal.work(Duration::from_secs(3600)).await {
         Ok(report) => Ok(report),
         Err(Mistake::Gone(report)) => Ok(*report),

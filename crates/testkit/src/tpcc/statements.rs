@@ -1,22 +1,36 @@
-//! The mix's SQL, prepared once a connection.
+//! The mix's SQL, each statement prepared once a connection, when it is first needed.
 
+use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Error, Statement};
+
+/// A statement, and what the server made of it.
+pub(super) struct Sql {
+    text: String,
+    prepared: OnceCell<Statement>,
+}
+
+impl Sql {
+    fn new(text: impl Into<String>) -> Sql {
+        Sql { text: text.into(), prepared: OnceCell::new() }
+    }
+
+    pub async fn on(&self, client: &Client) -> Result<Statement, Error> {
+        self.prepared.get_or_try_init(|| client.prepare(&self.text)).await.cloned()
+    }
+}
 
 macro_rules! statements {
     ($($name:ident: $sql:expr;)*) => {
         pub(super) struct Statements {
-            $(pub $name: Statement,)*
+            $(pub $name: Sql,)*
             /// By district: an order line takes the district's text of its stock.
-            pub take_stock: Vec<Statement>,
+            pub take_stock: Vec<Sql>,
         }
 
         impl Statements {
-            pub async fn prepare(client: &Client) -> Result<Statements, Error> {
-                let mut take_stock = Vec::new();
-                for district in 1..=10 {
-                    take_stock.push(client.prepare(&take_stock_sql(district)).await?);
-                }
-                Ok(Statements { $($name: client.prepare($sql).await?,)* take_stock })
+            pub fn new() -> Statements {
+                let take_stock = (1..=10).map(|district| Sql::new(take_stock_sql(district))).collect();
+                Statements { $($name: Sql::new($sql),)* take_stock }
             }
         }
     };

@@ -89,18 +89,16 @@ pub struct Terminal {
 
 impl Terminal {
     /// `level` is one of [`super::LEVELS`].
-    pub async fn open(
-        client: Client,
-        scale: Scale,
-        seed: u64,
-        number: i32,
-        level: &str,
-    ) -> Result<Terminal, tokio_postgres::Error> {
-        let statements = Statements::prepare(&client).await?;
+    pub fn new(client: Client, scale: Scale, seed: u64, number: i32, level: &str) -> Terminal {
         let random = Random::new(seed.wrapping_mul(1009).wrapping_add(number.unsigned_abs().into()), scale);
-        let warehouse = number % scale.warehouses + 1;
-        let begin = format!("BEGIN ISOLATION LEVEL {level}");
-        Ok(Terminal { client, statements, random, warehouse, begin, report: TerminalReport::default() })
+        Terminal {
+            client,
+            statements: Statements::new(),
+            random,
+            warehouse: number % scale.warehouses + 1,
+            begin: format!("BEGIN ISOLATION LEVEL {level}"),
+            report: TerminalReport::default(),
+        }
     }
 
     /// Works for this long.

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::input::{Input, Line, Who};
 use super::money::{Cents, Rate};
-use super::statements::Statements;
+use super::statements::{Sql, Statements};
 
 /// What became of a transaction that met no error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,18 @@ fn changed_one(count: u64, what: &str) -> Outcome<()> {
 }
 
 impl Run<'_> {
+    async fn query(&self, sql: &Sql, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        self.client.query(&sql.on(self.client).await?, values).await
+    }
+
+    async fn query_opt(&self, sql: &Sql, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+        self.client.query_opt(&sql.on(self.client).await?, values).await
+    }
+
+    async fn execute(&self, sql: &Sql, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        self.client.execute(&sql.on(self.client).await?, values).await
+    }
+
     pub async fn transact(&self, input: &Input) -> Outcome<Done> {
         self.client.batch_execute(self.begin).await?;
         let done = match input {
@@ -79,25 +91,25 @@ impl Run<'_> {
     }
 
     async fn new_order(&self, d: i32, customer: i32, lines: &[Line]) -> Outcome<Done> {
-        let (client, sql, w) = (self.client, self.sql, self.w);
-        let tax: Rate = one(client.query(&sql.warehouse_tax, &[&w]).await?, "the warehouse")?.try_get(0)?;
-        let next = one(client.query(&sql.next_order, &[&w, &d]).await?, "the district's next order")?;
+        let (sql, w) = (self.sql, self.w);
+        let tax: Rate = one(self.query(&sql.warehouse_tax, &[&w]).await?, "the warehouse")?.try_get(0)?;
+        let next = one(self.query(&sql.next_order, &[&w, &d]).await?, "the district's next order")?;
         let (order, district_tax): (i32, Rate) = (next.try_get(0)?, next.try_get(1)?);
-        let buyer = one(client.query(&sql.buyer, &[&w, &d, &customer]).await?, "the buyer")?;
+        let buyer = one(self.query(&sql.buyer, &[&w, &d, &customer]).await?, "the buyer")?;
         let discount: Rate = buyer.try_get(0)?;
         let local = i32::from(lines.iter().all(|line| line.supplier == w));
         let values: [&(dyn ToSql + Sync); 7] =
             [&w, &d, &order, &customer, &SystemTime::now(), &(lines.len() as i32), &local];
-        changed_one(client.execute(&sql.add_order, &values).await?, "a new order")?;
-        changed_one(client.execute(&sql.add_new_order, &[&w, &d, &order]).await?, "a new order's mark")?;
+        changed_one(self.execute(&sql.add_order, &values).await?, "a new order")?;
+        changed_one(self.execute(&sql.add_new_order, &[&w, &d, &order]).await?, "a new order's mark")?;
         let mut total = 0;
         for (number, line) in (1i32..).zip(lines) {
-            let Some(item) = client.query_opt(&sql.item, &[&line.item]).await? else { return Ok(Done::RolledBack) };
+            let Some(item) = self.query_opt(&sql.item, &[&line.item]).await? else { return Ok(Done::RolledBack) };
             let price: Cents = item.try_get(0)?;
             let remote = i32::from(line.supplier != w);
             let take = &sql.take_stock[(d - 1) as usize];
             let values: [&(dyn ToSql + Sync); 4] = [&line.supplier, &line.item, &line.quantity, &remote];
-            let stock = one(client.query(take, &values).await?, "the stock of an item")?;
+            let stock = one(self.query(take, &values).await?, "the stock of an item")?;
             let quantity: i32 = stock.try_get(0)?;
             if quantity < 0 {
                 return Err(Trouble::Wrong(format!("a stock of {quantity}")));
@@ -107,7 +119,7 @@ impl Run<'_> {
             total += amount.0;
             let values: [&(dyn ToSql + Sync); 9] =
                 [&w, &d, &order, &number, &line.item, &line.supplier, &line.quantity, &amount, &district_text];
-            changed_one(client.execute(&sql.add_line, &values).await?, "a new order line")?;
+            changed_one(self.execute(&sql.add_line, &values).await?, "a new order line")?;
         }
         // What the terminal would show.
         let _ = total * (10_000 - discount.0) * (10_000 + tax.0 + district_tax.0);
@@ -115,21 +127,21 @@ impl Run<'_> {
     }
 
     async fn payment(&self, d: i32, (cw, cd, customer): (i32, i32, &Who), amount: Cents) -> Outcome<Done> {
-        let (client, sql, w) = (self.client, self.sql, self.w);
-        let warehouse = one(client.query(&sql.pay_warehouse, &[&w, &amount]).await?, "paying the warehouse")?;
-        let district = one(client.query(&sql.pay_district, &[&w, &d, &amount]).await?, "paying the district")?;
+        let (sql, w) = (self.sql, self.w);
+        let warehouse = one(self.query(&sql.pay_warehouse, &[&w, &amount]).await?, "paying the warehouse")?;
+        let district = one(self.query(&sql.pay_district, &[&w, &d, &amount]).await?, "paying the district")?;
         let c = self.customer_id((cw, cd), customer).await?;
         let values: [&(dyn ToSql + Sync); 4] = [&cw, &cd, &c, &amount];
-        let paid = one(client.query(&sql.pay_customer, &values).await?, "a customer's payment")?;
+        let paid = one(self.query(&sql.pay_customer, &values).await?, "a customer's payment")?;
         if paid.try_get::<_, &str>(0)? == "BC" {
             let old: &str = paid.try_get(1)?;
             let data: String = format!("{c} {cd} {cw} {d} {w} {} | {old}", amount.0).chars().take(500).collect();
             let values: [&(dyn ToSql + Sync); 4] = [&cw, &cd, &c, &data];
-            changed_one(client.execute(&sql.customer_data, &values).await?, "a customer's data")?;
+            changed_one(self.execute(&sql.customer_data, &values).await?, "a customer's data")?;
         }
         let names = format!("{}    {}", warehouse.try_get::<_, &str>(0)?, district.try_get::<_, &str>(0)?);
         let values: [&(dyn ToSql + Sync); 8] = [&cd, &cw, &c, &d, &w, &SystemTime::now(), &amount, &names];
-        changed_one(client.execute(&sql.add_history, &values).await?, "a payment's history")?;
+        changed_one(self.execute(&sql.add_history, &values).await?, "a payment's history")?;
         Ok(Done::Paid { district: d })
     }
 
@@ -139,20 +151,20 @@ impl Run<'_> {
             Who::Id(id) => return Ok(*id),
             Who::LastName(name) => name,
         };
-        let rows = self.client.query(&self.sql.customers_named, &[&w, &d, name]).await?;
+        let rows = self.query(&self.sql.customers_named, &[&w, &d, name]).await?;
         let middle = rows.len().div_ceil(2).checked_sub(1).and_then(|at| rows.get(at));
         let row = middle.ok_or_else(|| Trouble::Wrong(format!("nobody in {w}, {d} is called {name}")))?;
         Ok(row.try_get(0)?)
     }
 
     async fn order_status(&self, d: i32, customer: &Who) -> Outcome<Done> {
-        let (client, sql, w) = (self.client, self.sql, self.w);
+        let (sql, w) = (self.sql, self.w);
         let c = self.customer_id((w, d), customer).await?;
-        one(client.query(&sql.customer, &[&w, &d, &c]).await?, "a customer")?;
+        one(self.query(&sql.customer, &[&w, &d, &c]).await?, "a customer")?;
         // Everybody has ordered once at the start.
         let order: i32 =
-            one(client.query(&sql.last_order, &[&w, &d, &c]).await?, "a customer's last order")?.try_get(0)?;
-        let lines = client.query(&sql.lines, &[&w, &d, &order]).await?;
+            one(self.query(&sql.last_order, &[&w, &d, &c]).await?, "a customer's last order")?.try_get(0)?;
+        let lines = self.query(&sql.lines, &[&w, &d, &order]).await?;
         if !(5..=15).contains(&lines.len()) {
             return Err(Trouble::Wrong(format!("order {order} of {w}, {d} has {} lines", lines.len())));
         }
@@ -167,30 +179,30 @@ impl Run<'_> {
     }
 
     async fn deliver(&self, d: i32, carrier: i32) -> Outcome<()> {
-        let (client, sql, w) = (self.client, self.sql, self.w);
+        let (sql, w) = (self.sql, self.w);
         let order: i32 = loop {
-            let Some(oldest) = client.query_opt(&sql.oldest, &[&w, &d]).await? else { return Ok(()) };
+            let Some(oldest) = self.query_opt(&sql.oldest, &[&w, &d]).await? else { return Ok(()) };
             let order = oldest.try_get(0)?;
             // Somebody else may have delivered it meanwhile.
-            if client.execute(&sql.take_oldest, &[&w, &d, &order]).await? == 1 {
+            if self.execute(&sql.take_oldest, &[&w, &d, &order]).await? == 1 {
                 break order;
             }
         };
         let values: [&(dyn ToSql + Sync); 4] = [&w, &d, &order, &carrier];
-        let c: i32 = one(client.query(&sql.carry, &values).await?, "an order that is carried")?.try_get(0)?;
+        let c: i32 = one(self.query(&sql.carry, &values).await?, "an order that is carried")?.try_get(0)?;
         let values: [&(dyn ToSql + Sync); 4] = [&w, &d, &order, &SystemTime::now()];
-        client.execute(&sql.deliver_lines, &values).await?;
+        self.execute(&sql.deliver_lines, &values).await?;
         let total: Cents =
-            one(client.query(&sql.order_total, &[&w, &d, &order]).await?, "an order's total")?.try_get(0)?;
+            one(self.query(&sql.order_total, &[&w, &d, &order]).await?, "an order's total")?.try_get(0)?;
         let values: [&(dyn ToSql + Sync); 4] = [&w, &d, &c, &total];
-        changed_one(client.execute(&sql.charge, &values).await?, "charging a customer")
+        changed_one(self.execute(&sql.charge, &values).await?, "charging a customer")
     }
 
     async fn stock_level(&self, d: i32, threshold: i32) -> Outcome<Done> {
-        let (client, sql, w) = (self.client, self.sql, self.w);
-        let next: i32 = one(client.query(&sql.next_order_id, &[&w, &d]).await?, "a district")?.try_get(0)?;
+        let (sql, w) = (self.sql, self.w);
+        let next: i32 = one(self.query(&sql.next_order_id, &[&w, &d]).await?, "a district")?.try_get(0)?;
         let values: [&(dyn ToSql + Sync); 5] = [&w, &d, &(next - 20), &next, &threshold];
-        one(client.query(&sql.low_stock, &values).await?, "the stock level")?.try_get::<_, i64>(0)?;
+        one(self.query(&sql.low_stock, &values).await?, "the stock level")?.try_get::<_, i64>(0)?;
         Ok(Done::Other)
     }
 }

@@ -79,6 +79,7 @@ async fn a_session_that_waits_for_a_lock_is_seen_to() {
     assert_eq!(seen, "active|Lock|tuple|t|UPDATE t SET b = 2 WHERE a = 1");
     let mine = "SELECT concat_ws('|', state, wait_event_type, wait_event) FROM pg_stat_activity WHERE query LIKE 'BEGIN; UPDATE%'";
     assert_eq!(value(&watcher, mine).await, "idle in transaction|Client|ClientRead");
+    tokio::time::sleep(Duration::from_millis(50)).await;
     holder.batch_execute("COMMIT").await.unwrap();
     waiting.await.unwrap().unwrap();
     // The wait counts as time of the statement.

@@ -12,7 +12,7 @@ async fn work(server: &Server, level: &str, time: Duration) -> Vec<tokio::task::
     let mut working = Vec::new();
     for number in 0..3 {
         let client = server.connect().await.unwrap();
-        let terminal = Terminal::open(client, SCALE, 42, number, level).await.unwrap();
+        let terminal = Terminal::new(client, SCALE, 42, number, level);
         working.push(tokio::spawn(async move {
             match terminal.work(time).await {
                 Ok(report) => report,
@@ -45,6 +45,7 @@ async fn the_mix_keeps_its_conditions_at_every_level_and_after_kill_9() {
         let report = gather(work(&server, level, Duration::from_millis(1500)).await).await;
         assert!(report.kind(Kind::NewOrder).committed > 0 && report.kind(Kind::Payment).committed > 0, "{report:?}");
         acknowledged.merge(report.acknowledged);
+        let client = server.connect().await.unwrap();
         tpcc::check(&client, SCALE, &acknowledged).await.unwrap();
         let working = work(&server, level, Duration::from_secs(60)).await;
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -53,7 +53,7 @@ fn prepared_statements_count_as_what_they_run() {
     client.run("prepare p (int) as select a + 5 from t where a < $1; execute p(3); execute p(1); deallocate p");
     assert_eq!(
         counted(&mut client, "prepare"),
-        "prepare p (int) as select a + $2 from t where a < $1|2|2|analytical\n"
+        "prepare p (int) as select a + $2 from t where a < $1|2|2|direct\n"
     );
     assert_eq!(counted(&mut client, "execute") + &counted(&mut client, "deallocate"), "");
 }
