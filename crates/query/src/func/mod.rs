@@ -34,9 +34,9 @@ use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
 pub use aggregate::{aggregate, is_aggregate, is_ordered_set, one_of_equals, ordered_set, single_value};
 pub(crate) use array::type_key;
-pub(crate) use catalog_rows::EXPAND_ARRAY;
 pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::{cast, reg_from_name};
+pub(crate) use catalog_rows::EXPAND_ARRAY;
 pub use common::{common_type, unify};
 pub use extract::extract;
 pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};

@@ -185,7 +185,9 @@ static VOLATILE: [Definition; 12] = [
         strict: false,
         volatile: true,
         // NULLs are empty strings here.
-        body: |facts, args| facts.said.lock().add(string(args, 0), string(args, 1)).map(|()| Datum::Text(String::new())),
+        body: |facts, args| {
+            facts.said.lock().add(string(args, 0), string(args, 1)).map(|()| Datum::Text(String::new()))
+        },
     },
     Definition {
         name: "pg_notification_queue_usage",

@@ -66,37 +66,62 @@ impl Session {
         prepared: &PreparedStatement,
         parameters: Vec<Datum>,
     ) -> Result<Execution> {
+        let meter = self.start_meter(prepared, &parameters);
+        let execution = self.execute_prepared(prepared, parameters).await?;
+        Ok(self.metered(meter, execution))
+    }
+
+    /// A statement begins: others see it, and its log entries are prepared.
+    pub(super) fn start_meter(&mut self, prepared: &PreparedStatement, parameters: &[Datum]) -> Meter {
         let entry = self.entry_of(prepared);
         (self.log_text, self.log_nth) = (Arc::clone(&prepared.text), prepared.nth);
         self.show_active(&prepared.text, entry.as_ref().map(|entry| entry.key.query));
         self.log_statement(prepared);
-        let slow = self.slow_of(prepared, &parameters);
+        let slow = self.slow_of(prepared, parameters);
         self.counted = entry.filter(|_| !is_about_others(prepared));
         self.tier.set(Tier::Utility);
         let clock = Arc::clone(&self.engine.options.clock);
         let since = clock.monotonic();
-        let execution = self.execute_prepared(prepared, parameters).await;
-        let (entry, tier) = (self.counted.take(), self.tier.get());
-        let mut meter =
-            Meter { clock, since, worked: Duration::ZERO, rows: 0, tier, entry, slow, failed: execution.is_err() };
-        meter.pause();
-        Ok(match execution? {
+        let (worked, tier) = (Duration::ZERO, Tier::Utility);
+        Meter { clock, since, worked, rows: 0, tier, entry: None, slow, failed: false }
+    }
+
+    /// What a statement gives, measured to its end.
+    pub(super) fn metered(&mut self, mut meter: Meter, execution: Execution) -> Execution {
+        match execution {
             Execution::Rows { columns, rows, tag } => {
-                let rows = MeteredRows { rows, meter, waiting: false }.boxed();
-                Execution::Rows { columns, rows, tag }
+                Execution::Rows { columns, rows: self.metered_rows(meter, rows), tag }
             }
             Execution::Done(tag) => {
+                self.has_begun(&mut meter);
                 meter.rows = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok()).unwrap_or(0);
                 meter.ended();
                 Execution::Done(tag)
             }
             Execution::Empty => Execution::Empty,
-            Execution::CopyIn(sink) => Execution::CopyIn(Box::new(MeteredCopyIn { sink, meter })),
-            Execution::CopyOut { format, chunks } => {
-                let chunks = MeteredRows { rows: chunks, meter, waiting: false }.boxed();
-                Execution::CopyOut { format, chunks }
+            Execution::CopyIn(sink) => {
+                self.has_begun(&mut meter);
+                Execution::CopyIn(Box::new(MeteredCopyIn { sink, meter }))
             }
-        })
+            Execution::CopyOut { format, chunks } => {
+                Execution::CopyOut { format, chunks: self.metered_rows(meter, chunks) }
+            }
+        }
+    }
+
+    pub(super) fn metered_rows<T: Counted + 'static>(
+        &mut self,
+        mut meter: Meter,
+        rows: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
+        self.has_begun(&mut meter);
+        MeteredRows { rows, meter, waiting: false }.boxed()
+    }
+
+    /// The first part of the work is done; by now it is known where the statement runs.
+    fn has_begun(&mut self, meter: &mut Meter) {
+        meter.pause();
+        (meter.entry, meter.tier) = (self.counted.take(), self.tier.get());
     }
 
     /// Where the statement is counted: found by its text the first time, then kept with it.
@@ -129,7 +154,7 @@ fn is_about_others(prepared: &PreparedStatement) -> bool {
 }
 
 /// How many rows a piece of a result has.
-trait Counted {
+pub(super) trait Counted {
     fn rows(&self) -> u64;
 }
 

@@ -213,7 +213,7 @@ impl Session {
     /// Runs a bound statement: a query as far as its rows are wanted, anything else at once.
     async fn open_portal(&mut self, statement: &Arc<dyn Prepared>, parameters: Vec<Datum>) -> Result<Opened> {
         let prepared = of_ours(statement)?;
-        self.show_active(&prepared.text, None);
+        let meter = self.start_meter(prepared, &parameters);
         let planned = prepared.parsed.as_ref().is_some_and(|parsed| parsed.is_planned());
         let execution = if planned {
             let running = self.start_cancellable();
@@ -225,7 +225,7 @@ impl Session {
             if bound.targets().next().is_none() && bound.columns.is_some() {
                 self.next_command();
                 let rows = self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope);
-                let rows = PortalRows::new(rows, Some(false), false);
+                let rows = PortalRows::new(self.metered_rows(meter, rows), Some(false), false);
                 let (tag, flag) = (RowsTag::Counted("SELECT"), running.flag.clone());
                 return Ok(Opened::Rows(OpenPortal { rows, tag, flag, running: None }));
             }
@@ -233,6 +233,7 @@ impl Session {
         } else {
             Box::pin(self.execute_prepared(prepared, parameters)).await?
         };
+        let execution = self.metered(meter, execution);
         let Execution::Rows { columns, rows, tag } = execution else { return Ok(Opened::Other(execution)) };
         prepare::same_result(prepared.columns.as_deref().unwrap_or(&[]), &columns)?;
         let rows = PortalRows::new(rows, Some(false), false);

@@ -21,7 +21,9 @@ fn what_is_said_arrives_with_the_commit() {
     assert_eq!(one.run("select * from pg_listening_channels()"), "aa\nb\n");
     assert!(one.session.notified().unwrap().now_or_never().is_none());
     assert!(two.session.notified().is_none(), "it listens to nothing");
-    two.run("begin; notify aa, 'x'; notify b; notify aa, 'x'; select pg_notify('b', n::text) from generate_series(1, 2) n");
+    two.run(
+        "begin; notify aa, 'x'; notify b; notify aa, 'x'; select pg_notify('b', n::text) from generate_series(1, 2) n",
+    );
     assert_eq!(one.heard(), "");
     assert_eq!(two.run("commit"), "COMMIT\n");
     assert!(one.session.notified().unwrap().now_or_never().is_some());
@@ -49,7 +51,9 @@ fn what_is_rolled_back_was_never_said() {
     one.run("begin; listen a; rollback");
     assert_eq!(one.run("select count(*) from pg_listening_channels()"), "0\n");
     one.run("listen a");
-    two.run("begin; notify a, '1'; savepoint s; notify a, '2'; select pg_notify('a', '3'); rollback to s; notify a, '4'");
+    two.run(
+        "begin; notify a, '1'; savepoint s; notify a, '2'; select pg_notify('a', '3'); rollback to s; notify a, '4'",
+    );
     two.run("savepoint t; select pg_notify('a', '5'), 1/0; rollback to t");
     two.run("rollback to t; notify a, '2'; commit");
     assert_eq!(one.heard(), "a:1 a:4 a:2");

@@ -51,10 +51,7 @@ fn prepared_statements_count_as_what_they_run() {
     client.run_prepared(&prepared, vec![Datum::Int32(1)]).unwrap();
     assert_eq!(counted(&mut client, "where"), "select a from t where a = $1|1|1|direct\n");
     client.run("prepare p (int) as select a + 5 from t where a < $1; execute p(3); execute p(1); deallocate p");
-    assert_eq!(
-        counted(&mut client, "prepare"),
-        "prepare p (int) as select a + $2 from t where a < $1|2|2|direct\n"
-    );
+    assert_eq!(counted(&mut client, "prepare"), "prepare p (int) as select a + $2 from t where a < $1|2|2|direct\n");
     assert_eq!(counted(&mut client, "execute") + &counted(&mut client, "deallocate"), "");
 }
 

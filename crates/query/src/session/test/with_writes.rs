@@ -13,10 +13,7 @@ fn with_queries_write_and_give_rows() {
     let moved = "with gone as (delete from t where id < 3 returning id, v), \
                  kept as (insert into log select id, v + 1 from gone returning *) select * from kept order by id";
     assert_eq!(client.run(moved), "1|11\n2|21\n");
-    assert_eq!(
-        client.run("select id from t; select id, v from log order by id"),
-        "3\n1|11\n2|21\n"
-    );
+    assert_eq!(client.run("select id from t; select id, v from log order by id"), "3\n1|11\n2|21\n");
     // Nothing sees what another part does, and what nothing reads is done too.
     let all = "with a as (insert into t values (4, 40, 4)), b as (update t set v = 0) select count(*), sum(v) from t";
     assert_eq!(client.run(all), "1|30\n");
