@@ -19,6 +19,7 @@ use super::limit::Limits;
 use super::names::fold_identifier;
 use super::order::{OrderKey, sort};
 use super::plan;
+use super::recheck::recheck;
 use super::scope::Clause;
 use super::select::{Clauses, Distinct, PendingValue};
 use super::tokens::LOCK_MODES;
@@ -196,12 +197,18 @@ impl Binder<'_> {
             None => Vec::new(),
         };
         let mut computed = Vec::new();
-        let (mut repeated, mut joined) = (Vec::new(), Vec::new());
-        for (expr, repeatable) in parts {
-            if repeatable { repeated.push(self.lift_subqueries(expr, &mut computed)?) } else { joined.push(expr) }
+        let (mut repeated, mut tests) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part.test {
+                None => repeated.push(self.lift_subqueries(part.expr, &mut computed)?),
+                Some(_) => tests.push(part),
+            }
         }
         let conditions = inner_conditions(&input);
+        let from = Arc::clone(input.schema());
+        let tested = computed.clone();
         let mut below = plan::extend(input, computed)?;
+        let joined = tests.iter().map(|test| test.expr.clone());
         if let Some(condition) = repeated.iter().cloned().chain(joined).reduce(Expr::and) {
             let condition = if inner { super::subquery::localise(condition)? } else { condition };
             below = plan::filter(below, condition)?;
@@ -230,6 +237,7 @@ impl Binder<'_> {
             value.expr = self.lift_subqueries(value.expr, &mut computed)?;
             order.push(OrderKey::new(value, &key.options));
         }
+        let listed = computed.clone();
         let below = sort(plan::extend(below, computed)?, &order)?;
         let names = self.output_names(&lifted, inner);
         let projected = plan::project_as(below.clone(), &lifted, names)?;
@@ -237,9 +245,16 @@ impl Binder<'_> {
             return Err(Error::internal("a projection is one"));
         };
         let (skip, fetch) = limits.into_parts();
+        let repeated: Vec<Expr> = repeated.into_iter().chain(conditions).collect();
+        let recheck = match inner {
+            // Conditions may be about the query around it, which is not there when rows are looked at again.
+            true => None,
+            false => recheck(&from, &tested, &repeated, &tests, &listed, below.schema())?,
+        };
         let node = LockRowsNode {
             targets: locked.into_iter().map(|table| target(&below, table)).collect::<Result<_>>()?,
-            predicate: repeated.into_iter().chain(conditions).reduce(Expr::and),
+            predicate: repeated.into_iter().reduce(Expr::and),
+            recheck,
             output: projection.expr.clone(),
             skip,
             fetch,

@@ -25,6 +25,7 @@ mod plan;
 mod position;
 mod precedence;
 mod query;
+mod recheck;
 mod relation;
 mod rows;
 mod scope;

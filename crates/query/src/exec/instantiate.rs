@@ -18,6 +18,8 @@ use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
 use super::apply::ApplyNode;
 use super::arrays::scalar_of;
 use super::error::{from_datafusion, to_datafusion};
+use super::lock_rows::LockRowsNode;
+use super::recheck::Recheck;
 use super::row_write::RowWriteNode;
 use crate::func::Function;
 
@@ -47,6 +49,10 @@ fn replace(plan: LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult
             let node = apply.with_template(replace(apply.template().clone(), values)?);
             return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })));
         }
+        let plan = match replace_recheck(&plan, values)? {
+            Some(plan) => plan,
+            None => plan,
+        };
         let plan = match replace_checks(&plan, values)? {
             Some(node) => LogicalPlan::Extension(Extension { node: Arc::new(node) }),
             None => plan,
@@ -69,6 +75,28 @@ fn replace(plan: LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult
 fn apply_node(plan: &LogicalPlan) -> Option<&ApplyNode> {
     let LogicalPlan::Extension(extension) = plan else { return None };
     extension.node.as_any().downcast_ref::<ApplyNode>()
+}
+
+/// A plan for looking again is none of its node's children.
+fn replace_recheck(plan: &LogicalPlan, values: &HashMap<String, ScalarValue>) -> DfResult<Option<LogicalPlan>> {
+    let LogicalPlan::Extension(extension) = plan else { return Ok(None) };
+    let replaced = |recheck: &Recheck| -> DfResult<Option<Recheck>> {
+        let plan = replace(recheck.plan.as_ref().clone(), values)?;
+        Ok(Some(Recheck { plan: Arc::new(plan), width: recheck.width }))
+    };
+    if let Some(node) = extension.node.as_any().downcast_ref::<RowWriteNode>()
+        && let Some(recheck) = &node.recheck
+    {
+        let node = RowWriteNode { recheck: replaced(recheck)?, ..node.clone() };
+        return Ok(Some(LogicalPlan::Extension(Extension { node: Arc::new(node) })));
+    }
+    if let Some(node) = extension.node.as_any().downcast_ref::<LockRowsNode>()
+        && let Some(recheck) = &node.recheck
+    {
+        let node = LockRowsNode { recheck: replaced(recheck)?, ..node.clone() };
+        return Ok(Some(LogicalPlan::Extension(Extension { node: Arc::new(node) })));
+    }
+    Ok(None)
 }
 
 /// CHECK conditions and the like are not among a RowWrite's expressions, as they are not over its input.

@@ -17,6 +17,7 @@ mod join_order;
 mod lock_rows;
 mod parts;
 mod pushdown;
+mod recheck;
 mod row_write;
 mod rows;
 mod run;
@@ -38,6 +39,7 @@ pub use instantiate::NOW_PLACEHOLDER;
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub(crate) use parts::in_order;
 pub use parts::{GivenTable, Parts, WritePart};
+pub use recheck::{Recheck, SlotNode};
 pub use row_write::{
     Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,
 };

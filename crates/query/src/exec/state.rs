@@ -24,6 +24,7 @@ use super::error::from_datafusion;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
+use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
 use super::scope::StatementScope;
@@ -119,6 +120,7 @@ impl QueryPlanner for Planner {
             Arc::new(LockRowsPlanner),
             Arc::new(RowsPlanner),
             Arc::new(ApplyPlanner),
+            Arc::new(SlotPlanner),
         ]);
         planner.create_physical_plan(plan, session).await
     }

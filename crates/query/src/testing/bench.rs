@@ -161,6 +161,7 @@ impl Bench {
         let insert = op == RowWriteOp::Insert;
         let count = LogicalPlanBuilder::empty(true).project(vec![lit(0i64).alias("count")]).unwrap().build().unwrap();
         let node = RowWriteNode {
+            recheck: None,
             op,
             table: Arc::clone(&self.table),
             row_ref: (!insert).then_some(width),

@@ -89,6 +89,7 @@ impl Binder<'_> {
         let name = table_alias.map_or_else(|| relation.name.clone(), |a| fold_identifier(&a.alias));
         let conflict = on.as_ref().map(|on| self.bind_conflict(&relation, &name, on)).transpose()?;
         let node = RowWriteNode {
+            recheck: None,
             op: RowWriteOp::Insert,
             table: Arc::clone(&relation),
             schema: Arc::clone(source.plan.schema()),

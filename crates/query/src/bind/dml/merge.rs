@@ -73,7 +73,7 @@ impl Binder<'_> {
             bound.push(clause);
         }
         plan = plan::extend(plan, computed)?;
-        let matched = Matched { relation, plan, scope: both, target_name, predicate: Some(on) };
+        let matched = Matched { relation, plan, scope: both, target_name, predicate: Some(on), recheck: None };
         self.finish_changes(matched, RowWriteOp::Merge, Vec::new(), bound, None, "MERGE")
     }
 

@@ -14,9 +14,10 @@ use crate::bind::expr::chain_operands;
 use crate::bind::from::{cross_join, refuse};
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::plan;
+use crate::bind::recheck::{RowCondition, recheck, subquery_test};
 use crate::bind::scope::{Clause, Scope};
 use crate::catalog::{Identity, Privileges, Relation};
-use crate::exec::{MergeClause, RowWriteNode, RowWriteOp};
+use crate::exec::{MergeClause, Recheck, RowWriteNode, RowWriteOp};
 use crate::func::Typed;
 
 /// The rows to change: target, row reference and old image first, then FROM or USING.
@@ -27,6 +28,7 @@ pub(super) struct Matched {
     pub target_name: String,
     /// WHERE without the parts that joins took over.
     pub predicate: Option<Expr>,
+    pub recheck: Option<Recheck>,
 }
 
 /// One `column = value` of SET.
@@ -88,37 +90,38 @@ impl Binder<'_> {
             item = cross_join(item, others)?;
         }
         let scope = item.scope.clone();
-        let (plan, predicate, new_row) = self.in_level(item.scope, Clause::RowWhere, |binder| {
+        let from = Arc::clone(item.plan.schema());
+        let (plan, predicate, new_row, recheck) = self.in_level(item.scope, Clause::RowWhere, |binder| {
             let mut computed = Vec::new();
             let parts = match selection {
                 Some(condition) => binder.bind_row_filter(condition)?,
                 None => Vec::new(),
             };
-            let mut joined = Vec::new();
-            let mut predicate: Option<Expr> = None;
-            for (expr, repeatable) in parts {
-                if !repeatable {
-                    joined.push(expr);
+            let mut tests = Vec::new();
+            let mut repeated = Vec::new();
+            for part in parts {
+                if part.test.is_some() {
+                    tests.push(part);
                     continue;
                 }
-                let expr = binder.lift_subqueries(expr, &mut computed)?;
-                predicate = Some(match predicate {
-                    None => expr,
-                    Some(before) => before.and(expr),
-                });
+                repeated.push(binder.lift_subqueries(part.expr, &mut computed)?);
             }
-            let mut plan = plan::extend(item.plan, computed)?;
+            let predicate = repeated.iter().cloned().reduce(Expr::and);
+            let mut plan = plan::extend(item.plan, computed.clone())?;
+            let joined = tests.iter().map(|test| test.expr.clone());
             if let Some(condition) = predicate.iter().cloned().chain(joined).reduce(Expr::and) {
                 plan = plan::filter(plan, condition)?;
             }
             binder.level().clause = Clause::Set;
             let new_row = set(binder, &relation)?;
-            let mut computed = Vec::new();
-            let lifted = new_row.into_iter().map(|expr| binder.lift_subqueries(expr, &mut computed));
+            let mut set = Vec::new();
+            let lifted = new_row.into_iter().map(|expr| binder.lift_subqueries(expr, &mut set));
             let new_row = lifted.collect::<Result<Vec<_>>>()?;
-            Ok((plan::extend(plan, computed)?, predicate, new_row))
+            let plan = plan::extend(plan, set.clone())?;
+            let recheck = recheck(&from, &computed, &repeated, &tests, &set, plan.schema())?;
+            Ok((plan, predicate, new_row, recheck))
         })?;
-        Ok((Matched { relation, plan, scope, target_name, predicate }, new_row))
+        Ok((Matched { relation, plan, scope, target_name, predicate, recheck }, new_row))
     }
 
     pub(super) fn finish_changes(
@@ -130,7 +133,7 @@ impl Binder<'_> {
         returning: Option<&[ast::SelectItem]>,
         tag: &'static str,
     ) -> Result<BoundWrite> {
-        let Matched { relation, plan, scope, target_name, predicate } = matched;
+        let Matched { relation, plan, scope, target_name, predicate, recheck } = matched;
         let schema = Arc::clone(plan.schema());
         let mut relations = scope.relations.into_iter();
         let target = relations.next().ok_or_else(|| Error::internal("a write without a target"))?;
@@ -153,6 +156,7 @@ impl Binder<'_> {
             row_ref,
             old_row,
             predicate,
+            recheck,
             new_row,
             indexes: self.bind_indexes(&relation)?,
             foreign: self.bind_foreign(&relation)?,
@@ -165,8 +169,8 @@ impl Binder<'_> {
         self.finish_write(node, returning, target_name, others, tag)
     }
 
-    /// WHERE as its AND parts: (part, can be evaluated again on a newer row). IN and EXISTS at the top become joins instead.
-    pub fn bind_row_filter(&mut self, condition: &ast::Expr) -> Result<Vec<(Expr, bool)>> {
+    /// WHERE as its AND parts. IN and EXISTS at the top become joins.
+    pub fn bind_row_filter(&mut self, condition: &ast::Expr) -> Result<Vec<RowCondition>> {
         match condition {
             ast::Expr::Nested(inner) => self.bind_row_filter(inner),
             ast::Expr::BinaryOp { left, op: op @ ast::BinaryOperator::And, right } => {
@@ -176,13 +180,13 @@ impl Binder<'_> {
                 }
                 Ok(parts)
             }
-            other if is_subquery_test(other) => {
+            other if subquery_test(other).is_some() => {
                 self.level().clause = Clause::Where;
                 let part = self.bind_filter(other, "WHERE");
                 self.level().clause = Clause::RowWhere;
-                Ok(vec![(part?, false)])
+                Ok(vec![RowCondition { expr: part?, test: subquery_test(other) }])
             }
-            other => Ok(vec![(self.bind_condition(other, "WHERE")?.expr, true)]),
+            other => Ok(vec![RowCondition { expr: self.bind_condition(other, "WHERE")?.expr, test: None }]),
         }
     }
 
@@ -284,16 +288,6 @@ impl Binder<'_> {
         let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
         let detail = format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name);
         Err(Error::invalid(SqlState::GENERATED_ALWAYS, message).with_detail(detail))
-    }
-}
-
-/// EXISTS and IN (subquery), negated or not.
-fn is_subquery_test(expr: &ast::Expr) -> bool {
-    match expr {
-        ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => true,
-        ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr } => is_subquery_test(expr),
-        ast::Expr::Nested(inner) => is_subquery_test(inner),
-        _ => false,
     }
 }
 

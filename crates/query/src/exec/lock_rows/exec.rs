@@ -25,6 +25,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::locker::{LockSpec, Locker, plan_locks};
 use super::node::LockRowsNode;
 use crate::exec::error::to_datafusion;
+use crate::exec::recheck::Rechecker;
 use crate::exec::scope::StatementScope;
 
 /// Plans [`LockRowsNode`].
@@ -44,7 +45,10 @@ impl ExtensionPlanner for LockRowsPlanner {
         let (Some(node), [input]) = (node.as_any().downcast_ref::<LockRowsNode>(), physical_inputs) else {
             return Ok(None);
         };
-        let spec = plan_locks(node, |expr, schema| planner.create_physical_expr(expr, schema, session, context))?;
+        let mut spec = plan_locks(node, |expr, schema| planner.create_physical_expr(expr, schema, session, context))?;
+        if let Some(spec) = Arc::get_mut(&mut spec) {
+            spec.recheck = Rechecker::new(node.recheck.as_ref(), session);
+        }
         let scope = StatementScope::of(session.config()).map_err(to_datafusion)?;
         let order = input.output_ordering().cloned().map(OrderingRequirements::from);
         Ok(Some(Arc::new(LockRowsExec::new(spec, Arc::clone(input), scope, order))))

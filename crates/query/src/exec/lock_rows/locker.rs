@@ -24,6 +24,7 @@ use heliosdb_types::{Datum, Error, Result, RowLayout, RowView, SqlState};
 use super::node::{LockRowsNode, LockTarget};
 use crate::exec::arrays::array_of;
 use crate::exec::error::{from_arrow, from_datafusion, to_datafusion};
+use crate::exec::recheck::Rechecker;
 use crate::exec::row_write::concurrent;
 use crate::exec::scope::StatementScope;
 
@@ -31,6 +32,7 @@ use crate::exec::scope::StatementScope;
 pub(crate) struct LockSpec {
     pub targets: Vec<LockTarget>,
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub recheck: Option<Arc<Rechecker>>,
     pub output: Vec<Arc<dyn PhysicalExpr>>,
     pub schema: SchemaRef,
     pub skip: usize,
@@ -74,6 +76,7 @@ pub(crate) fn plan_locks(
     Ok(Arc::new(LockSpec {
         targets: node.targets.clone(),
         predicate: node.predicate.as_ref().map(|expr| physical(expr, schema)).transpose()?,
+        recheck: None,
         output,
         schema: Arc::clone(node.schema.inner()),
         skip: count(&node.skip, (SqlState::INVALID_ROW_COUNT_IN_OFFSET, "OFFSET must not be negative"))?.unwrap_or(0),
@@ -156,6 +159,7 @@ impl Locker {
     /// Locks every target of every row; the rows that stay, as they are now.
     async fn lock(&self, mut batch: RecordBatch) -> Result<RecordBatch> {
         let mut changed = vec![false; batch.num_rows()];
+        let mut before = batch.clone();
         for target in &self.spec.targets {
             let (kept, newer) = self.lock_target(&batch, target).await?;
             for row in &newer {
@@ -168,8 +172,13 @@ impl Locker {
             }
             if kept.len() < batch.num_rows() {
                 changed = kept.iter().filter_map(|at| changed.get(*at as usize).copied()).collect();
-                batch = take_record_batch(&batch, &UInt32Array::from(kept)).map_err(from_arrow)?;
+                let kept = UInt32Array::from(kept);
+                batch = take_record_batch(&batch, &kept).map_err(from_arrow)?;
+                before = take_record_batch(&before, &kept).map_err(from_arrow)?;
             }
+        }
+        if let Some(rechecker) = self.spec.recheck.as_ref().filter(|_| changed.contains(&true)) {
+            return looked_at_again(rechecker, &batch, &before, &changed).await;
         }
         let Some(predicate) = self.spec.predicate.as_ref().filter(|_| changed.contains(&true)) else {
             return Ok(batch);
@@ -216,6 +225,33 @@ impl Locker {
         }
         Ok((kept, newer))
     }
+}
+
+/// The rows that still qualify; those that have changed as the statement's plan gives them now.
+async fn looked_at_again(
+    rechecker: &Rechecker,
+    batch: &RecordBatch,
+    before: &RecordBatch,
+    changed: &[bool],
+) -> Result<RecordBatch> {
+    let which: Vec<u32> = (0u32..).zip(changed).filter(|(_, changed)| **changed).map(|(at, _)| at).collect();
+    let places = UInt32Array::from(which.clone());
+    let new = take_record_batch(batch, &places).map_err(from_arrow)?;
+    let old = take_record_batch(before, &places).map_err(from_arrow)?;
+    let (fresh, kept) = rechecker.run(&new, &old).await?;
+    let kept: Vec<usize> = kept.iter().filter_map(|at| which.get(*at)).map(|at| *at as usize).collect();
+    let mut places = Vec::with_capacity(batch.num_rows());
+    for (at, changed) in changed.iter().enumerate() {
+        if !changed {
+            places.push((0, at));
+        } else if let Some(place) = kept.iter().position(|kept| *kept == at) {
+            places.push((1, place));
+        }
+    }
+    let columns = batch.columns().iter().zip(&fresh);
+    let columns = columns.map(|(old, fresh)| interleave(&[old.as_ref(), fresh.as_ref()], &places).map_err(from_arrow));
+    let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
+    RecordBatch::try_new_with_options(batch.schema(), columns.collect::<Result<_>>()?, &options).map_err(from_arrow)
 }
 
 /// The batch with a target's newest versions in place of what the snapshot saw.

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use heliosdb_contracts::{LockPolicy, RowLockMode};
 
 use crate::catalog::Relation;
+use crate::exec::recheck::Recheck;
 
 /// A table of the input whose rows are locked.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct LockRowsNode {
     pub input: Arc<LogicalPlan>,
     pub targets: Vec<LockTarget>,
     pub predicate: Option<Expr>,
+    /// How rows are looked at again where subqueries have a say.
+    pub recheck: Option<Recheck>,
     pub output: Vec<Expr>,
     /// OFFSET and LIMIT: constants when the statement runs.
     pub skip: Option<Expr>,

@@ -13,6 +13,7 @@ use heliosdb_types::Oid;
 use crate::catalog::Relation;
 use crate::exec::foreign::ForeignWrite;
 use crate::exec::index::IndexWrite;
+use crate::exec::recheck::Recheck;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RowWriteOp {
@@ -28,7 +29,8 @@ pub enum RowWriteOp {
 /// Input columns: for INSERT anything `new_row` needs. For UPDATE and DELETE: the hidden row reference at `row_ref`, every
 /// live column of the table (its old image) at `old_row`, and whatever else the statement uses (FROM/USING columns,
 /// values of subqueries). After a lock wait under READ COMMITTED, the old image is replaced by the newest version and
-/// `predicate` and `new_row` are evaluated again; the other columns keep the statement's snapshot.
+/// `predicate` and `new_row` are evaluated again; the other columns keep the statement's snapshot, but for what `recheck`
+/// computes.
 ///
 /// Output: with `returning`, the table's columns (the new row; for DELETE the old one) followed by the input columns that are
 /// neither row reference nor old image; otherwise one row with one Int64 column, the number of rows written.
@@ -42,6 +44,8 @@ pub struct RowWriteNode {
     pub old_row: Vec<usize>,
     /// WHERE over the input's columns, re-evaluated after a lock wait. `None`: every row qualifies.
     pub predicate: Option<Expr>,
+    /// How rows are looked at again where `predicate` and `new_row` use subqueries, or WHERE has tests that are not in `predicate`.
+    pub recheck: Option<Recheck>,
     /// One expression per live column over the input's columns; casts and defaults applied. Empty for DELETE.
     pub new_row: Vec<Expr>,
     /// (constraint name, condition) over columns named as the table's, qualified by nothing. NULL passes.

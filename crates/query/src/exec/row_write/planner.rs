@@ -21,6 +21,7 @@ use super::node::{RowWriteNode, RowWriteOp};
 use super::spec::WriteSpec;
 use crate::exec::error::to_datafusion;
 use crate::exec::index::IndexSpec;
+use crate::exec::recheck::Rechecker;
 use crate::exec::rows::RowsNode;
 use crate::exec::scope::StatementScope;
 
@@ -43,7 +44,10 @@ impl ExtensionPlanner for RowWritePlanner {
         };
         let physical = |expr: &Expr, schema: &DFSchema| planner.create_physical_expr(expr, schema, session, context);
         let state = session.as_any().downcast_ref::<SessionState>();
-        let spec = plan_write(node, input.schema(), state, physical)?;
+        let mut spec = plan_write(node, input.schema(), state, physical)?;
+        if let Some(spec) = Arc::get_mut(&mut spec) {
+            spec.recheck = Rechecker::new(node.recheck.as_ref(), session);
+        }
         let scope = StatementScope::of(session.config()).map_err(to_datafusion)?;
         Ok(Some(Arc::new(RowWriteExec::new(spec, Arc::clone(input), scope))))
     }

