@@ -58,6 +58,7 @@ pub use index::bind_index;
 pub use names::{fold_identifier, object_name};
 pub use params::placeholder;
 pub use parse::{parse, parse_expression, parse_expression_tokens, parse_query, parse_tokens, position_of};
+pub(crate) use tokens::take_set_columns;
 
 use binder::Binder;
 

@@ -4,7 +4,7 @@
 //! ([`OVERRIDING_SYSTEM`]); options of sequences, which come in any order, are put into the parser's.
 
 use heliosdb_contracts::RowLockMode;
-use heliosdb_types::{Error, Result};
+use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -15,6 +15,8 @@ const OVERRIDING_USER: &str = "\u{1}user";
 /// The columns of WHEN ... THEN DO NOTHING and INSERT DEFAULT VALUES.
 const NOTHING: &str = "\u{1}nothing";
 const DEFAULTS: &str = "\u{1}defaults";
+/// Around the columns of ON DELETE SET NULL (...).
+const SET_COLUMNS: &str = "\u{1}set";
 /// How the name begins that stands for the target of an ON CONFLICT.
 const INFERENCE: &str = "\u{1}infer:";
 
@@ -44,7 +46,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
     let about = |token: &TokenWithSpan| {
         matches!(
             keyword(token).as_deref(),
-            Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC" | "MATCHED" | "CONFLICT")
+            Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC" | "MATCHED" | "CONFLICT" | "REFERENCES")
         )
     };
     if !tokens.iter().any(about) {
@@ -56,6 +58,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
         match tokens.get(at).and_then(keyword).as_deref() {
             Some("OVERRIDING") => overriding(&mut tokens, at),
             Some("THEN") => merge_action(&mut tokens, at),
+            Some("REFERENCES") => set_columns(&mut tokens, at, sql)?,
             Some("CONFLICT") if at > 0 && tokens.get(at - 1).and_then(keyword).as_deref() == Some("ON") => {
                 inference(&mut tokens, at + 1, sql);
             }
@@ -205,6 +208,70 @@ fn overriding(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let Some(span) = tokens.get(at).map(|token| token.span) else { return };
     let said = [Token::make_keyword("PARTITION"), Token::LParen, Token::make_word(marker, Some('"')), Token::RParen];
     tokens.splice(at..at + 3, said.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// ON DELETE SET NULL (columns) of a foreign key: the columns go before the parent's name, between two marks.
+fn set_columns(tokens: &mut Vec<TokenWithSpan>, references: usize, sql: &str) -> Result<()> {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    let mut at = references + 1;
+    // The constraint ends where its element of the list does.
+    while let Some(token) = tokens.get(at) {
+        match &token.token {
+            Token::LParen => at = closing(tokens, at),
+            Token::RParen | Token::Comma | Token::SemiColon | Token::EOF => return Ok(()),
+            _ if word(at).as_deref() == Some("REFERENCES") => return Ok(()),
+            _ => {}
+        }
+        let words = [word(at), word(at + 1), word(at + 2), word(at + 3)];
+        let sets = match words.each_ref().map(Option::as_deref) {
+            [Some("ON"), Some(event @ ("DELETE" | "UPDATE")), Some("SET"), Some("NULL" | "DEFAULT")] => Some(event),
+            _ => None,
+        };
+        let open = at + 4;
+        if let (Some(event), true) = (sets, is(tokens, open, &Token::LParen)) {
+            if event == "UPDATE" {
+                let message = format!(
+                    "a column list with SET {} is only supported for ON DELETE actions",
+                    word(at + 3).unwrap_or_default()
+                );
+                let error = Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message);
+                let position = tokens.get(at).and_then(|token| Positions::of(sql).position(token.span.start));
+                return Err(match position {
+                    Some(position) => error.with_position(position),
+                    None => error,
+                });
+            }
+            let close = closing(tokens, open);
+            let span = token.span;
+            let here = |token: Token| TokenWithSpan { token, span };
+            let mark = || [here(Token::make_word(SET_COLUMNS, Some('"'))), here(Token::Period)];
+            let mut said: Vec<TokenWithSpan> = mark().into();
+            for token in tokens.get(open + 1..close).unwrap_or(&[]) {
+                match &token.token {
+                    Token::Word(_) => said.extend([token.clone(), here(Token::Period)]),
+                    Token::Comma => {}
+                    _ => return Ok(()), // no list of columns: the parser says so
+                }
+            }
+            said.extend(mark());
+            tokens.drain(open..=close.min(tokens.len().saturating_sub(1)));
+            tokens.splice(references + 1..references + 1, said);
+            return Ok(());
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// A referenced table's name without the columns of ON DELETE SET, and these.
+pub(crate) fn take_set_columns(name: &ast::ObjectName) -> (ast::ObjectName, Vec<ast::Ident>) {
+    let marked = |part: &ast::ObjectNamePart| part.as_ident().is_some_and(|ident| ident.value == SET_COLUMNS);
+    if !name.0.first().is_some_and(marked) {
+        return (name.clone(), Vec::new());
+    }
+    let end = name.0.iter().skip(1).position(marked).map_or(name.0.len(), |end| end + 1);
+    let columns = name.0.get(1..end).unwrap_or(&[]).iter().filter_map(|part| part.as_ident().cloned()).collect();
+    (ast::ObjectName(name.0.get(end + 1..).unwrap_or(&[]).to_vec()), columns)
 }
 
 /// ON CONFLICT (expressions) [WHERE ...] becomes ON CONSTRAINT with a name that carries its text; columns alone stay.

@@ -246,6 +246,7 @@ mod tests {
                 include: vec![2],
                 predicate: None,
                 constraint: None,
+                deferrable: None,
                 state: IndexState::Incomplete,
                 readable_from: CommitTs(0),
             }],

@@ -18,10 +18,10 @@ pub use bootstrap::{bootstrap, fill_database};
 pub(crate) use definition::{describe as describe_tree, refuse_as_key};
 pub use load::load;
 pub use model::{
-    CatalogSnapshot, CheckConstraint, Column, CommentKey, Database, DatabaseFacts, DefaultAcl, FIRST_USER_OID,
-    ForeignKey, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Membership, OnCommit, PrimaryKey,
-    ReferentialAction, Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema, SchemaFacts, SequenceInfo,
-    TableInfo, ViewInfo, ViewName, VirtualTable,
+    CatalogSnapshot, CheckConstraint, Column, CommentKey, Database, DatabaseFacts, DefaultAcl, Deferrable,
+    FIRST_USER_OID, ForeignKey, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Membership, OnCommit,
+    PrimaryKey, ReferentialAction, Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema, SchemaFacts,
+    SequenceInfo, TableInfo, ViewInfo, ViewName, VirtualTable,
 };
 pub use system::{
     CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, DATABASE_OWNER_ROLE,

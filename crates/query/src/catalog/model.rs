@@ -230,12 +230,22 @@ pub struct IndexInfo {
     /// The UNIQUE constraint it enforces, which has the index' name.
     #[serde(default)]
     pub constraint: Option<Oid>,
+    /// The constraint is DEFERRABLE: two rows may have the same columns for a while, so `unique` is false, and whoever relies on
+    /// at most one row must not on this index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deferrable: Option<Deferrable>,
     #[serde(default, skip_serializing_if = "IndexState::is_valid")]
     pub state: IndexState,
     /// Older snapshots must not read it: what they would see was put there after them. Known in memory only, as no snapshot
     /// outlives the process.
     #[serde(skip)]
     pub readable_from: CommitTs,
+}
+
+/// When a DEFERRABLE constraint is checked, unless SET CONSTRAINTS says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferrable {
+    pub initially_deferred: bool,
 }
 
 /// How far an index is made or unmade.
@@ -447,6 +457,11 @@ impl IndexInfo {
         if self.state == IndexState::Incomplete {
             self.state = IndexState::Valid;
         }
+    }
+
+    /// Whether it enforces uniqueness, at once or later.
+    pub fn is_unique(&self) -> bool {
+        self.unique || self.deferrable.is_some()
     }
 
     /// Whether a snapshot may read rows through it.

@@ -294,6 +294,8 @@ impl Session {
         let bound = bind::bind_statement(&statement, &sql, &binding.context(&[])).map_err(Error::without_position)?;
         self.transaction_id()?;
         let scope = self.scope(running, &[])?;
+        let references = Arc::clone(&scope.references);
+        self.open_transaction()?.copied.push(references);
         Ok(Path::Planned { bound: Arc::new(bound), source, scope })
     }
 }

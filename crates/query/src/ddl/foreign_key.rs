@@ -9,7 +9,9 @@ use sqlparser::ast;
 use super::index::renumbered;
 use super::{LOOKS_MAX, candidate_names, undefined_relation};
 use crate::bind;
-use crate::catalog::{CatalogWriter, ForeignKey, Privileges, ReferentialAction, Relation, RelationKind, TableInfo};
+use crate::catalog::{
+    CatalogWriter, ForeignKey, IndexInfo, Privileges, ReferentialAction, Relation, RelationKind, TableInfo,
+};
 use crate::exec::can_refer;
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
@@ -23,6 +25,8 @@ pub(super) struct WrittenForeignKey {
     /// Empty: the parent's primary key.
     pub referred: Vec<String>,
     pub on_delete: ReferentialAction,
+    /// The columns ON DELETE SET NULL or DEFAULT is about; empty: all.
+    pub delete_columns: Vec<String>,
     pub on_update: ReferentialAction,
     pub match_full: bool,
     pub deferrable: bool,
@@ -75,13 +79,15 @@ pub(super) fn read_foreign_key(
         }
         deferrable = can.unwrap_or(initially_deferred);
     }
+    let (parent, delete_columns) = bind::take_set_columns(foreign_table);
     Ok(WrittenForeignKey {
         name: name.as_ref().map(bind::fold_identifier),
         columns: match beside {
             Some(column) => vec![column.to_owned()],
             None => columns.iter().map(bind::fold_identifier).collect(),
         },
-        parent: foreign_table.clone(),
+        parent,
+        delete_columns: delete_columns.iter().map(bind::fold_identifier).collect(),
         referred: referred_columns.iter().map(bind::fold_identifier).collect(),
         on_delete: action(on_delete.as_ref()),
         on_update: action(on_update.as_ref()),
@@ -114,6 +120,11 @@ impl Session {
             },
             false => attributes_of(&parent, &written.referred)?,
         };
+        let over = |index: &IndexInfo| index.key_attributes().is_some_and(|key| same_attributes(&key, &referred));
+        if unique_over(table, &referred).is_none() && table.indexes.iter().any(|i| i.deferrable.is_some() && over(i)) {
+            let message = format!("cannot use a deferrable unique constraint for referenced table \"{}\"", parent.name);
+            return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        }
         let parent_index = unique_over(table, &referred).ok_or_else(|| {
             let message =
                 format!("there is no unique constraint matching given keys for referenced table \"{}\"", parent.name);
@@ -136,6 +147,7 @@ impl Session {
             }
         };
         check_types(child, &parent, &attributes, &referred, &name)?;
+        let delete_attributes = delete_attributes(child, &written.delete_columns, &attributes)?;
         Ok(ForeignKey {
             oid: writer.new_oid()?,
             name,
@@ -145,7 +157,7 @@ impl Session {
             parent_index,
             on_delete: written.on_delete,
             on_update: written.on_update,
-            delete_attributes: Vec::new(),
+            delete_attributes,
             match_full: written.match_full,
             deferrable: written.deferrable,
             initially_deferred: written.initially_deferred,
@@ -338,6 +350,27 @@ fn attributes_of(relation: &Relation, names: &[String]) -> Result<Vec<i16>> {
         attributes.push(column.attribute);
     }
     Ok(attributes)
+}
+
+/// The columns of ON DELETE SET NULL (...), which must be the constraint's.
+fn delete_attributes(child: &Relation, names: &[String], key: &[i16]) -> Result<Vec<i16>> {
+    let mut attributes = Vec::with_capacity(names.len());
+    for name in names {
+        let Some((_, column)) = child.column(name) else {
+            let message = format!("column \"{name}\" referenced in foreign key constraint does not exist");
+            return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
+        };
+        if !key.contains(&column.attribute) {
+            let message = format!("column \"{name}\" referenced in ON DELETE SET action must be part of foreign key");
+            return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, message));
+        }
+        attributes.push(column.attribute);
+    }
+    Ok(attributes)
+}
+
+fn same_attributes(a: &[i16], b: &[i16]) -> bool {
+    a.len() == b.len() && a.iter().all(|one| b.contains(one))
 }
 
 /// The primary key or unique index over exactly these columns.

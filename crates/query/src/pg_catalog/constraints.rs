@@ -133,7 +133,11 @@ pub(super) fn pg_constraint(source: &Source<'_>, rows: &mut Rows) -> Result<()> 
                     values.push(("conbin", text(&check.expression)));
                     values.push(("convalidated", Datum::Bool(check.validated)));
                 }
-                Constraint::Key(index) => values.push(("conindid", oid(index.oid))),
+                Constraint::Key(index) => values.extend([
+                    ("conindid", oid(index.oid)),
+                    ("condeferrable", Datum::Bool(index.deferrable.is_some())),
+                    ("condeferred", Datum::Bool(index.deferrable.is_some_and(|kind| kind.initially_deferred))),
+                ]),
                 Constraint::Foreign(key) => {
                     let set: &[i16] = &key.delete_attributes;
                     values.extend([
@@ -178,6 +182,9 @@ pub(super) fn definition(facts: &Facts, constraint: Oid, pretty: bool) -> Option
             let mut text = format!("{kind}{nulls} ({})", columns.join(", "));
             if !index.include.is_empty() {
                 text.push_str(&format!(" INCLUDE ({})", index.include_text()));
+            }
+            if let Some(kind) = index.deferrable {
+                text.push_str(if kind.initially_deferred { " DEFERRABLE INITIALLY DEFERRED" } else { " DEFERRABLE" });
             }
             text
         }

@@ -8,7 +8,9 @@ use super::fixed::btree_class;
 use super::relations::{attribute_of, sorted};
 use super::table::{Rows, Source, oid, text};
 use super::{Facts, quote_identifier};
-use crate::catalog::{CatalogSnapshot, Column, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Relation};
+use crate::catalog::{
+    CatalogSnapshot, Column, Deferrable, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Relation,
+};
 
 const BTREE: Oid = Oid(403);
 
@@ -25,6 +27,7 @@ pub(super) struct Index<'a> {
     pub predicate: Option<&'a str>,
     /// The constraint it enforces.
     pub constraint: Option<Oid>,
+    pub deferrable: Option<Deferrable>,
     pub state: IndexState,
 }
 
@@ -60,6 +63,7 @@ pub(super) fn indexes_of(relation: &Arc<Relation>) -> Vec<Index<'_>> {
         include: &[],
         predicate: None,
         constraint: Some(key_constraint(key.oid)),
+        deferrable: None,
         state: IndexState::Valid,
     });
     let secondary = table.indexes.iter().map(|index: &IndexInfo| Index {
@@ -67,7 +71,8 @@ pub(super) fn indexes_of(relation: &Arc<Relation>) -> Vec<Index<'_>> {
         oid: index.oid,
         name: &index.name,
         primary: false,
-        unique: index.unique,
+        unique: index.is_unique(),
+        deferrable: index.deferrable,
         nulls_not_distinct: index.nulls_not_distinct,
         keys: index.keys.clone(),
         include: &index.include,
@@ -266,7 +271,7 @@ pub(super) fn pg_index(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("indisunique", Datum::Bool(index.unique)),
             ("indnullsnotdistinct", Datum::Bool(index.nulls_not_distinct)),
             ("indisprimary", Datum::Bool(index.primary)),
-            ("indimmediate", Datum::Bool(true)),
+            ("indimmediate", Datum::Bool(index.deferrable.is_none())),
             ("indisvalid", Datum::Bool(index.state.is_valid())),
             ("indisready", Datum::Bool(index.state != IndexState::Dead)),
             ("indislive", Datum::Bool(index.state != IndexState::Dead)),

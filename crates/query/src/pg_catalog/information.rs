@@ -414,6 +414,9 @@ pub(super) fn table_constraints(source: &Source<'_>, rows: &mut Rows) -> Result<
             };
             let (deferrable, deferred) = match constraint {
                 Constraint::Foreign(key) => (key.deferrable, key.initially_deferred),
+                Constraint::Key(index) => {
+                    (index.deferrable.is_some(), index.deferrable.is_some_and(|kind| kind.initially_deferred))
+                }
                 _ => (false, false),
             };
             let nulls = match constraint {

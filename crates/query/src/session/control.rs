@@ -44,6 +44,8 @@ impl Session {
             constraint_modes: ConstraintModes::default(),
             deferred: Vec::new(),
             deferred_parents: Vec::new(),
+            deferred_unique: Vec::new(),
+            copied: Vec::new(),
             savepoints: Vec::new(),
         }
     }

@@ -13,7 +13,9 @@ use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState
 use super::Session;
 use crate::bind;
 use crate::catalog::{Column, ForeignKey, ReferentialAction, Relation};
-use crate::exec::{ChildEvent, ForeignCheck, ForeignSpec, ParentEvent, References, array_of};
+use crate::exec::{
+    ChildEvent, ForeignCheck, ForeignSpec, ParentEvent, References, UniqueEvent, array_of, check_unique,
+};
 use crate::pg_catalog::quote_identifier;
 
 /// Keys that are looked for at once.
@@ -39,6 +41,7 @@ impl Session {
         for event in references.take_at_end() {
             self.check_child(&event).await?;
         }
+        self.settle_unique(references).await?;
         let (children, mut parents) = references.take();
         self.open_transaction()?.deferred.extend(children);
         for _ in 0..ROUNDS_MAX {
@@ -48,6 +51,41 @@ impl Session {
             parents = Box::pin(self.act(parents, &references.modes)).await?;
         }
         Err(Error::invalid(SqlState::STATEMENT_TOO_COMPLEX, "foreign key actions do not come to an end"))
+    }
+
+    /// Looks at rows of DEFERRABLE UNIQUE constraints, now or when the transaction ends.
+    async fn settle_unique(&mut self, references: &References) -> Result<()> {
+        let events = references.take_unique(|_| true);
+        if events.is_empty() {
+            return Ok(());
+        }
+        let catalog = self.catalog()?;
+        let deferred = |event: &UniqueEvent| {
+            let index = catalog.relations.get(&event.table).and_then(|table| table.table()?.index(event.index));
+            index.is_some_and(|index| references.modes.is_unique_deferred(index))
+        };
+        let (later, now): (Vec<_>, Vec<_>) = events.into_iter().partition(deferred);
+        self.open_transaction()?.deferred_unique.extend(later);
+        self.check_unique_events(now).await
+    }
+
+    async fn check_unique_events(&mut self, events: Vec<UniqueEvent>) -> Result<()> {
+        let mut by_index: std::collections::BTreeMap<(Oid, Oid), Vec<UniqueEvent>> = Default::default();
+        for event in events {
+            by_index.entry((event.table, event.index)).or_default().push(event);
+        }
+        for ((table, index), events) in by_index {
+            let catalog = self.catalog()?;
+            let Some(relation) = catalog.relations.get(&table) else { continue };
+            // Gone since, and its checks with it.
+            let Some(index) = relation.table().and_then(|table| table.index(index)) else { continue };
+            let running = self.start_cancellable();
+            let txn = self.transaction_id()?;
+            let scope = self.newest_scope(&running)?;
+            let checked = check_unique(&scope, txn, relation, index, &events).await;
+            checked.map_err(|error| self.named_schema(error, Some(table)))?;
+        }
+        Ok(())
     }
 
     /// Acts on referenced keys that went or changed; gives what the actions did to keys in turn.
@@ -225,6 +263,7 @@ impl Session {
             let engine = Arc::clone(&self.engine);
             let rows = engine.executor.run(&bound.plan, values, &bound.parameters, scope);
             let batches: Vec<RecordBatch> = rows.try_collect().await?;
+            self.settle_unique(&references).await?;
             let (children, parents) = references.take();
             self.open_transaction()?.deferred.extend(children);
             return Ok((batches, parents));
@@ -235,9 +274,15 @@ impl Session {
     /// Checks that waited, of the constraints `wanted` says.
     pub(crate) async fn check_deferred(&mut self, wanted: impl Fn(Oid) -> bool) -> Result<()> {
         let Some(transaction) = self.state.open_mut() else { return Ok(()) };
-        if transaction.deferred.is_empty() && transaction.deferred_parents.is_empty() {
+        transaction.take_copied();
+        let waiting = !transaction.deferred.is_empty() || !transaction.deferred_parents.is_empty();
+        if !waiting && transaction.deferred_unique.is_empty() {
             return Ok(());
         }
+        let (unique, later) =
+            std::mem::take(&mut transaction.deferred_unique).into_iter().partition(|e| wanted(e.constraint));
+        transaction.deferred_unique = later;
+        let unique: Vec<UniqueEvent> = unique;
         let (now, later) = std::mem::take(&mut transaction.deferred).into_iter().partition(|e| wanted(e.constraint));
         transaction.deferred = later;
         let (gone, later) =
@@ -245,6 +290,7 @@ impl Session {
         transaction.deferred_parents = later;
         let children: Vec<ChildEvent> = now;
         let parents: Vec<ParentEvent> = gone;
+        self.check_unique_events(unique).await?;
         for event in &children {
             self.check_child(event).await?;
         }
@@ -317,16 +363,17 @@ impl Session {
             let tables = tables.filter_map(|relation| relation.table());
             let keys = tables.clone().flat_map(|table| table.foreign_keys.iter()).filter(|key| key.name == name);
             let keys: Vec<&ForeignKey> = keys.collect();
-            let others = tables.clone().any(|table| {
-                table.primary_key.as_ref().is_some_and(|key| key.name == name)
-                    || table.indexes.iter().any(|index| index.constraint.is_some() && index.name == name)
-            });
+            let uniques = tables.clone().flat_map(|table| table.indexes.iter());
+            let uniques: Vec<_> = uniques.filter(|index| index.constraint.is_some() && index.name == name).collect();
+            let primary = tables.clone().any(|table| table.primary_key.as_ref().is_some_and(|key| key.name == name));
+            let others = primary || uniques.iter().any(|index| index.deferrable.is_none());
             if others || keys.iter().any(|key| !key.deferrable) {
                 let message = format!("constraint \"{name}\" is not deferrable");
                 return Err(Error::invalid(SqlState::WRONG_OBJECT_TYPE, message));
             }
-            if !keys.is_empty() {
-                return Ok(keys.iter().map(|key| key.oid).collect());
+            if !keys.is_empty() || !uniques.is_empty() {
+                let uniques = uniques.iter().filter_map(|index| index.constraint);
+                return Ok(keys.iter().map(|key| key.oid).chain(uniques).collect());
             }
         }
         Err(Error::invalid(SqlState::UNDEFINED_OBJECT, format!("constraint \"{name}\" does not exist")))
@@ -336,6 +383,7 @@ impl Session {
     pub(crate) fn refuse_pending(&self, table: &Relation, command: &str) -> Result<()> {
         let pending = self.state.open().is_some_and(|transaction| {
             transaction.deferred.iter().any(|event| event.child == table.oid)
+                || transaction.deferred_unique.iter().any(|event| event.table == table.oid)
                 || transaction.deferred_parents.iter().any(|e| e.parent == table.oid || e.child == table.oid)
         });
         if !pending {

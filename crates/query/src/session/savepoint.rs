@@ -88,12 +88,14 @@ impl Session {
     /// Undoes everything since a savepoint, which stays.
     fn go_back(&mut self, transaction: &mut Transaction, at: usize) -> Result<()> {
         transaction.savepoints.truncate(at + 1);
+        transaction.take_copied();
         let Some(savepoint) = transaction.savepoints.last() else { return Ok(()) };
         if let Some(id) = transaction.id {
             self.engine.shard.rollback_to(id, savepoint.mark)?;
         }
         let from = savepoint.mark.command;
         transaction.deferred.retain(|event| event.command < from);
+        transaction.deferred_unique.retain(|event| event.command < from);
         transaction.deferred_parents.retain(|event| event.command < from);
         self.locks.back_to(savepoint.advisory);
         let since = savepoint.mark.command;

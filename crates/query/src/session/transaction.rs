@@ -7,7 +7,7 @@ use heliosdb_types::{CommandId, CommitTs, TxnId};
 
 use super::settings::Settings;
 use crate::catalog::CatalogSnapshot;
-use crate::exec::{ChildEvent, ConstraintModes, ParentEvent};
+use crate::exec::{ChildEvent, ConstraintModes, ParentEvent, References, UniqueEvent};
 
 /// A transaction in progress.
 pub(crate) struct Transaction {
@@ -39,8 +39,26 @@ pub(crate) struct Transaction {
     /// Foreign key checks that wait for the end of the transaction.
     pub deferred: Vec<ChildEvent>,
     pub deferred_parents: Vec<ParentEvent>,
+    /// Rows whose uniqueness is looked at then.
+    pub deferred_unique: Vec<UniqueEvent>,
+    /// What COPY leaves: it ends after its session has turned to the client's data.
+    pub copied: Vec<Arc<References>>,
     /// Open savepoints, outermost first.
     pub savepoints: Vec<Savepoint>,
+}
+
+impl Transaction {
+    /// Takes over what COPY has left.
+    pub fn take_copied(&mut self) {
+        for references in &self.copied {
+            let (children, parents) = references.take();
+            self.deferred.extend(children);
+            self.deferred_parents.extend(parents);
+            self.deferred_unique.extend(references.take_unique(|_| true));
+        }
+        // A COPY still in progress may leave more.
+        self.copied.retain(|references| Arc::strong_count(references) > 1);
+    }
 }
 
 /// Where a session stands.

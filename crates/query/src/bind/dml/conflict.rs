@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
+use super::inference::deferrable_arbiter;
 use crate::bind::binder::Binder;
 use crate::bind::names::object_name;
 use crate::bind::params::arrow_of;
@@ -37,6 +38,7 @@ impl Binder<'_> {
         let table = relation.table().ok_or_else(|| Error::internal("an INSERT into no table"))?;
         let arbiters = match conflict_target {
             Some(target) => self.arbiters_of(relation, table, target)?,
+            None if table.indexes.iter().any(|index| index.deferrable.is_some()) => return Err(deferrable_arbiter()),
             None => every_arbiter(table),
         };
         let update = match action {
@@ -129,6 +131,7 @@ impl Binder<'_> {
         }
         let named = |index: &crate::catalog::IndexInfo| index.constraint.is_some() && index.name == name;
         match table.indexes.iter().find(|index| named(index)) {
+            Some(index) if index.deferrable.is_some() => Err(deferrable_arbiter()),
             Some(index) => Ok(vec![Arbiter::Index(index.oid)]),
             None => {
                 let message = format!("constraint \"{name}\" for table \"{}\" does not exist", relation.name);

@@ -15,7 +15,7 @@ use crate::bind::dialect::Bounded;
 use crate::bind::names::fold_identifier;
 use crate::bind::parse::parse_expression_tokens;
 use crate::bind::scope::{Clause, Scope};
-use crate::catalog::{Relation, TableInfo};
+use crate::catalog::{IndexInfo, Relation, TableInfo};
 use crate::exec::Arbiter;
 use crate::func::Typed;
 
@@ -160,7 +160,14 @@ impl Binder<'_> {
                 found.push(Arbiter::Index(index.oid));
             }
         }
-        if found.is_empty() { Err(no_match()) } else { Ok(found) }
+        let later = |index: &IndexInfo| {
+            whole && index.deferrable.is_some() && index.key_attributes().is_some_and(|key| same(&key))
+        };
+        match found.is_empty() {
+            _ if table.indexes.iter().any(later) => Err(deferrable_arbiter()),
+            true => Err(no_match()),
+            false => Ok(found),
+        }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use heliosdb_contracts::TreeLockMode;
-use heliosdb_types::{Error, Oid, Result, SqlState};
+use heliosdb_types::{Error, Oid, PhysicalType, Result, SqlState, text_of};
 
 use super::Change;
-use crate::catalog::{CheckConstraint, IndexInfo, Schema};
+use crate::catalog::{CheckConstraint, Column, IndexInfo, Relation, Schema};
 use crate::ddl::columns::several_primary_keys;
 use crate::ddl::create_table::{Constraint, constraint_names, name_checks};
 use crate::ddl::duplicate_relation;
 use crate::ddl::foreign_key::{references_over, still_referenced};
+use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
 impl Session {
@@ -73,6 +74,9 @@ impl Session {
             }
             Constraint::Unique(unique) => {
                 let index = self.new_index(&writer, &change.new, &unique, &change.index_names()?)?;
+                if index.deferrable.is_some() {
+                    change.unique_validations.push(index.clone());
+                }
                 change.add_index(index)?;
             }
             Constraint::UsingIndex { name, index, primary } => {
@@ -176,6 +180,31 @@ impl Session {
         }
         change.reshaped = true;
         Ok(())
+    }
+
+    /// 23505 if two rows have the columns of a DEFERRABLE constraint.
+    pub(super) async fn validate_unique(&mut self, relation: &Relation, index: &IndexInfo) -> Result<()> {
+        let attributes = index.key_attributes().unwrap_or_default();
+        let of = |at: &i16| relation.columns.iter().find(|column| column.attribute == *at);
+        let columns: Vec<&Column> = attributes.iter().filter_map(of).collect();
+        let names: Vec<String> = columns.iter().map(|column| quote_identifier(&column.name)).collect();
+        let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+        let present = if index.nulls_not_distinct { "true".to_owned() } else { present.join(" AND ") };
+        let (table, list) = (self.qualified(relation)?, names.join(", "));
+        let sql = format!("SELECT {list} FROM {table} WHERE {present} GROUP BY {list} HAVING count(*) > 1 LIMIT 1");
+        let (_, batches) = self.query(&sql).await?;
+        let Some(found) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+        let context = self.text_context();
+        let mut values = Vec::with_capacity(columns.len());
+        for (column, array) in columns.iter().zip(found.columns()) {
+            let physical = column.sql_type.physical().unwrap_or(PhysicalType::Text);
+            let value = heliosdb_contracts::datum_at(array, 0, physical)?;
+            values.push(if value.is_null() { "null".to_owned() } else { text_of(value, &column.sql_type, &context) });
+        }
+        Err(Error::conflict(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{}\"", index.name))
+            .with_detail(format!("Key ({list})=({}) is duplicated.", values.join(", ")))
+            .with_table(relation.name.as_str())
+            .with_constraint(index.name.as_str()))
     }
 
     /// VALIDATE CONSTRAINT: looks at the rows NOT VALID left out.

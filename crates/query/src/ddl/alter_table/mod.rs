@@ -37,6 +37,8 @@ struct Change {
     validations: Vec<(String, Error)>,
     /// Foreign keys every row must fulfil.
     foreign_validations: Vec<ForeignKey>,
+    /// DEFERRABLE UNIQUE constraints every row must fulfil; other unique indexes cannot even be filled with equal rows.
+    unique_validations: Vec<IndexInfo>,
     /// Indexes that go and whose names have gone already.
     released: Vec<Oid>,
 }
@@ -128,6 +130,7 @@ impl Session {
             validations: Vec::new(),
             released: Vec::new(),
             foreign_validations: Vec::new(),
+            unique_validations: Vec::new(),
         };
         let mut actions: Vec<&AlterAction> = actions.iter().collect();
         // PostgreSQL's passes: what goes before what comes, columns before constraints on them.

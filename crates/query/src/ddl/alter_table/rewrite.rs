@@ -12,7 +12,7 @@ use crate::catalog::{
     CatalogWriter, Identity, IndexInfo, Relation, RelationKind, Schema, SchemaFacts, TableInfo, describe_tree,
 };
 use crate::ddl::duplicate_relation;
-use crate::exec::entry_tree;
+use crate::exec::{ConstraintModes, References, entry_tree};
 use crate::pg_catalog::quote_identifier;
 use crate::session::Session;
 
@@ -81,6 +81,9 @@ impl Session {
         }
         for key in &change.foreign_validations {
             self.validate_foreign_key(&new, key).await?;
+        }
+        for index in &change.unique_validations {
+            self.validate_unique(&new, index).await?;
         }
         let name = self.qualified(&new)?;
         for (condition, error) in change.validations {
@@ -152,7 +155,11 @@ impl Session {
         binding.catalog = Arc::new(catalog);
         let bound = bind::bind_statement(&statement, &sql, &binding.context(&[])).map_err(Error::without_position)?;
         let running = self.start_cancellable();
-        let scope = self.newest_scope(&running)?;
+        let mut scope = (*self.newest_scope(&running)?).clone();
+        // Nothing waits: the table is another one when the transaction ends.
+        let modes = ConstraintModes { all: Some(false), ..ConstraintModes::default() };
+        scope.references = Arc::new(References::with_modes(modes));
+        let scope = Arc::new(scope);
         self.next_command();
         let engine = Arc::clone(&self.engine);
         let moved = engine.executor.run_write(&bound.plan, Vec::new(), &[], scope).await;

@@ -73,7 +73,7 @@ fn without_redundant(uniques: &mut Vec<WrittenIndex>, key: Option<&mut WrittenKe
     };
     if let Some((name, key_columns)) = key {
         uniques.retain_mut(|unique| {
-            let same = columns(unique) == *key_columns && !unique.nulls_not_distinct;
+            let same = columns(unique) == *key_columns && !unique.nulls_not_distinct && unique.deferrable.is_none();
             if same && name.is_none() {
                 *name = unique.name.take();
             }
@@ -83,7 +83,9 @@ fn without_redundant(uniques: &mut Vec<WrittenIndex>, key: Option<&mut WrittenKe
     let mut kept: Vec<WrittenIndex> = Vec::with_capacity(uniques.len());
     for unique in uniques.drain(..) {
         let same = |other: &&mut WrittenIndex| {
-            columns(other) == columns(&unique) && other.nulls_not_distinct == unique.nulls_not_distinct
+            columns(other) == columns(&unique)
+                && other.nulls_not_distinct == unique.nulls_not_distinct
+                && other.deferrable == unique.deferrable
         };
         match kept.iter_mut().find(same) {
             Some(other) => other.name = other.name.take().or(unique.name),

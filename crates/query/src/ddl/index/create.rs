@@ -46,6 +46,7 @@ impl Session {
             self.require_no_block("CREATE INDEX CONCURRENTLY")?;
         }
         let written = WrittenIndex {
+            deferrable: None,
             name: name.as_ref().map(|name| bind::object_name(name).map(|(_, name)| name)).transpose()?,
             unique: *unique,
             nulls_not_distinct: *nulls_distinct == Some(false),
@@ -196,12 +197,13 @@ impl Session {
             oid: writer.new_oid()?,
             name,
             tree: writer.shard.allocate_tree_id()?,
-            unique: written.unique,
+            unique: written.unique && written.deferrable.is_none(),
             nulls_not_distinct: written.nulls_not_distinct,
             keys,
             include,
             predicate: written.predicate.as_ref().map(Expr::to_string),
             constraint: written.constraint.then(|| writer.new_oid()).transpose()?,
+            deferrable: written.deferrable,
             state: IndexState::Valid,
             readable_from: CommitTs(0),
         };

@@ -4,6 +4,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{self, Expr};
 
 use crate::bind;
+use crate::catalog::Deferrable;
 
 /// What CREATE INDEX or a UNIQUE constraint says.
 #[derive(Clone, Debug)]
@@ -16,6 +17,7 @@ pub(in crate::ddl) struct WrittenIndex {
     pub predicate: Option<Expr>,
     /// It enforces a UNIQUE constraint of its name.
     pub constraint: bool,
+    pub deferrable: Option<Deferrable>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,7 @@ impl WrittenIndex {
             include: Vec::new(),
             predicate: None,
             constraint: true,
+            deferrable: None,
         }
     }
 }
@@ -107,6 +110,23 @@ pub(super) fn check_method(method: Option<&ast::IndexType>) -> Result<()> {
     }
 }
 
+/// `[NOT] DEFERRABLE [INITIALLY DEFERRED | IMMEDIATE]`.
+pub(in crate::ddl) fn read_deferrable(
+    characteristics: Option<&ast::ConstraintCharacteristics>,
+) -> Result<Option<Deferrable>> {
+    let Some(ast::ConstraintCharacteristics { deferrable, initially, enforced }) = characteristics else {
+        return Ok(None);
+    };
+    if *enforced == Some(false) {
+        return Err(Error::unsupported("a constraint that is NOT ENFORCED"));
+    }
+    let initially_deferred = matches!(initially, Some(ast::DeferrableInitial::Deferred));
+    if initially_deferred && *deferrable == Some(false) {
+        return Err(Error::syntax("constraint declared INITIALLY DEFERRED must be DEFERRABLE"));
+    }
+    Ok(deferrable.unwrap_or(initially_deferred).then_some(Deferrable { initially_deferred }))
+}
+
 /// 0A000 for what constraints can be and ours cannot.
 pub(in crate::ddl) fn check_characteristics(
     characteristics: Option<&ast::ConstraintCharacteristics>,
@@ -141,7 +161,7 @@ pub(in crate::ddl) fn read_unique(constraint: &ast::UniqueConstraint) -> Result<
     if index_name.is_some() || index_type.is_some() || !index_options.is_empty() {
         return Err(Error::unsupported("UNIQUE with options"));
     }
-    check_characteristics(characteristics.as_ref(), "UNIQUE")?;
+    let deferrable = read_deferrable(characteristics.as_ref())?;
     let mut names = Vec::with_capacity(columns.len());
     for column in columns {
         match &column.column.expr {
@@ -152,5 +172,6 @@ pub(in crate::ddl) fn read_unique(constraint: &ast::UniqueConstraint) -> Result<
         }
     }
     let not_distinct = matches!(nulls_distinct, ast::NullsDistinctOption::NotDistinct);
-    Ok(WrittenIndex::unique_columns(name.as_ref().map(bind::fold_identifier), names, not_distinct))
+    let name = name.as_ref().map(bind::fold_identifier);
+    Ok(WrittenIndex { deferrable, ..WrittenIndex::unique_columns(name, names, not_distinct) })
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use heliosdb_types::{CommandId, Datum, Error, Oid, Result, SqlState};
 use parking_lot::Mutex;
 
-use crate::catalog::{ForeignKey, ReferentialAction};
+use crate::catalog::{ForeignKey, IndexInfo, ReferentialAction};
+use crate::exec::index::UniqueEvent;
 
 /// Memory the events of one transaction may take.
 const EVENT_BYTES_MAX: usize = 256 << 20;
@@ -20,8 +21,17 @@ pub(crate) struct ConstraintModes {
 
 impl ConstraintModes {
     pub fn is_deferred(&self, key: &ForeignKey) -> bool {
-        let set = self.named.get(&key.oid).copied().or(self.all);
-        key.deferrable && set.unwrap_or(key.initially_deferred)
+        key.deferrable && self.set(key.oid).unwrap_or(key.initially_deferred)
+    }
+
+    /// The same for a UNIQUE constraint.
+    pub fn is_unique_deferred(&self, index: &IndexInfo) -> bool {
+        let set = index.constraint.and_then(|constraint| self.set(constraint)).or(self.all);
+        index.deferrable.is_some_and(|kind| set.unwrap_or(kind.initially_deferred))
+    }
+
+    fn set(&self, constraint: Oid) -> Option<bool> {
+        self.named.get(&constraint).copied().or(self.all)
     }
 }
 
@@ -65,6 +75,7 @@ struct Queue {
     /// Checks for the end of the statement.
     at_end: Vec<ChildEvent>,
     parents: Vec<ParentEvent>,
+    unique: Vec<UniqueEvent>,
     bytes: usize,
 }
 
@@ -74,7 +85,7 @@ impl Queue {
         if self.bytes <= EVENT_BYTES_MAX {
             return Ok(());
         }
-        Err(Error::unavailable(SqlState::OUT_OF_MEMORY, "too many foreign key checks are pending in this statement")
+        Err(Error::unavailable(SqlState::OUT_OF_MEMORY, "too many constraint checks are pending in this statement")
             .with_hint("Write fewer rows at once, or SET CONSTRAINTS ALL IMMEDIATE."))
     }
 }
@@ -89,6 +100,21 @@ impl References {
         queue.grow(size_of::<ChildEvent>() + event.row.len())?;
         queue.children.push(event);
         Ok(())
+    }
+
+    /// A row whose uniqueness is to be looked at later.
+    pub(crate) fn unique(&self, event: UniqueEvent) -> Result<()> {
+        let mut queue = self.queue.lock();
+        queue.grow(size_of::<UniqueEvent>() + event.columns.len())?;
+        queue.unique.push(event);
+        Ok(())
+    }
+
+    pub(crate) fn take_unique(&self, which: impl Fn(&UniqueEvent) -> bool) -> Vec<UniqueEvent> {
+        let mut queue = self.queue.lock();
+        let (taken, left) = std::mem::take(&mut queue.unique).into_iter().partition(|event| which(event));
+        queue.unique = left;
+        taken
     }
 
     /// A parent that another part of the statement may still make.

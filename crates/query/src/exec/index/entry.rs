@@ -103,6 +103,8 @@ pub(crate) struct Entry {
     columns: Vec<u8>,
     /// The columns alone are the key: no other row may have it.
     pub alone: bool,
+    /// No other row may have the columns when the constraint is checked.
+    pub later: bool,
 }
 
 impl Entry {
@@ -112,6 +114,10 @@ impl Entry {
             key.extend_from_slice(row_key);
         }
         key
+    }
+
+    pub fn columns(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.columns)
     }
 
     pub fn tree_key(&self, row_key: &[u8]) -> Bytes {
@@ -191,8 +197,9 @@ impl IndexSpec {
             if columns.len() > ENTRY_BYTES_MAX {
                 return Err(self.too_large(columns.len()));
             }
-            let alone = self.info.unique && (self.info.nulls_not_distinct || !nulls);
-            entries.push(Some(Entry { columns, alone }));
+            let counts = self.info.nulls_not_distinct || !nulls;
+            let (alone, later) = (self.info.unique && counts, self.info.deferrable.is_some() && counts);
+            entries.push(Some(Entry { columns, alone, later }));
         }
         Ok(entries)
     }

@@ -16,6 +16,7 @@ use heliosdb_contracts::{InsertOutcome, KeyedRow, LockedRow, RowHint, RowLockMod
 use heliosdb_types::{Error, Result, TxnId};
 
 use super::entry::{ENTRY_ROW, Entry, IndexSpec};
+use super::later::{UniqueEvent, check_unique};
 use crate::catalog::Relation;
 use crate::exec::foreign::FirstBytes;
 use crate::exec::scope::StatementScope;
@@ -64,6 +65,16 @@ pub(crate) struct IndexKeeper {
     late: Vec<Late>,
 }
 
+/// Leaves the check of a new entry to be made later, if its constraint is DEFERRABLE.
+fn note(scope: &StatementScope, table: &Relation, spec: &IndexSpec, entry: &Entry) -> Result<()> {
+    if !entry.later {
+        return Ok(());
+    }
+    let (table, index, constraint) = (table.oid, spec.info.oid, spec.info.constraint.unwrap_or(spec.info.oid));
+    let event = UniqueEvent { table, index, constraint, columns: entry.columns(), command: scope.read.command };
+    scope.references.unique(event)
+}
+
 impl IndexKeeper {
     pub fn new(
         specs: &Arc<[IndexSpec]>,
@@ -80,6 +91,7 @@ impl IndexKeeper {
             let (mut locked, mut places, mut free) = (Vec::new(), Vec::new(), Vec::new());
             for (at, (entry, key)) in spec.entries(new.rows)?.iter().zip(new.keys).enumerate() {
                 let Some(entry) = entry else { continue };
+                self.note(spec, entry)?;
                 if entry.alone {
                     locked.push(entry.keyed_row(key)?);
                     places.push(at);
@@ -89,6 +101,25 @@ impl IndexKeeper {
             }
             self.put_free(spec, free, Vec::new())?;
             self.put_locked(spec, locked, |index| (new.rows, places.get(index).copied().unwrap_or(0))).await?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, spec: &IndexSpec, entry: &Entry) -> Result<()> {
+        note(&self.scope, &self.table, spec, entry)
+    }
+
+    /// Checks what may not be true any longer at the end of the statement.
+    pub async fn check_unique(&self) -> Result<()> {
+        let scope = &self.scope;
+        let specs = self.specs.iter().filter(|spec| spec.info.deferrable.is_some());
+        for spec in specs.filter(|spec| !scope.references.modes.is_unique_deferred(&spec.info)) {
+            // Other parts of the statement may still give up what this one has taken.
+            if scope.parts.are_several() {
+                continue;
+            }
+            let events = scope.references.take_unique(|event| event.index == spec.info.oid);
+            check_unique(scope, self.txn, &self.table, &spec.info, &events).await?;
         }
         Ok(())
     }
@@ -129,6 +160,7 @@ impl IndexKeeper {
                     }
                 }
                 if let Some(after) = after {
+                    note(&self.scope, &self.table, spec, &after)?;
                     let row = after.keyed_row(new_key)?;
                     if waits {
                         kept += row.key.len() + row.row.len() + KEPT_OVERHEAD;

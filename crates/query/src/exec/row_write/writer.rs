@@ -524,6 +524,7 @@ impl Writer {
         for new in std::mem::take(&mut self.pending) {
             self.insert_rows(&spec, &new).await?;
         }
+        self.indexes.check_unique().await?;
         for (at, rows, which) in std::mem::take(&mut self.late_checks) {
             if let Some(foreign) = spec.foreign.get(at) {
                 foreign.check(&self.scope, self.txn, &rows, &which).await?;

@@ -6,6 +6,7 @@ mod access;
 mod conflicts;
 mod copy;
 mod ddl;
+mod deferrable;
 mod definitions;
 mod foreign_keys;
 mod functions;
