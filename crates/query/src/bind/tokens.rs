@@ -316,15 +316,17 @@ fn inference(tokens: &mut Vec<TokenWithSpan>, open: usize, sql: &str) {
     let said = [
         Token::make_keyword("ON"),
         Token::make_keyword("CONSTRAINT"),
-        Token::make_word(&format!("{INFERENCE}{text}"), Some('"')),
+        Token::make_word(&format!("{INFERENCE}{from}:{text}"), Some('"')),
     ];
     tokens.splice(open..=end, said.into_iter().map(|token| TokenWithSpan { token, span }));
 }
 
-/// The text of an ON CONFLICT target over expressions or with a predicate, if a constraint's name stands for one.
-pub(super) fn inference_text(name: &ast::ObjectName) -> Option<&str> {
+/// The text of an ON CONFLICT target over expressions or with a predicate, and where it begins, if a constraint's name stands
+/// for one.
+pub(super) fn inference_text(name: &ast::ObjectName) -> Option<(u32, &str)> {
     let [part] = name.0.as_slice() else { return None };
-    part.as_ident()?.value.strip_prefix(INFERENCE)
+    let (from, text) = part.as_ident()?.value.strip_prefix(INFERENCE)?.split_once(':')?;
+    Some((from.parse().ok()?, text))
 }
 
 /// What MERGE does after THEN, where the parser knows no word for it.

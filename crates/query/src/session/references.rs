@@ -333,7 +333,7 @@ impl Session {
     pub(crate) async fn set_constraints(&mut self, names: &[sqlparser::ast::ObjectName], deferred: bool) -> Result<()> {
         if !self.state.open().is_some_and(|transaction| transaction.explicit) {
             self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET CONSTRAINTS can only be used in transaction blocks");
-            return Ok(());
+            return names.iter().try_for_each(|name| self.constraint_named(name).map(|_| ()));
         }
         let mut found = Vec::new();
         for name in names {

@@ -25,7 +25,7 @@ WITH a AS (INSERT INTO ww_t VALUES (8, 80, 8) RETURNING *) INSERT INTO ww_t SELE
 SELECT * FROM ww_t ORDER BY id;
 -- Plain and recursive queries beside them, names and aliases.
 WITH RECURSIVE n (n) AS (SELECT 20 UNION ALL SELECT n + 1 FROM n WHERE n < 23), a (key, double) AS (INSERT INTO ww_t SELECT n, n * 2, n FROM n RETURNING id, v) SELECT * FROM a WHERE key > 20 ORDER BY key;
-WITH x AS (SELECT max(id) AS top FROM ww_t), a AS (WITH y AS (SELECT top + 1 AS next FROM x) INSERT INTO ww_t SELECT next, 0, next FROM y RETURNING id) SELECT * FROM a, x;
+WITH x AS (SELECT max(id) AS most FROM ww_t), a AS (WITH y AS (SELECT most + 1 AS next FROM x) INSERT INTO ww_t SELECT next, 0, next FROM y RETURNING id) SELECT * FROM a, x;
 WITH a AS (INSERT INTO ww_t VALUES (30, 1, 30) ON CONFLICT DO NOTHING RETURNING id) SELECT count(*) FROM a AS a1, a AS a2;
 WITH a AS (UPDATE ww_t SET v = -1 WHERE id >= 20 RETURNING id) UPDATE ww_t SET v = -2 WHERE id < 20;
 WITH a AS (DELETE FROM ww_t WHERE id >= 22 RETURNING id, v) DELETE FROM ww_t WHERE v = -2;

@@ -38,8 +38,10 @@ impl Binder<'_> {
         let table = relation.table().ok_or_else(|| Error::internal("an INSERT into no table"))?;
         let arbiters = match conflict_target {
             Some(target) => self.arbiters_of(relation, table, target)?,
-            None if table.indexes.iter().any(|index| index.deferrable.is_some()) => return Err(deferrable_arbiter()),
-            None => every_arbiter(table),
+            None => match table.indexes.iter().find(|index| index.deferrable.is_some()) {
+                Some(index) => return Err(deferrable_arbiter(index)),
+                None => every_arbiter(table),
+            },
         };
         let update = match action {
             ast::OnConflictAction::DoNothing => None,
@@ -122,8 +124,8 @@ impl Binder<'_> {
             ast::ConflictTarget::Columns(columns) => return self.arbiters_of_columns(relation, table, columns),
             ast::ConflictTarget::OnConstraint(name) => name,
         };
-        if let Some(text) = inference_text(name) {
-            return self.arbiters_of_text(relation, table, text);
+        if let Some((from, text)) = inference_text(name) {
+            return self.arbiters_of_text(relation, table, from, text);
         }
         let (_, name) = object_name(name)?;
         if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
@@ -131,7 +133,7 @@ impl Binder<'_> {
         }
         let named = |index: &crate::catalog::IndexInfo| index.constraint.is_some() && index.name == name;
         match table.indexes.iter().find(|index| named(index)) {
-            Some(index) if index.deferrable.is_some() => Err(deferrable_arbiter()),
+            Some(index) if index.deferrable.is_some() => Err(deferrable_arbiter(index)),
             Some(index) => Ok(vec![Arbiter::Index(index.oid)]),
             None => {
                 let message = format!("constraint \"{name}\" for table \"{}\" does not exist", relation.name);

@@ -14,6 +14,7 @@ use crate::bind::binder::{Binder, unqualified_relation};
 use crate::bind::dialect::Bounded;
 use crate::bind::names::fold_identifier;
 use crate::bind::parse::parse_expression_tokens;
+use crate::bind::position::Positions;
 use crate::bind::scope::{Clause, Scope};
 use crate::catalog::{IndexInfo, Relation, TableInfo};
 use crate::exec::Arbiter;
@@ -26,9 +27,9 @@ enum Element {
 }
 
 /// 55000: rows of a constraint that is checked later cannot be told to conflict now.
-pub(super) fn deferrable_arbiter() -> Error {
+pub(super) fn deferrable_arbiter(index: &IndexInfo) -> Error {
     let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
-    Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+    Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_constraint(index.name.as_str())
 }
 
 fn no_match() -> Error {
@@ -62,16 +63,17 @@ impl Binder<'_> {
         self.matching(relation, table, &elements, None)
     }
 
-    /// Arbiters for `(elements) [WHERE predicate]` as text.
+    /// Arbiters for `(elements) [WHERE predicate]` as text, which begins at character `from` of the statement's.
     pub(super) fn arbiters_of_text(
         &mut self,
         relation: &Arc<Relation>,
         table: &TableInfo,
+        from: u32,
         text: &str,
     ) -> Result<Vec<Arbiter>> {
         let (elements, predicate) = split_target(text)?;
         let mut bound = Vec::with_capacity(elements.len());
-        let positions = std::mem::take(&mut self.positions);
+        let positions = std::mem::replace(&mut self.positions, Positions::of(text));
         let result = self.in_level(Scope::of(unqualified_relation(relation)), Clause::Index, |binder| {
             for tokens in elements {
                 let expr = element_expression(tokens, text)?;
@@ -93,7 +95,10 @@ impl Binder<'_> {
             }
         });
         self.positions = positions;
-        let predicate = result.map_err(Error::without_position)?;
+        let predicate = result.map_err(|error| match error.position() {
+            Some(position) => error.without_position().with_position(position + from - 1),
+            None => error,
+        })?;
         self.matching(relation, table, &bound, predicate.as_ref())
     }
 
@@ -163,10 +168,10 @@ impl Binder<'_> {
         let later = |index: &IndexInfo| {
             whole && index.deferrable.is_some() && index.key_attributes().is_some_and(|key| same(&key))
         };
-        match found.is_empty() {
-            _ if table.indexes.iter().any(later) => Err(deferrable_arbiter()),
-            true => Err(no_match()),
-            false => Ok(found),
+        match table.indexes.iter().find(|index| later(index)) {
+            Some(index) => Err(deferrable_arbiter(index)),
+            None if found.is_empty() => Err(no_match()),
+            None => Ok(found),
         }
     }
 }

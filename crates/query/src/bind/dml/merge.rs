@@ -123,7 +123,8 @@ impl Binder<'_> {
                     let attributes = targets.iter().filter_map(|at| relation.columns.get(*at));
                     let inserted: Vec<i16> = attributes.map(|column| column.attribute).collect();
                     self.require(relation, Privileges::INSERT).inserted.extend(inserted);
-                    let span = values.get(targets.len()).or(values.last()).map(Spanned::span);
+                    let missing = columns.get(values.len()).map(object_name_span);
+                    let span = values.get(targets.len()).map(Spanned::span).or(missing);
                     let counted = check_count(targets.len(), values.len(), !columns.is_empty());
                     match span {
                         Some(span) => self.at(span, counted)?,
