@@ -41,6 +41,7 @@ pub fn test() -> Done {
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .env("HELIOSDB_BIN", server_binary("debug")))?;
     // With the binaries that are there: building them on their own would build DataFusion again, see `testkit`.
+    run_clients("debug", &[])?;
     run_testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
     run_testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])
 }

@@ -28,6 +28,12 @@ pub(crate) enum Event {
     Row(Vec<Option<String>>),
     CopyData(Bytes),
     Complete(String),
+    /// What NOTIFY said on a channel this session listens to.
+    Notification {
+        channel: String,
+        payload: String,
+        pid: i32,
+    },
     Notice(ServerError),
 }
 
@@ -221,6 +227,10 @@ impl Connection {
                 Message::CopyData(body) => Event::CopyData(body.into_bytes()),
                 Message::CommandComplete(body) => Event::Complete(body.tag()?.to_owned()),
                 Message::NoticeResponse(body) => Event::Notice(ServerError::read(body.fields())?),
+                Message::NotificationResponse(body) => {
+                    let (channel, payload) = (body.channel()?.to_owned(), body.message()?.to_owned());
+                    Event::Notification { channel, payload, pid: body.process_id() }
+                }
                 Message::ErrorResponse(body) => {
                     let wrong = ServerError::read(body.fields())?;
                     if matches!(wrong.severity.as_str(), "FATAL" | "PANIC") {

@@ -349,6 +349,13 @@ fn run(connection: &mut Connection, sql: &str, format: Format, expanded: bool) -
                 None if format == Format::Table && !tag.starts_with("COPY") => writeln!(out, "{tag}")?,
                 None => {}
             },
+            Event::Notification { channel, payload, pid } => {
+                let payload = if payload.is_empty() { payload } else { format!(" with payload \"{payload}\"") };
+                writeln!(
+                    out,
+                    "Asynchronous notification \"{channel}\"{payload} received from server process with PID {pid}."
+                )?;
+            }
             Event::Notice(notice) => {
                 out.flush()?;
                 eprint!("{}", notice.shown(""));

@@ -114,3 +114,50 @@ async fn explain_analyze_shows_what_pruning_saved() {
     let skipped = blocks.split("read, ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(skipped.parse::<u64>().unwrap() > 5, "{plan}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn portals_and_cursors_are_one_name_space() {
+    let place = tempfile::tempdir().unwrap();
+    let server = server(&place).await;
+    let mut client = server.connect().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let numbers = transaction.prepare("SELECT n FROM generate_series(1, $1::int) n").await.unwrap();
+    let portal = transaction.bind(&numbers, &[&20_000i32]).await.unwrap();
+    let shown = "SELECT name, is_holdable, is_scrollable FROM pg_cursors WHERE name <> ''";
+    let cursor = transaction.query_one(shown, &[]).await.unwrap();
+    let name: String = cursor.get(0);
+    assert_eq!((cursor.get::<_, bool>(1), cursor.get::<_, bool>(2)), (false, false));
+    let first = |rows: &[tokio_postgres::Row]| rows.first().map(|row| row.get::<_, i32>(0));
+    let rows = transaction.query_portal(&portal, 3).await.unwrap();
+    assert_eq!((rows.len(), first(&rows)), (3, Some(1)));
+    assert_eq!(transaction.execute(&format!("MOVE FORWARD 10000 \"{name}\""), &[]).await.unwrap(), 10_000);
+    let fetched = transaction.query(&format!("FETCH 2 FROM \"{name}\""), &[]).await.unwrap();
+    assert_eq!(first(&fetched), Some(10_004));
+    let rest = transaction.query_portal(&portal, 0).await.unwrap();
+    assert_eq!((rest.len(), first(&rest)), (9995, Some(10_006)));
+    assert!(transaction.query_portal(&portal, 0).await.unwrap().is_empty());
+    let taken = transaction.batch_execute(&format!("DECLARE \"{name}\" CURSOR FOR SELECT 1")).await.unwrap_err();
+    assert_eq!(taken.code().map(|code| code.code()), Some("42P03"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_objects_come_as_parameters() {
+    let place = tempfile::tempdir().unwrap();
+    let server = server(&place).await;
+    let client = server.connect().await.unwrap();
+    client.batch_execute("CREATE TABLE here (id int)").await.unwrap();
+    // A driver that sends text for every parameter, as libpq does.
+    let cases = [
+        ("$1::text::regclass = 'here'::regclass", "here"),
+        ("$1::text::regclass::oid = to_regclass($1)::oid", "public.here"),
+        ("$1::text::regtype = 'int4'::regtype", "integer"),
+        ("$1::text::regnamespace::oid > 0", "public"),
+        ("$1::text::regrole::oid > 0", "postgres"),
+    ];
+    for (condition, name) in cases {
+        let row = client.query_one(&format!("SELECT {condition}"), &[&name]).await.unwrap();
+        assert!(row.get::<_, bool>(0), "{condition}");
+    }
+    let missing = client.query("SELECT $1::text::regclass", &[&"nowhere"]).await.unwrap_err();
+    assert_eq!(missing.code().map(|code| code.code()), Some("42P01"));
+}

@@ -108,6 +108,11 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ),
     ("System", "to_regclass(text) → regclass", "to_regclass('pg_class')"),
     (
+        "System",
+        "pg_notify(text, text), pg_listening_channels() → text, pg_notification_queue_usage() → double precision",
+        "pg_notify('channel', 'payload')",
+    ),
+    (
         "Rows",
         "generate_series(start, end [, step]) of integer, bigint, numeric, timestamp, timestamptz",
         "generate_series('2024-01-01'::date, '2024-01-02', '1 day')",
@@ -115,7 +120,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("Rows", "generate_subscripts(array, integer [, boolean]) → integer", "generate_subscripts(array[1], 1)"),
     ("Rows", "unnest(array, ...)", "unnest(array[1])"),
     ("Rows", "json_array_elements, jsonb_array_elements, ..._text(json)", "jsonb_array_elements('[1]')"),
-    ("Rows", "json_each, jsonb_each, ..._text(json) → key, value (in FROM)", "(select count(*) from jsonb_each('{}'))"),
+    ("Rows", "json_each, jsonb_each, ..._text(json) → key, value", "(select count(*) from jsonb_each('{}'))"),
     ("Rows", "json_object_keys, jsonb_object_keys(json) → text", "json_object_keys('{}')"),
     (
         "Rows",
