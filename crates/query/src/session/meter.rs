@@ -75,6 +75,7 @@ impl Session {
     pub(super) fn start_meter(&mut self, prepared: &PreparedStatement, parameters: &[Datum]) -> Meter {
         let entry = self.entry_of(prepared);
         (self.log_text, self.log_nth) = (Arc::clone(&prepared.text), prepared.nth);
+        self.log_ended = false;
         self.show_active(&prepared.text, entry.as_ref().map(|entry| entry.key.query));
         self.log_statement(prepared);
         let slow = self.slow_of(prepared, parameters);

@@ -135,6 +135,8 @@ pub(crate) struct Session {
     /// What a failure is logged with, and which statement of it runs.
     pub(crate) log_text: Arc<str>,
     pub(crate) log_nth: usize,
+    /// It has ended, so that what fails now is something else.
+    pub(crate) log_ended: bool,
     log_rules: statement_log::LogRules,
     /// The text of the running statement, for positions in errors.
     pub(crate) statement_text: Arc<str>,
@@ -201,6 +203,7 @@ impl Session {
             tier: TierMark::default(),
             log_text: Arc::from(""),
             log_nth: 0,
+            log_ended: true,
             log_rules: statement_log::LogRules::default(),
             statement_text: Arc::from(""),
             temp_number: engine.temp_numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -297,7 +300,8 @@ impl Session {
         }
     }
 
-    fn show_idle(&self) {
+    fn show_idle(&mut self) {
+        self.log_ended = true;
         let state = match self.status() {
             TransactionStatus::Idle => "idle",
             TransactionStatus::InTransaction => "idle in transaction",
@@ -413,7 +417,7 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 impl SqlSession for Session {
     fn parse_script(&mut self, sql: &str) -> Result<Vec<Box<dyn Script>>> {
         let text: Arc<str> = Arc::from(sql);
-        self.log_text = Arc::clone(&text);
+        (self.log_text, self.log_ended) = (Arc::clone(&text), false);
         let statements = own_syntax::parse_script(sql)?;
         let script = statements.into_iter().enumerate().map(|(nth, parsed)| {
             Box::new(ScriptStatement { parsed: Arc::new(parsed), text: Arc::clone(&text), nth }) as Box<dyn Script>
@@ -428,7 +432,7 @@ impl SqlSession for Session {
     ) -> BoxFuture<'a, Result<Arc<dyn Prepared>>> {
         async move {
             let text: Arc<str> = Arc::from(sql);
-            self.log_text = Arc::clone(&text);
+            (self.log_text, self.log_ended) = (Arc::clone(&text), false);
             let mut statements = own_syntax::parse_script(sql)?;
             if statements.len() > 1 {
                 return Err(Error::syntax("cannot insert multiple commands into a prepared statement"));
@@ -446,7 +450,7 @@ impl SqlSession for Session {
             let statement = statement.as_any().downcast_ref::<ScriptStatement>();
             let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
             let parsed = Some(Arc::clone(&statement.parsed));
-            self.log_text = Arc::clone(&statement.text);
+            (self.log_text, self.log_ended) = (Arc::clone(&statement.text), false);
             let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), statement.nth, Vec::new()).await;
             let prepared = prepared.map_err(|error| match error.state() {
                 SqlState::INDETERMINATE_DATATYPE if statement.text.contains('$') => {
@@ -511,6 +515,8 @@ impl SqlSession for Session {
         async move {
             let outcome = self.finish_implicit().await;
             self.show_idle();
+            // What the commit met is about the statement.
+            self.log_ended = outcome.is_ok();
             outcome
         }
         .boxed()

@@ -143,11 +143,13 @@ impl Session {
     /// `log_min_error_statement`: what failed, and why.
     pub(super) fn log_failure(&mut self, error: &Error) {
         let wanted = tracing::enabled!(target: "errors", tracing::Level::INFO);
-        if !wanted || !self.log_rules().errors || self.log_text.is_empty() {
+        if !wanted || !self.log_rules().errors {
             return;
         }
         let Who { user, database, application_name, pid } = &self.who();
-        let statement = cut(self.log_text.trim(), TEXT_BYTES_MAX);
+        // Between statements a mistake is not the last one's: of a parameter, say.
+        let text = if self.log_ended { "" } else { self.log_text.trim() };
+        let statement = cut(text, TEXT_BYTES_MAX);
         tracing::info!(
             target: "errors",
             sqlstate = error.state().as_str(),

@@ -166,8 +166,10 @@ async fn one_cycle(
         }
         return Err(why);
     }
-    // A failpoint is given time to be met, and a client that makes freezes and merges happen.
-    let work = Duration::from_millis(rng.random_range(50..if failpoint.is_some() { 2000 } else { 700 }));
+    // A failpoint is given time to be met, and a client that makes freezes and merges happen; the mix, to prepare its
+    // statements.
+    let work = rng.random_range(50..if failpoint.is_some() { 2000 } else { 700 }) + if mix { 400 } else { 0 };
+    let work = Duration::from_millis(work);
     let clean = failpoint.is_none() && rng.random_range(0..12) == 0;
     if mix {
         models.mix_is_due = true;
