@@ -235,6 +235,8 @@ enum Values<'a> {
     Decimal64(&'a PrimitiveArray<Decimal64Type>, i8),
     Decimal128(&'a PrimitiveArray<Decimal128Type>, i8),
     TextView(&'a StringViewArray),
+    /// Catalog references: the name, a zero byte, the number.
+    Reference(&'a StringViewArray),
     Text(&'a StringArray),
     LargeText(&'a LargeStringArray),
     BytesView(&'a BinaryViewArray),
@@ -267,6 +269,7 @@ impl<'a> Column<'a> {
             DataType::Float64 => Values::Float64(array.as_primitive()),
             DataType::Decimal64(_, scale) => Values::Decimal64(array.as_primitive(), *scale),
             DataType::Decimal128(_, scale) => Values::Decimal128(array.as_primitive(), *scale),
+            DataType::Utf8View if matches!(sql_type, SqlType::Reg(_)) => Values::Reference(array.as_string_view()),
             DataType::Utf8View => Values::TextView(array.as_string_view()),
             DataType::Utf8 => Values::Text(array.as_string()),
             DataType::LargeUtf8 => Values::LargeText(array.as_string()),
@@ -314,6 +317,7 @@ impl<'a> Column<'a> {
             Values::Decimal64(array, scale) => put_decimal(i128::from(array.value(row)), scale, out),
             Values::Decimal128(array, scale) => put_decimal(array.value(row), scale, out),
             Values::TextView(array) => out.extend_from_slice(array.value(row).as_bytes()),
+            Values::Reference(array) => out.extend_from_slice(reference(array, row).0.as_bytes()),
             Values::Text(array) => out.extend_from_slice(array.value(row).as_bytes()),
             Values::LargeText(array) => out.extend_from_slice(array.value(row).as_bytes()),
             Values::BytesView(array) => self.put_bytes_text(array.value(row), out, scratch),
@@ -368,6 +372,7 @@ impl<'a> Column<'a> {
             Values::Decimal64(array, scale) => put_decimal_binary(i128::from(array.value(row)), scale, out),
             Values::Decimal128(array, scale) => put_decimal_binary(array.value(row), scale, out),
             Values::TextView(array) => text(array.value(row), out)?,
+            Values::Reference(array) => text(reference(array, row).1, out)?,
             Values::Text(array) => text(array.value(row), out)?,
             Values::LargeText(array) => text(array.value(row), out)?,
             Values::BytesView(array) => self.put_bytes_binary(array.value(row), out)?,
@@ -394,6 +399,12 @@ impl<'a> Column<'a> {
 fn interval(array: &PrimitiveArray<IntervalMonthDayNanoType>, row: usize) -> Interval {
     let value = array.value(row);
     Interval { months: value.months, days: value.days, micros: value.nanoseconds / 1000 }
+}
+
+/// Name and number.
+fn reference(array: &StringViewArray, row: usize) -> (&str, &str) {
+    let shown = array.value(row);
+    shown.split_once('\0').unwrap_or((shown, shown))
 }
 
 fn uuid(array: &FixedSizeBinaryArray, row: usize) -> [u8; 16] {

@@ -7,7 +7,7 @@ use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
 use sqlparser::tokenizer::Span;
 
@@ -16,6 +16,7 @@ use super::dml::BoundWrite;
 use super::from::{alias_parts, refuse};
 use super::plan::{self, Item, from_datafusion, internal_name};
 use crate::exec::{GivenTable, WritePart};
+use crate::func::Typed;
 
 /// A WITH query in scope. Its plan is copied to each place that names it.
 #[derive(Clone, Debug)]
@@ -134,7 +135,7 @@ impl Binder<'_> {
         let (left, right, distinct) = recursive_parts(name, query)?;
         let mut anchor = self.bind_set_operand(left)?;
         for column in &mut anchor.columns {
-            column.value = self.settle(column.value.clone())?;
+            column.value = as_recursive(self.settle(column.value.clone())?);
         }
         rename(name, &mut anchor, aliases)?;
         let anchor = reproject(anchor)?;
@@ -185,10 +186,16 @@ impl Binder<'_> {
                 Error::invalid(SqlState::DATATYPE_MISMATCH, message)
                     .with_hint("Cast the output of the non-recursive term to the correct type.")
             })?;
+            let value = as_recursive(value);
             items.push(Item { name: internal_name(&to.value).to_owned(), value, origin: None });
         }
         Ok(plan::project(step.plan, &items)?.plan)
     }
+}
+
+/// A numeric grows from step to step: digits the first rows have are no bound.
+fn as_recursive(value: Typed) -> Typed {
+    if value.sql_type == SqlType::Numeric(None) { crate::func::to_numeric_bytes(value) } else { value }
 }
 
 fn rename(name: &str, query: &mut BoundQuery, aliases: &[ast::TableAliasColumnDef]) -> Result<()> {

@@ -159,7 +159,7 @@ fn bind_statement_tree(
 pub fn bind_query(query: &ast::Query, sql_text: &str, context: &BindContext<'_>) -> Result<BoundStatement> {
     with_inferred_parameters(context, |types| {
         let mut binder = Binder::new(context, sql_text, types);
-        let bound = binder.bind_top_query(query)?;
+        let bound = binder.bind_text_query(query)?;
         Ok((bound, binder.into_parameter_types()))
     })
 }

@@ -12,13 +12,26 @@ use super::locking::lock_wishes;
 use super::order::OrderKey;
 use super::plan::{self, Item};
 use super::select::Tail;
-use crate::func::{self, CastKind};
+use crate::func::{self, CastKind, FuncContext, Typed};
+
+/// As the client gets a reference.
+pub fn for_client(value: Typed, ctx: &FuncContext) -> Result<Typed> {
+    Ok(func::reference_for_client(value, ctx))
+}
 
 impl Binder<'_> {
     pub fn bind_top_query(&mut self, query: &ast::Query) -> Result<BoundStatement> {
         self.at_top = true;
         let bound = self.bind_subquery(query)?;
-        let bound = self.show_references(bound)?;
+        let bound = self.show_references(bound, for_client)?;
+        Ok(self.statement(bound, "SELECT"))
+    }
+
+    /// A query whose rows go elsewhere: catalog references are text.
+    pub fn bind_text_query(&mut self, query: &ast::Query) -> Result<BoundStatement> {
+        let bound = self.bind_subquery(query)?;
+        let as_text = |value: Typed, ctx: &FuncContext| func::cast(value, &SqlType::Text, CastKind::Explicit, ctx);
+        let bound = self.show_references(bound, as_text)?;
         Ok(self.statement(bound, "SELECT"))
     }
 
@@ -65,15 +78,19 @@ impl Binder<'_> {
         }
     }
 
-    /// Catalog references (regclass, ...) are shown as names, which only the catalog knows: the client gets text.
-    fn show_references(&mut self, bound: BoundQuery) -> Result<BoundQuery> {
+    /// Catalog references (regclass, ...) are shown as names, which only the catalog knows.
+    pub fn show_references(
+        &mut self,
+        bound: BoundQuery,
+        shown: impl Fn(Typed, &FuncContext) -> Result<Typed>,
+    ) -> Result<BoundQuery> {
         if !bound.columns.iter().any(|column| matches!(column.value.sql_type, SqlType::Reg(_))) {
             return Ok(bound);
         }
         let mut items = Vec::with_capacity(bound.columns.len());
         for column in bound.columns {
             let value = match column.value.sql_type {
-                SqlType::Reg(_) => func::cast(column.value, &SqlType::Text, CastKind::Explicit, self.func())?,
+                SqlType::Reg(_) => shown(column.value, self.func())?,
                 _ => column.value,
             };
             items.push(Item { name: column.name, value, origin: column.origin });

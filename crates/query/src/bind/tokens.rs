@@ -6,11 +6,13 @@
 use heliosdb_contracts::RowLockMode;
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use super::position::Positions;
 
 const OVERRIDING_SYSTEM: &str = "\u{1}system";
+/// `VARIADIC x` among arguments becomes `marker => x`.
+pub(super) const VARIADIC: &str = "\u{1}variadic";
 const OVERRIDING_USER: &str = "\u{1}user";
 /// The columns of WHEN ... THEN DO NOTHING and INSERT DEFAULT VALUES.
 const NOTHING: &str = "\u{1}nothing";
@@ -46,7 +48,10 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
     let about = |token: &TokenWithSpan| {
         matches!(
             keyword(token).as_deref(),
-            Some("OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC" | "MATCHED" | "CONFLICT" | "REFERENCES")
+            Some(
+                "OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC" | "MATCHED" | "CONFLICT" | "REFERENCES"
+                    | "ISNULL" | "NOTNULL" | "VARIADIC"
+            )
         )
     };
     if !tokens.iter().any(about) {
@@ -69,6 +74,21 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                 return Err(
                     Error::unsupported("BETWEEN SYMMETRIC").with_hint("Write least() and greatest() of the bounds.")
                 );
+            }
+            // `x ISNULL` is `x IS NULL`; both are reserved.
+            Some(word @ ("ISNULL" | "NOTNULL")) if at > 0 && !is(&tokens, at - 1, &Token::Period) => {
+                let words: &[&str] = if word == "ISNULL" { &["IS", "NULL"] } else { &["IS", "NOT", "NULL"] };
+                let span = tokens.get(at).map(|token| token.span).unwrap_or_else(Span::empty);
+                let words = words.iter().map(|word| TokenWithSpan { token: Token::make_keyword(word), span });
+                tokens.splice(at..=at, words);
+            }
+            Some("VARIADIC")
+                if at > 0 && (is(&tokens, at - 1, &Token::LParen) || is(&tokens, at - 1, &Token::Comma)) =>
+            {
+                let span = tokens.get(at).map(|token| token.span).unwrap_or_else(Span::empty);
+                let marker = Token::make_word(VARIADIC, Some('"'));
+                let words = [marker, Token::RArrow].map(|token| TokenWithSpan { token, span });
+                tokens.splice(at..=at, words);
             }
             Some("IDENTITY") if is(&tokens, at + 1, &Token::LParen) => {
                 let end = (at + 2..tokens.len()).find(|end| is(&tokens, *end, &Token::RParen)).unwrap_or(tokens.len());

@@ -35,7 +35,7 @@ use heliosdb_types::{Oid, Result, SqlType, TextContext};
 pub use aggregate::{aggregate, is_aggregate, is_ordered_set, one_of_equals, ordered_set, single_value};
 pub(crate) use array::type_key;
 pub use array::{Subscript, array_of, assign, quantified, subscript};
-pub use cast::{cast, reg_from_name};
+pub use cast::{cast, reference_for_client, reg_from_name, to_numeric_bytes};
 pub(crate) use catalog_rows::EXPAND_ARRAY;
 pub use common::{common_type, unify};
 pub use extract::extract;

@@ -5,6 +5,7 @@
 
 mod files;
 mod generate;
+mod listed;
 mod random;
 mod report;
 mod verdict;
@@ -47,16 +48,18 @@ pub async fn run(options: &CompatOptions) -> Result<(), String> {
     report::print_files(&rates);
     tally.print();
     if options.write {
-        return report::write(&rates, &tally, &theirs.version);
+        return report::write(&rates, &tally, seed, &theirs.version);
     }
-    let fallen = report::fallen(&rates);
+    let fallen = report::fallen(&rates, &tally);
     if !fallen.is_empty() {
         return Err(format!("rates fell (crates/testkit/compat/rates.txt): {}", fallen.join("; ")));
     }
-    match tally.silent_times() {
+    let total = tally.total();
+    match total.silent + total.errors {
         0 => Ok(()),
-        times => Err(format!(
-            "{times} random statements differ silently or fail inside; repeat one with --seed N --random 1"
+        _ => Err(format!(
+            "{} random statements differ silently or fail inside, {} fail that should not; repeat one with --files none --random 1 --seed N",
+            total.silent, total.errors
         )),
     }
 }

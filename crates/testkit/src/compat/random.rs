@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::generate::{SETUP, Statement};
-use super::verdict::{Verdict, compare};
-use super::wire::Wire;
+use super::generate::{Param, SETUP, Statement};
+use super::listed::{NOT_NEEDED, told_apart};
+use super::verdict::{Verdict, compare, same_failure};
+use super::wire::{Answer, Wire};
+
+/// CI runs these first statements and holds their rates.
+pub const KEPT_STATEMENTS: u64 = 3000;
+
+/// How many differences of each kind are made small.
+const SHRUNK_MAX: usize = 60;
 
 /// Both servers, with the generator's tables in a schema of their own.
 pub struct Pair {
@@ -13,12 +20,34 @@ pub struct Pair {
     ports: (u16, u16),
 }
 
-/// What became of a run.
-#[derive(Debug, Default)]
-pub struct Tally {
+/// What became of the statements of one area.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct AreaTally {
     pub statements: u64,
     pub same: u64,
     pub refused: u64,
+    pub listed: u64,
+    pub errors: u64,
+    pub silent: u64,
+}
+
+impl AreaTally {
+    /// Statements answered as PostgreSQL answers, or as documented, per thousand, rounded down.
+    pub fn per_mille(&self) -> usize {
+        ((self.same + self.listed) * 1000).checked_div(self.statements).unwrap_or(1000) as usize
+    }
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub areas: BTreeMap<&'static str, AreaTally>,
+    /// The areas after [`KEPT_STATEMENTS`]; empty in a shorter run, and in one of other seeds.
+    pub kept: BTreeMap<&'static str, AreaTally>,
+    /// Documented differences: how often each was met.
+    pub listed: BTreeMap<&'static str, u64>,
+    /// What was refused, by message.
+    pub refused: BTreeMap<String, u64>,
     /// Loud differences: shrunk statement and what was said.
     pub errors: BTreeMap<String, Difference>,
     /// Silent differences, and internal errors (XX000, lost connections), which must not be.
@@ -68,10 +97,39 @@ impl Pair {
 
     /// Runs a statement on both, undone afterwards.
     pub fn run(&mut self, statement: &Statement) -> Result<Verdict, String> {
-        let sql = statement.sql();
-        let theirs = undone(&mut self.theirs, &sql).map_err(|error| format!("PostgreSQL: {error}: {sql}"))?;
-        match undone(&mut self.ours, &sql) {
-            Ok(ours) => Ok(compare(&ours, &theirs, statement.ordered())),
+        self.run_unless(statement, |_| false)
+    }
+
+    /// The same; a verdict for which `uninteresting` says so is not looked into.
+    fn run_unless(
+        &mut self,
+        statement: &Statement,
+        uninteresting: impl Fn(&Verdict) -> bool,
+    ) -> Result<Verdict, String> {
+        let (sql, params) = statement.sql();
+        let lost = |error: std::io::Error| format!("PostgreSQL: {error}: {sql}");
+        let writes = statement.writes();
+        // Both work at the same time.
+        if writes {
+            self.theirs.query("BEGIN").map_err(lost)?;
+        }
+        self.theirs.send(&sql, &params).map_err(lost)?;
+        let ours = answered(&mut self.ours, &sql, &params, writes);
+        let theirs = self.theirs.until_ready().map_err(lost)?;
+        if writes {
+            self.theirs.query("ROLLBACK").map_err(lost)?;
+        }
+        match ours {
+            Ok(ours) => {
+                let verdict = told_apart(compare(&ours, &theirs, statement.ordered()), &sql, &ours, &theirs);
+                match verdict {
+                    verdict if uninteresting(&verdict) => Ok(verdict),
+                    Verdict::Error(_) | Verdict::Silent(_) if self.not_needed(statement, &ours, &theirs)? => {
+                        Ok(Verdict::Listed(NOT_NEEDED))
+                    }
+                    verdict => Ok(verdict),
+                }
+            }
             Err(error) => {
                 self.ours =
                     Wire::connect(self.ports.0).map_err(|error| format!("the server is gone: {error}: {sql}"))?;
@@ -81,30 +139,82 @@ impl Pair {
         }
     }
 
+    /// Whether the two differ only in which errors they came upon: each raises what the other raised once it is made to
+    /// compute the same expression. What a server need not compute (rows that are filtered, columns nobody uses, the rest
+    /// of a condition that is decided) is its own affair, in PostgreSQL's words "the order of evaluation is not defined".
+    fn not_needed(&mut self, statement: &Statement, ours: &Answer, theirs: &Answer) -> Result<bool, String> {
+        let state = |answer: &Answer| answer.error.as_ref().map(|error| error.sqlstate.clone());
+        let (mut for_ours, mut for_theirs) = (state(theirs), state(ours));
+        if for_ours.is_none() && for_theirs.is_none() {
+            return Ok(false);
+        }
+        let internal = |state: &Option<String>| state.as_ref().is_some_and(|state| state.starts_with("XX"));
+        if internal(&for_ours) || internal(&for_theirs) {
+            return Ok(false);
+        }
+        for (sql, params) in statement.pieces() {
+            for (wire, wanted) in [(&mut self.ours, &mut for_ours), (&mut self.theirs, &mut for_theirs)] {
+                if wanted.is_none() {
+                    continue;
+                }
+                let answer = answered(wire, &sql, &params, false).map_err(|error| format!("{error}: {sql}"))?;
+                if state(&answer).zip(wanted.clone()).is_some_and(|(a, b)| same_failure(&a, &b)) {
+                    *wanted = None;
+                }
+            }
+            if for_ours.is_none() && for_theirs.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Runs the statements of `seeds`; at most 50 differences of each kind are shrunk and told.
     pub fn run_seeds(&mut self, seeds: std::ops::Range<u64>) -> Result<Tally, String> {
         let mut tally = Tally::default();
-        for seed in seeds {
-            let statement = Statement::of_seed(seed);
-            tally.statements += 1;
-            if tally.statements % 1000 == 0 {
-                println!("{} statements: {}", tally.statements, tally.line());
+        let from_the_start = seeds.start == 1;
+        for (n, seed) in seeds.enumerate() {
+            if n as u64 == KEPT_STATEMENTS && from_the_start {
+                tally.kept.clone_from(&tally.areas);
             }
+            if n % 1000 == 0 && n > 0 {
+                println!("{n} statements: {}", tally.line());
+            }
+            let statement = Statement::of_seed(seed);
+            let area = tally.areas.entry(statement.area).or_default();
+            area.statements += 1;
             match self.run(&statement)? {
-                Verdict::Same => tally.same += 1,
-                Verdict::Refused => tally.refused += 1,
+                Verdict::Same => area.same += 1,
+                Verdict::Refused(message) => {
+                    area.refused += 1;
+                    *tally.refused.entry(message).or_default() += 1;
+                }
+                Verdict::Listed(name) => {
+                    area.listed += 1;
+                    *tally.listed.entry(name).or_default() += 1;
+                }
                 verdict => {
                     let must_not_be = worst(&verdict);
-                    let kind = if must_not_be { &mut tally.silent } else { &mut tally.errors };
-                    let (sql, said) = if kind.len() < 50 {
+                    let (kind, count) = if must_not_be {
+                        (&mut tally.silent, &mut area.silent)
+                    } else {
+                        (&mut tally.errors, &mut area.errors)
+                    };
+                    *count += 1;
+                    let (sql, said) = if kind.len() < SHRUNK_MAX {
                         self.shrink(statement, verdict)?
                     } else {
                         ("(more, not shrunk)".to_owned(), text(&verdict))
                     };
-                    let kind = if must_not_be { &mut tally.silent } else { &mut tally.errors };
+                    if kind.len() < SHRUNK_MAX && !kind.contains_key(&sql) {
+                        println!("seed {seed}: {sql}\n    {said}");
+                    }
                     kind.entry(sql).or_insert(Difference { seed, said, times: 0 }).times += 1;
                 }
             }
+        }
+        if from_the_start && tally.total().statements == KEPT_STATEMENTS {
+            tally.kept.clone_from(&tally.areas);
         }
         Ok(tally)
     }
@@ -116,16 +226,16 @@ impl Pair {
         'smaller: loop {
             let mut found = None;
             for candidate in smallest.simpler() {
-                if candidate.sql().len() >= smallest.sql().len() {
+                if candidate.length() >= smallest.length() {
                     continue;
                 }
                 attempts += 1;
-                if attempts > 200 {
+                if attempts > 150 {
                     break 'smaller;
                 }
-                let verdict = self.run(&candidate)?;
-                if std::mem::discriminant(&verdict) == std::mem::discriminant(&said) && worst(&verdict) == worst(&said)
-                {
+                let wanted = signature(&said);
+                let verdict = self.run_unless(&candidate, |verdict| signature(verdict) != wanted)?;
+                if signature(&verdict) == wanted {
                     found = Some((candidate, verdict));
                     break;
                 }
@@ -135,15 +245,36 @@ impl Pair {
                 None => break,
             }
         }
-        Ok((smallest.sql(), text(&said)))
+        Ok((smallest.shown(), text(&said)))
     }
 }
 
-fn undone(wire: &mut Wire, sql: &str) -> std::io::Result<super::wire::Answer> {
-    wire.query("BEGIN")?;
-    let answer = wire.query(sql)?;
-    wire.query("ROLLBACK")?;
+fn answered(wire: &mut Wire, sql: &str, params: &[Param], writes: bool) -> std::io::Result<Answer> {
+    if writes {
+        wire.query("BEGIN")?;
+    }
+    wire.send(sql, params)?;
+    let answer = wire.until_ready()?;
+    if writes {
+        wire.query("ROLLBACK")?;
+    }
     Ok(answer)
+}
+
+/// What kind of difference it is: while it is made small it stays of this kind.
+fn signature(verdict: &Verdict) -> String {
+    let codes = |said: &str| {
+        let words = said.split_whitespace().filter(|word| {
+            ["columns:", "tag:", "rows:"].contains(word)
+                || (word.len() == 5 && word.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()))
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    match verdict {
+        Verdict::Error(said) => format!("error {}", codes(said)),
+        Verdict::Silent(said) => format!("silent {}", codes(said)),
+        other => text(other),
+    }
 }
 
 /// Silent differences and internal errors.
@@ -158,32 +289,30 @@ fn worst(verdict: &Verdict) -> bool {
 fn text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Same => "same".into(),
-        Verdict::Refused => "refused".into(),
+        Verdict::Refused(message) => message.clone(),
+        Verdict::Listed(name) => (*name).into(),
         Verdict::Error(said) | Verdict::Silent(said) => said.clone(),
     }
 }
 
 impl Tally {
-    fn times(all: &BTreeMap<String, Difference>) -> u64 {
-        all.values().map(|difference| difference.times).sum()
-    }
-
-    pub fn silent_times(&self) -> u64 {
-        Tally::times(&self.silent)
-    }
-
-    pub fn error_times(&self) -> u64 {
-        Tally::times(&self.errors)
+    /// All areas together.
+    pub fn total(&self) -> AreaTally {
+        self.areas.values().fold(AreaTally::default(), |sum, area| AreaTally {
+            statements: sum.statements + area.statements,
+            same: sum.same + area.same,
+            refused: sum.refused + area.refused,
+            listed: sum.listed + area.listed,
+            errors: sum.errors + area.errors,
+            silent: sum.silent + area.silent,
+        })
     }
 
     /// One line of counts.
     pub fn line(&self) -> String {
+        let AreaTally { statements: _, same, refused, listed, errors, silent } = self.total();
         format!(
-            "{} same, {} refused (0A000), {} other errors, {} silent differences or internal errors",
-            self.same,
-            self.refused,
-            self.error_times(),
-            self.silent_times()
+            "{same} same, {refused} refused (0A000), {listed} as documented, {errors} other errors, {silent} silent differences or internal errors",
         )
     }
 
@@ -196,6 +325,16 @@ impl Tally {
                 );
             }
         }
-        println!("\n{} statements: {}", self.statements, self.line());
+        println!();
+        for (message, times) in &self.refused {
+            println!("refused {times} times: {message}");
+        }
+        for (name, area) in &self.areas {
+            let AreaTally { statements, same, refused, listed, errors, silent } = area;
+            println!(
+                "{name:<16} {statements:>6}: {same} same, {refused} refused, {listed} as documented, {errors} errors, {silent} silent"
+            );
+        }
+        println!("\n{} statements: {}", self.total().statements, self.line());
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::files::FileRate;
-use super::random::Tally;
+use super::listed::LISTED;
+use super::random::{AreaTally, KEPT_STATEMENTS, Tally};
 use crate::tidy::root;
 
 fn rates_file() -> PathBuf {
@@ -24,25 +25,35 @@ pub fn print_files(rates: &[FileRate]) {
     }
 }
 
-/// Files whose rate is below the one kept.
-pub fn fallen(rates: &[FileRate]) -> Vec<String> {
+/// Rates by name: files, and areas of the first random statements.
+fn all_rates(rates: &[FileRate], tally: &Tally) -> Vec<(String, usize)> {
+    let files = rates.iter().map(|rate| (rate.name.clone(), rate.per_mille()));
+    let areas =
+        tally.kept.iter().map(|(area, tally)| (format!("random/{}", area.replace(' ', "_")), tally.per_mille()));
+    files.chain(areas).collect()
+}
+
+/// What is below the rates kept.
+pub fn fallen(rates: &[FileRate], tally: &Tally) -> Vec<String> {
     let kept = std::fs::read_to_string(rates_file()).unwrap_or_default();
     let kept: BTreeMap<&str, usize> = kept
         .lines()
         .filter_map(|line| line.split_once(' '))
         .filter_map(|(name, n)| Some((name, n.parse().ok()?)))
         .collect();
-    let below = |rate: &&FileRate| kept.get(rate.name.as_str()).is_some_and(|least| rate.per_mille() < *least);
-    rates.iter().filter(below).map(|rate| format!("{} to {} per mille", rate.name, rate.per_mille())).collect()
+    let all = all_rates(rates, tally).into_iter();
+    let below = all.filter(|(name, rate)| kept.get(name.as_str()).is_some_and(|least| rate < least));
+    below.map(|(name, rate)| format!("{name} to {rate} per mille")).collect()
 }
 
 /// Writes `docs/postgres-compatibility.md` and the rates to hold.
-pub fn write(rates: &[FileRate], tally: &Tally, version: &str) -> Result<(), String> {
+pub fn write(rates: &[FileRate], tally: &Tally, seed: u64, version: &str) -> Result<(), String> {
     let mut page = format!(
         "# Compatibility with PostgreSQL\n\nWritten by `cargo xtask compat --write`: every statement of `crates/testkit/golden` on HeliosDB and on\n\
          PostgreSQL {version}, comparing column names, type OIDs, rows, command tags and SQLSTATEs, and random statements over the\n\
-         supported surface (`crates/testkit/src/compat/generate`). What differs on purpose: [differences.md](differences.md).\n\n\
-         | file | statements | same | refused (0A000) | different |\n|---|---|---|---|---|\n"
+         supported surface (`crates/testkit/src/compat/generate`), each made small where it differs. Rows count as sets where the\n\
+         statement gives no order; floats may differ in their last digits. What differs on purpose: [differences.md](differences.md).\n\n\
+         ## Files\n\n| file | statements | same | refused (0A000) | different |\n|---|---|---|---|---|\n"
     );
     for rate in rates {
         let (refused, different) = (rate.refused.len(), rate.different.len());
@@ -51,13 +62,11 @@ pub fn write(rates: &[FileRate], tally: &Tally, version: &str) -> Result<(), Str
     let sum = |of: fn(&FileRate) -> usize| rates.iter().map(of).sum::<usize>();
     let _ = writeln!(
         page,
-        "| **all** | {} | {} | {} | {} |\n\n{} random statements: {}.",
+        "| **all** | {} | {} | {} | {} |",
         sum(|r| r.statements),
         sum(|r| r.same),
         sum(|r| r.refused.len()),
         sum(|r| r.different.len()),
-        tally.statements,
-        tally.line()
     );
     list(&mut page, "Refused", rates.iter().flat_map(|rate| rate.refused.iter().map(|sql| (sql.as_str(), ""))));
     list(
@@ -65,12 +74,41 @@ pub fn write(rates: &[FileRate], tally: &Tally, version: &str) -> Result<(), Str
         "Different",
         rates.iter().flat_map(|rate| rate.different.iter().map(|(sql, said)| (sql.as_str(), said.as_str()))),
     );
-    let random = tally.silent.iter().chain(&tally.errors);
-    list(&mut page, "Different among the random ones, shrunk", random.map(|(sql, d)| (sql.as_str(), d.said.as_str())));
+    random(&mut page, tally, seed);
     std::fs::write(root().join("docs/postgres-compatibility.md"), page).map_err(|error| error.to_string())?;
-    let kept: String = rates.iter().map(|rate| format!("{} {}\n", rate.name, rate.per_mille())).collect();
+    let kept: String = all_rates(rates, tally).iter().map(|(name, rate)| format!("{name} {rate}\n")).collect();
     std::fs::create_dir_all(root().join("crates/testkit/compat")).map_err(|error| error.to_string())?;
     std::fs::write(rates_file(), kept).map_err(|error| error.to_string())
+}
+
+fn random(page: &mut String, tally: &Tally, seed: u64) {
+    let total = tally.total();
+    let last = (seed + total.statements).saturating_sub(1);
+    let _ = writeln!(
+        page,
+        "\n## Random statements\n\n{} statements, seeds {seed} to {last}; \"loud\" is an error of ours that PostgreSQL does not raise, \
+         \"silent\" another\nanswer or an internal error. CI runs the first {KEPT_STATEMENTS} and lets neither occur.\n\n\
+         | area | statements | same | as documented | refused (0A000) | loud | silent |\n|---|---|---|---|---|---|---|",
+        total.statements
+    );
+    let areas = tally.areas.iter().map(|(name, tally)| (*name, *tally));
+    for (name, tally) in areas.chain([("**all**", total)]) {
+        let AreaTally { statements, same, refused, listed, errors, silent } = tally;
+        let _ = writeln!(page, "| {name} | {statements} | {same} | {listed} | {refused} | {errors} | {silent} |");
+    }
+    let _ = writeln!(page, "\n### As documented\n");
+    for listed in LISTED {
+        let times = tally.listed.get(listed.name).copied().unwrap_or_default();
+        let _ = writeln!(page, "- {} ({times} times): {}", listed.name, listed.why);
+    }
+    if !tally.refused.is_empty() {
+        let _ = writeln!(page, "\n### Refused among the random ones\n");
+        for (message, times) in &tally.refused {
+            let _ = writeln!(page, "- {} ({times} times)", one_line(message));
+        }
+    }
+    let different = tally.silent.iter().chain(&tally.errors);
+    list(page, "Different among the random ones, shrunk", different.map(|(sql, d)| (sql.as_str(), d.said.as_str())));
 }
 
 fn list<'a>(page: &mut String, title: &str, items: impl Iterator<Item = (&'a str, &'a str)>) {
@@ -78,7 +116,7 @@ fn list<'a>(page: &mut String, title: &str, items: impl Iterator<Item = (&'a str
     if items.peek().is_none() {
         return;
     }
-    let _ = writeln!(page, "\n## {title}\n");
+    let _ = writeln!(page, "\n### {title}\n");
     for (sql, said) in items {
         let dash = if said.is_empty() { "" } else { ": " };
         let _ = writeln!(page, "- `{}`{dash}{}", one_line(sql).replace('`', "'"), one_line(said));

@@ -1,4 +1,5 @@
-//! A client of the simple protocol that keeps everything a server says: names, type OIDs, values, tags, SQLSTATEs.
+//! A client that keeps everything a server says: names, type OIDs, values, tags, SQLSTATEs. Statements with parameters
+//! go by the extended protocol, values as text.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -6,7 +7,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
+use postgres_protocol::IsNull;
 use postgres_protocol::message::{backend, frontend};
+
+use super::generate::Param;
 
 /// Everything said about one statement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,13 +56,31 @@ impl Wire {
 
     /// Runs one statement. `Err` means the connection is lost.
     pub fn query(&mut self, sql: &str) -> io::Result<Answer> {
-        let mut out = BytesMut::new();
-        frontend::query(sql, &mut out)?;
-        self.stream.write_all(&out)?;
+        self.send(sql, &[])?;
         self.until_ready()
     }
 
-    fn until_ready(&mut self) -> io::Result<Answer> {
+    /// Sends one statement; the answer comes by [`Wire::until_ready`].
+    pub fn send(&mut self, sql: &str, params: &[Param]) -> io::Result<()> {
+        let mut out = BytesMut::new();
+        if params.is_empty() {
+            frontend::query(sql, &mut out)?;
+        } else {
+            frontend::parse("", sql, params.iter().map(|param| param.oid), &mut out)?;
+            let write = |param: &Param, buffer: &mut BytesMut| {
+                buffer.extend_from_slice(param.value.as_bytes());
+                Ok(IsNull::No)
+            };
+            frontend::bind("", "", [0], params, write, [0], &mut out).map_err(|_| io::Error::other("parameters"))?;
+            frontend::describe(b'P', "", &mut out)?;
+            frontend::execute("", 0, &mut out)?;
+            frontend::sync(&mut out);
+        }
+        self.stream.write_all(&out)
+    }
+
+    /// Everything said until the server waits for the next statement.
+    pub fn until_ready(&mut self) -> io::Result<Answer> {
         let mut answer = Answer::default();
         loop {
             match self.message()? {

@@ -1,6 +1,5 @@
 //! CASE, COALESCE, NULLIF, GREATEST, LEAST.
 
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Case, Expr as PlanExpr};
 use heliosdb_types::{Error, Result};
 use sqlparser::ast::{self, BinaryOperator, Expr};
@@ -57,12 +56,7 @@ impl Binder<'_> {
             "nullif" => {
                 let [value, other] =
                     <[Typed; 2]>::try_from(args).map_err(|_| Error::syntax("NULLIF needs two arguments"))?;
-                let equal = func::binary(&BinaryOperator::Eq, value.clone(), other, self.func())?;
-                let value = self.settle(value)?;
-                let null = ScalarValue::try_from(&value.arrow).map_err(|e| Error::internal(e.to_string()))?;
-                let when = vec![(Box::new(equal.expr), Box::new(PlanExpr::Literal(null, None)))];
-                let case = Case { expr: None, when_then_expr: when, else_expr: Some(Box::new(value.expr.clone())) };
-                Typed { expr: PlanExpr::Case(case), ..value }
+                func::call(name, vec![value, other], self.func())?
             }
             _ => return Ok(None),
         }))

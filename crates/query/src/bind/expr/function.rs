@@ -16,6 +16,7 @@ use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
 use crate::bind::names::{fold_identifier, object_name, object_name_span};
 use crate::bind::scope::Clause;
+use crate::bind::tokens::VARIADIC;
 use crate::func::{self, CastKind, Typed, WindowCall};
 
 /// The argument list of a call, checked field by field.
@@ -426,6 +427,7 @@ fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
     let (named, plain): (Vec<_>, Vec<_>) = args.iter().partition(|arg| matches!(arg, FunctionArg::Named { .. }));
     for arg in named {
         if let FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), operator: _ } = arg {
+            refuse(name.value == VARIADIC, "VARIADIC in a call")?;
             result.named.push((fold_identifier(name), expr));
         }
     }

@@ -189,6 +189,11 @@ impl Binder<'_> {
                     let op = if *negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
                     return self.bind_any_all(Quantifier::Any, expr, &op, pattern);
                 }
+                if let Some(all) = of_all(pattern) {
+                    refuse(escape_char.is_some(), "LIKE ALL with ESCAPE")?;
+                    let op = if *negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
+                    return self.bind_any_all(Quantifier::All, expr, &op, &all);
+                }
                 self.bind_like(expr, pattern, (*negated, false), escape_char.as_ref())
             }
             Expr::ILike { negated, any, expr, pattern, escape_char } => {
@@ -196,6 +201,11 @@ impl Binder<'_> {
                     refuse(escape_char.is_some(), "ILIKE ANY with ESCAPE")?;
                     let op = if *negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
                     return self.bind_any_all(Quantifier::Any, expr, &op, pattern);
+                }
+                if let Some(all) = of_all(pattern) {
+                    refuse(escape_char.is_some(), "ILIKE ALL with ESCAPE")?;
+                    let op = if *negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
+                    return self.bind_any_all(Quantifier::All, expr, &op, &all);
                 }
                 self.bind_like(expr, pattern, (*negated, true), escape_char.as_ref())
             }
@@ -408,4 +418,21 @@ fn escape(value: &ast::ValueWithSpan) -> Result<Option<char>> {
     let mut chars = text.chars();
     let first = chars.next();
     if chars.next().is_some() { Err(wrong()) } else { Ok(first) }
+}
+
+/// What is in `ALL (...)` after LIKE, which the parser takes for a call.
+fn of_all(pattern: &Expr) -> Option<Expr> {
+    let Expr::Function(call) = pattern else { return None };
+    let [ast::ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
+    if name.quote_style.is_some() || !name.value.eq_ignore_ascii_case("all") {
+        return None;
+    }
+    match &call.args {
+        ast::FunctionArguments::Subquery(query) => Some(Expr::Subquery(query.clone())),
+        ast::FunctionArguments::List(list) => match list.args.as_slice() {
+            [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr))] => Some(expr.clone()),
+            _ => None,
+        },
+        ast::FunctionArguments::None => None,
+    }
 }

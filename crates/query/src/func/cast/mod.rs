@@ -15,7 +15,7 @@ use super::decimal;
 use super::literal::decimal_physical;
 use super::udf::Function;
 use super::value::{literal_of, null_of, physical_of_type};
-use super::{CastKind, FuncContext, Typed};
+use super::{CastKind, FuncContext, NameLookup, Typed};
 
 pub(super) use convert::convert;
 pub use rules::can_cast;
@@ -182,7 +182,7 @@ fn cast_to_numeric(input: Typed, to: &SqlType, kind: CastKind, context: &FuncCon
 
 /// An integer as a decimal of scale 0; a literal with no more digits than it has.
 pub(super) fn integer_to_decimal(input: Typed) -> Result<Typed> {
-    if let Some(value) = input.literal_datum() {
+    if let Some(value) = input.literal_datum().filter(|value| !value.as_ref().is_null()) {
         let number = super::value::numeric_of(value.as_ref())?;
         return super::literal::numeric_literal(&number);
     }
@@ -196,7 +196,7 @@ pub(super) fn integer_to_decimal(input: Typed) -> Result<Typed> {
 }
 
 /// Any exact number as numeric bytes.
-pub(super) fn to_numeric_bytes(input: Typed) -> Typed {
+pub fn to_numeric_bytes(input: Typed) -> Typed {
     let from = input.physical();
     if from == PhysicalType::Numeric {
         return input;
@@ -259,27 +259,45 @@ fn cast_reg(input: Typed, to: &SqlType, context: &FuncContext) -> Result<Typed> 
     }
 }
 
+/// A catalog reference as clients get it: the name for the text format, the number for the binary one, between them a zero
+/// byte, which no name has.
+pub fn reference_for_client(input: Typed, context: &FuncContext) -> Typed {
+    let SqlType::Reg(reg) = input.sql_type else { return input };
+    let names = context.names.clone();
+    let key = format!("{} for the client", SqlType::Reg(reg).name());
+    let function = Function::strict("shown", key, vec![PhysicalType::Int64], PhysicalType::Text, move |args| {
+        let [DatumRef::Int64(oid)] = args else { return Err(Error::internal("an oid is an integer")) };
+        Ok(Datum::Text(format!("{}\0{oid}", shown_name(*oid, reg, &*names))))
+    });
+    let arrow = arrow_type(PhysicalType::Text);
+    Typed { expr: function.volatile().call(vec![input.expr]), sql_type: SqlType::Reg(reg), arrow }
+}
+
 /// The name PostgreSQL prints for an object: `-` for 0, the number if there is no such object.
+fn shown_name(oid: i64, reg: RegKind, names: &dyn NameLookup) -> String {
+    if oid == 0 {
+        return "-".into();
+    }
+    let number = heliosdb_types::Oid(oid as u32);
+    let name = match reg {
+        RegKind::Class => names.relation_name(number),
+        RegKind::Namespace => names.schema_name(number),
+        RegKind::Role => names.role_name(number),
+        RegKind::Type => {
+            let known = SqlType::from_oid(number).or_else(|| names.user_type(number));
+            known.map(|sql_type| base_name(&sql_type)).or_else(|| names.type_name(number))
+        }
+        RegKind::Proc => names.function_name(number),
+    };
+    name.unwrap_or_else(|| oid.to_string())
+}
+
 fn reg_to_text(input: Expr, reg: RegKind, to: &SqlType, context: &FuncContext) -> Typed {
     let names = context.names.clone();
     let key = format!("{} of oid", SqlType::Reg(reg).name());
     let function = Function::strict("name_of", key, vec![PhysicalType::Int64], PhysicalType::Text, move |args| {
         let [DatumRef::Int64(oid)] = args else { return Err(Error::internal("an oid is an integer")) };
-        if *oid == 0 {
-            return Ok(Datum::Text("-".into()));
-        }
-        let number = heliosdb_types::Oid(*oid as u32);
-        let name = match reg {
-            RegKind::Class => names.relation_name(number),
-            RegKind::Namespace => names.schema_name(number),
-            RegKind::Role => names.role_name(number),
-            RegKind::Type => {
-                let known = SqlType::from_oid(number).or_else(|| names.user_type(number));
-                known.map(|sql_type| base_name(&sql_type)).or_else(|| names.type_name(number))
-            }
-            RegKind::Proc => names.function_name(number),
-        };
-        Ok(Datum::Text(name.unwrap_or_else(|| oid.to_string())))
+        Ok(Datum::Text(shown_name(*oid, reg, &*names)))
     });
     Typed::new(function.volatile().call(vec![input]), to.clone())
 }

@@ -133,6 +133,8 @@ pub(super) fn bits(symbol: &'static str, left: Typed, right: Typed, ctx: &FuncCo
     let shift = matches!(symbol, "<<" | ">>");
     let (left, right) = match (left.is_unknown(), right.is_unknown()) {
         (true, true) => return Err(ambiguous(symbol, &left, &right)),
+        (true, false) if !is_integer(&right.sql_type) => return Err(undefined(symbol, &left, &right)),
+        (false, true) if !is_integer(&left.sql_type) => return Err(undefined(symbol, &left, &right)),
         (true, false) => (cast(left, &right.sql_type.clone(), CastKind::Implicit, ctx)?, right),
         (false, true) => {
             let to = if shift { SqlType::Int4 } else { left.sql_type.clone() };

@@ -117,6 +117,10 @@ fn convert_from(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     if !is_utf8(second(args)?) {
         return Err(heliosdb_types::Error::unsupported("an encoding other than UTF8 and LATIN1"));
     }
+    if bytes(args)?.contains(&0) {
+        let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+        return Err(heliosdb_types::Error::invalid(heliosdb_types::SqlState::CHARACTER_NOT_IN_REPERTOIRE, message));
+    }
     String::from_utf8(bytes(args)?.to_vec()).map(Datum::Text).map_err(|_| {
         let message = "invalid byte sequence for encoding \"UTF8\"";
         heliosdb_types::Error::invalid(heliosdb_types::SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)

@@ -80,7 +80,13 @@ pub(super) type Overload = (&'static str, &'static [T], T, Run);
 /// A scalar function; then `names.call`; then 42883.
 pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
     if let Some(result) = special::call(name, &args, ctx) {
-        return result;
+        // An argument of a type the function does not take: there is no such function.
+        return result.map_err(|error| match error.state() {
+            SqlState::DATATYPE_MISMATCH if error.message().starts_with("expression is of type ") => {
+                undefined(name, &args)
+            }
+            _ => error,
+        });
     }
     let candidates: Vec<&Overload> = tables().filter(|overload| overload.0 == name).collect();
     if !candidates.is_empty() {
@@ -144,6 +150,13 @@ fn choose<'a>(name: &str, candidates: &[&'a Overload], args: &[Typed]) -> Result
         }
         Some(((exact, texts, preferred), *overload))
     });
+    let viable: Vec<_> = viable.collect();
+    if let Some(most) = viable.iter().map(|((exact, ..), _)| *exact).max()
+        && let equals = viable.iter().filter(|((exact, ..), _)| *exact == most).map(|(_, overload)| *overload)
+        && is_ambiguous(&equals.collect::<Vec<_>>(), args)
+    {
+        return Err(not_unique(name, args));
+    }
     // The first of equals wins: tables list the likelier overload first.
     let mut best: Option<((usize, usize, usize), &Overload)> = None;
     for (score, overload) in viable {
@@ -152,6 +165,23 @@ fn choose<'a>(name: &str, candidates: &[&'a Overload], args: &[Typed]) -> Result
         }
     }
     best.map(|(_, overload)| overload).ok_or_else(|| undefined(name, args))
+}
+
+/// Whether an untyped argument leaves open which of several categories of types is meant.
+fn is_ambiguous(candidates: &[&Overload], args: &[Typed]) -> bool {
+    let open = args.iter().enumerate().filter(|(_, arg)| arg.is_unknown());
+    let mut categories = open.map(|(at, _)| {
+        let types = candidates.iter().filter_map(|overload| overload.1.get(at));
+        types.map(|t| super::common::category(&t.sql())).collect::<std::collections::BTreeSet<_>>()
+    });
+    categories.any(|categories| categories.len() > 1 && !categories.contains(&'S'))
+}
+
+fn not_unique(name: &str, args: &[Typed]) -> Error {
+    let types: Vec<String> = args.iter().map(|arg| super::common::base_name(&arg.sql_type)).collect();
+    let message = format!("function {name}({}) is not unique", types.join(", "));
+    Error::invalid(SqlState::AMBIGUOUS_FUNCTION, message)
+        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
 }
 
 fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {

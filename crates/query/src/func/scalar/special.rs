@@ -13,6 +13,9 @@ use super::{conditional, invalid_parameter, overlaps, regexp, string, substring,
 
 /// `None`: not a function of this module.
 pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
+    if let Some(error) = open_parameter(name, args) {
+        return Some(Err(error));
+    }
     let owned = || args.to_vec();
     Some(match (name, args) {
         ("coalesce", [_, ..]) => conditional::coalesce(owned(), ctx),
@@ -24,8 +27,10 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("format", [_, ..]) => texts(owned(), ctx).map(format),
         ("quote_nullable", [arg]) => to_text(arg.clone(), ctx).map(quote_nullable),
         ("quote_literal", [arg]) if !arg.is_unknown() && !super::is_text(&arg.sql_type) => {
-            to_text(arg.clone(), ctx).map(quote_nullable)
+            to_text(arg.clone(), ctx).map(quote_value)
         }
+        // Padding counts here, as it does nowhere else.
+        ("octet_length", [arg]) if matches!(arg.sql_type, SqlType::Char(_)) => Ok(octets_padded(arg.clone())),
         ("regexp_match", [_, _] | [_, _, _]) => regexp_match(owned(), ctx),
         ("regexp_split_to_array", [_, _] | [_, _, _]) => regexp_split(owned(), ctx),
         ("date_part" | "extract", [field, value]) => match field.literal_datum() {
@@ -49,6 +54,22 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
             return ours.or_else(|| system::call(name, args, ctx));
         }
     })
+}
+
+/// A parameter where any type will do has none.
+fn open_parameter(name: &str, args: &[Typed]) -> Option<Error> {
+    let from = match name {
+        "concat" | "num_nulls" | "num_nonnulls" | "json_build_array" | "jsonb_build_array" | "json_build_object"
+        | "jsonb_build_object" => 0,
+        "concat_ws" | "format" => 1,
+        _ => return None,
+    };
+    let open = args.iter().skip(from).find_map(|arg| match &arg.expr {
+        Expr::Placeholder(placeholder) if arg.is_unknown() => Some(placeholder.id.clone()),
+        _ => None,
+    })?;
+    let message = format!("could not determine data type of parameter {open}");
+    Some(Error::invalid(SqlState::INDETERMINATE_DATATYPE, message))
 }
 
 fn texts(args: Vec<Typed>, ctx: &FuncContext) -> Result<Vec<Typed>> {
@@ -107,6 +128,20 @@ fn concat_ws(args: Vec<Typed>) -> Typed {
 fn quote_nullable(arg: Typed) -> Typed {
     text_function("quote_nullable", vec![arg], SqlType::Text, PhysicalType::Text, |texts| {
         Ok(Datum::Text(texts.first().copied().flatten().map_or_else(|| "NULL".into(), string::quote_literal)))
+    })
+}
+
+/// `quote_literal` of other types than text.
+fn quote_value(arg: Typed) -> Typed {
+    text_function("quote_value", vec![arg], SqlType::Text, PhysicalType::Text, |texts| {
+        let quoted = texts.first().copied().flatten().map(string::quote_literal);
+        Ok(quoted.map_or(Datum::Null, Datum::Text))
+    })
+}
+
+fn octets_padded(arg: Typed) -> Typed {
+    text_function("octets_padded", vec![arg], SqlType::Int4, PhysicalType::Int32, |texts| {
+        Ok(texts.first().copied().flatten().map_or(Datum::Null, |text| Datum::Int32(text.len() as i32)))
     })
 }
 

@@ -121,6 +121,9 @@ struct Moment {
 pub(super) fn moment(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
     let [value, template] = args else { return Err(wrong_arguments("to_char")) };
     let template = text_of_datum(*template)?;
+    if template.is_empty() {
+        return Ok(Datum::Null);
+    }
     let moment = match value {
         DatumRef::Timestamp(v) | DatumRef::TimestampTz(v) if !is_finite_timestamp(*v) => return Ok(Datum::Null),
         DatumRef::Timestamp(v) => of_local(*v, None),

@@ -69,8 +69,9 @@ impl Read {
             let first = make_date(narrow(year)?, 1, 1)?;
             return Ok(first + narrow(ordinal)? - 1);
         }
-        make_date(narrow(year)?, narrow(self.month.unwrap_or(1))?, narrow(self.day.unwrap_or(1))?)
-            .map_err(|_| out_of_range(text))
+        // Zero is as good as not given.
+        let given = |field: Option<i64>| field.filter(|value| *value != 0).unwrap_or(1);
+        make_date(narrow(year)?, narrow(given(self.month))?, narrow(given(self.day))?).map_err(|_| out_of_range(text))
     }
 
     fn time(&self, text: &str) -> Result<i64> {
@@ -125,9 +126,10 @@ fn read(text: &str, template: &str) -> Result<Read> {
     Ok(out)
 }
 
-/// Takes up to `width` digits.
+/// Takes up to `width` digits and a sign.
 fn digits<'a>(key: &str, rest: &'a str, width: usize) -> Result<(i64, usize, &'a str)> {
-    let len = rest.bytes().take(width).take_while(u8::is_ascii_digit).count();
+    let sign = usize::from(rest.starts_with(['-', '+']));
+    let len = sign + rest.bytes().skip(sign).take(width.saturating_sub(sign)).take_while(u8::is_ascii_digit).count();
     let (number, tail) = rest.split_at(len);
     let value = number.parse().map_err(|_| {
         let shown: String = rest.chars().take(width).collect();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use heliosdb_contracts::{ConnectRequest, Execution, Prepared, RowsTag, SqlService, SqlSession, datum_at};
 use heliosdb_runtime::{Pool, SeededEntropy, SimClock};
-use heliosdb_types::{Datum, PhysicalType, Result, text_of};
+use heliosdb_types::{Datum, DatumRef, PhysicalType, Result, SqlType, text_of};
 
 use crate::engine::{Engine, EngineOptions, EngineService};
 use crate::testing::MemShard;
@@ -140,8 +140,13 @@ impl Client {
                     let batch = batch?;
                     for row in 0..batch.num_rows() {
                         let values = batch.columns().iter().zip(columns.iter()).map(|(array, column)| {
-                            let physical = column.sql_type.physical().unwrap_or(PhysicalType::Text);
-                            let value = datum_at(array, row, physical).unwrap();
+                            // Catalog references come as name, zero byte, number.
+                            let reference = matches!(column.sql_type, SqlType::Reg(_));
+                            let physical = column.sql_type.physical().filter(|_| !reference);
+                            let value = datum_at(array, row, physical.unwrap_or(PhysicalType::Text)).unwrap();
+                            if let (true, DatumRef::Text(text)) = (reference, value) {
+                                return text.split('\0').next().unwrap_or_default().to_owned();
+                            }
                             if value.is_null() { String::new() } else { text_of(value, &column.sql_type, &context) }
                         });
                         out.push_str(&format!("{}\n", values.collect::<Vec<_>>().join("|")));

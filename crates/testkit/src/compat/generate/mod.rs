@@ -1,111 +1,106 @@
 //! Random statements over the supported surface, and simpler ones when two servers disagree.
 
+mod area;
 mod expr;
+mod from;
+mod group;
+mod params;
 mod query;
 mod rules;
+mod subquery;
 mod tables;
+mod ty;
+mod window;
+mod write;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
 
-use expr::{Expr, InScope, Ty};
+#[cfg(test)]
+use area::AREAS;
+pub use params::Param;
 use query::Query;
 pub use tables::SETUP;
-use tables::TABLES;
+use write::Write;
 
 /// A random statement, kept as a tree.
 #[derive(Clone, Debug)]
-pub enum Statement {
+pub struct Statement {
+    /// Which part of the surface it is about.
+    pub area: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
     Select(Query),
-    Update { table: &'static str, column: &'static str, value: Expr, filter: Expr },
-    Delete { table: &'static str, filter: Expr },
-    Insert { table: &'static str, columns: &'static str, query: Query },
+    Write(Write),
 }
 
 impl Statement {
     /// The statement of a seed; the same each time.
     pub fn of_seed(seed: u64) -> Statement {
-        let mut rng = StdRng::seed_from_u64(seed);
-        match rng.random_range(0..100) {
-            0..3 => {
-                let table = TABLES.choose(&mut rng).expect("tables");
-                Statement::Delete { table: table.name, filter: Expr::random(&mut rng, Ty::Bool, &scope_of(table), 3) }
-            }
-            3..7 => {
-                let table = TABLES.choose(&mut rng).expect("tables");
-                // Any column but the key and those with a length or scale of their own.
-                let plain = |(name, _): &&(&str, Ty)| !["id", "m", "v", "x"].contains(name);
-                let columns: Vec<_> = table.columns.iter().filter(plain).collect();
-                let (column, ty) = **columns.choose(&mut rng).expect("columns");
-                let scope = scope_of(table);
-                let value = Expr::random(&mut rng, ty, &scope, 3);
-                Statement::Update {
-                    table: table.name,
-                    column,
-                    value,
-                    filter: Expr::random(&mut rng, Ty::Bool, &scope, 2),
-                }
-            }
-            7..10 => {
-                let mut query = Query::random(&mut rng, Some(&[Ty::Text, Ty::Int4]), &[], 2);
-                (query.ordered, query.limit) = (true, Some((20, 0)));
-                Statement::Insert { table: "txt", columns: "t, k, id", query }
-            }
-            _ => Statement::Select(Query::random(&mut rng, None, &[], 3)),
-        }
+        let (area, mut g) = area::choose(StdRng::seed_from_u64(seed));
+        let kind = match area {
+            "writes" => Kind::Write(Write::random(&mut g)),
+            _ => Kind::Select(Query::random(&mut g, None, &[], 3)),
+        };
+        Statement { area, kind }
     }
 
-    pub fn sql(&self) -> String {
-        match self {
-            Statement::Select(query) => query.sql(),
-            Statement::Update { table, column, value, filter } => {
-                format!("UPDATE {table} SET {column} = {} WHERE {} RETURNING id, {column}", value.sql(), filter.sql())
-            }
-            Statement::Delete { table, filter } => format!("DELETE FROM {table} WHERE {} RETURNING id", filter.sql()),
-            Statement::Insert { table, columns, query } => format!(
-                "INSERT INTO {table} ({columns}) SELECT c1, c2, 1000 + row_number() OVER (ORDER BY c1, c2) FROM ({}) q RETURNING *",
-                query.sql()
-            ),
-        }
+    /// The text, with `$1`... where it has parameters.
+    pub fn sql(&self) -> (String, Vec<Param>) {
+        params::number(&match &self.kind {
+            Kind::Select(query) => query.sql(),
+            Kind::Write(write) => write.sql(),
+        })
+    }
+
+    /// The text with its parameters' values, for people.
+    pub fn shown(&self) -> String {
+        let (sql, params) = self.sql();
+        let values: Vec<String> = params.iter().map(|param| format!("'{}' ({})", param.value, param.oid)).collect();
+        if values.is_empty() { sql } else { format!("{sql}  -- {}", values.join(", ")) }
+    }
+
+    /// What shrinking makes less.
+    pub fn length(&self) -> usize {
+        self.shown().len()
+    }
+
+    pub fn writes(&self) -> bool {
+        matches!(self.kind, Kind::Write(_))
     }
 
     /// Whether the order of rows is part of the answer.
     pub fn ordered(&self) -> bool {
-        matches!(self, Statement::Select(query) if query.ordered)
+        matches!(&self.kind, Kind::Select(query) if query.ordered())
+    }
+
+    /// Its expressions, each on its own over all rows it could see: what one server need not compute, the other may.
+    pub fn pieces(&self) -> Vec<(String, Vec<Param>)> {
+        let mut all = Vec::new();
+        match &self.kind {
+            Kind::Select(query) => query.pieces(&mut all),
+            Kind::Write(write) => write.pieces(&mut all),
+        }
+        all.iter().map(|text| params::number(text)).collect()
     }
 
     /// Statements with one thing less; made as they are asked for.
     pub fn simpler(&self) -> Box<dyn Iterator<Item = Statement> + '_> {
-        match self {
-            Statement::Select(query) => Box::new(query.simpler().map(Statement::Select)),
-            Statement::Update { table, column, value, filter } => {
-                let filters = filter.simpler().map(|filter| (value.clone(), filter));
-                let values = value.simpler().map(|value| (value, filter.clone()));
-                Box::new(filters.chain(values).map(|(value, filter)| Statement::Update {
-                    table,
-                    column,
-                    value,
-                    filter,
-                }))
-            }
-            Statement::Delete { table, filter } => {
-                Box::new(filter.simpler().map(|filter| Statement::Delete { table, filter }))
-            }
-            Statement::Insert { table, columns, query } => {
-                let kept = query.simpler().filter(|q| q.select.len() == 2);
-                Box::new(kept.map(|query| Statement::Insert { table, columns, query }))
-            }
+        let of = |kind| Statement { area: self.area, kind };
+        match &self.kind {
+            Kind::Select(query) => Box::new(query.simpler().map(move |query| of(Kind::Select(query)))),
+            Kind::Write(write) => Box::new(write.simpler().map(move |write| of(Kind::Write(write)))),
         }
     }
 }
 
-fn scope_of(table: &tables::Table) -> Vec<InScope> {
-    table.columns.iter().map(|(name, ty)| InScope { name: (*name).to_owned(), ty: *ty }).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -119,5 +114,46 @@ mod tests {
     #[test]
     fn templates_take_their_arguments_by_number() {
         assert_eq!(expr::fill("f($2, $1, '$')", &["a".into(), "b".into()]), "f(b, a, '$')");
+    }
+
+    #[test]
+    fn every_area_and_clause_is_generated() {
+        let mut areas = BTreeMap::new();
+        let mut text = String::new();
+        for seed in 0..4000 {
+            let statement = Statement::of_seed(seed);
+            *areas.entry(statement.area).or_insert(0) += 1;
+            text.push_str(&statement.sql().0);
+            text.push('\n');
+        }
+        assert!(AREAS.iter().all(|area| areas.get(area.name).is_some_and(|times| *times > 50)), "{areas:?}");
+        for clause in [
+            "WITH q0 AS MATERIALIZED",
+            "WITH RECURSIVE",
+            "DISTINCT ON",
+            "FULL JOIN",
+            "ROLLUP (",
+            "CUBE (",
+            "GROUPING SETS (",
+            "GROUPING(",
+            "HAVING",
+            "FILTER (WHERE",
+            "GROUPS BETWEEN",
+            "RANGE BETWEEN",
+            "INTERSECT ALL",
+            "NOT IN (SELECT",
+            "ALL (SELECT",
+            "EXISTS (SELECT",
+            "ARRAY(SELECT",
+            "OFFSET",
+            "NULLS FIRST",
+            "ON CONFLICT (id) DO UPDATE",
+            "USING",
+            "DEFAULT",
+            "RETURNING",
+            "$2",
+        ] {
+            assert!(text.contains(clause), "no statement has {clause}");
+        }
     }
 }

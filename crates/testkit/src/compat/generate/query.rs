@@ -1,65 +1,77 @@
 //! Random queries over the tables of [`super::tables`].
 
+use std::borrow::Cow;
+
 use rand::Rng;
-use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::expr::{Expr, InScope, Ty};
-use super::rules::{AGGREGATES, WINDOWS};
-use super::tables::{TABLES, Table};
+use super::expr::{Expr, Gen, InScope, column, named};
+use super::from::{FromItem, Source, from_clause};
+use super::group;
+use super::ty::Ty;
+use super::window;
 
 /// A SELECT, clause by clause, so that each can be left out when a difference is shrunk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Query {
+    pub ctes: Vec<Cte>,
     pub distinct: bool,
+    pub distinct_on: Option<Expr>,
     pub select: Vec<Expr>,
     pub from: Vec<FromItem>,
     pub filter: Option<Expr>,
     pub group: Vec<Expr>,
+    /// `ROLLUP`, `CUBE`, `GROUPING SETS`, or nothing.
+    pub sets: &'static str,
     pub having: Option<Expr>,
-    /// By every output column: a total order, up to equal rows.
-    pub ordered: bool,
-    pub limit: Option<(u32, u32)>,
     pub combined: Option<(&'static str, Box<Query>)>,
-}
-
-/// A table, or a derived table, and how it is joined to those before it.
-#[derive(Clone, Debug)]
-pub struct FromItem {
-    pub join: &'static str,
-    pub source: Source,
-    pub alias: String,
-    pub on: Option<Expr>,
+    pub order: Order,
+    pub limit: Option<(Option<u32>, u32)>,
 }
 
 #[derive(Clone, Debug)]
-pub enum Source {
-    Table(&'static Table),
-    Derived(Box<Query>),
+pub struct Cte {
+    pub name: String,
+    pub materialized: &'static str,
+    pub query: Query,
 }
+
+#[derive(Clone, Debug, Default)]
+pub enum Order {
+    #[default]
+    None,
+    /// By every output column (a total order, up to equal rows), each with `DESC`, `NULLS FIRST`...
+    Output(Vec<&'static str>),
+    /// By columns that make a total order; for DISTINCT ON.
+    Columns(Vec<String>),
+}
+
+const DIRECTIONS: &[&str] = &["", "", "", " DESC", " ASC NULLS FIRST", " DESC NULLS LAST", " NULLS LAST"];
+const COMBINE: &[&str] = &["UNION ALL", "UNION", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"];
 
 impl Query {
     pub fn sql(&self) -> String {
-        let mut out = String::from(if self.distinct { "SELECT DISTINCT " } else { "SELECT " });
+        let mut out = self.with_clause();
+        out.push_str("SELECT ");
+        if self.distinct {
+            out.push_str("DISTINCT ");
+        }
+        if let Some(on) = &self.distinct_on {
+            out.push_str(&format!("DISTINCT ON ({}) ", on.sql()));
+        }
         let list = |all: &[Expr]| all.iter().map(Expr::sql).collect::<Vec<_>>().join(", ");
         let named: Vec<String> =
             self.select.iter().enumerate().map(|(n, e)| format!("{} AS c{}", e.sql(), n + 1)).collect();
         out.push_str(&named.join(", "));
         for (n, item) in self.from.iter().enumerate() {
-            out.push_str(if n == 0 { " FROM " } else { item.join });
-            match &item.source {
-                Source::Table(table) => out.push_str(&format!("{} {}", table.name, item.alias)),
-                Source::Derived(query) => out.push_str(&format!("({}) {}", query.sql(), item.alias)),
-            }
-            if let (Some(on), true) = (&item.on, n > 0) {
-                out.push_str(&format!(" ON {}", on.sql()));
-            }
+            out.push_str(if n == 0 { " FROM " } else { "" });
+            out.push_str(&item.sql(n == 0));
         }
         if let Some(filter) = &self.filter {
             out.push_str(&format!(" WHERE {}", filter.sql()));
         }
         if !self.group.is_empty() {
-            out.push_str(&format!(" GROUP BY {}", list(&self.group)));
+            out.push_str(&format!(" GROUP BY {}", group::clause(self.sets, &list(&self.group), &self.group)));
         }
         if let Some(having) = &self.having {
             out.push_str(&format!(" HAVING {}", having.sql()));
@@ -67,101 +79,168 @@ impl Query {
         if let Some((kind, other)) = &self.combined {
             out.push_str(&format!(" {kind} {}", other.sql()));
         }
-        if self.ordered {
-            let columns: Vec<String> = (1..=self.select.len()).map(|n| n.to_string()).collect();
-            out.push_str(&format!(" ORDER BY {}", columns.join(", ")));
+        match &self.order {
+            Order::None => {}
+            Order::Output(directions) => {
+                let key = |n: usize| format!("{}{}", n + 1, directions.get(n).copied().unwrap_or_default());
+                let keys: Vec<String> = (0..self.select.len()).map(key).collect();
+                out.push_str(&format!(" ORDER BY {}", keys.join(", ")));
+            }
+            Order::Columns(columns) => out.push_str(&format!(" ORDER BY {}", columns.join(", "))),
         }
-        if let Some((limit, offset)) = self.limit {
-            out.push_str(&format!(" LIMIT {limit} OFFSET {offset}"));
+        match self.limit {
+            Some((Some(limit), offset)) => out.push_str(&format!(" LIMIT {limit} OFFSET {offset}")),
+            Some((None, offset)) => out.push_str(&format!(" OFFSET {offset} ROWS")),
+            None => {}
         }
         out
     }
 
+    /// Whether the order of rows is part of the answer.
+    pub fn ordered(&self) -> bool {
+        !matches!(self.order, Order::None)
+    }
+
     /// A random query whose columns have the given types (any, if `None`).
-    pub fn random(rng: &mut StdRng, types: Option<&[Ty]>, outer: &[InScope], depth: u32) -> Query {
-        let (from, mut scope) = from_clause(rng, depth);
-        scope.extend_from_slice(outer);
-        let types: Vec<Ty> = match types {
-            Some(types) => types.to_vec(),
-            None => (0..rng.random_range(1..=4)).map(|_| Ty::random(rng)).collect(),
-        };
-        let filter = rng.random_bool(0.6).then(|| Expr::random(rng, Ty::Bool, &scope, depth));
-        let grouped = !from.is_empty() && rng.random_bool(0.3);
-        let mut query = Query {
-            distinct: false,
-            select: Vec::new(),
-            from,
-            filter,
-            group: Vec::new(),
-            having: None,
-            ordered: false,
-            limit: None,
-            combined: None,
-        };
-        if grouped {
-            group(rng, &mut query, &types, &scope, depth);
-        } else {
-            query.select = types.iter().map(|ty| item(rng, *ty, &scope, depth)).collect();
-            query.distinct = rng.random_bool(0.1);
+    pub fn random(g: &mut Gen, types: Option<&[Ty]>, outer: &[InScope], depth: u32) -> Query {
+        let mut query = Query::default();
+        if depth > 2 && g.rng.random_bool(g.habits.cte) {
+            for n in 0..g.rng.random_range(1..=2) {
+                let materialized = *["", "MATERIALIZED ", "NOT MATERIALIZED "].choose(&mut g.rng).expect("kinds");
+                let inner = Query::random(g, None, &[], 2);
+                query.ctes.push(Cte { name: format!("q{n}"), materialized, query: inner });
+            }
         }
-        if depth > 1 && rng.random_bool(0.08) {
-            let kind = ["UNION ALL", "UNION", "INTERSECT", "EXCEPT"].choose(rng).expect("kinds");
-            let mut other = Query::random(rng, Some(&types), outer, 1);
-            (other.ordered, other.limit, other.combined) = (false, None, None);
+        let (from, mut scope) = from_clause(g, depth, &query.ctes);
+        query.from = from;
+        let total = total_order(&query.from, &scope);
+        scope.extend_from_slice(outer);
+        let count = g.rng.random_range(1..=4);
+        let wanted: Vec<Option<Ty>> = match types {
+            Some(types) => types.iter().copied().map(Some).collect(),
+            None => (0..count).map(|_| g.family.is_none().then(|| Ty::random(&mut g.rng))).collect(),
+        };
+        query.filter = g.rng.random_bool(g.habits.filter).then(|| Expr::random(g, Ty::Bool, &scope, depth));
+        if !query.from.is_empty() && g.rng.random_bool(g.habits.group) {
+            let types: Vec<Ty> = wanted.iter().map(|ty| ty.unwrap_or_else(|| Ty::random(&mut g.rng))).collect();
+            group::group(g, &mut query, &types, &scope, depth);
+        } else {
+            query.select = wanted.iter().map(|ty| item(g, *ty, &scope, &total, depth)).collect();
+            query.distinct = g.rng.random_bool(0.1) && query.select.iter().all(|expr| expr.ty().sorts());
+        }
+        let sortable = query.select.iter().all(|expr| expr.ty().sorts());
+        if depth > 1 && g.rng.random_bool(g.habits.combine) {
+            let kind = if sortable { *COMBINE.choose(&mut g.rng).expect("kinds") } else { "UNION ALL" };
+            let mut types: Vec<Ty> = query.select.iter().map(Expr::ty).collect();
+            if g.loose {
+                types = types.into_iter().map(|ty| ty.neighbour(&mut g.rng)).collect();
+            }
+            let mut other = Query::random(g, Some(&types), outer, 1);
+            (other.order, other.limit) = (Order::None, None);
             query.combined = Some((kind, Box::new(other)));
         }
-        query.ordered = rng.random_bool(0.4);
-        if query.ordered && rng.random_bool(0.4) {
-            query.limit = Some((rng.random_range(0..20), rng.random_range(0..5)));
-        }
+        order(g, &mut query, &scope, &total, sortable);
         query
+    }
+
+    /// Every expression as a query of its own, see [`super::Statement::pieces`].
+    pub fn pieces(&self, out: &mut Vec<String>) {
+        self.ctes.iter().for_each(|cte| cte.query.pieces(out));
+        let mut from = String::new();
+        for (n, item) in self.from.iter().enumerate() {
+            if let Source::Derived(query) = &item.source {
+                query.pieces(out);
+            }
+            from.push_str(if n == 0 { " FROM " } else { " CROSS JOIN " });
+            from.push_str(&item.factor());
+        }
+        let with = self.with_clause();
+        let mut mine = Vec::new();
+        let conditions = self.from.iter().filter_map(|item| item.on.as_ref()).chain(&self.filter).chain(&self.having);
+        conditions.chain(&self.select).chain(&self.group).for_each(|expr| expr.pieces(&from, &mut mine));
+        out.extend(mine.into_iter().map(|piece| format!("{with}{piece}")));
+        if let Some((_, other)) = &self.combined {
+            other.pieces(out);
+        }
+    }
+
+    fn with_clause(&self) -> String {
+        let cte = |Cte { name, materialized, query }: &Cte| format!("{name} AS {materialized}({})", query.sql());
+        let all: Vec<String> = self.ctes.iter().map(cte).collect();
+        if all.is_empty() { String::new() } else { format!("WITH {} ", all.join(", ")) }
     }
 
     /// Queries with one thing less, whole clauses first; made as they are asked for.
     pub fn simpler(&self) -> Box<dyn Iterator<Item = Query> + '_> {
-        let with = |change: &dyn Fn(&mut Query)| {
-            let mut query = self.clone();
-            change(&mut query);
-            query
-        };
         let mut clauses = Vec::new();
-        if self.combined.is_some() {
-            clauses.push(with(&|q| q.combined = None));
+        if let Some((_, other)) = &self.combined {
+            clauses.push(self.with(|q| q.combined = None));
+            clauses.push((**other).clone());
         }
-        if !self.from.is_empty() {
-            clauses.push(with(&|q| {
+        for n in 0..self.ctes.len() {
+            clauses.push(self.with(|q| {
+                q.ctes.remove(n);
+            }));
+        }
+        if self.from.len() == 1 {
+            clauses.push(self.with(|q| (q.from, q.distinct_on, q.order) = (Vec::new(), None, q.order.by_output())));
+        } else if self.from.len() > 1 {
+            clauses.push(self.with(|q| {
                 q.from.pop();
+            }));
+            clauses.push(self.with(|q| {
+                q.from.remove(0);
             }));
         }
         if self.filter.is_some() {
-            clauses.push(with(&|q| q.filter = None));
+            clauses.push(self.with(|q| q.filter = None));
         }
         if self.having.is_some() {
-            clauses.push(with(&|q| q.having = None));
+            clauses.push(self.with(|q| q.having = None));
+        }
+        if !self.sets.is_empty() {
+            clauses.push(self.with(|q| q.sets = ""));
         }
         if self.limit.is_some() {
-            clauses.push(with(&|q| q.limit = None));
-        } else if self.ordered {
-            clauses.push(with(&|q| q.ordered = false));
+            clauses.push(self.with(|q| q.limit = None));
+        } else if self.distinct_on.is_some() {
+            clauses.push(self.with(|q| (q.distinct_on, q.order) = (None, Order::None)));
+        } else if self.ordered() {
+            clauses.push(self.with(|q| q.order = Order::None));
         }
         if self.distinct {
-            clauses.push(with(&|q| q.distinct = false));
+            clauses.push(self.with(|q| q.distinct = false));
+        }
+        if self.group.len() > 1 {
+            clauses.extend((0..self.group.len()).map(|n| {
+                self.with(|q| {
+                    q.group.remove(n);
+                })
+            }));
         }
         if self.combined.is_none() && self.select.len() > 1 {
-            for n in 0..self.select.len() {
-                clauses.push(with(&|q| {
+            clauses.extend((0..self.select.len()).map(|n| {
+                self.with(|q| {
                     q.select.remove(n);
-                }));
-            }
+                })
+            }));
         }
-        let derived = self.from.iter().enumerate().flat_map(move |(n, item)| item.simpler().map(move |item| (n, item)));
-        let derived = derived
-            .map(|(n, item)| self.with(|q| q.from.get_mut(n).into_iter().for_each(|place| *place = item.clone())));
+        let ctes = self.ctes.iter().enumerate().flat_map(|(n, cte)| {
+            let kept = cte.query.simpler().filter(|q| q.select.len() == cte.query.select.len());
+            kept.map(move |query| (n, query))
+        });
+        let ctes = ctes.map(|(n, query)| self.with(|q| set(q.ctes.get_mut(n).map(|cte| &mut cte.query), &query)));
+        let from = self.from.iter().enumerate().flat_map(|(n, item)| item.simpler().map(move |item| (n, item)));
+        let from = from.map(|(n, item)| self.with(|q| set(q.from.get_mut(n), &item)));
         let select = self.select.iter().enumerate().flat_map(|(n, e)| e.simpler().map(move |e| (n, e)));
-        let select =
-            select.map(|(n, e)| self.with(|q| q.select.get_mut(n).into_iter().for_each(|place| *place = e.clone())));
+        let select = select.map(|(n, e)| self.with(|q| set(q.select.get_mut(n), &e)));
         let filter = self.filter.iter().flat_map(Expr::simpler).map(|e| self.with(|q| q.filter = Some(e.clone())));
-        Box::new(clauses.into_iter().chain(derived).chain(filter).chain(select))
+        let having = self.having.iter().flat_map(Expr::simpler).map(|e| self.with(|q| q.having = Some(e.clone())));
+        let combined = self.combined.iter().flat_map(|(kind, other)| {
+            let kept = other.simpler().filter(|q| q.select.len() == other.select.len());
+            kept.map(|query| self.with(|q| q.combined = Some((kind, Box::new(query.clone())))))
+        });
+        Box::new(clauses.into_iter().chain(ctes).chain(from).chain(filter).chain(having).chain(select).chain(combined))
     }
 
     fn with(&self, change: impl Fn(&mut Query)) -> Query {
@@ -171,147 +250,79 @@ impl Query {
     }
 }
 
-impl FromItem {
-    /// A simpler condition, or a simpler derived table with as many columns.
-    fn simpler(&self) -> Box<dyn Iterator<Item = FromItem> + '_> {
-        let on = self.on.iter().flat_map(Expr::simpler).map(|on| FromItem { on: Some(on), ..self.clone() });
-        match &self.source {
-            Source::Table(_) => Box::new(on),
-            Source::Derived(query) => {
-                let inner = query.simpler().filter(|simpler| simpler.select.len() == query.select.len());
-                let inner = inner.map(|query| FromItem { source: Source::Derived(Box::new(query)), ..self.clone() });
-                Box::new(inner.chain(on))
-            }
+impl Order {
+    fn by_output(&self) -> Order {
+        match self {
+            Order::Columns(_) => Order::None,
+            other => other.clone(),
         }
     }
 }
 
-fn item(rng: &mut StdRng, ty: Ty, scope: &[InScope], depth: u32) -> Expr {
-    let fitting: Vec<_> = WINDOWS.iter().filter(|rule| rule.0 == ty).collect();
-    match fitting.choose(rng) {
-        Some((_, template, arguments)) if rng.random_bool(0.08) => {
-            // A constant in a window's ORDER BY means something else to each reader; columns only.
-            let arguments = arguments.iter().map(|ty| column(rng, *ty, scope)).collect::<Option<Vec<_>>>();
-            arguments.map_or_else(|| Expr::random(rng, ty, scope, depth), |arguments| Expr::Op(ty, template, arguments))
-        }
-        _ => Expr::random(rng, ty, scope, depth),
-    }
+fn set<T: Clone>(place: Option<&mut T>, value: &T) {
+    place.into_iter().for_each(|place| *place = value.clone());
 }
 
-fn column(rng: &mut StdRng, ty: Ty, scope: &[InScope]) -> Option<Expr> {
-    let columns: Vec<&InScope> = scope.iter().filter(|column| column.ty == ty).collect();
-    columns.choose(rng).map(|column| Expr::Leaf(ty, column.name.clone()))
-}
-
-/// GROUP BY columns; every output is a group column or an aggregate.
-fn group(rng: &mut StdRng, query: &mut Query, types: &[Ty], scope: &[InScope], depth: u32) {
-    for ty in types {
-        let fitting: Vec<_> = AGGREGATES.iter().filter(|rule| rule.0 == *ty).collect();
-        let aggregate = fitting.choose(rng).filter(|_| rng.random_bool(0.6));
-        let output = match (aggregate, column(rng, *ty, scope)) {
-            (Some((_, template, arguments)), _) => {
-                let arguments = arguments.iter().map(|ty| Expr::random(rng, *ty, scope, depth - 1)).collect();
-                Expr::Op(*ty, template, arguments)
-            }
-            (None, Some(column)) => {
-                query.group.push(column.clone());
-                column
-            }
-            (None, None) => Expr::random(rng, *ty, &[], 1),
-        };
-        query.select.push(output);
-    }
-    if query.group.is_empty()
-        && let Some(column) = column(rng, Ty::Int4, scope)
+/// An output column: of the family's rules, a window function, or anything of the type.
+fn item(g: &mut Gen, ty: Option<Ty>, scope: &[InScope], total: &[String], depth: u32) -> Expr {
+    if g.rng.random_bool(g.habits.window)
+        && let Some(window) = window::window(g, ty, scope, total)
     {
-        query.group.push(column);
+        return window;
     }
-    if !query.group.is_empty() && rng.random_bool(0.2) {
-        query.having = Some(Expr::Op(Ty::Bool, "(count(*) > $1)", vec![Expr::Leaf(Ty::Int4, "1".into())]));
-    }
-}
-
-fn from_clause(rng: &mut StdRng, depth: u32) -> (Vec<FromItem>, Vec<InScope>) {
-    let mut items: Vec<FromItem> = Vec::new();
-    let mut scope: Vec<InScope> = Vec::new();
-    let count = *[0, 1, 1, 1, 1, 2, 2, 3].choose(rng).expect("counts");
-    for _ in 0..count {
-        let alias = format!("t{}", scope.len());
-        let first = items.is_empty();
-        let (source, columns) = source(rng, depth);
-        scope.extend(columns.into_iter().map(|(name, ty)| InScope { name: format!("{alias}.{name}"), ty }));
-        let join = [" JOIN ", " LEFT JOIN ", " RIGHT JOIN ", " FULL JOIN ", " CROSS JOIN "];
-        let mut join = *join.choose(rng).expect("joins");
-        let on = match join {
-            " CROSS JOIN " => None,
-            _ if first => None,
-            _ => equality(rng, &scope, &alias),
-        };
-        if on.is_none() {
-            join = " CROSS JOIN ";
+    match (ty, g.family) {
+        (Some(ty), _) => Expr::random(g, ty, scope, depth),
+        (None, Some(_)) if g.casts && g.rng.random_bool(0.7) => Expr::cast(g, scope, 2),
+        (None, Some(family)) => {
+            let rule = family.choose(&mut g.rng).expect("rules");
+            Expr::of_rule(g, rule, scope, 2)
         }
-        items.push(FromItem { join, source, alias, on });
+        (None, None) => {
+            let ty = Ty::random(&mut g.rng);
+            Expr::random(g, ty, scope, depth)
+        }
     }
-    (items, scope)
 }
 
-/// `old.column = new.column` of the same type: FULL JOIN needs a condition that can be merged or hashed.
-fn equality(rng: &mut StdRng, scope: &[InScope], alias: &str) -> Option<Expr> {
-    let mine = format!("{alias}.");
-    let (new, old): (Vec<&InScope>, Vec<&InScope>) = scope.iter().partition(|column| column.name.starts_with(&mine));
-    let left = old.choose(rng)?;
-    let same: Vec<&&InScope> = new.iter().filter(|column| column.ty == left.ty && left.ty != Ty::Jsonb).collect();
-    let right = same.choose(rng)?;
-    let leaf = |column: &InScope| Expr::Leaf(column.ty, column.name.clone());
-    Some(Expr::Op(Ty::Bool, "($1 = $2)", vec![leaf(left), leaf(right)]))
+/// Columns that tell every row of a FROM clause from every other: keys of tables, all columns of anything else.
+fn total_order(from: &[FromItem], scope: &[InScope]) -> Vec<String> {
+    let keys = from.iter().flat_map(|item| {
+        let mine = format!("{}.", item.alias);
+        let key = format!("{mine}id");
+        let is_table = matches!(item.source, Source::Table(_));
+        scope.iter().filter(move |column| {
+            if is_table { column.name == key } else { column.name.starts_with(&mine) && column.ty.sorts() }
+        })
+    });
+    keys.map(|column| column.name.clone()).collect()
 }
 
-fn source(rng: &mut StdRng, depth: u32) -> (Source, Vec<(String, Ty)>) {
-    if depth > 1 && rng.random_bool(0.15) {
-        let types: Vec<Ty> = (0..rng.random_range(1..=3)).map(|_| Ty::random(rng)).collect();
-        let query = Query::random(rng, Some(&types), &[], depth - 1);
-        let columns = types.iter().enumerate().map(|(n, ty)| (format!("c{}", n + 1), *ty)).collect();
-        return (Source::Derived(Box::new(query)), columns);
+fn order(g: &mut Gen, query: &mut Query, scope: &[InScope], total: &[String], sortable: bool) {
+    let plain = query.combined.is_none() && query.group.is_empty() && !query.distinct;
+    if plain && !total.is_empty() && g.rng.random_bool(0.06) {
+        let ty = Ty::random(&mut g.rng);
+        if let Some(on) = column(g, ty, scope).filter(|on| on.ty().sorts()) {
+            let mut columns = vec![on.sql()];
+            columns.extend_from_slice(total);
+            (query.distinct_on, query.order) = (Some(on), Order::Columns(columns));
+        }
+    } else if sortable && g.rng.random_bool(0.4) {
+        let direction = |_| *DIRECTIONS.choose(&mut g.rng).expect("directions");
+        query.order = Order::Output((0..query.select.len()).map(direction).collect());
     }
-    let table = TABLES.choose(rng).expect("tables");
-    (Source::Table(table), table.columns.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect())
+    if query.ordered() && g.rng.random_bool(0.4) {
+        let count = g.rng.random_bool(0.9).then(|| g.rng.random_range(0..20));
+        query.limit = Some((count, g.rng.random_range(0..5)));
+    }
 }
 
-/// A subquery as an expression of a type: EXISTS and IN, or one value by an aggregate; it may look outside.
-pub fn subquery(rng: &mut StdRng, ty: Ty, outer: &[InScope]) -> Option<Expr> {
-    // Looking outside is the rarer case.
-    let outer: &[InScope] = if rng.random_bool(0.5) { outer } else { &[] };
-    let plain = |mut query: Query| {
-        (query.ordered, query.limit, query.distinct) = (false, None, false);
-        Box::new(query)
-    };
-    if ty == Ty::Bool {
-        let query = Query::random(rng, Some(&[Ty::Int4]), outer, 1);
-        return Some(if rng.random_bool(0.5) {
-            Expr::Sub(ty, "EXISTS ($1)", plain(query))
-        } else {
-            Expr::Sub(ty, "(42 IN ($1))", plain(query))
-        });
-    }
-    let fitting: Vec<_> = AGGREGATES.iter().filter(|rule| rule.0 == ty).collect();
-    let (_, template, arguments) = fitting.choose(rng)?;
-    let (from, mut scope) = from_clause(rng, 1);
-    if from.is_empty() {
-        return None;
-    }
-    let arguments = arguments.iter().map(|ty| column(rng, *ty, &scope)).collect::<Option<Vec<_>>>()?;
-    scope.extend_from_slice(outer);
-    let filter = rng.random_bool(0.7).then(|| Expr::random(rng, Ty::Bool, &scope, 1));
-    let query = Query {
-        distinct: false,
-        select: vec![Expr::Op(ty, template, arguments)],
-        from,
-        filter,
-        group: Vec::new(),
-        having: None,
-        ordered: false,
-        limit: None,
-        combined: None,
-    };
-    Some(Expr::Sub(ty, "($1)", Box::new(query)))
+/// A column in scope as an expression, for those who need its name only.
+pub fn any_column(g: &mut Gen, scope: &[InScope]) -> Option<Expr> {
+    let sortable: Vec<&InScope> = scope.iter().filter(|column| column.ty.sorts()).collect();
+    sortable.choose(&mut g.rng).map(|column| named(column))
+}
+
+/// A constant, for outputs no clause can give.
+pub fn constant(g: &mut Gen, ty: Ty) -> Expr {
+    Expr::Leaf(ty, Cow::Borrowed(ty.literal(&mut g.rng)))
 }

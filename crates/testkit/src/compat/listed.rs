@@ -1,0 +1,35 @@
+//! Differences that are documented (`docs/differences.md`): each has a name, a reason, and a test as narrow as can be.
+
+use super::verdict::Verdict;
+use super::wire::Answer;
+
+/// A documented difference.
+pub struct Listed {
+    pub name: &'static str,
+    /// What differs and why, for the page.
+    pub why: &'static str,
+    /// Whether this difference is of the kind: statement, ours, PostgreSQL's.
+    is: fn(&str, &Answer, &Answer) -> bool,
+}
+
+/// Found by running the parts of a statement, not by looking at it.
+pub const NOT_NEEDED: &str = "an error in what need not be computed";
+
+pub const LISTED: &[Listed] = &[Listed {
+    name: NOT_NEEDED,
+    why: "one server computed an expression the other had no need of (constants of a query without rows, unused columns, \
+          the rest of a decided condition) or met another error first; each raises the other's error for the same part of \
+          the statement on its own",
+    is: |_, _, _| false,
+}];
+
+/// A verdict with documented differences told apart.
+pub fn told_apart(verdict: Verdict, sql: &str, ours: &Answer, theirs: &Answer) -> Verdict {
+    if verdict == Verdict::Same {
+        return verdict;
+    }
+    match LISTED.iter().find(|listed| (listed.is)(sql, ours, theirs)) {
+        Some(listed) => Verdict::Listed(listed.name),
+        None => verdict,
+    }
+}
