@@ -120,6 +120,10 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
         ("lag" | "lead", 1..=3) => {
             let fun = if name == "lag" { df::lead_lag::lag_udwf() } else { df::lead_lag::lead_udwf() };
             let offset = if args.len() > 1 { Some(literal_count(&args, 1, ctx)?) } else { None };
+            // No offset, no row, and not the default either.
+            if matches!(&offset, Some(Expr::Literal(value, _)) if value.is_null()) {
+                return Err(Error::unsupported(format!("{name} with an offset of NULL")));
+            }
             let mut args = args.into_iter();
             let value = args.next().ok_or_else(|| Error::internal("an argument"))?;
             match args.nth(1) {

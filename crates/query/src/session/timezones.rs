@@ -67,10 +67,13 @@ const ABBREVIATIONS: &[(&str, i32)] = &[
 impl TimeZones for Zones {
     fn by_name(&self, name: &str) -> Option<Arc<dyn TimeZone>> {
         let lower = name.to_ascii_lowercase();
-        if let Some(zone) = BY_NAME.get(&lower) {
+        // Abbreviations come first, as in PostgreSQL, but for UTC, which is a name there, too.
+        let offset = ABBREVIATIONS.iter().find(|(abbreviation, _)| *abbreviation == lower);
+        if let Some(zone) = BY_NAME.get(&lower)
+            && (offset.is_none() || matches!(lower.as_str(), "utc" | "gmt" | "z" | "zulu" | "uct"))
+        {
             return Some(Arc::new(Iana(*zone)));
         }
-        let offset = ABBREVIATIONS.iter().find(|(abbreviation, _)| *abbreviation == lower);
         offset.map(|&(_, seconds)| Arc::new(FixedOffset::new(name.to_ascii_uppercase(), seconds)) as Arc<dyn TimeZone>)
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn plain_integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// Reads an integer within `min..=max`: decimal, `0x`, `0o`, `0b`, single underscores between digits.
+/// Reads an integer within `min..=max`: decimal digits only, as PostgreSQL 15 does.
 pub(super) fn parse_integer(text: &str, type_name: &str, min: i64, max: i64) -> Result<i64> {
     let trimmed = text.trim_matches(is_space);
     let (negative, body) = match trimmed.as_bytes().first() {
@@ -44,28 +44,12 @@ pub(super) fn parse_integer(text: &str, type_name: &str, min: i64, max: i64) -> 
         Some(b'+') => (false, &trimmed[1..]),
         _ => (false, trimmed),
     };
-    let (radix, digits) = match body.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, &body[2..]),
-        [b'0', b'o' | b'O', ..] => (8, &body[2..]),
-        [b'0', b'b' | b'B', ..] => (2, &body[2..]),
-        _ => (10, body),
-    };
-    let bytes = digits.as_bytes();
     let mut value = 0i128;
-    for (i, &byte) in bytes.iter().enumerate() {
-        match char::from(byte).to_digit(radix) {
-            Some(digit) => value = (value * i128::from(radix) + i128::from(digit)).min(1 << 100),
-            None => {
-                let digit_at = |at: Option<&u8>| at.is_some_and(|b| char::from(*b).is_digit(radix));
-                // A prefix counts as what an underscore may follow: 0x_ff.
-                let before = if i == 0 { radix != 10 } else { digit_at(bytes.get(i - 1)) };
-                if byte != b'_' || !before || !digit_at(bytes.get(i + 1)) {
-                    return Err(invalid_syntax(type_name, text));
-                }
-            }
-        }
+    for byte in body.bytes() {
+        let digit = char::from(byte).to_digit(10).ok_or_else(|| invalid_syntax(type_name, text))?;
+        value = (value * 10 + i128::from(digit)).min(1 << 100);
     }
-    if bytes.is_empty() {
+    if body.is_empty() {
         return Err(invalid_syntax(type_name, text));
     }
     let value = if negative { -value } else { value };

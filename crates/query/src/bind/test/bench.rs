@@ -6,8 +6,8 @@ use futures::StreamExt;
 use heliosdb_contracts::{IsolationLevel, LockWait, ReadContext, ShardClient, datum_at};
 use heliosdb_runtime::Pool;
 use heliosdb_types::{
-    BranchId, CommandId, Datum, Error, Oid, PhysicalType, Result, SqlState, SqlType, TextContext, TreeId, TxnId,
-    write_text,
+    BranchId, CommandId, Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState, SqlType, TextContext, TreeId,
+    TxnId, write_text,
 };
 
 use crate::bind::{BindContext, BoundStatement, bind_statement, parse};
@@ -126,8 +126,13 @@ impl Sql {
                 assert_eq!(batch.num_columns(), types.len(), "columns of {bound:?}");
                 for row in 0..batch.num_rows() {
                     let cell = |(array, sql_type): (_, &SqlType)| {
-                        let physical = sql_type.physical().unwrap_or(PhysicalType::Text);
-                        let value = datum_at(array, row, physical)?;
+                        // Catalog references come as name, zero byte, number.
+                        let reference = matches!(sql_type, SqlType::Reg(_));
+                        let physical = sql_type.physical().filter(|_| !reference);
+                        let value = datum_at(array, row, physical.unwrap_or(PhysicalType::Text))?;
+                        if let (true, DatumRef::Text(text)) = (reference, value) {
+                            return Ok(text.split('\0').next().unwrap_or_default().to_owned());
+                        }
                         if value.is_null() {
                             return Ok("NULL".to_owned());
                         }

@@ -177,7 +177,16 @@ impl FoldAccumulator {
         self.saved_bytes += row.iter().map(datum_bytes).sum::<usize>();
         let Some(distinct) = &mut self.distinct else { return self.fold.add(row) };
         let mut key = Vec::new();
-        row.iter().for_each(|value| encode_key(&mut key, *value, false));
+        for value in row {
+            // The last two bytes are the display scale: 1.0 and 1.00 are one value.
+            let value = match value {
+                DatumRef::Numeric(bytes) => {
+                    DatumRef::Bytes(bytes.split_last_chunk::<2>().map_or(bytes, |(key, _)| key))
+                }
+                other => *other,
+            };
+            encode_key(&mut key, value, false);
+        }
         let mut encoded = Vec::new();
         encode_row(&self.function.arguments, row, &mut encoded)?;
         distinct.entry(key).or_insert(encoded);

@@ -85,6 +85,9 @@ pub(super) fn position(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<
     Ok(function(name, key, args, SqlType::Int4, move |values| {
         let [bytes, wanted, start @ ..] = values else { return Err(wrong_arguments("array_position")) };
         let Some(array) = view(&element, *bytes)? else { return Ok(Datum::Null) };
+        if array.dimensions().is_empty() {
+            return Ok(Datum::Null);
+        }
         let lower = one_dimension(&array)?;
         let start = match start.first() {
             Some(start) => int4(*start)?

@@ -183,6 +183,12 @@ fn make_interval(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
 /// `AT TIME ZONE`. An interval is an offset east of UTC.
 fn timezone(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
     let [zone, value] = args else { return Err(wrong_arguments("timezone")) };
+    // Infinity is the same everywhere, even in zones that do not exist.
+    match value {
+        DatumRef::TimestampTz(v) if !is_finite_timestamp(*v) => return Ok(Datum::Timestamp(*v)),
+        DatumRef::Timestamp(v) if !is_finite_timestamp(*v) => return Ok(Datum::TimestampTz(*v)),
+        _ => {}
+    }
     let zone = match zone {
         DatumRef::Interval(offset) if offset.months == 0 && offset.days == 0 => {
             let seconds = i32::try_from(offset.micros / MICROS_PER_SECOND).unwrap_or(i32::MAX);

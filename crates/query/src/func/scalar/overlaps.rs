@@ -6,6 +6,7 @@ use heliosdb_types::{ArrayView, Datum, DatumRef, Error, Result, SqlState, SqlTyp
 use sqlparser::ast::BinaryOperator;
 
 use super::super::aggregate::undefined;
+use super::super::common::{common_type, without_modifier};
 use super::super::udf::Function;
 use super::super::value::physical_of_type;
 use super::super::{CastKind, FuncContext, Typed, binary, cast, unify};
@@ -76,7 +77,15 @@ pub(super) fn width_bucket(args: &[Typed], ctx: &FuncContext) -> Result<Typed> {
     let missing = || undefined("width_bucket", args);
     let [value, thresholds] = args else { return Err(missing()) };
     let element = thresholds.sql_type.element().cloned().ok_or_else(missing)?;
-    let value = cast(value.clone(), &element, CastKind::Implicit, ctx).map_err(|_| missing())?;
+    // Both as their common type: width_bucket(1.5, ARRAY[1, 2]).
+    let of_element = Typed { sql_type: element.clone(), ..value.clone() };
+    let common = match value.is_unknown() {
+        true => element,
+        false => common_type(&[value, &of_element], "width_bucket").map_err(|_| missing())?,
+    };
+    let element = without_modifier(&common);
+    let thresholds = cast(thresholds.clone(), &element.array_of(), CastKind::Implicit, ctx).map_err(|_| missing())?;
+    let value = cast(value.clone(), &element, CastKind::Implicit, ctx)?;
     let types = vec![value.physical(), thresholds.physical()];
     let key = format!("width_bucket {}", super::super::type_key(&element));
     let integer = physical_of_type(&SqlType::Int4);
@@ -93,5 +102,5 @@ pub(super) fn width_bucket(args: &[Typed], ctx: &FuncContext) -> Result<Typed> {
         }
         Ok(Datum::Int32(bucket))
     });
-    Ok(Typed::new(function.call(vec![value.expr, thresholds.expr.clone()]), SqlType::Int4))
+    Ok(Typed::new(function.call(vec![value.expr, thresholds.expr]), SqlType::Int4))
 }

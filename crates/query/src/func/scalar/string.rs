@@ -307,7 +307,7 @@ fn chr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
         return Err(limit("null character not permitted".into()));
     }
     if code < 0 {
-        return Err(limit("character number must be positive".into()));
+        return Err(super::invalid_parameter("character number must be positive"));
     }
     let c = u32::try_from(code).ok().and_then(char::from_u32);
     c.map(|c| Datum::Text(c.to_string()))

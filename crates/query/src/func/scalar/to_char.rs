@@ -115,6 +115,8 @@ struct Moment {
     local: Option<i64>,
     /// Hours of an interval are not limited to a day.
     hours: i64,
+    /// -1 for the months, the days, the time of an interval that counts backwards.
+    signs: [i64; 3],
     offset: Option<(i32, String)>,
 }
 
@@ -143,7 +145,9 @@ pub(super) fn moment(args: &[DatumRef<'_>], context: &TextContext) -> Result<Dat
                 second: (micros / MICROS_PER_SECOND % 60).unsigned_abs() as u32,
                 micros: (micros % MICROS_PER_SECOND).unsigned_abs() as u32,
             };
-            Moment { civil, local: None, hours: micros / MICROS_PER_HOUR, offset: None }
+            let sign = |negative: bool| if negative { -1 } else { 1 };
+            let signs = [sign(v.months < 0), sign(v.days < 0), sign(micros < 0)];
+            Moment { civil, local: None, hours: micros / MICROS_PER_HOUR, signs, offset: None }
         }
         _ => return Err(wrong_arguments("to_char")),
     };
@@ -164,7 +168,7 @@ pub fn time_of_day(micros: i64, context: &TextContext) -> Result<Datum> {
 
 fn of_local(local: i64, offset: Option<(i32, String)>) -> Moment {
     let civil = CivilTime::from_micros(local);
-    Moment { civil, local: Some(local), hours: i64::from(civil.hour), offset }
+    Moment { civil, local: Some(local), hours: i64::from(civil.hour), signs: [1; 3], offset }
 }
 
 /// A calendar field of a date; intervals have none.
@@ -179,6 +183,7 @@ fn field(moment: &Moment, field: DateField) -> Result<i64> {
 
 fn put(moment: &Moment, key: &str, written: &str, fill: bool, ordinal: Option<bool>, out: &mut String) -> Result<()> {
     let civil = &moment.civil;
+    let [months, days, time] = moment.signs;
     let year = if moment.local.is_some() && civil.year <= 0 { 1 - civil.year } else { civil.year };
     let mut numeric = |value: i64, width: usize| {
         let width = if fill { width + usize::from(value < 0) } else { 0 };
@@ -194,15 +199,17 @@ fn put(moment: &Moment, key: &str, written: &str, fill: bool, ordinal: Option<bo
     match key {
         "HH" | "HH12" => numeric(twelve, 2),
         "HH24" => numeric(moment.hours, 2),
-        "MI" => numeric(i64::from(civil.minute), 2),
-        "SS" => numeric(i64::from(civil.second), 2),
-        "MS" => numeric(i64::from(civil.micros / 1000), 3),
-        "US" => numeric(i64::from(civil.micros), 6),
+        "MI" => numeric(time * i64::from(civil.minute), 2),
+        "SS" => numeric(time * i64::from(civil.second), 2),
+        "MS" => numeric(time * i64::from(civil.micros / 1000), 3),
+        "US" => numeric(time * i64::from(civil.micros), 6),
         "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => {
             let digits = usize::from(key.as_bytes()[2] - b'0');
             numeric(i64::from(civil.micros) / 10i64.pow(6 - digits as u32), digits);
         }
-        "SSSS" | "SSSSS" => numeric(moment.hours * 3600 + i64::from(civil.minute) * 60 + i64::from(civil.second), 0),
+        "SSSS" | "SSSSS" => {
+            numeric(moment.hours * 3600 + time * (i64::from(civil.minute) * 60 + i64::from(civil.second)), 0)
+        }
         "YYYY" => numeric(year, 4),
         "YYY" => numeric(year % 1000, 3),
         "YY" => numeric(year % 100, 2),
@@ -212,8 +219,9 @@ fn put(moment: &Moment, key: &str, written: &str, fill: bool, ordinal: Option<bo
         "IYY" => numeric(field(moment, DateField::IsoYear)?.abs() % 1000, 3),
         "IY" => numeric(field(moment, DateField::IsoYear)?.abs() % 100, 2),
         "I" => numeric(field(moment, DateField::IsoYear)?.abs() % 10, 1),
-        "MM" => numeric(i64::from(civil.month), 2),
-        "DD" => numeric(i64::from(civil.day), 2),
+        "MM" => numeric(months * i64::from(civil.month), 2),
+        // The one field whose sign takes the place of a digit.
+        "DD" => numeric(days * i64::from(civil.day), if days < 0 { 1 } else { 2 }),
         "DDD" => numeric(field(moment, DateField::Doy)?, 3),
         "IDDD" => numeric((field(moment, DateField::Week)? - 1) * 7 + field(moment, DateField::IsoDow)?, 3),
         "D" => numeric(field(moment, DateField::Dow)? + 1, 1),

@@ -104,6 +104,7 @@ fn read(text: &str, template: &str) -> Result<Read> {
             // Separators match any separators, or nothing.
             Piece::Literal(separators) => {
                 for c in separators.chars() {
+                    rest = if c.is_alphanumeric() { rest } else { rest.trim_start() };
                     let next = rest.chars().next();
                     // A sign that belongs to a zone follows its field directly, so any other mark separates.
                     if c.is_alphanumeric() || next.is_some_and(|next| !next.is_alphanumeric()) {

@@ -127,7 +127,10 @@ impl Expr {
                 query.pieces(out);
             }
         }
-        out.push(format!("SELECT {}{from}", self.sql()));
+        out.push(format!("SELECT {}", self.sql()));
+        if !from.is_empty() {
+            out.push(format!("SELECT {}{from}", self.sql()));
+        }
     }
 
     /// Simpler trees of the same type, the simplest first; made as they are asked for.

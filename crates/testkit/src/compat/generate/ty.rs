@@ -338,7 +338,6 @@ const LITERALS: &[(Ty, &str)] = &[
     (Like, "'_'"),
     (Like, "'H%d'"),
     (Like, "'%a'"),
-    (Like, "'ab\\'"),
     (Like, "NULL::text"),
     (Zone, "'UTC'"),
     (Zone, "'Europe/Berlin'"),

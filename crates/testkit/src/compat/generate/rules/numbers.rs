@@ -156,7 +156,6 @@ pub const RULES: &[Rule] = &[
     (Numeric, "($1)::numeric(20,3)", &[Numeric]),
     (Numeric, "($1)::numeric(6,-2)", &[Numeric]),
     (Numeric, "to_number($1, '99G999D9S')", &[Digits]),
-    (Numeric, "to_number($1, '999.9')", &[Digits]),
     // To text and back.
     (Text, "to_char($1, $2)", &[Numeric, NumberFormat]),
     (Text, "to_char($1, $2)", &[Int4, NumberFormat]),
