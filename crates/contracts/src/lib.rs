@@ -30,8 +30,8 @@ pub use scan::{
     BatchReader, ColumnPredicate, CompareOp, PredicateOp, ROW_REF_COLUMN, ScanMetrics, ScanRequest, TableScan,
 };
 pub use session::{
-    BoundPortal, Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice,
-    Notification, OutputSettings, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag, ScramVerifier, Script, SqlService,
+    BoundPortal, Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice, Notification,
+    OutputSettings, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag, ScramVerifier, Script, SqlService,
     SqlSession, TransactionStatus,
 };
 pub use shard::{

@@ -2,7 +2,7 @@ CREATE TABLE rec (a int, b text, c numeric(6,2));
 INSERT INTO rec VALUES (1, 'x', 1.50), (2, NULL, NULL);
 SELECT (r).b, (r).a FROM rec r ORDER BY a;
 SELECT (t.r).b FROM (SELECT r FROM rec r) t ORDER BY 1;
-SELECT (row(1, 'x')).f2;
+SELECT (row(1, 'x'::text)).f2;
 SELECT (r).nowhere FROM rec r;
 SELECT (a).b FROM rec;
 SELECT * FROM information_schema._pg_expandarray('{5,NULL,7}'::int[]);

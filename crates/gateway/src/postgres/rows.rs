@@ -139,7 +139,13 @@ impl Connection<'_> {
     }
 
     /// Encodes rows `from..to` as far as they fit the buffer, and writes it when it is full; gives the next row to send.
-    async fn send_some(&mut self, encoder: &Encoder<'_>, batch: &RecordBatch, from: usize, to: usize) -> Outcome<usize> {
+    async fn send_some(
+        &mut self,
+        encoder: &Encoder<'_>,
+        batch: &RecordBatch,
+        from: usize,
+        to: usize,
+    ) -> Outcome<usize> {
         let flush_bytes = self.shared.options.flush_bytes;
         let next = encoder.encode(batch, from, to, &mut self.wire.output, flush_bytes)?;
         add(&self.shared.counters.rows_sent, (next - from) as u64);

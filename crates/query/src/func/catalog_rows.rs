@@ -90,7 +90,7 @@ fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
 /// The elements with their numbers, from 1 whatever the array's bounds.
 fn expand_array(arg: &Typed) -> Result<RowsCall> {
     let Some(element) = arg.sql_type.element().cloned() else {
-        return Err(undefined(EXPAND_ARRAY, std::slice::from_ref(arg)));
+        return Err(undefined("information_schema._pg_expandarray", std::slice::from_ref(arg)));
     };
     let shown = if matches!(element, SqlType::Numeric(_)) { without_modifier(&element) } else { element.clone() };
     let key = format!("{EXPAND_ARRAY} {}", array::type_key(&element));

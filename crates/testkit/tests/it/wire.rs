@@ -121,7 +121,7 @@ async fn portals_and_cursors_are_one_name_space() {
     let server = server(&place).await;
     let mut client = server.connect().await.unwrap();
     let transaction = client.transaction().await.unwrap();
-    let numbers = transaction.prepare("SELECT n FROM generate_series(1, $1::int) n").await.unwrap();
+    let numbers = transaction.prepare("SELECT n FROM generate_series(1, $1::int) n ORDER BY n").await.unwrap();
     let portal = transaction.bind(&numbers, &[&20_000i32]).await.unwrap();
     let shown = "SELECT name, is_holdable, is_scrollable FROM pg_cursors WHERE name <> ''";
     let cursor = transaction.query_one(shown, &[]).await.unwrap();

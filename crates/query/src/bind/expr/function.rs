@@ -40,8 +40,9 @@ impl Binder<'_> {
         let (schema, function) = object_name(name)?;
         let own = if function == func::EXPAND_ARRAY { "information_schema" } else { "pg_catalog" };
         if function == func::EXPAND_ARRAY && schema.is_none() {
-            let message = format!("function {function} does not exist");
-            return Err(self.error_at(span, SqlState::UNDEFINED_FUNCTION, message));
+            let args =
+                arguments(args)?.exprs.into_iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+            return self.at(span, Err(func::undefined(&function, &args)));
         }
         if let Some(schema) = schema
             && schema != own

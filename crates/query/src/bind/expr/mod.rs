@@ -243,13 +243,27 @@ impl Binder<'_> {
                 ast::AccessExpr::Subscript(subscript) => subscripts.push(self.bind_one_subscript(subscript)?),
                 ast::AccessExpr::Dot(Expr::Identifier(field)) => {
                     let whole = self.bind_subscripted(value, std::mem::take(&mut subscripts), root)?;
-                    let field = func::field(whole, &fold_identifier(field));
-                    value = self.at(root.span(), field)?;
+                    let field = fold_identifier(field);
+                    let found = func::field(whole, &field).map_err(|error| self.of_table(error, root, &field));
+                    value = self.at(root.span(), found)?;
                 }
                 ast::AccessExpr::Dot(_) => return Err(Error::unsupported("this field of a value")),
             }
         }
         self.bind_subscripted(value, subscripts, root)
+    }
+
+    /// `(table).field` fails as `table.field` does.
+    fn of_table(&mut self, error: Error, root: &Expr, field: &str) -> Error {
+        let Expr::Nested(inner) = root else { return error };
+        let Expr::Identifier(name) = inner.as_ref() else { return error };
+        let name = fold_identifier(name);
+        match self.level().scope.relation(None, &name) {
+            Ok(Some(_)) if error.state() == SqlState::UNDEFINED_COLUMN => {
+                Error::invalid(SqlState::UNDEFINED_COLUMN, format!("column {name}.{field} does not exist"))
+            }
+            _ => error,
+        }
     }
 
     fn bind_subscripted(&mut self, array: Typed, subscripts: Vec<Subscript>, root: &Expr) -> Result<Typed> {
