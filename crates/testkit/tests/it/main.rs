@@ -7,6 +7,7 @@ mod concurrency;
 mod constraints;
 mod copy;
 mod damage;
+mod docs;
 mod elle;
 mod fence;
 mod golden;
