@@ -2,18 +2,57 @@
 //!
 //! A target first replays what was found before (`fuzz/corpus/<target>`, kept in the repository), then mutates its seeds for
 //! HELIOSDB_FUZZ_SECONDS (1 by default, so that every test run does a little). What makes a target panic is written into
-//! the corpus, so that it is replayed for ever after. `cargo xtask fuzz --minutes N` runs all targets.
+//! the corpus, so that it is replayed for ever after; so is what it does not come back from, which ends the test's process.
+//! `cargo xtask fuzz --minutes N` runs all targets.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // a test tool: files of the source tree, real time
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// An input that takes longer is as bad as one that panics.
+/// An input that takes longer, of the processor's time, is as bad as one that panics.
 const SLOW: Duration = Duration::from_secs(10);
+/// An input that takes longer, of anybody's time, has hung.
+const HUNG: Duration = Duration::from_secs(120);
 
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
+}
+
+/// Writes an input into the corpus, under a name that follows from its bytes.
+fn keep(target: &str, bytes: &[u8]) -> PathBuf {
+    let name = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let path = corpus(target).join(format!("{name:016x}"));
+    std::fs::create_dir_all(corpus(target)).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// The input that runs, and since when.
+type Running = Arc<Mutex<Option<(Instant, Vec<u8>)>>>;
+
+/// Ends the process when an input hangs: nothing else can be done with a thread that does not come back.
+fn watch(target: &str, running: &Running) {
+    let (target, running) = (target.to_owned(), Arc::downgrade(running));
+    std::thread::spawn(move || {
+        while let Some(running) = running.upgrade() {
+            if let Some((_, bytes)) = running.lock().unwrap().as_ref().filter(|(since, _)| since.elapsed() > HUNG) {
+                let path = keep(&target, bytes);
+                eprintln!("hangs: {} ({:?})", path.display(), String::from_utf8_lossy(bytes));
+                std::process::abort();
+            }
+            drop(running);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+}
+
+/// The processor's time this process has had; nothing where the system does not say.
+fn used() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    Duration::from_millis(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 /// xorshift64*: good enough to be unpredictable, small enough to be here.
@@ -76,10 +115,15 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[&str], random: &mut R
 
 /// Runs `check` on what was found before and on mutations of `seeds`; `words` are spliced in where text is meant.
 pub fn fuzz(target: &str, seeds: &[Vec<u8>], words: &[&str], mut check: impl FnMut(&[u8])) {
+    let running = Running::default();
+    watch(target, &running);
     let mut run = |bytes: &[u8]| {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), used());
+        *running.lock().unwrap() = Some((began, bytes.to_vec()));
         let sound = catch_unwind(AssertUnwindSafe(|| check(bytes))).is_ok();
-        sound && began.elapsed() < SLOW
+        *running.lock().unwrap() = None;
+        // A busy machine is nobody's fault.
+        sound && (began.elapsed() < SLOW || used() - before < SLOW)
     };
     for entry in std::fs::read_dir(corpus(target)).into_iter().flatten().flatten() {
         assert!(run(&std::fs::read(entry.path()).unwrap()), "fails again: {}", entry.path().display());
@@ -95,11 +139,7 @@ pub fn fuzz(target: &str, seeds: &[Vec<u8>], words: &[&str], mut check: impl FnM
         mutate(&mut bytes, seeds, words, &mut random);
         inputs += 1;
         if !run(&bytes) {
-            let name =
-                bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-            let path = corpus(target).join(format!("{name:016x}"));
-            std::fs::create_dir_all(corpus(target)).unwrap();
-            std::fs::write(&path, &bytes).unwrap();
+            let path = keep(target, &bytes);
             panic!("found: {} ({:?})", path.display(), String::from_utf8_lossy(&bytes));
         }
     }

@@ -120,6 +120,19 @@ pub fn tidy() -> Done {
     run_cargo(&["test", "-p", "heliosdb-testkit", "--test", "it", "tidy"])
 }
 
+/// Crate, where its tests are, and the test `fuzz_<target>`.
+const FUZZ_TARGETS: &[(&str, &[&str], &str)] = &[
+    ("gateway", &["--lib"], "wire"),
+    ("types", &["--lib"], "text"),
+    ("wal", &["--test", "wal"], "log"),
+    ("storage", &["--lib"], "log_ops"),
+    ("storage", &["--lib"], "deletes"),
+    ("storage", &["--lib"], "manifest"),
+    ("storage", &["--lib"], "segment"),
+    ("hcc", &["--test", "hcc"], "encoding"),
+    ("query", &["--lib"], "sql"),
+];
+
 /// Gives each fuzz target some minutes; what it finds is kept in `fuzz/corpus`.
 pub fn fuzz(arguments: &[String]) -> Done {
     let after = |name: &str| arguments.iter().position(|word| word == name).and_then(|at| arguments.get(at + 1));
@@ -127,16 +140,13 @@ pub fn fuzz(arguments: &[String]) -> Done {
         Some(text) => text.parse().map_err(|_| format!("--minutes {text} is not a number"))?,
         None => 1.0,
     };
-    let targets =
-        [("wal", "log"), ("storage", "log_ops"), ("storage", "deletes"), ("storage", "manifest"), ("gateway", "wire")];
-    for (name, target) in targets {
-        if after("--only").is_some_and(|only| only != target) {
+    for (name, scope, target) in FUZZ_TARGETS {
+        if after("--only").is_some_and(|only| only != *target) {
             continue;
         }
-        let scope: &[&str] = if name == "wal" { &["--test", "wal"] } else { &["--lib"] };
         let package = format!("heliosdb-{name}");
         let mut tests = cargo();
-        tests.args(["test", "--quiet", "-p", &package]).args(scope);
+        tests.args(["test", "--quiet", "-p", &package]).args(*scope);
         tests.args([&format!("fuzz_{target}"), "--", "--nocapture"]);
         run(tests.env("HELIOSDB_FUZZ_SECONDS", ((minutes * 60.0) as u64).to_string()))?;
     }

@@ -19,6 +19,8 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+#[path = "../../../fuzz/driver.rs"]
+mod driver;
 #[path = "cases/fixtures.rs"]
 mod fixtures;
 #[path = "cases/sizes.rs"]
@@ -380,6 +382,28 @@ proptest! {
             }
         }
     }
+}
+
+/// Every encoding of every type; an input's first two bytes say which block it pretends to be.
+#[test]
+fn fuzz_encoding() {
+    const ROWS: usize = 200;
+    let (mut kinds, mut seeds) = (Vec::new(), Vec::new());
+    for physical in TYPES {
+        for shape in [Shape::FewValues, Shape::Anything] {
+            let array = array_of(&column(7, physical, shape, ROWS, 0.1), physical);
+            for options in ways() {
+                let Some((block, sections)) = encode(&array, physical, options) else { continue };
+                seeds.push([&(kinds.len() as u16).to_le_bytes()[..], &block.bytes].concat());
+                kinds.push((physical, shared(&sections, physical)));
+            }
+        }
+    }
+    driver::fuzz("encoding", &seeds, &[], |bytes| {
+        let Some((&kind, block)) = bytes.split_first_chunk::<2>() else { return };
+        let Some((physical, shared)) = kinds.get(usize::from(u16::from_le_bytes(kind))) else { return };
+        use_damaged(block.to_vec(), *physical, ROWS, shared);
+    });
 }
 
 /// A sorted block is searched on its encoded form.

@@ -124,6 +124,33 @@ fn rust_files() -> Vec<PathBuf> {
     files
 }
 
+/// Folders of `fuzz/corpus` that no target replays, and targets that `cargo xtask fuzz` does not know.
+pub fn forgotten_fuzzing() -> Vec<String> {
+    let mut sources = String::new();
+    let mut folders = vec![root().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).expect("a source folder is readable").flatten().map(|e| e.path()) {
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                sources.push_str(&std::fs::read_to_string(&path).expect("a source file is readable UTF-8"));
+            }
+        }
+    }
+    let verbs = std::fs::read_to_string(root().join("xtask/src/verbs.rs")).expect("xtask is there");
+    let entries = std::fs::read_dir(root().join("fuzz/corpus")).expect("the corpus is there").flatten();
+    let kept = entries.filter(|entry| entry.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned());
+    let orphans = kept
+        .filter(|name| {
+            !sources.contains(&format!("fn fuzz_{name}()")) || !sources.contains(&format!("fuzz(\"{name}\","))
+        })
+        .map(|name| format!("fuzz/corpus/{name} is replayed by no target"));
+    let targets = sources.lines().filter_map(|line| line.trim().strip_prefix("fn fuzz_")?.strip_suffix("() {"));
+    let unknown =
+        targets.filter(|name| !verbs.contains(&format!("\"{name}\""))).map(|name| format!("xtask fuzz lacks {name}"));
+    orphans.chain(unknown).collect()
+}
+
 /// `file.rs::symbol` names in `docs/paths/*.md` that do not exist, and paths over 60 lines.
 pub fn stale_paths() -> Vec<String> {
     let mut found = Vec::new();

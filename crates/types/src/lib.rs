@@ -55,3 +55,6 @@ pub use sqlstate::SqlState;
 pub use text::{fit_text, parse_bool, parse_text, text_of, write_float4, write_float8, write_text};
 pub use text_context::TextContext;
 pub use timezone::{FixedOffset, OnlyUtc, TimeZone, TimeZones};
+
+#[cfg(test)]
+mod fuzz_test;

@@ -14,10 +14,14 @@ use heliosdb_types::{
     TreeRef, encode_key,
 };
 
+use super::format::{Place, TRAILER_BYTES, read_trailer, trailer};
 use super::writer::SegmentFile;
 use super::{BlockScan, CommitStamp, SegmentOptions, SegmentReader, SegmentWriter};
 use crate::cache::BlockCache;
 use crate::read::{ColumnBuilder, ColumnFilter};
+
+#[path = "../../../../fuzz/driver.rs"]
+mod driver;
 
 const PATH: &str = "segments/1.seg";
 
@@ -345,6 +349,29 @@ fn a_flipped_bit_is_noticed_or_harmless() {
     let short = SegmentFile { file_bytes: file.file_bytes - 1, ..file.clone() };
     assert_eq!(open(&disk, &short).unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(everything(&disk, &file, &descriptor, &key).unwrap(), sound);
+}
+
+/// Footers that pass their checksum and make no sense: an error or other values, never a panic.
+#[test]
+fn fuzz_segment() {
+    let disk = SimDisk::new(11);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let descriptor = descriptor(columns_key());
+    let rows = rows(&descriptor, 60);
+    let file = write(&shared, &descriptor, &rows, CommitStamp::PerRow);
+    let sound = disk.read(PATH).unwrap();
+    let (body, tail) = sound.split_at(sound.len() - TRAILER_BYTES);
+    let place = read_trailer(tail.try_into().unwrap(), PATH, sound.len() as u64).unwrap();
+    let (data, footer) = body.split_at(place.offset as usize);
+    driver::fuzz("segment", &[footer.to_vec()], &[], |footer| {
+        let place = Place { offset: data.len() as u64, len: footer.len() as u32, crc: crc32c::crc32c(footer) };
+        let whole = [data, footer, &trailer(&place)].concat();
+        let handle = disk.open(PATH, OpenMode::Create).unwrap();
+        handle.truncate(0).unwrap();
+        handle.write_at(&whole, 0).unwrap();
+        let file = SegmentFile { file_bytes: whole.len() as u64, ..file.clone() };
+        let _ = everything(&disk, &file, &descriptor, &rows[20].key);
+    });
 }
 
 /// Files written by earlier versions stay readable. `HELIOSDB_WRITE_FIXTURES=1` writes the file again; that is only right

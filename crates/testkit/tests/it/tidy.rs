@@ -16,3 +16,8 @@ fn files_stay_short() {
 fn paths_name_what_exists() {
     assert_eq!(tidy::stale_paths(), Vec::<String>::new());
 }
+
+#[test]
+fn what_fuzzing_found_is_replayed() {
+    assert_eq!(tidy::forgotten_fuzzing(), Vec::<String>::new());
+}

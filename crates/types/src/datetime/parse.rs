@@ -435,6 +435,10 @@ impl Fields {
         let (Some(year), Some(month), Some(day)) = (self.year, self.month, self.day) else {
             return Err(Refusal::Syntax);
         };
+        // Years are 32 bits wide in PostgreSQL; what follows would overflow with more.
+        if i32::try_from(year).is_err() {
+            return Err(Refusal::FieldRange);
+        }
         let year = match (self.bc, year) {
             (_, 0) if !self.short_year || self.bc => return Err(Refusal::FieldRange),
             (true, year) => 1 - year,
