@@ -154,6 +154,8 @@ fn getting_started_can_be_followed() {
     assert!(printed.contains("CREATE TABLE") && printed.contains("INSERT 0 100000"), "{printed}");
     assert!(printed.contains("UPDATE 1") && printed.contains("COPY 2"), "{printed}");
     assert_eq!(folder.value("SELECT count(*) FROM reading"), "100002");
+    assert!(printed.contains("2 rows into cities"), "{printed}");
+    assert_eq!(folder.value("SELECT pg_typeof(founded), sum(area_km2) FROM cities GROUP BY 1"), "date|1739.1");
     assert!(Path::new(&folder.dir.path().join("heliosdb-data")).is_dir(), "the data is where the page says");
     // The page's last step: the password is set, the server may listen to others, and asks.
     folder.stop();
