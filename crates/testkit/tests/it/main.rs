@@ -11,6 +11,7 @@ mod docs;
 mod elle;
 mod fence;
 mod golden;
+mod index_online;
 mod psql;
 mod sessions;
 mod start;

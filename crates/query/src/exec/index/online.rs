@@ -8,12 +8,13 @@
 //!    row is left for later, and one unique entry that is being written makes its batch start over row by row.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
+use futures::FutureExt;
 use heliosdb_contracts::{
     InsertOutcome, KeyedRow, LockPolicy, LockWait, LockedRow, ReadContext, RowLockMode, ShardClient,
 };
@@ -30,6 +31,8 @@ use crate::exec::state::Executor;
 
 /// Rows locked at once: writers of these wait for one commit of ours.
 const ROWS_AT_ONCE: usize = 512;
+/// Commits that may still be on their way to the disk.
+const COMMITS_AHEAD: u64 = 16;
 /// How long somebody else's lock is left alone before the next look.
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
@@ -48,7 +51,7 @@ pub(crate) async fn complete(
     let task = executor.spawner.task(async move {
         let scan = scope.shard.scan(&scope.read, &job.request)?;
         progress.rows_total.store(scan.estimated_rows(), Ordering::Relaxed);
-        let completion = Completion { job, scope, clock };
+        let completion = Completion { job, scope, clock, commits: AtomicU64::new(0) };
         for partition in 0..scan.partition_count() {
             let mut reader = scan.open(partition)?;
             while let Some(batch) = reader.next_batch()? {
@@ -62,7 +65,7 @@ pub(crate) async fn complete(
                 }
             }
         }
-        Ok(())
+        completion.scope.shard.settle_all().await
     });
     task.await?
 }
@@ -71,6 +74,7 @@ struct Completion {
     job: Job,
     scope: Arc<StatementScope>,
     clock: Arc<dyn Clock>,
+    commits: AtomicU64,
 }
 
 /// What became of some rows.
@@ -174,7 +178,13 @@ impl Completion {
             }
         }
         step.open = false;
-        shard.commit(txn).await?;
+        // Appended at once; made durable by one sync for many.
+        let durable = shard.commit(txn);
+        if self.commits.fetch_add(1, Ordering::Relaxed) % COMMITS_AHEAD == COMMITS_AHEAD - 1 {
+            durable.await?;
+        } else if let Some(failed) = durable.now_or_never() {
+            failed?;
+        }
         Ok(Outcome::Done(busy))
     }
 
