@@ -13,11 +13,11 @@ use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use heliosdb_contracts::{ColumnPredicate, PredicateOp};
-use heliosdb_types::{Error, Result};
+use heliosdb_types::{ColumnId, Error, PhysicalType, Result};
 
 use super::error::{from_arrow, from_datafusion};
 use super::pushdown::{compare_op, datum};
@@ -62,17 +62,16 @@ impl Snapshot {
         }
         match predicate(expr, schema, relation) {
             Some(predicate) => self.predicates.push(predicate),
-            None => self.rest.push(Arc::clone(expr)),
+            None => {
+                self.predicates.extend(columns_of_rows(expr, schema, relation));
+                self.rest.push(Arc::clone(expr));
+            }
         }
     }
 }
 
 fn predicate(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &Relation) -> Option<ColumnPredicate> {
-    let column = |expr: &Arc<dyn PhysicalExpr>| {
-        let column = expr.downcast_ref::<Column>()?;
-        let (_, column) = relation.column(schema.fields().get(column.index())?.name())?;
-        Some((column.id, column.sql_type.physical()?))
-    };
+    let column = |expr| column_of(expr, schema, relation);
     let value = |expr: &Arc<dyn PhysicalExpr>, physical| datum(expr.downcast_ref::<Literal>()?.value(), physical);
     if let Some(compare) = expr.downcast_ref::<BinaryExpr>() {
         let (id, physical) = column(compare.left())?;
@@ -83,6 +82,41 @@ fn predicate(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &Relati
     let (id, physical) = column(list.expr())?;
     let values = list.list().iter().map(|item| value(item, physical)).collect::<Option<Vec<_>>>()?;
     (!values.is_empty()).then_some(ColumnPredicate { column: id, op: PredicateOp::In(values) })
+}
+
+fn column_of(
+    expr: &Arc<dyn PhysicalExpr>,
+    schema: &SchemaRef,
+    relation: &Relation,
+) -> Option<(ColumnId, PhysicalType)> {
+    let column = expr.downcast_ref::<Column>()?;
+    let (_, column) = relation.column(schema.fields().get(column.index())?.name())?;
+    Some((column.id, column.sql_type.physical()?))
+}
+
+/// What `(a, b) IN (rows)` says of each column by itself: less than the whole, but what an index over them can use.
+fn columns_of_rows(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &Relation) -> Vec<ColumnPredicate> {
+    let Some(list) = expr.downcast_ref::<InListExpr>().filter(|list| !list.negated()) else { return Vec::new() };
+    let Some(row) = list.expr().downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == "struct") else {
+        return Vec::new();
+    };
+    let predicate = |(at, part): (usize, &Arc<dyn PhysicalExpr>)| {
+        let (id, physical) = column_of(part, schema, relation)?;
+        let mut values = Vec::new();
+        for item in list.list() {
+            let ScalarValue::Struct(row) = item.downcast_ref::<Literal>()?.value() else { return None };
+            let value = ScalarValue::try_from_array(row.columns().get(at)?, 0).ok()?;
+            // A NULL equals nothing.
+            if !value.is_null() {
+                let value = datum(&value, physical)?;
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        }
+        (!values.is_empty()).then_some(ColumnPredicate { column: id, op: PredicateOp::In(values) })
+    };
+    row.args().iter().enumerate().filter_map(predicate).collect()
 }
 
 /// Evaluates filters on batches and gives up on those that keep nearly everything.

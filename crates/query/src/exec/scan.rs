@@ -126,6 +126,8 @@ struct Bound {
     scan: Arc<dyn TableScan>,
     /// What dynamic filters left for the batches; `None` until the first partition starts to read.
     started: Option<Started>,
+    /// Found when it started.
+    index: Option<String>,
 }
 
 #[derive(Clone)]
@@ -155,7 +157,7 @@ impl HeliosScanExec {
             statistics: OnceLock::new(),
             source,
             places,
-            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None }) }),
+            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None, index: None }) }),
             dynamic: Vec::new(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -173,8 +175,9 @@ impl HeliosScanExec {
         self.source.keys.planned_target(expr, &self.schema())
     }
 
-    pub(crate) fn index(&self) -> Option<&str> {
-        self.index.as_deref()
+    /// The index rows were found through, perhaps only when the scan was read: by what a join's other side has.
+    pub(crate) fn index(&self) -> Option<String> {
+        self.index.clone().or_else(|| self.shared.scan.lock().index.clone())
     }
 
     /// The same scan of no more than the first `count` rows in an order, if an index has them.
@@ -203,7 +206,7 @@ impl HeliosScanExec {
             index: Some(index),
             source: source.clone(),
             places,
-            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None }) }),
+            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None, index: None }) }),
             dynamic: Vec::new(),
             statistics: OnceLock::new(),
             properties: Arc::new(properties),
@@ -418,7 +421,7 @@ impl Opener {
             request.predicates.extend(snapshot.predicates);
             let scan = self.source.scope.shard.scan(&self.source.scope.read, &request)?;
             // A join with few rows on its other side finds its rows here one by one.
-            bound.scan = through_index(&self.source, &request, scan)?.0;
+            (bound.scan, bound.index) = through_index(&self.source, &request, scan)?;
         }
         Ok(Started { filters: snapshot.rest, nothing: snapshot.nothing })
     }

@@ -103,6 +103,32 @@ fn few_rows_take_the_short_path() {
 }
 
 #[test]
+fn joins_with_few_rows_look_their_partners_up() {
+    let server = Server::new();
+    let mut client = server.client();
+    tables(&mut client);
+    client.run("create table few (k int, a int, b interval); insert into few values (17, 17, '17 hours'), (1900, 9, null), (null, 3, '2 h'), (3999, 34, '1 h')");
+    client.run("create index i_id_a on i (id, a)");
+    for sql in [
+        "select few.k, x.mail from few join @ x on x.id = few.k order by 1",
+        "select few.k, x.mail from few left join @ x on x.id = few.k order by 1",
+        "select few.k, x.mail from few join @ x on x.id = few.k and x.a = few.a order by 1",
+        "select few.k from few where exists (select 1 from @ x where x.id = few.k and x.a = few.a) order by 1",
+        "select few.k, count(*) from few join @ x on x.v = few.b group by 1 order by 1",
+    ] {
+        both(&mut client, sql);
+    }
+    for sql in [
+        "select few.k, x.mail from few join i x on x.id = few.k",
+        "select few.k, x.mail from few left join i x on x.id = few.k",
+        "select few.k, x.mail from few join i x on x.id = few.k and x.a = few.a",
+    ] {
+        let ran = client.run(&format!("explain (analyze, costs off, timing off, summary off) {sql}"));
+        assert!(ran.contains("Index Scan using i_id_a"), "{sql}: {ran}");
+    }
+}
+
+#[test]
 fn changes_are_found_as_a_scan_finds_them() {
     let server = Server::new();
     let mut client = server.client();
