@@ -35,9 +35,9 @@ pub use session::{
     SqlSession, TransactionStatus,
 };
 pub use shard::{
-    AdvisoryKey, AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject, LockOwner, LockPolicy,
-    LockWait, LockedRow, MaybePending, ReadContext, RowLockMode, RowSink, Savepoint, ShardClient, Snapshot,
-    TreeLockMode, TreeSize, WriteBatch,
+    AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject,
+    LockOwner, LockPolicy, LockWait, LockedRow, MaybePending, ReadContext, RowLockMode, RowSink, Savepoint,
+    ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
 };
 pub use store::{NewestRow, ShardStore};
 pub use tree::{ColumnDescriptor, TreeDescriptor, TreeDescriptorRef, TreeKey, row_id_key};

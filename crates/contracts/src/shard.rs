@@ -224,6 +224,16 @@ pub struct AdvisoryKey {
     pub kind: u16,
 }
 
+/// How many writers are waited for, and how many of them have ended by now.
+#[derive(Clone)]
+pub struct AwaitedWriters(pub Arc<dyn Fn() -> (u64, u64) + Send + Sync>);
+
+impl fmt::Debug for AwaitedWriters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AwaitedWriters{:?}", (self.0)())
+    }
+}
+
 /// What a lock is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockObject {
@@ -345,13 +355,13 @@ pub trait ShardClient: Send + Sync + 'static {
     fn unlock_advisory(&self, session: LockOwner, key: AdvisoryKey, exclusive: bool) -> bool;
 
     /// Waits until every transaction that holds a writer's lock on a tree now (other than the session's own) has ended, while
-    /// others may come. `told` hears how many they were and how many have ended. 40P01 if one of them waits for the session.
+    /// others may come. `told` gets a count of them that goes on. 40P01 if one of them waits for the session.
     fn await_writers<'a>(
         &'a self,
         tree: TreeRef,
         session: LockOwner,
         wait: LockWait,
-        told: &'a (dyn Fn(u64, u64) + Send + Sync),
+        told: &'a (dyn Fn(AwaitedWriters) + Send + Sync),
     ) -> BoxFuture<'a, Result<()>>;
 
     /// What is locked and waited for: trees and advisory locks, and rows somebody waits for. No more than `most`.

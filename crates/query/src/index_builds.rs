@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use heliosdb_contracts::AwaitedWriters;
 use heliosdb_types::Oid;
 use parking_lot::Mutex;
 
@@ -20,15 +21,21 @@ pub(crate) struct IndexBuild {
     /// `CREATE INDEX CONCURRENTLY` and the like.
     pub command: &'static str,
     pub phase: &'static str,
-    /// Writers that were waited for, and how many of them have ended.
-    pub lockers: (u64, u64),
+    /// Writers that are waited for.
+    pub lockers: Option<AwaitedWriters>,
     pub rows: Arc<BuildProgress>,
 }
 
 impl IndexBuild {
+    /// How many writers are waited for, and how many of them have ended.
+    pub fn writers(&self) -> (u64, u64) {
+        self.lockers.as_ref().map_or((0, 0), |lockers| (lockers.0)())
+    }
+
     /// It waits for others' transactions to end.
     pub fn waits(&self) -> bool {
-        self.lockers.1 < self.lockers.0
+        let (total, done) = self.writers();
+        done < total
     }
 }
 
@@ -52,13 +59,13 @@ impl ShownBuild {
     pub fn phase(&self, phase: &'static str) {
         if let Some(build) = self.builds.lock().get_mut(&self.pid) {
             build.phase = phase;
-            build.lockers = (0, 0);
+            build.lockers = None;
         }
     }
 
-    pub fn lockers(&self, total: u64, done: u64) {
+    pub fn lockers(&self, lockers: AwaitedWriters) {
         if let Some(build) = self.builds.lock().get_mut(&self.pid) {
-            build.lockers = (total, done);
+            build.lockers = Some(lockers);
         }
     }
 }

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AdvisoryKey, AppendedCommit, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockOwner, LockWait, LockedRow,
-    RangeCursor, RangeRequest, ReadContext, RowHint, RowLockMode, RowSink, Savepoint, ScanRequest, ShardClient,
-    ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+    AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockOwner,
+    LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowLockMode, RowSink, Savepoint, ScanRequest,
+    ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize,
+    WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -310,7 +311,7 @@ impl ShardClient for Participant {
         tree: TreeRef,
         session: LockOwner,
         wait: LockWait,
-        told: &'a (dyn Fn(u64, u64) + Send + Sync),
+        told: &'a (dyn Fn(AwaitedWriters) + Send + Sync),
     ) -> BoxFuture<'a, Result<()>> {
         self.wait_for_writers(tree, session, wait, told).boxed()
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use heliosdb_contracts::{LockOwner, LockWait, TreeLockMode};
+use heliosdb_contracts::{AwaitedWriters, LockOwner, LockWait, TreeLockMode};
 use heliosdb_types::{BranchId, Error, Result, SqlState, TreeRef};
 use rustc_hash::FxHashSet;
 
@@ -21,16 +21,16 @@ use crate::resource::Resource;
 
 /// How long the first look lasts; each one is longer than the one before.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
-const LONGEST_LOOK: Duration = Duration::from_millis(50);
+const LONGEST_LOOK: Duration = Duration::from_millis(20);
 
 impl Participant {
-    /// `told` hears how many there were and how many of them have ended.
+    /// `told` gets a count of how many there were and have ended.
     pub(crate) async fn wait_for_writers(
         &self,
         tree: TreeRef,
         me: LockOwner,
         wait: LockWait,
-        told: &(dyn Fn(u64, u64) + Send + Sync),
+        told: &(dyn Fn(AwaitedWriters) + Send + Sync),
     ) -> Result<()> {
         let resource = Resource::tree(BranchId(0), tree);
         let writes = |mode: TreeLockMode| TreeLockMode::Share.excludes(mode);
@@ -43,7 +43,11 @@ impl Participant {
         let running: Vec<Arc<Txn>> = running.collect();
         let ending = owners.iter().filter(|owner| !running.iter().any(|txn| txn.owner == **owner));
         let mut ending: Vec<LockOwner> = ending.copied().collect();
-        let total = running.len() as u64;
+        let watched = running.clone();
+        told(AwaitedWriters(Arc::new(move || {
+            let ended = watched.iter().filter(|txn| txn.ended.load(Ordering::Acquire)).count();
+            (watched.len() as u64, ended as u64)
+        })));
         let (mut pause, mut waited) = (FIRST_LOOK, Duration::ZERO);
         loop {
             let left: Vec<&Arc<Txn>> = running.iter().filter(|txn| !txn.ended.load(Ordering::Acquire)).collect();
@@ -52,7 +56,6 @@ impl Participant {
                 let (held, active) = (holders(), self.active.all());
                 ending.retain(|owner| held.contains(owner) && !active.iter().any(|txn| txn.owner == *owner));
             }
-            told(total, total - left.len() as u64);
             if left.is_empty() && ending.is_empty() {
                 return Ok(());
             }

@@ -37,6 +37,7 @@ pub(super) fn pg_stat_progress_create_index(source: &Source<'_>, rows: &mut Rows
     let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
     let builds = source.facts.engine.index_builds.lock().clone();
     for (pid, build) in builds.into_iter().filter(|(_, build)| build.command != index_builds::DROP) {
+        let lockers = build.writers();
         let done = build.rows.rows_done.load(Ordering::Relaxed);
         // The total is an estimate.
         let total = build.rows.rows_total.load(Ordering::Relaxed).max(done);
@@ -48,8 +49,8 @@ pub(super) fn pg_stat_progress_create_index(source: &Source<'_>, rows: &mut Rows
             ("index_relid", oid(build.index)),
             ("command", text(build.command)),
             ("phase", text(build.phase)),
-            ("lockers_total", count(build.lockers.0)),
-            ("lockers_done", count(build.lockers.1)),
+            ("lockers_total", count(lockers.0)),
+            ("lockers_done", count(lockers.1)),
             ("current_locker_pid", Datum::Int64(0)),
             ("blocks_total", Datum::Int64(0)),
             ("blocks_done", Datum::Int64(0)),

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    AdvisoryKey, BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow, LockInfo,
-    LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN, RangeCursor, RangeRequest,
-    RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink, Savepoint, ScanMetrics, ScanRequest, ShardClient,
-    Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
+    AdvisoryKey, AwaitedWriters, BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow,
+    LockInfo, LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN, RangeCursor,
+    RangeRequest, RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink, Savepoint, ScanMetrics, ScanRequest,
+    ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
@@ -223,9 +223,8 @@ impl ShardClient for MemShard {
         _tree: TreeRef,
         _session: LockOwner,
         _wait: LockWait,
-        told: &'a (dyn Fn(u64, u64) + Send + Sync),
+        _told: &'a (dyn Fn(AwaitedWriters) + Send + Sync),
     ) -> BoxFuture<'a, Result<()>> {
-        told(0, 0);
         async { Ok(()) }.boxed()
     }
 

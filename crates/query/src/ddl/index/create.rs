@@ -101,7 +101,7 @@ impl Session {
             index: index.oid,
             command,
             phase: "initializing",
-            lockers: (0, 0),
+            lockers: None,
             rows: Arc::default(),
         };
         ShownBuild::new(&self.engine.index_builds, self.pid, build)

@@ -159,7 +159,7 @@ impl Session {
     async fn await_writers(&mut self, relation: &Relation, shown: &ShownBuild, running: &Running) -> Result<()> {
         let table = relation.table().ok_or_else(|| Error::internal("an index of no table"))?;
         let shard = Arc::clone(&self.engine.shard);
-        let told = |total: u64, done: u64| shown.lockers(total, done);
+        let told = |lockers| shown.lockers(lockers);
         let waiting = shard.await_writers(table.tree.tree, self.locks.owner, self.lock_wait(), &told);
         tokio::select! {
             biased;
