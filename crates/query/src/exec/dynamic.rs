@@ -80,7 +80,11 @@ fn predicate(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &Relati
     }
     let list = expr.downcast_ref::<InListExpr>().filter(|list| !list.negated())?;
     let (id, physical) = column(list.expr())?;
-    let values = list.list().iter().map(|item| value(item, physical)).collect::<Option<Vec<_>>>()?;
+    // A NULL equals nothing.
+    let null =
+        |item: &&Arc<dyn PhysicalExpr>| item.downcast_ref::<Literal>().is_some_and(|item| item.value().is_null());
+    let items = list.list().iter().filter(|item| !null(item));
+    let values = items.map(|item| value(item, physical)).collect::<Option<Vec<_>>>()?;
     (!values.is_empty()).then_some(ColumnPredicate { column: id, op: PredicateOp::In(values) })
 }
 
