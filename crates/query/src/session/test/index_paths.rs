@@ -57,7 +57,7 @@ fn the_right_index_is_read() {
         ("select lower(mail) from @ order by lower(mail) limit 5", "i_lower"),
         ("select lower(mail) x from @ order by x desc limit 5", "i_lower"),
         ("select n from @ order by n desc limit 5", "i_n"),
-        ("select n from @ order by n limit 5", "i_n"),
+        ("select round(n, 2) from @ order by n limit 5", "i_n"),
         ("select v from @ order by v limit 5", "i_v"),
         ("select id from @ where a = 7 and id < 200 order by id", "i_null"),
         ("select id from @ where mail is null and id < 200 order by id", "i_null"),
