@@ -49,8 +49,18 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
         matches!(
             keyword(token).as_deref(),
             Some(
-                "OVERRIDING" | "IDENTITY" | "SEQUENCE" | "FOR" | "SYMMETRIC" | "MATCHED" | "CONFLICT" | "REFERENCES"
-                    | "ISNULL" | "NOTNULL" | "VARIADIC"
+                "OVERRIDING"
+                    | "IDENTITY"
+                    | "SEQUENCE"
+                    | "FOR"
+                    | "SYMMETRIC"
+                    | "MATCHED"
+                    | "CONFLICT"
+                    | "REFERENCES"
+                    | "EXCLUDE"
+                    | "ISNULL"
+                    | "NOTNULL"
+                    | "VARIADIC"
             )
         )
     };
@@ -63,6 +73,16 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
         match tokens.get(at).and_then(keyword).as_deref() {
             Some("OVERRIDING") => overriding(&mut tokens, at),
             Some("THEN") => merge_action(&mut tokens, at),
+            Some("EXCLUDE") if is_exclusion(&tokens, at) => {
+                let error = Error::unsupported("an EXCLUDE constraint").with_hint(
+                    "UNIQUE excludes equal values; look for overlapping ones in a SERIALIZABLE transaction that adds them.",
+                );
+                let position = tokens.get(at).and_then(|token| Positions::of(sql).position(token.span.start));
+                return Err(match position {
+                    Some(position) => error.with_position(position),
+                    None => error,
+                });
+            }
             Some("REFERENCES") => set_columns(&mut tokens, at, sql)?,
             Some("CONFLICT") if at > 0 && tokens.get(at - 1).and_then(keyword).as_deref() == Some("ON") => {
                 inference(&mut tokens, at + 1, sql);
@@ -228,6 +248,22 @@ fn overriding(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let Some(span) = tokens.get(at).map(|token| token.span) else { return };
     let said = [Token::make_keyword("PARTITION"), Token::LParen, Token::make_word(marker, Some('"')), Token::RParen];
     tokens.splice(at..at + 3, said.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// Whether EXCLUDE at `at` begins a constraint of CREATE or ALTER TABLE.
+fn is_exclusion(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    let using = word(at + 1).as_deref() == Some("USING");
+    if !using && !is(tokens, at + 1, &Token::LParen) {
+        return false;
+    }
+    let start = (0..at).rev().find(|at| is(tokens, *at, &Token::SemiColon)).map_or(0, |end| end + 1);
+    if !matches!(word(start).as_deref(), Some("CREATE" | "ALTER")) {
+        return false;
+    }
+    let begins = |at: usize| is(tokens, at, &Token::Comma) || is(tokens, at, &Token::LParen);
+    let named = at >= 2 && word(at - 2).as_deref() == Some("CONSTRAINT");
+    named || (at >= 1 && (begins(at - 1) || word(at - 1).as_deref() == Some("ADD")))
 }
 
 /// ON DELETE SET NULL (columns) of a foreign key: the columns go before the parent's name, between two marks.
@@ -545,6 +581,20 @@ mod tests {
         let plain = insert("INSERT INTO t (a) VALUES (1)");
         assert_eq!(insert_head(&plain).unwrap().0, None);
         assert!(insert_head(&insert("INSERT INTO t PARTITION (p) VALUES (1)")).is_none_or(|head| head.0.is_none()));
+    }
+
+    #[test]
+    fn exclusion_constraints_are_refused_by_name() {
+        for sql in [
+            "CREATE TABLE t (a int, EXCLUDE USING gist (a WITH =))",
+            "CREATE TABLE t (a int, CONSTRAINT x EXCLUDE (a WITH =) WHERE (a > 0))",
+            "SELECT 1; ALTER TABLE t ADD EXCLUDE USING gist (a WITH &&)",
+        ] {
+            let error = parse(sql).unwrap_err();
+            assert_eq!(error.state(), SqlState::FEATURE_NOT_SUPPORTED, "{sql}");
+            assert!(error.hint().is_some() && error.position().is_some(), "{sql}");
+        }
+        parse("CREATE TABLE t (exclude int); SELECT exclude (a) FROM t").unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs};
 
 use super::foreign_key::{WrittenForeignKey, read_foreign_key};
-use super::index::{WrittenIndex, read_unique};
+use super::index::{WrittenIndex, check_characteristics, read_unique};
 use crate::bind;
 use crate::catalog::Identity;
 use crate::func::{self, NameLookup};
@@ -112,9 +112,7 @@ fn read_option(
             column.default = Some(expr.clone());
         }
         ColumnOption::PrimaryKey(key) => {
-            if key.characteristics.is_some() {
-                return Err(Error::unsupported("a DEFERRABLE or INITIALLY constraint"));
-            }
+            check_characteristics(key.characteristics.as_ref(), "PRIMARY KEY")?;
             if column.primary_key.is_some() {
                 return Err(several_primary_keys(table));
             }

@@ -1,5 +1,7 @@
 //! CREATE TABLE AS and SELECT INTO: a table of a query's columns, then an INSERT of the query into it.
 
+use std::sync::Arc;
+
 use heliosdb_contracts::Execution;
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast;
@@ -19,7 +21,7 @@ impl Session {
         }
         let binding = self.binding()?;
         let bound = bind::bind_query(&table.query, text, &binding.context(&[]))?;
-        bound.refuse_parts("CREATE TABLE AS with data-modifying statements in WITH is not supported yet")?;
+        let writes = !bound.parts.is_empty();
         self.check_privileges(&bound)?;
         if !bound.parameters.is_empty() {
             return Err(Error::invalid(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
@@ -49,15 +51,28 @@ impl Session {
         let name = self.qualified(&relation)?;
         let sql = format!("INSERT INTO {name} VALUES (1)");
         let mut statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
+        let mut source = table.query.clone();
+        // Only the statement's own WITH may modify data, and the INSERT is the statement now.
+        let with = if writes { source.with.take() } else { None };
         if let ast::Statement::Insert(insert) = &mut statement {
-            insert.source = Some(table.query.clone());
+            insert.source = Some(source);
         }
-        let bound = self.bind(&statement, text, &[])?;
+        if let Some(with) = with {
+            let mut whole = bind::parse_query("SELECT 1")?;
+            (whole.with, *whole.body) = (Some(with), ast::SetExpr::Insert(statement));
+            statement = ast::Statement::Query(whole);
+        }
+        let bound = Arc::new(self.bind(&statement, text, &[])?);
         let running = self.start_cancellable();
+        if !self.lock_targets(&bound, &running).await? {
+            let message = "a table changed before it could be locked";
+            return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, message));
+        }
         let scope = self.scope(&running, &bound.relations)?;
-        self.next_command();
-        let engine = std::sync::Arc::clone(&self.engine);
-        let written = engine.executor.run_write(&bound.plan, Vec::new(), &bound.parameters, scope).await?;
+        let Execution::Done(tag) = Box::pin(self.run_bound(&bound, Vec::new(), scope, running)).await? else {
+            return Err(Error::internal("an INSERT of our own gave rows"));
+        };
+        let written = tag.rsplit(' ').next().unwrap_or_default();
         Ok(Execution::Done(format!("SELECT {written}")))
     }
 }

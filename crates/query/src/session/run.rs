@@ -126,20 +126,26 @@ impl Session {
                     continue;
                 }
             }
-            let mut unchanged = true;
-            for target in plan.bound.targets() {
-                self.require_read_write(plan.bound.tag)?;
-                let table = self.writable_table(target)?;
-                unchanged = unchanged && self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await?;
-                for parent in self.parents_of(&table)? {
-                    unchanged = unchanged && self.lock_unchanged(&parent, TreeLockMode::RowShare, running).await?;
-                }
-            }
+            let unchanged = self.lock_targets(&plan.bound, running).await?;
             if unchanged {
                 return Ok(plan);
             }
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+    }
+
+    /// The locks of the tables a plan writes to, and of those they refer to; false if one is no longer what the plan says.
+    pub(crate) async fn lock_targets(&mut self, bound: &BoundStatement, running: &Running) -> Result<bool> {
+        let mut unchanged = true;
+        for target in bound.targets() {
+            self.require_read_write(bound.tag)?;
+            let table = self.writable_table(target)?;
+            unchanged = unchanged && self.lock_unchanged(&table, TreeLockMode::RowExclusive, running).await?;
+            for parent in self.parents_of(&table)? {
+                unchanged = unchanged && self.lock_unchanged(&parent, TreeLockMode::RowShare, running).await?;
+            }
+        }
+        Ok(unchanged)
     }
 
     /// The table locks of FOR UPDATE and its kin; false if a table is no longer what the plan says.

@@ -15,7 +15,6 @@ use crate::bind::from::refuse;
 use crate::bind::names::{fold_identifier, object_name_span};
 use crate::bind::plan::{self, from_datafusion};
 use crate::bind::scope::Clause;
-use crate::bind::subquery::has_subquery;
 use crate::bind::tokens::{MergeInsert, is_nothing, merge_insert};
 use crate::catalog::{Privileges, Relation, RelationKind};
 use crate::exec::{MergeAction, MergeClause, RowWriteOp};
@@ -49,11 +48,23 @@ impl Binder<'_> {
         let mut both = target.scope;
         both.extend(source.scope)?;
 
-        let on = self.in_level(both.clone(), Clause::JoinOn, |binder| binder.bind_condition(on, "JOIN/ON"))?.expr;
-        refuse(has_subquery(&on), "a subquery in MERGE's ON")?;
+        let on = self.in_level(both.clone(), Clause::RowWhere, |binder| binder.bind_condition(on, "JOIN/ON"))?.expr;
+        let mut computed = Vec::new();
+        let on = self.lift_subqueries(on, &mut computed)?;
+        for (subquery, _) in &computed {
+            let Expr::ScalarSubquery(subquery) = subquery else { continue };
+            // Computed before the join, where there is no target yet.
+            let outer = subquery.outer_ref_columns.iter();
+            let of_source = |expr: &Expr| match expr {
+                Expr::OuterReferenceColumn(_, column) => source.plan.schema().has_column(column),
+                _ => false,
+            };
+            refuse(!outer.into_iter().all(of_source), "a subquery in MERGE's ON that looks at the target")?;
+        }
+        let source_plan = plan::extend(source.plan, computed)?;
         let inserts = clauses.iter().any(|clause| clause.clause_kind != ast::MergeClauseKind::Matched);
         let kind = if inserts { JoinType::Left } else { JoinType::Inner };
-        let joined = plan::builder(source.plan).join_on(target.plan, kind, [on.clone()]);
+        let joined = plan::builder(source_plan).join_on(target.plan, kind, [on.clone()]);
         let mut plan = joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
 
         let mut bound = Vec::with_capacity(clauses.len());

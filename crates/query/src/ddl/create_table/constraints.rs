@@ -117,8 +117,9 @@ pub(in crate::ddl) fn read_constraint(constraint: &TableConstraint) -> Result<Co
             index_type: None,
             columns,
             index_options,
-            characteristics: None,
+            characteristics,
         }) if index_options.is_empty() => {
+            check_characteristics(characteristics.as_ref(), "PRIMARY KEY")?;
             let columns = columns.iter().map(|column| match &column.column.expr {
                 Expr::Identifier(ident) if column.operator_class.is_none() && column.column.options.asc.is_none() => {
                     Ok(bind::fold_identifier(ident))

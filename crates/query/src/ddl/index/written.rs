@@ -141,7 +141,7 @@ pub(in crate::ddl) fn check_characteristics(
     let deferred = matches!(initially, Some(ast::DeferrableInitial::Deferred));
     if *deferrable == Some(true) || deferred {
         return Err(Error::unsupported(format!("a DEFERRABLE {what} constraint"))
-            .with_hint("It is checked at the end of each statement; leave DEFERRABLE away."));
+            .with_hint("UNIQUE constraints over columns that are NOT NULL can be DEFERRABLE."));
     }
     Ok(())
 }

@@ -86,6 +86,20 @@ fn with_queries_write_at_the_top_only() {
 }
 
 #[test]
+fn a_table_is_made_of_what_a_with_query_gives() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int primary key); insert into t values (1), (2), (3)");
+    assert_eq!(
+        client.run(
+            "create table u as with x as (delete from t where id < 3 returning id) select id, id * 2 as twice from x"
+        ),
+        "SELECT 2\n"
+    );
+    assert_eq!(client.run("select * from u order by id; select * from t"), "1|2\n2|4\n3\n");
+}
+
+#[test]
 fn merge_updates_deletes_and_inserts() {
     let server = Server::new();
     let mut client = server.client();
@@ -120,6 +134,11 @@ fn merge_updates_deletes_and_inserts() {
         "MERGE 1\n"
     );
     assert_eq!(client.run("select v from t where id = 10"), "0\n");
+    let newest = "merge into t using (values (4), (9)) s (id) on t.id = (select max(id) from t) and s.id < \
+                  (select id from t where id = 10) when matched then update set v = t.v + s.id";
+    assert!(client.run(newest).starts_with("ERROR 21000"));
+    assert_eq!(client.run(&newest.replace(", (9)", "")), "MERGE 1\n");
+    assert_eq!(client.run("select v from t where id = 10"), "4\n");
     let explained = client
         .run("explain (costs off) merge into t using (values (1)) s (id) on t.id = s.id when matched then delete");
     assert!(explained.starts_with("Merge on t"), "{explained}");
