@@ -112,7 +112,11 @@ impl References {
 
     pub(crate) fn take_unique(&self, which: impl Fn(&UniqueEvent) -> bool) -> Vec<UniqueEvent> {
         let mut queue = self.queue.lock();
-        let (taken, left) = std::mem::take(&mut queue.unique).into_iter().partition(|event| which(event));
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut queue.unique).into_iter().partition(|event| which(event));
+        // A COPY looks at its rows batch by batch, however many there are.
+        let bytes = taken.iter().map(|event| size_of::<UniqueEvent>() + event.columns.len()).sum::<usize>();
+        queue.bytes = queue.bytes.saturating_sub(bytes);
         queue.unique = left;
         taken
     }
@@ -139,8 +143,12 @@ impl References {
     }
 
     pub(crate) fn take(&self) -> (Vec<ChildEvent>, Vec<ParentEvent>) {
-        let queue = std::mem::take(&mut *self.queue.lock());
-        (queue.children, queue.parents)
+        let mut queue = self.queue.lock();
+        let taken = (std::mem::take(&mut queue.children), std::mem::take(&mut queue.parents));
+        if queue.at_end.is_empty() && queue.unique.is_empty() {
+            queue.bytes = 0;
+        }
+        taken
     }
 }
 
