@@ -4,25 +4,32 @@
 //! primary key or unique index the filter fixes. Such a chain needs no optimiser, no physical planner and no other thread. Its expressions
 //! are the same physical expressions over one-row batches, its writes the same writer, so both paths answer alike; whatever
 //! does not fit exactly takes the full path.
+//!
+//! A statement is compiled once, with [`parameters`](super::parameters) where its values will be; only if that is not possible
+//! (`LIMIT $1`) each execution compiles anew with its values in place.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::builder::BinaryViewBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{Field, Schema};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, Extension, FetchType, LogicalPlan, Operator, SkipType, TableScan, Values,
 };
 use datafusion::physical_expr::PhysicalExpr;
-use heliosdb_contracts::{RowHint, RowRef, RowSink, TreeKey};
-use heliosdb_types::{ColumnId, CommitTs, DatumRef, Error, PhysicalType, Result, TreeRef, encode_key};
+use datafusion::physical_expr::expressions::lit as physical_lit;
+use heliosdb_contracts::{RowHint, RowRef, RowSink, TreeKey, arrow_type};
+use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, SqlType, TreeRef, encode_key};
 
 use super::arrays::array_of;
 use super::direct_found::{FoundRows, found_rows};
@@ -30,19 +37,21 @@ use super::error::{from_arrow, from_datafusion};
 use super::foreign::FirstBytes;
 use super::index::{ENTRY_ROW, encode_part, tree_key};
 use super::lock_rows::{LockRowsNode, LockSpec, Locker, plan_locks};
+use super::parameters::{Parameters, Slots, Turn, read_slots, slot_of};
 use super::pushdown::datum;
 use super::row_write::{RowWriteNode, WriteSpec, Writer, plan_write};
 use super::scope::StatementScope;
 use super::table::HeliosTable;
-use crate::catalog::{IndexInfo, Relation};
+use crate::catalog::{Column, IndexInfo, Relation};
 
 /// More literal rows than this are the analytics pool's work.
 const VALUES_ROWS_MAX: usize = 256;
 
-/// A statement ready to run on the session's task.
+/// A statement ready to run on the session's task, as often as wanted.
 pub(super) struct Direct {
     leaf: Leaf,
     steps: Vec<Step>,
+    parameters: Parameters,
 }
 
 enum Leaf {
@@ -55,42 +64,73 @@ enum Leaf {
 
 /// One row of a table by its primary key.
 struct Point {
-    relation: Arc<Relation>,
-    key: Bytes,
+    tree: TreeRef,
+    key: Vec<KeyPart>,
     /// The unique index the key is of; `None`: the table's primary key.
     index: Option<TreeRef>,
-    /// Positions in the table's columns; one past them is the row reference.
-    projection: Vec<usize>,
+    /// Snapshots before this do not see all of the index.
+    readable_from: CommitTs,
+    columns: Vec<ColumnId>,
+    types: Vec<PhysicalType>,
+    /// Where the row reference goes.
+    reference: Option<usize>,
+    schema: SchemaRef,
+}
+
+/// A key column's value.
+struct KeyPart {
+    value: KeyValue,
+    physical: PhysicalType,
+    /// Descending and nulls first, in an index.
+    order: Option<(bool, bool)>,
+}
+
+enum KeyValue {
+    Known(Datum),
+    Slot(usize),
 }
 
 enum Step {
     Filter(Arc<dyn PhysicalExpr>),
-    Project(Vec<Arc<dyn PhysicalExpr>>),
+    Project(Projection),
     Slice { skip: usize, fetch: usize },
     Lock(Arc<LockSpec>),
     Write(Arc<WriteSpec>),
 }
 
 impl Direct {
-    /// `plan` has no placeholders any more. `None`: not eligible.
+    /// `None`: not eligible.
     pub(super) fn compile(plan: &LogicalPlan, session: &SessionState) -> Result<Option<Direct>> {
         let mut steps = Vec::new();
-        let compiler = Compiler { session };
+        let compiler = Compiler { session, slots: Slots::default() };
         let leaf = compiler.node(plan, &mut Vec::new(), &mut steps).map_err(from_datafusion)?;
-        Ok(leaf.map(|leaf| Direct { leaf, steps }))
+        Ok(leaf.map(|leaf| Direct { leaf, steps, parameters: compiler.slots.finish() }))
     }
 
-    pub(super) async fn run(self, scope: Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
+    /// `None`: it is running already, or was not compiled for so old a snapshot.
+    pub(super) fn take_turn(
+        &self,
+        parameters: &[Datum],
+        types: &[SqlType],
+        scope: &StatementScope,
+    ) -> Result<Option<Turn>> {
+        match &self.leaf {
+            Leaf::Point(point) if scope.read.snapshot.ts < point.readable_from => Ok(None),
+            _ => self.parameters.take_turn(parameters, types, scope.now_micros),
+        }
+    }
+
+    pub(super) async fn run(&self, turn: Turn, scope: &Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
         scope.cancel.check()?;
         let mut batches = vec![match &self.leaf {
             Leaf::Rows(rows) => literal_rows(rows)?,
-            Leaf::Point(point) => point.read(&scope)?,
-            Leaf::Found(found) => found.read(&scope)?,
+            Leaf::Point(point) => point.read(&turn, scope)?,
+            Leaf::Found(found) => found.read(scope)?,
         }];
         for step in &self.steps {
             batches = match step {
                 Step::Write(spec) => {
-                    let mut writer = Writer::new(Arc::clone(spec), Arc::clone(&scope))?;
+                    let mut writer = Writer::new(Arc::clone(spec), Arc::clone(scope))?;
                     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
                         writer.batch(batch).await?;
                     }
@@ -98,7 +138,7 @@ impl Direct {
                     writer.into_output()?
                 }
                 Step::Lock(spec) => {
-                    let mut locker = Locker::new(Arc::clone(spec), Arc::clone(&scope))?;
+                    let mut locker = Locker::new(Arc::clone(spec), Arc::clone(scope))?;
                     let mut locked = Vec::new();
                     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
                         locked.extend(locker.batch(batch).await?);
@@ -115,16 +155,17 @@ impl Direct {
 
 impl Step {
     fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        if batch.num_rows() == 0 {
+            // Constants would give a row of their own.
+            return Ok(batch.clone());
+        }
         match self {
             Step::Filter(predicate) => {
                 let keep = evaluate(predicate, batch)?;
                 let keep = keep.as_boolean_opt().ok_or_else(|| Error::internal("a filter is not boolean"))?;
                 filter_record_batch(batch, keep).map_err(from_arrow)
             }
-            Step::Project(exprs) => {
-                let columns = exprs.iter().map(|expr| evaluate(expr, batch)).collect::<Result<_>>()?;
-                assemble(columns, batch.num_rows())
-            }
+            Step::Project(projection) => projection.apply(batch),
             Step::Slice { skip, fetch } => {
                 let skip = (*skip).min(batch.num_rows());
                 Ok(batch.slice(skip, (*fetch).min(batch.num_rows() - skip)))
@@ -134,16 +175,42 @@ impl Step {
     }
 }
 
+/// New columns from a batch's.
+struct Projection {
+    exprs: Vec<Arc<dyn PhysicalExpr>>,
+    /// What the first batch came to; types of later ones differ only where a value decides its own.
+    schema: OnceLock<SchemaRef>,
+}
+
+impl Projection {
+    fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.exprs.iter().map(|expr| evaluate(expr, batch)).collect::<Result<Vec<_>>>()?;
+        let schema = self.schema.get_or_init(|| unnamed(columns.iter().map(|column| column.data_type().clone())));
+        let same = schema.fields().iter().zip(&columns).all(|(field, column)| field.data_type() == column.data_type());
+        match same {
+            true => with_schema(Arc::clone(schema), columns, batch.num_rows()),
+            false => assemble(columns, batch.num_rows()),
+        }
+    }
+}
+
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
     let value = expr.evaluate(batch).map_err(from_datafusion)?;
     value.into_array(batch.num_rows()).map_err(from_datafusion)
 }
 
-/// A batch of columns known by position only.
+/// Columns known by position only.
+fn unnamed(types: impl Iterator<Item = DataType>) -> SchemaRef {
+    Arc::new(Schema::new(types.map(|data_type| Field::new("", data_type, true)).collect::<Vec<_>>()))
+}
+
 pub(super) fn assemble(columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let fields: Vec<Field> = columns.iter().map(|column| Field::new("", column.data_type().clone(), true)).collect();
+    with_schema(unnamed(columns.iter().map(|column| column.data_type().clone())), columns, rows)
+}
+
+fn with_schema(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(from_arrow)
+    RecordBatch::try_new_with_options(schema, columns, &options).map_err(from_arrow)
 }
 
 fn literal_rows(rows: &[Vec<Arc<dyn PhysicalExpr>>]) -> Result<RecordBatch> {
@@ -167,42 +234,55 @@ fn literal_rows(rows: &[Vec<Arc<dyn PhysicalExpr>>]) -> Result<RecordBatch> {
 }
 
 impl Point {
-    fn read(&self, scope: &StatementScope) -> Result<RecordBatch> {
-        let table = self.relation.table().ok_or_else(|| Error::internal("a read of no table"))?;
-        let stored = self.projection.iter().filter_map(|&at| self.relation.columns.get(at));
-        let ids: Vec<ColumnId> = stored.clone().map(|column| column.id).collect();
-        let types = stored.map(|column| column.sql_type.physical());
-        let types: Vec<PhysicalType> =
-            types.collect::<Option<_>>().ok_or_else(|| Error::internal("a column has no storage"))?;
-        let mut sink = OneRow { types: &types, columns: Vec::new(), hint: RowHint::default() };
-        let key = match self.index {
-            None => Some(self.key.clone()),
-            Some(index) => {
+    fn read(&self, turn: &Turn, scope: &StatementScope) -> Result<RecordBatch> {
+        let mut sink = OneRow { types: &self.types, columns: Vec::new(), hint: RowHint::default() };
+        let key = match (self.key(turn), self.index) {
+            (Some(key), Some(index)) => {
                 let mut row = FirstBytes(None);
-                scope.shard.get(&scope.read, index, &self.key, &[ENTRY_ROW], &mut row)?;
+                scope.shard.get(&scope.read, index, &tree_key(&key), &[ENTRY_ROW], &mut row)?;
                 row.0
             }
+            (key, None) => key.map(Bytes::from),
+            (None, Some(_)) => None,
         };
         let found = match &key {
-            Some(key) => scope.shard.get(&scope.read, table.tree.tree, key, &ids, &mut sink)?,
+            Some(key) => scope.shard.get(&scope.read, self.tree, key, &self.columns, &mut sink)?,
             None => false,
         };
         let OneRow { columns, hint, .. } = sink;
         let mut columns = if found {
             columns
         } else {
-            types.iter().map(|physical| array_of(*physical, [])).collect::<Result<_>>()?
+            self.types.iter().map(|physical| array_of(*physical, [])).collect::<Result<_>>()?
         };
-        if let Some(place) = self.projection.iter().position(|&at| at >= self.relation.columns.len()) {
+        if let Some(place) = self.reference {
             let mut reference = BinaryViewBuilder::with_capacity(1);
-            if found {
+            if let (Some(key), true) = (&key, found) {
                 let mut bytes = Vec::new();
-                RowRef { hint, key: key.as_ref().unwrap_or(&self.key) }.encode(&mut bytes);
+                RowRef { hint, key }.encode(&mut bytes);
                 reference.append_value(bytes);
             }
             columns.insert(place, Arc::new(reference.finish()));
         }
-        assemble(columns, usize::from(found))
+        with_schema(Arc::clone(&self.schema), columns, usize::from(found))
+    }
+
+    /// `None`: a value is NULL, which equals nothing.
+    fn key(&self, turn: &Turn) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        for part in &self.key {
+            let value = match &part.value {
+                KeyValue::Known(value) => Cow::Borrowed(value),
+                KeyValue::Slot(slot) => Cow::Owned(datum(&turn.value(*slot)?, part.physical)?),
+            };
+            match part.order {
+                None => encode_key(&mut key, value.as_ref().as_ref(), false),
+                Some((descending, nulls_first)) => {
+                    encode_part(&mut key, value.as_ref().as_ref(), descending, nulls_first);
+                }
+            }
+        }
+        Some(key)
     }
 }
 
@@ -227,31 +307,33 @@ impl RowSink for OneRow<'_> {
 
 struct Compiler<'a> {
     session: &'a SessionState,
+    slots: Slots,
 }
 
 impl Compiler<'_> {
     /// Compiles a node's child, then the node. `filters` are the conditions between here and the leaf's consumer: they decide
-    /// whether the leaf is one row.
-    fn node<'p>(
-        &self,
-        plan: &'p LogicalPlan,
-        filters: &mut Vec<&'p Expr>,
-        steps: &mut Vec<Step>,
-    ) -> DfResult<Option<Leaf>> {
+    /// whether the leaf is one row, and the leaf marks those that its key fulfils.
+    fn node(&self, plan: &LogicalPlan, filters: &mut Vec<Condition>, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
         match plan {
             LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input, filters, steps),
             LogicalPlan::Filter(filter) => {
-                filters.push(&filter.predicate);
+                let Some(predicate) = self.slots.fill(&filter.predicate)? else { return Ok(None) };
+                let above = filters.len();
+                let conditions = split_conjunction_owned(predicate).into_iter();
+                filters.extend(conditions.map(|expr| Condition { expr, fulfilled: false }));
                 let Some(leaf) = self.node(&filter.input, filters, steps)? else { return Ok(None) };
-                let Some(predicate) = self.expr(&filter.predicate, filter.input.schema())? else { return Ok(None) };
-                steps.push(Step::Filter(predicate));
+                let rest = filters.drain(above..).filter(|condition| !condition.fulfilled);
+                if let Some(rest) = conjunction(rest.map(|condition| condition.expr)) {
+                    let Some(predicate) = self.expr(&rest, filter.input.schema())? else { return Ok(None) };
+                    steps.push(Step::Filter(predicate));
+                }
                 Ok(Some(leaf))
             }
             LogicalPlan::Projection(projection) => {
                 // Conditions above a projection are over its columns, not the table's.
                 let Some(leaf) = self.node(&projection.input, &mut Vec::new(), steps)? else { return Ok(None) };
                 let Some(exprs) = self.exprs(&projection.expr, projection.input.schema())? else { return Ok(None) };
-                steps.push(Step::Project(exprs));
+                steps.push(Step::Project(Projection { exprs, schema: OnceLock::new() }));
                 Ok(Some(leaf))
             }
             LogicalPlan::Limit(limit) => {
@@ -275,7 +357,10 @@ impl Compiler<'_> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::TableScan(scan) => match point(scan, filters, self.session) {
                 Some(point) => Ok(Some(Leaf::Point(point))),
-                None => Ok(found_rows(scan, filters, self.session)?.map(Leaf::Found)),
+                None => {
+                    let filters: Vec<&Expr> = filters.iter().map(|condition| &condition.expr).collect();
+                    Ok(found_rows(scan, &filters, self.session)?.map(Leaf::Found))
+                }
             },
             _ => Ok(None),
         }
@@ -290,34 +375,30 @@ impl Compiler<'_> {
         let generated = node.generated.iter().map(|(_, value)| value);
         let others = node.other_expressions();
         let indexed = node.indexes.iter().flat_map(|index| index.keys.iter().map(|key| &key.3).chain(&index.predicate));
-        if !node
-            .predicate
-            .iter()
-            .chain(&node.new_row)
-            .chain(checks)
-            .chain(generated)
-            .chain(indexed)
-            .chain(others)
-            .all(simple)
-        {
+        let own = node.predicate.iter().chain(&node.new_row);
+        if !own.chain(checks).chain(generated).chain(indexed).chain(others).all(simple) {
             return Ok(None);
         }
         let input = Arc::clone(node.input.schema().inner());
-        let spec = plan_write(node, input, Some(self.session), |expr, schema| {
-            self.session.create_physical_expr(expr.clone(), schema)
-        })?;
+        let typed = Cell::new(true);
+        let physical = |expr: &Expr, schema: &DFSchema| self.physical(expr, schema, &typed);
+        let spec = plan_write(node, input, Some(self.session), physical)?;
         steps.push(Step::Write(spec));
-        Ok(Some(leaf))
+        Ok(typed.get().then_some(leaf))
     }
 
     fn lock(&self, node: &LockRowsNode, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
-        if !node.predicate.iter().chain(&node.output).chain(&node.skip).chain(&node.fetch).all(simple) {
+        let mut counts = node.skip.iter().chain(&node.fetch);
+        // How many rows is asked when the node is compiled.
+        let known = counts.all(|count| !count.exists(|e| Ok(matches!(e, Expr::Placeholder(_)))).unwrap_or(true));
+        if !known || !node.predicate.iter().chain(&node.output).chain(&node.skip).chain(&node.fetch).all(simple) {
             return Ok(None);
         }
-        let spec = plan_locks(node, |expr, schema| self.session.create_physical_expr(expr.clone(), schema))?;
+        let typed = Cell::new(true);
+        let spec = plan_locks(node, |expr, schema| self.physical(expr, schema, &typed))?;
         steps.push(Step::Lock(spec));
-        Ok(Some(leaf))
+        Ok(typed.get().then_some(leaf))
     }
 
     fn values(&self, values: &Values) -> DfResult<Option<Leaf>> {
@@ -337,8 +418,26 @@ impl Compiler<'_> {
         if !simple(expr) {
             return Ok(None);
         }
-        self.session.create_physical_expr(expr.clone(), schema).map(Some)
+        let typed = Cell::new(true);
+        let physical = self.physical(expr, schema, &typed)?;
+        Ok(typed.get().then_some(physical))
     }
+
+    /// An expression that reads its parameters when it is evaluated; `typed` becomes false if one has no type yet.
+    fn physical(&self, expr: &Expr, schema: &DFSchema, typed: &Cell<bool>) -> DfResult<Arc<dyn PhysicalExpr>> {
+        let Some(filled) = self.slots.fill(expr)? else {
+            typed.set(false);
+            return Ok(physical_lit(ScalarValue::Null));
+        };
+        read_slots(self.session.create_physical_expr(filled, schema)?)
+    }
+}
+
+/// A condition on the way to a leaf.
+struct Condition {
+    expr: Expr,
+    /// Whatever the leaf gives meets it.
+    fulfilled: bool,
 }
 
 /// Whether an expression needs nothing but its row.
@@ -356,7 +455,6 @@ fn simple(expr: &Expr) -> bool {
                     | Expr::ScalarSubquery(_)
                     | Expr::SetComparison(_)
                     | Expr::OuterReferenceColumn(..)
-                    | Expr::Placeholder(_)
                     | Expr::GroupingSet(_)
                     | Expr::Unnest(_)
             )
@@ -365,78 +463,104 @@ fn simple(expr: &Expr) -> bool {
 }
 
 /// The point a scan comes down to, if `filters` fix every column of the key.
-fn point(scan: &TableScan, filters: &[&Expr], session: &SessionState) -> Option<Point> {
+fn point(scan: &TableScan, filters: &mut [Condition], session: &SessionState) -> Option<Point> {
     if !scan.filters.is_empty() || scan.fetch.is_some() {
         return None;
     }
     let provider = source_as_provider(&scan.source).ok()?;
     let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
     let relation = table.relation();
-    let mut conditions = Vec::new();
-    filters.iter().for_each(|filter| split(filter, &mut conditions));
-    let by_index = || unique_key(relation, &conditions, StatementScope::of(session.config()).ok()?.read.snapshot.ts);
-    let (key, index) = primary_key(relation, &conditions).or_else(by_index)?;
+    // Compiled for any snapshot, an index says from which on it may be read; for a known one it may be or not.
+    let snapshot = StatementScope::of(session.config()).ok().map(|scope| scope.read.snapshot.ts);
+    let by_index = || unique_key(relation, filters, snapshot);
+    let (key, index, used) = primary_key(relation, filters).or_else(by_index)?;
+    for at in used {
+        if let Some(condition) = filters.get_mut(at) {
+            condition.fulfilled = true;
+        }
+    }
     let all = || (0..datafusion::catalog::TableProvider::schema(table).fields().len()).collect();
-    let projection = scan.projection.clone().unwrap_or_else(all);
-    Some(Point { relation: Arc::clone(relation), key, index, projection })
+    let projection: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
+    let stored = projection.iter().filter_map(|&at| relation.columns.get(at));
+    let types = stored.clone().map(|column| column.sql_type.physical()).collect::<Option<Vec<_>>>()?;
+    // One past the columns is the row reference.
+    let reference = projection.iter().position(|&at| at >= relation.columns.len());
+    let mut given: Vec<DataType> = types.iter().map(|physical| arrow_type(*physical)).collect();
+    if let Some(place) = reference {
+        given.insert(place, DataType::BinaryView);
+    }
+    Some(Point {
+        tree: relation.table()?.tree.tree,
+        key,
+        readable_from: index.map_or(CommitTs::ZERO, |(_, from)| from),
+        index: index.map(|(tree, _)| tree),
+        columns: stored.map(|column| column.id).collect(),
+        types,
+        reference,
+        schema: unnamed(given.into_iter()),
+    })
 }
 
-/// The value conditions fix a column to.
-fn fixed(column: &crate::catalog::Column, conditions: &[&Expr]) -> Option<heliosdb_types::Datum> {
-    let physical = column.sql_type.physical()?;
-    conditions.iter().find_map(|condition| fixes(condition, &column.name, physical))
-}
+/// A key's parts, the index it is of, and which conditions it fulfils.
+type FixedKey = (Vec<KeyPart>, Option<(TreeRef, CommitTs)>, Vec<usize>);
 
-fn primary_key(relation: &Relation, conditions: &[&Expr]) -> Option<(Bytes, Option<TreeRef>)> {
+fn primary_key(relation: &Relation, conditions: &[Condition]) -> Option<FixedKey> {
     let TreeKey::Columns(columns) = &relation.table()?.tree.key else { return None };
-    let mut key = Vec::new();
+    let (mut parts, mut used) = (Vec::new(), Vec::new());
     for id in columns {
         let column = relation.columns.iter().find(|column| column.id == *id)?;
-        encode_key(&mut key, fixed(column, conditions)?.as_ref(), false);
+        let (at, part) = fixed(column, conditions, None)?;
+        parts.push(part);
+        used.push(at);
     }
-    Some((key.into(), None))
+    Some((parts, None, used))
 }
 
 /// A unique index of all rows whose columns are fixed.
-fn unique_key(relation: &Relation, conditions: &[&Expr], snapshot: CommitTs) -> Option<(Bytes, Option<TreeRef>)> {
+fn unique_key(relation: &Relation, conditions: &[Condition], snapshot: Option<CommitTs>) -> Option<FixedKey> {
     let table = relation.table()?;
-    let readable = |index: &&IndexInfo| index.unique && index.predicate.is_none() && index.is_readable(snapshot);
+    let now = |index: &IndexInfo| index.is_readable(snapshot.unwrap_or(CommitTs::MAX));
+    let readable = |index: &&IndexInfo| index.unique && index.predicate.is_none() && now(index);
     let of_all = table.indexes.iter().filter(readable);
     of_all.into_iter().find_map(|index| {
-        let mut key = Vec::new();
+        let (mut parts, mut used) = (Vec::new(), Vec::new());
         for (attribute, part) in index.key_attributes()?.iter().zip(&index.keys) {
             let column = relation.columns.iter().find(|column| column.attribute == *attribute)?;
             if !crate::func::is_its_own_key(&column.sql_type) {
                 return None;
             }
-            encode_part(&mut key, fixed(column, conditions)?.as_ref(), part.descending, part.nulls_first);
+            let (at, fixed) = fixed(column, conditions, Some((part.descending, part.nulls_first)))?;
+            parts.push(fixed);
+            used.push(at);
         }
-        Some((tree_key(&key), Some(table.index_tree(index))))
+        Some((parts, Some((table.index_tree(index), index.readable_from)), used))
     })
 }
 
-fn split<'p>(filter: &'p Expr, out: &mut Vec<&'p Expr>) {
-    match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            split(left, out);
-            split(right, out);
-        }
-        other => out.push(other),
-    }
+/// The value conditions fix a column to, and which of them does.
+fn fixed(column: &Column, conditions: &[Condition], order: Option<(bool, bool)>) -> Option<(usize, KeyPart)> {
+    let physical = column.sql_type.physical()?;
+    conditions.iter().enumerate().find_map(|(at, condition)| {
+        let value = fixes(&condition.expr, &column.name, physical)?;
+        Some((at, KeyPart { value, physical, order }))
+    })
 }
 
 /// The value an equality gives a column.
-fn fixes(condition: &Expr, column: &str, physical: PhysicalType) -> Option<heliosdb_types::Datum> {
+fn fixes(condition: &Expr, column: &str, physical: PhysicalType) -> Option<KeyValue> {
     use PhysicalType::{Float32, Float64, Interval, Numeric};
     // Equal values of these types may have different keys, or are compared by functions.
     if matches!(physical, Float32 | Float64 | Interval | Numeric) {
         return None;
     }
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
-    match (left.as_ref(), right.as_ref()) {
-        (Expr::Column(c), Expr::Literal(value, _)) | (Expr::Literal(value, _), Expr::Column(c)) if c.name == column => {
-            datum(value, physical)
-        }
-        _ => None,
+    let value = match (left.as_ref(), right.as_ref()) {
+        (Expr::Column(c), value) | (value, Expr::Column(c)) if c.name == column => value,
+        _ => return None,
+    };
+    if let Expr::Literal(value, _) = value {
+        return datum(value, physical).map(KeyValue::Known);
     }
+    let (slot, data_type) = slot_of(value)?;
+    (*data_type == arrow_type(physical)).then_some(KeyValue::Slot(slot))
 }

@@ -33,7 +33,9 @@ fn both(bench: &Bench, plan: &LogicalPlan) -> [Result<String, (SqlState, String)
         assert!(direct.is_some(), "not eligible: {}", plan.display_indent());
         let outcome = bench.pool.block_on(async {
             if short {
-                return direct.unwrap().run(scope).await;
+                let direct = direct.unwrap();
+                let turn = direct.take_turn(&[], &[], &scope).unwrap().unwrap();
+                return direct.run(turn, &scope).await;
             }
             bench.executor.run_planned(plan.clone(), session, scope).collect::<Vec<_>>().await.into_iter().collect()
         });

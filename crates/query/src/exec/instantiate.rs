@@ -139,7 +139,7 @@ fn substitute(expr: Expr, values: &HashMap<String, ScalarValue>) -> DfResult<Tra
 }
 
 /// The value with the type the binder gave its placeholder; a NULL takes any.
-fn as_declared(value: &ScalarValue, declared: &DataType) -> DfResult<ScalarValue> {
+pub(super) fn as_declared(value: &ScalarValue, declared: &DataType) -> DfResult<ScalarValue> {
     if &value.data_type() == declared {
         return Ok(value.clone());
     }

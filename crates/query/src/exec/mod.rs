@@ -15,6 +15,7 @@ mod instantiate;
 mod interrupt;
 mod join_order;
 mod lock_rows;
+mod parameters;
 mod parts;
 mod pushdown;
 mod recheck;
@@ -44,6 +45,8 @@ pub use row_write::{
     Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,
 };
 pub use rows::RowsNode;
+pub use run::Compiled;
+pub(crate) use run::counted;
 pub use scope::{CancelFlag, StatementScope, TierMark};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;

@@ -2,7 +2,7 @@
 //! bounded channel carries its batches to the session.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use arrow_array::RecordBatch;
@@ -22,6 +22,7 @@ use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
 use super::join_order;
+use super::parameters::Turn;
 use super::parts::{WritePart, as_given};
 use super::scope::StatementScope;
 use super::state::Executor;
@@ -37,7 +38,37 @@ enum Message {
     Done,
 }
 
+/// What a plan has been compiled to, at its first execution.
+#[derive(Default)]
+pub struct Compiled(OnceLock<Option<Direct>>);
+
 impl Executor {
+    /// Runs a statement about one row to its end, here and now. `None`: it is not one, or its compiled form is in use.
+    pub(crate) async fn run_short(
+        &self,
+        compiled: &Compiled,
+        statement: &LogicalPlan,
+        parameters: &[Datum],
+        types: &[SqlType],
+        scope: &Arc<StatementScope>,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        let direct = if scope.short_path { self.compiled(compiled, statement) } else { None };
+        let Some(direct) = direct else { return Ok(None) };
+        let Some(turn) = direct.take_turn(parameters, types, scope)? else { return Ok(None) };
+        scope.tier.set(Tier::Direct);
+        run_direct(direct, turn, scope).await.map(Some)
+    }
+
+    fn compiled<'a>(&self, compiled: &'a Compiled, statement: &LogicalPlan) -> Option<&'a Direct> {
+        // What cannot be compiled without its values says so when it is compiled with them.
+        compiled.0.get_or_init(|| Direct::compile(statement, &self.template).ok().flatten()).as_ref()
+    }
+
+    /// Whether a statement can be compiled to run as a short one.
+    pub(crate) fn is_short(&self, compiled: &Compiled, statement: &LogicalPlan) -> bool {
+        self.compiled(compiled, statement).is_some()
+    }
+
     /// Starts a statement and gives its batches, whose columns are the plan's by position. Dropping the stream stops the
     /// statement at its next await; a write has finished all of its writes before its first batch comes.
     pub fn run(
@@ -52,11 +83,12 @@ impl Executor {
             Ok(statement) => statement,
             Err(error) => return stream::once(async { Err(error) }).boxed(),
         };
-        match Direct::compile(&statement, &session) {
+        let direct = if scope.short_path { Direct::compile(&statement, &session) } else { Ok(None) };
+        match direct {
             Err(error) => stream::once(async { Err(error) }).boxed(),
             Ok(Some(direct)) => {
                 scope.tier.set(Tier::Direct);
-                stream::once(run_direct(direct, scope))
+                stream::once(run_alone(direct, scope))
                     .flat_map(|batches| match batches {
                         Ok(batches) => stream::iter(batches.into_iter().map(Ok)).boxed(),
                         Err(error) => stream::once(async { Err(error) }).boxed(),
@@ -141,22 +173,33 @@ impl Executor {
         let mut rows = self.run(statement, parameters, types, scope);
         let mut written = 0;
         while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            let counts = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
-            let counts = counts.ok_or_else(|| Error::internal("a write returned no count"))?;
-            written += counts.values().iter().map(|count| count.unsigned_abs()).sum::<u64>();
+            written += counted(&batch?)?;
         }
         Ok(written)
     }
 }
 
+/// Rows written, as a write without RETURNING reports them.
+pub(crate) fn counted(batch: &RecordBatch) -> Result<u64> {
+    let counts = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let counts = counts.ok_or_else(|| Error::internal("a write returned no count"))?;
+    Ok(counts.values().iter().map(|count| count.unsigned_abs()).sum())
+}
+
 /// A lock wait is where a short statement may have to be woken from.
-async fn run_direct(direct: Direct, scope: Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
+async fn run_direct(direct: &Direct, turn: Turn, scope: &Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
     tokio::select! {
         biased;
         () = scope.cancel.cancelled() => Err(scope.cancel.error()),
-        outcome = direct.run(Arc::clone(&scope)) => outcome,
+        outcome = direct.run(turn, scope) => outcome,
     }
+}
+
+/// A statement compiled with its values, for this one execution.
+async fn run_alone(direct: Direct, scope: Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
+    let turn = direct.take_turn(&[], &[], &scope)?;
+    let turn = turn.ok_or_else(|| Error::internal("a statement of one execution runs twice"))?;
+    run_direct(&direct, turn, &scope).await
 }
 
 struct Rows {

@@ -86,6 +86,8 @@ pub struct StatementScope {
     pub read: ReadContext,
     pub lock_wait: LockWait,
     pub cancel: CancelFlag,
+    /// Statements about one row may take the short path.
+    pub short_path: bool,
     /// What `now()` says: microseconds since 1970-01-01 UTC.
     pub now_micros: i64,
     /// How values are written into error details.

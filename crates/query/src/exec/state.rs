@@ -48,7 +48,7 @@ pub struct ExecutorOptions {
 
 /// Runs bound plans.
 pub struct Executor {
-    template: SessionState,
+    pub(super) template: SessionState,
     pub(super) spawner: Spawner,
 }
 

@@ -5,7 +5,7 @@ use heliosdb_types::{CommandId, Error, Result, SqlState, TxnId};
 use sqlparser::ast::{TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
 
 use super::transaction::{State, Transaction};
-use super::{Session, settings};
+use super::{ParsedSettings, Session, settings};
 use crate::exec::ConstraintModes;
 use crate::statistics::DatabaseCounts;
 
@@ -22,16 +22,12 @@ impl Session {
     }
 
     fn new_transaction(&self, explicit: bool) -> Transaction {
-        let isolation = match self.settings.get("default_transaction_isolation") {
-            "serializable" => IsolationLevel::Serializable,
-            "repeatable read" => IsolationLevel::RepeatableRead,
-            _ => IsolationLevel::ReadCommitted,
-        };
+        let ParsedSettings { isolation, deferrable, read_only, .. } = self.settings.parsed;
         Transaction {
             explicit,
             isolation,
-            deferrable: self.settings.get("default_transaction_deferrable") == "on",
-            read_only: self.settings.get("default_transaction_read_only") == "on",
+            deferrable,
+            read_only,
             id: None,
             command: CommandId(1),
             snapshot: None,

@@ -59,7 +59,8 @@ impl Session {
         self.open_transaction()?;
         // Only EXPLAIN ANALYZE writes; the plan alone needs no lock.
         let (bound, scope) = if options.analyze {
-            self.bound_and_scoped(prepared, &running).await?
+            let (plan, scope) = self.bound_and_scoped(prepared, &running).await?;
+            (plan.bound, scope)
         } else {
             let bound = self.bound(prepared)?.bound;
             self.check_privileges(&bound)?;

@@ -105,10 +105,11 @@ pub(crate) fn may_become(
 impl Session {
     /// Takes the roles the settings name. Called whenever settings may have changed.
     pub(crate) fn take_roles(&mut self) {
-        let named = (self.settings.get("session_authorization").to_owned(), self.settings.get("role").to_owned());
-        if named == self.roles_from {
+        let (session, role) = (self.settings.get("session_authorization"), self.settings.get("role"));
+        if (session, role) == (self.roles_from.0.as_str(), self.roles_from.1.as_str()) {
             return;
         }
+        let named = (session.to_owned(), role.to_owned());
         let Ok(catalog) = self.catalog() else { return };
         let (session, role) = (&named.0, &named.1);
         if let Some(found) = catalog.role_named(session) {

@@ -60,25 +60,32 @@ impl Meter {
 }
 
 impl Session {
-    /// Runs a statement and measures it.
+    /// Runs a statement and measures it. `said`: what the client wrote, if the parameters are literals of it.
     pub(super) async fn execute_metered(
         &mut self,
         prepared: &PreparedStatement,
+        said: Option<&Arc<str>>,
         parameters: Vec<Datum>,
     ) -> Result<Execution> {
-        let meter = self.start_meter(prepared, &parameters);
+        let meter = self.start_meter(prepared, said, &parameters);
         let execution = self.execute_prepared(prepared, parameters).await?;
         Ok(self.metered(meter, execution))
     }
 
     /// A statement begins: others see it, and its log entries are prepared.
-    pub(super) fn start_meter(&mut self, prepared: &PreparedStatement, parameters: &[Datum]) -> Meter {
+    pub(super) fn start_meter(
+        &mut self,
+        prepared: &PreparedStatement,
+        said: Option<&Arc<str>>,
+        parameters: &[Datum],
+    ) -> Meter {
         let entry = self.entry_of(prepared);
-        (self.log_text, self.log_nth) = (Arc::clone(&prepared.text), prepared.nth);
+        let text = said.unwrap_or(&prepared.text);
+        (self.log_text, self.log_nth) = (Arc::clone(text), prepared.nth);
         self.log_ended = false;
-        self.show_active(&prepared.text, entry.as_ref().map(|entry| entry.key.query));
-        self.log_statement(prepared);
-        let slow = self.slow_of(prepared, parameters);
+        self.show_active(text, entry.as_ref().map(|entry| entry.key.query));
+        self.log_statement(prepared, text);
+        let slow = self.slow_of(prepared, text, if said.is_some() { &[] } else { parameters });
         self.counted = entry.filter(|_| !is_about_others(prepared));
         self.tier.set(Tier::Utility);
         let clock = Arc::clone(&self.engine.options.clock);

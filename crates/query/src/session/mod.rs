@@ -9,6 +9,7 @@ mod cancel;
 mod control;
 mod explain;
 mod identity;
+mod literals;
 mod lock_table;
 mod locks;
 mod meter;
@@ -28,6 +29,7 @@ mod settings;
 mod statement;
 mod statement_log;
 mod temp;
+mod templates;
 mod timezones;
 mod transaction;
 mod utility;
@@ -76,10 +78,11 @@ pub(crate) use own_syntax::{
 pub(crate) use portals::CursorList;
 pub(crate) use prepare::Binding;
 pub(crate) use set::assignment;
-use settings::{Kind, Parameter};
+use settings::{Kind, Parameter, ParsedSettings};
 use statement::ScriptStatement;
 pub(crate) use statement::{Parsed, PreparedStatement};
 pub(crate) use temp::{TEMP_PREFIX, drop_temp};
+use templates::Templated;
 use transaction::State;
 
 /// A setting changed by a function (`set_config`) while its statement runs; the session takes it over afterwards.
@@ -144,6 +147,8 @@ pub(crate) struct Session {
     pub(crate) temp_number: u64,
     /// It has made temporary objects.
     pub(crate) has_temp: bool,
+    /// Statements that came without parameters, and what they are but for their literals.
+    templates: templates::Templates,
     /// Statements kept by name; facts show them.
     pub(crate) named: Arc<Mutex<NamedStatements>>,
 }
@@ -198,6 +203,7 @@ impl Session {
             cursor_list: CursorList::default(),
             ears: notify::Ears::default(),
             seat,
+            templates: templates::Templates::default(),
             named: Arc::default(),
             counted: None,
             tier: TierMark::default(),
@@ -218,8 +224,8 @@ impl Session {
 
     pub(crate) fn lock_wait(&self) -> LockWait {
         LockWait {
-            timeout: self.settings.timeout("lock_timeout"),
-            deadlock_after: self.settings.timeout("deadlock_timeout").unwrap_or(Duration::from_secs(1)),
+            timeout: self.settings.parsed.lock_timeout,
+            deadlock_after: self.settings.parsed.deadlock_timeout.unwrap_or(Duration::from_secs(1)),
             ..LockWait::default()
         }
     }
@@ -266,7 +272,7 @@ impl Session {
         let flag = CancelFlag::default();
         self.cancel.run(&flag);
         self.locks.statement(self.lock_wait(), flag.clone());
-        let timer = self.settings.timeout("statement_timeout").map(|timeout| self.start_timer(timeout, flag.clone()));
+        let timer = self.settings.parsed.statement_timeout.map(|timeout| self.start_timer(timeout, flag.clone()));
         Running { flag, timer, slot: Arc::clone(&self.cancel) }
     }
 
@@ -416,11 +422,16 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 
 impl SqlSession for Session {
     fn parse_script(&mut self, sql: &str) -> Result<Vec<Box<dyn Script>>> {
+        if let Some(templated) = self.templated(sql) {
+            (self.log_text, self.log_ended) = (Arc::clone(&templated.text), false);
+            return Ok(vec![Box::new(ScriptStatement::Templated(Arc::new(templated)))]);
+        }
         let text: Arc<str> = Arc::from(sql);
         (self.log_text, self.log_ended) = (Arc::clone(&text), false);
         let statements = own_syntax::parse_script(sql)?;
         let script = statements.into_iter().enumerate().map(|(nth, parsed)| {
-            Box::new(ScriptStatement { parsed: Arc::new(parsed), text: Arc::clone(&text), nth }) as Box<dyn Script>
+            let parsed = ScriptStatement::Parsed { parsed: Arc::new(parsed), text: Arc::clone(&text), nth };
+            Box::new(parsed) as Box<dyn Script>
         });
         Ok(script.collect())
     }
@@ -431,6 +442,10 @@ impl SqlSession for Session {
         parameter_types: &'a [Option<Oid>],
     ) -> BoxFuture<'a, Result<Arc<dyn Prepared>>> {
         async move {
+            if let Some(prepared) = self.prepared_before(sql, parameter_types) {
+                (self.log_text, self.log_ended) = (Arc::clone(&prepared.text), false);
+                return Ok(prepared as Arc<dyn Prepared>);
+            }
             let text: Arc<str> = Arc::from(sql);
             (self.log_text, self.log_ended) = (Arc::clone(&text), false);
             let mut statements = own_syntax::parse_script(sql)?;
@@ -439,8 +454,9 @@ impl SqlSession for Session {
             }
             let declared = parameter_types.iter().map(|oid| self.declared_type(*oid)).collect::<Result<Vec<_>>>()?;
             let parsed = statements.pop().map(Arc::new);
-            let prepared = self.prepare_parsed(parsed, text, 0, declared).await?;
-            Ok(Arc::new(prepared) as Arc<dyn Prepared>)
+            let prepared = Arc::new(self.prepare_parsed(parsed, text, 0, declared).await?);
+            self.remember_prepared(parameter_types, &prepared);
+            Ok(prepared as Arc<dyn Prepared>)
         }
         .boxed()
     }
@@ -449,17 +465,18 @@ impl SqlSession for Session {
         async move {
             let statement = statement.as_any().downcast_ref::<ScriptStatement>();
             let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
-            let parsed = Some(Arc::clone(&statement.parsed));
-            (self.log_text, self.log_ended) = (Arc::clone(&statement.text), false);
-            let prepared = self.prepare_parsed(parsed, Arc::clone(&statement.text), statement.nth, Vec::new()).await;
+            let (parsed, text, nth) = match statement {
+                ScriptStatement::Templated(templated) => return Ok(Arc::clone(templated) as Arc<dyn Prepared>),
+                ScriptStatement::Parsed { parsed, text, nth } => (Some(Arc::clone(parsed)), text, *nth),
+            };
+            (self.log_text, self.log_ended) = (Arc::clone(text), false);
+            let prepared = self.prepare_parsed(parsed, Arc::clone(text), nth, Vec::new()).await;
             let prepared = prepared.map_err(|error| match error.state() {
-                SqlState::INDETERMINATE_DATATYPE if statement.text.contains('$') => {
-                    named::no_parameter(&statement.text)
-                }
+                SqlState::INDETERMINATE_DATATYPE if text.contains('$') => named::no_parameter(text),
                 _ => error,
             })?;
             if !prepared.parameters.is_empty() {
-                return Err(named::no_parameter(&statement.text));
+                return Err(named::no_parameter(text));
             }
             Ok(Arc::new(prepared) as Arc<dyn Prepared>)
         }
@@ -484,9 +501,14 @@ impl SqlSession for Session {
         parameters: Vec<Datum>,
     ) -> BoxFuture<'a, Result<Execution>> {
         async move {
+            if let Some(templated) = statement.as_any().downcast_ref::<Templated>() {
+                return self
+                    .execute_metered(&templated.prepared, Some(&templated.text), templated.values.clone())
+                    .await;
+            }
             let prepared = statement.as_any().downcast_ref::<PreparedStatement>();
             let prepared = prepared.ok_or_else(|| Error::internal("a statement of another session"))?;
-            self.execute_metered(prepared, parameters).await
+            self.execute_metered(prepared, None, parameters).await
         }
         .boxed()
     }

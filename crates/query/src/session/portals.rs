@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::own_syntax::{DeclareCursor, Direction};
 use super::portal_rows::PortalRows;
-use super::statement::{Parsed, PreparedStatement};
+use super::statement::{CachedPlan, Parsed, PreparedStatement};
 use super::transaction::State;
 use super::{Running, Session, control, prepare};
 use crate::bind::BoundStatement;
@@ -213,7 +213,7 @@ impl Session {
     /// Runs a bound statement: a query as far as its rows are wanted, anything else at once.
     async fn open_portal(&mut self, statement: &Arc<dyn Prepared>, parameters: Vec<Datum>) -> Result<Opened> {
         let prepared = of_ours(statement)?;
-        let meter = self.start_meter(prepared, &parameters);
+        let meter = self.start_meter(prepared, None, &parameters);
         let planned = prepared.parsed.as_ref().is_some_and(|parsed| parsed.is_planned());
         let execution = if planned {
             let running = self.start_cancellable();
@@ -221,7 +221,8 @@ impl Session {
             self.take_changes();
             let parameters = self.named_objects(prepared, parameters)?;
             self.await_safe_snapshot(&running).await?;
-            let (bound, scope) = self.bound_and_scoped(prepared, &running).await?;
+            let (plan, scope) = self.bound_and_scoped(prepared, &running).await?;
+            let bound = &plan.bound;
             if bound.targets().next().is_none() && bound.columns.is_some() {
                 self.next_command();
                 let rows = self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope);
@@ -229,7 +230,7 @@ impl Session {
                 let (tag, flag) = (RowsTag::Counted("SELECT"), running.flag.clone());
                 return Ok(Opened::Rows(OpenPortal { rows, tag, flag, running: None }));
             }
-            Box::pin(self.run_bound(&bound, parameters, scope, running)).await?
+            Box::pin(self.run_plan(&plan, parameters, scope, running)).await?
         } else {
             Box::pin(self.execute_prepared(prepared, parameters)).await?
         };
@@ -254,7 +255,7 @@ impl Session {
         self.portal_room(name, outer.text.len() + DECLARED_BYTES)?;
         let running = self.start_cancellable();
         let command = self.open_transaction()?.command;
-        let (bound, scope) = self.bound_and_scoped(&inner, &running).await?;
+        let (CachedPlan { bound, .. }, scope) = self.bound_and_scoped(&inner, &running).await?;
         check_locking(&bound, *scroll == Some(true), *hold)?;
         if bound.targets().next().is_some() {
             let message = "DECLARE CURSOR must not contain data-modifying statements in WITH";
@@ -332,7 +333,7 @@ impl Session {
     fn cancellable_by(&self, flag: CancelFlag) -> Running {
         self.cancel.run(&flag);
         self.locks.statement(self.lock_wait(), flag.clone());
-        let timer = self.settings.timeout("statement_timeout").map(|timeout| self.start_timer(timeout, flag.clone()));
+        let timer = self.settings.parsed.statement_timeout.map(|timeout| self.start_timer(timeout, flag.clone()));
         Running { flag, timer, slot: Arc::clone(&self.cancel) }
     }
 

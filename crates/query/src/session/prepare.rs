@@ -119,9 +119,9 @@ impl Session {
             entry: Mutex::new(None),
         };
         if parsed.is_planned() {
-            let bound = self.bound(&prepared)?.bound;
-            prepared.parameters = bound.parameters.clone();
-            prepared.columns = bound.columns.as_ref().map(|columns| Arc::from(columns.as_slice()));
+            let plan = self.bound(&prepared)?;
+            prepared.parameters = plan.bound.parameters.clone();
+            prepared.columns = plan.columns;
         } else {
             let (parameters, columns) = self.describe_utility(&prepared)?;
             prepared.parameters = parameters;
@@ -155,7 +155,9 @@ impl Session {
         if let Some(columns) = &prepared.columns {
             same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
         }
-        let cached = CachedPlan { generation: catalog.generation, settings_version, bound };
+        let columns = bound.columns.as_deref().map(Arc::from);
+        let compiled = Arc::default();
+        let cached = CachedPlan { generation: catalog.generation, settings_version, bound, columns, compiled };
         *prepared.plan.lock() = Some(cached.clone());
         if let Some(entry) = self.entry_of(prepared) {
             entry.planned(self.engine.options.clock.monotonic().saturating_sub(began));

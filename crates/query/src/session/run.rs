@@ -7,9 +7,7 @@ use std::task::{Context, Poll};
 use arrow_array::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use heliosdb_contracts::{
-    Execution, IsolationLevel, LockWait, ReadContext, ResultColumn, RowsTag, TreeDescriptorRef, TreeLockMode,
-};
+use heliosdb_contracts::{Execution, IsolationLevel, LockWait, ReadContext, RowsTag, TreeDescriptorRef, TreeLockMode};
 use heliosdb_types::{Datum, Error, Oid, Result, SqlState, SqlType};
 
 use super::statement::{CachedPlan, PreparedStatement};
@@ -18,7 +16,7 @@ use super::{Running, Session, control};
 use crate::access::Rights;
 use crate::bind::BoundStatement;
 use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
-use crate::exec::{Parts, StatementScope};
+use crate::exec::{Parts, StatementScope, counted};
 use crate::func;
 
 /// How often a statement is bound again because its table changed under it, before we give up.
@@ -54,8 +52,8 @@ impl Session {
         let running = self.start_cancellable();
         self.open_transaction()?;
         self.await_safe_snapshot(&running).await?;
-        let (bound, scope) = self.bound_and_scoped(prepared, &running).await?;
-        self.run_bound(&bound, parameters, scope, running).await
+        let (plan, scope) = self.bound_and_scoped(prepared, &running).await?;
+        self.run_plan(&plan, parameters, scope, running).await
     }
 
     /// Parameters of `reg*` types that came as names: the objects they name now.
@@ -100,12 +98,12 @@ impl Session {
         &mut self,
         prepared: &PreparedStatement,
         running: &Running,
-    ) -> Result<(Arc<BoundStatement>, Arc<StatementScope>)> {
+    ) -> Result<(CachedPlan, Arc<StatementScope>)> {
         for _ in 0..REBINDS_MAX {
-            let CachedPlan { generation, bound, .. } = self.bound_and_locked(prepared, running).await?;
-            let scope = self.scope(running, &bound.relations)?;
-            if self.catalog()?.generation == generation {
-                return Ok((bound, scope));
+            let plan = self.bound_and_locked(prepared, running).await?;
+            let scope = self.scope(running, &plan.bound.relations)?;
+            if self.catalog()?.generation == plan.generation {
+                return Ok((plan, scope));
             }
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the catalog changed again and again before the statement ran"))
@@ -270,6 +268,7 @@ impl Session {
             read,
             lock_wait: self.lock_wait(),
             cancel: running.flag.clone(),
+            short_path: self.settings.parsed.short_path,
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),
             references: Arc::new(crate::exec::References::with_modes(modes)),
@@ -287,33 +286,50 @@ impl Session {
     }
 
     /// Runs a plan whose locks are held.
-    pub(crate) async fn run_bound(
+    pub(crate) async fn run_plan(
         &mut self,
-        bound: &Arc<BoundStatement>,
+        plan: &CachedPlan,
         parameters: Vec<Datum>,
         scope: Arc<StatementScope>,
         running: Running,
     ) -> Result<Execution> {
         self.next_command();
         let engine = Arc::clone(&self.engine);
+        let bound = &plan.bound;
         let types = &bound.parameters;
         let scope = with_parts(bound, scope);
         self.run_parts(bound, &parameters, &scope, false).await?;
         let again = if bound.parts.is_empty() { Vec::new() } else { parameters.clone() };
         let references = Arc::clone(&scope.references);
-        let Some(columns) = &bound.columns else {
-            let written = engine.executor.run_write(&bound.plan, parameters, types, Arc::clone(&scope)).await;
+        let short = match bound.parts.is_empty() {
+            true => engine.executor.run_short(&plan.compiled, &bound.plan, &parameters, types, &scope).await,
+            false => Ok(None),
+        };
+        let short = short.map_err(|error| self.named_schema(error, bound.target))?;
+        let Some(columns) = plan.columns.clone() else {
+            let written = match short {
+                Some(batches) => batches.iter().map(counted).sum(),
+                None => engine.executor.run_write(&bound.plan, parameters, types, Arc::clone(&scope)).await,
+            };
             let written = written.map_err(|error| self.named_schema(error, bound.target))?;
             self.run_parts(bound, &again, &scope, true).await?;
             self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
             self.settle_in_block().await?;
             return Ok(Execution::Done(write_tag(bound.tag, written)));
         };
-        let columns: Arc<[ResultColumn]> = Arc::from(columns.as_slice());
+        let short = match short {
+            Some(batches) if bound.target.is_none() => {
+                let rows = stream::iter(batches.into_iter().map(Ok)).boxed();
+                return Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) });
+            }
+            short => short,
+        };
         let rows: BoxStream<'static, Result<RecordBatch>> = if bound.target.is_some() {
             // All writes are done before the first row leaves, whatever the client fetches.
-            let rows = engine.executor.run(&bound.plan, parameters, types, Arc::clone(&scope));
-            let batches: Result<Vec<RecordBatch>> = rows.try_collect().await;
+            let batches: Result<Vec<RecordBatch>> = match short {
+                Some(batches) => Ok(batches),
+                None => engine.executor.run(&bound.plan, parameters, types, Arc::clone(&scope)).try_collect().await,
+            };
             let batches = batches.map_err(|error| self.named_schema(error, bound.target))?;
             self.run_parts(bound, &again, &scope, true).await?;
             self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;

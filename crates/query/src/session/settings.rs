@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use heliosdb_contracts::IsolationLevel;
 use heliosdb_types::{Error, Result, SqlState, TimeZone};
 
 use super::timezones::session_zone;
@@ -114,6 +115,8 @@ parameters! {
         values: &["read committed", "repeatable read", "read uncommitted", "serializable"], implemented: 4,
     }, false, "Sets the transaction isolation level of each new transaction.";
     "default_transaction_read_only" = "off", Kind::Bool, true, "Sets the default read-only status of new transactions.";
+    "enable_shortpath" = "on", Kind::Bool, false,
+        "Enables running statements about one row on the session's own task, without the optimiser.";
     "escape_string_warning" = "on", Kind::OnlyBool(true), false, "Warn about backslash escapes in ordinary string literals.";
     "extra_float_digits" = "1", Kind::Integer { min: -15, max: 3, implemented_from: 1 }, false,
         "Sets the number of digits displayed for floating-point values.";
@@ -175,6 +178,38 @@ pub(crate) struct Settings {
     values: Arc<Vec<String>>,
     /// Changes with every change; a cached plan compares it.
     pub version: u64,
+    pub parsed: ParsedSettings,
+}
+
+/// What every statement or transaction asks for, read from its text once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ParsedSettings {
+    pub lock_timeout: Option<Duration>,
+    pub deadlock_timeout: Option<Duration>,
+    pub statement_timeout: Option<Duration>,
+    pub short_path: bool,
+    /// The `default_transaction_...` ones.
+    pub isolation: IsolationLevel,
+    pub read_only: bool,
+    pub deferrable: bool,
+}
+
+impl ParsedSettings {
+    fn of(settings: &Settings) -> ParsedSettings {
+        ParsedSettings {
+            lock_timeout: settings.timeout("lock_timeout"),
+            deadlock_timeout: settings.timeout("deadlock_timeout"),
+            statement_timeout: settings.timeout("statement_timeout"),
+            short_path: settings.get("enable_shortpath") == "on",
+            isolation: match settings.get("default_transaction_isolation") {
+                "serializable" => IsolationLevel::Serializable,
+                "repeatable read" => IsolationLevel::RepeatableRead,
+                _ => IsolationLevel::ReadCommitted,
+            },
+            read_only: settings.get("default_transaction_read_only") == "on",
+            deferrable: settings.get("default_transaction_deferrable") == "on",
+        }
+    }
 }
 
 /// The position of a parameter, by name in any case.
@@ -195,7 +230,17 @@ pub(crate) fn position(name: &str) -> Result<usize> {
 impl Settings {
     pub fn new() -> Settings {
         let values = PARAMETERS.iter().map(|parameter| parameter.default.to_owned()).collect();
-        Settings { values: Arc::new(values), version: 1 }
+        let parsed = ParsedSettings {
+            lock_timeout: None,
+            deadlock_timeout: None,
+            statement_timeout: None,
+            short_path: true,
+            isolation: IsolationLevel::ReadCommitted,
+            read_only: false,
+            deferrable: false,
+        };
+        let settings = Settings { values: Arc::new(values), version: 1, parsed };
+        Settings { parsed: ParsedSettings::of(&settings), ..settings }
     }
 
     /// Whether both were never changed apart: cheap, and almost always true at the end of a transaction.
@@ -220,6 +265,7 @@ impl Settings {
         {
             *slot = value;
             self.version += 1;
+            self.parsed = ParsedSettings::of(self);
         }
     }
 

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use sqlparser::ast;
 
 use super::own_syntax::OwnStatement;
+use super::templates::Templated;
 use crate::bind::BoundStatement;
+use crate::exec::Compiled;
 use crate::statistics::Entry;
 
 /// A parsed statement: the parser's, or one of those it does not know.
@@ -19,13 +21,17 @@ pub(crate) enum Parsed {
     Own(OwnStatement),
 }
 
-/// A statement of a script, with the whole text its positions refer to.
-#[derive(Clone, Debug)]
-pub(crate) struct ScriptStatement {
-    pub parsed: Arc<Parsed>,
-    pub text: Arc<str>,
-    /// Which of the text's statements it is, from 0.
-    pub nth: usize,
+/// A statement of a script.
+#[derive(Clone)]
+pub(crate) enum ScriptStatement {
+    /// With the whole text its positions refer to.
+    Parsed {
+        parsed: Arc<Parsed>,
+        text: Arc<str>,
+        /// Which of the text's statements it is, from 0.
+        nth: usize,
+    },
+    Templated(Arc<Templated>),
 }
 
 impl Script for ScriptStatement {
@@ -40,6 +46,9 @@ pub(crate) struct CachedPlan {
     pub generation: u64,
     pub settings_version: u64,
     pub bound: Arc<BoundStatement>,
+    /// The bound statement's columns, to be shared with results.
+    pub columns: Option<Arc<[ResultColumn]>>,
+    pub compiled: Arc<Compiled>,
 }
 
 /// A prepared statement.

@@ -112,12 +112,17 @@ impl Session {
         self.log_rules
     }
 
-    pub(super) fn slow_of(&mut self, prepared: &PreparedStatement, parameters: &[Datum]) -> Option<Box<Slow>> {
+    pub(super) fn slow_of(
+        &mut self,
+        prepared: &PreparedStatement,
+        text: &Arc<str>,
+        parameters: &[Datum],
+    ) -> Option<Box<Slow>> {
         let from = self.log_rules().slow_from?;
         Some(Box::new(Slow {
             from,
             who: self.who(),
-            text: Arc::clone(&prepared.text),
+            text: Arc::clone(text),
             nth: prepared.nth,
             parameters: parameters.to_vec(),
             types: prepared.parameters.clone(),
@@ -126,12 +131,12 @@ impl Session {
     }
 
     /// `log_statement`: before it runs.
-    pub(super) fn log_statement(&mut self, prepared: &PreparedStatement) {
+    pub(super) fn log_statement(&mut self, prepared: &PreparedStatement, text: &str) {
         let logged = self.log_rules().logged;
         if logged == Logged::None {
             return;
         }
-        let text = nth_statement(&prepared.text, prepared.nth);
+        let text = nth_statement(text, prepared.nth);
         if kind_of(text, prepared) <= logged {
             let Who { user, database, application_name, pid } = &self.who();
             let statement = cut(text, TEXT_BYTES_MAX);

@@ -70,6 +70,7 @@ impl Bench {
             read,
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
+            short_path: true,
             now_micros: 0,
             references: Arc::default(),
             parts: Arc::default(),

@@ -107,6 +107,7 @@ impl Sql {
             read,
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
+            short_path: true,
             now_micros: 1_700_000_000_000_000,
             references: Arc::default(),
             parts: Arc::default(),

@@ -27,6 +27,7 @@ use super::spec::{WriteSpec, evaluate};
 use crate::exec::arrays::array_of;
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::index::{IndexKeeper, Written};
+use crate::exec::parameters::ParameterExpr;
 use crate::exec::scope::StatementScope;
 
 /// Bytes a key or row kept until the statement's end takes beside its own.
@@ -216,7 +217,7 @@ impl Writer {
         for &at in &self.spec.referable {
             let expr = self.spec.new_row.get(at);
             let column = expr.and_then(|expr| expr.downcast_ref::<Column>()).map(Column::index);
-            if expr.is_some_and(|expr| expr.downcast_ref::<Literal>().is_some()) {
+            if expr.is_some_and(|expr| expr.is::<Literal>() || expr.is::<ParameterExpr>()) {
                 literals.push(at);
             } else {
                 fixed &= column.is_some() && column == self.spec.old_row.get(at).copied();

@@ -15,6 +15,7 @@ mod indexes;
 mod notify;
 mod portals;
 mod settings;
+mod short_path;
 mod statistics;
 mod transactions;
 mod with_writes;

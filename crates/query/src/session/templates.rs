@@ -1,0 +1,167 @@
+//! Statements a session has seen before, so that their like need not be parsed and bound again.
+//!
+//! Of the extended protocol: the same text with the same declared types. Of the simple protocol: texts that differ in their
+//! literals alone; only statements about one row (see `exec::direct`), where parsing and binding would be most of the work. Whatever is odd about one - a
+//! literal its type does not take, another catalog, other settings - goes the long way, which knows how to complain.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use heliosdb_contracts::{Prepared, ResultColumn};
+use heliosdb_types::{Datum, Oid, SqlType, parse_text};
+
+use super::literals::{Literal, Template, take_apart};
+use super::statement::PreparedStatement;
+use super::transaction::State;
+use super::{Session, own_syntax};
+
+/// Statements known; beyond it all are forgotten, as a client with so many has no use for them.
+const KNOWN_MAX: usize = 500;
+/// Texts of the extended protocol that are kept, together: a plan is several times its text.
+const TEXT_BYTES_MAX: usize = 256 << 10;
+/// A longer one carries data.
+const ONE_TEXT_BYTES_MAX: usize = 8 << 10;
+
+/// What has become of the statements a session has seen, under the catalog and the settings of now.
+#[derive(Default)]
+pub(super) struct Templates {
+    known: HashMap<String, Known>,
+    /// By text and declared types (0: none).
+    prepared: HashMap<(Arc<str>, Vec<u32>), Arc<PreparedStatement>>,
+    prepared_bytes: usize,
+    /// Generation of the catalog, version of the settings.
+    of: (u64, u64),
+}
+
+#[derive(Clone)]
+enum Known {
+    /// Came once. The second time it is prepared.
+    Once,
+    Unfit,
+    Ready(Arc<PreparedStatement>),
+}
+
+/// A statement with its values.
+pub(crate) struct Templated {
+    pub prepared: Arc<PreparedStatement>,
+    pub values: Vec<Datum>,
+    /// As the client wrote it.
+    pub text: Arc<str>,
+}
+
+impl Prepared for Templated {
+    fn parameters(&self) -> &[SqlType] {
+        &[]
+    }
+
+    fn columns(&self) -> Option<&[ResultColumn]> {
+        self.prepared.columns.as_deref()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Session {
+    /// The statement as a prepared one with values, if its like has come before and is about one row.
+    pub(super) fn templated(&mut self, sql: &str) -> Option<Templated> {
+        if matches!(self.state, State::Failed(_)) {
+            return None;
+        }
+        let template = take_apart(sql)?;
+        self.forget_outdated()?;
+        let key = template.key();
+        let prepared = match self.templates.known.get(&key).cloned() {
+            None => {
+                self.templates.known.insert(key, Known::Once);
+                return None;
+            }
+            Some(Known::Unfit) => return None,
+            Some(Known::Ready(prepared)) => prepared,
+            Some(Known::Once) => {
+                let prepared = self.prepare_template(&template);
+                let known = prepared.clone().map_or(Known::Unfit, Known::Ready);
+                self.templates.known.insert(key, known);
+                prepared?
+            }
+        };
+        let context = self.text_context();
+        let value = |(literal, sql_type): (&Literal, &SqlType)| match sql_type {
+            SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown => Some(Datum::Text(literal.text.clone())),
+            other => parse_text(other, &literal.text, &context).ok(),
+        };
+        let values = template.literals.iter().zip(&prepared.parameters).map(value).collect::<Option<_>>()?;
+        Some(Templated { prepared, values, text: Arc::from(sql) })
+    }
+
+    /// Forgets what was prepared for another catalog or other settings, and everything if it is too much.
+    fn forget_outdated(&mut self) -> Option<()> {
+        let now = (self.catalog().ok()?.generation, self.settings.version);
+        let Templates { known, prepared, prepared_bytes, of } = &self.templates;
+        let many = known.len() >= KNOWN_MAX || prepared.len() >= KNOWN_MAX || *prepared_bytes > TEXT_BYTES_MAX;
+        if *of != now || many {
+            self.templates = Templates { of: now, ..Templates::default() };
+        }
+        Some(())
+    }
+
+    /// The statement as it was prepared before.
+    pub(super) fn prepared_before(&mut self, sql: &str, types: &[Option<Oid>]) -> Option<Arc<PreparedStatement>> {
+        if matches!(self.state, State::Failed(_)) || sql.len() > ONE_TEXT_BYTES_MAX {
+            return None;
+        }
+        self.forget_outdated()?;
+        self.templates.prepared.get(&prepared_key(sql, types)).cloned()
+    }
+
+    pub(super) fn remember_prepared(&mut self, types: &[Option<Oid>], prepared: &Arc<PreparedStatement>) {
+        let planned = prepared.parsed.as_ref().is_some_and(|parsed| parsed.is_planned());
+        let lasting = prepared.text.len() <= ONE_TEXT_BYTES_MAX && !may_mean_the_time(&prepared.text);
+        if planned && lasting && self.forget_outdated().is_some() {
+            self.templates.prepared_bytes += prepared.text.len();
+            self.templates.prepared.insert(prepared_key(&prepared.text, types), Arc::clone(prepared));
+        }
+    }
+
+    fn prepare_template(&mut self, template: &Template) -> Option<Arc<PreparedStatement>> {
+        let mut statements = own_syntax::parse_script(&template.text).ok()?;
+        let parsed = statements.pop().filter(|parsed| statements.is_empty() && parsed.is_planned())?;
+        let declared = template.literals.iter().map(|literal| literal.sql_type.clone()).collect();
+        let text = Arc::from(template.text.as_str());
+        let prepared = self.prepare_parsed(Some(Arc::new(parsed)), text, 0, declared).now_or_never()?.ok()?;
+        let plan = self.bound(&prepared).ok()?;
+        let fits = prepared.parameters.len() == template.literals.len()
+            && self.engine.executor.is_short(&plan.compiled, &plan.bound.plan);
+        fits.then(|| Arc::new(prepared))
+    }
+}
+
+/// `'now'` and its kin are the time at which a statement was prepared.
+fn may_mean_the_time(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let now = |(at, word): (usize, &str)| sql[at + word.len()..].trim_start().starts_with('\'');
+    ["today", "tomorrow", "yesterday"].iter().any(|word| sql.contains(word)) || sql.match_indices("now").any(now)
+}
+
+fn prepared_key(sql: &str, types: &[Option<Oid>]) -> (Arc<str>, Vec<u32>) {
+    (Arc::from(sql), types.iter().map(|oid| oid.map_or(0, |oid| oid.0)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_mean_the_time_are_known() {
+        for sql in ["SELECT 'now'::timestamp", "SELECT ' NOW '::date", "SELECT 'tomorrow'::date", "select date 'Today'"]
+        {
+            assert!(may_mean_the_time(sql), "{sql}");
+        }
+        for sql in ["SELECT now(), 'a'", "SELECT known FROM t", "SELECT 1"] {
+            assert!(!may_mean_the_time(sql), "{sql}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Statements about one row on both paths: compiled once with values put in, and planned anew each time.
+
+use heliosdb_runtime::{Entropy, SeededEntropy};
+use heliosdb_types::Datum;
+
+use super::{Client, Server};
+
+const TABLES: &str = "
+    create table t (id int primary key, a int, b bigint default 5, s text, n numeric(10,2), f float8, d date, flag bool,
+        check (a < 1000));
+    create table k (x text, y bigint, v int, u int unique, primary key (x, y));
+    create table p (id int primary key);
+    insert into p select generate_series(0, 9);
+    create table c (id int primary key, p int references p on delete cascade, w int generated always as (p * 2) stored);
+    insert into t select g, g * 3, g, 's' || g, g / 4.0, g, date '2024-01-01' + g, g % 2 = 0 from generate_series(0, 19) g;
+    insert into k select 'x' || g % 4, g, g, g + 100 from generate_series(0, 19) g";
+
+struct Writer<'a>(&'a SeededEntropy);
+
+impl Writer<'_> {
+    fn below(&self, n: u64) -> u64 {
+        self.0.next_u64() % n
+    }
+
+    fn one<'t>(&self, of: &[&'t str]) -> &'t str {
+        of[self.below(of.len() as u64) as usize]
+    }
+
+    /// A literal that mostly fits.
+    fn literal(&self, kind: &str) -> String {
+        match (self.below(20), kind) {
+            (0, _) => "NULL".to_owned(),
+            (1, _) => self.one(&["'x'", "1.5", "3000000000", "-7", "''", "'17'", "true"]).to_owned(),
+            (_, "int") => self.below(24).to_string(),
+            (_, "text") => format!("'x{}'", self.below(5)),
+            (_, "date") => format!("'2024-01-{:02}'", 1 + self.below(31)),
+            (_, "bool") => self.one(&["true", "false", "'t'"]).to_owned(),
+            _ => format!("{}.{:02}", self.below(9), self.below(100)),
+        }
+    }
+
+    fn condition(&self) -> String {
+        let mut condition = match self.below(5) {
+            0 => format!("x = {} and y = {}", self.literal("text"), self.literal("int")),
+            1 => format!("u = {}", self.literal("int")),
+            _ => format!("id = {}", self.literal("int")),
+        };
+        let more = match (self.below(4), condition.starts_with("id")) {
+            (0, true) => format!(" and a > {}", self.literal("int")),
+            (0, false) => format!(" and v <> {}", self.literal("int")),
+            (1, true) => format!(" and (s = {} or flag)", self.literal("text")),
+            _ => String::new(),
+        };
+        condition.push_str(&more);
+        condition
+    }
+
+    fn statement(&self) -> String {
+        let condition = self.condition();
+        let on_t = condition.starts_with("id");
+        let table = if on_t { "t" } else { "k" };
+        match self.below(12) {
+            0..=2 => {
+                let columns = match on_t {
+                    true => {
+                        self.one(&["*", "a, s", "a + 1, n * 2, d", "s || 'y', f / 2", "count(*)", "coalesce(a, 7)"])
+                    }
+                    false => self.one(&["*", "v", "x || y, u % 3", "v / (u - 105)"]),
+                };
+                let tail = self.one(&["", "", " limit 1", " for update", " limit 1 offset 1"]);
+                format!("select {columns} from {table} where {condition}{tail}")
+            }
+            3..=5 if on_t => {
+                let set = match self.below(6) {
+                    0 => format!("a = a + {}", self.literal("int")),
+                    1 => format!("s = {}, b = {}", self.literal("text"), self.literal("int")),
+                    2 => format!("n = {}, f = f * {}", self.literal("decimal"), self.literal("decimal")),
+                    3 => format!("id = {}", self.literal("int")),
+                    4 => format!("d = {}, flag = {}", self.literal("date"), self.literal("bool")),
+                    _ => format!("a = {}", self.below(2000)),
+                };
+                format!(
+                    "update t set {set} where {condition}{}",
+                    self.one(&["", " returning *", " returning a, old_s(s)"])
+                )
+                .replace("old_s(s)", "upper(s)")
+            }
+            3..=5 => {
+                format!("update k set v = v + {}, u = {} where {condition}", self.literal("int"), self.literal("int"))
+            }
+            6 => format!("delete from {table} where {condition}{}", self.one(&["", " returning *"])),
+            7 => {
+                let [id, a, s, d] = ["int", "int", "text", "date"].map(|kind| self.literal(kind));
+                let tail = self.one(&[
+                    "",
+                    " on conflict do nothing",
+                    " on conflict (id) do update set a = excluded.a + t.a, s = 'again' returning id, a",
+                    " returning *",
+                ]);
+                format!("insert into t (id, a, s, d) values ({id}, {a}, {s}, {d}){tail}")
+            }
+            8 => {
+                let [x, y, v] = ["text", "int", "int"].map(|kind| self.literal(kind));
+                format!("insert into k values ({x}, {y}, {v}, {}), ({x}, {v}, 1, NULL)", self.literal("int"))
+            }
+            9 => format!("insert into c (id, p) values ({}, {})", self.literal("int"), self.literal("int")),
+            10 => format!("delete from p where id = {}", self.literal("int")),
+            _ => format!(
+                "select {}, {}, {} is null, '{}'::date",
+                self.literal("int"),
+                self.literal("text"),
+                self.literal("decimal"),
+                self.one(&["2024-02-30", "2024-02-29"]),
+            ),
+        }
+    }
+}
+
+#[test]
+fn both_paths_give_the_same_rows_and_errors() {
+    let entropy = SeededEntropy::new(11);
+    let writer = Writer(&entropy);
+    let (short, long) = (Server::new(), Server::new());
+    let (mut short, mut long) = (short.client(), long.client());
+    long.run("set enable_shortpath = off");
+    for client in [&mut short, &mut long] {
+        client.run(TABLES);
+    }
+    let statements = if cfg!(debug_assertions) { 1_500 } else { 100_000 };
+    let mut in_block = 0;
+    for _ in 0..statements {
+        let mut sql = writer.statement();
+        if in_block > 0 {
+            in_block -= 1;
+            if in_block == 0 {
+                sql = writer.one(&["commit", "rollback"]).to_owned();
+            }
+        } else if writer.below(30) == 0 {
+            in_block = 1 + writer.below(6);
+            sql = "begin".to_owned();
+        }
+        // Nothing of a commented text is remembered.
+        assert_eq!(short.run(&sql), long.run(&format!("/**/ {sql}")), "{sql}");
+    }
+    let all = "select * from t order by id; select * from k order by x, y; select * from c order by id; select * from p order by id";
+    assert_eq!(short.run(all), long.run(all));
+}
+
+fn value(client: &mut Client, sql: &str) -> String {
+    client.run(sql).trim_end().to_owned()
+}
+
+#[test]
+fn what_is_remembered_follows_the_catalog_and_the_settings() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int primary key, v int); insert into t values (1, 10), (2, 20)");
+    for n in [1, 2, 1, 2] {
+        assert_eq!(value(&mut client, &format!("select v from t where id = {n}")), (n * 10).to_string());
+    }
+    // Another type for the same column, another table for the same name.
+    client.run("alter table t alter v type text using v || '!'");
+    assert_eq!(value(&mut client, "select v from t where id = 2"), "20!");
+    assert_eq!(value(&mut client, "select v from t where id = 1"), "10!");
+    client.run(
+        "create schema other; create table other.t (id int primary key, v int); insert into other.t values (1, 77)",
+    );
+    client.run("set search_path = other");
+    for _ in 0..3 {
+        assert_eq!(value(&mut client, "select v from t where id = 1"), "77");
+    }
+    client.run("set search_path = public; drop table t");
+    assert!(client.run("select v from t where id = 1").starts_with("ERROR 42P01"));
+}
+
+#[test]
+fn a_statement_prepared_twice_is_prepared_once() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int primary key, v int); insert into t values (1, 10)");
+    let sql = "select v from t where id = $1";
+    let (first, second) = (client.prepare(sql).unwrap(), client.prepare(sql).unwrap());
+    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    assert_eq!(client.run_prepared(&second, vec![Datum::Int32(1)]).unwrap(), "10\n");
+    assert_eq!(client.run_prepared(&first, vec![Datum::Null]).unwrap(), "");
+    client.run("alter table t alter v type bigint");
+    let third = client.prepare(sql).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&first, &third));
+    assert!(client.run_prepared(&first, vec![Datum::Int32(1)]).is_err(), "its result has another type");
+    assert_eq!(client.run_prepared(&third, vec![Datum::Int32(1)]).unwrap(), "10\n");
+}
