@@ -1,7 +1,5 @@
 //! CREATE TABLE AS and SELECT INTO: a table of a query's columns, then an INSERT of the query into it.
 
-use std::sync::Arc;
-
 use heliosdb_contracts::Execution;
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast;
@@ -10,7 +8,7 @@ use super::columns::WrittenColumn;
 use super::create_table::NewTable;
 use crate::bind;
 use crate::catalog::OnCommit;
-use crate::session::{Session, TableAs};
+use crate::session::{CachedPlan, Session, TableAs};
 
 impl Session {
     pub(crate) async fn create_table_as(&mut self, table: &TableAs, text: &str) -> Result<Execution> {
@@ -62,14 +60,15 @@ impl Session {
             (whole.with, *whole.body) = (Some(with), ast::SetExpr::Insert(statement));
             statement = ast::Statement::Query(whole);
         }
-        let bound = Arc::new(self.bind(&statement, text, &[])?);
+        let plan = CachedPlan::of_now(self.bind(&statement, text, &[])?);
+        let bound = &plan.bound;
         let running = self.start_cancellable();
-        if !self.lock_targets(&bound, &running).await? {
+        if !self.lock_targets(bound, &running).await? {
             let message = "a table changed before it could be locked";
             return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, message));
         }
         let scope = self.scope(&running, &bound.relations)?;
-        let Execution::Done(tag) = Box::pin(self.run_bound(&bound, Vec::new(), scope, running)).await? else {
+        let Execution::Done(tag) = Box::pin(self.run_plan(&plan, Vec::new(), scope, running)).await? else {
             return Err(Error::internal("an INSERT of our own gave rows"));
         };
         let written = tag.rsplit(' ').next().unwrap_or_default();

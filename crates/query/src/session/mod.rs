@@ -80,7 +80,7 @@ pub(crate) use prepare::Binding;
 pub(crate) use set::assignment;
 use settings::{Kind, Parameter, ParsedSettings};
 use statement::ScriptStatement;
-pub(crate) use statement::{Parsed, PreparedStatement};
+pub(crate) use statement::{CachedPlan, Parsed, PreparedStatement};
 pub(crate) use temp::{TEMP_PREFIX, drop_temp};
 use templates::Templated;
 use transaction::State;

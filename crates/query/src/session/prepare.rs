@@ -151,13 +151,11 @@ impl Session {
             prepared.parameters.iter().cloned().map(Some).collect()
         };
         let began = self.engine.options.clock.monotonic();
-        let bound = Arc::new(self.bind(statement, &prepared.text, &declared)?);
+        let bound = self.bind(statement, &prepared.text, &declared)?;
         if let Some(columns) = &prepared.columns {
             same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
         }
-        let columns = bound.columns.as_deref().map(Arc::from);
-        let compiled = Arc::default();
-        let cached = CachedPlan { generation: catalog.generation, settings_version, bound, columns, compiled };
+        let cached = CachedPlan::new(catalog.generation, settings_version, bound);
         *prepared.plan.lock() = Some(cached.clone());
         if let Some(entry) = self.entry_of(prepared) {
             entry.planned(self.engine.options.clock.monotonic().saturating_sub(began));

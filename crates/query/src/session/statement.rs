@@ -51,6 +51,18 @@ pub(crate) struct CachedPlan {
     pub compiled: Arc<Compiled>,
 }
 
+impl CachedPlan {
+    pub fn new(generation: u64, settings_version: u64, bound: BoundStatement) -> CachedPlan {
+        let columns = bound.columns.as_deref().map(Arc::from);
+        CachedPlan { generation, settings_version, bound: Arc::new(bound), columns, compiled: Arc::default() }
+    }
+
+    /// For one execution, which begins with the catalog and the settings it was bound with.
+    pub fn of_now(bound: BoundStatement) -> CachedPlan {
+        CachedPlan::new(0, 0, bound)
+    }
+}
+
 /// A prepared statement.
 pub(crate) struct PreparedStatement {
     /// `None`: an empty statement.
