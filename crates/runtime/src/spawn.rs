@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Address space for a worker's stack; only touched pages cost memory. Planners walk expressions recursively, up to the depth
 /// the SQL layer allows, which the default of 2 MiB does not hold.
-const STACK_BYTES: usize = 16 << 20;
+const STACK_BYTES: usize = 64 << 20;
 
 /// A set of worker threads that run tasks. Dropping it stops them without waiting for what still runs.
 pub struct Pool {

@@ -56,6 +56,8 @@ impl Binder<'_> {
                 rename(&name, &mut bound, column_aliases)?;
                 bound
             };
+            // Each place that names it copies its plan, and looks at all of it.
+            super::check_size(&bound.plan)?;
             self.ctes.push(Cte { name, query: bound, gives_rows: true, depth: self.levels.len() });
         }
         Ok(())

@@ -117,10 +117,34 @@ impl BoundStatement {
     }
 }
 
+/// How deep a plan may be: what plans, runs and drops it is recursive, on stacks that hold this much.
+const PLAN_DEPTH_MAX: usize = 1_000;
+/// How many nodes a plan may have, counting what several share once for each: WITH queries that each name the one before
+/// twice would make 2^n of them.
+const PLAN_NODES_MAX: usize = 20_000;
+
+/// Refuses plans that nobody could work with.
+fn check_size(plan: &LogicalPlan) -> Result<()> {
+    let mut nodes = 0;
+    let mut open = vec![(plan, 1)];
+    while let Some((node, depth)) = open.pop() {
+        nodes += 1;
+        if depth > PLAN_DEPTH_MAX || nodes > PLAN_NODES_MAX {
+            return Err(parse::too_deep());
+        }
+        open.extend(node.inputs().into_iter().map(|input| (input, depth + 1)));
+    }
+    Ok(())
+}
+
+fn checked(bound: BoundStatement) -> Result<BoundStatement> {
+    check_size(&bound.plan).map(|()| bound)
+}
+
 /// Binds SELECT, VALUES, TABLE, INSERT, UPDATE or DELETE. `sql_text` is the text the statement was parsed from: it turns spans
 /// into error positions.
 pub fn bind_statement(statement: &ast::Statement, sql_text: &str, context: &BindContext<'_>) -> Result<BoundStatement> {
-    parse::deep(sql_text, || bind_statement_tree(statement, sql_text, context))
+    parse::deep(sql_text, || bind_statement_tree(statement, sql_text, context).and_then(checked))
 }
 
 fn bind_statement_tree(
@@ -162,6 +186,7 @@ pub fn bind_query(query: &ast::Query, sql_text: &str, context: &BindContext<'_>)
         let bound = binder.bind_text_query(query)?;
         Ok((bound, binder.into_parameter_types()))
     })
+    .and_then(checked)
 }
 
 /// Binds a column's DEFAULT and casts it to the column's type. No columns may be named in it.
