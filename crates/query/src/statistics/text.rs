@@ -2,6 +2,7 @@
 //!
 //! As PostgreSQL's extension shows it: constants become `$n`, counted on from the statement's own parameters; blanks and comments
 //! stay, but do not count for the number. Positions in ORDER BY and GROUP BY and the lengths of types are not constants.
+//! A parameter counts as a constant does: the session turns a client's literals into parameters where that saves work.
 //! PostgreSQL compares trees; we compare tokens, so `a+1` and `(a+1)` are two statements here and one there.
 
 use super::scan::{Kind, Token, Tokens};
@@ -164,7 +165,7 @@ pub(crate) fn fingerprint(text: &str) -> i64 {
     let mut hash = Hash::new();
     for (token, constant) in Classified::of(text) {
         match token.kind {
-            _ if constant.is_some() => hash.byte(1),
+            _ if constant.is_some() || token.kind == Kind::Parameter => hash.byte(1),
             Kind::Word => token.text.bytes().for_each(|byte| hash.byte(byte.to_ascii_lowercase())),
             _ => token.text.bytes().for_each(|byte| hash.byte(byte)),
         }
@@ -249,11 +250,15 @@ mod tests {
 
     #[test]
     fn constants_blanks_and_case_do_not_count() {
-        let same =
-            ["select a from t where b = 1", "SELECT a\nFROM t WHERE b=  -22 -- x", "select a from t where b = 'x'"];
+        let same = [
+            "select a from t where b = 1",
+            "SELECT a\nFROM t WHERE b=  -22 -- x",
+            "select a from t where b = 'x'",
+            "select a from t where b = $1",
+        ];
         assert!(same.iter().all(|text| fingerprint(text) == fingerprint(same[0])));
         let others = [
-            "select a from t where b = $1",
+            "select a from t where b < 1",
             "select \"A\" from t where b = 1",
             "select a from u where b = 1",
             "select a from t where b = 1 order by 1",
