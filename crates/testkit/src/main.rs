@@ -96,6 +96,9 @@ enum Verb {
         /// Only files whose name contains this
         #[arg(long, default_value = "")]
         files: String,
+        /// How many differences of a kind are made small
+        #[arg(long, default_value_t = 60)]
+        shrink: usize,
         /// Write docs/postgres-compatibility.md and the rates to hold
         #[arg(long)]
         write: bool,
@@ -138,7 +141,9 @@ async fn main() -> ExitCode {
             tpcc::run(&tpcc::TpccOptions { scale, seconds, rounds, clients, seed, level, check_only, work_dir }).await
         }
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
-        Verb::Compat { random, seed, files, write } => compat::run(&CompatOptions { random, seed, files, write }).await,
+        Verb::Compat { random, seed, files, shrink, write } => {
+            compat::run(&CompatOptions { random, seed, files, shrink, write }).await
+        }
         Verb::Elle { minutes, clients, weakened } => elle_history(minutes, clients, weakened).await,
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };

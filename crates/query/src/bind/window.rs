@@ -220,7 +220,9 @@ impl Binder<'_> {
 fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<WindowFrame> {
     let additive = |key: &OrderKey| {
         let arrow = &key.value.arrow;
-        arrow.is_numeric() || arrow.is_string() || (arrow.is_temporal() && key.value.sql_type != SqlType::Interval)
+        arrow.is_numeric()
+            || arrow.is_string()
+            || (arrow.is_temporal() && !matches!(key.value.sql_type, SqlType::Interval | SqlType::Time(_)))
     };
     let Some(first) = keys.first() else { return frame };
     if additive(first) && func::sort_key(&first.value) == first.value.expr {

@@ -36,8 +36,11 @@ pub fn common_type(inputs: &[&Typed], context: &str) -> Result<SqlType> {
         }
     }
     let Some(chosen) = chosen else { return Ok(SqlType::Text) };
-    // A modifier survives only if all agree on it.
-    let agreed = inputs.iter().filter(|input| !input.is_unknown()).all(|input| input.sql_type == *chosen);
+    // A modifier survives only if all agree on it; a literal has none.
+    let agrees = |input: &&&Typed| {
+        if input.is_unknown() { input.is_null_literal() } else { input.sql_type == *chosen }
+    };
+    let agreed = inputs.iter().filter(|input| !agrees(input)).count() == 0;
     Ok(if agreed { chosen.clone() } else { without_modifier(chosen) })
 }
 

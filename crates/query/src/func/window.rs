@@ -101,6 +101,9 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
         ("ntile", 1) => {
             let count = literal_count(&args, 0, ctx)?;
             check_positive(&count, *b"22014", name)?;
+            if matches!(&count, Expr::Literal(value, _) if value.is_null()) {
+                return Err(Error::unsupported("ntile of NULL"));
+            }
             (df::ntile::ntile_udwf(), vec![count], PureResult::Counted(SqlType::Int4))
         }
         ("first_value" | "last_value" | "nth_value", n) if n == 1 + usize::from(name == "nth_value") => {

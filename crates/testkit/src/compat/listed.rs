@@ -19,6 +19,14 @@ fn state(answer: &Answer) -> &str {
     answer.error.as_ref().map_or("", |error| error.sqlstate.as_str())
 }
 
+/// Rows without the difference between upper and lower case.
+fn folded(answer: &Answer) -> Vec<Vec<Option<String>>> {
+    let cell = |cell: &Option<String>| cell.as_ref().map(|text| text.to_uppercase());
+    let mut rows: Vec<Vec<_>> = answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    rows.sort();
+    rows
+}
+
 pub const LISTED: &[Listed] = &[
     Listed {
         name: "syntax the parser does not know",
@@ -34,6 +42,26 @@ pub const LISTED: &[Listed] = &[
         is: |sql, ours, theirs| {
             let endless = ["NaN", "nan", "Infinity", "infinity", "-inf"].iter().any(|word| sql.contains(word));
             endless && sql.contains("to_char(") && state(ours).is_empty() && state(theirs).is_empty()
+        },
+    },
+    Listed {
+        name: "letters beyond ASCII",
+        why: "`upper`, `lower` and `initcap` know all of Unicode, whatever the locale",
+        is: |sql, ours, theirs| {
+            let folds = ["upper(", "lower(", "initcap(", "ILIKE", "~~*", "~*", "'i'", "(?i)", "gi"];
+            folds.iter().any(|word| sql.contains(word)) && folded(ours) == folded(theirs) && ours.error == theirs.error
+        },
+    },
+    Listed {
+        name: "zones before Christ",
+        why: "local mean time counts as far back as there are dates; PostgreSQL forgets it in antiquity",
+        is: |sql, ours, theirs| {
+            let antique = sql.contains(" BC'");
+            antique
+                && state(ours).is_empty()
+                && state(theirs).is_empty()
+                && ours.columns == theirs.columns
+                && ["New_York", "EST5EDT", "Berlin", "Kolkata", "Paris"].iter().any(|zone| sql.contains(zone))
         },
     },
     Listed {

@@ -21,6 +21,8 @@ pub struct CompatOptions {
     pub seed: u64,
     /// Only files whose name contains this; "none" runs no file.
     pub files: String,
+    /// How many differences of a kind are made small.
+    pub shrink: usize,
     /// Write the page and the rates instead of holding against them.
     pub write: bool,
 }
@@ -36,12 +38,12 @@ pub async fn run(options: &CompatOptions) -> Result<(), String> {
     println!("beside PostgreSQL {}", theirs.version);
     // The clients block; they get a thread of their own.
     let ports = (ours.pg_port, theirs.port);
-    let (random, seed, filter) = (options.random, options.seed, options.files.clone());
+    let (random, seed, shrink, filter) = (options.random, options.seed, options.shrink, options.files.clone());
     let work = tokio::task::spawn_blocking(move || {
         let rates = files::run(ports.0, ports.1, &filter)?;
         let mut pair = random::Pair::connect(ports.0, ports.1)?;
         pair.set_up()?;
-        let tally = pair.run_seeds(seed..seed + random)?;
+        let tally = pair.run_seeds(seed..seed + random, shrink)?;
         Ok::<_, String>((rates, tally))
     });
     let (rates, tally) = work.await.map_err(|error| error.to_string())??;
@@ -55,6 +57,10 @@ pub async fn run(options: &CompatOptions) -> Result<(), String> {
         return Err(format!("rates fell (crates/testkit/compat/rates.txt): {}", fallen.join("; ")));
     }
     let total = tally.total();
+    if total.statements == random::KEPT_STATEMENTS && !tally.kept.is_empty() {
+        // CI's run: no more differences than are known.
+        return report::more_than_known(&total).map_or(Ok(()), Err);
+    }
     match total.silent + total.errors {
         0 => Ok(()),
         _ => Err(format!(

@@ -8,10 +8,7 @@ use super::verdict::{Verdict, compare, same_failure};
 use super::wire::{Answer, Wire};
 
 /// CI runs these first statements and holds their rates.
-pub const KEPT_STATEMENTS: u64 = 3000;
-
-/// How many differences of each kind are made small.
-const SHRUNK_MAX: usize = 60;
+pub const KEPT_STATEMENTS: u64 = 1000;
 
 /// Both servers, with the generator's tables in a schema of their own.
 pub struct Pair {
@@ -169,8 +166,8 @@ impl Pair {
         Ok(false)
     }
 
-    /// Runs the statements of `seeds`; at most 50 differences of each kind are shrunk and told.
-    pub fn run_seeds(&mut self, seeds: std::ops::Range<u64>) -> Result<Tally, String> {
+    /// Runs the statements of `seeds`; at most `shrink` differences of each kind are shrunk and told.
+    pub fn run_seeds(&mut self, seeds: std::ops::Range<u64>, shrink: usize) -> Result<Tally, String> {
         let mut tally = Tally::default();
         let from_the_start = seeds.start == 1;
         for (n, seed) in seeds.enumerate() {
@@ -201,12 +198,12 @@ impl Pair {
                         (&mut tally.errors, &mut area.errors)
                     };
                     *count += 1;
-                    let (sql, said) = if kind.len() < SHRUNK_MAX {
+                    let (sql, said) = if kind.len() < shrink {
                         self.shrink(statement, verdict)?
                     } else {
                         ("(more, not shrunk)".to_owned(), text(&verdict))
                     };
-                    if kind.len() < SHRUNK_MAX && !kind.contains_key(&sql) {
+                    if kind.len() < shrink && !kind.contains_key(&sql) {
                         println!("seed {seed}: {sql}\n    {said}");
                     }
                     kind.entry(sql).or_insert(Difference { seed, said, times: 0 }).times += 1;

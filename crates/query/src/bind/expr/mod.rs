@@ -166,7 +166,7 @@ impl Binder<'_> {
         let right = strip_nesting(right);
         match right {
             Expr::Subquery(query) => self.bind_quantified(quantifier, op, left, query),
-            Expr::Array(ast::Array { elem, named: _ }) => {
+            Expr::Array(ast::Array { elem, named: _ }) if !elem.iter().any(|one| matches!(one, Expr::Array(_))) => {
                 let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
                 self.compare_with_each(quantifier, left, op, elements)
             }

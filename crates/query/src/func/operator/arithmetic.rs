@@ -76,13 +76,8 @@ pub(crate) fn arithmetic(op: Arithmetic, left: Typed, right: Typed, ctx: &FuncCo
 
 /// Gives an untyped literal or parameter the type PostgreSQL's operator table implies.
 fn settle(op: Arithmetic, left: Typed, right: Typed, ctx: &FuncContext) -> Result<(Typed, Typed)> {
-    let typed = |known: &Typed, literal_is_left: bool| -> Result<Option<SqlType>> {
+    let typed = |known: &Typed| -> Result<Option<SqlType>> {
         Ok(match (&known.sql_type, op) {
-            (SqlType::Date, Arithmetic::Add) | (SqlType::Interval, Arithmetic::Add | Arithmetic::Sub)
-                if literal_is_left =>
-            {
-                None
-            }
             (SqlType::Date, Arithmetic::Add) => None,
             (SqlType::Timestamp(_) | SqlType::Timestamptz(_) | SqlType::Time(_), Arithmetic::Add) => {
                 Some(SqlType::Interval)
@@ -95,12 +90,12 @@ fn settle(op: Arithmetic, left: Typed, right: Typed, ctx: &FuncContext) -> Resul
     match (left.is_unknown(), right.is_unknown()) {
         (false, false) => Ok((left, right)),
         (true, true) => Err(ambiguous(op.symbol(), &left, &right)),
-        (true, false) => match typed(&right, true)? {
+        (true, false) => match typed(&right)? {
             Some(to) => Ok((cast(left, &to, CastKind::Implicit, ctx)?, right)),
             None if matches!(category(&right.sql_type), 'D' | 'T') => Err(ambiguous(op.symbol(), &left, &right)),
             None => Err(undefined(op.symbol(), &left, &right)),
         },
-        (false, true) => match typed(&left, false)? {
+        (false, true) => match typed(&left)? {
             Some(to) => {
                 let right = cast(right, &to, CastKind::Implicit, ctx)?;
                 Ok((left, right))

@@ -53,6 +53,8 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("gcd", &[Int8, Int8], Int8, gcd),
     ("lcm", &[Int4, Int4], Int4, lcm),
     ("lcm", &[Int8, Int8], Int8, lcm),
+    ("gcd", &[Num, Num], Num, |a, _| numeric_divisor(a).map(Datum::Numeric)),
+    ("lcm", &[Num, Num], Num, numeric_multiple),
     ("factorial", &[Int8], Num, factorial),
     ("scale", &[Num], Int4, |a, _| {
         let x = numeric_of(one(a)?)?;
@@ -209,6 +211,32 @@ fn lcm(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let (x, y) = (i128::from(int_of(a)?), i128::from(int_of(b)?));
     let divisor = greatest_divisor(x, y);
     like(a, if divisor == 0 { 0 } else { (x / divisor * y).abs() })
+}
+
+/// The greatest common divisor, with as many digits after the point as either number.
+fn numeric_divisor(args: &[DatumRef<'_>]) -> Result<Numeric> {
+    let (a, b) = two(args)?;
+    let (a, b) = (numeric_of(a)?, numeric_of(b)?);
+    if !a.is_finite() || !b.is_finite() {
+        return Numeric::parse("NaN");
+    }
+    let scale = a.scale().max(b.scale());
+    let (mut a, mut b) = (a.abs(), b.abs());
+    while !b.is_zero() {
+        (a, b) = (b.clone(), a.rem(&b)?);
+    }
+    a.round(scale)
+}
+
+fn numeric_multiple(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    let divisor = numeric_divisor(args)?;
+    let (a, b) = two(args)?;
+    let (a, b) = (numeric_of(a)?, numeric_of(b)?);
+    if divisor.is_nan() || divisor.is_zero() {
+        return Ok(Datum::Numeric(divisor));
+    }
+    let multiple = a.div_integer(&divisor)?.mul(&b)?.abs();
+    multiple.round(a.scale().max(b.scale())).map(Datum::Numeric)
 }
 
 fn factorial(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {

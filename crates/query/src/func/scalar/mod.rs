@@ -174,7 +174,14 @@ fn is_ambiguous(candidates: &[&Overload], args: &[Typed]) -> bool {
         let types = candidates.iter().filter_map(|overload| overload.1.get(at));
         types.map(|t| super::common::category(&t.sql())).collect::<std::collections::BTreeSet<_>>()
     });
-    categories.any(|categories| categories.len() > 1 && !categories.contains(&'S'))
+    let categories = categories.any(|categories| categories.len() > 1 && !categories.contains(&'S'));
+    // Of one category, the preferred type would win.
+    let undecided = args.iter().enumerate().filter(|(_, arg)| arg.is_unknown()).any(|(at, _)| {
+        let types: Vec<T> = candidates.iter().filter_map(|overload| overload.1.get(at)).copied().collect();
+        let several = types.iter().any(|t| Some(t) != types.first());
+        several && !types.iter().any(|t| t.is_preferred() || *t == T::Text)
+    });
+    categories || undecided
 }
 
 fn not_unique(name: &str, args: &[Typed]) -> Error {

@@ -256,7 +256,9 @@ fn matches_from<'r, 't>(
 
 /// The `n`-th match from `start` on; its group `group`, 0 being the whole.
 fn nth_match<'t>(regex: &Regex, text: &'t str, start: usize, n: usize, group: usize) -> Option<regex::Match<'t>> {
-    matches_from(regex, text, offset(text, start)?).nth(n - 1)?.get(group)
+    let found = matches_from(regex, text, offset(text, start)?).nth(n - 1)?;
+    // A pattern without groups has one: all of it.
+    if group == 1 && found.len() == 1 { found.get(0) } else { found.get(group) }
 }
 
 fn regexp_instr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {

@@ -370,7 +370,7 @@ const LITERALS: &[(Ty, &str)] = &[
     (NumberFormat, "'9999.99'"),
     (NumberFormat, "'S9999'"),
     (NumberFormat, "'999D9MI'"),
-    (NumberFormat, "'$9,999.9PR'"),
+    (NumberFormat, "'9,999.9PR'"),
     (NumberFormat, "'9.99EEEE'"),
     (NumberFormat, "'RN'"),
     (NumberFormat, "'FM99th'"),
