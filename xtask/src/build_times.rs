@@ -24,10 +24,24 @@ const CRATES: &[&str] = &[
     "testkit",
 ];
 
-/// Measures and appends to `bench/history/build.jsonl`. Uses a target folder of its own for the cold builds.
-pub fn run() -> Done {
-    let cold = root().join("target/cold-build");
+/// Measures and appends to `bench/history/build.jsonl`; without cold builds with `--loops`.
+pub fn run(arguments: &[String]) -> Done {
     let mut results = serde_json::Map::new();
+    if !arguments.iter().any(|argument| argument == "--loops") {
+        cold_builds(&mut results)?;
+    }
+    crate::verbs::check(&CRATES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+    for name in CRATES {
+        let seconds = one_line_loop(name)?;
+        println!("check_after_one_line/{name:<20} {seconds:>8.1}");
+        results.insert(format!("check_after_one_line/{name}"), json!(seconds));
+    }
+    append(results)
+}
+
+/// In a target folder of their own.
+fn cold_builds(results: &mut serde_json::Map<String, serde_json::Value>) -> Done {
+    let cold = root().join("target/cold-build");
     for (name, arguments) in
         [("cold_debug_seconds", &["build"][..]), ("cold_release_seconds", &["build", "--release"][..])]
     {
@@ -41,14 +55,7 @@ pub fn run() -> Done {
     println!("{:<28} {megabytes:>8.1}", "release_binary_megabytes");
     results.insert("release_binary_megabytes".into(), json!(megabytes));
     let _ = fs::remove_dir_all(&cold);
-
-    crate::verbs::check(&CRATES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
-    for name in CRATES {
-        let seconds = one_line_loop(name)?;
-        println!("check_after_one_line/{name:<20} {seconds:>8.1}");
-        results.insert(format!("check_after_one_line/{name}"), json!(seconds));
-    }
-    append(results)
+    Ok(())
 }
 
 /// `cargo xtask check` after a changed line in a crate's lib.rs, which is put back afterwards.

@@ -35,7 +35,8 @@ cargo xtask <command>
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]
                        a mix like TPC-C's beside PostgreSQL, with its consistency conditions
-  bench build          how long builds take: cold, and after one changed line in each crate
+  bench build [--loops]
+                       how long builds take: cold (not with --loops), and after one changed line in each crate
   tidy                 the source tree's own rules";
 
 fn main() -> ExitCode {

@@ -113,7 +113,7 @@ pub fn bench(arguments: &[String]) -> Done {
     let profile = profile("release");
     match arguments.split_first() {
         Some((name, rest)) if ["olap", "oltp", "tpcc"].contains(&name.as_str()) => testkit(&profile, name, rest),
-        Some((name, _)) if name == "build" => build_times::run(),
+        Some((name, rest)) if name == "build" => build_times::run(rest),
         _ => Err("which benchmark? olap, oltp, tpcc or build".into()),
     }
 }

@@ -1,0 +1,3 @@
+//! Its build dependencies are what matters.
+
+fn main() {}
