@@ -136,6 +136,22 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
+/// Appends a value that is not NULL, as [`csv_field`] writes it.
+pub(crate) fn push_csv_field(text: &str, out: &mut Vec<u8>) {
+    if text.is_empty() || text.contains([',', '"', '\n', '\r']) || text == "\\." {
+        out.push(b'"');
+        for byte in text.bytes() {
+            if byte == b'"' {
+                out.push(byte);
+            }
+            out.push(byte);
+        }
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
 /// NULL is nothing, an empty text is `""`.
 pub(crate) fn csv_field(cell: Option<&str>) -> String {
     match cell {

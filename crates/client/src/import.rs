@@ -1,6 +1,6 @@
 //! `heliosdb import`: a file becomes a table.
 //!
-//! It is read once to learn its columns and their types; the table is made, unless there is one; then it is loaded by
+//! It is read once to learn its columns and their types (a Parquet file says them itself); the table is made, unless there is one; then it is loaded by
 //! COPY, in one transaction with the creation: a mistake on any line leaves nothing behind, and names the line.
 
 use std::collections::HashMap;
@@ -12,11 +12,12 @@ use heliosdb_runtime::{Clock, RealClock};
 use serde_json::Value;
 
 use crate::connect::ConnectArgs;
-use crate::csv::{Reader, Record, sniff};
+use crate::csv::{Reader, sniff};
 use crate::error::Failure;
 use crate::format::csv_field;
 use crate::guess::Guess;
 use crate::meta::literal;
+use crate::parquet::ParquetFile;
 use crate::protocol::{Connection, Event};
 use crate::shell::ask_password;
 use crate::source::{FileReader, open};
@@ -29,11 +30,12 @@ pub enum FileFormat {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    Parquet,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// The file: CSV (.csv, .tsv, .txt) or JSON lines (.jsonl, .ndjson, .json)
+    /// The file: CSV (.csv, .tsv, .txt), JSON lines (.jsonl, .ndjson, .json) or Parquet (.parquet, .pq)
     pub file: PathBuf,
 
     /// Table to load into; made if it does not exist [default: the file's name]
@@ -62,7 +64,8 @@ pub struct ImportArgs {
 
 /// What the first reading found.
 struct Shape {
-    columns: Vec<(String, Guess)>,
+    /// Names and SQL types.
+    columns: Vec<(String, String)>,
     records: u64,
     delimiter: u8,
 }
@@ -73,9 +76,14 @@ pub fn import(args: &ImportArgs) -> Result<(), Failure> {
         Some(name) => name.clone(),
         None => plain_name(args.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("import"), "import"),
     };
+    let mut parquet = None;
     let shape = match format {
         FileFormat::Csv => csv_shape(args)?,
         FileFormat::Jsonl => json_shape(&args.file)?,
+        FileFormat::Parquet => {
+            let file = parquet.insert(ParquetFile::open(&args.file)?);
+            Shape { columns: file.columns(), records: file.rows, delimiter: b',' }
+        }
     };
     if shape.columns.is_empty() {
         return Err(Failure::Usage(format!("{} is empty", args.file.display())));
@@ -88,7 +96,7 @@ pub fn import(args: &ImportArgs) -> Result<(), Failure> {
     }
     let mut connection = args.connect.connect(ask_password)?;
     simple(&mut connection, "BEGIN")?;
-    let done = load(&mut connection, args, format, &quoted, &create, &shape);
+    let done = load(&mut connection, args, format, parquet, &quoted, &create, &shape);
     match done {
         Ok(rows) => {
             simple(&mut connection, "COMMIT")?;
@@ -108,6 +116,7 @@ fn load(
     connection: &mut Connection,
     args: &ImportArgs,
     format: FileFormat,
+    parquet: Option<ParquetFile>,
     table: &str,
     create: &str,
     shape: &Shape,
@@ -120,17 +129,20 @@ fn load(
     let names: Vec<String> = shape.columns.iter().map(|(name, _)| quoted_name(name)).collect();
     let (header, delimiter) = match format {
         FileFormat::Csv => (!args.no_header, char::from(shape.delimiter)),
-        FileFormat::Jsonl => (false, ','),
+        FileFormat::Jsonl | FileFormat::Parquet => (false, ','),
     };
     let copy = format!(
         "COPY {table} ({}) FROM STDIN (FORMAT csv, HEADER {header}, DELIMITER {})",
         names.join(", "),
         literal(&delimiter.to_string())
     );
+    if let Some(file) = parquet {
+        return load_parquet(connection, &copy, file);
+    }
     let mut file = open(&args.file)?;
     let mut progress = Progress::new("loading", file.len);
     let tag = match format {
-        FileFormat::Csv => connection.copy_in(&copy, &mut |chunk| {
+        FileFormat::Csv | FileFormat::Parquet => connection.copy_in(&copy, &mut |chunk| {
             chunk.resize(CHUNK_BYTES, 0);
             let got = file.read(chunk).map_err(|e| unreadable(&args.file, &e))?;
             chunk.truncate(got);
@@ -152,7 +164,32 @@ fn load(
         }
     };
     progress.end();
-    Ok(tag.rsplit(' ').next().and_then(|rows| rows.parse().ok()).unwrap_or(shape.records))
+    Ok(loaded(&tag).unwrap_or(shape.records))
+}
+
+/// How many rows COPY says it took.
+fn loaded(tag: &str) -> Option<u64> {
+    tag.rsplit(' ').next().and_then(|rows| rows.parse().ok())
+}
+
+fn load_parquet(connection: &mut Connection, copy: &str, mut file: ParquetFile) -> Result<u64, Failure> {
+    let mut progress = Progress::new("loading", file.bytes);
+    let mut read = 0;
+    let tag = connection.copy_in(copy, &mut |chunk| {
+        while chunk.len() < CHUNK_BYTES {
+            let rows = file.next(chunk)? as u64;
+            if rows == 0 {
+                break;
+            }
+            // The rows' share of the file stands for the bytes.
+            let share = |rows: u64| u128::from(file.bytes) * u128::from(rows) / u128::from(file.rows.max(1));
+            progress.add((share(read + rows) - share(read)) as u64);
+            read += rows;
+        }
+        Ok(())
+    })?;
+    progress.end();
+    Ok(loaded(&tag).unwrap_or(read))
 }
 
 fn file_format(args: &ImportArgs) -> Result<FileFormat, Failure> {
@@ -161,11 +198,11 @@ fn file_format(args: &ImportArgs) -> Result<FileFormat, Failure> {
         (Some(format), _) => Ok(format),
         (None, "csv" | "tsv" | "txt") => Ok(FileFormat::Csv),
         (None, "jsonl" | "ndjson" | "json") => Ok(FileFormat::Jsonl),
-        (None, "parquet") => Err(Failure::Usage(
-            "Parquet files cannot be imported yet; write the rows as CSV or JSON lines, for example with DuckDB: COPY t TO 't.csv'"
-                .to_owned(),
-        )),
-        _ => Err(Failure::Usage(format!("what is {}? Say it with --format csv or --format jsonl", args.file.display()))),
+        (None, "parquet" | "pq") => Ok(FileFormat::Parquet),
+        _ => Err(Failure::Usage(format!(
+            "what is {}? Say it with --format csv, --format jsonl or --format parquet",
+            args.file.display()
+        ))),
     }
 }
 
@@ -182,8 +219,8 @@ fn csv_shape(args: &ImportArgs) -> Result<Shape, Failure> {
     let Some(first) = reader.next().map_err(unreadable)? else {
         return Ok(Shape { columns: Vec::new(), records: 0, delimiter });
     };
-    let mut columns: Vec<(String, Guess)> =
-        column_names(&first, args.no_header).into_iter().map(|name| (name, Guess::default())).collect();
+    let names = unique_names(first.fields.iter().map(|(field, _)| field.as_str()), args.no_header);
+    let mut columns: Vec<(String, Guess)> = names.into_iter().map(|name| (name, Guess::default())).collect();
     let mut records = 0;
     let mut next = if args.no_header { Some(first) } else { reader.next().map_err(unreadable)? };
     while let Some(record) = next {
@@ -206,13 +243,17 @@ fn csv_shape(args: &ImportArgs) -> Result<Shape, Failure> {
         next = reader.next().map_err(unreadable)?;
     }
     progress.end();
-    Ok(Shape { columns, records, delimiter })
+    Ok(Shape { columns: types(columns), records, delimiter })
+}
+
+fn types(columns: Vec<(String, Guess)>) -> Vec<(String, String)> {
+    columns.into_iter().map(|(name, guess)| (name, guess.name().to_owned())).collect()
 }
 
 /// Names of columns: lower case, of letters, digits and underscores, each once.
-fn column_names(first: &Record, numbered: bool) -> Vec<String> {
+pub(crate) fn unique_names<'a>(found: impl Iterator<Item = &'a str>, numbered: bool) -> Vec<String> {
     let mut used: HashMap<String, usize> = HashMap::new();
-    let one = |(at, (field, _)): (usize, &(String, bool))| {
+    let one = |(at, field): (usize, &str)| {
         let fallback = format!("column{}", at + 1);
         let field = field.trim_start_matches('\u{feff}');
         let name = if numbered { fallback } else { plain_name(field, &fallback) };
@@ -220,7 +261,7 @@ fn column_names(first: &Record, numbered: bool) -> Vec<String> {
         *times += 1;
         if *times > 1 { format!("{name}_{times}") } else { name }
     };
-    first.fields.iter().enumerate().map(one).collect()
+    found.enumerate().map(one).collect()
 }
 
 fn plain_name(text: &str, fallback: &str) -> String {
@@ -240,9 +281,9 @@ fn quoted_name(name: &str) -> String {
     name.split('.').map(one).collect::<Vec<_>>().join(".")
 }
 
-fn create_table(table: &str, columns: &[(String, Guess)]) -> String {
+fn create_table(table: &str, columns: &[(String, String)]) -> String {
     let columns: Vec<String> =
-        columns.iter().map(|(name, guess)| format!("    {} {}", quoted_name(name), guess.name())).collect();
+        columns.iter().map(|(name, sql_type)| format!("    {} {sql_type}", quoted_name(name))).collect();
     format!("CREATE TABLE {table} (\n{}\n)", columns.join(",\n"))
 }
 
@@ -331,7 +372,7 @@ fn json_shape(path: &Path) -> Result<Shape, Failure> {
         records += 1;
     }
     progress.end();
-    Ok(Shape { columns, records, delimiter: b',' })
+    Ok(Shape { columns: types(columns), records, delimiter: b',' })
 }
 
 /// A JSON value as a field of CSV.
@@ -389,9 +430,11 @@ mod tests {
     #[test]
     fn names_become_plain_and_unique() {
         let fields = ["Order ID", "order-id", "", "2nd", "größe", "\u{feff}x"];
-        let first = Record { fields: fields.map(|field| (field.to_owned(), false)).to_vec(), line: 1 };
-        assert_eq!(column_names(&first, false), ["order_id", "order_id_2", "column3", "_2nd", "größe", "x"]);
-        assert_eq!(column_names(&first, true)[1], "column2");
+        assert_eq!(
+            unique_names(fields.into_iter(), false),
+            ["order_id", "order_id_2", "column3", "_2nd", "größe", "x"]
+        );
+        assert_eq!(unique_names(fields.into_iter(), true)[1], "column2");
         assert_eq!(quoted_name("public.order"), "\"public\".\"order\"");
         assert_eq!(quoted_name("a\"b"), "\"a\"\"b\"");
     }

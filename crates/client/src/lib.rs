@@ -14,6 +14,7 @@ mod format;
 mod guess;
 mod import;
 mod meta;
+mod parquet;
 mod protocol;
 mod shell;
 mod source;

@@ -53,6 +53,13 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(read_file(path)?).map_err(|_| Failure::Usage(format!("{} is not UTF-8", path.display())))
 }
 
+impl FileReader {
+    /// The file and its length, to be read anywhere.
+    pub fn into_parts(self) -> (Arc<dyn DiskFile>, u64) {
+        (self.file, self.len)
+    }
+}
+
 impl Read for FileReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let got = self.file.read_at(buf, self.at).map_err(|e| io::Error::other(e.message().to_owned()))?;

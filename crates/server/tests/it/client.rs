@@ -149,9 +149,46 @@ fn files_become_tables() {
     assert_eq!(query("SELECT what = '', ok IS NULL FROM events WHERE id = 2.5").lines().nth(1), Some("t,t"));
     std::fs::write(&file, "{\"id\": 1}\n{\"id\": \n").unwrap();
     assert!(failed(&import(&server, &file, &["--table", "u"]), 1).contains("line 2"));
-    let parquet = dir.path().join("x.parquet");
-    std::fs::write(&parquet, "PAR1").unwrap();
-    assert!(failed(&import(&server, &parquet, &[]), 1).contains("Parquet"));
+}
+
+#[test]
+fn parquet_files_become_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Process::start(&dir.path().join("data"), &[]);
+    let query = |sql: &str| out(&client(&server, "sql", &["--format", "csv", "-c", sql], ""));
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/tests/fixtures");
+    let file = fixtures.join("types.parquet");
+    let dry = out(&import(&server, &file, &["--dry-run"]));
+    for line in ["\"big_id\" integer", "\"money\" numeric(9,2)", "\"tags\" text[]", "\"id\" uuid", "\"grid\" jsonb"] {
+        assert!(dry.contains(line), "{line} is not in\n{dry}");
+    }
+    assert!(out(&import(&server, &file, &[])).contains("5 rows into types"));
+    for (sql, expected) in [
+        ("SELECT count(*), sum(money), max(ubig), max(wide) FROM types", "5,18.75,18446744073709551615,15000000000"),
+        ("SELECT tags[2], inner_part #>> '{y,z,1}', doc -> 'n' FROM types WHERE tiny = 1", "\"c,d\",q,1"),
+        ("SELECT count(*) FROM types WHERE tags IS NULL OR text IS NULL OR cardinality(tags) = 0", "3"),
+        (
+            "SELECT at, moment AT TIME ZONE 'UTC', clock FROM types WHERE id::text LIKE '%c3'",
+            "2024-05-20 12:30:00.123456,2024-05-17 13:30:00,23:59:58.5",
+        ),
+        ("SELECT encode(raw, 'hex'), colour, day FROM types WHERE tiny = 2", "aa32,red,2024-02-29"),
+    ] {
+        assert_eq!(query(sql).lines().nth(1), Some(expected), "{sql}");
+    }
+    // Once more into the same table, then what cannot be: nothing of it is left behind.
+    assert!(out(&import(&server, &file, &["--table", "types"])).contains("existing table"));
+    assert_eq!(query("SELECT count(*) FROM types"), "count\n10\n");
+    let refused = failed(&import(&server, &fixtures.join("interval.parquet"), &[]), 1);
+    assert!(refused.contains("column \"i\": the type INTERVAL is not supported"), "{refused}");
+    let mut damaged = std::fs::read(&file).unwrap();
+    let middle = damaged.len() / 3;
+    damaged[middle..middle + 40].fill(0xff);
+    let path = dir.path().join("damaged.parquet");
+    std::fs::write(&path, &damaged).unwrap();
+    assert!(failed(&import(&server, &path, &[]), 1).contains("damaged.parquet"));
+    std::fs::write(&path, &damaged[..middle]).unwrap();
+    assert!(failed(&import(&server, &path, &[]), 1).contains("not a Parquet file, or cut off"));
+    assert_eq!(query("SELECT to_regclass('damaged') IS NULL"), "?column?\nt\n");
 }
 
 #[test]
