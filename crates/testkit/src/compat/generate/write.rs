@@ -12,7 +12,7 @@ use super::ty::Ty;
 pub enum Write {
     Update { table: &'static Table, other: Option<&'static Table>, set: Vec<(&'static str, Expr)>, filter: Expr },
     Delete { table: &'static Table, other: Option<&'static Table>, filter: Expr },
-    InsertQuery { query: Query },
+    InsertQuery { query: Box<Query> },
     InsertValues { table: &'static Table, columns: Vec<&'static str>, rows: Vec<Vec<Expr>>, conflict: Conflict },
 }
 
@@ -46,7 +46,7 @@ impl Write {
                 let keep = query.select.len() == 2;
                 query.order = if keep { Order::Output(vec!["", " DESC"]) } else { query.order };
                 query.limit = Some((Some(20), 0));
-                Write::InsertQuery { query }
+                Write::InsertQuery { query: Box::new(query) }
             }
             _ => insert_values(g, table),
         }
@@ -136,7 +136,7 @@ impl Write {
             }
             Write::InsertQuery { query } => {
                 let kept = query.simpler().filter(|q| q.select.len() == query.select.len());
-                Box::new(kept.map(|query| Write::InsertQuery { query }))
+                Box::new(kept.map(|query| Write::InsertQuery { query: Box::new(query) }))
             }
             Write::InsertValues { table, columns, rows, conflict } => {
                 let of = move |columns, rows, conflict| Write::InsertValues { table, columns, rows, conflict };

@@ -1,0 +1,30 @@
+-- What random statements found: one statement a finding.
+CREATE TABLE n (id int PRIMARY KEY, v numeric, c char(4));
+INSERT INTO n VALUES (1, 42, 'ab'), (2, 42.0, ''), (3, 1.5, NULL);
+
+SELECT sum(DISTINCT v) = 43.5, count(DISTINCT v) FROM n;
+SELECT nullif(1, 2.5), nullif(id, 2.5) FROM n ORDER BY id;
+SELECT greatest(1.0, 1.00), least('b'::char(4), 'a'::char(4)), greatest(ARRAY[1, 2], ARRAY[1]);
+SELECT octet_length(c), length(c) FROM n ORDER BY id;
+SELECT ARRAY['abc', ''::char(4)];
+WITH RECURSIVE r(i, f) AS (SELECT 1, 1::numeric UNION ALL SELECT i + 1, f * (i + 1) FROM r WHERE i < 25) SELECT max(f) FROM r;
+SELECT NULL::bigint * 1.5, NULL::integer - 2.5;
+SELECT '1_0'::integer;
+SELECT chr(-1);
+SELECT id ISNULL, v NOTNULL FROM n ORDER BY id;
+SELECT 'abc' LIKE ALL (ARRAY['a%', '%c']), 'abc' NOT ILIKE ALL (ARRAY['x', 'ABC']);
+SELECT 3 = ANY (ARRAY[[1, 2], [3, 4]]);
+SELECT to_char(interval '-90 minutes', 'HH24:MI:SS'), to_char(timestamp '2024-01-01', '') IS NULL;
+SELECT to_date('15 Feb -2', 'DD Mon YYYY'), to_date('2024-0-0', 'YYYY-MM-DD'), to_date('-2', 'YYYY');
+SELECT timestamp '1800-01-01' AT TIME ZONE 'EST' AT TIME ZONE 'UTC';
+SELECT gcd(1.5, 1), lcm(1.50, 1), lcm(0, 2.5);
+SELECT regexp_instr('xabc', 'b', 1, 1, 0, '', 1), regexp_substr('xabc', 'b.', 1, 1, '', 1);
+SELECT width_bucket(1.5, ARRAY[1, 2]);
+SELECT quote_literal(NULL::integer) IS NULL;
+SELECT convert_from('a\000b'::bytea, 'UTF8');
+SELECT date_trunc('month', '2024-02-03') IS NULL;
+SELECT mod('7', '3');
+SELECT array_position('{}'::int[], 1, NULL) IS NULL;
+SELECT trim_array(NULL::integer[], 0.5);
+SELECT t, bool_or(b) OVER (ORDER BY t RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM (VALUES (time '10:00', false), ('11:00', true), ('12:00', false)) v(t, b) ORDER BY t;
+SELECT pg_typeof(nullif(1, 1.5)), pg_typeof(nullif('a'::varchar, 'b')), 'pg_class'::regclass;
