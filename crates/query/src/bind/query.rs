@@ -29,6 +29,7 @@ impl Binder<'_> {
 
     /// A query whose rows go elsewhere: catalog references are text.
     pub fn bind_text_query(&mut self, query: &ast::Query) -> Result<BoundStatement> {
+        self.at_top = true;
         let bound = self.bind_subquery(query)?;
         let as_text = |value: Typed, ctx: &FuncContext| func::cast(value, &SqlType::Text, CastKind::Explicit, ctx);
         let bound = self.show_references(bound, as_text)?;
