@@ -36,8 +36,10 @@ pub(crate) struct Activity {
 #[derive(Default)]
 pub(crate) struct Sessions {
     /// Each with a lock of its own: sessions write theirs with every statement.
-    entries: Mutex<(u64, BTreeMap<u64, Arc<Mutex<Activity>>>)>,
+    entries: Mutex<(u64, Entries)>,
 }
+
+type Entries = BTreeMap<u64, Arc<Mutex<Activity>>>;
 
 /// A session's place among them; leaves with it.
 pub(crate) struct Seat {

@@ -33,7 +33,7 @@ pub struct Statement {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Select(Query),
+    Select(Box<Query>),
     Write(Write),
 }
 
@@ -43,7 +43,7 @@ impl Statement {
         let (area, mut g) = area::choose(StdRng::seed_from_u64(seed));
         let kind = match area {
             "writes" => Kind::Write(Write::random(&mut g)),
-            _ => Kind::Select(Query::random(&mut g, None, &[], 3)),
+            _ => Kind::Select(Box::new(Query::random(&mut g, None, &[], 3))),
         };
         Statement { area, kind }
     }
@@ -91,7 +91,7 @@ impl Statement {
     pub fn simpler(&self) -> Box<dyn Iterator<Item = Statement> + '_> {
         let of = |kind| Statement { area: self.area, kind };
         match &self.kind {
-            Kind::Select(query) => Box::new(query.simpler().map(move |query| of(Kind::Select(query)))),
+            Kind::Select(query) => Box::new(query.simpler().map(move |query| of(Kind::Select(Box::new(query))))),
             Kind::Write(write) => Box::new(write.simpler().map(move |write| of(Kind::Write(write)))),
         }
     }
