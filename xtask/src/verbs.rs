@@ -45,7 +45,11 @@ pub fn test() -> Done {
     run_testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
     run_testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])?;
     // The first 1,000 random statements and the golden files beside PostgreSQL: rates may not fall.
-    run_testkit("debug", "compat", &["--random".into(), "1000".into(), "--seed".into(), "1".into(), "--shrink".into(), "5".into()])
+    run_testkit(
+        "debug",
+        "compat",
+        &["--random".into(), "1000".into(), "--seed".into(), "1".into(), "--shrink".into(), "5".into()],
+    )
 }
 
 /// The client programs of `crates/testkit/clients` against a fresh server (or, with `--postgres`, against PostgreSQL).

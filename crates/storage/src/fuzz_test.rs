@@ -10,7 +10,7 @@ use crate::log::{decode_counter, decode_ops};
 use crate::manifest::{Manifest, read_current, swap_manifest, write_manifest};
 
 #[path = "../../../fuzz/driver.rs"]
-mod driver;
+pub(crate) mod driver;
 
 use driver::fuzz;
 

@@ -20,8 +20,7 @@ use super::{BlockScan, CommitStamp, SegmentOptions, SegmentReader, SegmentWriter
 use crate::cache::BlockCache;
 use crate::read::{ColumnBuilder, ColumnFilter};
 
-#[path = "../../../../fuzz/driver.rs"]
-mod driver;
+use crate::fuzz_test::driver;
 
 const PATH: &str = "segments/1.seg";
 

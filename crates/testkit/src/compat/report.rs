@@ -37,7 +37,10 @@ fn all_rates(rates: &[FileRate], tally: &Tally) -> Vec<(String, usize)> {
 fn known() -> (usize, usize) {
     let kept = std::fs::read_to_string(rates_file()).unwrap_or_default();
     let of = |name: &str| {
-        kept.lines().filter_map(|line| line.split_once(' ')).find(|(found, _)| *found == name).and_then(|(_, n)| n.parse().ok())
+        kept.lines()
+            .filter_map(|line| line.split_once(' '))
+            .find(|(found, _)| *found == name)
+            .and_then(|(_, n)| n.parse().ok())
     };
     (of(SILENT).unwrap_or(0), of(LOUD).unwrap_or(0))
 }
