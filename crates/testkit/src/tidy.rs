@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["types", "runtime", "contracts", "hcc", "wal", "storage", "txn", "query", "gateway", "client", "server"],
     ),
     ("xtask", &[]),
+    ("same-features", &[]),
 ];
 
 /// Only this crate may name DataFusion.

@@ -46,6 +46,8 @@ mod tests {
     /// a statement two servers could not be compared.
     const NOT_COMPARABLE: &[&str] = &[
         "random",
+        "pg_notify",
+        "pg_listening_channels",
         "clock_timestamp",
         "current_date",
         "current_timestamp",
