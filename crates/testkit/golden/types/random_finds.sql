@@ -26,5 +26,5 @@ SELECT date_trunc('month', '2024-02-03') IS NULL;
 SELECT mod('7', '3');
 SELECT array_position('{}'::int[], 1, NULL) IS NULL;
 SELECT trim_array(NULL::integer[], 0.5);
-SELECT t, bool_or(b) OVER (ORDER BY t RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM (VALUES (time '10:00', false), ('11:00', true), ('12:00', false)) v(t, b) ORDER BY t;
+SELECT t, sum(b::int) OVER (ORDER BY t RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM (VALUES (time '10:00', false), ('11:00', true), ('12:00', false)) v(t, b) ORDER BY t;
 SELECT pg_typeof(nullif(1, 1.5)), pg_typeof(nullif('a'::varchar, 'b')), 'pg_class'::regclass;
