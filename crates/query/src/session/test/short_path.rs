@@ -126,7 +126,7 @@ fn both_paths_give_the_same_rows_and_errors() {
     for client in [&mut short, &mut long] {
         client.run(TABLES);
     }
-    let statements = if cfg!(debug_assertions) { 1_500 } else { 100_000 };
+    let statements = if cfg!(debug_assertions) { 400 } else { 100_000 };
     let mut in_block = 0;
     for _ in 0..statements {
         let mut sql = writer.statement();
