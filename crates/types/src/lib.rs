@@ -31,8 +31,8 @@ mod timezone;
 
 pub use array::{
     ARRAY_BYTES_MAX, ARRAY_DIMENSIONS_MAX, ARRAY_ELEMENTS_MAX, ArrayBuilder, ArrayView, Dimension, Element,
-    array_sort_bytes, element_count, element_key, element_physical, has_residue, parse_array, text_array,
-    too_many_dimensions, write_array,
+    array_sort_bytes, element_count, element_key, element_physical, has_residue, parse_array, put_quoted_element,
+    text_array, too_many_dimensions, write_array,
 };
 pub use compare::{compare, compare_floats};
 pub use datum::{Datum, DatumRef, Interval};

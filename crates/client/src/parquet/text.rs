@@ -10,7 +10,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, OffsetSizeTrait, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
 use heliosdb_types::datetime::{is_finite_timestamp, write_date, write_time, write_timestamp};
-use heliosdb_types::{write_float4, write_float8};
+use heliosdb_types::{put_quoted_element, write_float4, write_float8};
 use serde_json::Value;
 
 use super::kind::Kind;
@@ -225,14 +225,7 @@ fn array_writer<'a>(element: &Kind, array: &'a dyn Array) -> Result<Write<'a>, S
             }
             text.clear();
             write(at, &mut text)?;
-            out.push('"');
-            for c in text.chars() {
-                if matches!(c, '"' | '\\') {
-                    out.push('\\');
-                }
-                out.push(c);
-            }
-            out.push('"');
+            put_quoted_element(&text, out);
         }
         out.push('}');
         Ok(())

@@ -34,8 +34,7 @@ pub(crate) fn instantiate(
     now_micros: i64,
 ) -> Result<LogicalPlan> {
     let mut values = HashMap::with_capacity(parameters.len() + 1);
-    let now = ScalarValue::TimestampMicrosecond(Some(now_micros), Some("UTC".into()));
-    values.insert(NOW_PLACEHOLDER.to_owned(), now);
+    values.insert(NOW_PLACEHOLDER.to_owned(), now_value(now_micros));
     for (at, value) in parameters.iter().enumerate() {
         let physical = types.get(at).and_then(SqlType::physical).unwrap_or(PhysicalType::Text);
         values.insert(format!("${}", at + 1), scalar_of(physical, value.as_ref())?);
@@ -126,16 +125,23 @@ fn substitute(expr: Expr, values: &HashMap<String, ScalarValue>) -> DfResult<Tra
             // Arguments come before their call, so it sees their values.
             return Ok(Function::specialised(&expr).map_or(Transformed::no(expr), Transformed::yes));
         };
-        let value = values.get(id).ok_or_else(|| {
-            let message = format!("bind message supplies no value for parameter {id}");
-            to_datafusion(Error::invalid(SqlState::PROTOCOL_VIOLATION, message))
-        })?;
+        let value = values.get(id).ok_or_else(|| to_datafusion(missing_parameter(id)))?;
         let value = match field {
             Some(field) => as_declared(value, field.data_type())?,
             None => value.clone(),
         };
         Ok(Transformed::yes(Expr::Literal(value, None)))
     })
+}
+
+/// What `$__now` stands for.
+pub(super) fn now_value(micros: i64) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
+}
+
+pub(super) fn missing_parameter(placeholder: &str) -> Error {
+    let message = format!("bind message supplies no value for parameter {placeholder}");
+    Error::invalid(SqlState::PROTOCOL_VIOLATION, message)
 }
 
 /// The value with the type the binder gave its placeholder; a NULL takes any.

@@ -19,12 +19,12 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
+use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlType};
 use parking_lot::Mutex;
 
 use super::arrays::scalar_of;
 use super::error::{from_datafusion, to_datafusion};
-use super::instantiate::{NOW_PLACEHOLDER, as_declared};
+use super::instantiate::{NOW_PLACEHOLDER, as_declared, missing_parameter, now_value};
 
 /// Where a slot's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Slots {
         };
         let data_type = match (&placeholder.field, source) {
             (Some(field), _) => field.data_type().clone(),
-            (None, Source::Now) => now(0).data_type(),
+            (None, Source::Now) => now_value(0).data_type(),
             (None, Source::Parameter(_)) => return None,
         };
         let mut slots = self.slots.lock();
@@ -130,10 +130,10 @@ impl Parameters {
         values.clear();
         for (source, declared) in &self.slots {
             let value = match *source {
-                Source::Now => now(now_micros),
+                Source::Now => now_value(now_micros),
                 Source::Parameter(at) => {
                     let physical = types.get(at).and_then(SqlType::physical).unwrap_or(PhysicalType::Text);
-                    let value = parameters.get(at).ok_or_else(|| missing(at))?;
+                    let value = parameters.get(at).ok_or_else(|| missing_parameter(&format!("${}", at + 1)))?;
                     scalar_of(physical, value.as_ref())?
                 }
             };
@@ -158,15 +158,6 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.0.taken.store(false, Ordering::Release);
     }
-}
-
-fn now(micros: i64) -> ScalarValue {
-    ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
-}
-
-fn missing(at: usize) -> Error {
-    let message = format!("bind message supplies no value for parameter ${}", at + 1);
-    Error::invalid(SqlState::PROTOCOL_VIOLATION, message)
 }
 
 fn nullary() -> Signature {

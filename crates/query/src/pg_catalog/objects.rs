@@ -100,26 +100,21 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
             (None, "active") => None,
             (None, _) => Some(("Client", "ClientRead")),
         };
-        if !super::statements::may_see(source.facts, session.user.0) {
-            // Who is there, not what they do.
-            rows.add(&[
-                ("datid", oid(session.database.0)),
-                ("datname", text(session.database.1)),
-                ("pid", Datum::Int32(session.pid)),
-                ("usesysid", oid(session.user.0)),
-                ("usename", text(session.user.1)),
-                ("application_name", text(session.application_name)),
-                ("query", text("<insufficient privilege>")),
-            ])?;
-            continue;
-        }
-        rows.add(&[
+        let mut row = vec![
             ("datid", oid(session.database.0)),
             ("datname", text(session.database.1)),
             ("pid", Datum::Int32(session.pid)),
             ("usesysid", oid(session.user.0)),
             ("usename", text(session.user.1)),
             ("application_name", text(session.application_name)),
+        ];
+        if !super::statements::may_see(source.facts, session.user.0) {
+            // Who is there, not what they do.
+            row.push(("query", text("<insufficient privilege>")));
+            rows.add(&row)?;
+            continue;
+        }
+        row.extend([
             ("client_addr", session.peer.map_or(Datum::Null, |peer| text(peer.ip().to_string()))),
             ("client_port", Datum::Int32(session.peer.map_or(-1, |peer| i32::from(peer.port())))),
             ("backend_start", moment(Some(session.backend_start_micros))),
@@ -132,7 +127,8 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
             ("query_id", session.query_id.map_or(Datum::Null, Datum::Int64)),
             ("query", text(&*session.query)),
             ("backend_type", text("client backend")),
-        ])?;
+        ]);
+        rows.add(&row)?;
     }
     Ok(())
 }

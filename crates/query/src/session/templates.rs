@@ -12,7 +12,7 @@ use futures::FutureExt;
 use heliosdb_contracts::{Prepared, ResultColumn};
 use heliosdb_types::{Datum, Oid, SqlType, parse_text};
 
-use super::literals::{Literal, Template, take_apart};
+use super::literals::{Template, take_apart};
 use super::statement::PreparedStatement;
 use super::transaction::State;
 use super::{Session, own_syntax};
@@ -89,11 +89,9 @@ impl Session {
             }
         };
         let context = self.text_context();
-        let value = |(literal, sql_type): (&Literal, &SqlType)| match sql_type {
-            SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown => Some(Datum::Text(literal.text.clone())),
-            other => parse_text(other, &literal.text, &context).ok(),
-        };
-        let values = template.literals.iter().zip(&prepared.parameters).map(value).collect::<Option<_>>()?;
+        let literals = template.literals.iter().zip(&prepared.parameters);
+        let values = literals.map(|(literal, sql_type)| parse_text(sql_type, &literal.text, &context).ok());
+        let values = values.collect::<Option<_>>()?;
         Some(Templated { prepared, values, text: Arc::from(sql) })
     }
 

@@ -1,9 +1,10 @@
 //! What PostgreSQL says, we say: golden transcripts.
 
 use heliosdb_testkit::golden::{deviations, difference, files, name, needless, scripts, transcript};
-use heliosdb_testkit::peer::{Postgres, PostgresVersion};
-use heliosdb_testkit::server::{Server, ServerOptions, connect};
+use heliosdb_testkit::server::connect;
 use heliosdb_testkit::slt;
+
+use super::Oracle;
 
 /// The sqllogictest files beside the transcripts; with `HELIOSDB_GOLDEN_REWRITE` PostgreSQL is asked whether they are right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -12,15 +13,8 @@ async fn golden_sqllogictest_files_pass() {
     let place = tempfile::tempdir().unwrap();
     let all = files("slt", &filter);
     assert!(!filter.is_empty() || !all.is_empty(), "there are some");
-    let (port, server, _server, _oracle);
-    if std::env::var_os("HELIOSDB_GOLDEN_REWRITE").is_some() {
-        let version = PostgresVersion::system().unwrap();
-        let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
-        (port, server, _oracle, _server) = (oracle.port, "postgresql", Some(oracle), None);
-    } else {
-        let ours = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
-        (port, server, _server, _oracle) = (ours.pg_port, "heliosdb", Some(ours), None);
-    }
+    let oracle = Oracle::start(place.path()).await;
+    let (port, server) = (oracle.port, if oracle.rewrites { "postgresql" } else { "heliosdb" });
     let mut wrong = Vec::new();
     for path in &all {
         let client = connect(port).await.unwrap();
@@ -38,17 +32,9 @@ async fn golden_sqllogictest_files_pass() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn golden_transcripts_are_postgresqls() {
     let filter = std::env::var("HELIOSDB_GOLDEN").unwrap_or_default();
-    let rewrite = std::env::var_os("HELIOSDB_GOLDEN_REWRITE").is_some();
     let place = tempfile::tempdir().unwrap();
-    let (port, _server, _oracle);
-    if rewrite {
-        let version = PostgresVersion::system().unwrap();
-        let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
-        (port, _oracle, _server) = (oracle.port, Some(oracle), None);
-    } else {
-        let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
-        (port, _server, _oracle) = (server.pg_port, Some(server), None);
-    }
+    let oracle = Oracle::start(place.path()).await;
+    let (port, rewrite) = (oracle.port, oracle.rewrites);
     let mut wrong = Vec::new();
     let known = deviations();
     let mut transcripts = Vec::new();

@@ -21,9 +21,32 @@ mod tidy;
 mod tpcc;
 mod wire;
 
+use std::path::Path;
 use std::time::Duration;
 
+use heliosdb_testkit::peer::{Postgres, PostgresVersion};
+use heliosdb_testkit::server::{Server, ServerOptions};
 use tokio_postgres::{Client, SimpleQueryMessage};
+
+/// Who answers the scripts: our server, or PostgreSQL when it is to write down what is right.
+struct Oracle {
+    port: u16,
+    rewrites: bool,
+    _ours: Option<Server>,
+    _postgres: Option<Postgres>,
+}
+
+impl Oracle {
+    async fn start(place: &Path) -> Oracle {
+        if std::env::var_os("HELIOSDB_GOLDEN_REWRITE").is_some() {
+            let version = PostgresVersion::system().unwrap();
+            let postgres = Postgres::start(&version, &place.join("pg"), &[]).await.unwrap();
+            return Oracle { port: postgres.port, rewrites: true, _ours: None, _postgres: Some(postgres) };
+        }
+        let ours = Server::start(&ServerOptions::new(place.join("data"))).await.unwrap();
+        Oracle { port: ours.pg_port, rewrites: false, _ours: Some(ours), _postgres: None }
+    }
+}
 
 /// The first value of a query's first row, as text.
 async fn value(client: &Client, sql: &str) -> String {

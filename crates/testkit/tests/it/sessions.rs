@@ -1,24 +1,16 @@
 //! Several sessions step by step: blocked or not, rows, SQLSTATEs, beside PostgreSQL's.
 
 use heliosdb_testkit::golden::difference;
-use heliosdb_testkit::peer::{Postgres, PostgresVersion};
-use heliosdb_testkit::server::{Server, ServerOptions};
 use heliosdb_testkit::sessions::{scripts, transcript};
+
+use super::Oracle;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_wait_and_fail_as_postgresqls_do() {
     let filter = std::env::var("HELIOSDB_GOLDEN").unwrap_or_default();
-    let rewrite = std::env::var_os("HELIOSDB_GOLDEN_REWRITE").is_some();
     let place = tempfile::tempdir().unwrap();
-    let (port, _server, _oracle);
-    if rewrite {
-        let version = PostgresVersion::system().unwrap();
-        let oracle = Postgres::start(&version, &place.path().join("pg"), &[]).await.unwrap();
-        (port, _oracle, _server) = (oracle.port, Some(oracle), None);
-    } else {
-        let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
-        (port, _server, _oracle) = (server.pg_port, Some(server), None);
-    }
+    let oracle = Oracle::start(place.path()).await;
+    let (port, rewrite) = (oracle.port, oracle.rewrites);
     let mut wrong = Vec::new();
     for path in &scripts(&filter) {
         let actual = transcript(port, path).await;

@@ -329,6 +329,11 @@ fn put_element(text: &str, out: &mut String) {
         out.push_str(text);
         return;
     }
+    put_quoted_element(text, out);
+}
+
+/// Appends an element's text in quotes.
+pub fn put_quoted_element(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         if matches!(c, '"' | '\\') {

@@ -20,7 +20,7 @@ mod view;
 use crate::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
 
 pub use build::ArrayBuilder;
-pub use literal::{parse_array, write_array};
+pub use literal::{parse_array, put_quoted_element, write_array};
 pub use view::{ArrayView, Element};
 
 /// PostgreSQL's MAXDIM.
