@@ -31,7 +31,7 @@ cargo xtask <command>
   fuzz [--minutes N] [--only TARGET]
                        mutated inputs for the decoders; finds go to fuzz/corpus
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
-  bench oltp [--scale N] [--seconds N] [--rounds N] [--clients 1,8,32] [--only NAME]
+  bench oltp [--scale N] [--seconds N] [--rounds N] [--only CELL]
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]
                        a mix like TPC-C's beside PostgreSQL, with its consistency conditions

@@ -42,12 +42,10 @@ enum Verb {
     Oltp {
         #[arg(long, default_value_t = 10)]
         scale: u32,
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 20)]
         seconds: u32,
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 5)]
         rounds: usize,
-        #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
-        clients: Vec<u32>,
         /// Only cells whose name contains this, e.g. select/prepared
         #[arg(long)]
         only: Option<String>,
@@ -131,8 +129,8 @@ async fn main() -> ExitCode {
             let options = olap::OlapOptions { scale, runs, threads, work_dir: work_dir(), check_only: check, only };
             olap::run(&options).await
         }
-        Verb::Oltp { scale, seconds, rounds, clients, only } => {
-            oltp::run(&oltp::OltpOptions { scale, seconds, rounds, clients, only, work_dir: work_dir() }).await
+        Verb::Oltp { scale, seconds, rounds, only } => {
+            oltp::run(&oltp::OltpOptions { scale, seconds, rounds, only, work_dir: work_dir() }).await
         }
         Verb::Tpcc { warehouses, seconds, rounds, clients, seed, level, scale_down, check } => {
             let warehouses = warehouses.max(1);

@@ -314,11 +314,11 @@ impl Session {
             let written = written.map_err(|error| self.named_schema(error, bound.target))?;
             self.run_parts(bound, &again, &scope, true).await?;
             self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
-            self.settle_in_block().await?;
             return Ok(Execution::Done(write_tag(bound.tag, written)));
         };
         let short = match short {
             Some(batches) if bound.target.is_none() => {
+                self.settle_rows().await?;
                 let rows = stream::iter(batches.into_iter().map(Ok)).boxed();
                 return Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) });
             }
@@ -333,7 +333,7 @@ impl Session {
             let batches = batches.map_err(|error| self.named_schema(error, bound.target))?;
             self.run_parts(bound, &again, &scope, true).await?;
             self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
-            self.settle_in_block().await?;
+            self.settle_rows().await?;
             drop(running);
             stream::iter(batches.into_iter().map(Ok)).boxed()
         } else {
@@ -341,10 +341,10 @@ impl Session {
                 true => running,
                 false => {
                     self.settle_references(&references).await.map_err(|error| self.named_schema(error, None))?;
-                    self.settle_in_block().await?;
                     running.again()
                 }
             };
+            self.settle_rows().await?;
             let rows = engine.executor.run(&bound.plan, parameters, types, scope);
             CancellableRows { rows, _running: running }.boxed()
         };
@@ -384,8 +384,10 @@ impl Session {
         }
     }
 
-    /// Inside a block a reply leaves before the commit: what it was built on must be durable first.
-    async fn settle_in_block(&mut self) -> Result<()> {
+    /// Inside a block rows leave before the commit: what the transaction's writes, which they may show, were built on must be
+    /// durable first. A count of rows (`UPDATE 1`) does not wait: it tells nothing that survives a crash, for with what it was
+    /// built on this transaction would be gone too. So rows that many transactions change are not held through an fsync.
+    async fn settle_rows(&mut self) -> Result<()> {
         match self.state.open() {
             Some(transaction) if transaction.explicit => match transaction.id {
                 Some(id) => self.engine.shard.settle(id).await,

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::builder::BinaryViewBuilder;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -32,6 +33,14 @@ type Image = Option<(Bytes, TreeDescriptorRef)>;
 #[derive(Default)]
 pub(crate) struct MemShard {
     state: Mutex<State>,
+    /// How often a transaction was waited for to be durable.
+    settled: AtomicU64,
+}
+
+impl MemShard {
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]
@@ -544,6 +553,7 @@ impl ShardClient for MemShard {
     }
 
     fn settle(&self, _txn: TxnId) -> BoxFuture<'_, Result<()>> {
+        self.settled.fetch_add(1, Ordering::Relaxed);
         async { Ok(()) }.boxed()
     }
 

@@ -33,6 +33,7 @@ use crate::testing::MemShard;
 /// An engine with an empty database.
 pub(super) struct Server {
     pub engine: Arc<Engine>,
+    pub shard: Arc<MemShard>,
     pub clock: SimClock,
     pool: Arc<Pool>,
     _spill: tempfile::TempDir,
@@ -64,8 +65,8 @@ impl Server {
             settings: Vec::new(),
         };
         let shard = Arc::<MemShard>::default();
-        let engine = pool.block_on(Engine::open(shard, options)).unwrap();
-        Server { engine, clock, pool, _spill: spill }
+        let engine = pool.block_on(Engine::open(Arc::<MemShard>::clone(&shard), options)).unwrap();
+        Server { engine, shard, clock, pool, _spill: spill }
     }
 
     pub fn client(&self) -> Client {

@@ -18,6 +18,30 @@ fn a_block_commits_or_leaves_nothing() {
 }
 
 #[test]
+fn in_a_block_rows_wait_for_what_they_show_and_counts_do_not() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a int primary key, b text); insert into t values (1, 'x')");
+    let mut waits = |script: &str| {
+        let before = server.shard.settled();
+        client.run(script);
+        server.shard.settled() - before
+    };
+    assert_eq!(waits("begin"), 0);
+    assert_eq!(waits("update t set b = 'y'"), 0);
+    assert_eq!(waits("insert into t values (2, 'z')"), 0);
+    assert_eq!(waits("delete from t where a = 2"), 0);
+    assert!(waits("select b from t where a = 1") > 0, "the short path");
+    assert!(waits("select count(*) from t") > 0);
+    assert!(waits("update t set b = 'w' returning b") > 0);
+    assert!(waits("with changed as (update t set b = 'v' returning b) select * from changed") > 0);
+    assert!(waits("copy t to stdout") > 0);
+    assert!(waits("declare c cursor for select * from t") > 0, "or the first fetch");
+    assert_eq!(waits("commit"), 0);
+    assert_eq!(waits("select b from t"), 0, "committed rows can be seen once they are durable");
+}
+
+#[test]
 fn a_failed_block_ignores_everything_but_its_end() {
     let server = Server::new();
     let mut client = server.client();
