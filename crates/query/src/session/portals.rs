@@ -225,6 +225,7 @@ impl Session {
             let bound = &plan.bound;
             if bound.targets().next().is_none() && bound.columns.is_some() {
                 self.next_command();
+                self.settle_rows().await?;
                 let rows = self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope);
                 let rows = PortalRows::new(self.metered_rows(meter, rows), Some(false), false);
                 let (tag, flag) = (RowsTag::Counted("SELECT"), running.flag.clone());
@@ -262,6 +263,7 @@ impl Session {
             return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
         }
         self.next_command();
+        self.settle_rows().await?;
         let rows = self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope);
         let open = OpenPortal {
             rows: PortalRows::new(rows, *scroll, *hold),

@@ -387,7 +387,7 @@ impl Session {
     /// Inside a block rows leave before the commit: what the transaction's writes, which they may show, were built on must be
     /// durable first. A count of rows (`UPDATE 1`) does not wait: it tells nothing that survives a crash, for with what it was
     /// built on this transaction would be gone too. So rows that many transactions change are not held through an fsync.
-    async fn settle_rows(&mut self) -> Result<()> {
+    pub(super) async fn settle_rows(&mut self) -> Result<()> {
         match self.state.open() {
             Some(transaction) if transaction.explicit => match transaction.id {
                 Some(id) => self.engine.shard.settle(id).await,
