@@ -36,7 +36,7 @@ pub use session::{
 };
 pub use shard::{
     AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject,
-    LockOwner, LockPolicy, LockWait, LockedRow, MaybePending, ReadContext, RowLockMode, RowSink, Savepoint,
+    LockOwner, LockPolicy, LockWait, LockedRow, MaybePending, ReadContext, ReadLocks, RowLockMode, RowSink, Savepoint,
     ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
 };
 pub use store::{NewestRow, ShardStore};

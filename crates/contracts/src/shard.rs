@@ -249,6 +249,24 @@ pub struct LockInfo {
     pub object: LockObject,
     pub mode: TreeLockMode,
     pub granted: bool,
+    /// A reader's, which only the reader has noted.
+    pub fast: bool,
+}
+
+/// The trees a session's statements read: locked against AccessExclusive, in the order taken, until they are given up. They are
+/// the session's, whether or not it has a transaction at the shard; dropping this gives up all.
+pub trait ReadLocks: Send + Sync + 'static {
+    /// Locks a tree if nobody is in the way.
+    fn try_lock(&self, tree: TreeRef) -> bool;
+
+    /// Locks a tree, waiting as long as `wait` allows. Errors: 55P03 timed out, 40P01 deadlock.
+    fn lock(&self, tree: TreeRef, wait: LockWait) -> BoxFuture<'_, Result<()>>;
+
+    /// How many trees are locked.
+    fn mark(&self) -> usize;
+
+    /// Gives up all but the first `mark`.
+    fn back_to(&self, mark: usize);
 }
 
 /// A moment inside a transaction to which it may be rolled back.
@@ -291,6 +309,9 @@ pub trait ShardClient: Send + Sync + 'static {
 
     /// Opens a session: all its transactions hold their locks as one.
     fn open_session(&self, pid: i32) -> LockOwner;
+
+    /// Where a session's readers lock; one for each session.
+    fn read_locks(&self, branch: BranchId, session: LockOwner) -> Arc<dyn ReadLocks>;
 
     /// Begins a transaction of a session, which has no other.
     fn begin_in(&self, branch: BranchId, session: LockOwner) -> Result<TxnId>;

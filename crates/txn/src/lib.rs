@@ -22,6 +22,7 @@ mod lock_queue;
 mod lock_table;
 mod mode;
 mod participant;
+mod readers;
 mod resource;
 mod rows;
 mod ssi;

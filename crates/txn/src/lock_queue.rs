@@ -18,6 +18,8 @@ pub(crate) type Grants = SmallVec<[oneshot::Sender<()>; 1]>;
 pub(crate) struct LockQueue {
     holders: SmallVec<[Holder; 1]>,
     waiting: VecDeque<Waiting>,
+    /// AccessExclusive was asked for.
+    exclusive: bool,
 }
 
 #[derive(Debug)]
@@ -35,8 +37,24 @@ struct Waiting {
 }
 
 impl LockQueue {
+    /// How many requests for AccessExclusive wait or are granted.
+    pub fn exclusive(&self) -> u32 {
+        if !self.exclusive {
+            return 0;
+        }
+        let waiting = self.waiting.iter().filter(|waiting| waiting.mode == TreeLockMode::AccessExclusive).count();
+        let held = self.holders.iter().filter(|holder| holder.modes.contains(TreeLockMode::AccessExclusive)).count();
+        u32::try_from(waiting + held).unwrap_or(u32::MAX)
+    }
+
+    /// Notes a reader that was there before anybody who excludes it.
+    pub fn admit_reader(&mut self, txn: LockOwner) {
+        self.hold(txn, TreeLockMode::AccessShare);
+    }
+
     /// Takes the lock if that is possible at once.
     pub fn try_grant(&mut self, txn: LockOwner, mode: TreeLockMode) -> bool {
+        self.exclusive |= mode == TreeLockMode::AccessExclusive;
         if self.holds(txn).is_some_and(|held| held.covers(mode)) {
             return true;
         }
@@ -53,6 +71,17 @@ impl LockQueue {
     pub fn enqueue(&mut self, txn: LockOwner, mode: TreeLockMode, ticket: u64, grant: oneshot::Sender<()>) {
         let waiting = Waiting { txn, mode, ticket, grant };
         if self.holds(txn).is_some() { self.waiting.push_front(waiting) } else { self.waiting.push_back(waiting) }
+    }
+
+    /// Somebody in line who waits for what this one holds and holds what it wants: waiting would be in vain.
+    pub fn vain(&self, txn: LockOwner, mode: TreeLockMode) -> Option<(LockOwner, TreeLockMode)> {
+        let held = self.holds(txn)?;
+        let against = |waiting: &&Waiting| {
+            waiting.txn != txn
+                && held.excludes(waiting.mode)
+                && self.holds(waiting.txn).is_some_and(|theirs| theirs.excludes(mode))
+        };
+        self.waiting.iter().find(against).map(|waiting| (waiting.txn, waiting.mode))
     }
 
     /// Leaves the line; `false` if it was not in it (any more).
@@ -96,12 +125,13 @@ impl LockQueue {
         self.holders.is_empty() && self.waiting.is_empty()
     }
 
-    /// Sets what a transaction holds back to less; `modes` are among those it holds.
+    /// Sets what a transaction holds back to what of it is among `modes`.
     pub fn restore(&mut self, txn: LockOwner, modes: ModeSet) {
-        match self.holders.iter_mut().find(|holder| holder.txn == txn) {
-            Some(_) if modes.is_empty() => self.release(txn),
-            Some(holder) => holder.modes = modes,
-            None => {}
+        if let Some(holder) = self.holders.iter_mut().find(|holder| holder.txn == txn) {
+            holder.modes = holder.modes.intersection(modes);
+            if holder.modes.is_empty() {
+                self.release(txn);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use smallvec::SmallVec;
 
 use crate::lock_queue::{Grants, LockQueue};
 use crate::mode::ModeSet;
+use crate::readers::{Raised, Readers};
 use crate::resource::{Resource, Thing};
 
 /// Parts of the table; a power of two, far above the number of cores.
@@ -38,6 +39,7 @@ pub(crate) struct LockTable {
     next_ticket: AtomicU64,
     clock: Arc<dyn Clock>,
     counters: Counters,
+    readers: Readers,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl LockTable {
             next_ticket: AtomicU64::new(1),
             clock,
             counters: Counters::default(),
+            readers: Readers::default(),
         }
     }
 
@@ -101,7 +104,36 @@ impl LockTable {
 
     /// Nothing is held or waited for.
     pub fn is_empty(&self) -> bool {
-        self.parts.iter().all(|part| part.lock().is_empty()) && self.waits.lock().is_empty()
+        let unused = self.parts.iter().all(|part| part.lock().is_empty());
+        unused && self.waits.lock().is_empty() && self.readers.is_empty()
+    }
+
+    pub fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// Before a request that excludes readers: has them listed here, and keeps new ones from not being.
+    fn list_readers(&self, resource: &Resource, mode: TreeLockMode) -> Option<Raised<'_>> {
+        let tree = resource.as_tree().filter(|_| mode == TreeLockMode::AccessExclusive)?;
+        let raised = self.readers.raise(tree);
+        for slot in self.readers.open() {
+            slot.list(resource.branch, tree);
+        }
+        Some(raised)
+    }
+
+    /// Notes a reader that nobody has excluded.
+    pub fn admit_reader(&self, reader: LockOwner, resource: &Resource) {
+        self.part(resource).lock().entry(resource.clone()).or_default().admit_reader(reader);
+    }
+
+    /// Changes a queue, and the tree's flag with it.
+    fn with_flag<T>(&self, resource: &Resource, queue: &mut LockQueue, change: impl FnOnce(&mut LockQueue) -> T) -> T {
+        let Some(tree) = resource.as_tree() else { return change(queue) };
+        let before = queue.exclusive();
+        let result = change(queue);
+        self.readers.count(tree, before, queue.exclusive());
+        result
     }
 
     fn part(&self, resource: &Resource) -> &Part {
@@ -112,11 +144,13 @@ impl LockTable {
 
     /// Takes the lock if nobody is in the way.
     pub fn try_lock(&self, txn: LockOwner, resource: &Resource, mode: TreeLockMode) -> bool {
+        let _raised = self.list_readers(resource, mode);
         let mut part = self.part(resource).lock();
-        match part.get_mut(resource) {
-            Some(queue) => queue.try_grant(txn, mode),
-            None => part.entry(resource.clone()).or_default().try_grant(txn, mode),
-        }
+        let queue = match part.get_mut(resource) {
+            Some(queue) => queue,
+            None => part.entry(resource.clone()).or_default(),
+        };
+        self.with_flag(resource, queue, |queue| queue.try_grant(txn, mode))
     }
 
     /// Takes the lock, waiting as long as `wait` allows. Errors: 55P03 timed out, 40P01 deadlock; either way (and when
@@ -170,16 +204,34 @@ impl LockTable {
 
     /// Queues up; `None` if the lock came free meanwhile.
     fn stand_in_line(&self, txn: LockOwner, resource: &Resource, mode: TreeLockMode) -> Result<Option<Place<'_>>> {
+        let _raised = self.list_readers(resource, mode);
         let mut waits = self.waits.lock();
         let (grant, granted) = oneshot::channel();
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         {
             let mut part = self.part(resource).lock();
             let queue = part.entry(resource.clone()).or_default();
-            if queue.try_grant(txn, mode) {
-                return Ok(None);
+            // As PostgreSQL does it: of rows it only learns with the others, after `deadlock_after`.
+            let looks = !matches!(resource.thing, Thing::Row(..));
+            let outcome = self.with_flag(resource, queue, |queue| {
+                if queue.try_grant(txn, mode) {
+                    return Ok(true);
+                }
+                if let Some((other, theirs)) = queue.vain(txn, mode).filter(|_| looks) {
+                    let step = |waiter, mode, blocker| Step { waiter, mode, resource: resource.clone(), blocker };
+                    return Err(deadlock(&[step(txn, mode, other), step(other, theirs, txn)]));
+                }
+                queue.enqueue(txn, mode, ticket, grant);
+                Ok(false)
+            });
+            match outcome {
+                Ok(true) => return Ok(None),
+                Ok(false) => {}
+                Err(error) => {
+                    self.counters.deadlocks.fetch_add(1, Ordering::Relaxed);
+                    return Err(error);
+                }
             }
-            queue.enqueue(txn, mode, ticket, grant);
         }
         waits.entry(txn).or_default().push((ticket, resource.clone()));
         drop(waits);
@@ -259,7 +311,8 @@ impl LockTable {
                     Thing::Row(tree, key) if queue.has_waiters() => LockObject::Row(*tree, key.clone()),
                     Thing::Row(..) => continue,
                 };
-                let info = |(owner, mode, granted)| LockInfo { owner, object: object.clone(), mode, granted };
+                let info =
+                    |(owner, mode, granted)| LockInfo { owner, object: object.clone(), mode, granted, fast: false };
                 all.extend(queue.list().map(info));
                 if all.len() >= most {
                     all.truncate(most);
@@ -267,6 +320,8 @@ impl LockTable {
                 }
             }
         }
+        all.extend(self.readers.open().iter().flat_map(|slot| slot.unlisted()));
+        all.truncate(most);
         all
     }
 
@@ -281,7 +336,11 @@ impl LockTable {
     }
 
     /// Gives up what the transaction holds on a resource beyond `modes`.
-    pub fn restore(&self, txn: LockOwner, resource: &Resource, modes: ModeSet) {
+    pub fn restore(&self, txn: LockOwner, resource: &Resource, mut modes: ModeSet) {
+        if resource.as_tree().is_some() {
+            // A reader's lock is in the queue only because somebody asked; its slot gives it up.
+            modes.add(TreeLockMode::AccessShare);
+        }
         self.change(resource, |queue| queue.restore(txn, modes));
     }
 
@@ -291,8 +350,11 @@ impl LockTable {
         let result = {
             let mut part = self.part(resource).lock();
             let queue = part.get_mut(resource)?;
-            let result = change(queue);
-            queue.pump(&mut grants);
+            let result = self.with_flag(resource, queue, |queue| {
+                let result = change(queue);
+                queue.pump(&mut grants);
+                result
+            });
             if queue.is_unused() {
                 part.remove(resource);
             }

@@ -64,6 +64,10 @@ impl ModeSet {
         self.0 == 0
     }
 
+    pub fn intersection(self, other: ModeSet) -> ModeSet {
+        ModeSet(self.0 & other.0)
+    }
+
     pub fn contains(self, mode: TreeLockMode) -> bool {
         self.0 & bit(mode) != 0
     }

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
     AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockOwner,
-    LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowLockMode, RowSink, Savepoint, ScanRequest,
-    ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize,
-    WriteBatch,
+    LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, ReadLocks, RowHint, RowLockMode, RowSink, Savepoint,
+    ScanRequest, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode,
+    TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -26,6 +26,7 @@ use crate::active::{Active, Txn};
 use crate::advisory::Advisory;
 use crate::held::Undo;
 use crate::lock_table::{LockStats, LockTable};
+use crate::readers::Slot;
 use crate::resource::Resource;
 use crate::ssi::{Mark, Ssi, scanned};
 
@@ -49,7 +50,7 @@ impl Default for TxnOptions {
 /// Implements [`ShardClient`] over a [`ShardStore`].
 pub struct Participant {
     pub(crate) store: Arc<dyn ShardStore>,
-    pub(crate) locks: LockTable,
+    pub(crate) locks: Arc<LockTable>,
     pub(crate) options: TxnOptions,
     pub(crate) advisory: Advisory,
     pub(crate) ssi: Ssi,
@@ -61,7 +62,7 @@ impl Participant {
     pub fn new(store: Arc<dyn ShardStore>, clock: Arc<dyn Clock>, options: TxnOptions) -> Participant {
         Participant {
             store,
-            locks: LockTable::new(clock),
+            locks: Arc::new(LockTable::new(clock)),
             options,
             advisory: Advisory::default(),
             ssi: Ssi::default(),
@@ -199,6 +200,10 @@ impl ShardClient for Participant {
 
     fn open_session(&self, pid: i32) -> LockOwner {
         LockOwner::session(self.next_session.fetch_add(1, Ordering::Relaxed), pid)
+    }
+
+    fn read_locks(&self, branch: BranchId, session: LockOwner) -> Arc<dyn ReadLocks> {
+        Slot::open(&self.locks, branch, session)
     }
 
     fn begin_in(&self, branch: BranchId, session: LockOwner) -> Result<TxnId> {

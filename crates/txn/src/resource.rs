@@ -24,6 +24,14 @@ impl Resource {
         Resource { branch, thing: Thing::Tree(tree) }
     }
 
+    /// The tree it is, if it is one.
+    pub fn as_tree(&self) -> Option<TreeRef> {
+        match self.thing {
+            Thing::Tree(tree) => Some(tree),
+            Thing::Row(..) | Thing::Advisory(_) => None,
+        }
+    }
+
     pub fn row(branch: BranchId, tree: TreeRef, key: Bytes) -> Resource {
         Resource { branch, thing: Thing::Row(tree, key) }
     }

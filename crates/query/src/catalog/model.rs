@@ -18,6 +18,9 @@ use super::user_type::UserType;
 /// User objects start here, as in PostgreSQL.
 pub const FIRST_USER_OID: Oid = Oid(16384);
 
+/// Trees are counted, so none has such a number.
+const VIEW_LOCKS: u64 = 1 << 62;
+
 /// Every definition visible at one commit (plus, inside a transaction, its own DDL).
 #[derive(Clone, Debug, Default)]
 pub struct CatalogSnapshot {
@@ -440,6 +443,17 @@ impl Relation {
     pub fn table(&self) -> Option<&TableInfo> {
         match &self.kind {
             RelationKind::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// What is locked for it: its tree, or for a view the name of one that never is. `None`: it is not locked.
+    pub fn lock_tree(&self, database: DatabaseId) -> Option<TreeRef> {
+        match &self.kind {
+            RelationKind::Table(table) if !table.tree.tree.is_system() => Some(table.tree.tree),
+            RelationKind::View(_) if self.oid >= FIRST_USER_OID => {
+                Some(TreeRef::new(database, TreeId(VIEW_LOCKS | u64::from(self.oid.0))))
+            }
             _ => None,
         }
     }

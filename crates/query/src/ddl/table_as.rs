@@ -60,10 +60,11 @@ impl Session {
             (whole.with, *whole.body) = (Some(with), ast::SetExpr::Insert(statement));
             statement = ast::Statement::Query(whole);
         }
-        let plan = CachedPlan::of_now(self.bind(&statement, text, &[])?);
+        let (catalog, bound) = (self.catalog()?, self.bind(&statement, text, &[])?);
+        let plan = CachedPlan::new(&catalog, self.database.id, self.settings.version, bound);
         let bound = &plan.bound;
         let running = self.start_cancellable();
-        if !self.lock_targets(bound, &running).await? {
+        if !self.lock_reads(&plan, &running).await? || !self.lock_targets(bound, &running).await? {
             let message = "a table changed before it could be locked";
             return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, message));
         }

@@ -34,9 +34,12 @@ impl Session {
             // Whoever drops a table takes AccessExclusive: until we commit, what the view reads stays.
             let mut unchanged = true;
             for read in view.depends_on.iter().filter_map(|oid| catalog.relations.get(oid)) {
-                if read.table().is_some_and(|table| !table.tree.tree.is_system()) {
+                if read.lock_tree(self.database.id).is_some() {
                     unchanged &= self.lock_unchanged(read, TreeLockMode::AccessShare, &running).await?;
                 }
+            }
+            if let Some(old) = catalog.relation_in(schema.oid, &name).filter(|_| create.or_replace) {
+                unchanged &= self.lock_unchanged(old, TreeLockMode::AccessExclusive, &running).await?;
             }
             if unchanged {
                 return self.store_view(&catalog, create.or_replace, relation).await;

@@ -65,18 +65,21 @@ pub(super) fn pg_stat_progress_create_index(source: &Source<'_>, rows: &mut Rows
 
 pub(super) fn pg_locks(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let catalog = &source.facts.catalog;
-    let tree_of =
-        |relation: &std::sync::Arc<crate::catalog::Relation>| Some((relation.table()?.tree.tree, relation.oid));
+    let here = source.facts.database.id;
+    let tree_of = |relation: &std::sync::Arc<crate::catalog::Relation>| {
+        let tree = relation.table().map(|table| table.tree.tree).or_else(|| relation.lock_tree(here))?;
+        Some((tree, relation.oid))
+    };
     let relations: HashMap<TreeRef, Oid> = catalog.relations.values().filter_map(tree_of).collect();
     let databases: HashMap<_, Oid> = catalog.databases.values().map(|database| (database.id, database.oid)).collect();
-    for LockInfo { owner, object, mode, granted } in source.shard.locks(LOCKS_MAX) {
+    for LockInfo { owner, object, mode, granted, fast } in source.shard.locks(LOCKS_MAX) {
         let pid = owner.pid();
         let mut row = vec![
             ("pid", pid.map_or(Datum::Null, Datum::Int32)),
             ("virtualtransaction", text(pid.map_or_else(|| owner.to_string(), |pid| format!("{pid}/0")))),
             ("mode", text(mode.name())),
             ("granted", Datum::Bool(granted)),
-            ("fastpath", Datum::Bool(false)),
+            ("fastpath", Datum::Bool(fast)),
         ];
         let database = |id| databases.get(&id).map_or(Datum::Null, |found| oid(*found));
         match object {

@@ -213,7 +213,7 @@ impl Session {
             // If the client goes away meanwhile the commit may or may not happen, as with any lost reply.
             if let Err(error) = self.engine.shard.commit(id).await {
                 self.engine.shard.rollback(id);
-                self.locks.back_to(0);
+                self.locks.release();
                 self.said_after_rollback(CommandId(0));
                 self.restore(&transaction.settings_before);
                 DatabaseCounts::add(&self.database_counts.rollbacks);
@@ -222,7 +222,7 @@ impl Session {
         }
         DatabaseCounts::add(&self.database_counts.commits);
         self.said_after_commit();
-        self.locks.back_to(0);
+        self.locks.release();
         let kept = transaction.settings_kept.clone();
         self.restore(&kept);
         Ok(())
@@ -242,7 +242,7 @@ impl Session {
     /// Rolls back whatever is open; the session is idle after it.
     pub(crate) fn abandon_transaction(&mut self) {
         self.changes.lock().clear();
-        self.locks.back_to(0);
+        self.locks.release();
         self.portals_after_rollback(CommandId(0));
         self.said_after_rollback(CommandId(0));
         let state = std::mem::replace(&mut self.state, State::Idle);

@@ -62,7 +62,8 @@ impl Session {
             let (plan, scope) = self.bound_and_scoped(prepared, &running).await?;
             (plan.bound, scope)
         } else {
-            let bound = self.bound(prepared)?.bound;
+            let plan = self.bound_when_still(prepared).await?;
+            let bound = plan.bound;
             self.check_privileges(&bound)?;
             let scope = self.scope(&running, &bound.relations)?;
             (bound, scope)

@@ -1,14 +1,14 @@
-//! LOCK TABLE.
+//! LOCK TABLE; a view is locked with all it reads.
 
 use std::sync::Arc;
 
 use heliosdb_contracts::{LockPolicy, LockWait, TreeLockMode};
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
-use super::Session;
+use super::{Running, Session};
 use crate::access::{Rights, denied, noun};
-use crate::catalog::{CatalogSnapshot, Privileges, Relation, RelationKind};
+use crate::catalog::{CatalogSnapshot, FIRST_USER_OID, Privileges, Relation, RelationKind};
 
 const LOOKS_MAX: usize = 100;
 
@@ -28,33 +28,57 @@ impl Session {
         let running = self.start_cancellable();
         for _ in 0..LOOKS_MAX {
             let relation = self.lockable(name, mode)?;
-            let wait = LockWait { policy, ..self.lock_wait() };
-            let locked = self.lock_unchanged_within(&relation, mode, wait, &running).await;
-            let locked = locked.map_err(|error| match (policy, error.state()) {
-                (LockPolicy::NoWait, SqlState::LOCK_NOT_AVAILABLE) => {
-                    let message = format!("could not obtain lock on relation \"{}\"", relation.name);
-                    Error::retry(SqlState::LOCK_NOT_AVAILABLE, message)
-                }
-                _ => error,
-            });
-            if locked? {
+            if self.lock_as_asked(&relation, mode, policy, &running).await?
+                && self.lock_what_is_read(&relation, mode, policy, &running).await?
+            {
                 return Ok(());
             }
         }
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
     }
 
-    /// PostgreSQL 15's rule: reading, or any way of writing, as the mode is.
-    fn require_lock_privilege(&self, catalog: &CatalogSnapshot, relation: &Relation, mode: TreeLockMode) -> Result<()> {
-        let mut any = Privileges::UPDATE | Privileges::DELETE | Privileges::TRUNCATE;
-        if mode <= TreeLockMode::RowExclusive {
-            any = any | Privileges::INSERT;
+    async fn lock_as_asked(
+        &mut self,
+        relation: &Relation,
+        mode: TreeLockMode,
+        policy: LockPolicy,
+        running: &Running,
+    ) -> Result<bool> {
+        let wait = LockWait { policy, ..self.lock_wait() };
+        let locked = self.lock_unchanged_within(relation, mode, wait, running).await;
+        locked.map_err(|error| match (policy, error.state()) {
+            (LockPolicy::NoWait, SqlState::LOCK_NOT_AVAILABLE) => {
+                let message = format!("could not obtain lock on relation \"{}\"", relation.name);
+                Error::retry(SqlState::LOCK_NOT_AVAILABLE, message)
+            }
+            _ => error,
+        })
+    }
+
+    /// What a view reads, and the views among it; each view's owner must be allowed to lock what it reads.
+    async fn lock_what_is_read(
+        &mut self,
+        relation: &Arc<Relation>,
+        mode: TreeLockMode,
+        policy: LockPolicy,
+        running: &Running,
+    ) -> Result<bool> {
+        let mut views = vec![Arc::clone(relation)];
+        while let Some(view) = views.pop() {
+            let RelationKind::View(info) = &view.kind else { continue };
+            let catalog = self.catalog()?;
+            for read in info.depends_on.iter().filter_map(|oid| catalog.relations.get(oid)) {
+                if read.lock_tree(self.database.id).is_none() {
+                    continue;
+                }
+                require_lock_privilege(&catalog, view.owner, read, mode)?;
+                if !self.lock_as_asked(read, mode, policy, running).await? {
+                    return Ok(false);
+                }
+                views.push(Arc::clone(read));
+            }
         }
-        if mode == TreeLockMode::AccessShare {
-            any = any | Privileges::SELECT;
-        }
-        let granted = Rights::of(catalog, self.user.oid).on_relation(relation);
-        if (granted & any).is_empty() { Err(denied(noun(relation), &relation.name)) } else { Ok(()) }
+        Ok(true)
     }
 
     fn lockable(&mut self, name: &ast::ObjectName, mode: TreeLockMode) -> Result<Arc<Relation>> {
@@ -66,11 +90,14 @@ impl Session {
             .ok_or_else(|| Error::invalid(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
         match &relation.kind {
             RelationKind::Table(table) if !table.tree.tree.is_system() => {
-                self.require_lock_privilege(&catalog, &relation, mode)?;
+                require_lock_privilege(&catalog, self.user.oid, &relation, mode)?;
                 Ok(relation)
             }
-            RelationKind::View(_) => Err(Error::unsupported("LOCK TABLE of a view")),
-            RelationKind::Virtual(_) | RelationKind::Table(_) => {
+            RelationKind::View(_) if relation.oid >= FIRST_USER_OID => {
+                require_lock_privilege(&catalog, self.user.oid, &relation, mode)?;
+                Ok(relation)
+            }
+            RelationKind::View(_) | RelationKind::Virtual(_) | RelationKind::Table(_) => {
                 Err(Error::unsupported("LOCK TABLE of a catalog relation"))
             }
             RelationKind::Sequence(_) => {
@@ -79,6 +106,19 @@ impl Session {
             }
         }
     }
+}
+
+/// PostgreSQL 15's rule: reading, or any way of writing, as the mode is.
+fn require_lock_privilege(catalog: &CatalogSnapshot, user: Oid, relation: &Relation, mode: TreeLockMode) -> Result<()> {
+    let mut any = Privileges::UPDATE | Privileges::DELETE | Privileges::TRUNCATE;
+    if mode <= TreeLockMode::RowExclusive {
+        any = any | Privileges::INSERT;
+    }
+    if mode == TreeLockMode::AccessShare {
+        any = any | Privileges::SELECT;
+    }
+    let granted = Rights::of(catalog, user).on_relation(relation);
+    if (granted & any).is_empty() { Err(denied(noun(relation), &relation.name)) } else { Ok(()) }
 }
 
 fn tree_mode(mode: &ast::LockTableMode) -> TreeLockMode {

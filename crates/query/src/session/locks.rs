@@ -1,4 +1,4 @@
-//! A session as an owner of locks, and the advisory locks it has taken.
+//! A session as an owner of locks: what it reads, and the advisory locks it has taken.
 //!
 //! Advisory locks belong to the session until it gives them up or ends, or to its transaction until that ends or goes back to
 //! a savepoint from before. Functions of a running statement take them, so this outlives statements and cached plans.
@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use heliosdb_contracts::{AdvisoryKey, LockOwner, LockPolicy, LockWait, ShardClient};
-use heliosdb_types::{DatabaseId, Error, Result};
+use heliosdb_contracts::{AdvisoryKey, LockOwner, LockPolicy, LockWait, ReadLocks, ShardClient};
+use heliosdb_types::{BranchId, DatabaseId, Error, Result};
 use parking_lot::Mutex;
 
 use crate::exec::CancelFlag;
@@ -24,7 +24,16 @@ pub(crate) struct SessionLocks {
     shard: Arc<dyn ShardClient>,
     pub owner: LockOwner,
     pub database: DatabaseId,
+    /// What its transaction's statements read.
+    pub reads: Arc<dyn ReadLocks>,
     state: Mutex<State>,
+}
+
+/// What the transaction has locked by some moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    advisory: usize,
+    reads: usize,
 }
 
 #[derive(Default)]
@@ -40,7 +49,8 @@ struct State {
 impl SessionLocks {
     pub fn open(shard: Arc<dyn ShardClient>, pid: i32, database: DatabaseId) -> Arc<SessionLocks> {
         let owner = shard.open_session(pid);
-        Arc::new(SessionLocks { shard, owner, database, state: Mutex::default() })
+        let reads = shard.read_locks(BranchId(0), owner);
+        Arc::new(SessionLocks { shard, owner, database, reads, state: Mutex::default() })
     }
 
     /// A statement begins: how it waits, and how it is stopped.
@@ -113,16 +123,22 @@ impl SessionLocks {
         }
     }
 
-    /// How many locks the transaction has taken.
-    pub fn mark(&self) -> usize {
-        self.state.lock().transaction.len()
+    /// What the transaction has taken.
+    pub fn mark(&self) -> Mark {
+        Mark { advisory: self.state.lock().transaction.len(), reads: self.reads.mark() }
     }
 
-    /// Gives up what the transaction has taken since `mark`; all of it (0) when it ends.
-    pub fn back_to(&self, mark: usize) {
+    /// The transaction has ended: gives up what it has taken.
+    pub fn release(&self) {
+        self.back_to(Mark::default());
+    }
+
+    /// Gives up what the transaction has taken since `mark`.
+    pub fn back_to(&self, mark: Mark) {
+        self.reads.back_to(mark.reads);
         let given_up = {
             let mut state = self.state.lock();
-            let from = mark.min(state.transaction.len());
+            let from = mark.advisory.min(state.transaction.len());
             state.transaction.split_off(from)
         };
         for (key, exclusive) in given_up {
@@ -133,7 +149,7 @@ impl SessionLocks {
 
 impl Drop for SessionLocks {
     fn drop(&mut self) {
-        self.back_to(0);
+        self.release();
         self.give_up_all();
     }
 }

@@ -502,9 +502,13 @@ impl SqlSession for Session {
     ) -> BoxFuture<'a, Result<Execution>> {
         async move {
             if let Some(templated) = statement.as_any().downcast_ref::<Templated>() {
-                return self
-                    .execute_metered(&templated.prepared, Some(&templated.text), templated.values.clone())
-                    .await;
+                let (prepared, text) = (&templated.prepared, &templated.text);
+                let outcome = self.execute_metered(prepared, Some(text), templated.values.clone()).await;
+                return match outcome {
+                    // Its table changed while it waited for it: nothing has run, and the client knows of no plan.
+                    Err(error) if prepare::is_other_result(&error) => self.execute_anew(text).await,
+                    outcome => outcome,
+                };
             }
             let prepared = statement.as_any().downcast_ref::<PreparedStatement>();
             let prepared = prepared.ok_or_else(|| Error::internal("a statement of another session"))?;

@@ -119,7 +119,7 @@ impl Session {
             entry: Mutex::new(None),
         };
         if parsed.is_planned() {
-            let plan = self.bound(&prepared)?;
+            let plan = self.bound_when_still(&prepared).await?;
             prepared.parameters = plan.bound.parameters.clone();
             prepared.columns = plan.columns;
         } else {
@@ -155,7 +155,7 @@ impl Session {
         if let Some(columns) = &prepared.columns {
             same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
         }
-        let cached = CachedPlan::new(catalog.generation, settings_version, bound);
+        let cached = CachedPlan::new(&catalog, self.database.id, settings_version, bound);
         *prepared.plan.lock() = Some(cached.clone());
         if let Some(entry) = self.entry_of(prepared) {
             entry.planned(self.engine.options.clock.monotonic().saturating_sub(began));
@@ -192,5 +192,11 @@ pub(super) fn same_result(before: &[ResultColumn], now: &[ResultColumn]) -> Resu
     if same {
         return Ok(());
     }
-    Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"))
+    Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, OTHER_RESULT))
+}
+
+const OTHER_RESULT: &str = "cached plan must not change result type";
+
+pub(super) fn is_other_result(error: &Error) -> bool {
+    error.state() == SqlState::FEATURE_NOT_SUPPORTED && error.message() == OTHER_RESULT
 }

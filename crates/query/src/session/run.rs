@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use heliosdb_contracts::{Execution, IsolationLevel, LockWait, ReadContext, RowsTag, TreeDescriptorRef, TreeLockMode};
-use heliosdb_types::{Datum, Error, Oid, Result, SqlState, SqlType};
+use heliosdb_types::{Datum, Error, Oid, Result, SqlState, SqlType, TreeRef};
 
 use super::statement::{CachedPlan, PreparedStatement};
 use super::transaction::State;
@@ -92,8 +92,8 @@ impl Session {
         Ok(())
     }
 
-    /// A plan, its locks, and a snapshot the plan's catalog describes: a definition that changed in between (without locks,
-    /// as for the tables of a SELECT) means looking again.
+    /// A plan, its locks, and a snapshot the plan's catalog describes: a definition that changed in between means looking
+    /// again.
     pub(crate) async fn bound_and_scoped(
         &mut self,
         prepared: &PreparedStatement,
@@ -117,6 +117,9 @@ impl Session {
     ) -> Result<CachedPlan> {
         for _ in 0..REBINDS_MAX {
             let plan = self.bound(prepared)?;
+            if !self.lock_reads(&plan, running).await? {
+                continue;
+            }
             self.check_privileges(&plan.bound)?;
             if let Some(command) = plan.bound.locking_command() {
                 self.require_read_write(&command)?;
@@ -129,7 +132,53 @@ impl Session {
                 return Ok(plan);
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often())
+    }
+
+    /// The statement's plan, once nobody is changing what it reads: what is prepared now must not be outdated when it runs.
+    pub(super) async fn bound_when_still(&mut self, prepared: &PreparedStatement) -> Result<CachedPlan> {
+        for _ in 0..REBINDS_MAX {
+            let plan = self.bound(prepared)?;
+            if plan.reads.is_empty() {
+                return Ok(plan);
+            }
+            let (before, running) = (self.locks.mark(), self.start_cancellable());
+            let still = self.lock_reads(&plan, &running).await;
+            if self.state.open().is_none() {
+                self.locks.back_to(before);
+            }
+            if still? {
+                return Ok(plan);
+            }
+        }
+        Err(changed_too_often())
+    }
+
+    /// Locks what a plan reads until the transaction ends; false if that took waiting, so that the plan may be outdated.
+    pub(crate) async fn lock_reads(&mut self, plan: &CachedPlan, running: &Running) -> Result<bool> {
+        let mut waited = false;
+        for tree in plan.reads.iter() {
+            if !self.locks.reads.try_lock(*tree) {
+                waited |= self.lock_read(*tree, self.lock_wait(), running).await?;
+            }
+        }
+        Ok(!waited)
+    }
+
+    /// Locks a tree for reading until the transaction ends; whether that took waiting.
+    async fn lock_read(&mut self, tree: TreeRef, wait: LockWait, running: &Running) -> Result<bool> {
+        let reads = Arc::clone(&self.locks.reads);
+        if reads.try_lock(tree) {
+            return Ok(false);
+        }
+        tokio::select! {
+            biased;
+            () = running.flag.cancelled() => return Err(running.flag.error()),
+            locked = reads.lock(tree, wait) => locked?,
+        }
+        // Whoever changed it has released its locks but may not be visible yet.
+        self.engine.shard.settle_all().await?;
+        Ok(true)
     }
 
     /// The locks of the tables a plan writes to, and of those they refer to; false if one is no longer what the plan says.
@@ -194,9 +243,16 @@ impl Session {
         wait: LockWait,
         running: &Running,
     ) -> Result<bool> {
-        let Some(table) = relation.table() else { return Ok(true) };
-        let txn = self.transaction_id()?;
+        let Some(table) = relation.table() else { return self.lock_view(relation, mode, wait, running).await };
         let shard = Arc::clone(&self.engine.shard);
+        if mode == TreeLockMode::AccessShare {
+            self.open_transaction()?;
+            let waited = self.lock_read(table.tree.tree, wait, running).await?;
+            let own = self.state.open().and_then(|transaction| transaction.id);
+            let newest = shard.descriptor(own, table.tree.tree);
+            return Ok(!waited && newest.is_some_and(|newest| newest.version == table.tree.version));
+        }
+        let txn = self.transaction_id()?;
         tokio::select! {
             biased;
             () = running.flag.cancelled() => return Err(running.flag.error()),
@@ -215,6 +271,31 @@ impl Session {
         shard.settle(txn).await?;
         self.engine.options.clock.sleep(std::time::Duration::from_millis(1)).await;
         Ok(false)
+    }
+
+    /// Locks a view; other relations without rows are not locked. False if it may have changed meanwhile.
+    async fn lock_view(
+        &mut self,
+        relation: &Relation,
+        mode: TreeLockMode,
+        wait: LockWait,
+        running: &Running,
+    ) -> Result<bool> {
+        let Some(tree) = relation.lock_tree(self.database.id) else { return Ok(true) };
+        let before = self.catalog()?.generation;
+        if mode == TreeLockMode::AccessShare {
+            self.open_transaction()?;
+            self.lock_read(tree, wait, running).await?;
+        } else {
+            let (txn, shard) = (self.transaction_id()?, Arc::clone(&self.engine.shard));
+            tokio::select! {
+                biased;
+                () = running.flag.cancelled() => return Err(running.flag.error()),
+                locked = shard.lock_tree(txn, tree, mode, wait) => locked?,
+            }
+            shard.settle_all().await?;
+        }
+        Ok(self.catalog()?.generation == before)
     }
 
     /// Checks what a plan needs against the catalog of now.
@@ -396,6 +477,10 @@ impl Session {
             _ => Ok(()),
         }
     }
+}
+
+fn changed_too_often() -> Error {
+    Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked")
 }
 
 /// The scope the parts of a statement share.

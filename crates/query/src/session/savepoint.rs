@@ -16,13 +16,13 @@ impl Session {
         self.require_block("SAVEPOINT")?;
         let id = self.transaction_id()?;
         let (shard, settings) = (Arc::clone(&self.engine.shard), self.settings.clone());
-        let advisory = self.locks.mark();
+        let locks = self.locks.mark();
         let transaction = self.open_transaction()?;
         let mark = shard.savepoint(id, transaction.command)?;
         transaction.savepoints.push(Savepoint {
             name,
             mark,
-            advisory,
+            locks,
             settings,
             settings_kept: transaction.settings_kept.clone(),
             read_only: transaction.read_only,
@@ -97,7 +97,7 @@ impl Session {
         transaction.deferred.retain(|event| event.command < from);
         transaction.deferred_unique.retain(|event| event.command < from);
         transaction.deferred_parents.retain(|event| event.command < from);
-        self.locks.back_to(savepoint.advisory);
+        self.locks.back_to(savepoint.locks);
         let since = savepoint.mark.command;
         let settings = savepoint.settings.clone();
         transaction.settings_kept = savepoint.settings_kept.clone();

@@ -4,13 +4,14 @@ use std::any::Any;
 use std::sync::Arc;
 
 use heliosdb_contracts::{Prepared, ResultColumn, Script};
-use heliosdb_types::SqlType;
+use heliosdb_types::{DatabaseId, Oid, SqlType, TreeRef};
 use parking_lot::Mutex;
 use sqlparser::ast;
 
 use super::own_syntax::OwnStatement;
 use super::templates::Templated;
 use crate::bind::BoundStatement;
+use crate::catalog::CatalogSnapshot;
 use crate::exec::Compiled;
 use crate::statistics::Entry;
 
@@ -49,17 +50,19 @@ pub(crate) struct CachedPlan {
     /// The bound statement's columns, to be shared with results.
     pub columns: Option<Arc<[ResultColumn]>>,
     pub compiled: Arc<Compiled>,
+    /// What it reads and does not lock otherwise.
+    pub reads: Arc<[TreeRef]>,
 }
 
 impl CachedPlan {
-    pub fn new(generation: u64, settings_version: u64, bound: BoundStatement) -> CachedPlan {
+    pub fn new(catalog: &CatalogSnapshot, database: DatabaseId, settings_version: u64, bound: BoundStatement) -> Self {
         let columns = bound.columns.as_deref().map(Arc::from);
-        CachedPlan { generation, settings_version, bound: Arc::new(bound), columns, compiled: Arc::default() }
-    }
-
-    /// For one execution, which begins with the catalog and the settings it was bound with.
-    pub fn of_now(bound: BoundStatement) -> CachedPlan {
-        CachedPlan::new(0, 0, bound)
+        let locked =
+            |oid: &Oid| bound.targets().any(|target| target == *oid) || bound.row_locks.iter().any(|(l, _)| l == oid);
+        let read = bound.relations.iter().filter(|oid| !locked(oid)).filter_map(|oid| catalog.relations.get(oid));
+        let reads = read.filter_map(|relation| relation.lock_tree(database)).collect();
+        let (generation, compiled) = (catalog.generation, Arc::default());
+        CachedPlan { generation, settings_version, bound: Arc::new(bound), columns, compiled, reads }
     }
 }
 

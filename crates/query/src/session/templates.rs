@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use heliosdb_contracts::{Prepared, ResultColumn};
-use heliosdb_types::{Datum, Oid, SqlType, parse_text};
+use heliosdb_contracts::{Execution, Prepared, ResultColumn};
+use heliosdb_types::{Datum, Oid, Result, SqlType, parse_text};
 
 use super::literals::{Template, take_apart};
 use super::statement::PreparedStatement;
@@ -122,6 +122,13 @@ impl Session {
             self.templates.prepared_bytes += prepared.text.len();
             self.templates.prepared.insert(prepared_key(&prepared.text, types), Arc::clone(prepared));
         }
+    }
+
+    /// Runs a statement as if its like had never come before.
+    pub(super) async fn execute_anew(&mut self, text: &Arc<str>) -> Result<Execution> {
+        let parsed = own_syntax::parse_script(text)?.pop().map(Arc::new);
+        let prepared = self.prepare_parsed(parsed, Arc::clone(text), 0, Vec::new()).await?;
+        self.execute_metered(&prepared, None, Vec::new()).await
     }
 
     fn prepare_template(&mut self, template: &Template) -> Option<Arc<PreparedStatement>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use heliosdb_contracts::{IsolationLevel, Snapshot};
 use heliosdb_types::{CommandId, CommitTs, TxnId};
 
+use super::locks::Mark;
 use super::settings::Settings;
 use crate::catalog::CatalogSnapshot;
 use crate::exec::{ChildEvent, ConstraintModes, ParentEvent, References, UniqueEvent};
@@ -75,8 +76,8 @@ pub(crate) struct Savepoint {
     pub name: String,
     /// At the shard.
     pub mark: heliosdb_contracts::Savepoint,
-    /// Advisory locks taken by then.
-    pub advisory: usize,
+    /// Locks of the session's own taken by then.
+    pub locks: Mark,
     pub settings: Settings,
     pub settings_kept: Settings,
     pub read_only: bool,

@@ -16,8 +16,8 @@ use futures::future::BoxFuture;
 use heliosdb_contracts::{
     AdvisoryKey, AwaitedWriters, BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow,
     LockInfo, LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN, RangeCursor,
-    RangeRequest, RangeSink, ReadContext, RowHint, RowLockMode, RowRef, RowSink, Savepoint, ScanMetrics, ScanRequest,
-    ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
+    RangeRequest, RangeSink, ReadContext, ReadLocks, RowHint, RowLockMode, RowRef, RowSink, Savepoint, ScanMetrics,
+    ScanRequest, ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
@@ -101,6 +101,25 @@ impl State {
     }
 }
 
+/// Readers go on with their snapshots here: whoever took turns with a definition would wait for ever.
+struct NoReadLocks;
+
+impl ReadLocks for NoReadLocks {
+    fn try_lock(&self, _tree: TreeRef) -> bool {
+        true
+    }
+
+    fn lock(&self, _tree: TreeRef, _wait: LockWait) -> BoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn mark(&self) -> usize {
+        0
+    }
+
+    fn back_to(&self, _mark: usize) {}
+}
+
 fn not_available() -> Error {
     Error::retry(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout")
 }
@@ -179,6 +198,10 @@ impl ShardClient for MemShard {
         Ok(txn)
     }
 
+    fn read_locks(&self, _branch: BranchId, _session: LockOwner) -> Arc<dyn ReadLocks> {
+        Arc::new(NoReadLocks)
+    }
+
     fn open_session(&self, pid: i32) -> LockOwner {
         let mut state = self.state.lock();
         state.next_txn += 1;
@@ -244,6 +267,7 @@ impl ShardClient for MemShard {
             object: LockObject::Advisory(*key),
             mode: TreeLockMode::Exclusive,
             granted: true,
+            fast: false,
         };
         state.advisory.iter().take(most).map(info).collect()
     }

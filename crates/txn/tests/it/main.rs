@@ -4,6 +4,7 @@
 mod locking;
 mod mock;
 mod ordering;
+mod readers;
 mod serializable;
 mod stress;
 
