@@ -61,6 +61,14 @@ enum Shape {
     FewValues,
     SmallRange,
     Anything,
+    /// The same value for long.
+    Runs,
+    /// One value, now and then another.
+    MostlyOne,
+    /// Ever larger, by little: what differences are small of.
+    Ascending,
+    /// Small, but for the extremes.
+    Outliers,
 }
 
 fn value(rng: &mut StdRng, physical: PhysicalType, shape: Shape) -> Datum {
@@ -73,7 +81,16 @@ fn value(rng: &mut StdRng, physical: PhysicalType, shape: Shape) -> Datum {
             1 => i64::MAX,
             _ => rng.random(),
         },
+        Shape::Runs | Shape::MostlyOne | Shape::Ascending => rng.random_range(-50..5_000),
+        Shape::Outliers => match rng.random_range(0..40) {
+            0 => [i64::MIN, i64::MAX, i64::MIN + 1, 1 << 40][rng.random_range(0..4)],
+            _ => rng.random_range(0..90),
+        },
     };
+    value_of(whole, physical, shape)
+}
+
+fn value_of(whole: i64, physical: PhysicalType, shape: Shape) -> Datum {
     let float = match (shape, whole & 15) {
         (Shape::Anything, 0) => f64::NAN,
         (Shape::Anything, 1) => -0.0,
@@ -84,7 +101,7 @@ fn value(rng: &mut StdRng, physical: PhysicalType, shape: Shape) -> Datum {
     let text = || match shape {
         Shape::Constant => "constant text".to_owned(),
         Shape::FewValues => ["DELIVER IN PERSON", "", "é", "RAIL"][(whole & 3) as usize].to_owned(),
-        Shape::SmallRange => {
+        Shape::SmallRange | Shape::Runs | Shape::MostlyOne | Shape::Ascending | Shape::Outliers => {
             format!("Customer#{:09} sleeps quickly; carefully é final deposits", whole.unsigned_abs() % 5000)
         }
         Shape::Anything => (0..(whole.unsigned_abs() % 20))
@@ -197,7 +214,24 @@ fn array_of(values: &[Datum], physical: PhysicalType) -> ArrayRef {
 
 fn column(seed: u64, physical: PhysicalType, shape: Shape, rows: usize, nulls: f64) -> Vec<Datum> {
     let mut rng = StdRng::seed_from_u64(seed);
-    (0..rows).map(|_| if rng.random_bool(nulls) { Datum::Null } else { value(&mut rng, physical, shape) }).collect()
+    let (mut last, mut whole) = (value(&mut rng, physical, shape), rng.random_range(-1_000_000..1_000_000_000_i64));
+    let next = |_| {
+        if rng.random_bool(nulls) {
+            return Datum::Null;
+        }
+        match shape {
+            Shape::Runs if rng.random_bool(0.98) => {}
+            Shape::MostlyOne if rng.random_bool(0.95) => return last.clone(),
+            Shape::MostlyOne => return value(&mut rng, physical, shape),
+            Shape::Ascending => {
+                whole += rng.random_range(0..40);
+                last = value_of(whole, physical, shape);
+            }
+            _ => last = value(&mut rng, physical, shape),
+        }
+        last.clone()
+    };
+    (0..rows).map(next).collect()
 }
 
 /// Bitwise equality: NaN equals NaN.
@@ -331,7 +365,17 @@ fn check_filters(view: &BlockView, values: &[Datum], array: &ArrayRef, shape: Sh
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
-    prop_oneof![Just(Shape::Constant), Just(Shape::FewValues), Just(Shape::SmallRange), Just(Shape::Anything)]
+    let shapes = [
+        Shape::Constant,
+        Shape::FewValues,
+        Shape::SmallRange,
+        Shape::Anything,
+        Shape::Runs,
+        Shape::MostlyOne,
+        Shape::Ascending,
+        Shape::Outliers,
+    ];
+    proptest::sample::select(shapes.to_vec())
 }
 
 proptest! {
@@ -382,6 +426,24 @@ proptest! {
             }
         }
     }
+}
+
+/// The property above is about every encoding: each is written by force, or inside another, for some type and shape.
+#[test]
+fn every_encoding_is_met() {
+    let mut met = std::collections::BTreeSet::new();
+    for physical in TYPES {
+        for shape in [Shape::Constant, Shape::FewValues, Shape::SmallRange, Shape::Anything, Shape::MostlyOne] {
+            for (rows, nulls) in [(300, 0.1), (300, 1.0)] {
+                let array = array_of(&column(3, physical, shape, rows, nulls), physical);
+                met.extend(
+                    ways().filter_map(|options| encode(&array, physical, options)).map(|(block, _)| block.encoding),
+                );
+            }
+        }
+    }
+    let missing: Vec<Encoding> = Encoding::ALL.into_iter().filter(|encoding| !met.contains(encoding)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// Every encoding of every type; an input's first two bytes say which block it pretends to be.
