@@ -278,7 +278,7 @@ impl SegmentWriter {
             self.info.shared.push(places?);
         }
         if self.info.row_id_chunk().is_none() {
-            let filter = bloom::build(&self.hashes);
+            let filter = bloom::build(&self.hashes, self.info.temperature);
             self.info.bloom = Some(self.append(&filter)?);
         }
         let footer = self.append(&self.info.encode())?;
