@@ -118,8 +118,19 @@ pub fn bench(arguments: &[String]) -> Done {
     match arguments.split_first() {
         Some((name, rest)) if ["olap", "oltp", "tpcc"].contains(&name.as_str()) => testkit(&profile, name, rest),
         Some((name, rest)) if name == "build" => build_times::run(rest),
-        _ => Err("which benchmark? olap, oltp, tpcc or build".into()),
+        Some((name, rest)) if name == "formats" => bench_formats(rest),
+        _ => Err("which benchmark? olap, oltp, tpcc, formats or build".into()),
     }
+}
+
+/// Our files beside Vortex, Parquet, DuckDB and PostgreSQL, in a workspace of its own.
+fn bench_formats(arguments: &[String]) -> Done {
+    install::postgres()?;
+    let python = install::format_peers()?;
+    let mut command = cargo();
+    command.args(["run", "--release", "--locked", "--manifest-path", "bench/formats/Cargo.toml", "--"]);
+    command.args(["--history", "bench/history/formats.jsonl"]).args(arguments);
+    run(command.env("PYTHONPATH", python))
 }
 
 pub fn tidy() -> Done {

@@ -2,11 +2,12 @@
 
 mod clients;
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 pub use clients::clients;
 
-use crate::step::{Done, output, run};
+use crate::step::{Done, output, root, run};
 
 /// rustfmt and clippy, for toolchains that came without them.
 pub fn toolchain_components() -> Done {
@@ -26,6 +27,17 @@ pub fn postgres() -> Done {
         return Err("psql and a PostgreSQL server are needed: install PostgreSQL (15 or newer) with its client".into());
     }
     apt_install(&["postgresql", "postgresql-client"])
+}
+
+/// The column formats' Python packages, in a folder of their own; says which.
+pub fn format_peers() -> Result<PathBuf, String> {
+    let packages = root().join(".bench/formats");
+    if !packages.join("vortex").is_dir() {
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
+        let wanted = ["duckdb==2.0.0", "pyarrow==26.0.1", "vortex-data==0.91.0"];
+        run(Command::new("python3").args(pip).arg(&packages).args(wanted))?;
+    }
+    Ok(packages)
 }
 
 /// Installs Debian packages, as root or through sudo.
