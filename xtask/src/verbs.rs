@@ -147,6 +147,7 @@ const FUZZ_TARGETS: &[(&str, &[&str], &str)] = &[
     ("storage", &["--lib"], "manifest"),
     ("storage", &["--lib"], "segment"),
     ("hcc", &["--test", "hcc"], "encoding"),
+    ("query", &["--lib"], "sql"),
 ];
 
 /// Gives each fuzz target some minutes; what it finds is kept in `fuzz/corpus`.

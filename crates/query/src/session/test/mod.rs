@@ -10,6 +10,7 @@ mod deferrable;
 mod definitions;
 mod foreign_keys;
 mod functions;
+mod fuzz;
 mod index_paths;
 mod indexes;
 mod notify;
