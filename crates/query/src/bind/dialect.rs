@@ -6,16 +6,21 @@
 
 use std::any::TypeId;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
-use sqlparser::ast::Expr;
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, visit_expressions};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
 
 /// Expressions begun, for each token: sound statements need a handful.
 const ATTEMPTS_PER_TOKEN: u64 = 20;
 /// Short statements may try a little more.
 const ATTEMPTS_MIN: u64 = 4_000;
+
+/// Expressions among the operands of a BETWEEN SYMMETRIC.
+const SYMMETRIC_NODES_MAX: usize = 1_000;
 
 static POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -55,6 +60,22 @@ impl Dialect for Bounded {
             }
             None => Some(Err(ParserError::RecursionLimitExceeded)),
         }
+    }
+
+    /// BETWEEN SYMMETRIC, which is what PostgreSQL makes of it: between the bounds, or between them swapped.
+    fn parse_infix(&self, parser: &mut Parser<'_>, expr: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+        let negated = is_word(parser, 0, "NOT");
+        let between = usize::from(negated);
+        let symmetric = is_word(parser, between + 1, "SYMMETRIC");
+        // ASYMMETRIC is the default.
+        if !is_word(parser, between, "BETWEEN") || !(symmetric || is_word(parser, between + 1, "ASYMMETRIC")) {
+            return None;
+        }
+        (0..between + 2).for_each(|_| parser.advance_token());
+        Some(parser.parse_between(expr.clone(), negated).and_then(|found| match found {
+            Expr::Between { expr, negated, low, high } if symmetric => swapped_too(*expr, negated, *low, *high),
+            other => Ok(other),
+        }))
     }
 
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
@@ -127,6 +148,39 @@ impl Dialect for Bounded {
         supports_xml_expressions
         supports_comment_optimizer_hint
     }
+}
+
+fn is_word(parser: &Parser<'_>, at: usize, word: &str) -> bool {
+    match &parser.peek_nth_token_ref(at).token {
+        Token::Word(found) => found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word),
+        _ => false,
+    }
+}
+
+/// Each operand stands there twice, so that BETWEEN SYMMETRIC inside BETWEEN SYMMETRIC grows with every level.
+fn swapped_too(expr: Expr, negated: bool, low: Expr, high: Expr) -> Result<Expr, ParserError> {
+    let mut nodes = 0usize;
+    for operand in [&expr, &low, &high] {
+        let counted = visit_expressions(operand, |_| {
+            nodes += 1;
+            if nodes > SYMMETRIC_NODES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if counted.is_break() {
+            return Err(ParserError::RecursionLimitExceeded);
+        }
+    }
+    let compare = |op, bound: &Expr| Expr::BinaryOp {
+        left: Box::new(expr.clone()),
+        op,
+        right: Box::new(Expr::Nested(Box::new(bound.clone()))),
+    };
+    let join = |left, op, right| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    let within = |low: &Expr, high: &Expr| {
+        let both = join(compare(BinaryOperator::GtEq, low), BinaryOperator::And, compare(BinaryOperator::LtEq, high));
+        Expr::Nested(Box::new(both))
+    };
+    let either = Expr::Nested(Box::new(join(within(&low, &high), BinaryOperator::Or, within(&high, &low))));
+    Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(either) } } else { either })
 }
 
 #[cfg(test)]

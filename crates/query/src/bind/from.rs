@@ -1,14 +1,15 @@
 //! FROM items: tables, views, WITH queries, subqueries, functions, joins.
 
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result};
 use sqlparser::ast::{self, TableFactor};
 
 use super::binder::{Binder, BoundQuery, alias_columns};
 use super::names::{fold_identifier, object_name, object_name_span};
 use super::plan::{self, from_datafusion, internal_name, one_row};
-use super::scope::{Scope, ScopeColumn, ScopeRelation, column_value};
+use super::scope::{Clause, Scope, ScopeColumn, ScopeRelation, column_value};
 use super::table_function::function_factor;
+use super::unnest::free_references;
 
 /// A FROM item or clause: its rows and what its names mean.
 pub(super) struct FromItem {
@@ -33,6 +34,10 @@ impl Binder<'_> {
                 };
                 continue;
             }
+            if has_lateral(item) {
+                all = self.bind_beside(all, item)?;
+                continue;
+            }
             let next = self.bind_table_with_joins(item)?;
             all = cross_join(all, next)?;
         }
@@ -46,6 +51,45 @@ impl Binder<'_> {
             left = self.bind_join(left, join)?;
         }
         Ok(left)
+    }
+
+    /// An item with a LATERAL subquery somewhere, which sees the items before it: its joins are made one by one behind them.
+    fn bind_beside(&mut self, before: FromItem, item: &ast::TableWithJoins) -> Result<FromItem> {
+        let ast::TableWithJoins { relation, joins } = item;
+        let first = ast::Join {
+            relation: relation.clone(),
+            global: false,
+            join_operator: ast::JoinOperator::CrossJoin(ast::JoinConstraint::None),
+        };
+        let mut all = self.bind_join(before, &first)?;
+        for join in joins {
+            use ast::JoinOperator::{CrossJoin, Inner, Join, Left, LeftOuter};
+            // Those that do not ask what stands left of them, beyond their condition.
+            let one_by_one = match &join.join_operator {
+                Join(on) | Inner(on) | Left(on) | LeftOuter(on) | CrossJoin(on) => {
+                    !matches!(on, ast::JoinConstraint::Using(_) | ast::JoinConstraint::Natural)
+                }
+                _ => false,
+            };
+            refuse(!one_by_one, "this kind of join beside LATERAL, after a comma")?;
+            all = self.bind_join(all, join)?;
+        }
+        Ok(all)
+    }
+
+    /// A LATERAL subquery after the items before it: these, the subquery, and whether it uses any of them.
+    pub fn bind_lateral(
+        &mut self,
+        left: FromItem,
+        subquery: &ast::Query,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<(FromItem, FromItem, bool)> {
+        self.refuse_locked(&alias_parts(alias)?.0.unwrap_or_default(), "a subquery in FROM")?;
+        let query = self.in_level(left.scope.clone(), Clause::FromFunction, |binder| binder.bind_subquery(subquery))?;
+        let own = |reference: &Expr| matches!(reference, Expr::OuterReferenceColumn(_, column) if left.plan.schema().has_column(column));
+        let depends = free_references(&query.plan).iter().any(own);
+        let right = self.bind_derived(query, alias, "unnamed_subquery")?;
+        Ok((left, right, depends))
     }
 
     pub fn bind_table_factor(&mut self, factor: &TableFactor) -> Result<FromItem> {
@@ -76,7 +120,8 @@ impl Binder<'_> {
                 self.bind_named_relation(name, alias.as_ref())
             }
             TableFactor::Derived { lateral, subquery, alias, sample } => {
-                refuse(*lateral, "LATERAL")?;
+                // Without items before it there is nothing that LATERAL could add.
+                let _ = lateral;
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 self.refuse_locked(&alias_parts(alias.as_ref())?.0.unwrap_or_default(), "a subquery in FROM")?;
                 let query = self.bind_subquery(subquery)?;
@@ -135,6 +180,12 @@ impl Binder<'_> {
         let scope = Scope::of(ScopeRelation { name, schema: None, columns, table: None, row: Default::default() });
         Ok(FromItem { plan, scope })
     }
+}
+
+/// Whether an item, or one joined to it, is a LATERAL subquery.
+fn has_lateral(item: &ast::TableWithJoins) -> bool {
+    let lateral = |factor: &TableFactor| matches!(factor, TableFactor::Derived { lateral: true, .. });
+    lateral(&item.relation) || item.joins.iter().any(|join| lateral(&join.relation))
 }
 
 pub(super) fn cross_join(left: FromItem, right: FromItem) -> Result<FromItem> {

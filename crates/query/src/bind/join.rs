@@ -2,7 +2,7 @@
 
 use datafusion::logical_expr::{Case, Expr, JoinType, LogicalPlanBuilder, lit};
 use heliosdb_types::{Error, Result, SqlState};
-use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned};
+use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor};
 
 use super::binder::Binder;
 use super::from::{FromItem, cross_join, refuse};
@@ -18,7 +18,14 @@ impl Binder<'_> {
         let ast::Join { relation, global, join_operator } = join;
         refuse(*global, "GLOBAL JOIN")?;
         let (join_type, constraint) = join_kind(join_operator)?;
+        let mut depends = false;
         let (left, right) = match function_factor(relation)? {
+            None if let TableFactor::Derived { lateral: true, subquery, alias, sample } = relation => {
+                refuse(sample.is_some(), "TABLESAMPLE")?;
+                let (left, right, uses) = self.bind_lateral(left, subquery, alias.as_ref())?;
+                depends = uses;
+                (left, right)
+            }
             Some(function) if matches!(join_type, JoinType::Inner | JoinType::Left) => {
                 let outer = join_type == JoinType::Left;
                 match self.bind_function_beside(left, &function, outer)? {
@@ -37,6 +44,9 @@ impl Binder<'_> {
         }
         let checked = left.scope.check_names(&right.scope);
         self.at(relation.span(), checked)?;
+        if depends {
+            return self.bind_lateral_join(left, right, join_type, constraint);
+        }
         match constraint {
             JoinConstraint::On(condition) => self.bind_join_on(left, right, join_type, condition),
             JoinConstraint::Using(columns) => {
@@ -52,6 +62,46 @@ impl Binder<'_> {
             JoinConstraint::None if join_type == JoinType::Inner => cross_join(left, right),
             JoinConstraint::None => Err(Error::syntax("an outer join needs ON or USING")),
         }
+    }
+
+    fn bind_lateral_join(
+        &mut self,
+        left: FromItem,
+        right: FromItem,
+        join_type: JoinType,
+        constraint: &JoinConstraint,
+    ) -> Result<FromItem> {
+        if !matches!(join_type, JoinType::Inner | JoinType::Left) {
+            let message = "The combining JOIN type must be INNER or LEFT for a LATERAL reference.";
+            return Err(Error::invalid(SqlState::INVALID_COLUMN_REFERENCE, "invalid reference to FROM-clause entry")
+                .with_detail(message));
+        }
+        let mut scope = left.scope;
+        scope.extend(right.scope)?;
+        let mut condition = None;
+        match constraint {
+            JoinConstraint::On(on) => {
+                self.levels.push(super::scope::Level::new(scope, Clause::JoinOn));
+                let bound = self.bind_condition(on, "JOIN/ON");
+                scope = self.levels.pop().map(|level| level.scope).unwrap_or_default();
+                condition = Some(bound?.expr).filter(|bound| *bound != lit(true));
+            }
+            JoinConstraint::None if join_type == JoinType::Inner => {}
+            JoinConstraint::None => return Err(Error::syntax("an outer join needs ON or USING")),
+            JoinConstraint::Using(_) | JoinConstraint::Natural => {
+                return Err(Error::unsupported("USING in a join with a LATERAL subquery of its left side"));
+            }
+        }
+        let inside = condition.as_ref().is_some_and(has_subquery);
+        refuse(inside && join_type != JoinType::Inner, "a subquery in the ON clause of an outer join")?;
+        let (inner, after) = if inside { (None, condition) } else { (condition, None) };
+        self.computed += 1;
+        let prefix = format!("__lateral_{}", self.computed);
+        let mut plan = super::unnest::lateral(prefix, left.plan, &right.plan, join_type, inner)?;
+        if let Some(condition) = after {
+            plan = plan::filter(plan, condition)?;
+        }
+        Ok(FromItem { plan, scope })
     }
 
     /// What is left to do of a join with a function of its left side: an inner join's condition.

@@ -53,7 +53,8 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                     | "IDENTITY"
                     | "SEQUENCE"
                     | "FOR"
-                    | "SYMMETRIC"
+                    | "TABLE"
+                    | "TRIM"
                     | "MATCHED"
                     | "CONFLICT"
                     | "REFERENCES"
@@ -88,13 +89,8 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                 inference(&mut tokens, at + 1, sql);
             }
             Some("FOR") => row_lock(&mut tokens, at),
-            Some("SYMMETRIC")
-                if at.checked_sub(1).and_then(|at| tokens.get(at)).and_then(keyword).as_deref() == Some("BETWEEN") =>
-            {
-                return Err(
-                    Error::unsupported("BETWEEN SYMMETRIC").with_hint("Write least() and greatest() of the bounds.")
-                );
-            }
+            Some("TABLE") if is_table_command(&tokens, at) => table_command(&mut tokens, at),
+            Some("TRIM") if is(&tokens, at + 1, &Token::LParen) => trim(&mut tokens, at + 2),
             // `x ISNULL` is `x IS NULL`; both are reserved.
             Some(word @ ("ISNULL" | "NOTNULL")) if at > 0 && !is(&tokens, at - 1, &Token::Period) => {
                 let words: &[&str] = if word == "ISNULL" { &["IS", "NULL"] } else { &["IS", "NOT", "NULL"] };
@@ -214,6 +210,76 @@ fn row_lock(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     }
     let after: Vec<TokenWithSpan> = tokens.get(end..limits).unwrap_or(&[]).to_vec();
     tokens.splice(at..limits, after.into_iter().chain(said));
+}
+
+/// `trim(leading FROM x)` and `trim(FROM x)` say no characters: blanks.
+fn trim(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    let Some(span) = tokens.get(at).map(|token| token.span) else { return };
+    let here = |token: Token| TokenWithSpan { token, span };
+    let blank = here(Token::SingleQuotedString(" ".to_owned()));
+    match (word(at).as_deref(), word(at + 1).as_deref()) {
+        (Some("FROM"), _) => drop(tokens.splice(at..at, [here(Token::make_keyword("BOTH")), blank])),
+        (Some("LEADING" | "TRAILING" | "BOTH"), Some("FROM")) => tokens.insert(at + 1, blank),
+        _ => {}
+    }
+}
+
+/// Whether TABLE at `at` is the command, `SELECT * FROM` in short, and not part of another's name.
+fn is_table_command(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let word = |at: usize| tokens.get(at).and_then(keyword);
+    // A name follows; after a label called `table` a clause or an end does.
+    let Some(TokenWithSpan { token: Token::Word(next), .. }) = tokens.get(at + 1) else { return false };
+    if next.quote_style.is_none() && CLAUSES.contains(&next.value.to_ascii_uppercase().as_str()) {
+        return false;
+    }
+    let start = (0..at).rev().find(|at| is(tokens, *at, &Token::SemiColon)).map_or(0, |end| end + 1);
+    if at == start || is(tokens, at - 1, &Token::LParen) || is(tokens, at - 1, &Token::RParen) {
+        return true;
+    }
+    let command = word(start);
+    match (command.as_deref(), word(at - 1).as_deref()) {
+        (_, Some("UNION" | "INTERSECT" | "EXCEPT")) => true,
+        (_, Some("ALL" | "DISTINCT")) => {
+            at >= 2 && matches!(word(at - 2).as_deref(), Some("UNION" | "INTERSECT" | "EXCEPT"))
+        }
+        (Some("CREATE" | "PREPARE"), Some("AS")) | (Some("EXPLAIN"), Some("EXPLAIN" | "ANALYZE" | "VERBOSE")) => true,
+        // INSERT INTO name TABLE other
+        (Some("INSERT"), _) => {
+            let mut before = at - 1;
+            while before > start + 2 && is(tokens, before - 1, &Token::Period) {
+                before -= 2;
+            }
+            word(before - 1).as_deref() == Some("INTO")
+        }
+        _ => false,
+    }
+}
+
+/// Words that begin a clause, so that TABLE before them was a column's label.
+const CLAUSES: [&str; 16] = [
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "WINDOW",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+    "FOR",
+    "INTO",
+    "ON",
+    "RETURNING",
+];
+
+fn table_command(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let span = tokens.get(at).map(|token| token.span).unwrap_or_else(Span::empty);
+    let here = |token: Token| TokenWithSpan { token, span };
+    tokens.splice(at..=at, [here(Token::make_keyword("SELECT")), here(Token::Mul), here(Token::make_keyword("FROM"))]);
 }
 
 /// The end of the LIMIT, OFFSET and FETCH clauses that begin at `from`.

@@ -15,7 +15,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     Aggregate, Case, Expr, ExprSchemable, Extension, FetchType, Filter, Join, JoinType, Limit, LogicalPlan,
-    LogicalPlanBuilder, Operator, Projection, SkipType, Subquery, lit,
+    LogicalPlanBuilder, Operator, Projection, SkipType, Subquery, binary_expr, lit,
 };
 use heliosdb_types::{Error, Result};
 
@@ -68,7 +68,7 @@ fn resolves(schema: &DFSchema, reference: &Expr) -> bool {
 
 /// Rewrites every subquery of a plan that is not left to DataFusion.
 pub(super) fn unnest(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let mut rewriter = Unnester { domains: 0 };
+    let mut rewriter = Unnester { prefix: "__domain".to_owned(), domains: 0 };
     if !mentions_correlation(&plan) {
         return Ok(plan);
     }
@@ -104,8 +104,40 @@ impl DeepExpressions for LogicalPlan {
 }
 
 struct Unnester {
+    /// How their names begin.
+    prefix: String,
     /// Domains made so far, to name them apart.
     domains: usize,
+}
+
+/// A join whose right side uses the rows of the left one: LATERAL. `prefix` names what is made for it, apart from all else in
+/// the statement. Columns are those of the left, then of the right.
+pub(super) fn lateral(
+    prefix: String,
+    left: LogicalPlan,
+    right: &LogicalPlan,
+    join_type: JoinType,
+    condition: Option<Expr>,
+) -> Result<LogicalPlan> {
+    let mut unnester = Unnester { prefix, domains: 0 };
+    let (references, further): (Vec<Expr>, Vec<Expr>) =
+        free_references(right).into_iter().partition(|reference| resolves(left.schema(), reference));
+    if !further.is_empty() {
+        // What is run once for each row of the domain hides its references from the queries around.
+        return Err(Error::unsupported("a LATERAL subquery that also uses columns of an outer query"));
+    }
+    let columns: Vec<Column> = left.schema().columns().into_iter().chain(right.schema().columns()).collect();
+    let domain = unnester.domain(&left, &references)?;
+    let pushed = unnester.push(right, &domain)?;
+    let result = unnester.next_qualifier();
+    let keys = domain.own().into_iter().map(|c| Expr::Column(c.clone()).alias_qualified(Some(result.clone()), c.name));
+    let own = right.schema().columns().into_iter().map(Expr::Column);
+    let inner = plan::builder(pushed).project(keys.chain(own).collect::<Vec<_>>());
+    let inner = inner.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+    let outer_keys = domain.columns.iter().map(|(outer, _)| outer.clone()).collect();
+    let joined = null_safe_join(left, inner, join_type, outer_keys, domain.under(&result), condition)?;
+    let joined = plan::builder(joined).project(columns.into_iter().map(Expr::Column).collect::<Vec<_>>());
+    joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
 fn both(guard: Option<&Expr>, condition: Expr) -> Expr {
@@ -329,7 +361,7 @@ impl Unnester {
 
     fn next_qualifier(&mut self) -> TableReference {
         self.domains += 1;
-        TableReference::bare(format!("__domain_{}", self.domains))
+        TableReference::bare(format!("{}_{}", self.prefix, self.domains))
     }
 
     fn domain(&mut self, outer: &LogicalPlan, references: &[Expr]) -> Result<Domain> {
@@ -519,7 +551,12 @@ impl Unnester {
         }
         let mut condition = Vec::new();
         for (left, right) in &join.on {
-            condition.push(replace(left.clone().eq(right.clone()), domain)?);
+            // A LATERAL's rows are matched with NULLs being equal.
+            let op = match join.null_equality {
+                NullEquality::NullEqualsNothing => Operator::Eq,
+                NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
+            };
+            condition.push(replace(binary_expr(left.clone(), op, right.clone()), domain)?);
         }
         if let Some(filter) = &join.filter {
             condition.push(replace(filter.clone(), domain)?);

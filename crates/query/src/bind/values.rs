@@ -1,6 +1,11 @@
 //! VALUES lists.
 
-use datafusion::common::Column;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result};
 use sqlparser::ast;
@@ -55,6 +60,14 @@ impl Binder<'_> {
                 Some(OutputColumn { name, value: Typed { expr, ..first.clone() }, origin: None })
             })
             .collect();
+        let fields: Vec<Field> = columns
+            .iter()
+            .zip(&outputs)
+            .map(|(column, output)| {
+                let known = column.iter().map(|value| &value.arrow).find(|arrow| **arrow != DataType::Null);
+                Field::new(&output.name, known.cloned().unwrap_or(DataType::Null), true)
+            })
+            .collect();
         let rows = columns.first().map_or(0, Vec::len);
         let mut exprs: Vec<Vec<Expr>> = (0..rows).map(|_| Vec::with_capacity(columns.len())).collect();
         for column in columns {
@@ -65,7 +78,16 @@ impl Binder<'_> {
         if rows == 1 || exprs.iter().flatten().any(has_subquery) {
             return self.union_of_rows(exprs, outputs);
         }
-        let plan = LogicalPlanBuilder::values(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        let parameter = |expr: &Expr| expr.exists(|node| Ok(matches!(node, Expr::Placeholder(_)))).unwrap_or(true);
+        let values = match exprs.iter().flatten().any(parameter) {
+            // A parameter's field says more than a literal's, and the fields of a column must be alike.
+            true => {
+                let schema = DFSchema::from_unqualified_fields(fields.into(), HashMap::new());
+                schema.and_then(|schema| LogicalPlanBuilder::values_with_schema(exprs, &Arc::new(schema)))
+            }
+            false => LogicalPlanBuilder::values(exprs),
+        };
+        let plan = values.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
         Ok(BoundQuery { plan, columns: outputs })
     }
 

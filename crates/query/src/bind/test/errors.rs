@@ -60,7 +60,19 @@ fn what_is_not_supported_is_refused_by_name() {
     let sql = sql();
     let cases = [
         ("SELECT id FROM t TABLESAMPLE SYSTEM (10)", "0A000: TABLESAMPLE is not supported yet"),
-        ("SELECT 1 FROM t, LATERAL (SELECT t.id) x", "0A000: LATERAL is not supported yet"),
+        (
+            "SELECT 1 FROM t, LATERAL (SELECT t.id) x NATURAL JOIN t u",
+            "0A000: this kind of join beside LATERAL, after a comma is not supported yet",
+        ),
+        (
+            "SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM t u, LATERAL (SELECT t.id + u.id) x)",
+            "0A000: a LATERAL subquery that also uses columns of an outer query is not supported yet @31",
+        ),
+        (
+            "SELECT 1 FROM t JOIN LATERAL (SELECT t.id) x USING (id)",
+            "0A000: USING in a join with a LATERAL subquery of its left side is not supported yet",
+        ),
+        ("SELECT 1 FROM t RIGHT JOIN LATERAL (SELECT t.id) x ON true", "42P10: invalid reference to FROM-clause entry"),
         ("SELECT id INTO x FROM t", "0A000: SELECT INTO is not supported yet"),
         ("SELECT id FROM t FETCH FIRST 1 ROW WITH TIES", "0A000: FETCH ... WITH TIES is not supported yet"),
         ("VACUUM t", "0A000: VACUUM is not supported yet"),

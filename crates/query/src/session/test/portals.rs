@@ -1,7 +1,7 @@
 //! Portals of the protocol and cursors of SQL, which are one name space.
 
 use heliosdb_contracts::{BoundPortal, Execution, PortalRun};
-use heliosdb_types::{Datum, Result, SqlState};
+use heliosdb_types::{Datum, Result, SqlState, SqlType};
 
 use super::{Client, Server};
 
@@ -149,4 +149,20 @@ fn portals_of_a_session_are_bounded() {
     assert_eq!(error.state(), SqlState::OUT_OF_MEMORY);
     client.session.fail(&error);
     client.bind("p0", "select 1", Vec::new()).unwrap();
+}
+
+#[test]
+fn literals_and_parameters_share_a_values_list() {
+    let server = Server::new();
+    let mut client = server.client();
+    assert_eq!(client.run("create table t (a int, b text)"), "CREATE TABLE\n");
+    let several = client.prepare("insert into t values (1, null), ($1, 'x'), (null, $2), ($1 + 1, upper($2))").unwrap();
+    let done = client.run_prepared(&several, vec![Datum::Int32(7), Datum::Text("y".to_owned())]).unwrap();
+    assert_eq!(done, "INSERT 0 4\n");
+    assert_eq!(client.run("select * from t order by a nulls first"), "|y\n1|\n7|x\n8|Y\n");
+    let listed =
+        client.prepare("select * from (values (null, 2.5), ($1::bigint, $2), (3, 1)) v(n, m) order by 1").unwrap();
+    let nine = heliosdb_types::parse_text(&SqlType::Numeric(None), "9", &Default::default()).unwrap();
+    let rows = client.run_prepared(&listed, vec![Datum::Int64(2), nine]);
+    assert_eq!(rows.unwrap(), "2|9\n3|1\n|2.5\n");
 }
