@@ -12,3 +12,4 @@ mod refusals;
 mod running;
 mod tls;
 mod tls_client;
+mod troubleshooting;

@@ -12,6 +12,7 @@ mod elle;
 mod fence;
 mod golden;
 mod index_online;
+mod packaging;
 mod psql;
 mod sessions;
 mod start;
