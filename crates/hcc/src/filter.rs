@@ -131,6 +131,24 @@ fn normalised(mut ranges: Vec<(i128, i128)>) -> Vec<(i128, i128)> {
     out
 }
 
+/// What is in both; each is disjoint and ascending, and so is the outcome.
+fn common(a: &[(i128, i128)], b: &[(i128, i128)]) -> Vec<(i128, i128)> {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut out = Vec::new();
+    while let (Some((a_low, a_high)), Some((b_low, b_high))) = (a.peek().copied(), b.peek().copied()) {
+        let (low, high) = (*a_low.max(b_low), *a_high.min(b_high));
+        if low <= high {
+            out.push((low, high));
+        }
+        if a_high < b_high {
+            a.next();
+        } else {
+            b.next();
+        }
+    }
+    out
+}
+
 impl Filter {
     /// Translates a predicate; a value of another type than the column's is an internal error.
     pub fn compile(predicate: &Predicate<'_>, physical: PhysicalType) -> Result<Filter> {
@@ -169,6 +187,16 @@ impl Filter {
             _ => return Err(Error::internal(format!("{predicate:?} does not fit a column of type {physical:?}"))),
         };
         Ok(Filter { physical, test })
+    }
+
+    /// Both tests in one, so that a column is looked at once; `None` if there is no such test.
+    pub fn and(&self, other: &Filter) -> Option<Filter> {
+        match (&self.test, &other.test) {
+            (Test::Ranges(a), Test::Ranges(b)) if self.physical == other.physical => {
+                Some(Filter { physical: self.physical, test: Test::Ranges(common(a, b)) })
+            }
+            _ => None,
+        }
     }
 
     /// Whether one value matches: the definition the block evaluation agrees with, for rows that are not in blocks.
@@ -252,6 +280,27 @@ mod tests {
         assert!(!filter(CompareOp::NotEq, 5).may_match(&stats(Datum::Int32(5), Datum::Int32(5), 0)));
         let null = Filter::compile(&Predicate::Compare(CompareOp::NotEq, &Datum::Null), PhysicalType::Int32).unwrap();
         assert!(!null.may_match(&block));
+    }
+
+    #[test]
+    fn tests_of_one_column_are_joined() {
+        let int = |v: i32| Datum::Int32(v);
+        let compile = |predicate: &Predicate<'_>| Filter::compile(predicate, PhysicalType::Int32).unwrap();
+        let lists = [[int(1), int(5), int(9)].to_vec(), vec![int(5), int(6), Datum::Null], vec![]];
+        let mut filters: Vec<Filter> = lists.iter().map(|list| compile(&Predicate::In(list))).collect();
+        for op in [CompareOp::Eq, CompareOp::NotEq, CompareOp::Lt, CompareOp::LtEq, CompareOp::Gt, CompareOp::GtEq] {
+            filters.extend([5, 7, i32::MIN].map(|v| compile(&Predicate::Compare(op, &int(v)))));
+        }
+        for a in &filters {
+            for b in &filters {
+                let both = a.and(b).unwrap();
+                for value in (-1..12).chain([i32::MIN, i32::MAX]).map(DatumRef::Int32) {
+                    assert_eq!(both.matches(&value), a.matches(&value) && b.matches(&value), "{a:?} {b:?} {value:?}");
+                }
+            }
+        }
+        let is_null = compile(&Predicate::IsNull);
+        assert!(is_null.and(&filters[0]).is_none());
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::layout::{Reader, Writer, corrupt};
 
 pub(crate) const CHUNK: usize = 1024;
 
+/// Unpacking a chunk costs about as much as this many single reads.
+const GATHER_MIN: usize = 48;
+
 /// Bits needed for values up to `max`.
 pub(crate) fn width_of(max: u64) -> u8 {
     (64 - max.leading_zeros()) as u8
@@ -231,26 +234,30 @@ impl Packed {
         }
     }
 
-    /// The values of `rows` in the order given. Unpacks whole chunks when that is cheaper than single reads.
+    /// The values of `rows` in the order given; 0 for rows beyond the end. Unpacks a chunk where that is cheaper than
+    /// reading its rows one by one.
     pub(crate) fn gather(&self, rows: &[u32], mut emit: impl FnMut(u64)) {
-        // Unpacking a chunk costs about as much as a hundred single reads.
-        if rows.len() < self.rows / 10 || !rows.is_sorted() {
-            rows.iter().for_each(|row| emit(self.get(*row as usize)));
-            return;
+        if self.width == 0 || !rows.is_sorted() {
+            return rows.iter().for_each(|row| emit(self.get(*row as usize)));
         }
-        let mut out = [0_u64; CHUNK];
-        let mut unpacked = usize::MAX;
-        for row in rows {
-            let (chunk, at) = (*row as usize / CHUNK, *row as usize % CHUNK);
-            if *row as usize >= self.rows {
-                emit(0);
-                continue;
+        let (mut narrow, mut wide) = ([0_u32; CHUNK], [0_u64; CHUNK]);
+        let mut rest = rows;
+        while let Some(row) = rest.first() {
+            let chunk = *row as usize / CHUNK;
+            let end = ((chunk + 1) * CHUNK).min(self.rows);
+            let count = rest.partition_point(|row| (*row as usize) < end);
+            // The rest lies beyond the end.
+            let (part, after) = rest.split_at(if count == 0 { rest.len() } else { count });
+            rest = after;
+            if count < GATHER_MIN {
+                part.iter().for_each(|row| emit(self.get(*row as usize)));
+            } else if self.is_narrow() {
+                self.chunk32(chunk, &mut narrow);
+                part.iter().for_each(|row| emit(u64::from(narrow[*row as usize % CHUNK])));
+            } else {
+                self.chunk64(chunk, &mut wide);
+                part.iter().for_each(|row| emit(wide[*row as usize % CHUNK]));
             }
-            if chunk != unpacked {
-                self.chunk64(chunk, &mut out);
-                unpacked = chunk;
-            }
-            emit(out[at]);
         }
     }
 
@@ -292,6 +299,12 @@ mod tests {
                 let mut gathered = Vec::new();
                 packed.gather(&picks, |value| gathered.push(value));
                 assert_eq!(gathered, picks.iter().map(|i| expected[*i as usize]).collect::<Vec<_>>());
+                // Many of a chunk, few of the next, some beyond the end.
+                let picks: Vec<u32> = (0..400).chain([1030, 2990, 2999, 3000, 5000, 5001]).collect();
+                let mut gathered = Vec::new();
+                packed.gather(&picks, |value| gathered.push(value));
+                let wanted = picks.iter().map(|i| expected.get(*i as usize).copied().unwrap_or(0));
+                assert!(gathered.iter().copied().eq(wanted), "width {width}");
                 assert_eq!(packed.max(), expected.iter().copied().max().unwrap());
             }
         }

@@ -12,14 +12,21 @@ pub(crate) struct ColumnFilter {
 }
 
 pub(crate) fn compile(predicates: &[ColumnPredicate], state: &TreeState) -> Result<Vec<ColumnFilter>> {
-    let compiled = predicates.iter().map(|predicate| {
+    let mut compiled: Vec<ColumnFilter> = Vec::with_capacity(predicates.len());
+    for predicate in predicates {
         let column = predicate.column;
         let physical =
             state.physical(column).ok_or_else(|| Error::internal(format!("a predicate on unknown column {column}")))?;
         let filter = Filter::compile(&translate(&predicate.op), physical)?;
-        Ok(ColumnFilter { column, filter })
-    });
-    compiled.collect()
+        // Both ends of a range, say, in one pass over the column.
+        let joined = compiled.iter_mut().filter(|known| known.column == column);
+        let joined = joined.filter_map(|known| Some((known.filter.and(&filter)?, known))).next();
+        match joined {
+            Some((both, known)) => known.filter = both,
+            None => compiled.push(ColumnFilter { column, filter }),
+        }
+    }
+    Ok(compiled)
 }
 
 fn translate(op: &PredicateOp) -> Predicate<'_> {

@@ -79,7 +79,9 @@ mod tests {
     #[test]
     fn holds_what_was_entered_and_little_else() {
         let hashes: Vec<u64> = (0..20_000_u64).map(|i| key_hash(&i.to_be_bytes())).collect();
-        for (temperature, most) in [(Temperature::Young, 700), (Temperature::Settled, 4_000), (Temperature::Cold, 4_000)] {
+        for (temperature, most) in
+            [(Temperature::Young, 700), (Temperature::Settled, 4_000), (Temperature::Cold, 4_000)]
+        {
             let bloom = Bloom::read(&build(&hashes, temperature)).unwrap();
             assert!(hashes.iter().all(|hash| bloom.may_hold(*hash)));
             let wrong = (20_000..120_000_u64).filter(|i| bloom.may_hold(key_hash(&i.to_be_bytes()))).count();
