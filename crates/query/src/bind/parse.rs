@@ -88,8 +88,54 @@ fn parser(sql: &str) -> Result<Parser<'static>> {
     parser_of(tokens, sql)
 }
 
+/// An operator of several characters ends in a sign only if it has one of `~ ! @ # % ^ & | ?` too: `a->>-1` is `a ->> -1`.
+fn signs_apart(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let operator = |token: &Token| match token {
+        Token::CustomBinaryOperator(symbol)
+            if symbol.ends_with(['+', '-']) && !symbol.contains(['~', '!', '@', '#', '%', '^', '&', '|', '?']) =>
+        {
+            let head = symbol.trim_end_matches(['+', '-']);
+            let token = match head {
+                "->" => Token::Arrow,
+                "->>" => Token::LongArrow,
+                "=" => Token::Eq,
+                "<" => Token::Lt,
+                ">" => Token::Gt,
+                "<=" => Token::LtEq,
+                ">=" => Token::GtEq,
+                "<>" => Token::Neq,
+                "*" => Token::Mul,
+                "/" => Token::Div,
+                "<<" => Token::ShiftLeft,
+                ">>" => Token::ShiftRight,
+                _ => return None,
+            };
+            Some((token, symbol.get(head.len()..).unwrap_or_default().to_owned()))
+        }
+        _ => None,
+    };
+    if !tokens.iter().any(|token| operator(&token.token).is_some()) {
+        return tokens;
+    }
+    let mut out = Vec::with_capacity(tokens.len() + 2);
+    for token in tokens {
+        match operator(&token.token) {
+            Some((head, signs)) => {
+                let span = token.span;
+                out.push(TokenWithSpan { token: head, span });
+                out.extend(signs.chars().map(|sign| {
+                    let token = if sign == '-' { Token::Minus } else { Token::Plus };
+                    TokenWithSpan { token, span }
+                }));
+            }
+            None => out.push(token),
+        }
+    }
+    out
+}
+
 fn parser_of(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Parser<'static>> {
-    let tokens = super::tokens::rewritten(tokens, sql)?;
+    let tokens = super::tokens::rewritten(signs_apart(tokens), sql)?;
     allow_attempts(tokens.len());
     Ok(Parser::new(&Bounded).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
 }

@@ -38,14 +38,20 @@ impl VisitorMut for Precedence {
     }
 }
 
-/// `f(t.*)` is `f(t)`: the row of t.
+/// The column that `t.*` names as an argument; nobody can write it.
+pub(super) const WHOLE_ROW: &str = "\u{1}row";
+
+/// `f(t.*)`: the row of t, whatever columns are called t.
 fn rows_as_arguments(call: &mut ast::Function) {
     let ast::FunctionArguments::List(list) = &mut call.args else { return };
     for arg in &mut list.args {
         if let FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) = arg
             && let [ast::ObjectNamePart::Identifier(table)] = name.0.as_slice()
         {
-            *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(table.clone())));
+            let mut row = ast::Ident::new(WHOLE_ROW);
+            row.span = table.span;
+            let name = vec![table.clone(), row];
+            *arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(name)));
         }
     }
 }

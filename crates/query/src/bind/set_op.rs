@@ -57,10 +57,30 @@ impl Binder<'_> {
     ) -> Result<(BoundQuery, BoundQuery)> {
         let mut left_items = Vec::with_capacity(left.columns.len());
         let mut right_items = Vec::with_capacity(left.columns.len());
-        for (at, (l, r)) in left.columns.into_iter().zip(right.columns).enumerate() {
+        let mut columns = left.columns.iter().cloned().zip(right.columns.iter().cloned()).enumerate();
+        for (at, (l, r)) in columns.by_ref() {
             let unify = || {
                 let sql_type = func::common_type(&[&l.value, &r.value], word)?;
-                let cast = |value: Typed| self.coerce(value, &sql_type, CastKind::Implicit);
+                let cast = |value: Typed| {
+                    let from = value.sql_type.clone();
+                    self.coerce(value, &sql_type, CastKind::Implicit).map_err(|error| match error.state() {
+                        SqlState::DATATYPE_MISMATCH => {
+                            let message =
+                                format!("{word} could not convert type {} to {}", from.name(), sql_type.name());
+                            Error::invalid(SqlState::CANNOT_COERCE, message)
+                        }
+                        _ => error,
+                    })
+                };
+                for (side, plan) in [(&l, &left.plan), (&r, &right.plan)] {
+                    // A literal takes the column's type at once: it may be wrong though no row ever has it.
+                    if side.value.is_unknown()
+                        && let Some(literal) = literal_behind(plan, &side.value.expr)
+                    {
+                        let literal = Typed { expr: literal, ..side.value.clone() };
+                        func::cast(literal, &sql_type, CastKind::Implicit, self.func())?;
+                    }
+                }
                 func::unify(vec![cast(l.value.clone())?, cast(r.value.clone())?], word, self.func())
             };
             let span = right_list.get(at).map_or(Span::empty(), Spanned::span);
@@ -98,6 +118,29 @@ impl Binder<'_> {
             .map(|column| Expr::Column(Column::new(Some(l.clone()), column.name.clone())).alias(column.name));
         let plan = LogicalPlanBuilder::new(combined).project(outputs.collect::<Vec<_>>());
         plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    }
+}
+
+/// The literal that a column of a select list is.
+fn literal_behind(plan: &LogicalPlan, column: &Expr) -> Option<Expr> {
+    let Expr::Column(wanted) = column else { return None };
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let at = projection.schema.maybe_index_of_column(wanted)?;
+            let mut expr = projection.expr.get(at)?;
+            while let Expr::Alias(alias) = expr {
+                expr = &alias.expr;
+            }
+            match expr {
+                Expr::Literal(..) => Some(expr.clone()),
+                Expr::Column(_) => literal_behind(&projection.input, expr),
+                _ => None,
+            }
+        }
+        LogicalPlan::Sort(sort) => literal_behind(&sort.input, column),
+        LogicalPlan::Limit(limit) => literal_behind(&limit.input, column),
+        LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => literal_behind(input, column),
+        _ => None,
     }
 }
 

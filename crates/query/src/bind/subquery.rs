@@ -96,8 +96,10 @@ impl Binder<'_> {
 
     fn exists(&mut self, plan: LogicalPlan, negated: bool) -> Result<Expr> {
         let plan = whether_rows(plan);
+        // What does not correlate is counted once; as mark joins two of them would give columns of one name.
+        let correlated = !free_references(&plan).is_empty();
         let level = self.level();
-        if level.clause.is_filter() && !level.in_aggregate {
+        if correlated && level.clause.is_filter() && !level.in_aggregate {
             return Ok(Expr::Exists(Exists { subquery: subquery(plan), negated }));
         }
         let count = self.row_count(plan)?;
@@ -137,8 +139,8 @@ impl Binder<'_> {
         let Expr::BinaryExpr(comparison) = &equal.expr else {
             return Ok(self.quantified(Quantifier::Any, &BinaryOperator::Eq, vec![value], bound, negated)?.expr);
         };
-        if negated && correlated {
-            // NOT IN is true only if no row compares equal or unknown.
+        if negated && (correlated || value.expr.column_refs().is_empty()) {
+            // NOT IN is true only if no row compares equal or unknown. A constant is no key a join could look at.
             let inner = compare(outer(&value)?, &column, &BinaryOperator::Eq, self.func())?;
             let plan = plan::filter(bound.plan, Expr::IsNotFalse(Box::new(inner)))?;
             return self.exists(plan, true);

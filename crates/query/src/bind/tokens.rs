@@ -62,6 +62,9 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                     | "ISNULL"
                     | "NOTNULL"
                     | "VARIADIC"
+                    | "ROLLUP"
+                    | "CUBE"
+                    | "SETS"
             )
         )
     };
@@ -91,6 +94,9 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
             Some("FOR") => row_lock(&mut tokens, at),
             Some("TABLE") if is_table_command(&tokens, at) => table_command(&mut tokens, at),
             Some("TRIM") if is(&tokens, at + 1, &Token::LParen) => trim(&mut tokens, at + 2),
+            Some("ROLLUP" | "CUBE" | "SETS") if is(&tokens, at + 1, &Token::LParen) => {
+                grouping_elements(&mut tokens, at + 2);
+            }
             // `x ISNULL` is `x IS NULL`; both are reserved.
             Some(word @ ("ISNULL" | "NOTNULL")) if at > 0 && !is(&tokens, at - 1, &Token::Period) => {
                 let words: &[&str] = if word == "ISNULL" { &["IS", "NULL"] } else { &["IS", "NOT", "NULL"] };
@@ -123,6 +129,48 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
         at += 1;
     }
     Ok(tokens)
+}
+
+/// Brackets around the elements of ROLLUP, CUBE and GROUPING SETS that begin with a bracket but are no list, such as `(a)::text`:
+/// the parser takes the bracket for a list's. In GROUPING SETS it wants brackets around single expressions too.
+fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, first: usize) {
+    let sets = first.checked_sub(2).and_then(|at| tokens.get(at)).and_then(keyword).as_deref() == Some("SETS");
+    let mut at = first;
+    while at < tokens.len() {
+        let start = at;
+        // Where the bracket at the start closes, and where the element ends.
+        let (mut depth, mut closed) = (0usize, None);
+        loop {
+            match tokens.get(at).map(|token| &token.token) {
+                None | Some(Token::SemiColon) => return,
+                Some(Token::LParen | Token::LBracket) => depth += 1,
+                Some(Token::RParen | Token::RBracket) if depth > 0 => {
+                    depth -= 1;
+                    if depth == 0 && closed.is_none() {
+                        closed = Some(at);
+                    }
+                }
+                Some(Token::RParen) => break,
+                Some(Token::Comma) if depth == 0 => break,
+                Some(_) => {}
+            }
+            at += 1;
+        }
+        let bracketed = is(tokens, start, &Token::LParen);
+        let nested = matches!(tokens.get(start).and_then(keyword).as_deref(), Some("ROLLUP" | "CUBE" | "GROUPING"));
+        let list = bracketed && closed.is_some_and(|closed| closed + 1 == at);
+        if start < at && !list && !nested && (bracketed || sets) {
+            let span = |at: usize| tokens.get(at).map_or(Span::empty(), |token| token.span);
+            let (open, close) = (span(start), span(at - 1));
+            tokens.insert(at, TokenWithSpan { token: Token::RParen, span: close });
+            tokens.insert(start, TokenWithSpan { token: Token::LParen, span: open });
+            at += 2;
+        }
+        if !is(tokens, at, &Token::Comma) {
+            return;
+        }
+        at += 1;
+    }
 }
 
 fn without_blanks(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {

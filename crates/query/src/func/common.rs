@@ -183,6 +183,20 @@ pub(super) fn without_modifier(sql_type: &SqlType) -> SqlType {
     }
 }
 
+/// An untyped literal where the type of the result would be its type.
+pub(super) fn polymorphic_unknown() -> Error {
+    let message = "could not determine polymorphic type because input has type unknown";
+    Error::invalid(SqlState::DATATYPE_MISMATCH, message)
+}
+
+/// Several functions of the name would take the untyped literals.
+pub(super) fn not_unique(name: &str, args: &[Typed]) -> Error {
+    let types: Vec<String> = args.iter().map(|arg| base_name(&arg.sql_type)).collect();
+    let message = format!("function {name}({}) is not unique", types.join(", "));
+    Error::invalid(SqlState::AMBIGUOUS_FUNCTION, message)
+        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
+}
+
 /// The type's name in messages: without length or precision.
 pub(super) fn base_name(sql_type: &SqlType) -> String {
     match sql_type {

@@ -23,6 +23,7 @@ mod types;
 mod udf;
 mod value;
 mod window;
+mod window_shift;
 
 use std::sync::Arc;
 

@@ -36,7 +36,7 @@ impl Typed {
         }
     }
 
-    pub(super) fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.sql_type == SqlType::Unknown
     }
 

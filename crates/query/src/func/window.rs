@@ -8,8 +8,10 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 
 use super::aggregate::{is_aggregate, resolve, undefined};
 use super::cast::cast;
-use super::value::physical_of_type;
-use super::{CastKind, FuncContext, Typed, unify};
+use super::common::polymorphic_unknown;
+use super::value::{null_of, physical_of_type};
+use super::{CastKind, FuncContext, Typed, unify, window_shift};
+use crate::exec::from_datafusion;
 
 /// What stands around a window function's name.
 pub struct WindowCall {
@@ -59,7 +61,7 @@ pub fn window(name: &str, call: WindowCall, ctx: &FuncContext) -> Result<Typed> 
         distinct: false,
     };
     if is_aggregate(name) {
-        let resolved = resolve(name, args, false, Vec::new(), star, ctx)?;
+        let resolved = resolve(name, args, false, Vec::new(), star, ctx)?.for_frames(name);
         let fun = WindowFunctionDefinition::AggregateUDF(resolved.function.clone());
         let params = params(resolved.args.clone(), filter);
         return resolved.finish(Expr::WindowFunction(Box::new(WindowFunction { fun, params })), ctx);
@@ -68,7 +70,10 @@ pub fn window(name: &str, call: WindowCall, ctx: &FuncContext) -> Result<Typed> 
         let message = "FILTER is not implemented for non-aggregate window functions";
         return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
     }
-    let (fun, args, result) = pure(name, args, ctx)?;
+    let (fun, args, result) = match pure(name, args, ctx)? {
+        Pure::Call(fun, args, result) => (fun, args, result),
+        Pure::Always(value) => return Ok(value),
+    };
     let expr = Expr::WindowFunction(Box::new(WindowFunction { fun: fun.into(), params: params(args, None) }));
     Ok(match result {
         // DataFusion counts in u64.
@@ -87,12 +92,15 @@ enum PureResult {
     Value(SqlType, arrow_schema::DataType),
 }
 
-type Pure = (std::sync::Arc<datafusion::logical_expr::WindowUDF>, Vec<Expr>, PureResult);
+enum Pure {
+    Call(std::sync::Arc<datafusion::logical_expr::WindowUDF>, Vec<Expr>, PureResult),
+    /// The same for every row.
+    Always(Typed),
+}
 
 fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
-    let settle =
-        |arg: Typed| if arg.is_unknown() { cast(arg, &SqlType::Text, CastKind::Implicit, ctx) } else { Ok(arg) };
-    Ok(match (name, args.len()) {
+    let settle = |arg: Typed| if arg.is_unknown() { Err(polymorphic_unknown()) } else { Ok(arg) };
+    let (fun, args, result) = match (name, args.len()) {
         ("row_number", 0) => (df::row_number::row_number_udwf(), vec![], PureResult::Counted(SqlType::Int8)),
         ("rank", 0) => (df::rank::rank_udwf(), vec![], PureResult::Counted(SqlType::Int8)),
         ("dense_rank", 0) => (df::rank::dense_rank_udwf(), vec![], PureResult::Counted(SqlType::Int8)),
@@ -102,7 +110,7 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
             let count = literal_count(&args, 0, ctx)?;
             check_positive(&count, *b"22014", name)?;
             if matches!(&count, Expr::Literal(value, _) if value.is_null()) {
-                return Err(Error::unsupported("ntile of NULL"));
+                return Ok(Pure::Always(null_of(&SqlType::Int4)?));
             }
             (df::ntile::ntile_udwf(), vec![count], PureResult::Counted(SqlType::Int4))
         }
@@ -117,37 +125,63 @@ fn pure(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Pure> {
                 check_positive(position, *b"22016", name)?;
             }
             let value = settle(first(args)?)?;
+            if matches!(&position, Some(Expr::Literal(position, _)) if position.is_null()) {
+                return Ok(Pure::Always(null_of(&value.sql_type)?));
+            }
             let result = PureResult::Value(value.sql_type.clone(), value.arrow.clone());
             (fun, std::iter::once(value.expr).chain(position).collect(), result)
         }
         ("lag" | "lead", 1..=3) => {
             let fun = if name == "lag" { df::lead_lag::lag_udwf() } else { df::lead_lag::lead_udwf() };
-            let offset = if args.len() > 1 { Some(literal_count(&args, 1, ctx)?) } else { None };
+            let offset = match args.get(1) {
+                Some(offset) => Some(cast(offset.clone(), &SqlType::Int4, CastKind::Implicit, ctx)?),
+                None => None,
+            };
+            let constant = offset.as_ref().is_none_or(Typed::is_literal);
+            let to_int8 =
+                |offset: Typed| cast(offset, &SqlType::Int8, CastKind::Implicit, ctx).map(|offset| offset.expr);
+            let offset = offset.map(to_int8).transpose()?;
             // No offset, no row, and not the default either.
-            if matches!(&offset, Some(Expr::Literal(value, _)) if value.is_null()) {
-                return Err(Error::unsupported(format!("{name} with an offset of NULL")));
-            }
+            let nowhere = matches!(&offset, Some(Expr::Literal(value, _)) if value.is_null());
             let mut args = args.into_iter();
             let value = args.next().ok_or_else(|| Error::internal("an argument"))?;
             match args.nth(1) {
                 Some(default) => {
-                    let mut both = unify(vec![settle(value)?, default], name, ctx)?.into_iter();
+                    let mut both = unify(vec![value, default], name, ctx)?.into_iter();
                     let (Some(value), Some(default)) = (both.next(), both.next()) else {
                         return Err(Error::internal("two values"));
                     };
                     let result = PureResult::Value(value.sql_type.clone(), value.arrow.clone());
                     let offset = offset.ok_or_else(|| Error::internal("an offset"))?;
+                    if nowhere {
+                        return Ok(Pure::Always(null_of(&value.sql_type)?));
+                    }
+                    // A default of each row's own is no literal either.
+                    let constant = constant && default.is_literal();
+                    let fun = if constant { fun } else { window_shift::shift(name == "lead") };
                     (fun, vec![value.expr, offset, default.expr], result)
                 }
                 None => {
                     let value = settle(value)?;
                     let result = PureResult::Value(value.sql_type.clone(), value.arrow.clone());
-                    (fun, std::iter::once(value.expr).chain(offset).collect(), result)
+                    if nowhere {
+                        return Ok(Pure::Always(null_of(&value.sql_type)?));
+                    }
+                    match offset {
+                        Some(offset) if !constant => {
+                            let null =
+                                datafusion::common::ScalarValue::try_from(&value.arrow).map_err(from_datafusion)?;
+                            let null = Expr::Literal(null, None);
+                            (window_shift::shift(name == "lead"), vec![value.expr, offset, null], result)
+                        }
+                        offset => (fun, std::iter::once(value.expr).chain(offset).collect(), result),
+                    }
                 }
             }
         }
         _ => return Err(undefined(name, &args)),
-    })
+    };
+    Ok(Pure::Call(fun, args, result))
 }
 
 fn first(args: Vec<Typed>) -> Result<Typed> {

@@ -28,3 +28,29 @@ SELECT array_position('{}'::int[], 1, NULL) IS NULL;
 SELECT trim_array(NULL::integer[], 0.5);
 SELECT t, sum(b::int) OVER (ORDER BY t RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM (VALUES (time '10:00', false), ('11:00', true), ('12:00', false)) v(t, b) ORDER BY t;
 SELECT pg_typeof(nullif(1, 1.5)), pg_typeof(nullif('a'::varchar, 'b')), 'pg_class'::regclass;
+-- Bins need a finite origin
+SELECT date_bin('1 day', timestamp '2024-02-29', timestamp 'infinity');
+SELECT date_bin('1 mon', timestamp 'infinity', timestamp '2024-01-01');
+-- A zone given to make_timestamptz counts east
+SELECT make_timestamptz(2024, 3, 31, 3, 30, 0, '+03') AT TIME ZONE 'UTC' AS moment;
+SELECT make_timestamptz(2024, 3, 31, 3, 30, 0, '3');
+-- A jsonb scalar is an array of itself, by index
+SELECT '5'::jsonb -> 0 AS a, '"x"'::jsonb ->> -1 AS b, '5'::jsonb -> 1 AS c, '5'::jsonb #> '{0}' AS d, '5'::json -> 0 AS e;
+-- substr knows no patterns
+SELECT substr('abc'::text, '2') AS a, substring('abc' from '2') AS b;
+-- Roman numerals are of integers
+SELECT to_char(1e20, 'RN');
+SELECT to_char(3998.5::float8, 'RN') AS a, to_char(3998.5, 'RN') AS b, to_char(4000, 'RN') AS c;
+-- Signs at an operator's end
+SELECT 3>=-1 AS a, 5<>-5 AS b, 4*-1 AS c, '[1,2]'::json->>-1 AS d, 2<-1 AS e;
+-- Which operator, which function
+SELECT time '1:00' + time '2:00';
+SELECT timestamp '2000-01-01' + time '1:00' AS moment;
+SELECT '[1]' -> 1;
+SELECT '{"a": 1}' - 'a'::text AS j;
+SELECT + '1' AS plus;
+SELECT avg('1');
+SELECT stddev('1');
+SELECT array_agg('a');
+SELECT array_remove('{a,b}', 'a') AS rest, array_append('{a}', 'b') AS longer;
+SELECT trunc('1.5');

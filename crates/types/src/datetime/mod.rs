@@ -29,5 +29,5 @@ pub use extract::{
 };
 pub use format::{write_date, write_interval, write_time, write_timestamp, write_timestamptz};
 pub use interval_parse::parse_interval;
-pub use parse::{parse_date, parse_time, parse_timestamp, parse_timestamptz, parse_zone};
+pub use parse::{parse_date, parse_sane_zone, parse_time, parse_timestamp, parse_timestamptz, parse_zone};
 pub use trunc::{trunc_interval, trunc_timestamp, trunc_timestamptz};

@@ -207,6 +207,23 @@ pub fn parse_zone(name: &str, ctx: &TextContext) -> Result<Arc<dyn TimeZone>> {
     Ok(Arc::new(crate::FixedOffset::new(name, -offset)))
 }
 
+/// The same for `make_timestamptz`, to which `+02` is two hours *east*, as in a timestamp's own text.
+pub fn parse_sane_zone(name: &str, ctx: &TextContext) -> Result<Arc<dyn TimeZone>> {
+    let wrong = |message: String| Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message);
+    if name.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(wrong(format!("invalid input syntax for type numeric time zone: \"{name}\""))
+            .with_hint("Numeric time zones must have \"-\" or \"+\" as first character."));
+    }
+    if !name.starts_with(['+', '-']) {
+        return parse_zone(name, ctx);
+    }
+    match read_offset(name) {
+        Ok(offset) => Ok(Arc::new(crate::FixedOffset::new(name, offset))),
+        Err(Refusal::ZoneRange) => Err(wrong(format!("numeric time zone \"{name}\" out of range"))),
+        Err(_) => parse_zone(name, ctx),
+    }
+}
+
 fn read(text: &str, ctx: &TextContext) -> Read<Moment> {
     read_fields(text, ctx, false)
 }

@@ -10,6 +10,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::bind::binder::Binder;
 use crate::bind::names::fold_identifier;
+use crate::bind::precedence::WHOLE_ROW;
 use crate::bind::scope::{Clause, RowShape, Scope, ScopeColumn};
 use crate::bind::subquery::outer;
 use crate::func::Typed;
@@ -89,6 +90,12 @@ impl Binder<'_> {
             _ => return Err(Error::unsupported("a name of more than three parts")),
         };
         for depth in (self.level_floor..self.levels.len()).rev() {
+            if column == WHOLE_ROW {
+                match self.bind_whole_row(depth, table, span)? {
+                    Some(row) => return Ok(row),
+                    None => continue,
+                }
+            }
             let Some(level) = self.levels.get(depth) else { break };
             let relation = self.at(span, level.scope.relation(schema, table))?;
             let Some(relation) = relation else { continue };

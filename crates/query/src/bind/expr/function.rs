@@ -164,7 +164,8 @@ impl Binder<'_> {
     fn bind_array_to_string(&mut self, arguments: &Arguments<'_>) -> Result<Option<Typed>> {
         let [Expr::Function(array), separator] = arguments.exprs.as_slice() else { return Ok(None) };
         let ast::FunctionArguments::Subquery(query) = &array.args else { return Ok(None) };
-        if object_name(&array.name)?.1 != "array" {
+        // The separator goes into the subquery, where this level's columns would be others.
+        if object_name(&array.name)?.1 != "array" || !is_constant(separator) {
             return Ok(None);
         }
         let separator = self.bind_text(separator)?;
@@ -384,6 +385,15 @@ fn row_order(plan: &LogicalPlan) -> Option<Vec<Sort>> {
         LogicalPlan::Sort(sort) => Some(sort.expr.clone()),
         LogicalPlan::Limit(limit) => row_order(&limit.input),
         _ => None,
+    }
+}
+
+/// A literal, whatever its type.
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(_) => true,
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_constant(inner),
+        _ => false,
     }
 }
 

@@ -168,6 +168,12 @@ impl Binder<'_> {
             Expr::Subquery(query) => self.bind_quantified(quantifier, op, left, query),
             Expr::Array(ast::Array { elem, named: _ }) if !elem.iter().any(|one| matches!(one, Expr::Array(_))) => {
                 let elements = elem.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
+                if elements.iter().any(|element| element.sql_type.element().is_some()) {
+                    // Arrays in an array are its dimensions: it is their elements that are compared.
+                    let value = self.bind_expr(left)?;
+                    let array = func::array_of(elements, self.func())?;
+                    return func::quantified(op, value, array, quantifier == Quantifier::Any, self.func());
+                }
                 self.compare_with_each(quantifier, left, op, elements)
             }
             _ => {

@@ -22,7 +22,7 @@ impl Binder<'_> {
                 let whole = self.bind_expr(r#in)?;
                 func::call("position", vec![whole, part], self.func())
             }
-            Expr::Substring { expr, substring_from, substring_for, special: _, shorthand: _ } => {
+            Expr::Substring { expr, substring_from, substring_for, special: _, shorthand } => {
                 let mut args = vec![self.bind_expr(expr)?];
                 match (substring_from, substring_for) {
                     (None, Some(length)) => {
@@ -35,7 +35,8 @@ impl Binder<'_> {
                         }
                     }
                 }
-                func::call("substring", args, self.func())
+                // `substr` knows no patterns.
+                func::call(if *shorthand { "substr" } else { "substring" }, args, self.func())
             }
             Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
                 let name = match trim_where {

@@ -38,6 +38,8 @@ pub(super) struct FoldAggregate {
     returns: PhysicalType,
     /// Rows whose first argument is NULL do not reach the fold.
     skip_nulls: bool,
+    /// Equal rows reach it once.
+    distinct: bool,
     signature: Signature,
     make: Arc<Make>,
 }
@@ -53,7 +55,23 @@ impl FoldAggregate {
     ) -> FoldAggregate {
         let signature = Signature::user_defined(Volatility::Immutable);
         let make = move || Box::new(make()) as Box<dyn Fold>;
-        FoldAggregate { name: name.to_owned(), key, arguments, returns, skip_nulls, signature, make: Arc::new(make) }
+        FoldAggregate {
+            name: name.to_owned(),
+            key,
+            arguments,
+            returns,
+            skip_nulls,
+            distinct: false,
+            signature,
+            make: Arc::new(make),
+        }
+    }
+
+    /// The same over distinct rows, however the plan calls it.
+    pub fn distinct(mut self) -> FoldAggregate {
+        self.distinct = true;
+        self.key.push_str(" distinct");
+        self
     }
 
     pub fn arguments(&self) -> &[PhysicalType] {
@@ -123,7 +141,7 @@ impl AggregateUDFImpl for FoldAggregate {
         Ok(Box::new(FoldAccumulator {
             function: self.clone(),
             fold: (self.make)(),
-            distinct: args.is_distinct.then(BTreeMap::new),
+            distinct: (args.is_distinct || self.distinct).then(BTreeMap::new),
             saved_bytes: 0,
         }))
     }

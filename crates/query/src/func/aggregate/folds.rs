@@ -5,7 +5,7 @@ use heliosdb_types::{
     RowView, SqlState, SqlType, compare, encode_row,
 };
 
-use super::super::value::{numeric_of, text_of_datum, wrong_shape};
+use super::super::value::{int_of, numeric_of, text_of_datum, wrong_shape};
 use super::fold::{Fold, FoldAggregate};
 
 /// Saves values as one encoded row.
@@ -241,6 +241,54 @@ pub(super) fn extreme(largest: bool, physical: PhysicalType) -> FoldAggregate {
     let (name, keep) = if largest { ("max", Keep::Largest) } else { ("min", Keep::Smallest) };
     let key = format!("{name} {physical:?}");
     FoldAggregate::new(name, key, vec![physical], physical, true, move || Kept { physical, keep, value: None })
+}
+
+/// `bit_and`, `bit_or`, `bit_xor` of integers.
+struct Bits {
+    combine: fn(i64, i64) -> i64,
+    physical: PhysicalType,
+    bits: Option<i64>,
+}
+
+impl Fold for Bits {
+    fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
+        let value = int_of(first(args)?)?;
+        self.bits = Some(self.bits.map_or(value, |bits| (self.combine)(bits, value)));
+        Ok(())
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        let Some(bits) = self.bits else { return Ok(Vec::new()) };
+        save_row(&[PhysicalType::Int64], &[DatumRef::Int64(bits)])
+    }
+
+    fn merge(&mut self, saved: &[u8]) -> Result<()> {
+        if saved.is_empty() {
+            return Ok(());
+        }
+        let layout = RowLayout::new(&[PhysicalType::Int64]);
+        self.add(&[RowView::new(&layout, saved)?.get(0)?])
+    }
+
+    fn finish(&self) -> Result<Datum> {
+        let Some(bits) = self.bits else { return Ok(Datum::Null) };
+        // Bits of a narrow integer's sign are its upper ones: combined they fit again.
+        Ok(match self.physical {
+            PhysicalType::Int16 => Datum::Int16(bits as i16),
+            PhysicalType::Int32 => Datum::Int32(bits as i32),
+            _ => Datum::Int64(bits),
+        })
+    }
+}
+
+pub(super) fn bits(name: &str, physical: PhysicalType) -> FoldAggregate {
+    let combine: fn(i64, i64) -> i64 = match name {
+        "bit_and" => |a, b| a & b,
+        "bit_or" => |a, b| a | b,
+        _ => |a, b| a ^ b,
+    };
+    let key = format!("{name} {physical:?}");
+    FoldAggregate::new(name, key, vec![physical], physical, true, move || Bits { combine, physical, bits: None })
 }
 
 /// A scalar subquery's row. NULL counts as a row.

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr};
 use heliosdb_types::{Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::cast::{cast, is_integer, is_number, is_text, to_numeric_bytes};
-use super::common::{as_decimal, base_name};
+use super::common::{as_decimal, base_name, not_unique, polymorphic_unknown};
 use super::operator::sort_key;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed, decimal};
@@ -75,6 +75,19 @@ pub(super) struct Resolved {
     pub order_by: Vec<Sort>,
 }
 
+impl Resolved {
+    /// The same call where frames move: DataFusion's accumulators of these cannot let rows go.
+    pub fn for_frames(mut self, name: &str) -> Resolved {
+        let fold = match (name, self.result.physical) {
+            ("bool_and" | "every" | "bool_or", physical) => folds::extreme(name == "bool_or", physical),
+            ("bit_and" | "bit_or" | "bit_xor", physical) => folds::bits(name, physical),
+            _ => return self,
+        };
+        self.function = Arc::new(AggregateUDF::new_from_impl(fold));
+        self
+    }
+}
+
 /// A type without an expression.
 pub(super) struct Typed0 {
     pub sql_type: SqlType,
@@ -112,7 +125,16 @@ pub fn aggregate(
         }
         given => given,
     };
-    let resolved = resolve(name, args, distinct, order_by, star, ctx)?;
+    let mut resolved = resolve(name, args, distinct, order_by, star, ctx)?;
+    let mut distinct = distinct;
+    if distinct && resolved.order_by.is_empty() {
+        // A lone DISTINCT aggregate would become a GROUP BY of its argument's bytes, and 1 is 1.0.
+        let function: &dyn std::any::Any = resolved.function.inner().as_ref();
+        if let Some(fold) = function.downcast_ref::<FoldAggregate>() {
+            resolved.function = Arc::new(AggregateUDF::new_from_impl(fold.clone().distinct()));
+            distinct = false;
+        }
+    }
     let call = AggregateFunction::new_udf(
         resolved.function.clone(),
         resolved.args.clone(),
@@ -141,6 +163,15 @@ pub(super) fn resolve(
 ) -> Result<Resolved> {
     if star && name != "count" {
         return Err(Error::invalid(SqlState::UNDEFINED_FUNCTION, format!("function {name}() does not exist")));
+    }
+    if let [only] = args.as_slice()
+        && only.is_unknown()
+    {
+        match name {
+            "sum" | "avg" | "bit_and" | "bit_or" | "bit_xor" | "array_agg" => return Err(not_unique(name, &args)),
+            "json_agg" | "jsonb_agg" => return Err(polymorphic_unknown()),
+            _ => {}
+        }
     }
     let mut resolved = match (name, args.as_slice()) {
         ("count", []) if star => {
@@ -377,13 +408,18 @@ pub fn ordered_set(
         let all: Vec<Typed> = direct.iter().cloned().chain([key.clone()]).collect();
         undefined(name, &all)
     };
+    if key.is_unknown() && name != "percentile_cont" {
+        return Err(polymorphic_unknown());
+    }
     let kind = match (name, direct.len()) {
         ("mode", 0) => Kind::Mode,
         ("percentile_cont", 1) => Kind::Continuous,
         ("percentile_disc", 1) => Kind::Discrete,
         _ => return Err(missing()),
     };
-    let mut value = settle_text(key.clone(), ctx)?;
+    // Of its overloads the one for the preferred type takes an untyped value.
+    let mut value =
+        if key.is_unknown() { cast(key.clone(), &SqlType::Float8, CastKind::Implicit, ctx)? } else { key.clone() };
     super::check_comparable(&value, true)?;
     if value.sql_type == SqlType::Jsonb || value.sql_type.element().is_some() {
         return Err(Error::unsupported(format!("{name} of {}", value.sql_type.name())));
@@ -437,6 +473,7 @@ fn json_call(name: &str, args: Vec<Typed>, distinct: bool, ctx: &FuncContext) ->
 }
 
 fn spread(name: &str, input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
+    let input = if input.is_unknown() { cast(input, &SqlType::Float8, CastKind::Implicit, ctx)? } else { input };
     match &input.sql_type {
         SqlType::Float4 | SqlType::Float8 => {
             let input = cast(input, &SqlType::Float8, CastKind::Implicit, ctx)?;

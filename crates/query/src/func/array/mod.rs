@@ -15,7 +15,7 @@ mod shape;
 use heliosdb_types::{ArrayView, Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType, has_residue};
 
 use super::aggregate::undefined;
-use super::common::{common_type, without_modifier};
+use super::common::{common_type, polymorphic_unknown, without_modifier};
 use super::udf::Function;
 use super::value::{null_of, physical_of_type, wrong_shape};
 use super::{CastKind, FuncContext, Typed, cast};
@@ -83,8 +83,7 @@ fn polymorphic(
         }
     }
     if elements.is_empty() {
-        let message = "could not determine polymorphic type because input has type unknown";
-        return Err(Error::invalid(SqlState::DATATYPE_MISMATCH, message));
+        elements.push(null_of(&SqlType::Text)?);
     }
     let refs: Vec<&Typed> = elements.iter().collect();
     let element = without_modifier(&common_type(&refs, name).map_err(|_| missing())?);
@@ -119,10 +118,7 @@ fn function(
 /// An array argument as it is: an array, or an untyped literal, which has no element type.
 fn any_array<'a>(name: &str, args: &'a [Typed]) -> Result<(&'a Typed, &'a SqlType)> {
     match args.first() {
-        Some(arg) if arg.is_unknown() => {
-            let message = "could not determine polymorphic type because input has type unknown";
-            Err(Error::invalid(SqlState::DATATYPE_MISMATCH, message))
-        }
+        Some(arg) if arg.is_unknown() => Err(polymorphic_unknown()),
         Some(arg) => arg.sql_type.element().map(|element| (arg, element)).ok_or_else(|| undefined(name, args)),
         None => Err(undefined(name, args)),
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use heliosdb_types::{Datum, DatumRef, Error, JsonTree, Result, SqlState, SqlType, write_json_string};
 
 use super::super::aggregate::undefined;
+use super::super::common::polymorphic_unknown;
 use super::super::{CastKind, FuncContext, Typed, cast};
 use super::{Converter, function, implicit, invalid, text_array, texts_of, wrong_arguments};
 
@@ -15,8 +16,7 @@ fn settle(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
 /// `to_json(value)` and `to_jsonb(value)`.
 pub(super) fn to_json(binary: bool, arg: Typed, ctx: &FuncContext) -> Result<Typed> {
     if arg.is_unknown() {
-        let message = "could not determine polymorphic type because input has type unknown";
-        return Err(Error::invalid(SqlState::DATATYPE_MISMATCH, message));
+        return Err(polymorphic_unknown());
     }
     let converter = Converter::new(&arg.sql_type, &ctx.text);
     let name = if binary { "to_jsonb" } else { "to_json" };
@@ -37,6 +37,7 @@ pub(super) fn container_to_json(name: &str, args: &[Typed], ctx: &FuncContext) -
     let Some(arg) = args.first() else { return Err(undefined(name, args)) };
     let fits = match name {
         "row_to_json" => matches!(arg.sql_type, SqlType::Record(_)),
+        _ if arg.is_unknown() => return Err(polymorphic_unknown()),
         _ => matches!(arg.sql_type, SqlType::Array(_)),
     };
     if !fits {

@@ -31,6 +31,8 @@ fn step<'a>(value: Jsonb<'a>, step: &Step<'_>) -> Result<Option<Jsonb<'a>>> {
             Some(at) => value.element(at),
             None => Ok(None),
         },
+        // PostgreSQL keeps a scalar as an array of one.
+        (kind, Step::Index(0 | -1)) if kind != JsonbKind::Object => Ok(Some(value)),
         _ => Ok(None),
     }
 }

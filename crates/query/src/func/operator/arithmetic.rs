@@ -275,6 +275,9 @@ pub(crate) fn negate(input: Typed, _ctx: &FuncContext) -> Result<Typed> {
 }
 
 /// `+x`.
-pub(crate) fn plus(input: Typed) -> Result<Typed> {
+pub(crate) fn plus(input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    if input.is_unknown() {
+        return cast(input, &SqlType::Float8, CastKind::Implicit, ctx);
+    }
     if is_number(&input.sql_type) { Ok(input) } else { Err(super::undefined_prefix("+", &input)) }
 }

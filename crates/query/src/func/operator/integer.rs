@@ -63,7 +63,11 @@ fn compute(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: Physi
         _ => {
             // The smallest integer modulo -1 is 0 in PostgreSQL and an overflow in Arrow.
             let (x, y) = (x.get(), y.get());
-            let rows = x.0.len().max(y.0.len());
+            let rows = match (x, y) {
+                ((x, false), _) => x.len(),
+                (_, (y, false)) => y.len(),
+                _ => 1,
+            };
             let expand = |(array, scalar): (&dyn Array, bool)| -> std::result::Result<ArrayRef, ArrowError> {
                 if !scalar || array.len() == rows {
                     return Ok(arrow_array::make_array(array.to_data()));

@@ -5,6 +5,7 @@ mod comparison;
 mod datetime;
 mod integer;
 mod pattern;
+mod resolution;
 mod text;
 
 use datafusion::logical_expr::Operator;
@@ -12,7 +13,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{BinaryOperator, UnaryOperator};
 
 use super::common::base_name;
-use super::{FuncContext, Typed};
+use super::{CastKind, FuncContext, Typed, cast};
 
 pub(super) use arithmetic::float_value_power;
 use arithmetic::{Arithmetic, arithmetic};
@@ -20,9 +21,41 @@ pub(super) use comparison::{bytes_decide, compare};
 pub use comparison::{check_comparable, is_distinct, is_its_own_key, sort_key};
 pub(super) use pattern::{Regex, RegexOptions, compile_regex_with};
 pub use pattern::{like, similar_to};
+use resolution::Found;
 
-/// Any infix operator but AND/OR, comparisons included; 42883 `operator does not exist: integer + boolean`.
+/// Any infix operator but AND/OR, comparisons included; 42883 `operator does not exist: integer + boolean`, 42725 where several
+/// would do.
 pub fn binary(op: &BinaryOperator, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let missing = match known_binary(op, left.clone(), right.clone(), ctx) {
+        Err(error) if error.state() == SqlState::UNDEFINED_FUNCTION => error,
+        other => return other,
+    };
+    let symbol = match op {
+        BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().cloned().unwrap_or_default(),
+        BinaryOperator::BitwiseXor => "#".to_owned(),
+        other => other.to_string(),
+    };
+    match resolution::resolve(&symbol, Some(&left.sql_type), &right.sql_type) {
+        Found::None => Err(missing),
+        Found::Several => Err(ambiguous(&symbol, &left, &right)),
+        Found::One(to_left, to_right) => {
+            let names = (base_name(&left.sql_type), base_name(&right.sql_type));
+            let operand = |value: Typed, to: &str| match resolution::type_named(to) {
+                Some(to) if value.is_unknown() || value.sql_type != to => cast(value, &to, CastKind::Implicit, ctx),
+                _ => Ok(value),
+            };
+            let found = known_binary(op, operand(left, to_left)?, operand(right, to_right)?, ctx);
+            found.map_err(|error| match error.state() {
+                SqlState::UNDEFINED_FUNCTION => {
+                    Error::unsupported(format!("the operator {} {symbol} {}", names.0, names.1))
+                }
+                _ => error,
+            })
+        }
+    }
+}
+
+fn known_binary(op: &BinaryOperator, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
     if let Some(result) = super::json::binary(op, &left, &right, ctx) {
         return result;
     }
@@ -95,14 +128,29 @@ fn named(symbol: &str, left: Typed, right: Typed, ctx: &FuncContext) -> Result<T
         "!~~*" => BinaryOperator::PGNotILikeMatch,
         other => return Err(undefined(other, &left, &right)),
     };
-    binary(&op, left, right, ctx)
+    known_binary(&op, left, right, ctx)
 }
 
 /// Any prefix operator but NOT.
 pub fn unary(op: UnaryOperator, input: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let sql_type = input.sql_type.clone();
+    known_unary(op, input, ctx).map_err(|error| {
+        let symbol = op.to_string();
+        match error.state() {
+            SqlState::UNDEFINED_FUNCTION if resolution::resolve(&symbol, None, &sql_type) == Found::Several => {
+                let message = format!("operator is not unique: {symbol} {}", base_name(&sql_type));
+                Error::invalid(SqlState::AMBIGUOUS_FUNCTION, message)
+                    .with_hint("Could not choose a best candidate operator. You might need to add explicit type casts.")
+            }
+            _ => error,
+        }
+    })
+}
+
+fn known_unary(op: UnaryOperator, input: Typed, ctx: &FuncContext) -> Result<Typed> {
     match op {
         UnaryOperator::Minus => arithmetic::negate(input, ctx),
-        UnaryOperator::Plus => arithmetic::plus(input),
+        UnaryOperator::Plus => arithmetic::plus(input, ctx),
         UnaryOperator::BitwiseNot => integer::bit_not(input),
         UnaryOperator::PGAbs => super::call("abs", vec![input], ctx),
         UnaryOperator::PGSquareRoot => super::call("sqrt", vec![input], ctx),
@@ -121,7 +169,8 @@ pub(super) fn undefined(symbol: &str, left: &Typed, right: &Typed) -> Error {
 
 fn undefined_prefix(symbol: &str, input: &Typed) -> Error {
     let message = format!("operator does not exist: {symbol} {}", base_name(&input.sql_type));
-    Error::invalid(SqlState::UNDEFINED_FUNCTION, message).with_hint(HINT)
+    Error::invalid(SqlState::UNDEFINED_FUNCTION, message)
+        .with_hint("No operator matches the given name and argument type. You might need to add an explicit type cast.")
 }
 
 fn ambiguous(symbol: &str, left: &Typed, right: &Typed) -> Error {

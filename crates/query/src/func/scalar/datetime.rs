@@ -99,21 +99,25 @@ fn date_bin(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
         [DatumRef::Interval(stride), DatumRef::TimestampTz(v), DatumRef::TimestampTz(o)] => (stride, *v, *o, true),
         _ => return Err(wrong_arguments("date_bin")),
     };
+    if !is_finite_timestamp(value) {
+        return Ok(if zoned { Datum::TimestampTz(value) } else { Datum::Timestamp(value) });
+    }
+    let out_of_range = |what| Error::invalid(SqlState::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"));
+    if !is_finite_timestamp(origin) {
+        return Err(out_of_range("origin"));
+    }
     if stride.months != 0 {
         let message = "timestamps cannot be binned into intervals containing months or years";
         return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
     }
-    let overflow = || Error::invalid(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
+    let overflow = || out_of_range("interval");
     let width = i64::from(stride.days).checked_mul(MICROS_PER_DAY).and_then(|days| days.checked_add(stride.micros));
     let width = width.ok_or_else(overflow)?;
     if width <= 0 {
         return Err(Error::invalid(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
     }
-    if !is_finite_timestamp(value) {
-        return Ok(if zoned { Datum::TimestampTz(value) } else { Datum::Timestamp(value) });
-    }
     let from_origin = value.checked_sub(origin).ok_or_else(overflow)?;
-    let binned = value - from_origin.rem_euclid(width);
+    let binned = value.checked_sub(from_origin.rem_euclid(width)).ok_or_else(|| out_of_range("timestamp"))?;
     Ok(if zoned { Datum::TimestampTz(binned) } else { Datum::Timestamp(binned) })
 }
 
@@ -161,7 +165,7 @@ fn make_timestamp(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
 
 fn make_timestamptz(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
     let zone = match args.get(6) {
-        Some(zone) => zone_named(text_of_datum(*zone)?, context)?,
+        Some(zone) => datetime::parse_sane_zone(text_of_datum(*zone)?, context)?,
         None => context.time_zone.clone(),
     };
     timestamp_to_timestamptz(local_timestamp(args)?, zone.as_ref()).map(Datum::TimestampTz)

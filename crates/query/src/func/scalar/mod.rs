@@ -23,6 +23,7 @@ use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextCont
 
 use super::aggregate::undefined;
 use super::cast::{can_cast, cast, is_text};
+use super::common::not_unique;
 use super::udf::Function;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed};
@@ -77,8 +78,15 @@ type Run = fn(&[DatumRef<'_>], &TextContext) -> Result<Datum>;
 /// One overload of a strict function: name, argument types, result type, what it computes.
 pub(super) type Overload = (&'static str, &'static [T], T, Run);
 
+/// Functions that PostgreSQL has for more types than there are here, so that an untyped first argument decides for none.
+const OVERLOADED: &[(&str, usize)] =
+    &[("age", 1), ("bit_count", 1), ("get_bit", 2), ("pg_size_pretty", 1), ("set_bit", 3), ("trunc", 1)];
+
 /// A scalar function; then `names.call`; then 42883.
 pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
+    if args.first().is_some_and(Typed::is_unknown) && OVERLOADED.contains(&(name, args.len())) {
+        return Err(not_unique(name, &args));
+    }
     if let Some(result) = special::call(name, &args, ctx) {
         // An argument of a type the function does not take: there is no such function.
         return result.map_err(|error| match error.state() {
@@ -182,13 +190,6 @@ fn is_ambiguous(candidates: &[&Overload], args: &[Typed]) -> bool {
         several && !types.iter().any(|t| t.is_preferred() || *t == T::Text)
     });
     categories || undecided
-}
-
-fn not_unique(name: &str, args: &[Typed]) -> Error {
-    let types: Vec<String> = args.iter().map(|arg| super::common::base_name(&arg.sql_type)).collect();
-    let message = format!("function {name}({}) is not unique", types.join(", "));
-    Error::invalid(SqlState::AMBIGUOUS_FUNCTION, message)
-        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
 }
 
 fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {

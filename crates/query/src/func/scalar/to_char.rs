@@ -4,7 +4,7 @@ use heliosdb_types::datetime::{
     CivilTime, DateField, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, extract_timestamp,
     is_finite_timestamp, timestamptz_to_timestamp,
 };
-use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, TextContext};
+use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, SqlState, TextContext};
 
 use super::super::value::{numeric_of, text_of_datum};
 use super::T::{F8, Int4, Int8, Num, Text};
@@ -304,19 +304,37 @@ enum Sign {
 
 fn number(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let [value, template] = args else { return Err(wrong_arguments("to_char")) };
-    let value = numeric_of(*value)?;
-    format_any(&value, text_of_datum(*template)?).map(Datum::Text)
+    let template = text_of_datum(*template)?;
+    let upper = template.to_ascii_uppercase();
+    // What stands in quotes is no keyword.
+    if upper.contains("RN") && !template.contains('"') {
+        let numeral = roman(roman_number(*value)?, upper.contains("FM"), !template.contains("RN"));
+        return Ok(Datum::Text(numeral));
+    }
+    format_any(&numeric_of(*value)?, template).map(Datum::Text)
 }
 
-/// RN, EEEE and V make another kind of number of the template.
+/// What is written in Roman numerals: a float to the nearest even, anything else as an integer, which it has to be.
+fn roman_number(value: DatumRef<'_>) -> Result<i64> {
+    if let DatumRef::Float64(float) = value {
+        return Ok(if float.is_nan() { 0 } else { float.round_ties_even() as i64 });
+    }
+    let value = numeric_of(value)?;
+    if !value.is_finite() {
+        let word = if value.is_nan() { "NaN" } else { "infinity" };
+        let message = format!("cannot convert {word} to integer");
+        return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
+    }
+    let out_of_range = || Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "integer out of range");
+    value.round(0)?.to_i64().filter(|number| i32::try_from(*number).is_ok()).ok_or_else(out_of_range)
+}
+
+/// EEEE and V make another kind of number of the template.
 fn format_any(value: &Numeric, template: &str) -> Result<String> {
     let upper = template.to_ascii_uppercase();
     // What stands in quotes is no keyword.
     if template.contains('"') {
         return format_number(value, template);
-    }
-    if upper.contains("RN") {
-        return roman(value, upper.contains("FM"), !template.contains("RN"));
     }
     if let Some(at) = upper.find("EEEE") {
         return scientific(value, &upper[..at]);
@@ -334,7 +352,7 @@ fn format_any(value: &Numeric, template: &str) -> Result<String> {
 }
 
 /// 1 to 3999 in fifteen places; `#` beyond.
-fn roman(value: &Numeric, trimmed: bool, lower: bool) -> Result<String> {
+fn roman(number: i64, trimmed: bool, lower: bool) -> String {
     const NUMERALS: [(i64, &str); 13] = [
         (1000, "M"),
         (900, "CM"),
@@ -350,8 +368,10 @@ fn roman(value: &Numeric, trimmed: bool, lower: bool) -> Result<String> {
         (4, "IV"),
         (1, "I"),
     ];
-    let number = value.round(0)?.to_i64().filter(|number| (1..=3999).contains(number));
-    let Some(mut number) = number else { return Ok("#".repeat(15)) };
+    if !(1..=3999).contains(&number) {
+        return "#".repeat(15);
+    }
+    let mut number = number;
     let mut out = String::new();
     for (worth, numeral) in NUMERALS {
         while number >= worth {
@@ -362,7 +382,7 @@ fn roman(value: &Numeric, trimmed: bool, lower: bool) -> Result<String> {
     if lower {
         out.make_ascii_lowercase();
     }
-    Ok(if trimmed { out } else { format!("{out:>15}") })
+    if trimmed { out } else { format!("{out:>15}") }
 }
 
 /// `9.99EEEE`: one digit before the point, as many after it as the template has.

@@ -55,6 +55,9 @@ pub struct InScope {
     pub ty: Ty,
 }
 
+/// Of a piece over several tables no more rows are asked for.
+const PIECE_ROWS_MAX: u32 = 5000;
+
 impl Expr {
     pub fn ty(&self) -> Ty {
         match self {
@@ -129,7 +132,11 @@ impl Expr {
         }
         out.push(format!("SELECT {}", self.sql()));
         if !from.is_empty() {
-            out.push(format!("SELECT {}{from}", self.sql()));
+            out.push(format!("SELECT {}{from} LIMIT {PIECE_ROWS_MAX}", self.sql()));
+            // Without rows, what a planner would make of columns that it knows to be NULL.
+            let rest = from.strip_prefix(" FROM ").unwrap_or(from);
+            let rows = format!("(SELECT 1) no_row LEFT JOIN ((SELECT 1) one_row CROSS JOIN {rest}) ON true");
+            out.push(format!("SELECT {} FROM {rows} LIMIT {PIECE_ROWS_MAX}", self.sql()));
         }
     }
 

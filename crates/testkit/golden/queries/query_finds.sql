@@ -1,0 +1,27 @@
+-- NOT IN where the left side is a constant
+SELECT count(*) FROM generate_series(1, 3) WHERE NULL::date NOT IN (SELECT NULL::date);
+SELECT count(*) FROM generate_series(1, 3) WHERE 5 NOT IN (SELECT NULL::int);
+SELECT count(*) FROM generate_series(1, 3) WHERE 5 NOT IN (SELECT NULL::int WHERE false);
+-- Subqueries that do not correlate, two in one condition
+SELECT 1 AS one WHERE NULL::numeric >= ANY (SELECT NULL::numeric);
+SELECT 1 AS one WHERE NOT EXISTS (SELECT 1 WHERE false) OR EXISTS (SELECT 1 WHERE true);
+-- A truth test grouped by, a filter that is NULL, an empty remainder
+SELECT DISTINCT (n BETWEEN 1 AND nullif(n, 2)) IS TRUE AS b FROM generate_series(1, 3) n ORDER BY 1;
+SELECT percentile_disc(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY n % 5) FILTER (WHERE NULL::boolean) FROM generate_series(1, 3) n;
+-- A lone DISTINCT aggregate: 42 is 42.0
+SELECT (SELECT avg(DISTINCT n) FROM (VALUES (42), (42.0), (1)) v(n)) AS avg;
+SELECT sum(DISTINCT n) AS sum FROM (VALUES (42), (42.0), (1.50)) v(n);
+-- An untyped literal takes the other side's type at once
+SELECT 1::bigint AS n INTERSECT SELECT 'abc' WHERE false;
+SELECT '1'::jsonb AS j UNION ALL SELECT '1'::json;
+-- A subquery as an array whose separator is a column
+SELECT array_to_string(ARRAY(SELECT unnest('{4,6}'::int[]) ORDER BY 1), v.t) AS joined FROM (VALUES ('-'), ('+')) v(t) ORDER BY 1;
+-- Grouping by expressions that begin with a bracket
+SELECT (n)::text AS t, count(*) FROM generate_series(1, 2) n GROUP BY ROLLUP ((n)::text, (n + 1) * 2) ORDER BY 1, 2;
+SELECT grouping((n)::text) AS g, count(*) FROM generate_series(1, 2) n GROUP BY GROUPING SETS ((n)::text, ()) ORDER BY 1, 2;
+-- Rows of a source of one partition come in its order
+SELECT n FROM generate_series(1, 20000) n OFFSET 19998;
+-- Windows: truth values over moving frames, offsets of each row's own
+SELECT n, bool_or(n % 3 = 0) OVER w AS any, bool_and(n > 1) OVER w AS every, bit_or(n) OVER w AS bits FROM generate_series(1, 5) n WINDOW w AS (ORDER BY n ROWS 1 PRECEDING) ORDER BY n;
+SELECT n, lag(n, n - 1) OVER w AS back, lead(n, n % 2, -n) OVER w AS ahead, lag(n, NULL) OVER w AS none, ntile(NULL) OVER w AS tile FROM generate_series(1, 4) n WINDOW w AS (ORDER BY n) ORDER BY n;
+SELECT count(nope.*) FROM generate_series(1, 2) n;
