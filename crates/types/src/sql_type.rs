@@ -48,7 +48,8 @@ pub enum SqlType {
     Enum(#[serde(with = "enum_type::shared")] Arc<EnumType>),
     /// A row of values; only in expressions. Its values are encoded rows of [`SqlType::carried`] columns.
     Record(Vec<RecordField>),
-    /// The catalog's int2vector and oidvector: an array from 0 that prints its elements with blanks between them. Only a
+    /// The catalog's int2vector and oidvector: an array from 0 that prints its elements with blanks between them; and, of
+    /// text, aclitem[], which prints as arrays do. Only a
     /// result column has this type; expressions take such values for arrays.
     CatalogVector(Box<SqlType>),
     /// A literal or parameter whose type context has not decided yet.
@@ -108,13 +109,11 @@ impl SqlType {
             SqlType::Reg(RegKind::Role) => 4096,
             SqlType::Jsonb => 3802,
             SqlType::Enum(of) => of.oid.0,
-            SqlType::CatalogVector(element) => {
-                if **element == SqlType::Int2 {
-                    22
-                } else {
-                    30
-                }
-            }
+            SqlType::CatalogVector(element) => match **element {
+                SqlType::Int2 => 22,
+                SqlType::Text => 1034,
+                _ => 30,
+            },
             SqlType::Array(element) => match &**element {
                 SqlType::Enum(of) => of.array_oid.0,
                 SqlType::Json => 199,
@@ -383,6 +382,7 @@ impl SqlType {
             SqlType::Enum(of) => of.shown_name(),
             SqlType::Record(_) => "record".into(),
             SqlType::CatalogVector(element) if **element == SqlType::Int2 => "int2vector".into(),
+            SqlType::CatalogVector(element) if **element == SqlType::Text => "aclitem[]".into(),
             SqlType::CatalogVector(_) => "oidvector".into(),
             SqlType::Unknown => "unknown".into(),
             SqlType::Void => "void".into(),

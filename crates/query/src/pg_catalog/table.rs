@@ -175,8 +175,14 @@ pub(super) fn relation(shape: &Shape, schema: Oid, owner: Oid, fill: Option<Fill
         })
         .collect();
     let fields: Vec<Field> = specs.iter().map(|spec| Field::new(spec.name, arrow(&spec.sql_type), true)).collect();
-    let vectors: Vec<bool> =
-        shape.columns.split_whitespace().map(|column| column.trim_end_matches('!').ends_with("vector")).collect();
+    let vectors: Vec<bool> = shape
+        .columns
+        .split_whitespace()
+        .map(|column| {
+            let column = column.trim_end_matches('!');
+            column.ends_with("vector") || column.ends_with(":_aclitem")
+        })
+        .collect();
     let columns = specs.iter().zip(1i16..).map(|(spec, attribute)| Column {
         attribute,
         id: ColumnId(attribute as u32),

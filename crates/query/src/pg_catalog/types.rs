@@ -67,6 +67,8 @@ types! {
     (1021, "_float4", -1, false, 'b', 'A', false, 700, 0, 0, 'i', 'x'),
     (1022, "_float8", -1, false, 'b', 'A', false, 701, 0, 0, 'd', 'x'),
     (1028, "_oid", -1, false, 'b', 'A', false, 26, 0, 0, 'i', 'x'),
+    (1033, "aclitem", 12, false, 'b', 'U', false, 0, 1034, 0, 'i', 'p'),
+    (1034, "_aclitem", -1, false, 'b', 'A', false, 1033, 0, 0, 'i', 'x'),
     (1042, "bpchar", -1, false, 'b', 'S', false, 0, 1014, 100, 'i', 'x'),
     (1043, "varchar", -1, false, 'b', 'S', false, 0, 1015, 100, 'i', 'x'),
     (1082, "date", 4, true, 'b', 'D', false, 0, 1182, 0, 'i', 'p'),

@@ -18,6 +18,9 @@ use crate::{
 pub fn write_text(value: DatumRef<'_>, sql_type: &SqlType, ctx: &TextContext, out: &mut String) {
     match (value, sql_type) {
         (DatumRef::Bytes(bytes), SqlType::Array(element)) => return write_array(element, bytes, ctx, out),
+        (DatumRef::Bytes(bytes), SqlType::CatalogVector(element)) if **element == SqlType::Text => {
+            return write_array(element, bytes, ctx, out);
+        }
         (DatumRef::Bytes(bytes), SqlType::CatalogVector(element)) => {
             let mut array = String::new();
             write_array(element, bytes, ctx, &mut array);
