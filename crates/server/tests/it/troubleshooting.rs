@@ -88,7 +88,7 @@ fn what_keeps_the_server_from_starting_is_as_written() {
                 (said.replace(&port, "5432"), code)
             }
             "refusing to listen on a public address" => start(dir.path(), &["--listen", "0.0.0.0"]),
-            "is damaged at offset" => damaged(dir.path()),
+            "at offset" => damaged(dir.path()),
             "was written by a newer HeliosDB" => {
                 std::fs::write(dir.path().join("HELIOSDB"), "heliosdb data 99\n").unwrap();
                 start(dir.path(), &[])
