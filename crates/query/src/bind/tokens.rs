@@ -298,7 +298,7 @@ fn is_table_command(tokens: &[TokenWithSpan], at: usize) -> bool {
             while before > start + 2 && is(tokens, before - 1, &Token::Period) {
                 before -= 2;
             }
-            word(before - 1).as_deref() == Some("INTO")
+            before.checked_sub(1).and_then(word).as_deref() == Some("INTO")
         }
         _ => false,
     }

@@ -131,7 +131,18 @@ fn follow(folder: &mut Folder, document: &str) -> String {
                         // The developer's commands have tests of their own.
                         "cargo xtask check" | "cargo xtask test" => {}
                         "cargo run --release -- start" => folder.start("target/release/heliosdb start"),
-                        line if line.ends_with("heliosdb start") => folder.start(line),
+                        line if line.contains("heliosdb start") => {
+                            // "Then stop it", says the page in words.
+                            if folder.server.is_some() {
+                                folder.stop();
+                            }
+                            folder.start(line);
+                        }
+                        // The page's host is this machine, which has the password by now.
+                        line if line.contains("host=db.example.com") => {
+                            let here = format!("PGHOSTADDR=127.0.0.1 PGPASSWORD='choose one' {line} -c 'SELECT 1'");
+                            printed.push_str(&fine(folder.run(&here, ""), line));
+                        }
                         line => printed.push_str(&fine(folder.run(line, ""), line)),
                     }
                 }
@@ -196,4 +207,94 @@ async fn a_dump_as_operations_says_is_read_back() {
         connect(other.pg_port).await.unwrap().simple_query("INSERT INTO t VALUES (4, 'a')").await.is_err(),
         "UNIQUE"
     );
+}
+
+/// An authority and a certificate it signed for the page's host, in the names the page uses.
+fn certificates(folder: &Folder) {
+    for line in [
+        "openssl req -x509 -days 30 -subj /CN=authority -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+         -keyout ca.key -out ca.crt",
+        "openssl req -subj /CN=db -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout server.key -out server.csr",
+        "echo 'subjectAltName=DNS:db.example.com' > ext",
+        "openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 30 -extfile ext",
+    ] {
+        let output = folder.run(line, "");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_configuration_page_can_be_followed() {
+    let mut folder = Folder::new();
+    certificates(&folder);
+    let printed = follow(&mut folder, "docs/configuration.md");
+    assert!(printed.contains("ALTER ROLE") && printed.contains("(1 row)"), "{printed}");
+    for path in words_in("docs/configuration.md", "| `/") {
+        let answer = folder.run(&format!("curl -sf http://127.0.0.1:{}/{path}", folder.http_port), "");
+        assert!(answer.status.success(), "/{path}");
+    }
+    folder.stop();
+    // The file it shows is one, and its values are in force.
+    let toml = blocks("docs/configuration.md").into_iter().find(|(language, _)| language == "toml").unwrap().1;
+    std::fs::write(folder.dir.path().join("heliosdb.toml"), &toml).unwrap();
+    let settings = fine(folder.run("env -u HELIOSDB_MEMORY heliosdb config print --config heliosdb.toml", ""), "config print");
+    for line in toml.lines().filter(|line| !line.starts_with('#')) {
+        // Sizes are printed in bytes.
+        let line = line.replace("24GB", &(24_u64 << 30).to_string());
+        let found = settings.lines().find(|printed| printed.starts_with(&line));
+        assert!(found.is_some_and(|found| found.ends_with("# file")), "{line}\n{settings}");
+    }
+    // Variables for tests, and one nobody knows.
+    for (variable, value) in [("HELIOSDB_STORAGE_MEMTABLE_BYTES", "1048576"), ("HELIOSDB_FAILPOINTS", "name=sleep(20)")]
+    {
+        assert!(std::fs::read_to_string(root().join("docs/configuration.md")).unwrap().contains(variable));
+        folder.start(&format!("env {variable}='{value}' heliosdb start"));
+        folder.stop();
+    }
+}
+
+/// What stands between a mark and the next backtick, everywhere in a document.
+fn words_in(document: &str, mark: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let found: Vec<String> =
+        text.split(mark).skip(1).filter_map(|rest| Some(rest.split('`').next()?.to_owned())).collect();
+    assert!(!found.is_empty(), "{document} has {mark}");
+    found
+}
+
+#[test]
+fn the_operations_page_can_be_followed() {
+    let page = "docs/operations.md";
+    let mut folder = Folder::new();
+    folder.start("heliosdb start");
+    folder.value(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000); CHECKPOINT; VACUUM",
+    );
+    let printed = follow(&mut folder, page);
+    assert!(printed.contains("total_exec_time") || printed.contains("calls"), "{printed}");
+    // What it calls metrics, files, functions and settings are that.
+    let metrics = fine(folder.run(&format!("curl -sf http://127.0.0.1:{}/metrics", folder.http_port), ""), "metrics");
+    for metric in words_in(page, "`heliosdb_") {
+        assert!(metrics.contains(&format!("\nheliosdb_{metric} ")), "heliosdb_{metric}");
+    }
+    let data = folder.dir.path().join("heliosdb-data");
+    for file in ["LOCK", "shard-0/CURRENT", "shard-0/manifest", "shard-0/segments", "shard-0/wal", "tmp"] {
+        let last = file.trim_start_matches("shard-0/");
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        assert!(text.contains(last) && data.join(file).exists(), "{file}");
+    }
+    for setting in
+        ["log_min_duration_statement = '250ms'", "log_statement = 'mod'", "log_min_error_statement = 'error'"]
+    {
+        assert!(words_in(page, "| `").contains(&setting.to_owned()), "{setting}");
+        folder
+            .value(&format!("ALTER ROLE postgres SET {setting}; ALTER DATABASE postgres SET {setting}; SET {setting}"));
+    }
+    assert_eq!(folder.value("SELECT pg_stat_statements_reset()"), "");
+    let settings = fine(folder.run("heliosdb config print", ""), "config print");
+    let limits = std::fs::read_to_string(root().join(page)).unwrap();
+    let limits = limits.split("\n## Limits").nth(1).unwrap().to_owned();
+    for name in limits.split('`').skip(1).step_by(2).filter(|name| name.contains('_') && !name.contains(' ')) {
+        assert!(settings.contains(&format!("\n{name} = ")), "{name}\n{settings}");
+    }
 }
