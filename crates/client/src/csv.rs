@@ -74,7 +74,9 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn finish(&self, record: &mut Record, field: &mut Vec<u8>, quoted: &mut bool) -> io::Result<()> {
-        let text = String::from_utf8(std::mem::take(field)).map_err(|_| self.wrong(record.line, "not UTF-8"))?;
+        let text = String::from_utf8(std::mem::take(field)).map_err(|_| {
+            self.wrong(record.line, "not UTF-8; if it is Latin-1, convert it first: iconv -f LATIN1 -t UTF-8")
+        })?;
         record.fields.push((text, std::mem::take(quoted)));
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::meta::literal;
 use crate::parquet::ParquetFile;
 use crate::protocol::{Connection, Event};
 use crate::shell::ask_password;
-use crate::source::{FileReader, open};
+use crate::source::{FileReader, open_text};
 
 /// Bytes of one COPY message.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -139,7 +139,7 @@ fn load(
     if let Some(file) = parquet {
         return load_parquet(connection, &copy, file);
     }
-    let mut file = open(&args.file)?;
+    let mut file = open_text(&args.file)?;
     let mut progress = Progress::new("loading", file.len);
     let tag = match format {
         FileFormat::Csv | FileFormat::Parquet => connection.copy_in(&copy, &mut |chunk| {
@@ -155,7 +155,7 @@ fn load(
                 while chunk.len() < CHUNK_BYTES {
                     let Some((bytes, object)) = lines.next()? else { break };
                     progress.add(bytes);
-                    let cells = shape.columns.iter().map(|(name, _)| cell(object.get(name)));
+                    let cells = shape.columns.iter().map(|(name, kind)| cell(object.get(name), kind));
                     chunk.extend_from_slice(cells.collect::<Vec<_>>().join(",").as_bytes());
                     chunk.push(b'\n');
                 }
@@ -199,17 +199,24 @@ fn file_format(args: &ImportArgs) -> Result<FileFormat, Failure> {
         (None, "csv" | "tsv" | "txt") => Ok(FileFormat::Csv),
         (None, "jsonl" | "ndjson" | "json") => Ok(FileFormat::Jsonl),
         (None, "parquet" | "pq") => Ok(FileFormat::Parquet),
-        _ => Err(Failure::Usage(format!(
+        // One that is packed says so.
+        _ => open_text(&args.file).and(Err(Failure::Usage(format!(
             "what is {}? Say it with --format csv, --format jsonl or --format parquet",
             args.file.display()
-        ))),
+        )))),
     }
 }
 
 fn csv_shape(args: &ImportArgs) -> Result<Shape, Failure> {
     let unreadable = |e: io::Error| unreadable(&args.file, &e);
-    let mut input = BufReader::with_capacity(CHUNK_BYTES, open(&args.file)?);
+    let mut input = BufReader::with_capacity(CHUNK_BYTES, open_text(&args.file)?);
     let head = String::from_utf8_lossy(input.fill_buf().map_err(unreadable)?).into_owned();
+    if head.contains('\r') && !head.contains('\n') {
+        let path = args.file.display();
+        let message =
+            format!("{path}: its lines end in carriage returns alone; convert it first: tr '\\r' '\\n' < {path}");
+        return Err(Failure::Usage(message));
+    }
     let delimiter = match args.delimiter {
         Some(given) => u8::try_from(given).map_err(|_| Failure::Usage("the delimiter must be one byte".to_owned()))?,
         None => sniff(&head),
@@ -219,6 +226,10 @@ fn csv_shape(args: &ImportArgs) -> Result<Shape, Failure> {
     let Some(first) = reader.next().map_err(unreadable)? else {
         return Ok(Shape { columns: Vec::new(), records: 0, delimiter });
     };
+    if !args.no_header && first.fields.iter().all(|(field, _)| is_data(field)) {
+        let first: Vec<&str> = first.fields.iter().map(|(field, _)| field.as_str()).collect();
+        eprintln!("note: the first line is taken for names: {}; if it is data, say --no-header", first.join(", "));
+    }
     let names = unique_names(first.fields.iter().map(|(field, _)| field.as_str()), args.no_header);
     let mut columns: Vec<(String, Guess)> = names.into_iter().map(|name| (name, Guess::default())).collect();
     let mut records = 0;
@@ -244,6 +255,13 @@ fn csv_shape(args: &ImportArgs) -> Result<Shape, Failure> {
     }
     progress.end();
     Ok(Shape { columns: types(columns), records, delimiter })
+}
+
+/// Whether a field of the first line looks like a value rather than a name.
+fn is_data(field: &str) -> bool {
+    let mut guess = Guess::default();
+    guess.see(field);
+    guess.name() != "text"
 }
 
 fn types(columns: Vec<(String, Guess)>) -> Vec<(String, String)> {
@@ -343,7 +361,7 @@ impl<'a> JsonLines<'a> {
 }
 
 fn json_shape(path: &Path) -> Result<Shape, Failure> {
-    let file = open(path)?;
+    let file = open_text(path)?;
     let mut progress = Progress::new("reading", file.len);
     let mut lines = JsonLines::new(file, path);
     let mut at: HashMap<String, usize> = HashMap::new();
@@ -375,11 +393,11 @@ fn json_shape(path: &Path) -> Result<Shape, Failure> {
     Ok(Shape { columns: types(columns), records, delimiter: b',' })
 }
 
-/// A JSON value as a field of CSV.
-fn cell(value: Option<&Value>) -> String {
+/// A JSON value as a field of CSV, for a column of a type.
+fn cell(value: Option<&Value>, sql_type: &str) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => csv_field(Some(text)),
+        Some(Value::String(text)) if sql_type != "jsonb" => csv_field(Some(text)),
         Some(other) => csv_field(Some(&other.to_string())),
     }
 }
@@ -441,9 +459,10 @@ mod tests {
 
     #[test]
     fn json_values_become_fields() {
-        assert_eq!(cell(None), "");
-        assert_eq!(cell(Some(&serde_json::json!(""))), "\"\"");
-        assert_eq!(cell(Some(&serde_json::json!({"a": "x,y"}))), "\"{\"\"a\"\":\"\"x,y\"\"}\"");
-        assert_eq!(cell(Some(&serde_json::json!(1.5))), "1.5");
+        assert_eq!(cell(None, "text"), "");
+        assert_eq!(cell(Some(&serde_json::json!("")), "text"), "\"\"");
+        assert_eq!(cell(Some(&serde_json::json!({"a": "x,y"})), "jsonb"), "\"{\"\"a\"\":\"\"x,y\"\"}\"");
+        assert_eq!(cell(Some(&serde_json::json!(1.5)), "numeric"), "1.5");
+        assert_eq!(cell(Some(&serde_json::json!("x")), "jsonb"), "\"\"\"x\"\"\"");
     }
 }

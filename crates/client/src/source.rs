@@ -28,6 +28,37 @@ pub(crate) fn open(path: &Path) -> Result<FileReader, Failure> {
     open().map_err(|error| Failure::Usage(error.message().to_owned()))
 }
 
+/// How files begin that hold text in a way nobody reads here: their first bytes, what they are, what to do.
+const FOREIGN: [(&[u8], &str, &str); 7] = [
+    (b"\x1f\x8b", "is compressed by gzip", "unpack it first: gunzip --keep"),
+    (b"PK\x03\x04", "is a zip archive or a spreadsheet", "unpack it first, or save the sheet as CSV"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd", "unpack it first: unzstd"),
+    (b"BZh", "is compressed by bzip2", "unpack it first: bunzip2 --keep"),
+    (b"\xfd7zXZ", "is compressed by xz", "unpack it first: unxz --keep"),
+    (b"\xff\xfe", "is UTF-16", "convert it first: iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "is UTF-16", "convert it first: iconv -f UTF-16 -t UTF-8"),
+];
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A file of text in UTF-8: without its byte order mark; what is not such a file is said.
+pub(crate) fn open_text(path: &Path) -> Result<FileReader, Failure> {
+    let mut reader = open(path)?;
+    let mut head = [0; 6];
+    let mut got = 0;
+    while let Some(rest) = head.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))? {
+            0 => break,
+            more => got += more,
+        }
+    }
+    let head = head.get(..got).unwrap_or_default();
+    if let Some((_, what, todo)) = FOREIGN.iter().find(|(start, ..)| head.starts_with(start)) {
+        return Err(Failure::Usage(format!("{} {what}; {todo}", path.display())));
+    }
+    reader.at = if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() as u64 } else { 0 };
+    Ok(reader)
+}
+
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;

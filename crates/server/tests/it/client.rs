@@ -152,6 +152,62 @@ fn files_become_tables() {
 }
 
 #[test]
+fn odd_files_are_read_or_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Process::start(&dir.path().join("data"), &[]);
+    let query = |sql: &str| out(&client(&server, "sql", &["--format", "csv", "-c", sql], ""));
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    for (name, bytes, said) in [
+        ("a.csv.gz", &b"\x1f\x8b\x08\0rest"[..], "is compressed by gzip; unpack it first"),
+        ("b.csv", b"\x1f\x8b\x08\0rest", "is compressed by gzip"),
+        ("c.csv", b"PK\x03\x04xlsx", "a zip archive or a spreadsheet"),
+        ("d.csv", b"\xff\xfea\0,\0b\0\n\0", "is UTF-16; convert it"),
+        ("e.csv", b"a,b\n1,\xe9\n", "line 2: not UTF-8; if it is Latin-1"),
+        ("f.csv", b"a,b\r1,2\r", "carriage returns alone"),
+        ("g.csv", b"", "is empty"),
+        ("h.csv", b"\xef\xbb\xbf", "is empty"),
+        ("i.csv", b"a,b\n\"1,2\n", "a quoted field does not end"),
+        ("j.csv", b"a,b\n1,2,3\n", "line 2: 3 fields where the first line has 2"),
+        ("k.jsonl", b"[1, 2]\n", "line 1: not a JSON object"),
+        ("l.jsonl", b"{\"a\": 1e999}\n", "line 1: number out of range"),
+        ("m.parquet", b"PAR1nothing elsePAR1", "m.parquet"),
+        ("n.thing", b"x", "--format csv, --format jsonl or --format parquet"),
+    ] {
+        let output = import(&server, &file(name, bytes), &[]);
+        assert!(failed(&output, 1).contains(said), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "count\n0\n", "none left a table");
+
+    let marked = file("marked.csv", b"\xef\xbb\xbf1,\"a, \"\"b\"\"\r\nc\",\r\n2,,\"\"\r\n");
+    assert!(out(&import(&server, &marked, &["--no-header"])).contains("2 rows into marked"));
+    assert_eq!(query("SELECT pg_typeof(column1), sum(column1) FROM marked GROUP BY 1"), "pg_typeof,sum\ninteger,3\n");
+    assert_eq!(
+        query("SELECT length(column2), column3 IS NULL FROM marked WHERE column1 = 1"),
+        "length,?column?\n9,t\n"
+    );
+    let huge = file("huge.csv", b"n,m\n123456789012345678901234567890,1e40\n-1,0.5\n");
+    assert!(out(&import(&server, &huge, &[])).contains("2 rows"));
+    let types = query("SELECT pg_typeof(n), pg_typeof(m), max(n) FROM huge GROUP BY 1, 2");
+    assert!(types.ends_with("numeric,double precision,123456789012345678901234567890\n"), "{types}");
+    // Objects beside plain text, as JSON both.
+    let mixed =
+        file("mixed.jsonl", b"\xef\xbb\xbf{\"v\": {\"k\": [1, null]}}\n{\"v\": \"x\"}\n{\"v\": null}\n{\"v\": 2}\n");
+    assert!(out(&import(&server, &mixed, &[])).contains("4 rows"));
+    assert_eq!(
+        query("SELECT string_agg(jsonb_typeof(v), ' ' ORDER BY jsonb_typeof(v)) FROM mixed"),
+        "string_agg\nnumber object string\n"
+    );
+    let bare = file("bare.csv", b"1,2024-01-01\n3,2024-01-02\n");
+    let output = import(&server, &bare, &[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--no-header"), "{output:?}");
+    assert!(out(&output).contains("1 rows into bare"));
+}
+
+#[test]
 fn parquet_files_become_tables() {
     let dir = tempfile::tempdir().unwrap();
     let server = Process::start(&dir.path().join("data"), &[]);
