@@ -233,6 +233,7 @@ mod tests {
             tree: Arc::new(tree),
             primary_key,
             indexes: vec![IndexInfo {
+                primary: false,
                 oid: Oid(9),
                 name: "t_lower_idx".to_owned(),
                 tree: TreeId(2001),

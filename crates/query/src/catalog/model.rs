@@ -237,6 +237,9 @@ pub struct IndexInfo {
     /// at most one row must not on this index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deferrable: Option<Deferrable>,
+    /// The constraint is a PRIMARY KEY that is DEFERRABLE: the table's rows have ids of their own then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub primary: bool,
     #[serde(default, skip_serializing_if = "IndexState::is_valid")]
     pub state: IndexState,
     /// Older snapshots must not read it: what they would see was put there after them. Known in memory only, as no snapshot

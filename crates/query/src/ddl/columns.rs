@@ -4,7 +4,7 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, ColumnOption, DataType, Expr, GeneratedAs};
 
 use super::foreign_key::{WrittenForeignKey, read_foreign_key};
-use super::index::{WrittenIndex, check_characteristics, read_unique};
+use super::index::{WrittenIndex, read_deferrable, read_unique};
 use crate::bind;
 use crate::catalog::Identity;
 use crate::func::{self, NameLookup};
@@ -24,6 +24,8 @@ pub(crate) struct WrittenColumn {
     pub sequence: Option<SequenceOptions>,
     /// PRIMARY KEY written beside it, perhaps named.
     pub primary_key: Option<Option<String>>,
+    /// It is the primary key, a DEFERRABLE one: among `uniques`.
+    pub late_key: bool,
     pub checks: Vec<(Option<String>, Expr)>,
     /// UNIQUE written beside it.
     pub uniques: Vec<WrittenIndex>,
@@ -50,6 +52,7 @@ impl WrittenColumn {
             generated: false,
             sequence: None,
             primary_key: None,
+            late_key: false,
             checks: Vec::new(),
             uniques: Vec::new(),
             foreign_keys: Vec::new(),
@@ -78,13 +81,13 @@ pub(crate) fn read_column(definition: &ast::ColumnDef, table: &str, names: &dyn 
             _ => read_option(&mut column, constraint, option, table)?,
         }
     }
-    if nullable && (column.not_null || column.primary_key.is_some()) {
+    if nullable && column.not_null {
         return Err(Error::syntax(format!(
             "conflicting NULL/NOT NULL declarations for column \"{}\" of table \"{table}\"",
             column.name
         )));
     }
-    column.not_null |= column.primary_key.is_some() || column.identity != Identity::No;
+    column.not_null |= column.primary_key.is_some() || column.late_key || column.identity != Identity::No;
     Ok(column)
 }
 
@@ -112,11 +115,18 @@ fn read_option(
             column.default = Some(expr.clone());
         }
         ColumnOption::PrimaryKey(key) => {
-            check_characteristics(key.characteristics.as_ref(), "PRIMARY KEY")?;
-            if column.primary_key.is_some() {
+            if column.primary_key.is_some() || column.uniques.iter().any(|unique| unique.primary) {
                 return Err(several_primary_keys(table));
             }
-            column.primary_key = Some(constraint.or_else(|| key.name.as_ref().map(bind::fold_identifier)));
+            let name = constraint.or_else(|| key.name.as_ref().map(bind::fold_identifier));
+            match read_deferrable(key.characteristics.as_ref())? {
+                None => column.primary_key = Some(name),
+                Some(deferrable) => {
+                    let column_name = ast::Ident::with_quote('"', column.name.as_str());
+                    column.uniques.push(WrittenIndex::late_key(name, vec![column_name], deferrable));
+                    column.late_key = true;
+                }
+            }
         }
         ColumnOption::Check(check) => {
             if check.enforced == Some(false) {

@@ -113,6 +113,11 @@ impl Session {
         let referred = match written.referred.is_empty() {
             true => match &table.primary_key {
                 Some(key) => key.attributes.clone(),
+                None if table.indexes.iter().any(|index| index.primary) => {
+                    let message =
+                        format!("cannot use a deferrable primary key for referenced table \"{}\"", parent.name);
+                    return Err(Error::invalid(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+                }
                 None => {
                     let message = format!("there is no primary key for referenced table \"{}\"", parent.name);
                     return Err(Error::invalid(SqlState::UNDEFINED_OBJECT, message));

@@ -175,7 +175,13 @@ fn like_constraints(source: &Relation, like: &Like) -> Result<Vec<ast::TableCons
             match (index.constraint, attributes) {
                 (Some(_), Some(attributes)) if index.include.is_empty() => {
                     let nulls = if index.nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" };
-                    texts.push(format!("UNIQUE{nulls} ({})", names(&attributes)));
+                    let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
+                    let late = match index.deferrable {
+                        None => "",
+                        Some(kind) if kind.initially_deferred => " DEFERRABLE INITIALLY DEFERRED",
+                        Some(_) => " DEFERRABLE",
+                    };
+                    texts.push(format!("{kind}{nulls} ({}){late}", names(&attributes)));
                 }
                 _ => return Err(Error::unsupported(format!("LIKE ... INCLUDING INDEXES of index \"{}\"", index.name))),
             }

@@ -51,10 +51,23 @@ impl Facts {
 
     /// A relation's name, with its schema unless the search path finds it.
     pub(crate) fn shown_name(&self, oid: Oid) -> Option<String> {
-        let relation = self.catalog.relations.get(&oid)?;
-        let found = self.catalog.resolve(None, &relation.name, &self.search_path);
-        let name = quote_identifier(&relation.name);
-        if found.is_some_and(|found| found.oid == oid) {
+        let (relation, name) = match self.catalog.relations.get(&oid) {
+            Some(relation) => (relation, relation.name.as_str()),
+            None => {
+                let relation = self.catalog.relations.get(self.catalog.index_tables.get(&oid)?)?;
+                let table = relation.table()?;
+                let key = table.primary_key.as_ref().filter(|key| key.oid == oid).map(|key| &key.name);
+                (relation, key.or_else(|| table.index(oid).map(|index| &index.name))?.as_str())
+            }
+        };
+        let schemas = self.search_path.iter().filter_map(|schema| self.catalog.schema_named(schema));
+        let found = schemas.into_iter().find_map(|schema| self.catalog.names.get(&(schema.oid, name.to_owned())));
+        let visible = match self.catalog.relations.contains_key(&oid) {
+            true => self.catalog.resolve(None, name, &self.search_path).is_some_and(|found| found.oid == oid),
+            false => found == Some(&oid),
+        };
+        let name = quote_identifier(name);
+        if visible {
             return Some(name);
         }
         let schema = self.catalog.schemas.get(&relation.schema)?;

@@ -70,7 +70,7 @@ pub(super) fn indexes_of(relation: &Arc<Relation>) -> Vec<Index<'_>> {
         table: relation,
         oid: index.oid,
         name: &index.name,
-        primary: false,
+        primary: index.primary,
         unique: index.is_unique(),
         deferrable: index.deferrable,
         nulls_not_distinct: index.nulls_not_distinct,

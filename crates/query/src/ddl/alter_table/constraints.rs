@@ -73,6 +73,19 @@ impl Session {
                 return Ok(());
             }
             Constraint::Unique(unique) => {
+                let keyed = change.table()?.primary_key.is_some() || change.table()?.indexes.iter().any(|i| i.primary);
+                if unique.primary && keyed {
+                    return Err(several_primary_keys(&change.new.name));
+                }
+                if unique.primary {
+                    let columns: Vec<String> = unique.columns().collect();
+                    for column in columns {
+                        if !change.column_mut(&column)?.not_null {
+                            change.column_mut(&column)?.not_null = true;
+                            self.validate_not_null(change, &column, true).await?;
+                        }
+                    }
+                }
                 let index = self.new_index(&writer, &change.new, &unique, &change.index_names()?)?;
                 if index.deferrable.is_some() {
                     change.unique_validations.push(index.clone());
@@ -84,7 +97,7 @@ impl Session {
                 return Box::pin(self.add_from_index(change, name, &index, primary)).await;
             }
             Constraint::Key((name, columns)) => {
-                if change.table()?.primary_key.is_some() {
+                if change.table()?.primary_key.is_some() || change.table()?.indexes.iter().any(|i| i.primary) {
                     return Err(several_primary_keys(&change.new.name));
                 }
                 let catalog = writer.catalog()?;

@@ -61,7 +61,10 @@ impl Change {
     }
 
     fn in_key(&self, attribute: i16) -> Result<bool> {
-        Ok(self.table()?.primary_key.as_ref().is_some_and(|key| key.attributes.contains(&attribute)))
+        let table = self.table()?;
+        let late = table.indexes.iter().filter(|index| index.primary).filter_map(IndexInfo::key_attributes);
+        let of_rows = table.primary_key.as_ref().is_some_and(|key| key.attributes.contains(&attribute));
+        Ok(of_rows || late.flatten().any(|other| other == attribute))
     }
 
     /// Names of the table's indexes, which may not be in the catalog yet.

@@ -8,7 +8,7 @@ use crate::catalog::{CatalogWriter, CheckConstraint};
 use crate::ddl::candidate_names;
 use crate::ddl::columns::{WrittenColumn, several_primary_keys};
 use crate::ddl::foreign_key::{WrittenForeignKey, read_foreign_key};
-use crate::ddl::index::{WrittenIndex, WrittenPart, check_characteristics, read_unique};
+use crate::ddl::index::{WrittenIndex, WrittenPart, check_characteristics, read_deferrable, read_unique};
 
 /// A primary key as written: its name, if any, and its columns.
 pub(in crate::ddl) type WrittenKey = (Option<String>, Vec<String>);
@@ -58,6 +58,9 @@ pub(super) fn read_constraints(
             }
         }
     }
+    if uniques.iter().filter(|unique| unique.primary).count() + usize::from(key.is_some()) > 1 {
+        return Err(several_primary_keys(table));
+    }
     without_redundant(&mut uniques, key.as_mut());
     Ok(WrittenConstraints { key, checks, uniques, foreign_keys })
 }
@@ -86,6 +89,8 @@ fn without_redundant(uniques: &mut Vec<WrittenIndex>, key: Option<&mut WrittenKe
             columns(other) == columns(&unique)
                 && other.nulls_not_distinct == unique.nulls_not_distinct
                 && other.deferrable == unique.deferrable
+                && !other.primary
+                && !unique.primary
         };
         match kept.iter_mut().find(same) {
             Some(other) => other.name = other.name.take().or(unique.name),
@@ -119,14 +124,17 @@ pub(in crate::ddl) fn read_constraint(constraint: &TableConstraint) -> Result<Co
             index_options,
             characteristics,
         }) if index_options.is_empty() => {
-            check_characteristics(characteristics.as_ref(), "PRIMARY KEY")?;
             let columns = columns.iter().map(|column| match &column.column.expr {
                 Expr::Identifier(ident) if column.operator_class.is_none() && column.column.options.asc.is_none() => {
-                    Ok(bind::fold_identifier(ident))
+                    Ok(ident.clone())
                 }
                 _ => Err(Error::unsupported("an expression in a PRIMARY KEY")),
             });
-            Ok(Constraint::Key((name.as_ref().map(bind::fold_identifier), columns.collect::<Result<_>>()?)))
+            let (name, columns) = (name.as_ref().map(bind::fold_identifier), columns.collect::<Result<Vec<_>>>()?);
+            Ok(match read_deferrable(characteristics.as_ref())? {
+                Some(deferrable) => Constraint::Unique(Box::new(WrittenIndex::late_key(name, columns, deferrable))),
+                None => Constraint::Key((name, columns.iter().map(bind::fold_identifier).collect())),
+            })
         }
         TableConstraint::PrimaryKey(_) => Err(Error::unsupported("PRIMARY KEY with options")),
         TableConstraint::Check(ast::CheckConstraint { name, expr, enforced }) => {

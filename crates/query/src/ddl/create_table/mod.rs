@@ -98,6 +98,8 @@ impl Session {
         self.name_relations_in_full(&mut written)?;
         let WrittenConstraints { key, checks, uniques, foreign_keys } =
             read_constraints(&written, new.constraints, &name)?;
+        let late: Vec<String> = uniques.iter().filter(|unique| unique.primary).flat_map(|key| key.columns()).collect();
+        written.iter_mut().filter(|column| late.contains(&column.name)).for_each(|column| column.not_null = true);
         let conditions: Vec<ast::Expr> = checks.iter().map(|(_, _, expr)| expr.clone()).collect();
         let mut writer = self.catalog_writer()?;
         let mut relation = self.new_table(&writer, &schema, &name, &written, key, checks)?;

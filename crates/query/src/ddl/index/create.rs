@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use heliosdb_contracts::TreeLockMode;
+use heliosdb_runtime::failpoint;
 use heliosdb_types::{CommitTs, Error, Oid, Result, SchemaVersion, SqlState, SqlType, TreeRef};
 use sqlparser::ast::{self, Expr};
 
@@ -47,6 +48,7 @@ impl Session {
         }
         let written = WrittenIndex {
             deferrable: None,
+            primary: false,
             name: name.as_ref().map(|name| bind::object_name(name).map(|(_, name)| name)).transpose()?,
             unique: *unique,
             nulls_not_distinct: *nulls_distinct == Some(false),
@@ -133,7 +135,8 @@ impl Session {
         let scope = self.newest_scope(&running)?;
         self.next_command();
         let engine = Arc::clone(&self.engine);
-        build_index(&engine.executor, relation, &bound, scope, Arc::clone(&shown.rows)).await
+        build_index(&engine.executor, relation, &bound, scope, Arc::clone(&shown.rows)).await?;
+        failpoint("index.filled")
     }
 
     /// A table, locked so that an index of it can be made.
@@ -170,7 +173,8 @@ impl Session {
         for part in &written.keys {
             let (column, name) = index_column(relation, part, written.constraint)?;
             if written.constraint && keys.iter().any(|key: &IndexKey| key.column == column) {
-                let message = format!("column \"{name}\" appears twice in unique constraint");
+                let kind = if written.primary { "primary key" } else { "unique" };
+                let message = format!("column \"{name}\" appears twice in {kind} constraint");
                 return Err(Error::invalid(SqlState::DUPLICATE_COLUMN, message));
             }
             add_name(&mut names, name);
@@ -191,6 +195,7 @@ impl Session {
         let suffix = if written.constraint { "key" } else { "idx" };
         let name = match &written.name {
             Some(name) => name.clone(),
+            None if written.primary => candidate_names(&relation.name, None, "pkey").find(free).unwrap_or_default(),
             None => candidate_names(&relation.name, Some(&names.join("_")), suffix).find(free).unwrap_or_default(),
         };
         let mut index = IndexInfo {
@@ -204,6 +209,7 @@ impl Session {
             predicate: written.predicate.as_ref().map(Expr::to_string),
             constraint: written.constraint.then(|| writer.new_oid()).transpose()?,
             deferrable: written.deferrable,
+            primary: written.primary,
             state: IndexState::Valid,
             readable_from: CommitTs(0),
         };

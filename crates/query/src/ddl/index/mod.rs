@@ -13,4 +13,4 @@ mod rebuild;
 mod written;
 
 pub(super) use create::{expressions_of, renumbered};
-pub(super) use written::{WrittenIndex, WrittenPart, check_characteristics, read_unique};
+pub(super) use written::{WrittenIndex, WrittenPart, check_characteristics, read_deferrable, read_unique};

@@ -18,6 +18,8 @@ pub(in crate::ddl) struct WrittenIndex {
     /// It enforces a UNIQUE constraint of its name.
     pub constraint: bool,
     pub deferrable: Option<Deferrable>,
+    /// The constraint is a PRIMARY KEY, a DEFERRABLE one.
+    pub primary: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,22 @@ impl WrittenIndex {
             predicate: None,
             constraint: true,
             deferrable: None,
+            primary: false,
         }
+    }
+
+    /// A DEFERRABLE PRIMARY KEY: a table's rows are found by their key only if no two ever have the same.
+    pub fn late_key(name: Option<String>, columns: Vec<ast::Ident>, deferrable: Deferrable) -> WrittenIndex {
+        let unique = WrittenIndex::unique_columns(name, columns, false);
+        WrittenIndex { deferrable: Some(deferrable), primary: true, ..unique }
+    }
+
+    /// The columns it is over.
+    pub fn columns(&self) -> impl Iterator<Item = String> + '_ {
+        self.keys.iter().filter_map(|part| match &part.expr {
+            Expr::Identifier(name) => Some(bind::fold_identifier(name)),
+            _ => None,
+        })
     }
 }
 
@@ -141,7 +158,7 @@ pub(in crate::ddl) fn check_characteristics(
     let deferred = matches!(initially, Some(ast::DeferrableInitial::Deferred));
     if *deferrable == Some(true) || deferred {
         return Err(Error::unsupported(format!("a DEFERRABLE {what} constraint"))
-            .with_hint("UNIQUE constraints over columns that are NOT NULL can be DEFERRABLE."));
+            .with_hint("UNIQUE, PRIMARY KEY and FOREIGN KEY constraints can be DEFERRABLE."));
     }
     Ok(())
 }
