@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use heliosdb_testkit::bench::{olap, oltp, tpcc};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
-use heliosdb_testkit::crash::{self, CrashOptions};
+use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
 use heliosdb_testkit::elle;
 use heliosdb_testkit::tidy::root;
 use heliosdb_testkit::tpcc::{LEVELS, Scale};
@@ -177,10 +177,13 @@ async fn crash_cycles(cycles: u32, seed: u64, writers: usize) -> Result<(), Stri
         let kept = place.path().to_owned();
         eprintln!("the data directory is kept: {}", kept.display());
     });
-    if report.is_err() {
-        let _ = place.keep();
-    }
-    let report = report?;
+    let report = match report {
+        Ok(report) => report,
+        Err(why) => {
+            let _ = place.keep();
+            return Err(why);
+        }
+    };
     println!(
         "crash: {} cycles passed: {} commits (by level {:?}, of the mix {:?}), {} bulk commits, {} definitions acknowledged, {} deaths inside a failpoint, {} clean stops, slowest start {} ms",
         report.cycles,
@@ -193,6 +196,13 @@ async fn crash_cycles(cycles: u32, seed: u64, writers: usize) -> Result<(), Stri
         report.clean_stops,
         report.longest_recovery_ms
     );
+    let data_dir = place.path().join("indexes");
+    let options = IndexOptions { data_dir, cycles: cycles.div_ceil(20), seed, every: 2 };
+    let report = crash::run_indexes(&options).await;
+    if report.is_err() {
+        eprintln!("the data directory is kept: {}", place.keep().display());
+    }
+    println!("crash: index builds: {:?}", report?);
     Ok(())
 }
 

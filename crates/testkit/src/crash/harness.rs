@@ -323,5 +323,10 @@ mod tests {
         found.sort();
         found.dedup();
         assert_eq!(found, FAILPOINTS);
+        let mut found = Vec::new();
+        points_in(&root().join("crates/query/src"), &mut found);
+        found.sort();
+        found.dedup();
+        assert_eq!(found, crate::crash::indexes::FAILPOINTS);
     }
 }

@@ -6,6 +6,7 @@
 mod concurrency;
 mod constraints;
 mod copy;
+mod crash_indexes;
 mod damage;
 mod docs;
 mod elle;

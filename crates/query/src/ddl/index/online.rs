@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use heliosdb_contracts::TreeLockMode;
+use heliosdb_runtime::failpoint;
 use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
@@ -30,11 +31,13 @@ impl Session {
     /// Completes a new index. It and its tree are defined in the open transaction.
     pub(super) async fn create_online(&mut self, table: Oid, index: Oid) -> Result<()> {
         self.finish_implicit().await?;
+        failpoint("index.listed")?;
         let running = self.start_cancellable();
         let Some((relation, found)) = self.lock_step(table, index, &running).await? else { return Err(gone()) };
         let shown = self.show_build(&relation, &found, "CREATE INDEX CONCURRENTLY");
         let running = self.complete_online(&relation, &found, &shown, running).await?;
         drop(running);
+        failpoint("index.completed")?;
         self.change_index(&relation, |indexes| {
             if let Some(made) = indexes.iter_mut().find(|other| other.oid == index) {
                 made.state = IndexState::Valid;
@@ -67,6 +70,7 @@ impl Session {
         self.catalog_written(&writer);
         self.define_entries(&changed, &fresh)?;
         self.finish_implicit().await?;
+        failpoint("index.listed")?;
 
         let running = running.again();
         let Some((relation, fresh)) = self.lock_step(table, fresh.oid, &running).await? else { return Err(gone()) };
@@ -84,6 +88,7 @@ impl Session {
         })
         .await?;
         self.finish_implicit().await?;
+        failpoint("index.swapped")?;
         self.drop_online(table, fresh.oid, running.again(), &shown).await
     }
 
@@ -130,6 +135,7 @@ impl Session {
                 .await?;
             }
             self.finish_implicit().await?;
+            failpoint("index.dropping")?;
             running = running.again();
             let Some((relation, _)) = self.lock_step(table, index, &running).await? else { return Err(gone()) };
             self.await_writers(&relation, shown, &running).await?;

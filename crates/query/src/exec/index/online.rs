@@ -18,7 +18,7 @@ use futures::FutureExt;
 use heliosdb_contracts::{
     InsertOutcome, KeyedRow, LockPolicy, LockWait, LockedRow, ReadContext, RowLockMode, ShardClient,
 };
-use heliosdb_runtime::Clock;
+use heliosdb_runtime::{Clock, failpoint};
 use heliosdb_types::{CommandId, Error, Result, SqlState, TxnId};
 
 use super::build::{BuildProgress, Job, duplicated, job, shaped};
@@ -122,6 +122,7 @@ impl Completion {
 
     /// One transaction over some rows.
     async fn step(&self, rows: &RecordBatch, keys: &[Bytes]) -> Result<Outcome> {
+        failpoint("index.filling")?;
         let (scope, spec) = (&self.scope, &self.job.spec);
         scope.cancel.check()?;
         let shard = &*scope.shard;
