@@ -103,6 +103,12 @@ pub trait SqlSession: Send {
         parameters: Vec<Datum>,
     ) -> BoxFuture<'a, Result<Execution>>;
 
+    /// Whether the simple protocol shows a statement's rows in the binary form: FETCH from a BINARY cursor.
+    fn shows_binary(&self, statement: &Arc<dyn Prepared>) -> bool {
+        let _ = statement;
+        false
+    }
+
     /// Makes a portal: a statement with its parameters, to be run by `run_portal`. Portals and the cursors of DECLARE are
     /// one name space, and end with their transaction (a cursor WITH HOLD excepted). The portal without a name is the
     /// protocol's own. Errors: 42P03 there is one of this name, 53400 there are too many, 53200 they are too large.

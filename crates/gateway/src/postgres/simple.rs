@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::counters::add;
 use super::failure::Outcome;
 use super::frontend;
-use super::reply::{row_description, rows_tag};
+use super::reply::{Format, row_description, rows_tag};
 use super::rows::{RowStream, Sent};
 
 impl Connection<'_> {
@@ -29,9 +29,10 @@ impl Connection<'_> {
             let preparing = self.session.prepare_script(&*statement);
             let prepared = self.alarm.attend(self.wire, &*self.canceller, preparing).await??;
             add(&self.shared.counters.statements, 1);
+            let binary = self.session.shows_binary(&prepared);
             let executing = self.session.execute(&prepared, Vec::new());
             let execution = self.alarm.attend(self.wire, &*self.canceller, executing).await??;
-            let tag = self.deliver(execution).await?;
+            let tag = self.deliver(execution, binary).await?;
             if left == 0 {
                 // Success may be told only now that the transaction is durable.
                 self.session.finish().await?;
@@ -42,11 +43,12 @@ impl Connection<'_> {
     }
 
     /// Sends all that a statement of the simple protocol gives but its tag. `None`: it was empty.
-    async fn deliver(&mut self, execution: Execution) -> Outcome<Option<String>> {
+    async fn deliver(&mut self, execution: Execution, binary: bool) -> Outcome<Option<String>> {
         match execution {
             Execution::Rows { columns, rows, tag } => {
-                self.wire.send(&row_description(&columns, &[]));
-                let mut stream = RowStream::new(columns, Vec::new(), rows, tag);
+                let formats = if binary { vec![Format::Binary; columns.len()] } else { Vec::new() };
+                self.wire.send(&row_description(&columns, &formats));
+                let mut stream = RowStream::new(columns, formats, rows, tag);
                 match self.send_rows(&mut stream, None).await? {
                     Sent::All(rows) => Ok(Some(rows_tag(stream.tag(), rows))),
                     Sent::Suspended => Err(Error::internal("a result without a row limit stopped").into()),

@@ -92,6 +92,17 @@ pub(super) fn lock_wishes(locks: &[ast::LockClause]) -> Result<Vec<LockWish>> {
     locks.iter().map(wish).collect()
 }
 
+/// The names after OF of a FOR clause; none: all tables.
+pub(crate) fn locked_names(clause: &ast::LockClause) -> Vec<String> {
+    let names = clause.of.iter().flat_map(|of| &of.0).filter_map(|part| match part {
+        ast::ObjectNamePart::Identifier(ident) if LOCK_MODES.iter().all(|(marker, _)| *marker != ident.value) => {
+            Some(fold_identifier(ident))
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
 fn not_allowed(wishes: &[LockWish], with: &str) -> Error {
     let command = wishes.first().map_or("FOR UPDATE", |wish| command_name(wish.mode));
     Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, format!("{command} is not allowed with {with}"))

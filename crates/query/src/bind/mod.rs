@@ -55,6 +55,7 @@ use crate::catalog::{CatalogSnapshot, Column, Relation};
 use crate::func::{FuncContext, Typed};
 
 pub use index::bind_index;
+pub(crate) use locking::locked_names;
 pub use names::{fold_identifier, object_name};
 pub use params::placeholder;
 pub use parse::{parse, parse_expression, parse_expression_tokens, parse_query, parse_tokens, position_of};

@@ -24,7 +24,7 @@ use super::value::{Reader, Value};
 use crate::bind::BoundStatement;
 use crate::catalog::{Column, Relation, TableInfo};
 use crate::engine::Engine;
-use crate::exec::{ColumnBuilder, StatementScope};
+use crate::exec::{ColumnBuilder, StatementScope, TierMark};
 use crate::func::SequenceSource;
 use crate::session::{Running, SessionSequences};
 
@@ -60,6 +60,7 @@ pub(super) struct Loader {
     pub sequences: Arc<SessionSequences>,
     pub path: Path,
     pub running: Running,
+    pub tier: TierMark,
 }
 
 /// A COPY in progress.
@@ -314,7 +315,10 @@ impl Load {
             inserted = loader.engine.shard.insert(loader.txn, loader.command, Arc::clone(tree), keyed, loader.wait) => inserted?,
         };
         match inserted {
-            InsertOutcome::Inserted => Ok(()),
+            InsertOutcome::Inserted => {
+                loader.tier.tally().inserted(loader.relation.oid, copy.len());
+                Ok(())
+            }
             InsertOutcome::Duplicate { index } => {
                 let line = lines.get(index).copied().unwrap_or(0);
                 let row = copy.get(index).map(|row| row.row.clone()).unwrap_or_default();

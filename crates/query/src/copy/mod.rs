@@ -226,6 +226,7 @@ impl Session {
             sequences: Arc::clone(&self.sequences),
             path,
             running,
+            tier: self.tier.clone(),
         })
     }
 

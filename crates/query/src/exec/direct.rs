@@ -29,7 +29,9 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::lit as physical_lit;
 use heliosdb_contracts::{RowHint, RowRef, RowSink, TreeKey, arrow_type};
-use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, SqlType, TreeRef, encode_key};
+use heliosdb_types::{
+    ColumnId, CommitTs, Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlType, TreeRef, encode_key,
+};
 
 use super::arrays::array_of;
 use super::direct_found::{FoundRows, found_rows};
@@ -68,6 +70,8 @@ struct Point {
     key: Vec<KeyPart>,
     /// The unique index the key is of; `None`: the table's primary key.
     index: Option<TreeRef>,
+    /// Table and index, where they are counted.
+    counted: (Oid, Oid),
     /// Snapshots before this do not see all of the index.
     readable_from: CommitTs,
     columns: Vec<ColumnId>,
@@ -249,6 +253,8 @@ impl Point {
             Some(key) => scope.shard.get(&scope.read, self.tree, key, &self.columns, &mut sink)?,
             None => false,
         };
+        let (table, index) = self.counted;
+        scope.tier.tally().found(table, index, 1, i64::from(found));
         let OneRow { columns, hint, .. } = sink;
         let mut columns = if found {
             columns
@@ -474,6 +480,8 @@ fn point(scan: &TableScan, filters: &mut [Condition], session: &SessionState) ->
     let snapshot = StatementScope::of(session.config()).ok().map(|scope| scope.read.snapshot.ts);
     let by_index = || unique_key(relation, filters, snapshot);
     let (key, index, used) = primary_key(relation, filters).or_else(by_index)?;
+    let own_key = || relation.table().and_then(|table| table.primary_key.as_ref()).map(|key| key.oid);
+    let counted = (relation.oid, index.map(|(_, oid, _)| oid).or_else(own_key)?);
     for at in used {
         if let Some(condition) = filters.get_mut(at) {
             condition.fulfilled = true;
@@ -492,8 +500,9 @@ fn point(scan: &TableScan, filters: &mut [Condition], session: &SessionState) ->
     Some(Point {
         tree: relation.table()?.tree.tree,
         key,
-        readable_from: index.map_or(CommitTs::ZERO, |(_, from)| from),
-        index: index.map(|(tree, _)| tree),
+        readable_from: index.map_or(CommitTs::ZERO, |(.., from)| from),
+        index: index.map(|(tree, ..)| tree),
+        counted,
         columns: stored.map(|column| column.id).collect(),
         types,
         reference,
@@ -502,7 +511,7 @@ fn point(scan: &TableScan, filters: &mut [Condition], session: &SessionState) ->
 }
 
 /// A key's parts, the index it is of, and which conditions it fulfils.
-type FixedKey = (Vec<KeyPart>, Option<(TreeRef, CommitTs)>, Vec<usize>);
+type FixedKey = (Vec<KeyPart>, Option<(TreeRef, Oid, CommitTs)>, Vec<usize>);
 
 fn primary_key(relation: &Relation, conditions: &[Condition]) -> Option<FixedKey> {
     let TreeKey::Columns(columns) = &relation.table()?.tree.key else { return None };
@@ -533,7 +542,7 @@ fn unique_key(relation: &Relation, conditions: &[Condition], snapshot: Option<Co
             parts.push(fixed);
             used.push(at);
         }
-        Some((parts, Some((table.index_tree(index), index.readable_from)), used))
+        Some((parts, Some((table.index_tree(index), index.oid, index.readable_from)), used))
     })
 }
 

@@ -17,6 +17,7 @@ use super::index::{KeyedScan, Wanted, bare, cheapest, split};
 use super::scope::StatementScope;
 use super::table::HeliosTable;
 use crate::catalog::Relation;
+use crate::statistics::index_oid;
 
 /// More rows than this are the analytics pool's work.
 const ROWS_MAX: usize = 32;
@@ -25,6 +26,7 @@ const ROWS_MAX: usize = 32;
 pub(super) struct FoundRows {
     relation: Arc<Relation>,
     keys: Vec<Bytes>,
+    index: String,
     /// Positions in the table's columns; one past them is the row reference.
     projection: Vec<usize>,
 }
@@ -62,6 +64,7 @@ pub(super) fn found_rows(scan: &ScanNode, filters: &[&Expr], session: &SessionSt
     Ok(found.map(|found| FoundRows {
         relation: Arc::clone(relation),
         keys: found.keys,
+        index: found.index,
         projection: scan.projection.clone().unwrap_or_else(all),
     }))
 }
@@ -82,6 +85,9 @@ impl FoundRows {
         let scan = KeyedScan::new(Arc::clone(&scope.shard), &scope.read, &self.relation, &request, self.keys.clone())?;
         let batch = scan.open(0)?.next_batch()?;
         let batch = batch.unwrap_or_else(|| RecordBatch::new_empty(scan.schema()));
+        if let Some(index) = index_oid(&self.relation, &self.index) {
+            scope.tier.tally().found(self.relation.oid, index, 1, batch.num_rows() as i64);
+        }
         let mut next = 0;
         let places = self.projection.iter().map(|&at| {
             if at >= self.relation.columns.len() {

@@ -29,7 +29,7 @@ use datafusion::physical_plan::{
 };
 use futures::Stream;
 use heliosdb_contracts::{BatchReader, ColumnPredicate, ROW_REF_COLUMN, ScanRequest, TableScan};
-use heliosdb_types::{Error, Result};
+use heliosdb_types::{Error, Oid, Result};
 use parking_lot::Mutex;
 
 use super::dynamic::{BatchFilter, Snapshot};
@@ -38,6 +38,7 @@ use super::estimate;
 use super::index::{Found, KeyedScan, OrderBy, TableKeys, Wanted, find, first_in_order};
 use super::scope::StatementScope;
 use crate::catalog::Relation;
+use crate::statistics::index_oid;
 
 /// What is scanned, and how.
 #[derive(Clone)]
@@ -134,6 +135,8 @@ struct Bound {
 struct Started {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     nothing: bool,
+    /// Where its rows are counted.
+    index: Option<Oid>,
 }
 
 impl HeliosScanExec {
@@ -295,11 +298,14 @@ impl ExecutionPlan for HeliosScanExec {
                 dynamic: self.dynamic.clone(),
                 schema: self.schema(),
                 step: self.properties.partitioning.partition_count().max(1),
+                index: self.index.clone(),
             },
             places: self.places.clone(),
             state: State::Closed(partition),
             filter: None,
             left: self.source.limit.unwrap_or(usize::MAX),
+            read: 0,
+            index: None,
             metrics: BaselineMetrics::new(&self.metrics, partition),
         }))
     }
@@ -391,6 +397,8 @@ struct Opener {
     schema: SchemaRef,
     /// The plan's partitions. A scan bound again may have more or fewer of its own.
     step: usize,
+    /// The index the rows were found through when the scan was planned.
+    index: Option<String>,
 }
 
 impl Opener {
@@ -423,7 +431,14 @@ impl Opener {
             // A join with few rows on its other side finds its rows here one by one.
             (bound.scan, bound.index) = through_index(&self.source, &request, scan)?;
         }
-        Ok(Started { filters: snapshot.rest, nothing: snapshot.nothing })
+        let index = bound.index.as_ref().or(self.index.as_ref());
+        let index = index.and_then(|name| index_oid(&self.source.relation, name));
+        let (table, tally) = (self.source.relation.oid, self.source.scope.tier.tally());
+        match index {
+            Some(index) => tally.found(table, index, 1, 0),
+            None => tally.scanned(table, 1, 0),
+        }
+        Ok(Started { filters: snapshot.rest, nothing: snapshot.nothing, index })
     }
 }
 
@@ -443,7 +458,23 @@ struct ScanStream {
     filter: Option<BatchFilter>,
     /// Rows the limit still allows.
     left: usize,
+    /// Rows read, and the index they were found through.
+    read: i64,
+    index: Option<Oid>,
     metrics: BaselineMetrics,
+}
+
+impl Drop for ScanStream {
+    fn drop(&mut self) {
+        if self.read == 0 {
+            return;
+        }
+        let (table, tally) = (self.opener.source.relation.oid, self.scope.tier.tally());
+        match self.index {
+            Some(index) => tally.found(table, index, 0, self.read),
+            None => tally.scanned(table, 0, self.read),
+        }
+    }
 }
 
 impl ScanStream {
@@ -462,6 +493,7 @@ impl ScanStream {
                     self.state = State::Done;
                     if let Some((reader, started)) = self.opener.open(partition)? {
                         self.state = State::Open(partition, reader);
+                        self.index = started.index;
                         self.filter.get_or_insert_with(|| BatchFilter::new(started.filters));
                     }
                 }
@@ -471,6 +503,7 @@ impl ScanStream {
                     Some(batch) => {
                         let batch = if batch.num_rows() > self.left { batch.slice(0, self.left) } else { batch };
                         self.left -= batch.num_rows();
+                        self.read += batch.num_rows() as i64;
                         let batch = self.arrange(&batch)?;
                         let batch = match &mut self.filter {
                             Some(filter) => filter.apply(batch)?,

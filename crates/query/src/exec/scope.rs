@@ -11,7 +11,7 @@ use heliosdb_contracts::{LockWait, ReadContext, ShardClient};
 use heliosdb_types::{Error, Result, SqlState, TextContext};
 use tokio::sync::Notify;
 
-use crate::statistics::Tier;
+use crate::statistics::{Tally, Tier};
 
 /// A request to stop, from any thread. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -101,17 +101,28 @@ pub struct StatementScope {
     pub tier: TierMark,
 }
 
-/// Where a statement runs, for whoever counts it. Cheap to clone; a session has one for all its statements.
+/// Where a statement runs and what it reads and writes, for whoever counts it. Cheap to clone; a session has one for all its
+/// statements.
 #[derive(Clone, Debug, Default)]
-pub struct TierMark(Arc<AtomicU8>);
+pub struct TierMark(Arc<Marked>);
+
+#[derive(Debug, Default)]
+struct Marked {
+    tier: AtomicU8,
+    tally: Tally,
+}
 
 impl TierMark {
     pub(crate) fn set(&self, tier: Tier) {
-        self.0.store(tier as u8, Ordering::Relaxed);
+        self.0.tier.store(tier as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.0.tally
     }
 
     pub(crate) fn get(&self) -> Tier {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.tier.load(Ordering::Relaxed) {
             tier if tier == Tier::Direct as u8 => Tier::Direct,
             tier if tier == Tier::Analytical as u8 => Tier::Analytical,
             _ => Tier::Utility,

@@ -119,7 +119,7 @@ pub(super) fn pg_cursors(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("name", text(name)),
             ("statement", text(&*cursor.statement)),
             ("is_holdable", Datum::Bool(cursor.hold)),
-            ("is_binary", Datum::Bool(false)),
+            ("is_binary", Datum::Bool(cursor.binary)),
             ("is_scrollable", Datum::Bool(cursor.scroll)),
             ("creation_time", Datum::TimestampTz(cursor.created_micros)),
         ])?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use heliosdb_types::{Datum, Oid, Result};
+use heliosdb_types::{DatabaseId, Datum, Oid, Result};
 
 use super::indexes::indexes;
 use super::relations::{acl, sorted};
@@ -10,6 +10,7 @@ use super::table::{Rows, Source, oid, text};
 use super::{Facts, functions};
 use crate::catalog::{POSTGRES_ROLE, Relation, RelationKind};
 use crate::session::PARAMETERS;
+use crate::statistics::{Usage, Usages};
 
 const DEFAULT_TABLESPACE: Oid = Oid(1663);
 
@@ -124,6 +125,7 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
             ("wait_event_type", wait.map_or(Datum::Null, |(kind, _)| text(kind))),
             ("wait_event", wait.map_or(Datum::Null, |(_, event)| text(event))),
             ("state", text(session.state)),
+            ("backend_xid", session.xid.map_or(Datum::Null, |txn| oid(Oid(txn.0 as u32)))),
             ("query_id", session.query_id.map_or(Datum::Null, Datum::Int64)),
             ("query", text(&*session.query)),
             ("backend_type", text("client backend")),
@@ -204,17 +206,43 @@ pub(super) fn pg_sequences(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// Only what is counted: rows as the shard estimates them.
+/// What all sessions of a database have counted.
+fn usages(facts: &Facts, database: (DatabaseId, Oid)) -> Usages {
+    let mut usages = facts.engine.statistics.usages.of(database.0);
+    for session in facts.engine.sessions.list() {
+        if session.database.0 == database.1 {
+            session.tier.tally().add_to(&mut usages);
+        }
+    }
+    usages
+}
+
+fn usages_here(facts: &Facts) -> Usages {
+    usages(facts, (facts.database.id, facts.database.oid))
+}
+
+/// Reads and writes as sessions count them, rows as the shard estimates them.
 pub(super) fn pg_stat_user_tables(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let facts = source.facts;
+    let usages = usages_here(facts);
     for relation in sorted(&facts.catalog) {
         let Some(table) = relation.table().filter(|table| !table.tree.tree.is_system()) else { continue };
         let size = source.shard.tree_size(table.tree.tree);
+        let usage = usages.get(&relation.oid).copied().unwrap_or_default();
+        let has_indexes = table.primary_key.is_some() || !table.indexes.is_empty();
+        let indexed = |count: i64| if has_indexes { Datum::Int64(count) } else { Datum::Null };
         rows.add(&[
             ("relid", oid(relation.oid)),
             ("schemaname", text(schema_name(facts, relation))),
             ("relname", text(&relation.name)),
             ("n_live_tup", Datum::Int64(i64::try_from(size.rows).unwrap_or(i64::MAX))),
+            ("seq_scan", Datum::Int64(usage.seq_scans)),
+            ("seq_tup_read", Datum::Int64(usage.seq_rows)),
+            ("idx_scan", indexed(usage.index_scans)),
+            ("idx_tup_fetch", indexed(usage.index_rows)),
+            ("n_tup_ins", Datum::Int64(usage.inserted)),
+            ("n_tup_upd", Datum::Int64(usage.updated)),
+            ("n_tup_del", Datum::Int64(usage.deleted)),
         ])?;
     }
     Ok(())
@@ -225,27 +253,35 @@ pub(super) fn pg_stat_all_tables(source: &Source<'_>, rows: &mut Rows) -> Result
     pg_stat_user_tables(source, rows)
 }
 
-/// Which indexes there are; their use is not counted.
 pub(super) fn pg_stat_user_indexes(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let facts = source.facts;
+    let usages = usages_here(facts);
     for index in indexes(&facts.catalog) {
+        let usage = usages.get(&index.oid).copied().unwrap_or_default();
         rows.add(&[
             ("relid", oid(index.table.oid)),
             ("indexrelid", oid(index.oid)),
             ("schemaname", text(schema_name(facts, index.table))),
             ("relname", text(&index.table.name)),
             ("indexrelname", text(index.name)),
+            ("idx_scan", Datum::Int64(usage.own_scans)),
+            ("idx_tup_read", Datum::Int64(usage.own_rows)),
+            ("idx_tup_fetch", Datum::Int64(usage.own_rows)),
         ])?;
     }
     Ok(())
 }
 
-/// Sessions of each database and how its transactions ended; nothing else is counted by database.
+/// Sessions of each database, how its transactions ended, and what they read and wrote.
 pub(super) fn pg_stat_database(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let sessions = source.facts.engine.sessions.list();
     for database in source.facts.catalog.databases.values() {
         let count = sessions.iter().filter(|session| session.database.0 == database.oid).count();
         let counts = source.facts.engine.statistics.database(database.id);
+        let mut usage = Usage::default();
+        for (_, of_one) in usages(source.facts, (database.id, database.oid)) {
+            usage += of_one;
+        }
         rows.add(&[
             ("datid", oid(database.oid)),
             ("datname", text(&database.name)),
@@ -253,6 +289,11 @@ pub(super) fn pg_stat_database(source: &Source<'_>, rows: &mut Rows) -> Result<(
             ("xact_commit", Datum::Int64(counts.commits.load(Relaxed))),
             ("xact_rollback", Datum::Int64(counts.rollbacks.load(Relaxed))),
             ("deadlocks", Datum::Int64(counts.deadlocks.load(Relaxed))),
+            ("tup_returned", Datum::Int64(usage.seq_rows + usage.index_rows)),
+            ("tup_fetched", Datum::Int64(usage.index_rows)),
+            ("tup_inserted", Datum::Int64(usage.inserted)),
+            ("tup_updated", Datum::Int64(usage.updated)),
+            ("tup_deleted", Datum::Int64(usage.deleted)),
             ("stats_reset", Datum::TimestampTz(source.facts.engine.start_micros)),
         ])?;
     }

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use heliosdb_contracts::LockOwner;
-use heliosdb_types::Oid;
+use heliosdb_types::{Oid, TxnId};
 use parking_lot::Mutex;
 
 use super::CancelSlot;
+use crate::exec::TierMark;
 
 /// One session as others see it.
 #[derive(Clone)]
@@ -30,6 +31,10 @@ pub(crate) struct Activity {
     pub query: Arc<str>,
     /// As `pg_stat_statements` numbers it.
     pub query_id: Option<i64>,
+    /// The transaction's number at the shard, once it has one.
+    pub xid: Option<TxnId>,
+    /// What it has counted of tables and indexes.
+    pub tier: TierMark,
 }
 
 /// All sessions of an engine.

@@ -56,6 +56,7 @@ impl Session {
             None => {
                 let id = shard.begin_in(branch, owner)?;
                 transaction.id = Some(id);
+                self.seat.update(|activity| activity.xid = Some(id));
                 Ok(id)
             }
         }

@@ -7,6 +7,7 @@
 mod activity;
 mod cancel;
 mod control;
+mod current_of;
 mod explain;
 mod identity;
 mod literals;
@@ -161,6 +162,7 @@ impl Session {
         let now = engine.options.clock.now_micros();
         let cancel = Arc::<CancelSlot>::default();
         let locks = SessionLocks::open(Arc::clone(&engine.shard), request.pid, database.id);
+        let tier = TierMark::default();
         let seat = engine.sessions.join(Activity {
             pid: request.pid,
             owner: locks.owner,
@@ -176,6 +178,8 @@ impl Session {
             state: "idle",
             query: Arc::from(""),
             query_id: None,
+            xid: None,
+            tier: tier.clone(),
         });
         Ok(Session {
             sequences: Arc::new(SessionSequences::new(Arc::clone(&engine.shard), Arc::clone(&engine.sequences))),
@@ -206,7 +210,7 @@ impl Session {
             templates: templates::Templates::default(),
             named: Arc::default(),
             counted: None,
-            tier: TierMark::default(),
+            tier,
             log_text: Arc::from(""),
             log_nth: 0,
             log_ended: true,
@@ -315,7 +319,9 @@ impl Session {
         };
         let now = self.now_micros();
         let xact_start = self.state.open().map(|transaction| transaction.start_micros);
+        let xid = self.state.open().and_then(|transaction| transaction.id);
         self.seat.update(|activity| {
+            activity.xid = xid;
             activity.state = state;
             activity.state_change_micros = now;
             activity.xact_start_micros = xact_start;
@@ -521,6 +527,10 @@ impl SqlSession for Session {
         self.make_portal(name, portal)
     }
 
+    fn shows_binary(&self, statement: &Arc<dyn Prepared>) -> bool {
+        self.fetches_binary(statement)
+    }
+
     fn portal(&self, name: &str) -> Option<PortalShape> {
         self.portal_shape(name)
     }
@@ -625,5 +635,6 @@ impl Drop for Session {
         self.abandon_transaction();
         self.unlisten_now(|_| true);
         self.leave_temp();
+        self.engine.statistics.usages.add(self.database.id, self.tier.tally());
     }
 }

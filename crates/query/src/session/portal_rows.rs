@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use heliosdb_types::{Error, Result, SqlState};
 
+use super::current_of::shown;
 use super::own_syntax::Direction;
 use crate::exec::from_arrow;
 
@@ -32,6 +33,8 @@ pub(super) struct PortalRows {
     position: i64,
     scroll: Option<bool>,
     hold: bool,
+    /// Columns that are given; those after them are the cursor's own.
+    visible: usize,
 }
 
 impl PortalRows {
@@ -45,7 +48,21 @@ impl PortalRows {
             position: 0,
             scroll,
             hold,
+            visible: usize::MAX,
         }
+    }
+
+    pub fn showing(mut self, visible: usize) -> PortalRows {
+        self.visible = visible;
+        self
+    }
+
+    /// The row it stands on, with its hidden columns; `None` before the first and after the last.
+    pub fn current(&self) -> Result<Option<RecordBatch>> {
+        if self.position == 0 || self.position > self.known {
+            return Ok(None);
+        }
+        Ok(self.whole(self.position, self.position)?.into_iter().next())
     }
 
     /// Runs the query to its end, keeping its rows.
@@ -172,6 +189,10 @@ impl PortalRows {
 
     /// Rows `first` to `last`, which are known.
     fn slice(&self, first: i64, last: i64) -> Result<Vec<RecordBatch>> {
+        self.whole(first, last)?.into_iter().map(|batch| shown(batch, self.visible)).collect()
+    }
+
+    fn whole(&self, first: i64, last: i64) -> Result<Vec<RecordBatch>> {
         if first <= self.forgotten {
             return Err(forward_only());
         }

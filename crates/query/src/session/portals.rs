@@ -15,7 +15,8 @@ use heliosdb_contracts::{BoundPortal, Execution, PortalRun, PortalShape, Prepare
 use heliosdb_types::{CommandId, Datum, Error, Result, SqlState, SqlType};
 use parking_lot::Mutex;
 
-use super::own_syntax::{DeclareCursor, Direction};
+use super::current_of::CursorRows;
+use super::own_syntax::{DeclareCursor, Direction, OwnStatement};
 use super::portal_rows::PortalRows;
 use super::statement::{CachedPlan, Parsed, PreparedStatement};
 use super::transaction::State;
@@ -32,6 +33,7 @@ pub(crate) struct CursorInfo {
     pub statement: Arc<str>,
     pub hold: bool,
     pub scroll: bool,
+    pub binary: bool,
     pub created_micros: i64,
 }
 
@@ -46,6 +48,8 @@ pub(crate) struct Portal {
     /// The command that made it; `None` once its transaction has committed.
     command: Option<CommandId>,
     bytes: usize,
+    /// What WHERE CURRENT OF asks of it.
+    stands_on: CursorRows,
 }
 
 enum PortalState {
@@ -131,6 +135,7 @@ impl Session {
             statement: Arc::clone(&prepared.text),
             hold: false,
             scroll: false,
+            binary: false,
             created_micros: self.now_micros(),
         };
         let portal = Portal {
@@ -140,6 +145,7 @@ impl Session {
             hold: false,
             command: Some(command),
             bytes,
+            stands_on: CursorRows::default(),
         };
         self.keep_portal(name, portal, info);
         // A savepoint after it has a later command.
@@ -248,7 +254,7 @@ impl Session {
         outer: &PreparedStatement,
         parameters: Vec<Datum>,
     ) -> Result<()> {
-        let DeclareCursor { name, scroll, hold, query: _ } = declare;
+        let DeclareCursor { name, scroll, hold, binary, query } = declare;
         if !hold {
             self.require_block("DECLARE CURSOR")?;
         }
@@ -256,7 +262,16 @@ impl Session {
         self.portal_room(name, outer.text.len() + DECLARED_BYTES)?;
         let running = self.start_cancellable();
         let command = self.open_transaction()?.command;
+        let keyed = self.keyed_query(query, &inner)?;
+        let (inner, stands_on) = match keyed {
+            Some((keyed, rows)) => (keyed, Some(rows)),
+            None => (inner, None),
+        };
         let (CachedPlan { bound, .. }, scope) = self.bound_and_scoped(&inner, &running).await?;
+        let columns = bound.columns.as_deref().unwrap_or(&[]);
+        let locks = bound.locking_command().is_some();
+        let stands_on = stands_on.unwrap_or_else(|| CursorRows::none(columns.len(), locks));
+        let columns: Arc<[ResultColumn]> = columns.iter().take(stands_on.visible).cloned().collect();
         check_locking(&bound, *scroll == Some(true), *hold)?;
         if bound.targets().next().is_some() {
             let message = "DECLARE CURSOR must not contain data-modifying statements in WITH";
@@ -266,27 +281,52 @@ impl Session {
         self.settle_rows().await?;
         let rows = self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope);
         let open = OpenPortal {
-            rows: PortalRows::new(rows, *scroll, *hold),
+            rows: PortalRows::new(rows, *scroll, *hold).showing(stands_on.visible),
             tag: RowsTag::Counted("SELECT"),
             flag: running.flag.clone(),
             running: None,
         };
         let portal = Portal {
-            columns: Some(bound.columns.as_deref().unwrap_or(&[]).into()),
-            binary: Vec::new(),
+            binary: if *binary { vec![true; columns.len()] } else { Vec::new() },
+            columns: Some(columns),
             state: PortalState::Open(open),
             hold: *hold,
             command: Some(command),
             bytes: outer.text.len() + DECLARED_BYTES,
+            stands_on,
         };
         let info = CursorInfo {
             statement: Arc::clone(&outer.text),
             hold: *hold,
             scroll: *scroll != Some(false),
+            binary: *binary,
             created_micros: self.now_micros(),
         };
         self.keep_portal(name, portal, info);
         Ok(())
+    }
+
+    /// What a cursor knows of its rows, and the one it stands on.
+    pub(super) fn cursor_row(&self, name: &str) -> Result<(&CursorRows, Option<RecordBatch>)> {
+        let portal = self.portals.get(name).ok_or_else(|| unknown(name))?;
+        if portal.command.is_none() {
+            let message = format!("cursor \"{name}\" is held from a previous transaction");
+            return Err(Error::invalid(SqlState::INVALID_CURSOR_STATE, message));
+        }
+        let current = match &portal.state {
+            PortalState::Open(open) => open.rows.current()?,
+            PortalState::Bound(..) | PortalState::Finished => None,
+        };
+        Ok((&portal.stands_on, current))
+    }
+
+    /// FETCH from a cursor that was declared BINARY.
+    pub(super) fn fetches_binary(&self, statement: &Arc<dyn Prepared>) -> bool {
+        let Ok(prepared) = of_ours(statement) else { return false };
+        let Some(Parsed::Own(OwnStatement::Fetch { name, moves: false, .. })) = prepared.parsed.as_deref() else {
+            return false;
+        };
+        self.portals.get(name).is_some_and(|portal| portal.binary.first() == Some(&true))
     }
 
     pub(super) async fn fetch(&mut self, name: &str, direction: Direction, moves: bool) -> Result<Execution> {

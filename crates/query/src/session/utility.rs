@@ -31,6 +31,9 @@ impl Session {
             Some(Parsed::Own(OwnStatement::Fetch { name, direction: _, moves: false })) => {
                 return Ok((Vec::new(), self.describe_fetch(name)));
             }
+            Some(Parsed::Own(OwnStatement::CurrentOf { statement, cursor: _ })) => {
+                return self.describe_current_of(statement, prepared);
+            }
             _ => {}
         }
         let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else { return Ok((Vec::new(), None)) };
@@ -56,6 +59,9 @@ impl Session {
         if let Parsed::Own(OwnStatement::Declare(declare)) = parsed {
             Box::pin(self.declare_cursor(declare, prepared, parameters)).await?;
             return Ok(Execution::Done("DECLARE CURSOR".to_owned()));
+        }
+        if let Parsed::Own(OwnStatement::CurrentOf { statement, cursor }) = parsed {
+            return Box::pin(self.change_current_of(statement, cursor, prepared, parameters)).await;
         }
         if !parameters.is_empty() && !explains {
             return Err(Error::unsupported("parameters in a statement other than SELECT, INSERT, UPDATE or DELETE"));
@@ -141,7 +147,9 @@ impl Session {
                 }
                 _ => Err(Error::unsupported("DEFERRABLE here")),
             },
-            OwnStatement::Declare(_) => Err(Error::internal("a cursor is declared before")),
+            OwnStatement::Declare(_) | OwnStatement::CurrentOf { .. } => {
+                Err(Error::internal("what has parameters is run before"))
+            }
             OwnStatement::Fetch { name, direction, moves } => self.fetch(name, *direction, *moves).await,
             OwnStatement::Close { name } => {
                 self.close_cursor(name.as_deref())?;

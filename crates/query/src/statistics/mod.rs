@@ -8,8 +8,10 @@ mod entry;
 mod scan;
 mod store;
 mod text;
+mod usage;
 
 pub(crate) use entry::{Entry, Key, Tier, Timing};
 pub(crate) use scan::{first_word, nth_statement};
 pub(crate) use store::{DatabaseCounts, Statistics};
 pub(crate) use text::fingerprint;
+pub(crate) use usage::{Tally, Usage, Usages, index_oid};

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::entry::{Entry, Key};
 use super::text::normalised;
+use super::usage::LeftUsages;
 
 /// As the extension's default, `pg_stat_statements.max`.
 pub(crate) const STATEMENTS_MAX: usize = 5_000;
@@ -40,6 +41,8 @@ pub(crate) struct Statistics {
     evictions: AtomicI64,
     reset_micros: AtomicI64,
     databases: Mutex<HashMap<DatabaseId, Arc<DatabaseCounts>>>,
+    /// How tables and indexes were used.
+    pub usages: LeftUsages,
 }
 
 impl Statistics {
@@ -51,6 +54,7 @@ impl Statistics {
             evictions: AtomicI64::new(0),
             reset_micros: AtomicI64::new(now_micros),
             databases: Mutex::default(),
+            usages: LeftUsages::default(),
         }
     }
 

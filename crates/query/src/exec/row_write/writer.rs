@@ -138,6 +138,7 @@ impl Writer {
         }
         let keys: Vec<Bytes> = rows.iter().map(|row| row.key.clone()).collect();
         self.add(rows, |index| (new.columns(), index)).await?;
+        self.scope.tier.tally().inserted(spec.table.oid, new.num_rows());
         let written = Written { rows: new, keys: &keys };
         self.indexes.insert(written).await?;
         self.check_parents(spec, written, None).await?;
@@ -363,6 +364,7 @@ impl Writer {
                 reference.note(&self.scope, &old, None)?;
             }
         }
+        self.scope.tier.tally().deleted(spec.table.oid, targets.len());
         let (descriptor, deletes) = (Arc::clone(&spec.tree), targets.to_vec());
         let batch = WriteBatch { descriptor, updates: Vec::new(), deletes };
         self.scope.shard.write(self.txn, self.scope.read.command, batch)
@@ -396,6 +398,7 @@ impl Writer {
     ) -> Result<()> {
         let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
         let keys = self.encode_updates(spec, new.columns(), targets, &mut batch)?;
+        self.scope.tier.tally().updated(spec.table.oid, targets.len());
         if self.scope.parts.are_several() {
             self.scope.parts.make(spec.tree.tree, &keys)?;
         }

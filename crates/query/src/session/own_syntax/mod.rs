@@ -9,6 +9,7 @@ mod comment;
 mod constraints;
 mod copy;
 mod create;
+mod current_of;
 mod cursor;
 mod deferrable;
 mod listen;
@@ -56,6 +57,11 @@ pub(crate) enum OwnStatement {
         name: String,
         direction: Direction,
         moves: bool,
+    },
+    /// UPDATE or DELETE of the row a cursor stands on.
+    CurrentOf {
+        statement: Box<ast::Statement>,
+        cursor: String,
     },
     /// `None`: all.
     Close {
@@ -156,7 +162,7 @@ pub(crate) enum OwnStatement {
 /// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|declare|fetch|move|close|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
+        r"(?i)\b(current\s+of|copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|declare|fetch|move|close|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
     )
     .expect("a valid pattern")
 });
@@ -237,6 +243,7 @@ fn parse_piece(sql: &str, piece: &[TokenWithSpan], out: &mut Vec<Parsed>) -> Res
         "VACUUM" => Some(vacuum::vacuum("VACUUM", &mut cursor)?),
         "ANALYZE" | "ANALYSE" => Some(vacuum::vacuum("ANALYZE", &mut cursor)?),
         "SET" if cursor.word_at(1) == "CONSTRAINTS" => Some(constraints::set_constraints(&mut cursor)?),
+        "UPDATE" | "DELETE" if current_of::is_said(piece) => Some(current_of::current_of(piece, sql)?),
         "DROP" if cursor.word_at(1) == "INDEX" && cursor.word_at(2) == "CONCURRENTLY" => {
             Some(reindex::drop_concurrently(&mut cursor)?)
         }

@@ -1,6 +1,6 @@
 //! DECLARE, FETCH, MOVE and CLOSE.
 
-use heliosdb_types::{Error, Result};
+use heliosdb_types::Result;
 use sqlparser::ast;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -15,6 +15,7 @@ pub(crate) struct DeclareCursor {
     /// SCROLL, NO SCROLL, or neither said.
     pub scroll: Option<bool>,
     pub hold: bool,
+    pub binary: bool,
     pub query: Box<ast::Statement>,
 }
 
@@ -35,10 +36,10 @@ pub(crate) enum Direction {
 pub(super) fn declare(cursor: &mut Cursor<'_>, tokens: &[TokenWithSpan]) -> Result<OwnStatement> {
     cursor.expect("DECLARE")?;
     let name = cursor.folded()?;
-    let mut scroll = None;
+    let (mut scroll, mut binary) = (None, false);
     while !cursor.eat("CURSOR") {
         if cursor.eat("BINARY") {
-            return Err(Error::unsupported("DECLARE BINARY CURSOR"));
+            binary = true;
         } else if cursor.eat("NO SCROLL") {
             scroll = Some(false);
         } else if cursor.eat("SCROLL") {
@@ -56,7 +57,7 @@ pub(super) fn declare(cursor: &mut Cursor<'_>, tokens: &[TokenWithSpan]) -> Resu
     let mut parsed = plain_tokens(rest, cursor.sql())?;
     match (parsed.pop(), parsed.is_empty()) {
         (Some(Parsed::Ast(query)), true) if matches!(*query, ast::Statement::Query(_)) => {
-            Ok(OwnStatement::Declare(DeclareCursor { name, scroll, hold, query }))
+            Ok(OwnStatement::Declare(DeclareCursor { name, scroll, hold, binary, query }))
         }
         _ => Err(cursor.error()),
     }

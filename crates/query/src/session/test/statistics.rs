@@ -130,3 +130,35 @@ fn a_databases_transactions_are_counted_by_their_end() {
     client.run("select 1 / 0");
     assert_eq!(client.run(ends), "3|3|0\n");
 }
+
+#[test]
+fn tables_and_indexes_say_how_they_were_used() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int primary key, k int, s text); create index t_k on t (k); create table h (a int)");
+    client.run("insert into t select g, g, 's' from generate_series(1, 1000) g; insert into h values (1), (2)");
+    client.run("select s from t where id = 7; select s from t where k = 8; select count(*) from t");
+    client.run("update t set s = 'x' where id in (1, 2); delete from t where id = 3; begin; delete from h; rollback");
+    client.run_with_data("copy h from stdin", "7\n8\n9\n");
+    let mut other = server.client();
+    other.run("select s from t where id = 7; insert into t values (1, 1, '') on conflict (id) do update set s = 'y'");
+    drop(other);
+    assert_eq!(
+        client.run("select relname, n_tup_ins, n_tup_upd, n_tup_del, seq_scan > 0, idx_scan > 2, idx_scan is null from pg_stat_user_tables order by 1"),
+        "h|5|0|2|t||t\nt|1000|3|1|t|t|f\n"
+    );
+    let of_indexes = "select indexrelname, idx_scan, idx_tup_fetch from pg_stat_user_indexes order by 1";
+    let used = client.run(of_indexes);
+    assert!(used.contains("t_k|1|1\n"), "{used}");
+    client.run("select s from t where id = 7");
+    let again = client.run(of_indexes);
+    assert_ne!(used, again, "the primary key was used once more");
+    let of_database = "select tup_inserted, tup_updated, tup_deleted, tup_fetched > 3, tup_returned > 1000 from pg_stat_database where datname = 'postgres'";
+    assert_eq!(client.run(of_database), "1005|3|3|t|t\n");
+    let xid = "select backend_xid is null from pg_stat_activity where pid = pg_backend_pid()";
+    assert_eq!(client.run(xid), "t\n");
+    assert_eq!(
+        client.run(&format!("begin; delete from h where a = 1; {xid}; rollback; {xid}")),
+        "BEGIN\nDELETE 1\nf\nROLLBACK\nt\n"
+    );
+}
