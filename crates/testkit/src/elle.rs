@@ -2,7 +2,7 @@
 //!
 //! After Kingsbury and Alvaro, "Elle" (VLDB 2020): each list shows in which order its versions were written, so reads-from,
 //! overwrites and read-past edges between committed transactions are known, and a cycle of them is an anomaly no serial order
-//! explains. Besides: no aborted append is ever seen, no acknowledged one is lost, and of a transaction whose commit got no
+//! explains; of what REPEATABLE READ forbids a cycle has at most one read-past edge, of what READ COMMITTED forbids none. Besides: no aborted append is ever seen, no acknowledged one is lost, and of a transaction whose commit got no
 //! answer all is there or nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::server::{Server, ServerOptions, connect};
+use crate::tpcc::LEVELS;
 
 /// Keys in use at once; few, so that transactions meet.
 const KEYS: u64 = 6;
@@ -29,6 +30,8 @@ pub struct ElleOptions {
     pub clients: usize,
     /// Between two kill -9.
     pub crash_every: Duration,
+    /// One of [`LEVELS`].
+    pub level: &'static str,
     /// Switches the server's checks off: anomalies must be found.
     pub weakened: bool,
 }
@@ -65,6 +68,7 @@ struct Shared {
     crashes: AtomicUsize,
     port: AtomicU16,
     next: AtomicU64,
+    level: &'static str,
     stop: AtomicBool,
     history: Mutex<Vec<Transaction>>,
 }
@@ -73,7 +77,12 @@ struct Shared {
 pub async fn run(options: &ElleOptions) -> Result<ElleReport, String> {
     let mut server_options = ServerOptions::new(&options.data_dir);
     if options.weakened {
-        server_options = server_options.env("HELIOSDB_FAILPOINTS", "txn.serializable.unchecked=error");
+        let check = match LEVELS.iter().position(|level| *level == options.level) {
+            Some(0) => "write.newest.unchecked=error",
+            Some(1) => "write.snapshot.unchecked=error",
+            _ => "txn.serializable.unchecked=error",
+        };
+        server_options = server_options.env("HELIOSDB_FAILPOINTS", check);
     }
     let start = || async { Server::start(&server_options).await.map_err(|error| error.to_string()) };
     let mut server = start().await?;
@@ -82,6 +91,7 @@ pub async fn run(options: &ElleOptions) -> Result<ElleReport, String> {
         crashes: AtomicUsize::new(0),
         port: AtomicU16::new(server.pg_port),
         next: AtomicU64::new(0),
+        level: options.level,
         stop: AtomicBool::new(false),
         history: Mutex::new(Vec::new()),
     });
@@ -109,7 +119,7 @@ pub async fn run(options: &ElleOptions) -> Result<ElleReport, String> {
     let control = server.connect().await.map_err(|error| error.to_string())?;
     let last = read(&control, "SELECT k, v FROM lists WHERE v <> '' ORDER BY k").await.map_err(|e| e.to_string())?;
     let history = std::mem::take(&mut *shared.history.lock().await);
-    check(&history, &last.into_iter().collect(), report)
+    check(&history, &last.into_iter().collect(), options.level, report)
 }
 
 async fn client(shared: Arc<Shared>) {
@@ -148,7 +158,7 @@ async fn transact(client: &Client, shared: &Shared) -> Transaction {
 }
 
 async fn operations(client: &Client, shared: &Shared, done: &mut Transaction) -> Result<(), tokio_postgres::Error> {
-    client.simple_query("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
+    client.simple_query(&format!("BEGIN ISOLATION LEVEL {}", shared.level)).await?;
     let turn = shared.next.fetch_add(1, Ordering::Relaxed) / TURN;
     let base = turn % 2_000 * KEYS;
     let below = |n: u64| rand::rng().random_range(0..n);
@@ -188,6 +198,7 @@ async fn read(client: &Client, sql: &str) -> Result<Vec<(u64, Vec<u64>)>, tokio_
 fn check(
     history: &[Transaction],
     last: &BTreeMap<u64, Vec<u64>>,
+    level: &str,
     mut report: ElleReport,
 ) -> Result<ElleReport, String> {
     let writer: HashMap<u64, usize> = history
@@ -222,7 +233,8 @@ fn check(
             Outcome::Unknown => report.unknown += 1,
         }
     }
-    let mut edges: BTreeSet<(usize, usize)> = BTreeSet::new();
+    // Overwrites and reads-from; and read-past.
+    let (mut edges, mut past) = (BTreeSet::<(usize, usize)>::new(), BTreeSet::<(usize, usize)>::new());
     for list in last.values() {
         edges.extend(list.windows(2).filter_map(|pair| Some((*writer.get(&pair[0])?, *writer.get(&pair[1])?))));
     }
@@ -233,11 +245,22 @@ fn check(
                 return Err(format!("list {key} was read as {list:?} and is {full:?}"));
             }
             edges.extend(list.last().and_then(|value| writer.get(value)).map(|from| (*from, at)));
-            edges.extend(full.get(list.len()).and_then(|value| writer.get(value)).map(|to| (at, *to)));
+            past.extend(full.get(list.len()).and_then(|value| writer.get(value)).map(|to| (at, *to)));
         }
     }
     edges.retain(|(from, to)| from != to);
-    report.edges = edges.len();
+    past.retain(|(from, to)| from != to);
+    report.edges = edges.len() + past.len();
+    match LEVELS.iter().position(|known| *known == level) {
+        Some(0) => {}
+        Some(1) => {
+            if let Some((reader, writer)) = past.iter().find(|(reader, writer)| leads_to(&edges, *writer, *reader)) {
+                let (reader, writer) = (&history[*reader], &history[*writer]);
+                return Err(format!("a transaction read past another that comes before it:\n{reader:?}\n{writer:?}"));
+            }
+        }
+        _ => edges.extend(past),
+    }
     let stuck = on_or_behind_cycles(&edges);
     if stuck.is_empty() {
         return Ok(report);
@@ -252,6 +275,18 @@ fn check(
         stuck.len(),
         report.committed
     ))
+}
+
+/// Whether there is a way from one node to another.
+fn leads_to(edges: &BTreeSet<(usize, usize)>, from: usize, to: usize) -> bool {
+    let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
+    while let Some(node) = next.pop() {
+        if node == to {
+            return true;
+        }
+        next.extend(edges.range((node, 0)..=(node, usize::MAX)).map(|(_, to)| *to).filter(|to| seen.insert(*to)));
+    }
+    false
 }
 
 /// The shortest way from one of these nodes back to itself.
@@ -316,7 +351,7 @@ mod tests {
         use Outcome::{Aborted, Committed, Unknown};
         let check = |history: &[Transaction], last: &[(u64, &[u64])]| {
             let last = last.iter().map(|(key, list)| (*key, list.to_vec())).collect();
-            check(history, &last, ElleReport::default())
+            check(history, &last, LEVELS[2], ElleReport::default())
         };
         let fine = [txn(&[(1, &[])], &[(1, 10)], Committed), txn(&[(1, &[10])], &[(2, 20)], Committed)];
         assert!(check(&fine, &[(1, &[10]), (2, &[20])]).is_ok());
@@ -325,6 +360,13 @@ mod tests {
         assert!(found.contains("2 of 2") && found.matches("appended").count() == 2, "{found}");
         assert!(check(&fine, &[(2, &[20])]).unwrap_err().contains("lost"));
         assert!(check(&[txn(&[], &[(1, 10)], Aborted)], &[(1, &[10])]).unwrap_err().contains("aborted"));
+        let at = |level: &str| {
+            let last = BTreeMap::from([(1, vec![10, 20])]);
+            // The second overwrites the first without having read it.
+            let lost = [txn(&[], &[(1, 10)], Committed), txn(&[(1, &[])], &[(1, 20)], Committed)];
+            super::check(&lost, &last, level, ElleReport::default())
+        };
+        assert!(at(LEVELS[0]).is_ok() && at(LEVELS[1]).unwrap_err().contains("read past") && at(LEVELS[2]).is_err());
         let half = [txn(&[], &[(1, 10), (2, 20)], Unknown)];
         assert!(check(&half, &[(1, &[10])]).unwrap_err().contains("half"));
     }

@@ -110,6 +110,9 @@ enum Verb {
         /// Switch the server's checks off: anomalies must be found
         #[arg(long)]
         weakened: bool,
+        /// READ COMMITTED, REPEATABLE READ or SERIALIZABLE
+        #[arg(long, default_value = LEVELS[2], value_parser = LEVELS, ignore_case = true)]
+        level: String,
     },
     /// kill -9 cycles against a model of what was acknowledged
     Crash {
@@ -142,7 +145,7 @@ async fn main() -> ExitCode {
         Verb::Compat { random, seed, files, shrink, write } => {
             compat::run(&CompatOptions { random, seed, files, shrink, write }).await
         }
-        Verb::Elle { minutes, clients, weakened } => elle_history(minutes, clients, weakened).await,
+        Verb::Elle { minutes, clients, weakened, level } => elle_history(minutes, clients, weakened, &level).await,
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };
     match outcome {
@@ -154,17 +157,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn elle_history(minutes: f64, clients: usize, weakened: bool) -> Result<(), String> {
+async fn elle_history(minutes: f64, clients: usize, weakened: bool, level: &str) -> Result<(), String> {
+    let level = LEVELS.into_iter().find(|known| known.eq_ignore_ascii_case(level)).unwrap_or(LEVELS[2]);
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
     let options = elle::ElleOptions {
         data_dir: place.path().join("data"),
         time: Duration::from_secs_f64(minutes * 60.0),
         clients,
         crash_every: Duration::from_secs(10),
+        level,
         weakened,
     };
     let report = elle::run(&options).await?;
-    println!("elle: a serial order exists: {report:?}");
+    println!("elle: {level} holds: {report:?}");
     Ok(())
 }
 

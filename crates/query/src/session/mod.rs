@@ -292,7 +292,9 @@ impl Session {
         let now = self.now_micros();
         // Without a transaction the statement is about to open one.
         let xact_start = self.state.open().map_or(now, |transaction| transaction.start_micros);
+        let xid = self.state.open().and_then(|transaction| transaction.id);
         self.seat.update(|activity| {
+            activity.xid = xid;
             activity.state = "active";
             activity.state_change_micros = now;
             activity.xact_start_micros = Some(xact_start);

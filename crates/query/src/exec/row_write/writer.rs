@@ -20,6 +20,7 @@ use heliosdb_contracts::{
     InsertOutcome, KeyedRow, LockedRow, RowHint, RowLockMode, RowRef, TreeDescriptorRef, WriteBatch, datum_at,
     row_id_key,
 };
+use heliosdb_runtime::failpoint;
 use heliosdb_types::{DatumRef, Error, Result, RowLayout, RowView, SqlState, TxnId, encode_key, encode_row};
 
 use super::node::RowWriteOp;
@@ -190,7 +191,11 @@ impl Writer {
             match state {
                 LockedRow::Unchanged => unchanged.push(at),
                 LockedRow::Busy => return Err(Error::internal("a write does not skip locked rows")),
-                state if scope.read.isolation.keeps_snapshot() => return Err(concurrent(&state)),
+                state if scope.read.isolation.keeps_snapshot() && failpoint("write.snapshot.unchecked").is_ok() => {
+                    return Err(concurrent(&state));
+                }
+                // Tests weaken isolation so, to see that it is noticed.
+                LockedRow::Newer { .. } if failpoint("write.newest.unchecked").is_err() => unchanged.push(at),
                 LockedRow::Gone => {}
                 LockedRow::Newer { row, descriptor, hint } => newer.push(NewerRow { at, row, descriptor, hint }),
             }
