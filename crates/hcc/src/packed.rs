@@ -25,8 +25,8 @@ pub(crate) fn packed_bytes(rows: usize, width: u8) -> usize {
     rows / CHUNK * 128 * usize::from(width) + (rows % CHUNK * usize::from(width)).div_ceil(64) * 8
 }
 
-/// Writes `width | padding | chunks | tail`. `value(i)` must fit the width that `max` needs.
-pub(crate) fn write_packed(writer: &mut Writer, rows: usize, max: u64, mut value: impl FnMut(usize) -> u64) {
+/// Writes `width | padding | chunks | tail`. `value(i)` must fit the width that `max` needs; it is not asked where that is 0.
+pub(crate) fn write_packed(writer: &mut Writer, rows: usize, max: u64, value: impl Fn(usize) -> u64) {
     let width = width_of(max);
     writer.u64(u64::from(width));
     writer.align();
@@ -58,7 +58,7 @@ pub(crate) fn write_packed(writer: &mut Writer, rows: usize, max: u64, mut value
     writer.align();
 }
 
-fn pack_tail(rows: std::ops::Range<usize>, width: u8, mut value: impl FnMut(usize) -> u64) -> Vec<u64> {
+fn pack_tail(rows: std::ops::Range<usize>, width: u8, value: impl Fn(usize) -> u64) -> Vec<u64> {
     let width = usize::from(width);
     let mut words = vec![0_u64; (rows.len() * width).div_ceil(64)];
     if width == 0 {

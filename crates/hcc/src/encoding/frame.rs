@@ -57,14 +57,15 @@ pub(crate) fn write(writer: &mut Writer, layout: &Layout, distances: &[u64]) {
     writer.i128(layout.reference);
     writer.u64(layout.step);
     writer.align();
-    let mut patches = Vec::with_capacity(layout.patches);
-    write_packed(writer, distances.len(), layout.packed_max, |row| match distances[row] {
-        distance if distance > layout.packed_max => {
-            patches.push((row as u32, distance));
-            0
-        }
-        distance => distance,
-    });
+    let fits = |distance: u64| distance <= layout.packed_max;
+    let patches: Vec<(u32, u64)> =
+        (0_u32..).zip(distances.iter().copied()).filter(|(_, distance)| !fits(*distance)).collect();
+    write_packed(
+        writer,
+        distances.len(),
+        layout.packed_max,
+        |row| if fits(distances[row]) { distances[row] } else { 0 },
+    );
     write_patches(writer, &patches);
 }
 
