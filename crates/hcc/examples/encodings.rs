@@ -43,6 +43,9 @@ fn column(encoding: Encoding) -> (ArrayRef, PhysicalType, Datum) {
             (ints(&|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)), PhysicalType::Int64, Datum::Int64(0))
         }
         Encoding::Delta => (ints(&|i| i * 1000 + i * 7919 % 997), PhysicalType::Int64, Datum::Int64(4_096_000)),
+        Encoding::Jumps => {
+            (ints(&|i| i % 1000 * 10_000_000 + i * 7919 % 4001), PhysicalType::Int64, Datum::Int64(5_000_000_000))
+        }
         Encoding::Runs => (ints(&|i| i / 4 * 7), PhysicalType::Int64, Datum::Int64(7168)),
         Encoding::Sparse => {
             (ints(&|i| if i * 7919 % 50 == 3 { i * 1_000_003 } else { 1 << 40 }), PhysicalType::Int64, half)

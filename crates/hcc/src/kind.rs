@@ -37,11 +37,13 @@ pub enum Encoding {
     Zstd = 13,
     /// Numbers as planes of bytes under zstd, for cold ones.
     Planes = 14,
+    /// Differences from the row before, but for a few that are far from the others.
+    Jumps = 15,
 }
 
 impl Encoding {
     /// All of them, for tests and tables.
-    pub const ALL: [Encoding; 15] = [
+    pub const ALL: [Encoding; 16] = [
         Encoding::AllNull,
         Encoding::Constant,
         Encoding::Frame,
@@ -57,6 +59,7 @@ impl Encoding {
         Encoding::Phrases,
         Encoding::Zstd,
         Encoding::Planes,
+        Encoding::Jumps,
     ];
 
     pub(crate) fn from_tag(tag: u8) -> Result<Encoding> {

@@ -67,6 +67,8 @@ enum Shape {
     MostlyOne,
     /// Ever larger, by little: what differences are small of.
     Ascending,
+    /// As ascending, and now and then from the start again.
+    Series,
     /// Small, but for the extremes.
     Outliers,
 }
@@ -81,7 +83,7 @@ fn value(rng: &mut StdRng, physical: PhysicalType, shape: Shape) -> Datum {
             1 => i64::MAX,
             _ => rng.random(),
         },
-        Shape::Runs | Shape::MostlyOne | Shape::Ascending => rng.random_range(-50..5_000),
+        Shape::Runs | Shape::MostlyOne | Shape::Ascending | Shape::Series => rng.random_range(-50..5_000),
         Shape::Outliers => match rng.random_range(0..40) {
             0 => [i64::MIN, i64::MAX, i64::MIN + 1, 1 << 40][rng.random_range(0..4)],
             _ => rng.random_range(0..90),
@@ -101,7 +103,7 @@ fn value_of(whole: i64, physical: PhysicalType, shape: Shape) -> Datum {
     let text = || match shape {
         Shape::Constant => "constant text".to_owned(),
         Shape::FewValues => ["DELIVER IN PERSON", "", "é", "RAIL"][(whole & 3) as usize].to_owned(),
-        Shape::SmallRange | Shape::Runs | Shape::MostlyOne | Shape::Ascending | Shape::Outliers => {
+        Shape::SmallRange | Shape::Runs | Shape::MostlyOne | Shape::Ascending | Shape::Series | Shape::Outliers => {
             format!("Customer#{:09} sleeps quickly; carefully é final deposits", whole.unsigned_abs() % 5000)
         }
         Shape::Anything => (0..(whole.unsigned_abs() % 20))
@@ -223,8 +225,11 @@ fn column(seed: u64, physical: PhysicalType, shape: Shape, rows: usize, nulls: f
             Shape::Runs if rng.random_bool(0.98) => {}
             Shape::MostlyOne if rng.random_bool(0.95) => return last.clone(),
             Shape::MostlyOne => return value(&mut rng, physical, shape),
-            Shape::Ascending => {
+            Shape::Ascending | Shape::Series => {
                 whole += rng.random_range(0..40);
+                if matches!(shape, Shape::Series) && rng.random_bool(0.005) {
+                    whole = rng.random_range(-1_000_000_000_000..0);
+                }
                 last = value_of(whole, physical, shape);
             }
             _ => last = value(&mut rng, physical, shape),
@@ -373,6 +378,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         Shape::Runs,
         Shape::MostlyOne,
         Shape::Ascending,
+        Shape::Series,
         Shape::Outliers,
     ];
     proptest::sample::select(shapes.to_vec())
@@ -642,9 +648,13 @@ fn the_expected_encoding_is_chosen() {
     let settled = |values, physical| choose(values, physical, Temperature::Settled);
     let ints = |f: fn(i64) -> i64| (0..4096).map(|i| Datum::Int64(f(i))).collect::<Vec<_>>();
     assert_eq!(young(ints(|_| 7), PhysicalType::Int64), Encoding::Constant);
-    assert_eq!(young(ints(|i| i * 7 % 4093), PhysicalType::Int64), Encoding::Frame);
+    assert_eq!(young(ints(|i| i * 1999 % 4093), PhysicalType::Int64), Encoding::Frame);
     assert_eq!(young(ints(|i| (i % 9) * (1 << 40) + i % 3), PhysicalType::Int64), Encoding::Dictionary);
     assert_eq!(young(ints(|i| i * 1_000_003), PhysicalType::Int64), Encoding::Delta);
+    // Ticks of one series after the other.
+    let ticks = ints(|i| i % 900 * 10_000_000 + i * 7919 % 4001);
+    assert_eq!(young(ticks.clone(), PhysicalType::Int64), Encoding::Jumps);
+    assert_eq!(settled(ticks, PhysicalType::Int64), Encoding::Jumps);
     assert_eq!(young(ints(|i| i / 100 * 7919 % 1013), PhysicalType::Int64), Encoding::Runs);
     assert_eq!(young(ints(|i| if i % 40 == 0 { i * 7919 } else { i % 8 }), PhysicalType::Int64), Encoding::Frame);
     assert_eq!(young(vec![Datum::Null; 10], PhysicalType::Text), Encoding::AllNull);
@@ -705,4 +715,27 @@ fn plans_explain_themselves() {
     let text = plan.unwrap().explain();
     assert!(text.starts_with(&format!("{:?} for 4096 Young rows", block.encoding)), "{text}");
     assert!(text.contains("Frame") && text.contains("Plain") && text.contains("bits a row"), "{text}");
+}
+
+/// All but a few rows hold the smallest value (or differ by the same): nothing is packed, and the exceptions are kept.
+#[test]
+fn exceptions_are_kept_where_nothing_is_packed() {
+    for rows in [100, 1024, 5000] {
+        let zeros: Vec<Datum> = (0..rows).map(|i| Datum::Int64(if i % 50 == 3 { i * 7919 } else { 0 })).collect();
+        let steps: Vec<Datum> = (0..rows).map(|i| Datum::Int64(i / 90 * 1_000_000 + i)).collect();
+        for values in [zeros, steps] {
+            let array = array_of(&values, PhysicalType::Int64);
+            for options in ways() {
+                let Some(view) = open(&array, PhysicalType::Int64, options) else { continue };
+                assert_eq!(&view.decode(0..rows as usize).unwrap(), &array, "{:?} {options:?}", view.encoding());
+            }
+        }
+        let floats: Vec<Datum> =
+            (0..rows).map(|i| Datum::Float64(if i % 50 == 3 { i as f64 / 4.0 + 1e300 } else { 0.0 })).collect();
+        let array = array_of(&floats, PhysicalType::Float64);
+        for options in ways() {
+            let Some(view) = open(&array, PhysicalType::Float64, options) else { continue };
+            assert_eq!(&view.decode(0..rows as usize).unwrap(), &array, "{:?} {options:?}", view.encoding());
+        }
+    }
 }

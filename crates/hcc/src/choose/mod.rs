@@ -64,8 +64,8 @@ fn weight(encoding: Encoding, temperature: Temperature) -> Option<usize> {
         (Alp, Young | Settled) => 1020,
         (Runs | Sparse, Young) => 1100,
         (Runs | Sparse, Settled) => 1020,
-        (Delta, Young) => 1200,
-        (Delta | AlpRd, Settled) => 1100,
+        (Delta | Jumps, Young) => 1200,
+        (Delta | Jumps | AlpRd, Settled) => 1100,
         (AlpRd, Young) => 1150,
         // Expanding text must pay for itself.
         (Fsst, Young) => 1110,
@@ -97,6 +97,7 @@ pub fn choose(sample: &Sample, profile: &Profile, temperature: Temperature) -> P
     let fixed = profile.distinct.filter(|_| profile.width > 0);
     add(Encoding::Dictionary, fixed.map(|count| dictionary::size(count, profile.width, rows)));
     add(Encoding::Delta, profile.delta.map(|layout| delta::size(&layout, rows)));
+    add(Encoding::Jumps, profile.jumps.map(|(layout, patches)| delta::jumps_size(&layout, rows, patches)));
     for (encoding, bytes) in &sample.sizes {
         add(*encoding, Some(*bytes));
     }

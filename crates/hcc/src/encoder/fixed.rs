@@ -47,6 +47,15 @@ impl ColumnEncoder {
         };
         let mut profile = self.profile(numbers, &found);
         (profile.frame, profile.widest, profile.delta) = (Some(layout), widest, delta::layout(numbers, low, high));
+        profile.jumps = profile.delta.and_then(|plain| match forced {
+            // By force it is written without exceptions where there are none.
+            Some(Encoding::Jumps) => Some(delta::jumps(numbers, &plain, usize::MAX).unwrap_or((plain, 0))),
+            Some(_) => None,
+            None => {
+                let limit = frame::size(&layout, numbers.len(), widest).min(delta::size(&plain, numbers.len()));
+                delta::jumps(numbers, &plain, limit)
+            }
+        });
         let mut sample = Sample::default();
         let wrap = |values: Vec<i64>| Values::Whole(values);
         let nested = self.try_nested(numbers, &profile, depth, &mut sample, wrap)?;
@@ -58,6 +67,10 @@ impl ColumnEncoder {
             Encoding::Frame => frame::write(&mut writer, &layout, &distances),
             Encoding::Delta => match &profile.delta {
                 Some(layout) => delta::write(&mut writer, layout, numbers),
+                None => return Err(self.misfit()),
+            },
+            Encoding::Jumps => match &profile.jumps {
+                Some((layout, _)) => delta::write_jumps(&mut writer, layout, numbers),
                 None => return Err(self.misfit()),
             },
             Encoding::Plain => {

@@ -1,8 +1,11 @@
 //! Differences from the row before: for numbers that climb or wander (keys, timestamps, counters).
 //!
 //! ```text
-//! low i64 | first i64 | packed (difference - low), 0 for a group's first row | packed (anchor - first)
+//! low i64 | first i64 | packed (difference - low), 0 for a group's first row | packed (anchor - first) [| patches]
 //! ```
+//! *Jumps* are the same, followed by patches: the few differences that do not fit, less low, whose place is packed as 0. A
+//! timestamp that climbs within a series and falls back at the next one would otherwise widen every difference.
+//!
 //! Every 32nd value is an anchor, so a row is read by adding up to 31 differences, and equal differences (an arithmetic
 //! sequence) need no bits and are not added one by one. Decoding a run adds row by row. Lemire, Boytsov, "Decoding
 //! billions of integers per second through vectorization".
@@ -22,6 +25,7 @@ use crate::filtering::{filter_computed, narrowed};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::int_datum;
 use crate::packed::{Packed, packed_bytes, width_of, write_packed};
+use crate::patches::{Patches, patch_bytes, write_patches};
 use crate::search::{partition, search};
 
 const GROUP: usize = 32;
@@ -34,6 +38,7 @@ pub(crate) struct Delta {
     first: i64,
     differences: Packed,
     anchors: Packed,
+    patches: Patches,
 }
 
 /// What must be known to size and write: the smallest difference, the spread of differences, bounds of values.
@@ -63,12 +68,70 @@ pub(crate) fn size(layout: &Layout, rows: usize) -> usize {
     48 + packed_bytes(rows, width_of(layout.spread)) + packed_bytes(rows.div_ceil(GROUP), width_of(layout.span))
 }
 
+/// One difference in this many is looked at to see whether jumps may pay.
+const PROBE_ONE_IN: usize = 16;
+/// More exceptions than one in this many rows slow readers.
+const JUMPS_ONE_IN: usize = 64;
+
+/// As [`layout`], but for the differences that are far from the others; how many those are is the second part. `None` if
+/// that does not come below `limit` bytes.
+pub(crate) fn jumps(values: &[i64], plain: &Layout, limit: usize) -> Option<(Layout, usize)> {
+    let full = width_of(plain.spread);
+    let difference = |row: usize| values[row].wrapping_sub(values[row - 1]);
+    let inner = |row: &usize| row % GROUP != 0;
+    let mut probe: Vec<i64> = (1..values.len()).step_by(PROBE_ONE_IN + 1).filter(inner).map(difference).collect();
+    probe.sort_unstable();
+    let (low, high) =
+        (probe.get(probe.len() / JUMPS_ONE_IN)?, probe.get(probe.len() - 1 - probe.len() / JUMPS_ONE_IN)?);
+    let narrow = width_of(high.wrapping_sub(*low) as u64);
+    if narrow + 2 >= full || packed_bytes(values.len(), narrow) >= limit {
+        return None;
+    }
+    let mut all: Vec<i64> = (1..values.len()).filter(inner).map(difference).collect();
+    all.sort_unstable();
+    let mut best: Option<(usize, Layout, usize)> = None;
+    for outside in 0..=(values.len() / JUMPS_ONE_IN).min(all.len().saturating_sub(1)) {
+        // The narrowest window over all but so many.
+        let within = all.len() - outside;
+        let windows = all.iter().zip(all.iter().skip(within - 1));
+        let (spread, low) = windows.map(|(low, high)| (high.wrapping_sub(*low) as u64, *low)).min()?;
+        let layout = Layout { low, spread, ..*plain };
+        let bytes = jumps_size(&layout, values.len(), outside);
+        if best.as_ref().is_none_or(|(least, _, _)| bytes < *least) {
+            best = Some((bytes, layout, outside));
+        }
+    }
+    let (bytes, layout, outside) = best?;
+    (bytes < limit).then_some((layout, outside))
+}
+
+/// Bytes of the body with this many patches.
+pub(crate) fn jumps_size(layout: &Layout, rows: usize, patches: usize) -> usize {
+    size(layout, rows) + patch_bytes(patches, rows, 64)
+}
+
+pub(crate) fn write_jumps(writer: &mut Writer, layout: &Layout, values: &[i64]) {
+    write(writer, layout, values);
+    let distances = (0..values.len()).map(|row| (row as u32, distance(layout, values, row)));
+    let patches: Vec<(u32, u64)> = distances.filter(|(_, distance)| *distance > layout.spread).collect();
+    write_patches(writer, &patches);
+}
+
+/// How far a row's difference is above the lowest; 0 for a group's first row.
+fn distance(layout: &Layout, values: &[i64], row: usize) -> u64 {
+    match row % GROUP {
+        0 => 0,
+        _ => values[row].wrapping_sub(values[row - 1]).wrapping_sub(layout.low) as u64,
+    }
+}
+
+/// Distances beyond the layout's spread are written as 0.
 pub(crate) fn write(writer: &mut Writer, layout: &Layout, values: &[i64]) {
     writer.u64(layout.low as u64);
     writer.u64(layout.min as u64);
-    write_packed(writer, values.len(), layout.spread, |row| match row % GROUP {
-        0 => 0,
-        _ => values[row].wrapping_sub(values[row - 1]).wrapping_sub(layout.low) as u64,
+    write_packed(writer, values.len(), layout.spread, |row| match distance(layout, values, row) {
+        distance if distance > layout.spread => 0,
+        distance => distance,
     });
     let groups = values.len().div_ceil(GROUP);
     write_packed(writer, groups, layout.span, |group| values[group * GROUP].wrapping_sub(layout.min) as u64);
@@ -81,7 +144,12 @@ pub(crate) fn read(reader: &mut Reader, physical: PhysicalType, rows: usize) -> 
     if rows == 0 {
         return Err(corrupt("differences of no rows"));
     }
-    Ok(Delta { physical, rows, low, first, differences, anchors })
+    Ok(Delta { physical, rows, low, first, differences, anchors, patches: Patches::default() })
+}
+
+pub(crate) fn read_jumps(reader: &mut Reader, physical: PhysicalType, rows: usize) -> Result<Delta> {
+    let delta = read(reader, physical, rows)?;
+    Ok(Delta { patches: Patches::read(reader, rows)?, ..delta })
 }
 
 impl Delta {
@@ -96,6 +164,10 @@ impl Delta {
             for at in group * GROUP + 1..=row {
                 value = value.wrapping_add(self.differences.get(at) as i64);
             }
+        }
+        if !self.patches.is_empty() {
+            let jumps = self.patches.within(group * GROUP + 1..row + 1);
+            value = jumps.fold(value, |value, (_, jump)| value.wrapping_add(jump as i64));
         }
         value
     }
@@ -112,11 +184,14 @@ impl Delta {
             0 => 0,
             _ => self.value(row - 1),
         };
+        let start = row;
+        let mut jumps = self.patches.within(range.clone()).peekable();
         self.differences.slices64(range, |differences| {
             for difference in differences {
+                let jump = jumps.next_if(|(at, _)| *at == row - start).map_or(0, |(_, jump)| jump as i64);
                 value = match row % GROUP {
                     0 => self.anchor(row / GROUP),
-                    _ => value.wrapping_add(self.low).wrapping_add(*difference as i64),
+                    _ => value.wrapping_add(self.low).wrapping_add(*difference as i64).wrapping_add(jump),
                 };
                 out.push(map(value));
                 row += 1;

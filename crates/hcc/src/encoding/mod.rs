@@ -45,6 +45,7 @@ pub(crate) fn read(
         Encoding::Sparse => Box::new(sparse::read(reader, physical, rows, shared, depth)?),
         Encoding::Frame if whole || kind == Kind::Wide => Box::new(frame::read(reader, physical, rows)?),
         Encoding::Delta if whole => Box::new(delta::read(reader, physical, rows)?),
+        Encoding::Jumps if whole => Box::new(delta::read_jumps(reader, physical, rows)?),
         Encoding::Alp if float => Box::new(alp::read(reader, physical, rows)?),
         Encoding::AlpRd if float => Box::new(alp_rd::read(reader, physical, rows)?),
         Encoding::Planes if whole || float => Box::new(planes::read(reader, physical, rows)?),

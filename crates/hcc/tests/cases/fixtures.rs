@@ -34,6 +34,10 @@ fn column_for(encoding: Encoding) -> (PhysicalType, Vec<Datum>) {
         Encoding::Plain => (PhysicalType::Bytes, (0..ROWS).map(|i| Datum::Bytes(vec![i as u8; i % 5])).collect()),
         // A few NULLs stay in the body.
         Encoding::Delta => (PhysicalType::Int64, some(ints(|i| i * 1000 + i * 7919 % 13), 100)),
+        Encoding::Jumps => (
+            PhysicalType::Timestamp,
+            (0..ROWS as i64).map(|i| Datum::Timestamp(i % 170 * 1_000_000 + i * 7919 % 999)).collect(),
+        ),
         Encoding::Runs => (PhysicalType::Int64, ints(|i| i / 9 * 25)),
         Encoding::Sparse => {
             (PhysicalType::Text, text(|i| if i * 7919 % 40 == 3 { format!("error {i}") } else { "ok".into() }))
