@@ -14,6 +14,7 @@ use heliosdb_types::Result;
 
 use crate::layout::{Reader, Writer, corrupt};
 use crate::packed::{Packed, packed_bytes, width_of, write_packed};
+use crate::search::partition;
 
 const SLOPE_BITS: u32 = 16;
 
@@ -127,6 +128,23 @@ impl Spans {
         }
     }
 
+    /// The first of `rows` spans that ends beyond `at`; the last if none does.
+    pub(crate) fn holding(&self, rows: usize, at: usize) -> usize {
+        let last = rows.saturating_sub(1);
+        match self {
+            Spans::Line(offsets) => partition(0..last, |row| offsets.at(row + 1) <= at),
+            Spans::Lengths { lengths, anchors } => {
+                let group = partition(0..last / GROUP, |group| anchors.at(group + 1) <= at);
+                let mut end = anchors.at(group);
+                let ends_beyond = |row: &usize| {
+                    end += lengths.get(*row) as usize;
+                    end > at
+                };
+                (group * GROUP..last).find(ends_beyond).unwrap_or(last)
+            }
+        }
+    }
+
     /// Where `range.start ..= range.end` start: one more than there are rows.
     pub(crate) fn decode(&self, range: std::ops::Range<usize>) -> Vec<usize> {
         match self {
@@ -227,24 +245,39 @@ mod tests {
         assert_eq!(span_bytes(&ends), 48);
     }
 
+    fn spans_of(ends: &[u64]) -> Spans {
+        let mut writer = Writer::default();
+        write_spans(&mut writer, ends);
+        let data_len = ends.last().copied().unwrap_or(0) as usize;
+        Spans::read(&mut Reader::new(writer.finish().into()), ends.len(), data_len).unwrap()
+    }
+
     #[test]
     fn uneven_lengths() {
-        for rows in [0_usize, 1, 7, 1024, 2500] {
+        let mut forms = [0, 0];
+        for (rows, extreme) in
+            [0_usize, 1, 7, 16, 33, 1024, 2500].into_iter().flat_map(|rows| [(rows, 0), (rows, 100_000)])
+        {
             let mut end = 0;
             let ends: Vec<u64> = (0..rows)
                 .map(|i| {
-                    end += (i as u64 * 7919) % 50 + if i == 3 { 100_000 } else { 0 };
+                    // Some are empty, and they come in waves, which keeps them off a line.
+                    end += (i as u64 * 7919) % (1 + i as u64 / 100 % 4 * 16) + if i == 3 { extreme } else { 0 };
                     end
                 })
                 .collect();
-            let mut writer = Writer::default();
-            write_spans(&mut writer, &ends);
-            let offsets = Spans::read(&mut Reader::new(writer.finish().into()), rows, end as usize).unwrap();
+            let spans = spans_of(&ends);
+            forms[usize::from(matches!(spans, Spans::Lengths { .. }))] += 1;
             for row in 0..rows {
                 let start = if row == 0 { 0 } else { ends[row - 1] as usize };
-                assert_eq!(offsets.bounds(row), (start, ends[row] as usize));
+                assert_eq!(spans.bounds(row), (start, ends[row] as usize));
             }
-            assert_eq!(offsets.decode(0..rows).len(), rows + 1);
+            assert_eq!(spans.decode(0..rows).len(), rows + 1);
+            for at in (0..end + 2).step_by(1 + end as usize / 500) {
+                let holding = ends.iter().position(|end| *end > at).unwrap_or(rows.saturating_sub(1));
+                assert_eq!(spans.holding(rows, at as usize), holding, "{at} of {rows}");
+            }
         }
+        assert!(forms.iter().all(|seen| *seen > 0), "both forms were written: {forms:?}");
     }
 }

@@ -237,7 +237,8 @@ fn the_configuration_page_can_be_followed() {
     // The file it shows is one, and its values are in force.
     let toml = blocks("docs/configuration.md").into_iter().find(|(language, _)| language == "toml").unwrap().1;
     std::fs::write(folder.dir.path().join("heliosdb.toml"), &toml).unwrap();
-    let settings = fine(folder.run("env -u HELIOSDB_MEMORY heliosdb config print --config heliosdb.toml", ""), "config print");
+    let settings =
+        fine(folder.run("env -u HELIOSDB_MEMORY heliosdb config print --config heliosdb.toml", ""), "config print");
     for line in toml.lines().filter(|line| !line.starts_with('#')) {
         // Sizes are printed in bytes.
         let line = line.replace("24GB", &(24_u64 << 30).to_string());
