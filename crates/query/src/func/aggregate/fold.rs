@@ -26,6 +26,13 @@ pub(super) trait Fold: Send + Sync {
     fn save(&self) -> Result<Vec<u8>>;
     fn merge(&mut self, saved: &[u8]) -> Result<()>;
     fn finish(&self) -> Result<Datum>;
+    /// Whether [`Fold::remove`] can take a row out again.
+    fn forgets(&self) -> bool {
+        false
+    }
+    fn remove(&mut self, _args: &[DatumRef<'_>]) -> Result<()> {
+        Err(Error::internal("this fold keeps every row"))
+    }
 }
 
 type Make = dyn Fn() -> Box<dyn Fold> + Send + Sync;
@@ -155,6 +162,10 @@ impl AggregateUDFImpl for FoldAggregate {
     }
 
     fn create_sliding_accumulator(&self, _args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
+        let fold = (self.make)();
+        if fold.forgets() {
+            return Ok(Box::new(ForgettingFold { function: self.clone(), fold }));
+        }
         Ok(Box::new(SlidingFold { function: self.clone(), rows: VecDeque::new() }))
     }
 
@@ -301,7 +312,68 @@ impl FoldAccumulator {
     }
 }
 
-/// A fold over a moving window frame: folds cannot forget a row, so the frame's rows are kept and folded anew each time.
+/// A fold over a moving window frame that can take rows out again.
+struct ForgettingFold {
+    function: FoldAggregate,
+    fold: Box<dyn Fold>,
+}
+
+impl fmt::Debug for ForgettingFold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.function)
+    }
+}
+
+impl ForgettingFold {
+    fn each(
+        &mut self,
+        values: &[ArrayRef],
+        what: fn(&mut dyn Fold, &[DatumRef<'_>]) -> Result<()>,
+    ) -> DataFusionResult<()> {
+        for row in 0..values.first().map_or(0, |array| array.len()) {
+            let args =
+                values.iter().zip(&self.function.arguments).map(|(array, physical)| datum_at(array, row, *physical));
+            let args = args.collect::<Result<Vec<_>>>().map_err(to_datafusion)?;
+            if !self.function.skips(&args) {
+                what(self.fold.as_mut(), &args).map_err(to_datafusion)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Accumulator for ForgettingFold {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        self.each(values, |fold, args| fold.add(args))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        self.each(values, |fold, args| fold.remove(args))
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
+        let value = self.fold.finish().map_err(to_datafusion)?;
+        scalar_of(self.function.returns, value.as_ref()).map_err(to_datafusion)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<ForgettingFold>()
+    }
+
+    fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
+        Err(to_datafusion(Error::internal("a window frame has no partial state")))
+    }
+
+    fn merge_batch(&mut self, _states: &[ArrayRef]) -> DataFusionResult<()> {
+        Err(to_datafusion(Error::internal("a window frame has no partial state")))
+    }
+}
+
+/// A fold over a moving window frame: most folds cannot forget a row, so the frame's rows are kept and folded anew each time.
 struct SlidingFold {
     function: FoldAggregate,
     rows: VecDeque<Vec<u8>>,

@@ -243,6 +243,69 @@ pub(super) fn extreme(largest: bool, physical: PhysicalType) -> FoldAggregate {
     FoldAggregate::new(name, key, vec![physical], physical, true, move || Kept { physical, keep, value: None })
 }
 
+/// `bool_and` and `bool_or` over frames: how many rows say what.
+struct Truth {
+    any: bool,
+    trues: i64,
+    falses: i64,
+}
+
+const TRUTH: [PhysicalType; 2] = [PhysicalType::Int64, PhysicalType::Int64];
+
+impl Truth {
+    fn count(&mut self, value: DatumRef<'_>, by: i64) -> Result<()> {
+        match value {
+            DatumRef::Bool(true) => self.trues += by,
+            DatumRef::Bool(false) => self.falses += by,
+            other => return Err(wrong_shape("a truth value", other)),
+        }
+        Ok(())
+    }
+}
+
+impl Fold for Truth {
+    fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
+        self.count(first(args)?, 1)
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        save_row(&TRUTH, &[DatumRef::Int64(self.trues), DatumRef::Int64(self.falses)])
+    }
+
+    fn merge(&mut self, saved: &[u8]) -> Result<()> {
+        let layout = RowLayout::new(&TRUTH);
+        let view = RowView::new(&layout, saved)?;
+        self.trues += int_of(view.get(0)?)?;
+        self.falses += int_of(view.get(1)?)?;
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<Datum> {
+        Ok(match (self.trues, self.falses) {
+            (0, 0) => Datum::Null,
+            (trues, _) if self.any => Datum::Bool(trues > 0),
+            (_, falses) => Datum::Bool(falses == 0),
+        })
+    }
+
+    fn forgets(&self) -> bool {
+        true
+    }
+
+    fn remove(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
+        self.count(first(args)?, -1)
+    }
+}
+
+pub(super) fn truth(any: bool) -> FoldAggregate {
+    let (name, physical) = (if any { "bool_or" } else { "bool_and" }, PhysicalType::Bool);
+    FoldAggregate::new(name, format!("{name} rows"), vec![physical], physical, true, move || Truth {
+        any,
+        trues: 0,
+        falses: 0,
+    })
+}
+
 /// `bit_and`, `bit_or`, `bit_xor` of integers.
 struct Bits {
     combine: fn(i64, i64) -> i64,

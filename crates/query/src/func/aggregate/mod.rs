@@ -79,7 +79,7 @@ impl Resolved {
     /// The same call where frames move: DataFusion's accumulators of these cannot let rows go.
     pub fn for_frames(mut self, name: &str) -> Resolved {
         let fold = match (name, self.result.physical) {
-            ("bool_and" | "every" | "bool_or", physical) => folds::extreme(name == "bool_or", physical),
+            ("bool_and" | "every" | "bool_or", _) => folds::truth(name == "bool_or"),
             ("bit_and" | "bit_or" | "bit_xor", physical) => folds::bits(name, physical),
             _ => return self,
         };
