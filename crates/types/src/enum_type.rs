@@ -24,6 +24,9 @@ pub struct EnumType {
     pub oid: Oid,
     pub array_oid: Oid,
     pub schema: String,
+    /// Messages name it with its schema, since the session's search path does not find it.
+    #[serde(skip)]
+    pub qualified: bool,
     pub name: String,
     /// In order, which is that of their codes.
     pub labels: Vec<EnumLabel>,
@@ -116,13 +119,10 @@ impl EnumType {
         Ok((at, code))
     }
 
-    /// The name as PostgreSQL prints it: quoted where it must be, with the schema unless that is `public`.
+    /// The name as PostgreSQL prints it: quoted where it must be, with the schema where the search path does not find it.
     pub fn shown_name(&self) -> String {
         let name = quote_identifier(&self.name);
-        match self.schema.as_str() {
-            "public" | "" => name,
-            schema => format!("{}.{name}", quote_identifier(schema)),
-        }
+        if self.qualified { format!("{}.{name}", quote_identifier(&self.schema)) } else { name }
     }
 }
 
@@ -135,7 +135,14 @@ fn quote_identifier(name: &str) -> String {
 
 /// The type of an enum's number alone, for where its labels are looked up later.
 pub(crate) fn reference(oid: Oid) -> Arc<EnumType> {
-    Arc::new(EnumType { oid, array_oid: Oid(0), schema: String::new(), name: String::new(), labels: Vec::new() })
+    Arc::new(EnumType {
+        oid,
+        array_oid: Oid(0),
+        schema: String::new(),
+        qualified: false,
+        name: String::new(),
+        labels: Vec::new(),
+    })
 }
 
 /// A shared enum in serialized types: its OID alone, or all of it.
@@ -163,7 +170,14 @@ mod tests {
             name: (*name).to_owned(),
         });
         let labels = labels.collect();
-        EnumType { oid: Oid(1), array_oid: Oid(2), schema: "public".into(), name: "mood".into(), labels }
+        EnumType {
+            oid: Oid(1),
+            array_oid: Oid(2),
+            schema: "public".into(),
+            qualified: false,
+            name: "mood".into(),
+            labels,
+        }
     }
 
     fn add(mood: &mut EnumType, name: &str, place: LabelPlace) -> Result<()> {
@@ -206,7 +220,7 @@ mod tests {
     fn names_are_quoted_where_they_must_be() {
         let mut mood = mood(&[]);
         mood.name = "My type".into();
-        mood.schema = "app".into();
+        (mood.schema, mood.qualified) = ("app".into(), true);
         assert_eq!(mood.shown_name(), "app.\"My type\"");
     }
 }

@@ -19,7 +19,7 @@ use super::scope::{Clause, Level, Origin, Scope, ScopeColumn, ScopeRelation, col
 use super::tokens::Overriding;
 use super::{BindContext, BoundStatement};
 use crate::catalog::{FIRST_USER_OID, Privileges, Relation, ViewName};
-use crate::func::{self, CastKind, FuncContext, Typed};
+use crate::func::{self, CastKind, FuncContext, NameLookup, Typed};
 
 pub(super) struct Binder<'a> {
     pub context: &'a BindContext<'a>,
@@ -27,6 +27,8 @@ pub(super) struct Binder<'a> {
     pub positions: Positions,
     /// The search path in force: the session's, or a view's own.
     pub search_path: Vec<String>,
+    /// The text is part of a definition, written under another search path.
+    pub stored: bool,
     pub params: Params,
     /// Enclosing query levels, innermost last.
     pub levels: Vec<Level>,
@@ -80,12 +82,60 @@ pub(super) struct OutputColumn {
     pub origin: Option<Origin>,
 }
 
+/// Names as a text that is part of a definition means them.
+struct StoredNames<'n>(&'n dyn NameLookup);
+
+impl NameLookup for StoredNames<'_> {
+    fn relation_oid(&self, name: &str) -> Result<Oid> {
+        self.0.relation_oid(name)
+    }
+    fn relation_name(&self, oid: Oid) -> Option<String> {
+        self.0.relation_name(oid)
+    }
+    fn schema_oid(&self, name: &str) -> Result<Oid> {
+        self.0.schema_oid(name)
+    }
+    fn schema_name(&self, oid: Oid) -> Option<String> {
+        self.0.schema_name(oid)
+    }
+    fn role_oid(&self, name: &str) -> Result<Oid> {
+        self.0.role_oid(name)
+    }
+    fn role_name(&self, oid: Oid) -> Option<String> {
+        self.0.role_name(oid)
+    }
+    fn type_named(&self, schema: Option<&str>, name: &str) -> Option<SqlType> {
+        self.0.type_stored(schema, name)
+    }
+    fn user_type(&self, oid: Oid) -> Option<SqlType> {
+        self.0.user_type(oid)
+    }
+    fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
+        self.0.call(name, args)
+    }
+}
+
 impl<'a> Binder<'a> {
+    /// For a text that is part of a definition: a default, a check, an index's expression.
+    pub fn of_stored(context: &'a BindContext<'a>, text: &str) -> Binder<'a> {
+        Binder { stored: true, ..Binder::new(context, text, Vec::new()) }
+    }
+
+    /// The type somebody wrote.
+    pub fn type_written(&self, data_type: &ast::DataType) -> Result<SqlType> {
+        let names = &*self.context.func.names;
+        match self.stored {
+            true => crate::func::type_from_ast(data_type, &StoredNames(names)),
+            false => crate::func::type_from_ast(data_type, names),
+        }
+    }
+
     pub fn new(context: &'a BindContext<'a>, text: &str, parameters: Vec<Option<SqlType>>) -> Binder<'a> {
         Binder {
             context,
             positions: Positions::of(text),
             search_path: context.search_path.clone(),
+            stored: false,
             params: Params::new(parameters),
             levels: Vec::new(),
             ctes: Vec::new(),

@@ -26,16 +26,14 @@ pub fn bind_index(info: &IndexInfo, relation: &Arc<Relation>, context: &BindCont
             }
             IndexColumn::Expression { sql, .. } => {
                 let expr = parse_expression(sql)?;
-                (shown(&expr), Binder::new(context, sql, Vec::new()).bind_index_expression(&expr, relation)?)
+                (shown(&expr), Binder::of_stored(context, sql).bind_index_expression(&expr, relation)?)
             }
         };
         let compared = key_of(&value);
         keys.push((name, value.sql_type, value.expr, compared));
     }
     let predicate = match &info.predicate {
-        Some(sql) => {
-            Some(Binder::new(context, sql, Vec::new()).bind_index_predicate(&parse_expression(sql)?, relation)?)
-        }
+        Some(sql) => Some(Binder::of_stored(context, sql).bind_index_predicate(&parse_expression(sql)?, relation)?),
         None => None,
     };
     Ok(IndexWrite { info: Arc::new(info.clone()), keys, predicate })

@@ -193,7 +193,7 @@ pub fn bind_query(query: &ast::Query, sql_text: &str, context: &BindContext<'_>)
 /// Binds a column's DEFAULT and casts it to the column's type. No columns may be named in it.
 pub fn bind_default(sql: &str, to: &SqlType, column: &str, context: &BindContext<'_>) -> Result<Typed> {
     let expr = parse_expression(sql)?;
-    Binder::new(context, sql, Vec::new()).bind_default(&expr, to, column)
+    Binder::of_stored(context, sql).bind_default(&expr, to, column)
 }
 
 /// The same for an expression of the statement itself, so that errors have positions in `text`.
@@ -231,14 +231,14 @@ pub fn bind_generated_of(
 /// Binds a CHECK condition over a table's columns, named as the table's and qualified by nothing.
 pub fn bind_check(sql: &str, relation: &Arc<Relation>, context: &BindContext<'_>) -> Result<Expr> {
     let expr = parse_expression(sql)?;
-    Binder::new(context, sql, Vec::new()).bind_check(&expr, relation)
+    Binder::of_stored(context, sql).bind_check(&expr, relation)
 }
 
 /// Binds a generated column's expression over the table's other columns and casts it to the column's type.
 pub fn bind_generated(column: &Column, relation: &Arc<Relation>, context: &BindContext<'_>) -> Result<Expr> {
     let sql = column.default.as_deref().ok_or_else(|| Error::internal("a generated column without an expression"))?;
     let expr = parse_expression(sql)?;
-    Binder::new(context, sql, Vec::new()).bind_generation(&expr, column, relation)
+    Binder::of_stored(context, sql).bind_generation(&expr, column, relation)
 }
 
 /// Whether a value of one type may be assigned to a column of the other.

@@ -161,6 +161,7 @@ impl Binder<'_> {
         let query = parse_query(&view.query)?;
         let names = std::mem::replace(&mut self.view_names, Arc::from(view.names.as_slice()));
         let path = std::mem::replace(&mut self.search_path, view.search_path.clone());
+        let stored = std::mem::replace(&mut self.stored, true);
         let positions = std::mem::take(&mut self.positions);
         let ctes = std::mem::take(&mut self.ctes);
         let floor = std::mem::replace(&mut self.level_floor, self.levels.len());
@@ -170,7 +171,7 @@ impl Binder<'_> {
         self.as_role = as_role;
         self.expanding.pop();
         (self.search_path, self.positions, self.ctes, self.level_floor) = (path, positions, ctes, floor);
-        self.view_names = names;
+        (self.view_names, self.stored) = (names, stored);
         let mut bound = bound.map_err(|error| error.context(format!("view \"{}\"", relation.name)))?;
         for (column, defined) in bound.columns.iter_mut().zip(&relation.columns) {
             column.name.clone_from(&defined.name);

@@ -127,7 +127,7 @@ impl Binder<'_> {
         };
         let mut columns = Vec::with_capacity(definitions.len());
         for ast::TableAliasColumnDef { name, data_type } in definitions {
-            let sql_type = func::type_from_ast(data_type.as_ref().ok_or_else(missing)?, &*self.func().names)?;
+            let sql_type = self.type_written(data_type.as_ref().ok_or_else(missing)?)?;
             columns.push(func::RecordColumn { name: super::names::fold_identifier(name), sql_type });
         }
         if columns.is_empty() {

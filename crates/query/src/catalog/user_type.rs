@@ -4,6 +4,7 @@
 //! a changed type changes nowhere else. Whoever writes a relation with such columns holds its types, so none is dropped
 //! meanwhile.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use heliosdb_contracts::RowLockMode;
@@ -61,7 +62,7 @@ pub(super) fn type_of(row: &[Datum]) -> Result<UserType> {
     let number = |value: i64| u32::try_from(value).map(Oid).map_err(|_| damaged());
     let Definition::Enum { array_oid, labels } = serde_json::from_str(json).map_err(|_| damaged())?;
     let (oid, name) = (number(*oid)?, name.clone());
-    let definition = Arc::new(EnumType { oid, array_oid, schema: String::new(), name, labels });
+    let definition = Arc::new(EnumType { oid, array_oid, schema: String::new(), qualified: false, name, labels });
     Ok(UserType { schema: number(*schema)?, owner: number(*owner)?, definition })
 }
 
@@ -69,6 +70,8 @@ pub(super) fn type_of(row: &[Datum]) -> Result<UserType> {
 pub(super) fn with_schema(user_type: UserType, schema: Option<&str>) -> UserType {
     let mut definition = EnumType::clone(&user_type.definition);
     definition.schema = schema.unwrap_or_default().to_owned();
+    // What most sessions' search paths are; others' see to it themselves ([`CatalogSnapshot::shown_along`]).
+    definition.qualified = definition.schema != "public";
     UserType { definition: Arc::new(definition), ..user_type }
 }
 
@@ -99,6 +102,38 @@ impl CatalogSnapshot {
         }
         let element = self.types.values().find(|found| found.definition.array_oid == oid)?;
         Some(element.sql_type().array_of())
+    }
+
+    /// The definitions with types named as a search path has it: with their schema where it does not find them. `None`: they
+    /// are so already.
+    pub fn shown_along(&self, path: &[String]) -> Option<CatalogSnapshot> {
+        let qualified =
+            |of: &UserType| self.type_named(None, of.name(), path).is_none_or(|found| found.oid() != of.oid());
+        let differ = self.types.values().filter(|of| qualified(of) != of.definition.qualified);
+        let changed: HashMap<Oid, Arc<UserType>> = differ
+            .map(|of| {
+                let definition = EnumType { qualified: !of.definition.qualified, ..EnumType::clone(&of.definition) };
+                (of.oid(), Arc::new(UserType { definition: Arc::new(definition), ..UserType::clone(of) }))
+            })
+            .collect();
+        if changed.is_empty() {
+            return None;
+        }
+        let renamed = |column: &Column| column.sql_type.enum_type().is_some_and(|of| changed.contains_key(&of.oid));
+        let mut shown = self.clone();
+        for relation in shown.relations.values_mut().filter(|relation| relation.columns.iter().any(renamed)) {
+            for column in &mut Arc::make_mut(relation).columns {
+                let new = column.sql_type.map_enums(&|of| {
+                    let new = changed.get(&of.oid).map_or(of, |new| &new.definition);
+                    Ok::<_, std::convert::Infallible>(Arc::clone(new))
+                });
+                column.sql_type = match new {
+                    Ok(new) => new,
+                };
+            }
+        }
+        shown.types.extend(changed);
+        Some(shown)
     }
 
     /// A type by name; without a schema the first in the search path.

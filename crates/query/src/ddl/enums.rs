@@ -50,7 +50,7 @@ impl Session {
             }
             made.push(EnumLabel { oid: writer.new_oid()?, code: EnumType::first_code(made.len()), name: label });
         }
-        let definition = EnumType { oid, array_oid, schema: schema.name.clone(), name, labels: made };
+        let definition = EnumType { oid, array_oid, schema: schema.name.clone(), qualified: false, name, labels: made };
         let new = UserType { schema: schema.oid, owner: self.user.oid, definition: Arc::new(definition) };
         if !writer.create_type(&new).await? {
             return Err(duplicate_type(new.name()));

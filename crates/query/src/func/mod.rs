@@ -90,6 +90,10 @@ pub trait NameLookup: Send + Sync {
     fn type_named(&self, _schema: Option<&str>, _name: &str) -> Option<SqlType> {
         None
     }
+    /// The same for a name that was written into a definition, under a search path nobody knows any more.
+    fn type_stored(&self, schema: Option<&str>, name: &str) -> Option<SqlType> {
+        self.type_named(schema, name)
+    }
     fn user_type(&self, _oid: Oid) -> Option<SqlType> {
         None
     }

@@ -318,14 +318,24 @@ impl NameLookup for Facts {
     }
 
     fn type_named(&self, schema: Option<&str>, name: &str) -> Option<SqlType> {
-        let find = |name: &str| {
-            let found = self.catalog.type_named(schema, name, &self.search_path);
-            // A default or a check kept as text means the type it was written with.
-            found.or_else(|| self.catalog.type_named(Some(schema.unwrap_or("public")), name, &[]))
-        };
+        let find = |name: &str| self.catalog.type_named(schema, name, &self.search_path);
         find(name)
             .map(|found| found.sql_type())
             .or_else(|| find(name.strip_prefix('_')?).map(|found| found.sql_type().array_of()))
+    }
+
+    /// By the search path of now, else of `public`, else the only one of that name.
+    fn type_stored(&self, schema: Option<&str>, name: &str) -> Option<SqlType> {
+        let found = self.type_named(schema, name);
+        let found = found.or_else(|| self.type_named(Some(schema.unwrap_or("public")), name));
+        if found.is_some() || schema.is_some() {
+            return found;
+        }
+        let only = |name: &str| {
+            let mut all = self.catalog.types.values().filter(|found| found.name() == name);
+            all.next().filter(|_| all.next().is_none()).map(|found| found.sql_type())
+        };
+        only(name).or_else(|| only(name.strip_prefix('_')?).map(|found| found.array_of()))
     }
 
     fn user_type(&self, oid: Oid) -> Option<SqlType> {

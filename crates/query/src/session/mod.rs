@@ -52,7 +52,7 @@ use heliosdb_contracts::{
 use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext, TimeZone};
 use parking_lot::Mutex;
 
-use crate::catalog::{Database, Role};
+use crate::catalog::{CatalogSnapshot, Database, Role};
 use crate::engine::Engine;
 use crate::exec::{CancelFlag, TierMark};
 use crate::statistics::{DatabaseCounts, Entry};
@@ -129,6 +129,8 @@ pub(crate) struct Session {
     pub(crate) portals: HashMap<String, portals::Portal>,
     pub(crate) cursor_list: CursorList,
     pub(crate) ears: notify::Ears,
+    /// The newest definitions, the search path, and the definitions with types named as that path has them.
+    shown_catalog: Option<(Arc<CatalogSnapshot>, Vec<String>, Arc<CatalogSnapshot>)>,
     pub(crate) seat: Seat,
     /// Where the running statement is counted when it has ended.
     pub(crate) counted: Option<Arc<Entry>>,
@@ -206,6 +208,7 @@ impl Session {
             portals: HashMap::new(),
             cursor_list: CursorList::default(),
             ears: notify::Ears::default(),
+            shown_catalog: None,
             seat,
             templates: templates::Templates::default(),
             named: Arc::default(),

@@ -41,7 +41,24 @@ impl Session {
         let found = self.newest_catalog()?;
         self.refresh_roles(&found);
         self.hide_schemas(&found);
-        Ok(found)
+        Ok(self.shown_along_path(found))
+    }
+
+    /// The definitions with the names of types as the session's search path has them.
+    fn shown_along_path(&mut self, catalog: Arc<CatalogSnapshot>) -> Arc<CatalogSnapshot> {
+        if catalog.types.is_empty() {
+            return catalog;
+        }
+        let path = self.search_path();
+        if let Some((of, along, shown)) = &self.shown_catalog
+            && Arc::ptr_eq(of, &catalog)
+            && *along == path
+        {
+            return Arc::clone(shown);
+        }
+        let shown = catalog.shown_along(&path).map_or_else(|| Arc::clone(&catalog), Arc::new);
+        self.shown_catalog = Some((catalog, path, Arc::clone(&shown)));
+        shown
     }
 
     fn newest_catalog(&mut self) -> Result<Arc<CatalogSnapshot>> {

@@ -40,8 +40,9 @@ impl Binder<'_> {
         if let Some(sql) = column.default.as_ref().filter(|_| !column.generated) {
             let expr = parse_expression(sql)?;
             let positions = std::mem::take(&mut self.positions);
+            let stored = std::mem::replace(&mut self.stored, true);
             let value = self.in_level(Scope::default(), Clause::Default, |binder| binder.bind_expr(&expr));
-            self.positions = positions;
+            (self.positions, self.stored) = (positions, stored);
             return self.assign(value?, column);
         }
         if column.identity != Identity::No && !column.generated {

@@ -134,7 +134,7 @@ impl Binder<'_> {
             (None, Some(end)) => error.with_position(end + offset),
             _ => error,
         };
-        let to = func::type_from_ast(data_type, &*self.func().names).map_err(|error| point(error, 2))?;
+        let to = self.type_written(data_type).map_err(|error| point(error, 2))?;
         // The elements of ARRAY[...]::type[] are cast one by one, so it may be empty.
         let value = match (expr, to.element()) {
             (Expr::Array(array), Some(element)) => self.bind_array(array, Some(element))?,
@@ -150,7 +150,7 @@ impl Binder<'_> {
     fn bind_typed_string(&mut self, typed: &ast::TypedString) -> Result<Typed> {
         let ast::TypedString { data_type, value, uses_odbc_syntax } = typed;
         super::from::refuse(*uses_odbc_syntax, "{d '...'}")?;
-        let to = func::type_from_ast(data_type, &*self.func().names)?;
+        let to = self.type_written(data_type)?;
         let cast = func::literal(&value.value).and_then(|v| func::cast(v, &to, CastKind::Explicit, self.func()));
         self.at(value.span, cast)
     }

@@ -9,7 +9,7 @@ const STATEMENTS: [&str; 7] =
     ["DO", "CALL", "CLUSTER", "LOAD", "SECURITY LABEL", "REFRESH MATERIALIZED VIEW", "IMPORT FOREIGN SCHEMA"];
 
 /// What CREATE, ALTER and DROP refuse.
-const OBJECTS: [&str; 27] = [
+const OBJECTS: [&str; 28] = [
     "ACCESS METHOD",
     "AGGREGATE",
     "CAST",
@@ -32,6 +32,7 @@ const OBJECTS: [&str; 27] = [
     "SERVER",
     "STATISTICS",
     "SUBSCRIPTION",
+    "SYSTEM",
     "TABLESPACE",
     "TEXT SEARCH",
     "TRANSFORM",
