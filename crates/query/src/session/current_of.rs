@@ -160,8 +160,21 @@ impl Session {
         statement: &ast::Statement,
         outer: &PreparedStatement,
     ) -> Result<(Vec<SqlType>, Option<Vec<ResultColumn>>)> {
+        self.refuse_view(statement)?;
         let bound = self.bound(&inner(statement.clone(), outer))?.bound;
         Ok((bound.parameters.clone(), bound.columns.clone()))
+    }
+
+    fn refuse_view(&mut self, statement: &ast::Statement) -> Result<()> {
+        let Some((name, _)) = target(statement) else { return Ok(()) };
+        let catalog = self.catalog()?;
+        match self.named_table(&catalog, name) {
+            Ok(found) if matches!(found.kind, RelationKind::View(_)) => {
+                let message = "WHERE CURRENT OF on a view is not implemented";
+                Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn change_current_of(
@@ -172,13 +185,7 @@ impl Session {
         parameters: Vec<Datum>,
     ) -> Result<Execution> {
         let mut statement = statement.clone();
-        if let Some((name, _)) = target(&statement) {
-            let catalog = self.catalog()?;
-            if self.named_table(&catalog, name).is_ok_and(|found| matches!(found.kind, RelationKind::View(_))) {
-                let message = "WHERE CURRENT OF on a view is not implemented";
-                return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
-            }
-        }
+        self.refuse_view(&statement)?;
         // What is wrong with the statement itself comes first.
         self.bound(&inner(statement.clone(), outer))?;
         let condition = {

@@ -162,3 +162,60 @@ async fn a_client_that_goes_away_releases_its_locks() {
     assert_eq!(b.execute("UPDATE t SET v = v + 2 WHERE id = 1", &[]).await.unwrap(), 1);
     assert_eq!(value(&b, "SELECT v FROM t WHERE id = 1").await, "12");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_idles_in_a_transaction_is_put_out_and_locks_nothing() {
+    let place = place().await;
+    let (a, b) = (place.server.connect().await.unwrap(), place.server.connect().await.unwrap());
+    a.batch_execute("SET idle_in_transaction_session_timeout = '200ms'").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    a.batch_execute("BEGIN; UPDATE t SET v = 0 WHERE id = 1").await.unwrap();
+    let mut waiting = tokio::spawn(async move { (b.execute("UPDATE t SET v = v + 1 WHERE id = 1", &[]).await, b) });
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err(), "it waits for the row");
+    let (count, b) = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+    assert_eq!(count.unwrap(), 1);
+    assert_eq!(value(&b, "SELECT v FROM t WHERE id = 1").await, "11", "what was not committed is gone");
+    assert!(a.batch_execute("COMMIT").await.is_err());
+    assert!(a.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_are_seen_waited_for_and_cancelled() {
+    let place = place().await;
+    let (a, b, c) = (
+        place.server.connect().await.unwrap(),
+        place.server.connect().await.unwrap(),
+        place.server.connect().await.unwrap(),
+    );
+    a.batch_execute("BEGIN; SELECT * FROM t WHERE id = 1").await.unwrap();
+    let held = "SELECT string_agg(mode || ' ' || granted || ' ' || fastpath, ', ' ORDER BY mode, granted)
+                FROM pg_locks WHERE relation = 't'::regclass";
+    assert_eq!(value(&c, held).await, "AccessShareLock true true");
+    let mut alone = tokio::spawn(async move { (b.batch_execute("BEGIN; LOCK TABLE t; SELECT 1").await, b) });
+    assert!(blocked(&mut alone).await);
+    assert_eq!(value(&c, held).await, "AccessExclusiveLock false false, AccessShareLock true false");
+    let blockers = "SELECT pg_blocking_pids(pid)::text = '{' || (SELECT pid FROM pg_locks WHERE granted AND relation = 't'::regclass) || '}'
+                    FROM pg_locks WHERE NOT granted";
+    assert_eq!(value(&c, blockers).await, "t");
+    a.batch_execute("COMMIT").await.unwrap();
+    let (locked, b) = alone.await.unwrap();
+    locked.unwrap();
+    let cancel = a.cancel_token();
+    let mut reader = tokio::spawn(async move { (a.batch_execute("SELECT count(*) FROM t").await, a) });
+    assert!(blocked(&mut reader).await);
+    cancel.cancel_query(NoTls).await.unwrap();
+    let (cancelled, a) = reader.await.unwrap();
+    assert_eq!(code(&cancelled.unwrap_err()), "57014");
+    let began = Instant::now();
+    // A cycle through a reader who waits: found after deadlock_timeout.
+    a.batch_execute("SET deadlock_timeout = '200ms'; CREATE TABLE u (a int)").await.unwrap();
+    a.batch_execute("BEGIN; LOCK TABLE u").await.unwrap();
+    let mut reader = tokio::spawn(async move { (b.batch_execute("SELECT count(*) FROM u").await, b) });
+    assert!(blocked(&mut reader).await);
+    let failed = a.batch_execute("SELECT count(*) FROM t").await.unwrap_err();
+    assert_eq!(code(&failed), "40P01");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    a.batch_execute("ROLLBACK").await.unwrap();
+    let (read, _b) = reader.await.unwrap();
+    read.unwrap();
+}
