@@ -222,13 +222,8 @@ async fn make(client: Client, mut model: Model, seed: u64) -> Result<Model, Stri
             Err(error) => match answered(&client, &error) {
                 None => return Ok(model),
                 // Where a deadlock left it is looked at after the restart.
-                Some(code) if code == "40P01" => {
-                    if action == Action::Again || !online {
-                        model.in_flight = None;
-                    } else {
-                        return Ok(model);
-                    }
-                }
+                Some(code) if code == "40P01" && online && action != Action::Again => return Ok(model),
+                Some(code) if code == "40P01" => model.in_flight = None,
                 Some(_) => return Err(format!("{sql}: {}", describe(&error))),
             },
         }

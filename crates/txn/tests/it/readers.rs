@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use heliosdb_contracts::{LockObject, LockOwner, ReadLocks};
+use heliosdb_contracts::{LockOwner, ReadLocks};
 use heliosdb_runtime::{Entropy, Pool, RealClock, SeededEntropy};
 use heliosdb_types::{SqlState, TreeId};
 
