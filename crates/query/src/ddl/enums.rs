@@ -182,6 +182,8 @@ impl Session {
         for name in names {
             let (schema, type_name) = bind::object_name(name)?;
             match self.type_to_change(&catalog, name) {
+                // A name may stand there twice.
+                Ok(one) if found.iter().any(|known| known.oid() == one.oid()) => {}
                 Ok(one) => found.push(one),
                 Err(error) if if_exists && error.state() != SqlState::INSUFFICIENT_PRIVILEGE => {
                     let (state, what) = match &schema {
