@@ -136,7 +136,7 @@ fn measure(table: &Table, options: &Options, report: &mut Report) {
     std::fs::write(&parquet_path, &parquet.file).expect("a copy for the peers");
     let mut peers = Peers::start();
     match &peers {
-        Some(peers) => println!("  peers {}", peers.versions),
+        Some(peers) => println!("  peers: {}", peers.versions()),
         None => report.missing("Vortex and DuckDB (python3 with the packages vortex-data, pyarrow and duckdb)"),
     }
     let megabytes = table.arrow_bytes() as f64 / 1e6;

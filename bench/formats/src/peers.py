@@ -1,4 +1,4 @@
-"""Vortex and DuckDB, asked by the benchmark in JSON lines: one question a line, one answer a line.
+"""Vortex or DuckDB (the argument says which), asked by the benchmark in JSON lines: a question a line, an answer a line.
 
 CPU seconds are of this process, all threads (Vortex gets none but this one, DuckDB one). What a scan gives is summed up
 after the clock was stopped, to compare answers.
@@ -12,14 +12,17 @@ import sys
 import time
 from decimal import Decimal
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import vortex as vx
-import vortex.expr as ve
 
-vx.set_worker_threads(0)
+if sys.argv[1] == "duckdb":
+    import duckdb
+else:
+    import vortex as vx
+    import vortex.expr as ve
+
+    vx.set_worker_threads(0)
 files = {}
 connections = {}
 
@@ -150,8 +153,8 @@ def median_ns(read, wanted):
 
 
 ASKED = {"vortex": write_vortex, "duckdb": write_duckdb, "scan": scan, "rows": rows}
-versions = {"vortex": importlib.metadata.version("vortex-data"), "duckdb": duckdb.__version__}
-print(json.dumps(versions), flush=True)
+package = {"vortex": "vortex-data", "duckdb": "duckdb"}[sys.argv[1]]
+print(json.dumps(f"{package} {importlib.metadata.version(package)}"), flush=True)
 for line in sys.stdin:
     ask = json.loads(line)
     print(json.dumps(ASKED[ask["do"]](ask)), flush=True)

@@ -11,11 +11,17 @@ use crate::answer::{Answer, SCAN_FROM, q6};
 
 const SCRIPT: &str = include_str!("peers.py");
 
+/// A process each: what one does to its memory is not the other's trouble.
 pub struct Peers {
+    vortex: Process,
+    duckdb: Process,
+}
+
+struct Process {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    pub versions: String,
+    version: String,
 }
 
 /// A file of a peer's.
@@ -40,30 +46,21 @@ pub const DUCKDB: &str = "duckdb";
 impl Peers {
     /// `None` if Python or its packages are not there; it says why on standard error.
     pub fn start() -> Option<Peers> {
-        let mut child =
-            Command::new("python3").args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
-        let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        let mut peers = Peers { child, input, output, versions: String::new() };
-        peers.versions = peers.answer()?.to_string();
-        Some(peers)
+        Some(Peers { vortex: Process::start("vortex")?, duckdb: Process::start("duckdb")? })
     }
 
-    fn answer(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        self.output.read_line(&mut line).ok()?;
-        serde_json::from_str(&line).ok()
+    pub fn versions(&self) -> String {
+        format!("{}, {}", self.vortex.version, self.duckdb.version)
     }
 
-    fn ask(&mut self, question: Value) -> Value {
-        writeln!(self.input, "{question}").expect("the peers' process listens");
-        self.input.flush().expect("the peers' process listens");
-        self.answer().expect("the peers' process answers, or says why not")
+    fn ask(&mut self, file: &str, question: Value) -> Value {
+        if file == DUCKDB { self.duckdb.ask(&question) } else { self.vortex.ask(&question) }
     }
 
     /// Writes the rows of a Parquet file as the peer's `file`.
     pub fn write(&mut self, file: &str, parquet: &Path, dir: &Path) -> Written {
         let what = if file == DUCKDB { "duckdb" } else { "vortex" };
-        let written = self.ask(json!({"do": what, "file": file, "parquet": parquet, "dir": dir}));
+        let written = self.ask(file, json!({"do": what, "file": file, "parquet": parquet, "dir": dir}));
         Written { bytes: number(&written, "bytes"), cpu_ms: number(&written, "cpu_ms") }
     }
 
@@ -73,7 +70,7 @@ impl Peers {
         } else {
             json!({"from": SCAN_FROM})
         };
-        let found = self.ask(json!({"do": "scan", "file": file, "question": question, "bounds": bounds}));
+        let found = self.ask(file, json!({"do": "scan", "file": file, "question": question, "bounds": bounds}));
         let answer = Answer {
             rows: found["rows"].as_u64().expect("a number of rows") as usize,
             sum: found["sum"].as_i64().expect("a sum"),
@@ -91,7 +88,7 @@ impl Peers {
 
     /// Reads rows of all columns by position; `keys` are their order keys.
     pub fn rows(&mut self, file: &str, rows: &[usize], keys: &[i64]) -> RowTimes {
-        let found = self.ask(json!({"do": "rows", "file": file, "rows": rows}));
+        let found = self.ask(file, json!({"do": "rows", "file": file, "rows": rows}));
         assert_eq!(found["keys"], json!(keys), "Vortex gives other rows than asked for");
         RowTimes { take: number(&found, "take_ns"), value: number(&found, "value_ns") }
     }
@@ -101,7 +98,36 @@ fn number(answer: &Value, name: &str) -> f64 {
     answer[name].as_f64().expect("a number")
 }
 
-impl Drop for Peers {
+impl Process {
+    fn start(peer: &str) -> Option<Process> {
+        let mut child = Command::new("python3")
+            .args(["-c", SCRIPT, peer])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let mut process = Process { child, input, output, version: String::new() };
+        process.version = process.answer()?.as_str()?.to_owned();
+        Some(process)
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).ok()?;
+        serde_json::from_str(&line).ok()
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        let sent = writeln!(self.input, "{question}").and_then(|()| self.input.flush());
+        match self.answer().filter(|_| sent.is_ok()) {
+            Some(answer) => answer,
+            None => panic!("{} was asked {question} and ended: {:?}", self.version, self.child.wait()),
+        }
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
