@@ -78,7 +78,7 @@ const JUMPS_ONE_IN: usize = 64;
 pub(crate) fn jumps(values: &[i64], plain: &Layout, limit: usize) -> Option<(Layout, usize)> {
     let full = width_of(plain.spread);
     let difference = |row: usize| values[row].wrapping_sub(values[row - 1]);
-    let inner = |row: &usize| row % GROUP != 0;
+    let inner = |row: &usize| !row.is_multiple_of(GROUP);
     let mut probe: Vec<i64> = (1..values.len()).step_by(PROBE_ONE_IN + 1).filter(inner).map(difference).collect();
     probe.sort_unstable();
     let (low, high) =
