@@ -153,8 +153,11 @@ def median_ns(read, wanted):
 
 
 ASKED = {"vortex": write_vortex, "duckdb": write_duckdb, "scan": scan, "rows": rows}
+# Answers have standard output to themselves: DuckDB draws a progress bar there when a statement takes long.
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 package = {"vortex": "vortex-data", "duckdb": "duckdb"}[sys.argv[1]]
-print(json.dumps(f"{package} {importlib.metadata.version(package)}"), flush=True)
+print(json.dumps(f"{package} {importlib.metadata.version(package)}"), file=answers, flush=True)
 for line in sys.stdin:
     ask = json.loads(line)
-    print(json.dumps(ASKED[ask["do"]](ask)), flush=True)
+    print(json.dumps(ASKED[ask["do"]](ask)), file=answers, flush=True)

@@ -11,7 +11,7 @@ use crate::answer::{Answer, SCAN_FROM, q6};
 
 const SCRIPT: &str = include_str!("peers.py");
 
-/// A process each: what one does to its memory is not the other's trouble.
+/// A process each, so that neither pays for what the other keeps in memory.
 pub struct Peers {
     vortex: Process,
     duckdb: Process,
@@ -122,7 +122,11 @@ impl Process {
         let sent = writeln!(self.input, "{question}").and_then(|()| self.input.flush());
         match self.answer().filter(|_| sent.is_ok()) {
             Some(answer) => answer,
-            None => panic!("{} was asked {question} and ended: {:?}", self.version, self.child.wait()),
+            None => {
+                // What it has to say is on standard error.
+                let _ = self.child.kill();
+                panic!("{} was asked {question} and did not answer: {:?}", self.version, self.child.wait())
+            }
         }
     }
 }
