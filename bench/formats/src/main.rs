@@ -124,6 +124,9 @@ fn print_columns(table: &Table) {
     }
 }
 
+/// Writing takes seconds, so few rounds do.
+const ENCODE_ROUNDS: usize = 3;
+
 /// Writes a table in every format and asks what there is to ask of it.
 fn measure(table: &Table, options: &Options, report: &mut Report) {
     let name = table.name;
@@ -141,12 +144,17 @@ fn measure(table: &Table, options: &Options, report: &mut Report) {
     }
     let megabytes = table.arrow_bytes() as f64 / 1e6;
     let mut sizes = vec![("young", young.bytes as f64 / rows), ("settled", settled.bytes as f64 / rows)];
-    let mut encode = vec![
-        ("young", ours::encode_mb_s(table, Temperature::Young)),
-        ("settled", ours::encode_mb_s(table, Temperature::Settled)),
-    ];
     sizes.push(("Parquet zstd-3", parquet.file.len() as f64 / rows));
-    encode.push(("Parquet zstd-3", parquet.write_mb_s));
+    let mut writers: Vec<Contender<'_, ()>> = vec![
+        ("young", Box::new(|| timed(|| ours::encode(table, Temperature::Young)))),
+        ("settled", Box::new(|| timed(|| ours::encode(table, Temperature::Settled)))),
+        ("Parquet zstd-3", Box::new(|| timed(|| drop(parquet_file::write(table))))),
+    ];
+    let speed = |(who, ms): (&'static str, f64)| (who, megabytes / ms * 1e3);
+    let mut encode: Vec<(&str, f64)> =
+        interleaved("encode", ENCODE_ROUNDS, &mut writers).into_iter().map(speed).collect();
+    drop(writers);
+    // These write once: their processes are slow to start over.
     for (who, file) in [("Vortex default", DEFAULT), ("Vortex compact", COMPACT), ("DuckDB", DUCKDB)] {
         if let Some(peers) = &mut peers {
             let written = peers.write(file, &parquet_path, &options.dir);

@@ -19,7 +19,7 @@ use heliosdb_types::{
 };
 
 use crate::answer::{Answer, SCAN_FROM, column, q6};
-use crate::measure::{cpu_s, directory_bytes, median_ns};
+use crate::measure::{directory_bytes, median_ns};
 use crate::tables::Table;
 
 pub struct Ours {
@@ -223,27 +223,21 @@ fn compare(column: usize, op: CompareOp, literal: Datum) -> ColumnPredicate {
     ColumnPredicate { column: ColumnId(column as u32 + 1), op: PredicateOp::Compare(op, literal) }
 }
 
-/// What a segment's writer does with columns: statistics, encoding, checksums. MB of Arrow a second, the best of three.
-pub fn encode_mb_s(table: &Table, temperature: Temperature) -> f64 {
-    let mut best = f64::MAX;
-    for _ in 0..3 {
-        let begun = cpu_s();
-        // As segments do, encoders start anew every 64 blocks.
-        for part in table.batches.chunks(64) {
-            for (at, (_, physical)) in table.columns.iter().enumerate() {
-                let options = EncodeOptions { temperature, ..EncodeOptions::default() };
-                let mut encoder = ColumnEncoder::new(*physical, options);
-                for batch in part {
-                    std::hint::black_box(collect_stats(batch.column(at), *physical).expect("statistics"));
-                    let block = encoder.encode(batch.column(at)).expect("encode");
-                    std::hint::black_box(crc32c::crc32c(&block.bytes));
-                }
-                std::hint::black_box(encoder.finish());
+/// What a segment's writer does with columns: statistics, encoding, checksums.
+pub fn encode(table: &Table, temperature: Temperature) {
+    // As segments do, encoders start anew every 64 blocks.
+    for part in table.batches.chunks(64) {
+        for (at, (_, physical)) in table.columns.iter().enumerate() {
+            let options = EncodeOptions { temperature, ..EncodeOptions::default() };
+            let mut encoder = ColumnEncoder::new(*physical, options);
+            for batch in part {
+                std::hint::black_box(collect_stats(batch.column(at), *physical).expect("statistics"));
+                let block = encoder.encode(batch.column(at)).expect("encode");
+                std::hint::black_box(crc32c::crc32c(&block.bytes));
             }
+            std::hint::black_box(encoder.finish());
         }
-        best = best.min(cpu_s() - begun);
     }
-    table.arrow_bytes() as f64 / 1e6 / best
 }
 
 /// Bytes of each column, for finding out where they go.

@@ -11,22 +11,18 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::answer::{Answer, SCAN_FROM, column, q6};
-use crate::measure::cpu_s;
 use crate::tables::Table;
 
 pub struct Parquet {
     pub file: Bytes,
-    pub write_mb_s: f64,
 }
 
 pub fn write(table: &Table) -> Parquet {
     let level = ZstdLevel::try_new(3).expect("3 is a level");
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-    let begun = cpu_s();
     let mut writer = ArrowWriter::try_new(Vec::new(), table.batches[0].schema(), Some(properties)).expect("writer");
     table.batches.iter().for_each(|batch| writer.write(batch).expect("write"));
-    let file = Bytes::from(writer.into_inner().expect("finish"));
-    Parquet { file, write_mb_s: table.arrow_bytes() as f64 / 1e6 / (cpu_s() - begun) }
+    Parquet { file: Bytes::from(writer.into_inner().expect("finish")) }
 }
 
 impl Parquet {

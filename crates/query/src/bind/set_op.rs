@@ -1,6 +1,6 @@
 //! UNION, INTERSECT, EXCEPT.
 
-use datafusion::common::Column;
+use datafusion::common::{Column, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast::{SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
@@ -30,7 +30,7 @@ impl Binder<'_> {
             SetOperator::Except => "EXCEPT",
             SetOperator::Minus => return Err(Error::unsupported("MINUS")),
         };
-        let right_list = first_list(right);
+        let (left_list, right_list) = (first_list(left), first_list(right));
         let left = self.bind_set_operand(left)?;
         let right = self.bind_set_operand(right)?;
         if left.columns.len() != right.columns.len() {
@@ -40,9 +40,15 @@ impl Binder<'_> {
         }
         let (left, right) = self.unify_sides(left, right, word, right_list)?;
         let columns = left.columns.clone();
+        if op != SetOperator::Union || !all {
+            for (at, column) in columns.iter().enumerate() {
+                let span = left_list.get(at).map_or(Span::empty(), Spanned::span);
+                self.at(span, func::check_comparable(&column.value, false))?;
+            }
+        }
         let plan = match op {
             SetOperator::Union => union(left.plan, right.plan, all, &columns)?,
-            _ => self.intersect_or_except(left.plan, right.plan, op == SetOperator::Intersect, all)?,
+            _ => self.intersect_or_except(left, right, op == SetOperator::Intersect, all)?,
         };
         Ok(BoundQuery { plan, columns })
     }
@@ -92,33 +98,53 @@ impl Binder<'_> {
         Ok((plan::project(left.plan, &left_items)?, plan::project(right.plan, &right_items)?))
     }
 
+    /// Rows of the left side that have an equal on the right, or none. Equal is what the types say (`1.0` and `1`), so the join
+    /// is of sort keys, and the left's values are what comes out.
     fn intersect_or_except(
         &mut self,
-        mut left: LogicalPlan,
-        mut right: LogicalPlan,
+        left: BoundQuery,
+        right: BoundQuery,
         intersect: bool,
         all: bool,
     ) -> Result<LogicalPlan> {
-        let columns = left.schema().columns();
-        if all {
-            // The n-th copy of a row on the left pairs with the n-th on the right.
-            left = number_copies(left)?;
-            right = number_copies(right)?;
-        }
         let (l, r) = (self.unique_qualifier("left"), self.unique_qualifier("right"));
-        let (left, right) = (plan::alias(left, l.clone())?, plan::alias(right, r)?);
-        let combined = if intersect {
-            LogicalPlanBuilder::intersect(left, right, false)
-        } else {
-            LogicalPlanBuilder::except(left, right, false)
+        let values: Vec<Expr> = left.columns.iter().map(|column| column.value.expr.clone()).collect();
+        let plan = if all { left.plan } else { one_of_each(left.plan, &left.columns)? };
+        let left_side = plan::alias(keyed(plan, &left.columns, values.clone(), all)?, l.clone())?;
+        let right_side = plan::alias(keyed(right.plan, &right.columns, Vec::new(), all)?, r.clone())?;
+        let keys = left.columns.len() + usize::from(all);
+        let keys_of = |side: &TableReference| -> Vec<Column> {
+            (0..keys).map(|key| Column::new(Some(side.clone()), key_name(key))).collect()
         };
-        let combined = combined.map_err(from_datafusion)?;
-        let outputs = columns
-            .into_iter()
-            .map(|column| Expr::Column(Column::new(Some(l.clone()), column.name.clone())).alias(column.name));
-        let plan = LogicalPlanBuilder::new(combined).project(outputs.collect::<Vec<_>>());
-        plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+        let join_type = if intersect { JoinType::LeftSemi } else { JoinType::LeftAnti };
+        let on = (keys_of(&l), keys_of(&r));
+        let joined = plan::builder(left_side)
+            .join_detailed(right_side, join_type, on, None, NullEquality::NullEqualsNull)
+            .map_err(from_datafusion)?;
+        let outputs = values.into_iter().map(|value| match value {
+            Expr::Column(column) => Expr::Column(Column::new(Some(l.clone()), column.name.clone())).alias(column.name),
+            other => other,
+        });
+        joined.project(outputs.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
     }
+}
+
+fn key_name(key: usize) -> String {
+    format!("__key_{key}")
+}
+
+/// `values`, and what decides which rows are equal; with ALL also the number of each row among its equals: the n-th on the left
+/// pairs with the n-th on the right.
+fn keyed(plan: LogicalPlan, columns: &[OutputColumn], mut values: Vec<Expr>, all: bool) -> Result<LogicalPlan> {
+    let mut keys: Vec<Expr> = columns.iter().map(|column| func::sort_key(&column.value)).collect();
+    let mut plan = plan;
+    if all {
+        let (number, name) = plan::row_number(keys.clone(), vec![])?;
+        plan = LogicalPlanBuilder::window_plan(plan, [number]).map_err(from_datafusion)?;
+        keys.push(Expr::Column(name));
+    }
+    values.extend(keys.into_iter().enumerate().map(|(at, key)| key.alias(key_name(at))));
+    plan::builder(plan).project(values).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
 /// The literal that a column of a select list is.
@@ -154,23 +180,17 @@ fn first_list(operand: &SetExpr) -> &[SelectItem] {
     }
 }
 
-const COPY: &str = "__copy";
-
-fn number_copies(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let columns: Vec<_> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-    let (number, name) = plan::row_number(columns.clone(), vec![])?;
-    let windowed = LogicalPlanBuilder::window_plan(plan, [number]).map_err(from_datafusion)?;
-    let numbered = Expr::Column(name).alias(COPY);
-    let exprs = columns.into_iter().chain([numbered]).collect::<Vec<_>>();
-    plan::builder(windowed).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
-}
-
 fn union(left: LogicalPlan, right: LogicalPlan, all: bool, columns: &[OutputColumn]) -> Result<LogicalPlan> {
     let united = plan::builder(left).union(right).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
     if all {
         return Ok(united);
     }
-    let (distinct, extra) = distinct_rows(united, columns.iter().map(|column| &column.value))?;
+    one_of_each(united, columns)
+}
+
+/// One row of each group of equal ones.
+fn one_of_each(plan: LogicalPlan, columns: &[OutputColumn]) -> Result<LogicalPlan> {
+    let (distinct, extra) = distinct_rows(plan, columns.iter().map(|column| &column.value))?;
     if !extra {
         return Ok(distinct);
     }

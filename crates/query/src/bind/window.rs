@@ -128,7 +128,7 @@ impl Binder<'_> {
             Some(frame) => Some(self.bind_frame(&frame, keys.len())?),
             None => None,
         };
-        let frame = frame_for_keys(frame, &keys);
+        let frame = frame_for_keys(frame, &keys)?;
         let order_by = keys.iter().map(OrderKey::sort).collect();
         Ok(BoundWindow { partition_by: partitions, order_by, frame })
     }
@@ -217,16 +217,16 @@ impl Binder<'_> {
 
 /// DataFusion refuses RANGE over keys it cannot add to, although without an offset nothing is added: such a frame ends at peers,
 /// and so does one in GROUPS.
-fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<WindowFrame> {
+fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Result<Option<WindowFrame>> {
     let additive = |key: &OrderKey| {
         let arrow = &key.value.arrow;
         arrow.is_numeric()
             || arrow.is_string()
             || (arrow.is_temporal() && !matches!(key.value.sql_type, SqlType::Interval | SqlType::Time(_)))
     };
-    let Some(first) = keys.first() else { return frame };
+    let Some(first) = keys.first() else { return Ok(frame) };
     if additive(first) && func::sort_key(&first.value) == first.value.expr {
-        return frame;
+        return Ok(frame);
     }
     let unbounded = WindowFrameBound::Preceding(ScalarValue::UInt64(None));
     let (units, start, end) = match frame {
@@ -236,6 +236,10 @@ fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<Windo
     let peers_only = |bound: &WindowFrameBound| bound.is_unbounded() || *bound == WindowFrameBound::CurrentRow;
     let units = match units {
         WindowFrameUnits::Range if peers_only(&start) && peers_only(&end) => WindowFrameUnits::Groups,
+        WindowFrameUnits::Range => {
+            let of = first.value.sql_type.name();
+            return Err(Error::unsupported(format!("RANGE with an offset over a key of type {of}")));
+        }
         other => other,
     };
     let unsigned = |bound: WindowFrameBound| match bound {
@@ -243,7 +247,7 @@ fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<Windo
         WindowFrameBound::Following(value) if value.is_null() => WindowFrameBound::Following(ScalarValue::UInt64(None)),
         other => other,
     };
-    Some(WindowFrame::new_bounds(units, unsigned(start), unsigned(end)))
+    Ok(Some(WindowFrame::new_bounds(units, unsigned(start), unsigned(end))))
 }
 
 fn check_frame_order(start: &WindowFrameBound, end: &WindowFrameBound) -> Result<()> {

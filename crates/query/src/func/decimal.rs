@@ -101,7 +101,7 @@ pub(super) fn call(
         let [x, y] = args else { return Err(Error::internal("two operands")) };
         compute(operation, x, y, result)
     });
-    function.call(vec![left.0, right.0])
+    function.strict_columns().call(vec![left.0, right.0])
 }
 
 fn compute(operation: Operation, x: &ArrayRef, y: &ArrayRef, result: PhysicalType) -> Result<ArrayRef> {
@@ -209,7 +209,7 @@ pub(super) fn rescale_checked(input: Expr, from: PhysicalType, to: PhysicalType)
         let rescaled: Decimal128Array = try_unary(&widen(input)?, convert).map_err(from_arrow)?;
         narrow(rescaled, arrow_type(to))
     });
-    function.call(vec![input])
+    function.strict_columns().call(vec![input])
 }
 
 /// Exactly the same values in a wider type (more digits before or after the point); DataFusion's own cast.
@@ -231,5 +231,5 @@ pub(super) fn negate(input: Expr, physical: PhysicalType) -> Expr {
         let negated: Decimal128Array = unary(&widen(input)?, i128::wrapping_neg);
         Ok(Arc::new(negated.with_data_type(arrow)))
     });
-    function.call(vec![input])
+    function.strict_columns().call(vec![input])
 }

@@ -34,6 +34,8 @@ pub(crate) struct Function {
     arguments: Vec<PhysicalType>,
     signature: Signature,
     kernel: Arc<Kernel>,
+    /// A kernel over columns that gives NULL where an argument is.
+    strict: bool,
     /// A better expression for a call whose arguments are (partly) constants.
     specialise: Option<Arc<Specialise>>,
 }
@@ -53,6 +55,7 @@ impl Function {
             arguments: Vec::new(),
             signature: Signature::user_defined(Volatility::Immutable),
             kernel: Arc::new(kernel),
+            strict: false,
             specialise: None,
         }
     }
@@ -123,6 +126,12 @@ impl Function {
         let function = inner.downcast_ref::<Function>().filter(|function| function.name == name)?;
         let known = call.args.len() == function.arguments.len();
         known.then_some((call.args.as_slice(), function.arguments.as_slice()))
+    }
+
+    /// NULL if any argument is, which the kernel need not show for columns without a type.
+    pub fn strict_columns(mut self) -> Function {
+        self.strict = true;
+        self
     }
 
     /// Result may differ between calls with the same arguments (nextval, random): never folded.
@@ -220,6 +229,10 @@ impl ScalarUDFImpl for Function {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
         let rows = args.number_rows;
+        // Optimiser rules try expressions on columns of no type to see whether they can only be NULL; strict ones are.
+        if self.strict && args.args.iter().any(|arg| arg.data_type() == DataType::Null) {
+            return ScalarValue::try_new_null(&self.returns).map(ColumnarValue::Scalar);
+        }
         let values = if self.signature.volatility == Volatility::Volatile {
             // Every row gets a call of its own, even where the arguments are the same.
             let arrays = args.args.iter().map(|arg| arg.to_array(rows).map(ColumnarValue::Array));

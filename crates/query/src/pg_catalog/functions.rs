@@ -721,7 +721,7 @@ fn pretty_size(bytes: i64) -> String {
     let mut limit = 10 * 1024;
     while size.abs() >= limit && unit + 1 < UNITS.len() {
         // One bit more is kept until the last step, so that halves round up once.
-        size = if unit == 0 { size >> 9 } else { size >> 10 };
+        size /= if unit == 0 { 1 << 9 } else { 1 << 10 };
         limit = 20 * 1024 - 1;
         unit += 1;
     }

@@ -25,3 +25,17 @@ SELECT n FROM generate_series(1, 20000) n OFFSET 19998;
 SELECT n, bool_or(n % 3 = 0) OVER w AS any, bool_and(n > 1) OVER w AS every, bit_or(n) OVER w AS bits FROM generate_series(1, 5) n WINDOW w AS (ORDER BY n ROWS 1 PRECEDING) ORDER BY n;
 SELECT n, lag(n, n - 1) OVER w AS back, lead(n, n % 2, -n) OVER w AS ahead, lag(n, NULL) OVER w AS none, ntile(NULL) OVER w AS tile FROM generate_series(1, 4) n WINDOW w AS (ORDER BY n) ORDER BY n;
 SELECT count(nope.*) FROM generate_series(1, 2) n;
+-- Set operations by what is equal, not by how it is written
+SELECT 1.0 AS n EXCEPT SELECT extract(month FROM interval '1 mon 2 days') AS n;
+SELECT 42.0 AS n INTERSECT SELECT 42::numeric AS n;
+SELECT n FROM (VALUES (1.0), (1), (1.00), (2)) v(n) EXCEPT ALL SELECT 1.000 AS n ORDER BY 1 DESC LIMIT 1;
+SELECT count(*) FROM (SELECT i FROM (VALUES (interval '30 days'), ('1 mon')) v(i) INTERSECT ALL SELECT interval '720 hours') t;
+SELECT NULL::int AS n INTERSECT SELECT NULL;
+SELECT '1'::json AS j EXCEPT SELECT '1'::json;
+-- An outer join whose condition computes with what may be missing
+SELECT a.n FROM generate_series(1, 2) a(n) LEFT JOIN generate_series(2, 3) b(n) ON a.n = b.n WHERE date 'infinity' + b.n % 1000 < timestamp '2024-02-29 13:14:15';
+SELECT a.n FROM generate_series(1, 2) a(n) LEFT JOIN generate_series(2, 3) b(n) ON a.n = b.n WHERE -b.n % 2 = 0;
+SELECT sign(float8 'NaN') AS a, sign(-0.0::float8) AS b, sign(float8 '-Infinity') AS c;
+SELECT pg_size_pretty(-1234567890::bigint) AS a, pg_size_pretty(1234567890::bigint) AS b, pg_size_pretty(-10239::bigint) AS c;
+SELECT count(*), grouping(n) FROM generate_series(1, 3) n WHERE n > 5 GROUP BY ROLLUP (n);
+SELECT count(*), sum(n) FROM generate_series(1, 3) n WHERE n > 5 GROUP BY GROUPING SETS ((n), (), ()) ORDER BY 1;

@@ -219,7 +219,7 @@ fn float(op: Arithmetic, left: Typed, right: Typed, sql_type: SqlType) -> Typed 
             })
         }
     });
-    Typed::new(function.call(vec![left.expr, right.expr]), sql_type)
+    Typed::new(function.strict_columns().call(vec![left.expr, right.expr]), sql_type)
 }
 
 fn float_arrays<T: ArrowPrimitiveType>(

@@ -43,7 +43,7 @@ pub(super) fn call(op: Arithmetic, left: Typed, right: Typed, sql_type: SqlType)
             _ => error,
         })
     });
-    Typed::new(function.call(vec![left.expr, right.expr]), sql_type)
+    Typed::new(function.strict_columns().call(vec![left.expr, right.expr]), sql_type)
 }
 
 fn short_name(physical: PhysicalType) -> &'static str {
@@ -121,7 +121,7 @@ pub(super) fn negate(input: Typed) -> Typed {
         negated.map_err(crate::exec::from_arrow)
     });
     let sql_type = input.sql_type.clone();
-    Typed::new(function.call(vec![input.expr]), sql_type)
+    Typed::new(function.strict_columns().call(vec![input.expr]), sql_type)
 }
 
 fn wide(value: i64, physical: PhysicalType) -> Datum {
@@ -167,7 +167,7 @@ pub(super) fn bits(symbol: &'static str, left: Typed, right: Typed, ctx: &FuncCo
             _ => shifted(a, b, symbol == "<<", physical),
         })
     });
-    Ok(Typed::new(function.call(vec![left.expr, right.expr]), sql_type))
+    Ok(Typed::new(function.strict_columns().call(vec![left.expr, right.expr]), sql_type))
 }
 
 /// Shift counts wrap at the type's width (int2 shifts as int4 does), as the machine's do for PostgreSQL.

@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("trunc", &[F8], F8, |a, _| float(a, |x| Ok(x.trunc()))),
     ("trunc", &[Num], Num, |a, _| numeric(a, |x| x.trunc(0))),
     ("trunc", &[Num, Int4], Num, |a, _| places(a, Numeric::trunc)),
-    ("sign", &[F8], F8, |a, _| float(a, |x| Ok(if x == 0.0 { 0.0 } else { x.signum() }))),
+    ("sign", &[F8], F8, |a, _| float(a, |x| Ok(f64::from(i8::from(x > 0.0) - i8::from(x < 0.0))))),
     ("sign", &[Num], Num, |a, _| numeric(a, |x| Ok(x.sign()))),
     ("sqrt", &[F8], F8, |a, _| float(a, sqrt)),
     ("sqrt", &[Num], Num, |a, _| numeric(a, Numeric::sqrt)),
