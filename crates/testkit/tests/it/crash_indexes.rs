@@ -9,4 +9,5 @@ async fn an_index_is_whole_or_not_read_after_a_crash() {
     let report = run_indexes(&options).await.unwrap_or_else(|why| panic!("{why}"));
     println!("{report:?}");
     assert!(report.statements > 0 && report.interrupted > 0 && report.checked > 5, "{report:?}");
+    assert!(report.not_taken * 5 < report.checked, "valid indexes are read: {report:?}");
 }
