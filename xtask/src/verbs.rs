@@ -94,7 +94,7 @@ pub fn testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
 
 fn build_for_testkit(profile: &str) -> Done {
     let name = if profile == "debug" { "dev" } else { profile };
-    // Two builds, not one: selected together, cargo would unite their dependencies' features and build DataFusion again.
+    // Two builds, not one: the server may be wanted in another profile than the tool.
     run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "--bins"])?;
     run_cargo(&["build", "-p", "heliosdb-testkit", "--bins"])
 }

@@ -168,10 +168,7 @@ impl Server {
 
     /// Memory the process holds now.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let kilobytes =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
-        kilobytes.unwrap_or(0u64) * 1024
+        proc_kilobytes(&format!("/proc/{}/status", self.child.id()), "VmRSS:").unwrap_or(0) * 1024
     }
 }
 
@@ -180,6 +177,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A line `label N kB` of one of the kernel's files.
+pub fn proc_kilobytes(path: &str, label: &str) -> Option<u64> {
+    let content = std::fs::read_to_string(path).ok()?;
+    content.lines().find_map(|line| line.strip_prefix(label)?.split_whitespace().next()?.parse().ok())
 }
 
 /// CPU seconds of a process, from /proc/PID/stat.
@@ -192,7 +195,12 @@ pub fn cpu_seconds(pid: u32) -> f64 {
 
 /// Connects to a local server and drives the connection in the background.
 pub async fn connect(port: u16) -> Result<Client, tokio_postgres::Error> {
-    let config = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=10");
+    connect_to(port, "postgres").await
+}
+
+/// As [`connect`], to another database.
+pub async fn connect_to(port: u16, database: &str) -> Result<Client, tokio_postgres::Error> {
+    let config = format!("host=127.0.0.1 port={port} user=postgres dbname={database} connect_timeout=10");
     let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
     tokio::spawn(async move {
         let _ = connection.await;

@@ -161,7 +161,7 @@ fn user_type(found: Option<SqlType>, modifiers: &[String], name: &str) -> Option
     Some(Err(Error::syntax(format!("type modifier is not allowed for type \"{name}\""))))
 }
 
-fn named_type(name: &str, modifiers: &[String]) -> Option<Result<SqlType>> {
+pub(super) fn named_type(name: &str, modifiers: &[String]) -> Option<Result<SqlType>> {
     let plain = |sql_type: SqlType| -> Result<SqlType> {
         if modifiers.is_empty() {
             Ok(sql_type)

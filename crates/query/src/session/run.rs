@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use heliosdb_contracts::{Execution, IsolationLevel, LockWait, ReadContext, RowsTag, TreeDescriptorRef, TreeLockMode};
-use heliosdb_types::{Datum, Error, Oid, Result, SqlState, SqlType, TreeRef};
+use heliosdb_types::{Datum, Error, Oid, Result, SqlState, SqlType, TreeRef, TxnId};
 
 use super::statement::{CachedPlan, PreparedStatement};
 use super::transaction::State;
@@ -252,12 +252,7 @@ impl Session {
             let newest = shard.descriptor(own, table.tree.tree);
             return Ok(!waited && newest.is_some_and(|newest| newest.version == table.tree.version));
         }
-        let txn = self.transaction_id()?;
-        tokio::select! {
-            biased;
-            () = running.flag.cancelled() => return Err(running.flag.error()),
-            locked = shard.lock_tree(txn, table.tree.tree, mode, wait) => locked?,
-        }
+        let txn = self.lock_tree(table.tree.tree, mode, wait, running).await?;
         let newest = shard.descriptor(Some(txn), table.tree.tree);
         if mode >= TreeLockMode::Share {
             // Writers release their locks a moment before their rows can be seen: whoever takes the table from them is going
@@ -271,6 +266,22 @@ impl Session {
         shard.settle(txn).await?;
         self.engine.options.clock.sleep(std::time::Duration::from_millis(1)).await;
         Ok(false)
+    }
+
+    /// Locks a tree for the session's transaction, which it returns; a cancel ends the wait.
+    async fn lock_tree(
+        &mut self,
+        tree: TreeRef,
+        mode: TreeLockMode,
+        wait: LockWait,
+        running: &Running,
+    ) -> Result<TxnId> {
+        let (txn, shard) = (self.transaction_id()?, Arc::clone(&self.engine.shard));
+        tokio::select! {
+            biased;
+            () = running.flag.cancelled() => Err(running.flag.error()),
+            locked = shard.lock_tree(txn, tree, mode, wait) => locked.map(|()| txn),
+        }
     }
 
     /// Locks a view; other relations without rows are not locked. False if it may have changed meanwhile.
@@ -287,13 +298,8 @@ impl Session {
             self.open_transaction()?;
             self.lock_read(tree, wait, running).await?;
         } else {
-            let (txn, shard) = (self.transaction_id()?, Arc::clone(&self.engine.shard));
-            tokio::select! {
-                biased;
-                () = running.flag.cancelled() => return Err(running.flag.error()),
-                locked = shard.lock_tree(txn, tree, mode, wait) => locked?,
-            }
-            shard.settle_all().await?;
+            self.lock_tree(tree, mode, wait, running).await?;
+            self.engine.shard.settle_all().await?;
         }
         Ok(self.catalog()?.generation == before)
     }
@@ -425,8 +431,7 @@ impl Session {
                     running.again()
                 }
             };
-            self.settle_rows().await?;
-            let rows = engine.executor.run(&bound.plan, parameters, types, scope);
+            let rows = self.run_rows(bound, parameters, scope).await?;
             CancellableRows { rows, _running: running }.boxed()
         };
         Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) })
@@ -465,10 +470,21 @@ impl Session {
         }
     }
 
+    /// The rows of a plan that writes nothing, settled before the first of them leaves.
+    pub(super) async fn run_rows(
+        &mut self,
+        bound: &BoundStatement,
+        parameters: Vec<Datum>,
+        scope: Arc<StatementScope>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        self.settle_rows().await?;
+        Ok(self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope))
+    }
+
     /// Inside a block rows leave before the commit: what the transaction's writes, which they may show, were built on must be
     /// durable first. A count of rows (`UPDATE 1`) does not wait: it tells nothing that survives a crash, for with what it was
     /// built on this transaction would be gone too. So rows that many transactions change are not held through an fsync.
-    pub(super) async fn settle_rows(&mut self) -> Result<()> {
+    async fn settle_rows(&mut self) -> Result<()> {
         match self.state.open() {
             Some(transaction) if transaction.explicit => match transaction.id {
                 Some(id) => self.engine.shard.settle(id).await,

@@ -311,7 +311,7 @@ impl Fields {
 
     fn set_year(&mut self, digits: &str) -> Read<()> {
         self.short_year = digits.len() <= 2;
-        self.year = Some(digits.parse().map_err(|_| Refusal::FieldRange)?);
+        self.year = Some(digits.parse::<i32>().map_err(|_| Refusal::FieldRange)?.into());
         Ok(())
     }
 

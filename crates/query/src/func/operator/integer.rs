@@ -167,7 +167,7 @@ pub(super) fn bits(symbol: &'static str, left: Typed, right: Typed, ctx: &FuncCo
             _ => shifted(a, b, symbol == "<<", physical),
         })
     });
-    Ok(Typed::new(function.strict_columns().call(vec![left.expr, right.expr]), sql_type))
+    Ok(Typed::new(function.call(vec![left.expr, right.expr]), sql_type))
 }
 
 /// Shift counts wrap at the type's width (int2 shifts as int4 does), as the machine's do for PostgreSQL.

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use heliosdb_types::SqlType;
 
+use crate::func::types::named_type;
+
 const TEXT: &str = include_str!("operators.txt");
 const UNKNOWN: &str = "unknown";
 /// How the names of enums begin here; nothing in the table does.
@@ -83,29 +85,7 @@ pub(super) fn type_named(name: &str) -> Option<SqlType> {
     if let Some(element) = name.strip_prefix('_') {
         return type_named(element).map(|element| element.array_of());
     }
-    Some(match name {
-        "bool" => SqlType::Bool,
-        "bytea" => SqlType::Bytea,
-        "name" => SqlType::Name,
-        "int2" => SqlType::Int2,
-        "int4" => SqlType::Int4,
-        "int8" => SqlType::Int8,
-        "text" => SqlType::Text,
-        "bpchar" => SqlType::Char(None),
-        "float4" => SqlType::Float4,
-        "float8" => SqlType::Float8,
-        "numeric" => SqlType::Numeric(None),
-        "date" => SqlType::Date,
-        "time" => SqlType::Time(None),
-        "timestamp" => SqlType::Timestamp(None),
-        "timestamptz" => SqlType::Timestamptz(None),
-        "interval" => SqlType::Interval,
-        "uuid" => SqlType::Uuid,
-        "json" => SqlType::Json,
-        "jsonb" => SqlType::Jsonb,
-        "oid" => SqlType::Oid,
-        _ => return None,
-    })
+    named_type(name, &[])?.ok()
 }
 
 impl Table {
@@ -203,8 +183,7 @@ fn select(table: &Table, operands: [String; 2], candidates: Vec<Pair>) -> Option
     let kinds = |at: usize| candidates.iter().map(move |pair| table.kind([pair.0, pair.1][at]));
     let mut wanted = [None; 2];
     let mut agreed = true;
-    for (at, operand) in operands.iter().enumerate().filter(|(_, operand)| operand.as_str() == UNKNOWN) {
-        let _ = operand;
+    for (at, _) in operands.iter().enumerate().filter(|(_, operand)| operand.as_str() == UNKNOWN) {
         let first = kinds(at).next().map_or('U', |kind| kind.0);
         let one = kinds(at).all(|kind| kind.0 == first);
         let category = if !one && kinds(at).any(|kind| kind.0 == 'S') { 'S' } else { first };

@@ -24,6 +24,7 @@ use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextCont
 use super::aggregate::undefined;
 use super::cast::{can_cast, cast, is_text};
 use super::common::not_unique;
+use super::types::named_type;
 use super::udf::Function;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed};
@@ -207,31 +208,36 @@ fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Ty
     Ok(Typed::new(function.call(args.into_iter().map(|arg| arg.expr).collect()), returns))
 }
 
+/// Types whose names can be called.
+const TYPE_CALLS: [&str; 19] = [
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "numeric",
+    "text",
+    "varchar",
+    "bpchar",
+    "name",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "oid",
+    "regclass",
+    "regtype",
+];
+
 /// A type's name used as a function: `date(x)`, `int4(x)`, `text(x)`.
 fn type_call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
     let [arg] = args else { return None };
-    let to = match name {
-        "bool" => SqlType::Bool,
-        "int2" => SqlType::Int2,
-        "int4" => SqlType::Int4,
-        "int8" => SqlType::Int8,
-        "float4" => SqlType::Float4,
-        "float8" => SqlType::Float8,
-        "numeric" => SqlType::Numeric(None),
-        "text" => SqlType::Text,
-        "varchar" => SqlType::Varchar(None),
-        "bpchar" => SqlType::Char(None),
-        "name" => SqlType::Name,
-        "date" => SqlType::Date,
-        "time" => SqlType::Time(None),
-        "timestamp" => SqlType::Timestamp(None),
-        "timestamptz" => SqlType::Timestamptz(None),
-        "interval" => SqlType::Interval,
-        "oid" => SqlType::Oid,
-        "regclass" => SqlType::Reg(heliosdb_types::RegKind::Class),
-        "regtype" => SqlType::Reg(heliosdb_types::RegKind::Type),
-        _ => return None,
-    };
+    if !TYPE_CALLS.contains(&name) {
+        return None;
+    }
+    let to = named_type(name, &[])?.ok()?;
     can_cast(&arg.sql_type, &to, CastKind::Explicit).then(|| cast(arg.clone(), &to, CastKind::Explicit, ctx))
 }
 

@@ -15,7 +15,7 @@ use self::cells::{CELLS, Cell, Work};
 use self::pgbench::{Pgbench, Sample};
 use super::{history, median, spread};
 use crate::peer::{Postgres, PostgresVersion};
-use crate::server::{Server, ServerOptions, connect};
+use crate::server::{Server, ServerOptions, connect, connect_to, proc_kilobytes};
 
 #[derive(Clone, Debug)]
 pub struct OltpOptions {
@@ -153,7 +153,7 @@ async fn load(port: u16, scale: u32, chosen: &[&Cell]) -> Result<(), String> {
     settle(&client).await?;
     if chosen.iter().any(|cell| matches!(cell.work, Work::Large(_))) {
         run_script(&client, "CREATE DATABASE large").await?;
-        let large = connect_to(port, "large").await?;
+        let large = connect_to(port, "large").await.map_err(|error| error.to_string())?;
         run_script(&large, &cells::pgbench_tables(cells::LARGE_SCALE)).await?;
         settle(&large).await?;
     }
@@ -170,14 +170,6 @@ async fn settle(client: &Client) -> Result<(), String> {
     run_script(client, "CHECKPOINT").await
 }
 
-async fn connect_to(port: u16, database: &str) -> Result<Client, String> {
-    let config = format!("host=127.0.0.1 port={port} user=postgres dbname={database}");
-    let (client, connection) =
-        tokio_postgres::connect(&config, tokio_postgres::NoTls).await.map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-    Ok(client)
-}
-
 #[cfg(unix)]
 fn open_to_server_user(dir: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -185,8 +177,5 @@ fn open_to_server_user(dir: &std::path::Path) -> io::Result<()> {
 }
 
 pub(super) fn memory_bytes() -> u64 {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes =
-        info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(4 << 20) * 1024
+    proc_kilobytes("/proc/meminfo", "MemTotal:").unwrap_or(4 << 20) * 1024
 }
