@@ -54,6 +54,10 @@ fn column(encoding: Encoding) -> (ArrayRef, PhysicalType, Datum) {
             (ints(&|i| ((i * 7919 % 8191) as f64).sqrt() as i64), PhysicalType::Int64, Datum::Int64(45))
         }
         Encoding::Alp => (floats(&|i| i / 100.0), PhysicalType::Float64, Datum::Float64(40.96)),
+        Encoding::AlpDelta => {
+            let values = (0..ROWS).map(|i| (i + i * 7919 % 200) as f64 / 100.0);
+            (Arc::new(Float64Array::from_iter_values(values)), PhysicalType::Float64, Datum::Float64(40.96))
+        }
         Encoding::AlpRd => (floats(&f64::sqrt), PhysicalType::Float64, Datum::Float64(64.0)),
         Encoding::Words => (text(&|i| format!("https://example.org/{}", i * 7919 % 500)), PhysicalType::Text, middle),
         Encoding::Fsst | Encoding::Phrases | Encoding::Zstd => (text(&comment), PhysicalType::Text, middle),

@@ -61,10 +61,10 @@ pub(crate) fn search_all(data: &[u8], bounds: &[usize], finder: &Finder<'_>, sel
 }
 
 /// Ranges of order keys cut to 64 bits, for types whose keys fit.
-pub(crate) fn narrowed(ranges: &[(i128, i128)]) -> Vec<std::ops::RangeInclusive<i64>> {
+pub(crate) fn narrowed(ranges: &[(i128, i128)]) -> Vec<(i64, i64)> {
     let cut = |key: i128| key.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
     let overlaps = |(low, high): &&(i128, i128)| *high >= i128::from(i64::MIN) && *low <= i128::from(i64::MAX);
-    ranges.iter().filter(overlaps).map(|(low, high)| cut(*low)..=cut(*high)).collect()
+    ranges.iter().filter(overlaps).map(|(low, high)| (cut(*low), cut(*high))).collect()
 }
 
 /// Keeps the rows whose packed value lies in one of the ranges (disjoint, ascending, at most `widest`).
@@ -125,6 +125,25 @@ pub(crate) fn filter_computed<T>(
             and_mask(words, &out, &test);
         }
     }
+}
+
+/// As [`filter_computed`], keeping the rows whose value lies in one of the ranges.
+pub(crate) fn filter_between<T: PartialOrd>(
+    rows: usize,
+    selection: &mut Bitmap,
+    ranges: &[(T, T)],
+    values: impl FnMut(std::ops::Range<usize>, &mut Vec<T>),
+) {
+    match ranges {
+        [] => selection.clear_all(),
+        [one] => filter_computed(rows, selection, values, |value| within(one, value)),
+        many => filter_computed(rows, selection, values, |value| many.iter().any(|range| within(range, value))),
+    }
+}
+
+/// Without a branch, so that a loop of them vectorises.
+pub(crate) fn within<T: PartialOrd>((low, high): &(T, T), value: &T) -> bool {
+    (low <= value) & (value <= high)
 }
 
 /// Keeps the rows whose plain value passes.

@@ -39,11 +39,13 @@ pub enum Encoding {
     Planes = 14,
     /// Differences from the row before, but for a few that are far from the others.
     Jumps = 15,
+    /// Floats that are short decimals and wander, as differences of whole numbers.
+    AlpDelta = 16,
 }
 
 impl Encoding {
     /// All of them, for tests and tables.
-    pub const ALL: [Encoding; 16] = [
+    pub const ALL: [Encoding; 17] = [
         Encoding::AllNull,
         Encoding::Constant,
         Encoding::Frame,
@@ -60,6 +62,7 @@ impl Encoding {
         Encoding::Zstd,
         Encoding::Planes,
         Encoding::Jumps,
+        Encoding::AlpDelta,
     ];
 
     pub(crate) fn from_tag(tag: u8) -> Result<Encoding> {

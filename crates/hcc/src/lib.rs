@@ -33,6 +33,7 @@ mod arrays;
 mod bitmap;
 mod cell;
 mod choose;
+mod decimals;
 mod encoded;
 mod encoder;
 mod encoding;

@@ -110,6 +110,22 @@ pub(crate) fn fixed_datum(bytes: &[u8], physical: PhysicalType) -> DatumRef<'sta
     }
 }
 
+/// The order key of a float given as bits.
+pub(crate) fn float_key_of(bits: u64, physical: PhysicalType) -> i64 {
+    match physical {
+        PhysicalType::Float32 => float_key(f64::from(f32::from_bits(bits as u32))),
+        _ => float_key(f64::from_bits(bits)),
+    }
+}
+
+/// A float given as bits.
+pub(crate) fn float_datum(bits: u64, physical: PhysicalType) -> DatumRef<'static> {
+    match physical {
+        PhysicalType::Float32 => DatumRef::Float32(f32::from_bits(bits as u32)),
+        _ => DatumRef::Float64(f64::from_bits(bits)),
+    }
+}
+
 /// The order key of a plain fixed-width value.
 pub(crate) fn fixed_key(bytes: &[u8], physical: PhysicalType) -> i128 {
     let wide: [u8; 16] = widen(bytes);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use heliosdb_types::Result;
 
+use crate::Bitmap;
 use crate::layout::{Reader, Writer, corrupt};
 use crate::packed::{Packed, packed_bytes, width_of, write_packed};
 
@@ -77,7 +78,25 @@ impl Patches {
             .map(move |(row, value)| (*row as usize - range.start, *value))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+    /// Puts the exceptions of a run of rows into its values.
+    pub(crate) fn put<T>(&self, range: Range<usize>, out: &mut [T], value: impl Fn(u64) -> T) {
+        for (at, exception) in self.within(range) {
+            if let Some(slot) = out.get_mut(at) {
+                *slot = value(exception);
+            }
+        }
+    }
+
+    /// Filters the rows that are no exceptions by `rest`, the exceptions by themselves.
+    pub(crate) fn filter(&self, selection: &mut Bitmap, matches: impl Fn(u64) -> bool, rest: impl FnOnce(&mut Bitmap)) {
+        let selected = self.iter().filter(|(row, value)| selection.get(*row) && matches(*value));
+        let kept: Vec<usize> = selected.map(|(row, _)| row).collect();
+        rest(selection);
+        self.iter().for_each(|(row, _)| selection.clear(row));
+        kept.into_iter().for_each(|row| selection.set(row));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         self.rows.iter().zip(&self.values).map(|(row, value)| (*row as usize, *value))
     }
 }

@@ -672,6 +672,10 @@ fn the_expected_encoding_is_chosen() {
     let floats = |f: fn(i32) -> f64| (0..4096).map(|i| Datum::Float64(f(i))).collect::<Vec<_>>();
     assert_eq!(young(floats(|i| f64::from(i * 7919 % 100_003) / 100.0), PhysicalType::Float64), Encoding::Alp);
     assert_eq!(young(floats(|i| f64::from(i).sqrt()), PhysicalType::Float64), Encoding::AlpRd);
+    // A gauge that wanders, of one series after the other.
+    let gauge = floats(|i| f64::from(i * 7919 % 101 + i * 3 + i / 700 * 500_000) / 100.0);
+    assert_eq!(young(gauge.clone(), PhysicalType::Float64), Encoding::AlpDelta);
+    assert_eq!(settled(gauge, PhysicalType::Float64), Encoding::AlpDelta);
     let skewed = ints(|i| ((i * 7919 % 4093) as f64).sqrt().exp2() as i64);
     assert_eq!(choose(skewed, PhysicalType::Int64, Temperature::Cold), Encoding::Planes);
 }

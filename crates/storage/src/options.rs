@@ -19,9 +19,9 @@ pub struct ShardOptions {
     pub segment_rows: usize,
     /// Rows of a block of a segment.
     pub block_rows: usize,
-    /// Overlapping (or small) segments a tree may have as they were frozen or loaded; more are merged.
+    /// Overlapping (or small) segments a tree may have as they were frozen or loaded; more are merged. 0 is taken for 1.
     pub young_segments_max: usize,
-    /// Overlapping segments a tree may have of each tier made by merging.
+    /// Overlapping segments a tree may have of each tier made by merging. 0 is taken for 1.
     pub merged_runs_max: usize,
     /// The memtable is frozen when replaying the log would read more than this...
     pub log_bytes_max: u64,

@@ -64,8 +64,8 @@ fn weight(encoding: Encoding, temperature: Temperature) -> Option<usize> {
         (Alp, Young | Settled) => 1020,
         (Runs | Sparse, Young) => 1100,
         (Runs | Sparse, Settled) => 1020,
-        (Delta | Jumps, Young) => 1200,
-        (Delta | Jumps | AlpRd, Settled) => 1100,
+        (Delta | Jumps | AlpDelta, Young) => 1200,
+        (Delta | Jumps | AlpDelta | AlpRd, Settled) => 1100,
         (AlpRd, Young) => 1150,
         // Expanding text must pay for itself.
         (Fsst, Young) => 1110,
@@ -129,5 +129,78 @@ impl fmt::Display for Plan {
             writeln!(f, "  {:<10} {bytes:>9} bytes {bits:>7.2} bits a row, cost {cost}", format!("{encoding:?}"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(rows: usize) -> Profile {
+        Profile { rows, width: 8, runs: rows, plain_bytes: rows * 8, ..Profile::default() }
+    }
+
+    fn tried(sizes: &[(Encoding, usize)]) -> Sample {
+        Sample { sizes: sizes.to_vec() }
+    }
+
+    #[test]
+    fn plain_is_what_is_left() {
+        for temperature in [Temperature::Young, Temperature::Settled, Temperature::Cold] {
+            let plan = choose(&Sample::default(), &profile(1000), temperature);
+            assert_eq!((plan.encoding, plan.candidates.len()), (Encoding::Plain, 1));
+        }
+    }
+
+    #[test]
+    fn sizes_are_weighed_by_what_readers_pay() {
+        // A twentieth less is not worth looking for the run in a young block; an eighth is.
+        let frame = frame::Layout { reference: 0, step: 1, packed_max: 255, patches: 0 };
+        let profile = Profile { frame: Some(frame), widest: 255, ..profile(8192) };
+        let bytes = frame::size(&frame, 8192, 255);
+        for (part, young, settled) in [
+            (99, Encoding::Frame, Encoding::Frame),
+            (95, Encoding::Frame, Encoding::Runs),
+            (88, Encoding::Runs, Encoding::Runs),
+        ] {
+            let sample = tried(&[(Encoding::Runs, bytes * part / 100), (Encoding::AlpRd, bytes)]);
+            assert_eq!(choose(&sample, &profile, Temperature::Young).encoding, young, "{part}");
+            assert_eq!(choose(&sample, &profile, Temperature::Settled).encoding, settled, "{part}");
+        }
+    }
+
+    #[test]
+    fn temperatures_bar_what_their_readers_cannot_pay() {
+        let sample =
+            tried(&[(Encoding::Planes, 10), (Encoding::Phrases, 20), (Encoding::Zstd, 30), (Encoding::Fsst, 900)]);
+        let chosen = |temperature| choose(&sample, &profile(1000), temperature).encoding;
+        assert_eq!(chosen(Temperature::Young), Encoding::Fsst);
+        assert_eq!(chosen(Temperature::Settled), Encoding::Phrases);
+        assert_eq!(chosen(Temperature::Cold), Encoding::Planes);
+        let barred = |encoding, temperature| !considered(encoding, temperature);
+        assert!(barred(Encoding::Phrases, Temperature::Young) && barred(Encoding::Planes, Temperature::Settled));
+        assert!(Encoding::ALL.into_iter().all(|encoding| considered(encoding, Temperature::Cold)));
+    }
+
+    #[test]
+    fn ties_go_to_the_encoding_named_first_whatever_the_order() {
+        let sizes = [(Encoding::Runs, 500), (Encoding::Sparse, 500)];
+        let mut other_way = sizes;
+        other_way.reverse();
+        for sizes in [sizes, other_way] {
+            assert_eq!(choose(&tried(&sizes), &profile(1000), Temperature::Settled).encoding, Encoding::Runs);
+        }
+    }
+
+    #[test]
+    fn one_value_is_constant() {
+        let profile = Profile { distinct: Some(1), runs: 1, ..profile(1000) };
+        let plan = choose(&tried(&[(Encoding::Runs, 40)]), &profile, Temperature::Young);
+        assert_eq!(plan.encoding, Encoding::Constant);
+        let lines: Vec<String> = plan.explain().lines().map(str::to_owned).collect();
+        assert_eq!(lines[0], "Constant for 1000 Young rows");
+        assert!(lines[1].starts_with("  Constant") && lines[1].contains("bits a row"), "{lines:?}");
+        assert_eq!(lines.len(), 1 + plan.candidates.len());
+        assert!(plan.candidates.is_sorted_by_key(|candidate| candidate.cost));
     }
 }

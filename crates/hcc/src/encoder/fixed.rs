@@ -5,8 +5,9 @@ use heliosdb_types::{PhysicalType, Result};
 use super::{Body, ColumnEncoder, Values};
 use crate::arrays::{Lane, with_lane};
 use crate::choose::{Plan, Profile, Sample, choose, common, considered, distinct, frame_of, frame_of_64, runs};
+use crate::decimals;
 use crate::encoding::planes::Planes;
-use crate::encoding::{alp, alp_rd, delta, dictionary, frame, planes};
+use crate::encoding::{alp, alp_delta, alp_rd, delta, dictionary, frame, planes};
 use crate::kind::{Encoding, Kind};
 use crate::layout::Writer;
 use crate::order::fixed_key;
@@ -106,11 +107,14 @@ impl ColumnEncoder {
         let mut sample = Sample::default();
         let nested = self.try_nested(bits, &profile, depth, &mut sample, Values::Float)?;
         let scaled = match narrow {
-            true => alp::scale(&bits.iter().map(|bits| f32::from_bits(*bits as u32)).collect::<Vec<f32>>()),
-            false => alp::scale(&bits.iter().map(|bits| f64::from_bits(*bits)).collect::<Vec<f64>>()),
+            true => decimals::scale(&bits.iter().map(|bits| f32::from_bits(*bits as u32)).collect::<Vec<f32>>()),
+            false => decimals::scale(&bits.iter().map(|bits| f64::from_bits(*bits)).collect::<Vec<f64>>()),
         };
         let scaled_bytes = alp::size(&scaled, width as u8);
         sample.sizes.push((Encoding::Alp, scaled_bytes));
+        let limit = if forced == Some(Encoding::AlpDelta) { usize::MAX } else { scaled_bytes };
+        let wandering = alp_delta::layout(&scaled, width as u8, limit);
+        sample.sizes.extend(wandering.map(|(_, bytes)| (Encoding::AlpDelta, bytes)));
         // Decimals leave little to gain for the other encodings of floats.
         let split = (forced.is_some() || scaled_bytes > profile.plain_bytes / 2).then(|| alp_rd::split(bits, width));
         sample.sizes.extend(split.as_ref().map(|split| (Encoding::AlpRd, alp_rd::size(split))));
@@ -120,6 +124,10 @@ impl ColumnEncoder {
         let mut writer = Writer::default();
         match (chosen, split) {
             (Encoding::Alp, _) => alp::write(&mut writer, &scaled),
+            (Encoding::AlpDelta, _) => match &wandering {
+                Some((layout, _)) => alp_delta::write(&mut writer, layout, &scaled),
+                None => return Err(self.misfit()),
+            },
             (Encoding::AlpRd, Some(split)) => alp_rd::write(&mut writer, &split),
             (Encoding::Plain, _) => {
                 let body = with_lane!(physical, L => plain_body(bits.iter().map(|v| L::cut64(*v))));

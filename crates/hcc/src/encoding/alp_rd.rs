@@ -17,11 +17,10 @@ use crate::Bitmap;
 use crate::arrays::fixed_array;
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
-use crate::encoding::alp::Float;
-use crate::filter::{Test, in_ranges};
-use crate::filtering::filter_computed;
+use crate::filter::Test;
+use crate::filtering::{filter_between, narrowed};
 use crate::layout::{Reader, Writer, corrupt};
-use crate::order::{fixed_datum, float_key};
+use crate::order::{float_datum, float_key_of};
 use crate::packed::{Packed, packed_bytes, width_of, write_packed};
 use crate::patches::{Patches, patch_bytes, write_patches};
 use crate::search::search;
@@ -135,13 +134,6 @@ impl AlpRd {
         self.lefts.get(code as usize).copied().unwrap_or(0)
     }
 
-    fn key(&self, bits: u64) -> i64 {
-        match self.physical {
-            PhysicalType::Float32 => float_key(f32::of_bits(bits).wide()),
-            _ => float_key(f64::of_bits(bits)),
-        }
-    }
-
     /// Appends a run of floats.
     fn values<T>(&self, range: Range<usize>, out: &mut Vec<T>, map: impl Fn(u64) -> T) {
         let from = out.len();
@@ -162,9 +154,7 @@ impl AlpRd {
 
 impl Encoded for AlpRd {
     fn cell<'a>(&'a self, row: usize, _: &mut Vec<u8>) -> Result<Cell<'a>> {
-        let bytes = self.bits(row).to_le_bytes();
-        let width = if self.physical == PhysicalType::Float32 { 4 } else { 8 };
-        Ok(Cell::Ready(fixed_datum(&bytes[..width], self.physical)))
+        Ok(Cell::Ready(float_datum(self.bits(row), self.physical)))
     }
 
     fn decode(&self, range: Range<usize>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
@@ -192,13 +182,14 @@ impl Encoded for AlpRd {
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
-        let keys = |range: Range<usize>, out: &mut Vec<i64>| self.values(range, out, |bits| self.key(bits));
-        filter_computed(self.rows, selection, keys, |key| in_ranges(ranges, i128::from(*key)));
+        let keys =
+            |range: Range<usize>, out: &mut Vec<i64>| self.values(range, out, |bits| float_key_of(bits, self.physical));
+        filter_between(self.rows, selection, &narrowed(ranges), keys);
         Ok(())
     }
 
     fn equal_range(&self, range: Range<usize>, wanted: &Wanted<'_>) -> Result<Option<Range<usize>>> {
         let Wanted::Key(key) = wanted else { return Err(Error::internal("a string was looked for among numbers")) };
-        Ok(Some(search(range, |row| i128::from(self.key(self.bits(row))).cmp(key))))
+        Ok(Some(search(range, |row| i128::from(float_key_of(self.bits(row), self.physical)).cmp(key))))
     }
 }

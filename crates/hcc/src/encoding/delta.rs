@@ -10,6 +10,7 @@
 //! sequence) need no bits and are not added one by one. Decoding a run adds row by row. Lemire, Boytsov, "Decoding
 //! billions of integers per second through vectorization".
 
+use std::iter::Peekable;
 use std::ops::Range;
 
 use arrow_array::ArrayRef;
@@ -21,14 +22,15 @@ use crate::arrays::{Lane, fixed_array, with_lane};
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::Test;
-use crate::filtering::{filter_computed, narrowed};
+use crate::filtering::{filter_between, narrowed};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::int_datum;
 use crate::packed::{Packed, packed_bytes, width_of, write_packed};
 use crate::patches::{Patches, patch_bytes, write_patches};
 use crate::search::{partition, search};
 
-const GROUP: usize = 32;
+/// Rows from one anchor to the next.
+pub(crate) const GROUP: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct Delta {
@@ -157,7 +159,8 @@ impl Delta {
         self.first.wrapping_add(self.anchors.get(group) as i64)
     }
 
-    fn value(&self, row: usize) -> i64 {
+    /// Of a row, as 64 bits whatever the type.
+    pub(crate) fn value(&self, row: usize) -> i64 {
         let (group, steps) = (row / GROUP, row % GROUP);
         let mut value = self.anchor(group).wrapping_add(self.low.wrapping_mul(steps as i64));
         if self.differences.width() > 0 {
@@ -177,27 +180,62 @@ impl Delta {
     }
 
     /// Appends the values of a run of rows.
-    fn values<T>(&self, range: Range<usize>, out: &mut Vec<T>, map: impl Fn(i64) -> T) {
-        let mut row = range.start;
+    pub(crate) fn values<T>(&self, range: Range<usize>, out: &mut Vec<T>, map: impl Fn(i64) -> T) {
         // What the first row adds its difference to.
-        let mut value = match row % GROUP {
-            0 => 0,
-            _ => self.value(row - 1),
-        };
-        let start = row;
-        let mut jumps = self.patches.within(range.clone()).peekable();
-        self.differences.slices64(range, |differences| {
-            for difference in differences {
-                let jump = jumps.next_if(|(at, _)| *at == row - start).map_or(0, |(_, jump)| jump as i64);
-                value = match row % GROUP {
-                    0 => self.anchor(row / GROUP),
-                    _ => value.wrapping_add(self.low).wrapping_add(*difference as i64).wrapping_add(jump),
-                };
-                out.push(map(value));
-                row += 1;
-            }
-        });
+        let before = if range.start.is_multiple_of(GROUP) { 0 } else { self.value(range.start - 1) };
+        let jumps = self.patches.within(range.clone()).map(|(at, jump)| (range.start + at, jump as i64));
+        let mut sums = Sums { row: range.start, value: before, jumps: jumps.peekable() };
+        if self.differences.is_narrow() {
+            self.differences.slices32(range.clone(), |part| self.add_up(part, &mut sums, out, &map));
+        } else {
+            self.differences.slices64(range.clone(), |part| self.add_up(part, &mut sums, out, &map));
+        }
     }
+
+    /// Appends the values of the next rows, whose packed differences these are: a group at a time, so that the inner loop of
+    /// a group without jumps is an addition.
+    fn add_up<D: Copy + Into<u64>, T>(
+        &self,
+        mut differences: &[D],
+        sums: &mut Sums<impl Iterator<Item = (usize, i64)>>,
+        out: &mut Vec<T>,
+        map: impl Fn(i64) -> T,
+    ) {
+        while !differences.is_empty() {
+            let (mut group, rest) = differences.split_at((GROUP - sums.row % GROUP).min(differences.len()));
+            let end = sums.row + group.len();
+            if let (0, Some((_, others))) = (sums.row % GROUP, group.split_first()) {
+                sums.value = self.anchor(sums.row / GROUP);
+                out.push(map(sums.value));
+                group = others;
+            }
+            let first = end - group.len();
+            while sums.jumps.next_if(|(row, _)| *row < first).is_some() {}
+            let mut value = sums.value;
+            if sums.jumps.peek().is_some_and(|(row, _)| *row < end) {
+                out.extend(group.iter().zip(first..).map(|(difference, row)| {
+                    let jump = sums.jumps.next_if(|(at, _)| *at == row).map_or(0, |(_, jump)| jump);
+                    value = value.wrapping_add(self.low.wrapping_add((*difference).into() as i64)).wrapping_add(jump);
+                    map(value)
+                }));
+            } else {
+                out.extend(group.iter().map(|difference| {
+                    value = value.wrapping_add(self.low.wrapping_add((*difference).into() as i64));
+                    map(value)
+                }));
+            }
+            (differences, sums.row, sums.value) = (rest, end, value);
+        }
+    }
+}
+
+/// How far a run of rows was added up.
+struct Sums<J: Iterator> {
+    row: usize,
+    /// Of the row before.
+    value: i64,
+    /// Jumps of this row and those after it.
+    jumps: Peekable<J>,
 }
 
 impl Encoded for Delta {
@@ -234,15 +272,10 @@ impl Encoded for Delta {
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
-        let ranges = narrowed(ranges);
         let keys = |range: Range<usize>, out: &mut Vec<i64>| {
             with_lane!(self.physical, L => self.values(range, out, |value| L::cut64(value as u64).wide64()));
         };
-        match ranges.as_slice() {
-            [] => selection.clear_all(),
-            [one] => filter_computed(self.rows, selection, keys, |key| one.contains(key)),
-            many => filter_computed(self.rows, selection, keys, |key| many.iter().any(|range| range.contains(key))),
-        }
+        filter_between(self.rows, selection, &narrowed(ranges), keys);
         Ok(())
     }
 

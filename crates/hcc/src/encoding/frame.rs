@@ -103,11 +103,7 @@ impl Frame {
             1 => unpack(&self.distances, range.clone(), |distance| low.plus(L::cut64(distance))),
             _ => unpack(&self.distances, range.clone(), |distance| low.plus(L::cut64(distance).times(step))),
         };
-        for (at, distance) in self.patches.within(range) {
-            if let Some(slot) = out.get_mut(at) {
-                *slot = low.plus(L::cut64(distance).times(step));
-            }
-        }
+        self.patches.put(range, &mut out, |distance| low.plus(L::cut64(distance).times(step)));
         out
     }
 
@@ -147,21 +143,6 @@ pub(crate) fn widest(distances: &Packed) -> u64 {
     if distances.width() == 64 { u64::MAX } else { (1 << distances.width()) - 1 }
 }
 
-/// Filters packed distances, then decides the patched rows by themselves.
-pub(crate) fn filter_patched(
-    distances: &Packed,
-    patches: &Patches,
-    local: &[(u64, u64)],
-    selection: &mut Bitmap,
-    matches: impl Fn(u64) -> bool,
-) {
-    let kept: Vec<usize> =
-        patches.iter().filter(|(row, value)| selection.get(*row) && matches(*value)).map(|(row, _)| row).collect();
-    filter_packed(distances, local, widest(distances), selection);
-    patches.iter().for_each(|(row, _)| selection.clear(row));
-    kept.into_iter().for_each(|row| selection.set(row));
-}
-
 impl Encoded for Frame {
     fn cell<'a>(&'a self, row: usize, _: &mut Vec<u8>) -> Result<Cell<'a>> {
         Ok(Cell::Ready(int_datum(self.value(self.distance(row)), self.physical)))
@@ -180,10 +161,10 @@ impl Encoded for Frame {
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
-        let local = moved(ranges, self.reference, self.step, widest(&self.distances));
-        filter_patched(&self.distances, &self.patches, &local, selection, |distance| {
-            in_ranges(ranges, self.value(distance))
-        });
+        let widest = widest(&self.distances);
+        let local = moved(ranges, self.reference, self.step, widest);
+        let matches = |distance| in_ranges(ranges, self.value(distance));
+        self.patches.filter(selection, matches, |rest| filter_packed(&self.distances, &local, widest, rest));
         Ok(())
     }
 

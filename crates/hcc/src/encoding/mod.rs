@@ -8,6 +8,7 @@ use crate::kind::{Encoding, Kind};
 use crate::layout::{Reader, corrupt};
 
 pub(crate) mod alp;
+pub(crate) mod alp_delta;
 pub(crate) mod alp_rd;
 pub(crate) mod constant;
 pub(crate) mod delta;
@@ -47,6 +48,7 @@ pub(crate) fn read(
         Encoding::Delta if whole => Box::new(delta::read(reader, physical, rows)?),
         Encoding::Jumps if whole => Box::new(delta::read_jumps(reader, physical, rows)?),
         Encoding::Alp if float => Box::new(alp::read(reader, physical, rows)?),
+        Encoding::AlpDelta if float => Box::new(alp_delta::read(reader, physical, rows)?),
         Encoding::AlpRd if float => Box::new(alp_rd::read(reader, physical, rows)?),
         Encoding::Planes if whole || float => Box::new(planes::read(reader, physical, rows)?),
         Encoding::Fsst if strings => Box::new(fsst::read(reader, physical, rows, shared.symbols(section)?)?),

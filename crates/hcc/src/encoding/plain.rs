@@ -18,7 +18,7 @@ use crate::arrays::{check_text, fixed_array, string_array, typed, views_of, with
 use crate::cell::{Cell, string_ref};
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{BytesTest, Test, in_ranges};
-use crate::filtering::{filter_plain, filter_strings, narrowed, search_all};
+use crate::filtering::{filter_plain, filter_strings, narrowed, search_all, within};
 use crate::kind::Kind;
 use crate::layout::{Reader, Writer};
 use crate::offsets::{Spans, span_bytes, write_spans};
@@ -130,6 +130,22 @@ fn gather<T: ArrowNativeType>(values: &Buffer, rows: &[u32]) -> Buffer {
     Buffer::from_vec(picked)
 }
 
+/// Keeps the rows whose key lies in one of the ranges.
+fn filter_keys<const N: usize>(
+    values: &[u8],
+    selection: &mut Bitmap,
+    ranges: &[(i64, i64)],
+    key: impl Fn([u8; N]) -> i64,
+) {
+    match ranges {
+        [one] => filter_plain(values, selection, |bytes| within(one, &key(*bytes))),
+        many => filter_plain(values, selection, |bytes| {
+            let key = key(*bytes);
+            many.iter().any(|range| within(range, &key))
+        }),
+    }
+}
+
 impl Encoded for Words {
     fn cell<'a>(&'a self, row: usize, _: &mut Vec<u8>) -> Result<Cell<'a>> {
         Ok(Cell::Ready(fixed_datum(self.at(row), self.physical)))
@@ -148,13 +164,18 @@ impl Encoded for Words {
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
-        if self.physical == PhysicalType::Float64 {
-            let ranges = narrowed(ranges);
-            let key = |bytes: &[u8; 8]| float_key(f64::from_le_bytes(*bytes));
-            filter_plain(self.values.as_slice(), selection, |bytes| ranges.iter().any(|r| r.contains(&key(bytes))));
-            return Ok(());
+        let (values, narrow) = (self.values.as_slice(), narrowed(ranges));
+        match (Kind::of(self.physical), self.physical) {
+            (_, PhysicalType::Float64) => filter_keys(values, selection, &narrow, |v| float_key(f64::from_le_bytes(v))),
+            (_, PhysicalType::Float32) => {
+                filter_keys(values, selection, &narrow, |v| float_key(f32::from_le_bytes(v).into()));
+            }
+            (Kind::Int { width: 2 }, _) => filter_keys(values, selection, &narrow, |v| i16::from_le_bytes(v).into()),
+            (Kind::Int { width: 4 }, _) => filter_keys(values, selection, &narrow, |v| i32::from_le_bytes(v).into()),
+            (Kind::Int { width: 8 }, _) => filter_keys(values, selection, &narrow, i64::from_le_bytes),
+            _ => return selection.retain(|row| Ok(in_ranges(ranges, fixed_key(self.at(row), self.physical)))),
         }
-        selection.retain(|row| Ok::<_, Error>(in_ranges(ranges, fixed_key(self.at(row), self.physical))))
+        Ok(())
     }
 
     fn equal_range(&self, range: Range<usize>, wanted: &Wanted<'_>) -> Result<Option<Range<usize>>> {

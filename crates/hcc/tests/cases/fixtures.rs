@@ -45,6 +45,11 @@ fn column_for(encoding: Encoding) -> (PhysicalType, Vec<Datum>) {
         Encoding::Alp => {
             (PhysicalType::Float64, floats(|i| if i == 77.0 { f64::NAN } else { (i * 7.0) % 1000.0 / 100.0 }))
         }
+        // Two series, and exceptions of both kinds.
+        Encoding::AlpDelta => (
+            PhysicalType::Float64,
+            floats(|i| if i == 77.0 { f64::NAN } else { ((i * 7.0) % 13.0 + i + (i / 500.0).floor() * 1e6) / 100.0 }),
+        ),
         Encoding::AlpRd => (PhysicalType::Float64, floats(|i| (i + 3.0).sqrt())),
         Encoding::Words => (PhysicalType::Text, text(|i| format!("https://example.org/{}", i * 7919 % 50))),
         Encoding::Zstd => {

@@ -44,8 +44,21 @@ pub(crate) struct Job {
 
 const TIERS: u8 = 3;
 
+impl Limits {
+    /// Fewer than one segment cannot be had: merging towards it would never end.
+    fn reachable(self) -> Limits {
+        Limits {
+            young_max: self.young_max.max(1),
+            runs_max: self.runs_max.max(1),
+            small_max: self.small_max.max(1),
+            ..self
+        }
+    }
+}
+
 /// The next merge of one tree's segments that pays, if any.
 pub(crate) fn choose(segments: &[SegmentView], limits: Limits) -> Option<Job> {
+    let limits = limits.reachable();
     let due = (0..TIERS).find_map(|tier| {
         let in_tier = |segment: &&SegmentView| segment.level == tier || (segment.level > tier && tier + 1 == TIERS);
         let mut members: Vec<&SegmentView> = segments.iter().filter(in_tier).collect();
@@ -79,7 +92,8 @@ fn overlapping(members: &[&SegmentView], depth_max: usize, tier: u8) -> Option<J
         }
         cluster.push(member);
         end = Some(end.map_or(&member.max_key, |end| end.max(&member.max_key)));
-        let covering = cluster.iter().filter(|other| other.max_key >= member.min_key).count();
+        // Neighbours that a merge cut between the versions of one key only touch: merging them again changes nothing.
+        let covering = 1 + cluster.iter().rev().skip(1).filter(|other| other.max_key > member.min_key).count();
         crowded |= covering > depth_max;
     }
     let inputs = cluster.iter().map(|segment| segment.id).collect();
@@ -171,6 +185,25 @@ mod tests {
         assert_eq!(ids(choose(&segments, LIMITS)), Some((vec![0], 1)));
         segments[0] = segment(9, 1, 900, (0, 1));
         assert_eq!(choose(&segments, LIMITS), None);
+    }
+
+    #[test]
+    fn limits_of_nothing_ask_for_one_segment() {
+        let none = Limits { young_max: 0, runs_max: 0, small_max: 0, ..LIMITS };
+        for level in 0..TIERS {
+            for rows in [10, 900] {
+                assert_eq!(choose(&[segment(1, level, rows, (10, 20))], none), None, "one segment of tier {level}");
+                let two = [segment(1, level, rows, (10, 20)), segment(2, level, rows, (15, 30))];
+                assert_eq!(ids(choose(&two, none)), Some((vec![1, 2], (level + 1).min(TIERS - 1))));
+            }
+        }
+    }
+
+    #[test]
+    fn segments_cut_between_versions_of_a_key_are_left_alone() {
+        let merged = [segment(1, 2, 900, (10, 20)), segment(2, 2, 900, (20, 30)), segment(3, 2, 900, (30, 40))];
+        let one = Limits { runs_max: 1, ..LIMITS };
+        assert_eq!(choose(&merged, one), None);
     }
 
     #[test]

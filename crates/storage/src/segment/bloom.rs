@@ -4,6 +4,9 @@
 //! Young segments spend 12 bits a key, of which about one absent key in 300 passes: several of them may cover a key, and
 //! each that lets it pass is searched in vain. Settled ones hardly overlap, so that 8 bits, one in 35, cost a probe next to
 //! nothing and save a fiftieth of the file; filters are in memory for as long as their segment is open.
+//!
+//! Where whole numbers follow one another with hardly a gap (serial keys, loaded or appended), nearly every key between a
+//! segment's first and last is there: a filter would let nearly all probes pass, and is left out.
 
 use heliosdb_hcc::Temperature;
 use heliosdb_types::{Error, Result};
@@ -27,6 +30,14 @@ fn masks(hash: u64) -> [u32; 8] {
 
 fn block_of(hash: u64, blocks: usize) -> usize {
     (((hash >> 32) * blocks as u64) >> 32) as usize
+}
+
+/// A key in so many may be missing between the first and the last, and a filter still not pay.
+const GAPS_ONE_IN: u64 = 16;
+
+/// Whether a filter would turn away too few probes to be kept. `span`: keys there could be from the first to the last.
+pub(super) fn needless(keys: usize, span: Option<u64>) -> bool {
+    span.is_some_and(|span| span.saturating_sub(keys as u64) <= span / GAPS_ONE_IN)
 }
 
 /// The filter's bytes for these hashes.
@@ -75,6 +86,13 @@ impl Bloom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_without_gaps_need_no_filter() {
+        assert!(needless(1000, Some(1000)) && needless(1000, Some(1066)) && needless(1, Some(1)));
+        assert!(!needless(1000, Some(1070)) && !needless(1000, Some(2000)) && !needless(1000, None));
+        assert!(!needless(1000, Some(u64::MAX)));
+    }
 
     #[test]
     fn holds_what_was_entered_and_little_else() {

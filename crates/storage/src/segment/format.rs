@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use heliosdb_contracts::{TreeDescriptorRef, TreeKey};
 use heliosdb_hcc::{BlockStats, Temperature};
-use heliosdb_types::{ColumnId, CommitTs, Error, PhysicalType, Result};
+use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result};
 
 use crate::codec::{Reader, put_bytes, put_descriptor, put_u32, put_u64, read_descriptor};
 
@@ -83,6 +83,25 @@ impl SegmentInfo {
     /// The place of a user column among the chunks; `None` if the segment is older than the column.
     pub fn column(&self, id: ColumnId) -> Option<usize> {
         self.descriptor.position(id)
+    }
+
+    /// Keys of one column of whole numbers: how many there are from the first to the last, used or not. `None` for other
+    /// keys.
+    pub(super) fn key_span(&self) -> Option<u64> {
+        let TreeKey::Columns(ids) = &self.descriptor.key else { return None };
+        let chunk = match ids.as_slice() {
+            [id] => self.column(*id)?,
+            _ => return None,
+        };
+        let whole = |datum: &Datum| match datum {
+            Datum::Int16(v) => Some(i64::from(*v)),
+            Datum::Int32(v) => Some(i64::from(*v)),
+            Datum::Int64(v) => Some(*v),
+            _ => None,
+        };
+        let low = whole(self.blocks.first()?.chunks.get(chunk)?.stats.min.as_ref()?)?;
+        let high = whole(self.blocks.last()?.chunks.get(chunk)?.stats.max.as_ref()?)?;
+        (high.wrapping_sub(low) as u64).checked_add(1)
     }
 
     /// Chunk number of the hidden row id.

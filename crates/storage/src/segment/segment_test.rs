@@ -122,6 +122,32 @@ fn read_row(reader: &SegmentReader, row: u32, descriptor: &TreeDescriptor, ids: 
     out
 }
 
+/// Keys without gaps have no filter, and are found, or not, all the same.
+#[test]
+fn keys_without_gaps_do_without_a_filter() {
+    for (step, filtered) in [(1, false), (3, true)] {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
+        let descriptor = descriptor(TreeKey::Columns(vec![ColumnId(2)]));
+        let mut rows = rows(&descriptor, 2000);
+        rows.retain(|row| !matches!(row.values[1], Datum::Int64(number) if number % 60 == 57));
+        for row in &mut rows {
+            let Datum::Int64(number) = row.values[1] else { panic!("not the key") };
+            row.values[1] = Datum::Int64(number / 3 * step - 700);
+            let mut key = Vec::new();
+            encode_key(&mut key, row.values[1].as_ref(), false);
+            row.key = key.into();
+        }
+        let reader = open(disk.as_ref(), &write(&disk, &descriptor, &rows, CommitStamp::PerRow)).unwrap();
+        assert_eq!(reader.info().bloom.is_some(), filtered);
+        for number in -720..6100 {
+            let mut key = Vec::new();
+            encode_key(&mut key, DatumRef::Int64(number), false);
+            let expected = rows.iter().filter(|row| row.key == key).count();
+            assert_eq!(reader.find(&key).unwrap().len(), expected, "{number}");
+        }
+    }
+}
+
 #[test]
 fn rows_are_found_and_read() {
     for (key, stamp) in [

@@ -222,8 +222,13 @@ impl SegmentWriter {
         if self.info.row_id_chunk().is_some() {
             columns.push(Arc::new(row_ids(&pending.keys)?));
         } else {
-            self.hashes.extend(pending.keys.iter().map(|key| bloom::key_hash(key)));
-            self.dedup_hashes();
+            for key in &pending.keys {
+                let hash = bloom::key_hash(key);
+                // Versions of one key follow one another and need one entry.
+                if self.hashes.last() != Some(&hash) {
+                    self.hashes.push(hash);
+                }
+            }
         }
         if self.info.begin_ts_chunk().is_some() {
             columns.push(Arc::new(Int64Array::from_iter_values(pending.begin.iter().map(|ts| ts.0 as i64))));
@@ -244,11 +249,6 @@ impl SegmentWriter {
         self.info.rows += rows;
         self.info.blocks.push(Block { rows, first_key, last_key, min_ts, max_ts, chunks });
         Ok(())
-    }
-
-    /// Versions of one key follow one another and need one entry.
-    fn dedup_hashes(&mut self) {
-        self.hashes.dedup();
     }
 
     /// Appends a section and returns its place.
@@ -277,7 +277,7 @@ impl SegmentWriter {
             let places: Result<_> = encoder.finish().iter().map(|section| self.append(section)).collect();
             self.info.shared.push(places?);
         }
-        if self.info.row_id_chunk().is_none() {
+        if self.info.row_id_chunk().is_none() && !bloom::needless(self.hashes.len(), self.info.key_span()) {
             let filter = bloom::build(&self.hashes, self.info.temperature);
             self.info.bloom = Some(self.append(&filter)?);
         }
