@@ -7,6 +7,7 @@
 //! `bench/history/formats.jsonl`.
 
 mod answer;
+mod encodings;
 mod measure;
 mod ours;
 mod parquet_file;
@@ -35,14 +36,16 @@ struct Options {
     dir: PathBuf,
     history: Option<PathBuf>,
     columns: bool,
+    encodings: bool,
 }
 
 const USAGE: &str = "\
-bench formats [--sf N] [--rows N] [--rounds N] [--reads N] [--only lineitem|web_log|metrics] [--dir DIR] [--history FILE] [--columns]
+bench formats [--sf N] [--rows N] [--rounds N] [--reads N] [--only lineitem|web_log|metrics] [--dir DIR] [--history FILE] [--columns] [--encodings]
   --sf N       scale of lineitem (1)
   --rows N     rows of the web log and the metrics (2,000,000)
   --rounds N   rounds of each question (9)
-  --columns    bytes and encodings of each column, and nothing else";
+  --columns    bytes and encodings of each column, and nothing else
+  --encodings  what each encoding costs beside the library it is built on or competes with, and nothing else";
 
 fn options() -> Result<Options, String> {
     let dir = std::env::temp_dir().join("heliosdb-bench-formats");
@@ -55,11 +58,16 @@ fn options() -> Result<Options, String> {
         dir,
         history: None,
         columns: false,
+        encodings: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        if word == "--columns" {
-            options.columns = true;
+        match word.as_str() {
+            "--columns" => options.columns = true,
+            "--encodings" => options.encodings = true,
+            _ => {}
+        }
+        if matches!(word.as_str(), "--columns" | "--encodings") {
             continue;
         }
         let value = words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"))?;
@@ -86,6 +94,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.encodings {
+        encodings::print_all();
+        return ExitCode::SUCCESS;
+    }
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     let mut report = Report::default();
     let tables: [(&str, &dyn Fn() -> Table); 3] = [

@@ -22,9 +22,6 @@ const BYTES_A_JOIN: usize = 160_000;
 const SEEN_MIN: u32 = 3;
 
 fn padded(bytes: &[u8]) -> u128 {
-    if let Some(whole) = bytes.first_chunk::<PHRASE_MAX>() {
-        return u128::from_le_bytes(*whole);
-    }
     let mut out = [0; PHRASE_MAX];
     out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     u128::from_le_bytes(out)
@@ -34,37 +31,99 @@ fn cut(value: u128, len: u32) -> u128 {
     if len >= 16 { value } else { value & ((1 << (8 * len)) - 1) }
 }
 
+/// Entries of the tables that [`Lengths`] hashes into.
+const HASH_BITS: u32 = 13;
+
+/// Which lengths may be phrases, by how a string begins: asked before phrases are looked up, since most lengths are not.
+/// Strings that hash alike share an entry, so a length may be wrong, but none is missing.
+struct Lengths {
+    /// By the first two bytes: bit `n` for phrases of `n` bytes, 2 or 3.
+    short: Vec<u8>,
+    /// By a hash of the first four: bit `n - 4` for 4 to 7.
+    middle: Vec<u8>,
+    /// By a hash of the first eight: bit `n - 8` for 8 to 16.
+    long: Vec<u16>,
+}
+
+fn hashed(bytes: u64) -> usize {
+    (bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASH_BITS)) as usize
+}
+
+impl Lengths {
+    fn new() -> Lengths {
+        Lengths { short: vec![0; 1 << 16], middle: vec![0; 1 << HASH_BITS], long: vec![0; 1 << HASH_BITS] }
+    }
+
+    fn places(value: u128) -> (usize, usize, usize) {
+        (value as usize & 0xffff, hashed(value as u64 & 0xffff_ffff), hashed(value as u64))
+    }
+
+    fn add(&mut self, value: u128, len: u8) {
+        let (short, middle, long) = Lengths::places(value);
+        match len {
+            ..4 => self.short.get_mut(short).into_iter().for_each(|bits| *bits |= 1 << len),
+            4..8 => self.middle.get_mut(middle).into_iter().for_each(|bits| *bits |= 1 << (len - 4)),
+            8.. => self.long.get_mut(long).into_iter().for_each(|bits| *bits |= 1 << (len - 8)),
+        }
+    }
+
+    /// Bit `n` is set if a phrase of `n` bytes may begin `value`.
+    fn of(&self, value: u128) -> u32 {
+        let (short, middle, long) = Lengths::places(value);
+        let short = self.short.get(short).copied().unwrap_or(0);
+        let middle = self.middle.get(middle).copied().unwrap_or(0);
+        let long = self.long.get(long).copied().unwrap_or(0);
+        u32::from(short) | u32::from(middle) << 4 | u32::from(long) << 8
+    }
+}
+
+/// A string, then zeros, so that sixteen bytes can be loaded anywhere in it.
+#[derive(Default)]
+pub(crate) struct Padded {
+    bytes: Vec<u8>,
+}
+
+impl Padded {
+    fn fill(&mut self, value: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(&[0; PHRASE_MAX]);
+    }
+
+    fn at(&self, at: usize) -> u128 {
+        let rest = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<PHRASE_MAX>());
+        rest.map_or(0, |bytes| u128::from_le_bytes(*bytes))
+    }
+}
+
 /// Phrases to cut by.
 pub(crate) struct Cutter {
     /// By code: the bytes, and how many.
     phrases: Vec<(u128, u8)>,
     codes: FxHashMap<(u128, u8), u16>,
-    /// By the first two bytes: bit `n` is set if a phrase of `n` bytes begins with them.
-    lengths: Vec<u32>,
+    lengths: Lengths,
 }
 
 impl Cutter {
     fn new() -> Cutter {
         let phrases = (0..BYTES).map(|byte| (byte as u128, 1)).collect();
-        Cutter { phrases, codes: FxHashMap::default(), lengths: vec![0; 1 << 16] }
+        Cutter { phrases, codes: FxHashMap::default(), lengths: Lengths::new() }
     }
 
     fn add(&mut self, value: u128, len: u8) -> u16 {
         let code = self.phrases.len() as u16;
         self.phrases.push((value, len));
         self.codes.insert((value, len), code);
-        if let Some(lengths) = self.lengths.get_mut(value as usize & 0xffff) {
-            *lengths |= 1 << len;
-        }
+        self.lengths.add(value, len);
         code
     }
 
-    /// The longest phrase `bytes` (not empty) begins with, and its length.
-    fn longest(&self, bytes: &[u8]) -> (u16, usize) {
-        let value = padded(bytes);
-        let mut lengths = self.lengths.get(value as usize & 0xffff).copied().unwrap_or(0);
-        if bytes.len() < PHRASE_MAX {
-            lengths &= (1 << (bytes.len() + 1)) - 1;
+    /// The longest phrase that a string begins with, of which `left` bytes (not 0) are left and these are the first, and its
+    /// length.
+    fn longest(&self, value: u128, left: usize) -> (u16, usize) {
+        let mut lengths = self.lengths.of(value);
+        if left < PHRASE_MAX {
+            lengths &= (1 << (left + 1)) - 1;
         }
         while lengths != 0 {
             let len = 31 - lengths.leading_zeros();
@@ -82,11 +141,13 @@ impl Cutter {
         let total: usize = sample.iter().map(|value| value.len()).sum();
         let enough = SEEN_MIN.max((total / BYTES_A_JOIN) as u32);
         let mut together: FxHashMap<(u16, u16), u32> = FxHashMap::default();
+        let mut padded = Padded::default();
         for value in sample {
-            let mut rest = *value;
+            padded.fill(value);
+            let mut at = 0;
             let mut before: Option<(u16, usize)> = None;
-            while !rest.is_empty() {
-                let (code, len) = cutter.longest(rest);
+            while at < value.len() {
+                let (code, len) = cutter.longest(padded.at(at), value.len() - at);
                 let mut now = (code, len);
                 if let Some((left, left_len)) = before
                     && left_len + len <= PHRASE_MAX
@@ -102,7 +163,7 @@ impl Cutter {
                     }
                 }
                 before = Some(now);
-                rest = rest.get(len..).unwrap_or(&[]);
+                at += len;
             }
         }
         cutter
@@ -119,13 +180,14 @@ impl Cutter {
         Some((self.add(value, len), usize::from(len)))
     }
 
-    /// Appends the codes of a string.
-    pub(crate) fn cut(&self, value: &[u8], out: &mut Vec<u16>) {
-        let mut rest = value;
-        while !rest.is_empty() {
-            let (code, len) = self.longest(rest);
+    /// Appends the codes of a string; `padded` is scratch space.
+    pub(crate) fn cut(&self, value: &[u8], padded: &mut Padded, out: &mut Vec<u16>) {
+        padded.fill(value);
+        let mut at = 0;
+        while at < value.len() {
+            let (code, len) = self.longest(padded.at(at), value.len() - at);
             out.push(code);
-            rest = rest.get(len..).unwrap_or(&[]);
+            at += len;
         }
     }
 
@@ -197,7 +259,7 @@ mod tests {
         let table = PhraseTable::read(&mut Reader::new(writer.finish().into())).unwrap();
         for value in [&b"furiously final deposits 3 sleep"[..], b"", b"\x00\xff\x00", "é".as_bytes()] {
             let mut codes = Vec::new();
-            cutter.cut(value, &mut codes);
+            cutter.cut(value, &mut Padded::default(), &mut codes);
             let mut out = vec![0; codes.len() * 16 + 16];
             let mut at = 0;
             for code in &codes {

@@ -721,6 +721,39 @@ fn plans_explain_themselves() {
     assert!(text.contains("Frame") && text.contains("Plain") && text.contains("bits a row"), "{text}");
 }
 
+/// What is estimated is about what is written: choices rest on it.
+#[test]
+fn sizes_are_known_before_anything_is_written() {
+    for physical in TYPES {
+        for shape in [
+            Shape::FewValues,
+            Shape::SmallRange,
+            Shape::Runs,
+            Shape::MostlyOne,
+            Shape::Ascending,
+            Shape::Series,
+            Shape::Outliers,
+        ] {
+            let array = array_of(&column(11, physical, shape, 1100, 0.0), physical);
+            for mut options in ways() {
+                if options.force.is_some() {
+                    // Where every encoding is weighed.
+                    options.temperature = Temperature::Cold;
+                }
+                let mut encoder = ColumnEncoder::new(physical, options);
+                let Ok((block, Some(plan))) = encoder.encode_explained(&array) else { continue };
+                let candidate = plan.candidates.iter().find(|candidate| candidate.encoding == block.encoding);
+                let Some(candidate) = candidate else { panic!("{:?} was chosen unweighed", block.encoding) };
+                // Lists of words are weighed with what they add to the shared section.
+                let shared = if block.encoding == Encoding::Words { encoder.learnt_bytes() } else { 0 };
+                let written = block.bytes.len() - 16;
+                let near = candidate.bytes.abs_diff(written) <= 64 + written / 20 + shared;
+                assert!(near, "{physical:?} {shape:?} {:?}: {} of {written}", block.encoding, candidate.bytes);
+            }
+        }
+    }
+}
+
 /// All but a few rows hold the smallest value (or differ by the same): nothing is packed, and the exceptions are kept.
 #[test]
 fn exceptions_are_kept_where_nothing_is_packed() {

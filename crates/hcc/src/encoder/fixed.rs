@@ -2,6 +2,7 @@
 
 use heliosdb_types::{PhysicalType, Result};
 
+use super::nested::Nested;
 use super::{Body, ColumnEncoder, Values};
 use crate::arrays::{Lane, with_lane};
 use crate::choose::{Plan, Profile, Sample, choose, common, considered, distinct, frame_of, frame_of_64, runs};
@@ -201,33 +202,6 @@ impl ColumnEncoder {
         }
     }
 
-    /// Writes runs or sparse values, where they may pay, to learn their size.
-    pub(super) fn try_nested<'v, T: Copy + PartialEq>(
-        &mut self,
-        values: &[T],
-        profile: &Profile,
-        depth: usize,
-        sample: &mut Sample,
-        wrap: impl Fn(Vec<T>) -> Values<'v>,
-    ) -> Result<Vec<Body>> {
-        let mut bodies = Vec::new();
-        let forced = self.forced(depth);
-        if depth > 0 {
-            return Ok(bodies);
-        }
-        if forced == Some(Encoding::Runs) || (forced.is_none() && profile.runs * 2 <= profile.rows) {
-            bodies.push(self.write_runs(values, &wrap)?);
-        }
-        if forced.is_none_or(|forced| forced == Encoding::Sparse)
-            && let Some((row, count)) = common(values)
-            && count < values.len()
-        {
-            bodies.push(self.write_sparse(values, row, &wrap)?);
-        }
-        sample.sizes.extend(bodies.iter().map(|body| (body.encoding, body.bytes.len())));
-        Ok(bodies)
-    }
-
     fn try_planes(
         &self,
         sample: &mut Sample,
@@ -249,13 +223,14 @@ impl ColumnEncoder {
     }
 
     /// What was written while measuring.
-    fn measured(&self, chosen: Encoding, nested: Vec<Body>, packed: Option<Planes>) -> Result<Body> {
+    fn measured(&self, chosen: Encoding, nested: Vec<Nested>, packed: Option<Planes>) -> Result<Body> {
         if let (Encoding::Planes, Some(packed)) = (chosen, packed) {
             let mut writer = Writer::default();
             planes::write(&mut writer, &packed);
             return Ok(Body { encoding: Encoding::Planes, section: None, bytes: writer.into_unaligned() });
         }
-        nested.into_iter().find(|body| body.encoding == chosen).ok_or_else(|| self.misfit())
+        let nested = nested.into_iter().find(|nested| nested.encoding() == chosen);
+        nested.map(Nested::into_body).ok_or_else(|| self.misfit())
     }
 
     fn write_dictionary<T: Copy, K: Ord, L: Lane>(

@@ -2,6 +2,7 @@
 
 mod fixed;
 mod learnt;
+mod nested;
 mod strings;
 
 use arrow_array::cast::AsArray;
@@ -194,7 +195,7 @@ impl ColumnEncoder {
             return Ok((self.constant(&[u8::from(bits[0])]), None));
         }
         if depth == 0 && (forced == Some(Encoding::Runs) || (forced.is_none() && changes < bits.len() / 64)) {
-            return Ok((self.write_runs(bits, Values::Bits)?, None));
+            return Ok((self.split_runs(bits, &Values::Bits)?.into_body(), None));
         }
         if !allows(Encoding::Plain) {
             return Err(self.misfit());
@@ -204,48 +205,6 @@ impl ColumnEncoder {
         bits.iter().enumerate().filter(|(_, bit)| **bit).for_each(|(row, _)| words.set(row));
         writer.words(words.words());
         Ok((Body { encoding: Encoding::Plain, section: None, bytes: writer.finish() }, None))
-    }
-
-    fn write_runs<'v, T: Copy + PartialEq>(
-        &mut self,
-        values: &[T],
-        wrap: impl FnOnce(Vec<T>) -> Values<'v>,
-    ) -> Result<Body> {
-        let (mut firsts, mut ends) = (Vec::new(), Vec::new());
-        for (row, value) in values.iter().enumerate() {
-            if row == 0 || values[row - 1] != *value {
-                if row > 0 {
-                    ends.push(row as u64);
-                }
-                firsts.push(*value);
-            }
-        }
-        ends.push(values.len() as u64);
-        let runs = firsts.len();
-        let inner = self.nested(&wrap(firsts), runs)?;
-        let mut writer = Writer::default();
-        crate::encoding::runs::write(&mut writer, &ends, &inner);
-        Ok(Body { encoding: Encoding::Runs, section: None, bytes: writer.finish() })
-    }
-
-    /// `common`: a row that holds the common value.
-    fn write_sparse<'v, T: Copy + PartialEq>(
-        &mut self,
-        values: &[T],
-        common: usize,
-        wrap: impl Fn(Vec<T>) -> Values<'v>,
-    ) -> Result<Body> {
-        let (mut rows, mut others) = (Vec::new(), Vec::new());
-        for (row, value) in values.iter().enumerate().filter(|(_, value)| **value != values[common]) {
-            rows.push(row as u32);
-            others.push(*value);
-        }
-        let common = self.nested(&wrap(vec![values[common]]), 1)?;
-        let count = others.len();
-        let inner = self.nested(&wrap(others), count)?;
-        let mut writer = Writer::default();
-        crate::encoding::sparse::write(&mut writer, &rows, &common, &inner);
-        Ok(Body { encoding: Encoding::Sparse, section: None, bytes: writer.finish() })
     }
 }
 

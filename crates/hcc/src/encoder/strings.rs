@@ -126,8 +126,8 @@ impl ColumnEncoder {
             }
             (Encoding::Zstd, Tried { frames: Some(frames), .. }, _) => zstd::write(&mut writer, &frames, &ends),
             (other, _, _) => {
-                let body = nested.into_iter().find(|body| body.encoding == other);
-                return Ok((body.ok_or_else(|| self.misfit())?, Some(plan)));
+                let nested = nested.into_iter().find(|nested| nested.encoding() == other);
+                return Ok((nested.ok_or_else(|| self.misfit())?.into_body(), Some(plan)));
             }
         }
         Ok((Body { encoding: chosen, section, bytes: writer.into_unaligned() }, Some(plan)))

@@ -3,7 +3,7 @@
 //! ```text
 //! fixed: the value's bytes (bool: one)        strings: length u64 | bytes
 //! ```
-//! Decode repeats it (strings share one copy), a filter tests it once.
+//! Decode repeats it (strings share one copy), a filter tests it once. Data Blocks (Lang et al., SIGMOD 2016) have the same.
 
 use std::ops::Range;
 use std::sync::Arc;

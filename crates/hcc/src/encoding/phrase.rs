@@ -6,7 +6,8 @@
 //! ```
 //! A dozen bits stand for up to sixteen bytes, so text of a limited vocabulary takes about half of what FSST takes, below
 //! zstd's best, while any row expands alone at a few nanoseconds a phrase. Slower to write than FSST, so the choice for
-//! settled text. Comparisons and prefixes expand no more than they must.
+//! settled text. Comparisons and prefixes expand no more than they must. Gargiulo, Venturini, "OnPair: Short Strings
+//! Compression for Fast Random Access", 2025.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -26,7 +27,7 @@ use crate::layout::{Reader, Writer, corrupt};
 use crate::offsets::{Spans, span_bytes, write_spans};
 use crate::order::comparable_bytes;
 use crate::packed::{Packed, packed_bytes, write_packed};
-use crate::phrases::{CODE_BITS, Cutter, PHRASE_MAX, PhraseTable};
+use crate::phrases::{CODE_BITS, Cutter, PHRASE_MAX, Padded, PhraseTable};
 use crate::search::search;
 
 /// Codes of strings, one after the other, and where each string's end.
@@ -37,8 +38,9 @@ pub(crate) struct Cut {
 
 pub(crate) fn cut(cutter: &Cutter, values: &[&[u8]]) -> Cut {
     let mut cut = Cut { codes: Vec::new(), ends: Vec::with_capacity(values.len()) };
+    let mut padded = Padded::default();
     for value in values {
-        cutter.cut(value, &mut cut.codes);
+        cutter.cut(value, &mut padded, &mut cut.codes);
         cut.ends.push(cut.codes.len() as u64);
     }
     cut

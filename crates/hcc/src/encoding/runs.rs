@@ -4,7 +4,9 @@
 //! runs u64 | spans: where each run ends | length u64 | padding | a block of one value a run
 //! ```
 //! The inner block has an encoding of its own (nesting pays: the values of runs are dictionary codes or short numbers), and
-//! so do the ends, which lie close to a line. A row finds its run by binary search; a filter looks at each run once.
+//! so do the ends, which lie close to a line. A row finds its run by binary search; a filter looks at each run once. Abadi,
+//! Madden, Ferreira, "Integrating Compression and Execution in Column-Oriented Database Systems", SIGMOD 2006; nested as in
+//! BtrBlocks (Kuschewski et al., SIGMOD 2023).
 
 use std::ops::Range;
 
@@ -17,7 +19,7 @@ use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted};
 use crate::filter::Test;
 use crate::layout::{Reader, Writer, corrupt};
-use crate::offsets::{Spans, write_spans};
+use crate::offsets::{Spans, span_bytes, write_spans};
 use crate::view::BlockView;
 use crate::{Bitmap, Shared};
 
@@ -30,6 +32,11 @@ pub(crate) struct Runs {
     runs: usize,
     rows: usize,
     inner: Box<BlockView>,
+}
+
+/// Bytes of the body around an inner block of this length.
+pub(crate) fn size(ends: &[u64], inner_len: usize) -> usize {
+    span_bytes(ends) + 16 + inner_len
 }
 
 pub(crate) fn write(writer: &mut Writer, ends: &[u64], inner: &[u8]) {

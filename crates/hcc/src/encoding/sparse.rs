@@ -19,7 +19,7 @@ use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted};
 use crate::filter::Test;
 use crate::layout::{Reader, Writer, corrupt};
-use crate::packed::{Packed, write_packed};
+use crate::packed::{Packed, packed_bytes, width_of, write_packed};
 use crate::view::BlockView;
 use crate::{Bitmap, Shared};
 
@@ -29,6 +29,12 @@ pub(crate) struct Sparse {
     others: Vec<u32>,
     common: Box<BlockView>,
     inner: Box<BlockView>,
+}
+
+/// Bytes of the body around blocks of these lengths.
+pub(crate) fn size(others: &[u32], common_len: usize, inner_len: usize) -> usize {
+    let last = others.last().copied().unwrap_or(0);
+    64 + packed_bytes(others.len(), width_of(u64::from(last))) + common_len + inner_len
 }
 
 pub(crate) fn write(writer: &mut Writer, others: &[u32], common: &[u8], inner: &[u8]) {

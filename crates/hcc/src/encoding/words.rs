@@ -4,7 +4,8 @@
 //! block: packed codes        shared section: count u64 | length u64 | spans | bytes
 //! ```
 //! The words come in order of first appearance, because the list grows while blocks are written; a filter therefore keeps a
-//! set of codes, not a run. A block's codes are as wide as its largest needs.
+//! set of codes, not a run. A block's codes are as wide as its largest needs. One dictionary for many blocks, but an ordered
+//! one: Binnig, Hildenbrand, Färber, "Dictionary-based Order-preserving String Compression", SIGMOD 2009.
 
 use std::ops::Range;
 use std::sync::Arc;
