@@ -3,7 +3,6 @@
 mod apply;
 mod arrays;
 mod direct;
-mod direct_found;
 mod dynamic;
 mod error;
 mod estimate;
@@ -51,7 +50,5 @@ pub use scope::{CancelFlag, StatementScope, TierMark};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;
 
-#[cfg(test)]
-mod direct_test;
 #[cfg(test)]
 mod exec_test;

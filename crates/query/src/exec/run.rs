@@ -56,7 +56,7 @@ impl Executor {
         let Some(direct) = direct else { return Ok(None) };
         let Some(turn) = direct.take_turn(parameters, types, scope)? else { return Ok(None) };
         scope.tier.set(Tier::Direct);
-        run_direct(direct, turn, scope).await.map(Some)
+        run_direct(direct, turn, scope).await
     }
 
     fn compiled<'a>(&self, compiled: &'a Compiled, statement: &LogicalPlan) -> Option<&'a Direct> {
@@ -187,7 +187,7 @@ pub(crate) fn counted(batch: &RecordBatch) -> Result<u64> {
 }
 
 /// A lock wait is where a short statement may have to be woken from.
-async fn run_direct(direct: &Direct, turn: Turn, scope: &Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
+async fn run_direct(direct: &Direct, turn: Turn, scope: &Arc<StatementScope>) -> Result<Option<Vec<RecordBatch>>> {
     tokio::select! {
         biased;
         () = scope.cancel.cancelled() => Err(scope.cancel.error()),
@@ -199,7 +199,8 @@ async fn run_direct(direct: &Direct, turn: Turn, scope: &Arc<StatementScope>) ->
 async fn run_alone(direct: Direct, scope: Arc<StatementScope>) -> Result<Vec<RecordBatch>> {
     let turn = direct.take_turn(&[], &[], &scope)?;
     let turn = turn.ok_or_else(|| Error::internal("a statement of one execution runs twice"))?;
-    run_direct(&direct, turn, &scope).await
+    let batches = run_direct(&direct, turn, &scope).await?;
+    batches.ok_or_else(|| Error::internal("rows were counted when the statement was compiled"))
 }
 
 struct Rows {

@@ -151,10 +151,47 @@ impl SegmentReader {
     pub fn rows_between(&self, lower: &[u8], upper: Option<&[u8]>) -> Result<Range<u32>> {
         let start = self.partition_point(lower, |key| key < lower)?;
         let end = match upper {
-            Some(upper) => self.partition_point(upper, |key| key < upper)?,
+            Some(upper) => self.end_from(start, upper)?,
             None => self.info.rows,
         };
         Ok(start..end.max(start))
+    }
+
+    /// The first row from `start` on whose key is not below `upper`. Ranges are mostly short, so the search goes forward from their
+    /// start in steps that double, and back into the last of them.
+    fn end_from(&self, start: u32, upper: &[u8]) -> Result<u32> {
+        if start >= self.info.rows {
+            return Ok(start);
+        }
+        let (block, first) = self.locate(start)?;
+        if self.info.blocks.get(block).is_none_or(|block| block.last_key.as_ref() < upper) {
+            return self.partition_point(upper, |key| key < upper);
+        }
+        let range = self.block_range(block);
+        let columns = self.key_columns(block)?;
+        let (mut built, mut scratch) = (Vec::with_capacity(upper.len() + 16), Vec::new());
+        let mut is_below = |row: usize| -> Result<bool> {
+            built.clear();
+            columns.append(row, &mut scratch, &mut built)?;
+            Ok(built.as_slice() < upper)
+        };
+        let (mut low, mut step) = (first, 1);
+        // Rows before `low` are below; the block's last is not.
+        let mut high = range.len() - 1;
+        while low < high {
+            let next = (low + step - 1).min(high);
+            if !is_below(next)? {
+                high = next;
+                break;
+            }
+            low = next + 1;
+            step *= 2;
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_below(middle)? { low = middle + 1 } else { high = middle }
+        }
+        Ok(range.start + low as u32)
     }
 
     /// Appends the keys of rows to `out`.

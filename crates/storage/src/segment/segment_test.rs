@@ -190,6 +190,27 @@ fn rows_are_found_and_read() {
 }
 
 #[test]
+fn ranges_of_keys_are_found_whatever_their_length() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(4));
+    let descriptor = descriptor(columns_key());
+    let rows = rows(&descriptor, 1300);
+    let file = write(&disk, &descriptor, &rows, CommitStamp::PerRow);
+    let reader = open(disk.as_ref(), &file).unwrap();
+    let at = |key: &[u8]| rows.partition_point(|row| row.key.as_ref() < key) as u32;
+    let mut bounds: Vec<Bytes> = rows.iter().step_by(37).map(|row| row.key.clone()).collect();
+    // Between two keys, below the first and above the last.
+    bounds.extend(rows.iter().step_by(211).map(|row| Bytes::from([row.key.as_ref(), &[0]].concat())));
+    bounds.extend([Bytes::new(), Bytes::from_static(&[0xFF; 30])]);
+    for lower in &bounds {
+        assert_eq!(reader.rows_between(lower, None).unwrap(), at(lower)..rows.len() as u32);
+        for upper in &bounds {
+            let expected = at(lower)..at(upper).max(at(lower));
+            assert_eq!(reader.rows_between(lower, Some(upper)).unwrap(), expected, "{lower:?} to {upper:?}");
+        }
+    }
+}
+
+#[test]
 fn blocks_come_back_whole() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
     let descriptor = descriptor(columns_key());

@@ -192,6 +192,11 @@ impl TableKeys {
 }
 
 impl TableKey {
+    /// The first snapshot that sees all of it.
+    pub fn readable_from(&self) -> CommitTs {
+        self.readable_from
+    }
+
     pub fn is_readable(&self, snapshot: CommitTs) -> bool {
         snapshot >= self.readable_from
     }

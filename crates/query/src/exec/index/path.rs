@@ -111,7 +111,9 @@ pub(crate) fn entry_range(range: &KeyRange) -> KeyRange {
     KeyRange { lower: open(&range.lower).into(), upper, reverse: range.reverse }
 }
 
-fn ranges(parts: &[KeyPart], predicates: &[ColumnPredicate]) -> Option<(Vec<KeyRange>, usize, bool)> {
+/// The ranges of a key that hold every row meeting the predicates, how many of its first columns they fix, and whether they have
+/// bounds on the next; `None` if they say nothing of the first.
+pub(crate) fn ranges(parts: &[KeyPart], predicates: &[ColumnPredicate]) -> Option<(Vec<KeyRange>, usize, bool)> {
     let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
     let mut fixed = 0;
     for part in parts {

@@ -177,7 +177,7 @@ pub(crate) fn first_in_order(
 }
 
 /// Whether a key's columns begin as the order does; true for backwards.
-fn serves(parts: &[KeyPart], order: &[OrderBy]) -> Option<bool> {
+pub(crate) fn serves(parts: &[KeyPart], order: &[OrderBy]) -> Option<bool> {
     if order.is_empty() || order.len() > parts.len() {
         return None;
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
+use arrow_schema::DataType;
+use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 use futures::StreamExt;
 use heliosdb_contracts::ShardClient;
 use heliosdb_types::{Datum, SqlState, SqlType};
 
-use super::direct::Direct;
+use super::Direct;
 use crate::testing::{Bench, relation, text};
 
 fn bench() -> Bench {
@@ -22,20 +24,34 @@ fn key(a: i32, b: &str) -> Expr {
     col("t.a").eq(lit(a)).and(text(b).eq(col("t.b")))
 }
 
+/// How a statement gets its short form.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    /// With its values, for one execution.
+    Once,
+    /// As a prepared statement.
+    Prepared,
+    /// Not at all.
+    Full,
+}
+
 /// Runs a plan on both paths in transactions that are rolled back; gives what came out and what the table held.
-fn both(bench: &Bench, plan: &LogicalPlan) -> [Result<String, (SqlState, String)>; 2] {
+fn both(bench: &Bench, plan: &LogicalPlan) -> [Result<String, (SqlState, String)>; 3] {
     let table = bench.scan().sort(vec![col("t.v").sort(true, true)]).unwrap().build().unwrap();
-    [true, false].map(|short| {
+    [How::Once, How::Prepared, How::Full].map(|how| {
         let txn = bench.begin();
         let scope = Arc::new(bench.scope(Some(txn), 0));
         let session = bench.executor.session(Arc::clone(&scope));
-        let direct = Direct::compile(plan, &session).unwrap();
-        assert!(direct.is_some(), "not eligible: {}", plan.display_indent());
+        let direct = match how {
+            How::Prepared => Direct::compile(plan, &bench.executor.template).unwrap(),
+            How::Once | How::Full => Direct::compile(plan, &session).unwrap(),
+        };
+        assert!(direct.is_some(), "not eligible ({how:?}): {}", plan.display_indent());
         let outcome = bench.pool.block_on(async {
-            if short {
+            if how != How::Full {
                 let direct = direct.unwrap();
                 let turn = direct.take_turn(&[], &[], &scope).unwrap().unwrap();
-                return direct.run(turn, &scope).await;
+                return direct.run(turn, &scope).await.map(|batches| batches.expect("few rows"));
             }
             bench.executor.run_planned(plan.clone(), session, scope).collect::<Vec<_>>().await.into_iter().collect()
         });
@@ -55,6 +71,10 @@ fn both_paths_answer_alike() {
     let bench = bench();
     let found = |predicate: Expr| bench.scan().filter(predicate).unwrap();
     let read = |predicate: Expr| found(predicate).project(vec![col("t.v") + lit(1), col("t.b")]).unwrap();
+    let half = col("t.a").eq(lit(3));
+    let none = Vec::<Expr>::new();
+    let over = |e: Expr| vec![sum(cast(e.clone(), DataType::Int64)), count(e.clone()), min(e.clone()), max(e)];
+    let sums = over(col("t.v") + lit(1));
     let reads = [
         read(key(3, "y")),
         read(key(3, "nothing")),
@@ -63,6 +83,16 @@ fn both_paths_answer_alike() {
         found(key(3, "y")).alias("u").unwrap().project(vec![col("u.a")]).unwrap(),
         found(key(3, "y")).limit(0, Some(1)).unwrap(),
         found(key(3, "y")).limit(1, None).unwrap(),
+        found(half.clone()).sort(vec![col("t.v").sort(false, true)]).unwrap(),
+        found(half.clone()).sort(vec![col("t.b").sort(false, true)]).unwrap().limit(0, Some(2)).unwrap(),
+        found(half.clone()).sort(vec![col("t.b").sort(true, true)]).unwrap().limit(1, Some(1)).unwrap(),
+        found(half.clone()).sort(vec![col("t.v").sort(true, true)]).unwrap().limit(1, Some(1)).unwrap(),
+        found(half.clone().and(col("t.a").eq(lit(4)))),
+        found(half.clone().and(col("t.b").gt(text("x")))).sort(vec![col("t.b").sort(true, true)]).unwrap(),
+        found(half.clone().and(text("y").gt_eq(col("t.b")))).sort(vec![col("t.b").sort(true, true)]).unwrap(),
+        found(half.clone().and(col("t.v").gt(lit(10)))).sort(vec![col("t.b").sort(true, true)]).unwrap(),
+        found(half.clone()).aggregate(none.clone(), sums.clone()).unwrap(),
+        found(half.clone().and(col("t.v").gt(lit(100)))).aggregate(none, sums).unwrap(),
         LogicalPlanBuilder::empty(true).project(vec![lit(1).alias("one"), text("x").alias("x")]).unwrap(),
         LogicalPlanBuilder::values(vec![vec![lit(1)], vec![lit(2)]]).unwrap(),
         LogicalPlanBuilder::empty(true).project(vec![lit(1) / lit(0)]).unwrap(),
@@ -76,12 +106,15 @@ fn both_paths_answer_alike() {
         bench.update(Some(key(3, "y")), &[("a", lit(100))]),
         bench.update(Some(key(3, "y")), &[("a", lit(4))]),
         bench.update(Some(key(99, "y")), &new_v),
+        bench.update(Some(half.clone()), &new_v),
+        bench.delete(Some(half)),
         bench.delete(Some(key(3, "y"))),
         bench.returning(&bench.delete(Some(key(3, "y")))),
     ];
     for plan in reads.into_iter().map(|read| read.build().unwrap()).chain(writes) {
-        let [short, full] = both(&bench, &plan);
-        assert_eq!(short, full, "{}", plan.display_indent());
+        let [once, prepared, full] = both(&bench, &plan);
+        assert_eq!(once, full, "{}", plan.display_indent());
+        assert_eq!(prepared, full, "{}", plan.display_indent());
     }
 }
 
@@ -113,4 +146,33 @@ fn a_row_changed_meanwhile_is_evaluated_again() {
     assert_eq!(bench.write(&update, scope).unwrap(), 1);
     bench.commit(txn);
     assert!(bench.rows().iter().any(|row| row[2] == Datum::Int32(1001)));
+}
+
+#[test]
+fn more_rows_than_meant_are_left_to_the_full_path() {
+    let bench = Bench::new(relation("t", &[("a", SqlType::Int4), ("v", SqlType::Int4)], &["a", "v"]));
+    bench.autocommit(&bench.insert((0..200).map(|n| vec![lit(1), lit(n)]).collect())).unwrap();
+    let all = || bench.scan().filter(col("t.a").eq(lit(1))).unwrap();
+    let newest = || all().sort(vec![col("t.v").sort(false, true)]).unwrap().limit(0, Some(1)).unwrap();
+    let run = |plan: LogicalPlan| {
+        let scope = Arc::new(bench.scope(None, 0));
+        let direct = Direct::compile(&plan, &bench.executor.template).unwrap().unwrap();
+        let turn = direct.take_turn(&[], &[], &scope).unwrap().unwrap();
+        let batches = bench.pool.block_on(direct.run(turn, &scope)).unwrap();
+        batches.map(|batches| batches.iter().map(|batch| format!("{:?}", batch.columns())).collect::<String>())
+    };
+    assert_eq!(run(all().build().unwrap()), None);
+    assert_eq!(
+        run(all()
+            .limit(0, Some(2))
+            .unwrap()
+            .aggregate(Vec::<Expr>::new(), vec![count(lit(1))])
+            .unwrap()
+            .build()
+            .unwrap())
+        .map(|s| s.contains("\n  2,")),
+        Some(true)
+    );
+    let newest = run(newest().build().unwrap());
+    assert!(newest.as_ref().is_some_and(|row| row.contains("199") && !row.contains("198")), "{newest:?}");
 }

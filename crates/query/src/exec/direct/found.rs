@@ -11,16 +11,14 @@ use datafusion::logical_expr::{Expr, TableScan as ScanNode};
 use heliosdb_contracts::{ScanRequest, TableScan};
 use heliosdb_types::{Error, Result};
 
-use super::direct::assemble;
-use super::error::to_datafusion;
-use super::index::{KeyedScan, Wanted, bare, cheapest, split};
-use super::scope::StatementScope;
-use super::table::HeliosTable;
+use super::range::ROWS_MAX;
+use super::step::assemble;
 use crate::catalog::Relation;
+use crate::exec::error::to_datafusion;
+use crate::exec::index::{KeyedScan, Wanted, bare, cheapest, split};
+use crate::exec::scope::StatementScope;
+use crate::exec::table::HeliosTable;
 use crate::statistics::index_oid;
-
-/// More rows than this are the analytics pool's work.
-const ROWS_MAX: usize = 32;
 
 /// Rows of a table by their keys, which were found when the statement was compiled: in the same snapshot as it reads.
 pub(super) struct FoundRows {

@@ -1,0 +1,151 @@
+//! The short path: a statement about few rows that a key names, or about values it brings along, runs on the session's own task.
+//!
+//! Eligible is a chain of projections, filters, orders, limits, whole-table aggregates and at most one write over a single leaf:
+//! literal rows, or a table whose primary key or index the filter fixes, or the first columns of one. Such a chain needs no
+//! optimiser, no physical planner and no other thread. Its expressions are the same physical expressions over one small batch, its
+//! writes the same writer, so both paths answer alike; whatever does not fit exactly takes the full path.
+//!
+//! A statement is compiled once, with [`parameters`](super::parameters) where its values will be; only if that is not possible
+//! (`LIMIT $1`) each execution compiles anew with its values in place.
+
+mod aggregate;
+mod compile;
+mod found;
+mod key;
+mod order;
+mod point;
+mod range;
+mod shape;
+mod step;
+
+#[cfg(test)]
+mod test;
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan};
+use datafusion::physical_expr::PhysicalExpr;
+use heliosdb_types::{Datum, Error, Result, SqlType};
+
+use self::compile::Compiler;
+use self::found::FoundRows;
+use self::point::Point;
+use self::range::RangeRows;
+use self::step::{Step, assemble};
+use super::error::from_datafusion;
+use super::lock_rows::Locker;
+use super::parameters::{Parameters, Slots, Turn};
+use super::row_write::Writer;
+use super::scope::StatementScope;
+
+/// A statement ready to run on the session's task, as often as wanted.
+pub(super) struct Direct {
+    leaf: Leaf,
+    steps: Vec<Step>,
+    parameters: Parameters,
+}
+
+enum Leaf {
+    /// Evaluated when the statement runs, cell by cell.
+    Rows(Vec<Vec<Arc<dyn PhysicalExpr>>>),
+    Point(Point),
+    /// Rows next to each other in the order of a key, if they turn out to be few.
+    Range(RangeRows),
+    /// Few rows an index names, known when the statement was compiled.
+    Found(FoundRows),
+}
+
+impl Leaf {
+    /// Whether it holds what a snapshot sees.
+    fn is_readable(&self, scope: &StatementScope) -> bool {
+        let readable_from = match self {
+            Leaf::Point(point) => point.readable_from,
+            Leaf::Range(range) => range.readable_from(),
+            Leaf::Rows(_) | Leaf::Found(_) => return true,
+        };
+        scope.read.snapshot.ts >= readable_from
+    }
+}
+
+impl Direct {
+    /// `None`: not eligible.
+    pub(super) fn compile(plan: &LogicalPlan, session: &SessionState) -> Result<Option<Direct>> {
+        let mut steps = Vec::new();
+        let compiler = Compiler { session, slots: Slots::default() };
+        let leaf = compiler.node(plan, &mut Vec::new(), &mut steps).map_err(from_datafusion)?;
+        let Some(mut leaf) = leaf else { return Ok(None) };
+        order::sink_order(&mut leaf, &mut steps);
+        Ok(Some(Direct { leaf, steps, parameters: compiler.slots.finish() }))
+    }
+
+    /// `None`: it is running already, or was not compiled for so old a snapshot.
+    pub(super) fn take_turn(
+        &self,
+        parameters: &[Datum],
+        types: &[SqlType],
+        scope: &StatementScope,
+    ) -> Result<Option<Turn>> {
+        if !self.leaf.is_readable(scope) {
+            return Ok(None);
+        }
+        self.parameters.take_turn(parameters, types, scope.now_micros)
+    }
+
+    /// `None`: it is about more rows than it was meant for, and has done nothing.
+    pub(super) async fn run(&self, turn: Turn, scope: &Arc<StatementScope>) -> Result<Option<Vec<RecordBatch>>> {
+        scope.cancel.check()?;
+        let mut batches = vec![match &self.leaf {
+            Leaf::Rows(rows) => literal_rows(rows)?,
+            Leaf::Point(point) => point.read(&turn, scope)?,
+            Leaf::Range(range) => match range.read(&turn, scope)? {
+                Some(rows) => rows,
+                None => return Ok(None),
+            },
+            Leaf::Found(found) => found.read(scope)?,
+        }];
+        for step in &self.steps {
+            batches = match step {
+                Step::Write(spec) => {
+                    let mut writer = Writer::new(Arc::clone(spec), Arc::clone(scope))?;
+                    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+                        writer.batch(batch).await?;
+                    }
+                    writer.finish().await?;
+                    writer.into_output()?
+                }
+                Step::Lock(spec) => {
+                    let mut locker = Locker::new(Arc::clone(spec), Arc::clone(scope))?;
+                    let mut locked = Vec::new();
+                    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+                        locked.extend(locker.batch(batch).await?);
+                    }
+                    locked
+                }
+                step => step.apply(&batches)?,
+            };
+        }
+        batches.retain(|batch| batch.num_rows() > 0);
+        Ok(Some(batches))
+    }
+}
+
+fn literal_rows(rows: &[Vec<Arc<dyn PhysicalExpr>>]) -> Result<RecordBatch> {
+    let nothing = assemble(Vec::new(), 1)?;
+    let width = rows.first().map_or(0, Vec::len);
+    let mut columns = Vec::with_capacity(width);
+    for at in 0..width {
+        let cell = |row: &Vec<Arc<dyn PhysicalExpr>>| {
+            let expr = row.get(at).ok_or_else(|| Error::internal("VALUES rows of different widths"))?;
+            match expr.evaluate(&nothing).map_err(from_datafusion)? {
+                ColumnarValue::Scalar(value) => Ok(value),
+                ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0).map_err(from_datafusion),
+            }
+        };
+        let cells = rows.iter().map(cell).collect::<Result<Vec<_>>>()?;
+        columns.push(ScalarValue::iter_to_array(cells).map_err(from_datafusion)?);
+    }
+    assemble(columns, rows.len())
+}

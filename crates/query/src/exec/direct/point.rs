@@ -1,0 +1,149 @@
+//! One row of a table by its primary key or a unique index.
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::TableScan;
+use heliosdb_contracts::{CompareOp, TreeKey};
+use heliosdb_types::{CommitTs, Oid, Result, TreeRef, encode_key};
+
+use super::compile::Condition;
+use super::key::{KeyValue, compared};
+use super::shape::RowShape;
+use crate::catalog::{Column, IndexInfo, Relation};
+use crate::exec::foreign::FirstBytes;
+use crate::exec::index::{ENTRY_ROW, encode_part, tree_key};
+use crate::exec::parameters::Turn;
+use crate::exec::scope::StatementScope;
+use crate::exec::table::HeliosTable;
+
+/// A key column's value.
+struct KeyPart {
+    value: KeyValue,
+    /// Descending and nulls first, in an index.
+    order: Option<(bool, bool)>,
+}
+
+/// One row of a table by its primary key.
+pub(super) struct Point {
+    tree: TreeRef,
+    key: Vec<KeyPart>,
+    /// The unique index the key is of; `None`: the table's primary key.
+    index: Option<TreeRef>,
+    /// Table and index, where they are counted.
+    counted: (Oid, Oid),
+    /// Snapshots before this do not see all of the index.
+    pub readable_from: CommitTs,
+    shape: RowShape,
+}
+
+impl Point {
+    pub fn read(&self, turn: &Turn, scope: &StatementScope) -> Result<RecordBatch> {
+        let key = match (self.key(turn), self.index) {
+            (Some(key), Some(index)) => {
+                let mut row = FirstBytes(None);
+                scope.shard.get(&scope.read, index, &tree_key(&key), &[ENTRY_ROW], &mut row)?;
+                row.0
+            }
+            (key, None) => key.map(Bytes::from),
+            (None, Some(_)) => None,
+        };
+        let mut rows = self.shape.rows(1);
+        if let Some(key) = &key {
+            scope.shard.get(&scope.read, self.tree, key, &self.shape.columns, &mut rows.of_key(key))?;
+        }
+        let (table, index) = self.counted;
+        scope.tier.tally().found(table, index, 1, rows.count as i64);
+        rows.finish()
+    }
+
+    /// `None`: a value is NULL, which equals nothing.
+    fn key(&self, turn: &Turn) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        for part in &self.key {
+            let value = part.value.get(turn)?;
+            match part.order {
+                None => encode_key(&mut key, value.as_ref().as_ref(), false),
+                Some((descending, nulls_first)) => {
+                    encode_part(&mut key, value.as_ref().as_ref(), descending, nulls_first);
+                }
+            }
+        }
+        Some(key)
+    }
+}
+
+/// The point a scan comes down to, if `filters` fix every column of the key.
+pub(super) fn point(scan: &TableScan, filters: &mut [Condition], session: &SessionState) -> Option<Point> {
+    if !scan.filters.is_empty() || scan.fetch.is_some() {
+        return None;
+    }
+    let provider = source_as_provider(&scan.source).ok()?;
+    let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
+    let relation = table.relation();
+    // Compiled for any snapshot, an index says from which on it may be read; for a known one it may be or not.
+    let snapshot = StatementScope::of(session.config()).ok().map(|scope| scope.read.snapshot.ts);
+    let by_index = || unique_key(relation, filters, snapshot);
+    let (key, index, used) = primary_key(relation, filters).or_else(by_index)?;
+    let own_key = || relation.table().and_then(|table| table.primary_key.as_ref()).map(|key| key.oid);
+    let counted = (relation.oid, index.map(|(_, oid, _)| oid).or_else(own_key)?);
+    for at in used {
+        if let Some(condition) = filters.get_mut(at) {
+            condition.fulfilled = true;
+        }
+    }
+    Some(Point {
+        tree: relation.table()?.tree.tree,
+        key,
+        readable_from: index.map_or(CommitTs::ZERO, |(.., from)| from),
+        index: index.map(|(tree, ..)| tree),
+        counted,
+        shape: RowShape::of(scan, table)?,
+    })
+}
+
+/// A key's parts, the index it is of, and which conditions it fulfils.
+type FixedKey = (Vec<KeyPart>, Option<(TreeRef, Oid, CommitTs)>, Vec<usize>);
+
+fn primary_key(relation: &Relation, conditions: &[Condition]) -> Option<FixedKey> {
+    let TreeKey::Columns(columns) = &relation.table()?.tree.key else { return None };
+    let (mut parts, mut used) = (Vec::new(), Vec::new());
+    for id in columns {
+        let column = relation.columns.iter().find(|column| column.id == *id)?;
+        let (at, part) = fixed(column, conditions, None)?;
+        parts.push(part);
+        used.push(at);
+    }
+    Some((parts, None, used))
+}
+
+/// A unique index of all rows whose columns are fixed.
+fn unique_key(relation: &Relation, conditions: &[Condition], snapshot: Option<CommitTs>) -> Option<FixedKey> {
+    let table = relation.table()?;
+    let now = |index: &IndexInfo| index.is_readable(snapshot.unwrap_or(CommitTs::MAX));
+    let readable = |index: &&IndexInfo| index.unique && index.predicate.is_none() && now(index);
+    let of_all = table.indexes.iter().filter(readable);
+    of_all.into_iter().find_map(|index| {
+        let (mut parts, mut used) = (Vec::new(), Vec::new());
+        for (attribute, part) in index.key_attributes()?.iter().zip(&index.keys) {
+            let column = relation.columns.iter().find(|column| column.attribute == *attribute)?;
+            if !crate::func::is_its_own_key(&column.sql_type) {
+                return None;
+            }
+            let (at, fixed) = fixed(column, conditions, Some((part.descending, part.nulls_first)))?;
+            parts.push(fixed);
+            used.push(at);
+        }
+        Some((parts, Some((table.index_tree(index), index.oid, index.readable_from)), used))
+    })
+}
+
+/// The value conditions fix a column to, and which of them does.
+fn fixed(column: &Column, conditions: &[Condition], order: Option<(bool, bool)>) -> Option<(usize, KeyPart)> {
+    let physical = column.sql_type.physical()?;
+    conditions.iter().enumerate().find_map(|(at, condition)| {
+        let (op, value) = compared(&condition.expr, &column.name, physical)?;
+        (op == CompareOp::Eq).then_some((at, KeyPart { value, order }))
+    })
+}
