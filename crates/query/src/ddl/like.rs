@@ -5,11 +5,14 @@ use std::sync::Arc;
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::ast;
 
-use super::columns::{WrittenColumn, read_column};
-use super::create_table::{NewTable, refuse_unsupported, temporary_of};
+use super::columns::{WrittenColumn, read_column, several_primary_keys};
+use super::create_table::{CopiedIndexes, NewTable, refuse_unsupported, temporary_of};
+use super::index::{WrittenIndex, WrittenPart};
 use super::{name_span, undefined_relation};
 use crate::bind;
-use crate::catalog::{CLASS_CONSTRAINT, CLASS_RELATION, CommentKey, Identity, Relation, RelationKind};
+use crate::catalog::{
+    CLASS_CONSTRAINT, CLASS_RELATION, CommentKey, Identity, IndexColumn, IndexInfo, Relation, RelationKind,
+};
 use crate::session::{Like, LikeOption, SequenceOptions, Session};
 
 impl Session {
@@ -24,6 +27,7 @@ impl Session {
         let mut columns = Vec::with_capacity(own_count);
         let mut constraints = create.constraints.clone();
         let mut sources = Vec::new();
+        let mut copied = CopiedIndexes::default();
         let mut own = own.into_iter();
         for like in likes {
             while columns.len() < own_count && own.len() > own_count.saturating_sub(like.after) {
@@ -34,7 +38,11 @@ impl Session {
                 columns.push(self.like_column(&source, column, like)?);
             }
             constraints.extend(like_constraints(&source, like)?);
-            sources.push((source, like));
+            let first = copied.indexes.len();
+            if like.includes(LikeOption::Indexes) {
+                copy_indexes(&source, &table_name, &mut copied)?;
+            }
+            sources.push((source, like, first));
         }
         columns.extend(own);
         let (temporary, on_commit) = temporary_of(create)?;
@@ -45,11 +53,16 @@ impl Session {
             on_commit,
             columns,
             constraints: &constraints,
+            copied,
         };
+        let count = new.copied.indexes.len();
         let Some(relation) = self.make_table(new).await? else { return Ok(()) };
-        for (source, like) in sources {
+        // The copies are the last of the table's indexes, in the order they were asked for.
+        let indexes = relation.table().map_or(&[][..], |table| &table.indexes);
+        let copies = indexes.get(indexes.len().saturating_sub(count)..).unwrap_or_default();
+        for (source, like, first) in sources {
             if like.includes(LikeOption::Comments) {
-                self.copy_comments(&source, &relation, like).await?;
+                self.copy_comments(&source, &relation, like, copies.get(first..).unwrap_or_default()).await?;
             }
         }
         Ok(())
@@ -111,7 +124,14 @@ impl Session {
         Ok(written)
     }
 
-    async fn copy_comments(&mut self, source: &Relation, target: &Relation, like: &Like) -> Result<()> {
+    /// `copies`: what the source's indexes became, and perhaps others after them.
+    async fn copy_comments(
+        &mut self,
+        source: &Relation,
+        target: &Relation,
+        like: &Like,
+        copies: &[IndexInfo],
+    ) -> Result<()> {
         let catalog = self.catalog()?;
         let mut comments = Vec::new();
         for column in &source.columns {
@@ -132,6 +152,14 @@ impl Session {
                 }
             }
         }
+        if let (true, Some(from), Some(to)) = (like.includes(LikeOption::Indexes), source.table(), target.table()) {
+            let key = |object| CommentKey { class: CLASS_RELATION, object, sub: 0 };
+            let keys = from.primary_key.iter().zip(&to.primary_key).map(|(from, to)| (from.oid, to.oid));
+            let indexes = from.indexes.iter().zip(copies).map(|(from, to)| (from.oid, to.oid));
+            for (from, to) in keys.chain(indexes) {
+                comments.extend(catalog.comments.get(&key(from)).map(|text| (key(to), text.clone())));
+            }
+        }
         let mut writer = self.catalog_writer()?;
         for (key, text) in comments {
             writer.set_comment(key, Some(&text)).await?;
@@ -141,7 +169,7 @@ impl Session {
     }
 }
 
-/// Constraints of the other table as they would be written.
+/// Checks of the other table as they would be written.
 fn like_constraints(source: &Relation, like: &Like) -> Result<Vec<ast::TableConstraint>> {
     let Some(table) = source.table() else { return Ok(Vec::new()) };
     let mut texts = Vec::new();
@@ -152,41 +180,6 @@ fn like_constraints(source: &Relation, like: &Like) -> Result<Vec<ast::TableCons
         };
         texts.extend(table.checks.iter().map(named));
     }
-    if like.includes(LikeOption::Indexes) {
-        let names = |attributes: &[i16]| {
-            let column = |attribute: &i16| source.columns.iter().find(|column| column.attribute == *attribute);
-            let names: Vec<String> = attributes
-                .iter()
-                .filter_map(column)
-                .map(|column| crate::pg_catalog::quote_identifier(&column.name))
-                .collect();
-            names.join(", ")
-        };
-        texts.extend(table.primary_key.iter().map(|key| format!("PRIMARY KEY ({})", names(&key.attributes))));
-        for index in &table.indexes {
-            let attributes: Option<Vec<i16>> = index
-                .keys
-                .iter()
-                .map(|key| match key.column {
-                    crate::catalog::IndexColumn::Attribute(attribute) => Some(attribute),
-                    crate::catalog::IndexColumn::Expression { .. } => None,
-                })
-                .collect();
-            match (index.constraint, attributes) {
-                (Some(_), Some(attributes)) if index.include.is_empty() => {
-                    let nulls = if index.nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" };
-                    let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
-                    let late = match index.deferrable {
-                        None => "",
-                        Some(kind) if kind.initially_deferred => " DEFERRABLE INITIALLY DEFERRED",
-                        Some(_) => " DEFERRABLE",
-                    };
-                    texts.push(format!("{kind}{nulls} ({}){late}", names(&attributes)));
-                }
-                _ => return Err(Error::unsupported(format!("LIKE ... INCLUDING INDEXES of index \"{}\"", index.name))),
-            }
-        }
-    }
     if texts.is_empty() {
         return Ok(Vec::new());
     }
@@ -195,4 +188,43 @@ fn like_constraints(source: &Relation, like: &Like) -> Result<Vec<ast::TableCons
         Some(ast::Statement::CreateTable(create)) => Ok(create.constraints),
         _ => Err(Error::internal("a CREATE TABLE of our own")),
     }
+}
+
+/// The other table's primary key and indexes, their names to be picked for the new table.
+fn copy_indexes(source: &Relation, target: &str, copied: &mut CopiedIndexes) -> Result<()> {
+    let Some(table) = source.table() else { return Ok(()) };
+    let name = |attribute: &i16| {
+        let column = source.columns.iter().find(|column| column.attribute == *attribute);
+        let column = column.ok_or_else(|| Error::internal("an index of a column that is gone"))?;
+        Ok(column.name.clone())
+    };
+    if let Some(key) = &table.primary_key {
+        if copied.key.is_some() {
+            return Err(several_primary_keys(target));
+        }
+        copied.key = Some((None, key.attributes.iter().map(name).collect::<Result<_>>()?));
+    }
+    for index in &table.indexes {
+        let part = |key: &crate::catalog::IndexKey| {
+            let expr = match &key.column {
+                IndexColumn::Attribute(attribute) => {
+                    ast::Expr::Identifier(ast::Ident::with_quote('"', name(attribute)?))
+                }
+                IndexColumn::Expression { sql, sql_type: _ } => bind::parse_expression(sql)?,
+            };
+            Ok(WrittenPart { expr, descending: key.descending, nulls_first: key.nulls_first })
+        };
+        copied.indexes.push(WrittenIndex {
+            name: None,
+            unique: index.unique || index.deferrable.is_some(),
+            nulls_not_distinct: index.nulls_not_distinct,
+            keys: index.keys.iter().map(part).collect::<Result<_>>()?,
+            include: index.include.iter().map(name).collect::<Result<_>>()?,
+            predicate: index.predicate.as_deref().map(bind::parse_expression).transpose()?,
+            constraint: index.constraint.is_some(),
+            deferrable: index.deferrable,
+            primary: index.primary,
+        });
+    }
+    Ok(())
 }

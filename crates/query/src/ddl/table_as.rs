@@ -5,7 +5,7 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast;
 
 use super::columns::WrittenColumn;
-use super::create_table::NewTable;
+use super::create_table::{CopiedIndexes, NewTable};
 use crate::bind;
 use crate::catalog::OnCommit;
 use crate::session::{CachedPlan, Session, TableAs};
@@ -41,6 +41,7 @@ impl Session {
             on_commit: table.on_commit,
             columns: written,
             constraints: &[],
+            copied: CopiedIndexes::default(),
         };
         let Some(relation) = self.make_table(new).await? else { return Ok(Execution::Done(command.to_owned())) };
         if !table.with_data {

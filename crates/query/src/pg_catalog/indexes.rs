@@ -158,7 +158,10 @@ impl Index<'_> {
                 (true, true) => " DESC",
                 (true, false) => " DESC NULLS LAST",
             };
-            format!("{}{order}", self.key_text(key))
+            let key = self.key_text(key);
+            // Unless asked for short text, PostgreSQL puts brackets around every operator.
+            let operator = !short && key.starts_with('(') && is_operator(&key);
+            if operator { format!("({key}){order}") } else { format!("{key}{order}") }
         });
         let schema = facts.catalog.schemas.get(&self.table.schema).map_or("", |schema| schema.name.as_str());
         let full = || format!("{}.{}", quote_identifier(schema), quote_identifier(&self.table.name));
@@ -177,6 +180,15 @@ impl Index<'_> {
             text.push_str(&if short { format!(" WHERE {predicate}") } else { format!(" WHERE ({predicate})") });
         }
         text
+    }
+}
+
+/// Whether an expression, in brackets, is an operator's.
+fn is_operator(expression: &str) -> bool {
+    use sqlparser::ast::Expr;
+    match crate::bind::parse_expression(expression) {
+        Ok(Expr::Nested(inner)) => matches!(*inner, Expr::BinaryOp { .. } | Expr::UnaryOp { .. }),
+        _ => false,
     }
 }
 

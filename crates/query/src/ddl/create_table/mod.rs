@@ -8,7 +8,7 @@ use std::sync::Arc;
 use heliosdb_types::{ColumnId, Error, Result, SchemaVersion, SqlState, TreeRef};
 use sqlparser::ast;
 
-use super::columns::{WrittenColumn, default_text, read_column};
+use super::columns::{WrittenColumn, default_text, read_column, several_primary_keys};
 use super::foreign_key::WrittenForeignKey;
 use super::index::WrittenIndex;
 use super::regclass::{full_name, in_full};
@@ -39,6 +39,15 @@ pub(super) struct NewTable<'a> {
     pub on_commit: Option<OnCommit>,
     pub columns: Vec<WrittenColumn>,
     pub constraints: &'a [ast::TableConstraint],
+    /// Made besides those of its constraints.
+    pub copied: CopiedIndexes,
+}
+
+/// The indexes of tables that a new one is LIKE.
+#[derive(Default)]
+pub(super) struct CopiedIndexes {
+    pub key: Option<WrittenKey>,
+    pub indexes: Vec<WrittenIndex>,
 }
 
 /// TEMPORARY and ON COMMIT.
@@ -71,6 +80,7 @@ impl Session {
             on_commit,
             columns: columns.collect::<Result<Vec<_>>>()?,
             constraints: &create.constraints,
+            copied: CopiedIndexes::default(),
         };
         self.make_table(new).await.map(|_| ())
     }
@@ -96,8 +106,15 @@ impl Session {
         let mut written = new.columns;
         check_columns(&written)?;
         self.name_relations_in_full(&mut written)?;
-        let WrittenConstraints { key, checks, uniques, foreign_keys } =
+        let WrittenConstraints { key, checks, mut uniques, foreign_keys } =
             read_constraints(&written, new.constraints, &name)?;
+        let CopiedIndexes { key: copied_key, indexes: copied } = new.copied;
+        uniques.extend(copied);
+        let late_keys = uniques.iter().filter(|unique| unique.primary).count();
+        if usize::from(key.is_some()) + usize::from(copied_key.is_some()) + late_keys > 1 {
+            return Err(several_primary_keys(&name));
+        }
+        let key = key.or(copied_key);
         let late: Vec<String> = uniques.iter().filter(|unique| unique.primary).flat_map(|key| key.columns()).collect();
         written.iter_mut().filter(|column| late.contains(&column.name)).for_each(|column| column.not_null = true);
         let conditions: Vec<ast::Expr> = checks.iter().map(|(_, _, expr)| expr.clone()).collect();
