@@ -14,6 +14,7 @@ mod string;
 mod substring;
 mod system;
 mod to_char;
+mod to_char_number;
 mod to_date;
 
 pub(super) use regexp::{regexp_matches, regexp_split};
@@ -118,7 +119,8 @@ fn tables() -> impl Iterator<Item = &'static Overload> {
         encoding::FUNCTIONS,
         regexp::FUNCTIONS,
         datetime::FUNCTIONS,
-        to_char::NUMBERS,
+        to_char::FUNCTIONS,
+        to_char_number::NUMBERS,
     ]
     .into_iter()
     .flatten()

@@ -4,19 +4,13 @@ use heliosdb_types::datetime::{
     CivilTime, DateField, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, extract_timestamp,
     is_finite_timestamp, timestamptz_to_timestamp,
 };
-use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, SqlState, TextContext};
+use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, TextContext};
 
-use super::super::value::{numeric_of, text_of_datum};
-use super::T::{F8, Int4, Int8, Num, Text};
+use super::super::value::text_of_datum;
+use super::T::{Num, Text};
 use super::{Overload, invalid_parameter, wrong_arguments};
 
-pub(super) const NUMBERS: &[Overload] = &[
-    ("to_char", &[Int4, Text], Text, number),
-    ("to_char", &[Int8, Text], Text, number),
-    ("to_char", &[Num, Text], Text, number),
-    ("to_char", &[F8, Text], Text, number),
-    ("to_number", &[Text, Text], Num, to_number),
-];
+pub(super) const FUNCTIONS: &[Overload] = &[("to_number", &[Text, Text], Num, to_number)];
 
 pub(super) const MONTHS: [&str; 12] = [
     "January",
@@ -293,322 +287,44 @@ fn ordinal_suffix(value: i64, upper: bool) -> String {
     if upper { suffix.to_uppercase() } else { suffix.to_owned() }
 }
 
-/// How a number template says the sign.
+/// What of a number template matters to reading.
 #[derive(Clone, Copy, PartialEq)]
-enum Sign {
-    /// A minus (or blank) right before the number.
-    Anchored,
-    /// S, MI, PL, SG, PR stand where they are written.
-    Placed,
-}
-
-fn number(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
-    let [value, template] = args else { return Err(wrong_arguments("to_char")) };
-    let template = text_of_datum(*template)?;
-    let upper = template.to_ascii_uppercase();
-    // What stands in quotes is no keyword.
-    if upper.contains("RN") && !template.contains('"') {
-        let numeral = roman(roman_number(*value)?, upper.contains("FM"), !template.contains("RN"));
-        return Ok(Datum::Text(numeral));
-    }
-    format_any(&numeric_of(*value)?, template).map(Datum::Text)
-}
-
-/// What is written in Roman numerals: a float to the nearest even, anything else as an integer, which it has to be.
-fn roman_number(value: DatumRef<'_>) -> Result<i64> {
-    if let DatumRef::Float64(float) = value {
-        return Ok(if float.is_nan() { 0 } else { float.round_ties_even() as i64 });
-    }
-    let value = numeric_of(value)?;
-    if !value.is_finite() {
-        let word = if value.is_nan() { "NaN" } else { "infinity" };
-        let message = format!("cannot convert {word} to integer");
-        return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
-    }
-    let out_of_range = || Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "integer out of range");
-    value.round(0)?.to_i64().filter(|number| i32::try_from(*number).is_ok()).ok_or_else(out_of_range)
-}
-
-/// EEEE and V make another kind of number of the template.
-fn format_any(value: &Numeric, template: &str) -> Result<String> {
-    let upper = template.to_ascii_uppercase();
-    // What stands in quotes is no keyword.
-    if template.contains('"') {
-        return format_number(value, template);
-    }
-    if let Some(at) = upper.find("EEEE") {
-        return scientific(value, &upper[..at]);
-    }
-    match upper.find('V') {
-        Some(at) => {
-            // Digits after V multiply by powers of ten.
-            let (whole, rest) = (&template[..at], &template[at + 1..]);
-            let places = rest.chars().filter(|c| matches!(c, '0' | '9')).count();
-            let factor = Numeric::parse(&format!("1e{places}"))?;
-            format_number(&value.mul(&factor)?.round(0)?, &format!("{whole}{rest}"))
-        }
-        None => format_number(value, template),
-    }
-}
-
-/// 1 to 3999 in fifteen places; `#` beyond.
-fn roman(number: i64, trimmed: bool, lower: bool) -> String {
-    const NUMERALS: [(i64, &str); 13] = [
-        (1000, "M"),
-        (900, "CM"),
-        (500, "D"),
-        (400, "CD"),
-        (100, "C"),
-        (90, "XC"),
-        (50, "L"),
-        (40, "XL"),
-        (10, "X"),
-        (9, "IX"),
-        (5, "V"),
-        (4, "IV"),
-        (1, "I"),
-    ];
-    if !(1..=3999).contains(&number) {
-        return "#".repeat(15);
-    }
-    let mut number = number;
-    let mut out = String::new();
-    for (worth, numeral) in NUMERALS {
-        while number >= worth {
-            out.push_str(numeral);
-            number -= worth;
-        }
-    }
-    if lower {
-        out.make_ascii_lowercase();
-    }
-    if trimmed { out } else { format!("{out:>15}") }
-}
-
-/// `9.99EEEE`: one digit before the point, as many after it as the template has.
-fn scientific(value: &Numeric, template: &str) -> Result<String> {
-    let places = template.split_once(['.', 'D']).map_or(0, |(_, after)| after.matches(['9', '0']).count());
-    let whole = template.split(['.', 'D']).next().unwrap_or("").matches(['9', '0']).count();
-    let fill = if template.contains("FM") { "" } else { " " };
-    if !value.is_finite() {
-        return Ok(format!(
-            "{fill}{}{}",
-            "#".repeat(whole.max(1)),
-            if places > 0 { format!(".{}", "#".repeat(places)) } else { String::new() }
-        ));
-    }
-    let float = value.to_f64()?;
-    let text = format!("{float:.places$e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let sign = if exponent < 0 { '-' } else { '+' };
-    let lead = if float < 0.0 { "" } else { fill };
-    Ok(format!("{lead}{mantissa}e{sign}{:02}", exponent.unsigned_abs()))
-}
-
-/// A number template's tokens.
 enum Token {
-    Digit { zero: bool },
+    Digit,
     Point,
-    Comma,
-    SignMark(&'static str),
-    Ordinal(bool),
-    Literal(char),
+    Bracket,
 }
 
-fn number_tokens(template: &str) -> Result<(Vec<Token>, bool)> {
+fn number_tokens(template: &str) -> Result<Vec<Token>> {
     let mut tokens = Vec::new();
-    let (mut rest, mut fill) = (template, true);
+    let mut rest = template;
     while let Some(c) = rest.chars().next() {
         let starts = |key: &str| rest.get(..key.len()).is_some_and(|head| head.eq_ignore_ascii_case(key));
-        if let Some(key) = ["EEEE", "RN"].iter().find(|key| starts(key)) {
-            return Err(Error::unsupported(format!("to_char template {key}")));
+        if let Some(key) = ["EEEE", "RN", "V"].iter().find(|key| starts(key)) {
+            return Err(Error::unsupported(format!("to_number template {key}")));
         }
-        if starts("FM") {
-            (fill, rest) = (false, &rest[2..]);
-        } else if let Some(mark) = ["MI", "PL", "SG", "PR"].into_iter().find(|mark| starts(mark)) {
-            tokens.push(Token::SignMark(mark));
-            rest = &rest[2..];
-        } else if starts("TH") {
-            tokens.push(Token::Ordinal(rest.starts_with('T')));
-            rest = &rest[2..];
-        } else {
-            rest = &rest[c.len_utf8()..];
-            match c {
-                '9' => tokens.push(Token::Digit { zero: false }),
-                '0' => tokens.push(Token::Digit { zero: true }),
-                '.' | 'D' | 'd' => tokens.push(Token::Point),
-                ',' | 'G' | 'g' => tokens.push(Token::Comma),
-                'S' | 's' => tokens.push(Token::SignMark("S")),
-                'V' | 'v' => return Err(Error::unsupported("to_char template V")),
-                'L' | 'l' => tokens.push(Token::Literal(' ')),
-                // Blanks for a whole part of zero: what 9 does anyway.
-                'B' | 'b' => {}
-                '"' => {
-                    while let Some(c) = rest.chars().next() {
-                        rest = &rest[c.len_utf8()..];
-                        if c == '"' {
-                            break;
-                        }
-                        tokens.push(Token::Literal(c));
-                    }
-                }
-                c => tokens.push(Token::Literal(c)),
-            }
+        if starts("PR") {
+            tokens.push(Token::Bracket);
+        }
+        let length = if ["FM", "MI", "PL", "SG", "PR", "TH"].into_iter().any(starts) { 2 } else { c.len_utf8() };
+        rest = rest.get(length..).unwrap_or_default();
+        match c {
+            '9' | '0' => tokens.push(Token::Digit),
+            '.' | 'D' | 'd' => tokens.push(Token::Point),
+            '"' => rest = rest.split_once('"').map_or("", |(_, rest)| rest),
+            _ => {}
         }
     }
-    Ok((tokens, fill))
-}
-
-fn format_number(value: &Numeric, template: &str) -> Result<String> {
-    let (tokens, fill) = number_tokens(template)?;
-    let point = tokens.iter().position(|token| matches!(token, Token::Point)).unwrap_or(tokens.len());
-    let digits = |tokens: &[Token]| tokens.iter().filter(|token| matches!(token, Token::Digit { .. })).count();
-    let (whole_places, places) = (digits(&tokens[..point]), digits(&tokens[point..]));
-    let rounded = value.round(places as i32)?;
-    let negative = rounded.signum() < 0;
-    let text = rounded.abs().to_string();
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let whole = if whole == "0" { "" } else { whole };
-    let overflows = !rounded.is_finite() || whole.len() > whole_places;
-    let sign = if tokens.iter().any(|token| matches!(token, Token::SignMark(mark) if *mark != "PL")) {
-        Sign::Placed
-    } else {
-        Sign::Anchored
-    };
-    // From the first 0 of the template on, every place is shown.
-    let first_zero = tokens[..point]
-        .iter()
-        .filter(|t| matches!(t, Token::Digit { .. }))
-        .position(|t| matches!(t, Token::Digit { zero: true }));
-    let significant = whole_places - whole.len().min(whole_places);
-    // A lone zero is shown where no fraction follows.
-    let first_shown = match first_zero {
-        Some(zero) => zero.min(significant),
-        None if whole.is_empty() && places == 0 && whole_places > 0 => whole_places - 1,
-        None => significant,
-    };
-    let last_zero = tokens[point..]
-        .iter()
-        .filter(|t| matches!(t, Token::Digit { .. }))
-        .enumerate()
-        .filter(|(_, t)| matches!(t, Token::Digit { zero: true }))
-        .map(|(i, _)| i + 1)
-        .last()
-        .unwrap_or(0);
-    let kept_fraction = if fill { places } else { fraction.trim_end_matches('0').len().max(last_zero) };
-    let mut out = String::new();
-    let (mut place, mut signed, mut past_point) = (0, sign == Sign::Placed, false);
-    let put_sign = |out: &mut String, signed: &mut bool| {
-        if !*signed {
-            if negative {
-                out.push('-');
-            } else if fill {
-                out.push(' ');
-            }
-            *signed = true;
-        }
-    };
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            Token::Digit { .. } if !past_point => {
-                if place < first_shown && !overflows {
-                    if fill {
-                        out.push(' ');
-                    }
-                } else {
-                    put_sign(&mut out, &mut signed);
-                    let digit = (place.checked_sub(significant))
-                        .and_then(|i| whole.as_bytes().get(i))
-                        .map_or('0', |b| char::from(*b));
-                    out.push(if overflows { '#' } else { digit });
-                }
-                place += 1;
-            }
-            Token::Digit { .. } => {
-                put_sign(&mut out, &mut signed);
-                let index = place - whole_places;
-                if overflows {
-                    out.push('#');
-                } else if index < kept_fraction {
-                    out.push(fraction.as_bytes().get(index).map_or('0', |b| char::from(*b)));
-                }
-                place += 1;
-            }
-            Token::Point => {
-                put_sign(&mut out, &mut signed);
-                // Without blanks to fill, a number below one keeps its zero if nothing follows the point.
-                if !fill && whole.is_empty() && first_shown >= whole_places && kept_fraction == 0 && whole_places > 0 {
-                    out.push('0');
-                }
-                // A point that nothing follows is not shown.
-                if places > 0 {
-                    out.push('.');
-                }
-                past_point = true;
-            }
-            Token::Comma => {
-                if place > first_shown || overflows {
-                    out.push(',');
-                } else if fill {
-                    out.push(' ');
-                }
-            }
-            Token::SignMark(mark) => put_mark(mark, negative, fill, at, &mut out),
-            Token::Ordinal(upper) => {
-                if !negative && !overflows && places == 0 {
-                    out.push_str(&ordinal_suffix(rounded.to_i64().unwrap_or(0), *upper));
-                }
-            }
-            Token::Literal(c) => out.push(*c),
-        }
-    }
-    if tokens.iter().any(|t| matches!(t, Token::SignMark("PR"))) {
-        out = bracketed(&out, negative, fill);
-    } else if tokens.iter().any(|t| matches!(t, Token::SignMark("S"))) {
-        out = leading_sign_moved(out);
-    }
-    Ok(out)
-}
-
-fn put_mark(mark: &str, negative: bool, fill: bool, _at: usize, out: &mut String) {
-    match (mark, negative) {
-        ("S" | "SG", true) | ("MI", true) => out.push('-'),
-        ("S" | "SG", false) | ("PL", false) => out.push('+'),
-        ("MI", false) | ("PL", true) if fill => out.push(' '),
-        _ => {}
-    }
-}
-
-/// A leading S stands right before the first digit, not before the blanks.
-fn leading_sign_moved(text: String) -> String {
-    let sign = match text.chars().next() {
-        Some(sign @ ('+' | '-')) => sign,
-        _ => return text,
-    };
-    let rest = &text[1..];
-    let blanks = rest.len() - rest.trim_start_matches(' ').len();
-    format!("{}{sign}{}", &rest[..blanks], &rest[blanks..])
-}
-
-fn bracketed(text: &str, negative: bool, fill: bool) -> String {
-    let body = text.trim_start_matches(' ');
-    let blanks = text.len() - body.len();
-    match (negative, fill) {
-        (true, _) => format!("{}<{body}>", " ".repeat(blanks)),
-        (false, true) => format!("{} {body} ", " ".repeat(blanks)),
-        (false, false) => body.to_owned(),
-    }
+    Ok(tokens)
 }
 
 /// `to_number`: the digits of the text; what the template's other characters stand for is skipped.
 fn to_number(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let [text, template] = args else { return Err(wrong_arguments("to_number")) };
     let (text, template) = (text_of_datum(*text)?, text_of_datum(*template)?);
-    let (tokens, _) = number_tokens(template)?;
-    let negative =
-        text.contains('-') || (text.contains('<') && tokens.iter().any(|t| matches!(t, Token::SignMark("PR"))));
-    let places = tokens.iter().filter(|t| matches!(t, Token::Digit { .. })).count();
+    let tokens = number_tokens(template)?;
+    let negative = text.contains('-') || (text.contains('<') && tokens.contains(&Token::Bracket));
+    let places = tokens.iter().filter(|token| **token == Token::Digit).count();
     let mut digits = String::new();
     let (mut taken, mut point) = (0, false);
     for c in text.chars() {
@@ -617,7 +333,7 @@ fn to_number(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
                 digits.push(c);
                 taken += 1;
             }
-            '.' if !point && tokens.iter().any(|t| matches!(t, Token::Point)) => {
+            '.' if !point && tokens.contains(&Token::Point) => {
                 digits.push('.');
                 point = true;
             }
