@@ -2,6 +2,7 @@
 
 use heliosdb_types::{Error, ErrorKind, Result, SqlState};
 use sqlparser::ast;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -11,11 +12,11 @@ use super::precedence;
 
 /// Nested parentheses and subqueries; the parser grows its stack on the heap, so this bounds work, not safety.
 const NESTING_MAX: usize = 500;
-/// Tokens at one nesting level without a comma or semicolon between: a chain `1 + 1 + ...` becomes a tree as deep as it is
-/// long, which is dropped recursively.
-const CHAIN_TOKENS_MAX: u32 = 12_000;
+/// Tokens that can deepen a tree (operators and keywords) at one nesting level without a comma or semicolon between: a chain
+/// `1 + 1 + ...` becomes a tree as deep as it is long, which is dropped recursively.
+const CHAIN_TOKENS_MAX: u32 = 16_000;
 /// Stack for passes over trees that such chains make; reserved only where it is needed.
-const DEEP_STACK_BYTES: usize = 64 << 20;
+const DEEP_STACK_BYTES: usize = 128 << 20;
 
 /// One statement of a text.
 #[derive(Clone, Debug)]
@@ -144,7 +145,9 @@ fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut lengths = vec![0u32];
     for token in tokens {
         match &token.token {
-            Token::Whitespace(_) => {}
+            Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => {}
+            Token::Period => {}
+            Token::Word(word) if word.quote_style.is_some() || word.keyword == Keyword::NoKeyword => {}
             Token::LParen | Token::LBracket => lengths.push(0),
             Token::RParen | Token::RBracket if lengths.len() > 1 => {
                 lengths.pop();

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits,
 };
@@ -23,7 +24,7 @@ use crate::func::{self, CastKind};
 /// PARTITION BY, ORDER BY and frame of one OVER, bound.
 pub(super) struct BoundWindow {
     pub partition_by: Vec<Expr>,
-    pub order_by: Vec<datafusion::logical_expr::expr::Sort>,
+    pub order_by: Vec<Sort>,
     pub frame: Option<WindowFrame>,
 }
 
@@ -124,13 +125,19 @@ impl Binder<'_> {
             partitions.push(func::sort_key(&value));
         }
         let keys = self.bind_sort_keys(&order_by)?;
-        let frame = match window_frame {
-            Some(frame) => Some(self.bind_frame(&frame, keys.len())?),
-            None => None,
-        };
-        let frame = frame_for_keys(frame, &keys)?;
-        let order_by = keys.iter().map(OrderKey::sort).collect();
-        Ok(BoundWindow { partition_by: partitions, order_by, frame })
+        let mut sorts: Vec<Sort> = keys.iter().map(OrderKey::sort).collect();
+        let (mut frame, mut distances) = (None, false);
+        if let Some(written) = window_frame {
+            let (bound, key) = self.bind_frame(&written, &keys)?;
+            frame = Some(bound);
+            if let (Some(key), Some(sort)) = (key, sorts.first_mut()) {
+                (sort.expr, distances) = (key, true);
+            }
+        }
+        if !distances {
+            frame = frame_for_keys(frame, &keys);
+        }
+        Ok(BoundWindow { partition_by: partitions, order_by: sorts, frame })
     }
 
     fn named_window(&mut self, name: &ast::Ident) -> Result<ast::WindowSpec> {
@@ -142,63 +149,101 @@ impl Binder<'_> {
         })
     }
 
-    fn bind_frame(&mut self, frame: &ast::WindowFrame, order_columns: usize) -> Result<WindowFrame> {
+    /// The frame; with RANGE by distances the key as well, in the distances' type.
+    fn bind_frame(&mut self, frame: &ast::WindowFrame, keys: &[OrderKey]) -> Result<(WindowFrame, Option<Expr>)> {
         let ast::WindowFrame { units, start_bound, end_bound } = frame;
         let units = match units {
             ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
             ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
             ast::WindowFrameUnits::Groups => WindowFrameUnits::Groups,
         };
-        if units == WindowFrameUnits::Groups && order_columns == 0 {
+        if units == WindowFrameUnits::Groups && keys.is_empty() {
             return Err(Error::invalid(SqlState::WINDOWING_ERROR, "GROUPS mode requires an ORDER BY clause"));
         }
-        let start = self.bind_bound(start_bound, units, true)?;
-        let end = match end_bound {
-            Some(bound) => self.bind_bound(bound, units, false)?,
-            None => WindowFrameBound::CurrentRow,
-        };
-        let offset = |bound: &WindowFrameBound| !bound.is_unbounded() && *bound != WindowFrameBound::CurrentRow;
-        if units == WindowFrameUnits::Range && (offset(&start) || offset(&end)) && order_columns != 1 {
-            let message = "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column";
-            return Err(Error::invalid(SqlState::WINDOWING_ERROR, message));
+        let end_bound = end_bound.as_ref().unwrap_or(&ast::WindowFrameBound::CurrentRow);
+        let (start, end) = (distance(start_bound), distance(end_bound));
+        if units == WindowFrameUnits::Range && (start.is_some() || end.is_some()) {
+            let [key] = keys else {
+                let message = "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column";
+                return Err(Error::invalid(SqlState::WINDOWING_ERROR, message));
+            };
+            return self.bind_range(key, (start_bound, start), (end_bound, end));
         }
+        let start = self.bind_bound(start_bound, true)?;
+        let end = self.bind_bound(end_bound, false)?;
         check_frame_order(&start, &end)?;
-        Ok(WindowFrame::new_bounds(units, start, end))
+        Ok((WindowFrame::new_bounds(units, start, end), None))
     }
 
-    fn bind_bound(
+    fn bind_range(
         &mut self,
-        bound: &ast::WindowFrameBound,
-        units: WindowFrameUnits,
-        start: bool,
-    ) -> Result<WindowFrameBound> {
-        let wrong = |text: &str| Err(Error::invalid(SqlState::WINDOWING_ERROR, text));
+        key: &OrderKey,
+        (start_bound, start): (&ast::WindowFrameBound, Option<&ast::Expr>),
+        (end_bound, end): (&ast::WindowFrameBound, Option<&ast::Expr>),
+    ) -> Result<(WindowFrame, Option<Expr>)> {
+        let mut given = Vec::new();
+        for (expr, edge) in [(start, "starting"), (end, "ending")] {
+            let Some(expr) = expr else { continue };
+            let value = self.bind_expr(expr)?;
+            let distance = func::range_distance(&key.value, value, self.func());
+            let distance = self.at(expr.span(), distance)?;
+            match func::constant_distance(&distance, &simplify(distance.expr.clone())?)? {
+                Some(heliosdb_types::Datum::Null) => {
+                    let message = format!("frame {edge} offset must not be null");
+                    return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, message));
+                }
+                Some(value) => given.push(value),
+                None => return Err(Error::unsupported("a RANGE offset that is not a constant")),
+            }
+        }
+        let func::RangeKey { key, distances } = func::range_key(&key.value, given, self.func())?;
+        let mut distances = distances.into_iter();
+        let mut bound = |bound: &ast::WindowFrameBound, is_start: bool| match bound {
+            ast::WindowFrameBound::CurrentRow => Ok(WindowFrameBound::CurrentRow),
+            ast::WindowFrameBound::Preceding(given) => {
+                let distance = given.as_ref().and_then(|_| distances.next());
+                match (distance, is_start) {
+                    (None, false) => Err(unbounded_on_the_wrong_side(false)),
+                    (distance, _) => Ok(WindowFrameBound::Preceding(distance.unwrap_or(ScalarValue::Null))),
+                }
+            }
+            ast::WindowFrameBound::Following(given) => {
+                let distance = given.as_ref().and_then(|_| distances.next());
+                match (distance, is_start) {
+                    (None, true) => Err(unbounded_on_the_wrong_side(true)),
+                    (distance, _) => Ok(WindowFrameBound::Following(distance.unwrap_or(ScalarValue::Null))),
+                }
+            }
+        };
+        let (start, end) = (bound(start_bound, true)?, bound(end_bound, false)?);
+        check_frame_order(&start, &end)?;
+        Ok((WindowFrame::new_bounds(WindowFrameUnits::Range, start, end), Some(key)))
+    }
+
+    fn bind_bound(&mut self, bound: &ast::WindowFrameBound, start: bool) -> Result<WindowFrameBound> {
         match bound {
             ast::WindowFrameBound::CurrentRow => Ok(WindowFrameBound::CurrentRow),
             ast::WindowFrameBound::Preceding(None) if start => {
                 Ok(WindowFrameBound::Preceding(ScalarValue::UInt64(None)))
             }
-            ast::WindowFrameBound::Preceding(None) => wrong("frame end cannot be UNBOUNDED PRECEDING"),
-            ast::WindowFrameBound::Following(None) if start => wrong("frame start cannot be UNBOUNDED FOLLOWING"),
-            ast::WindowFrameBound::Following(None) => Ok(WindowFrameBound::Following(ScalarValue::UInt64(None))),
+            ast::WindowFrameBound::Following(None) if !start => {
+                Ok(WindowFrameBound::Following(ScalarValue::UInt64(None)))
+            }
+            ast::WindowFrameBound::Preceding(None) | ast::WindowFrameBound::Following(None) => {
+                Err(unbounded_on_the_wrong_side(start))
+            }
             ast::WindowFrameBound::Preceding(Some(expr)) => {
-                Ok(WindowFrameBound::Preceding(self.bind_frame_offset(expr, units, start)?))
+                Ok(WindowFrameBound::Preceding(self.bind_frame_offset(expr, start)?))
             }
             ast::WindowFrameBound::Following(Some(expr)) => {
-                Ok(WindowFrameBound::Following(self.bind_frame_offset(expr, units, start)?))
+                Ok(WindowFrameBound::Following(self.bind_frame_offset(expr, start)?))
             }
         }
     }
 
-    /// ROWS and GROUPS count; RANGE takes a distance of the ORDER BY column's kind.
-    fn bind_frame_offset(&mut self, expr: &ast::Expr, units: WindowFrameUnits, start: bool) -> Result<ScalarValue> {
+    /// ROWS and GROUPS count.
+    fn bind_frame_offset(&mut self, expr: &ast::Expr, start: bool) -> Result<ScalarValue> {
         let value = self.bind_expr(expr)?;
-        if units == WindowFrameUnits::Range {
-            return match simplify(value.expr)? {
-                Expr::Literal(value, _) if !value.is_null() => Ok(value),
-                _ => Err(Error::unsupported("a RANGE offset that is not a constant")),
-            };
-        }
         let value = func::cast(value, &SqlType::Int8, CastKind::Implicit, self.func());
         let value = self.at(expr.span(), value)?;
         let edge = if start { "starting" } else { "ending" };
@@ -215,39 +260,47 @@ impl Binder<'_> {
     }
 }
 
-/// DataFusion refuses RANGE over keys it cannot add to, although without an offset nothing is added: such a frame ends at peers,
+/// The distance of a bound, if it has one.
+fn distance(bound: &ast::WindowFrameBound) -> Option<&ast::Expr> {
+    match bound {
+        ast::WindowFrameBound::CurrentRow => None,
+        ast::WindowFrameBound::Preceding(distance) | ast::WindowFrameBound::Following(distance) => distance.as_deref(),
+    }
+}
+
+fn unbounded_on_the_wrong_side(start: bool) -> Error {
+    let message = match start {
+        true => "frame start cannot be UNBOUNDED FOLLOWING",
+        false => "frame end cannot be UNBOUNDED PRECEDING",
+    };
+    Error::invalid(SqlState::WINDOWING_ERROR, message)
+}
+
+/// DataFusion refuses RANGE over keys it cannot add to, although without a distance nothing is added: such a frame ends at peers,
 /// and so does one in GROUPS.
-fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Result<Option<WindowFrame>> {
+fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<WindowFrame> {
     let additive = |key: &OrderKey| {
         let arrow = &key.value.arrow;
         arrow.is_numeric()
             || arrow.is_string()
             || (arrow.is_temporal() && !matches!(key.value.sql_type, SqlType::Interval | SqlType::Time(_)))
     };
-    let Some(first) = keys.first() else { return Ok(frame) };
+    let Some(first) = keys.first() else { return frame };
     if additive(first) && func::sort_key(&first.value) == first.value.expr {
-        return Ok(frame);
+        return frame;
     }
     let unbounded = WindowFrameBound::Preceding(ScalarValue::UInt64(None));
     let (units, start, end) = match frame {
         None => (WindowFrameUnits::Range, unbounded, WindowFrameBound::CurrentRow),
         Some(frame) => (frame.units, frame.start_bound, frame.end_bound),
     };
-    let peers_only = |bound: &WindowFrameBound| bound.is_unbounded() || *bound == WindowFrameBound::CurrentRow;
-    let units = match units {
-        WindowFrameUnits::Range if peers_only(&start) && peers_only(&end) => WindowFrameUnits::Groups,
-        WindowFrameUnits::Range => {
-            let of = first.value.sql_type.name();
-            return Err(Error::unsupported(format!("RANGE with an offset over a key of type {of}")));
-        }
-        other => other,
-    };
+    let units = if units == WindowFrameUnits::Range { WindowFrameUnits::Groups } else { units };
     let unsigned = |bound: WindowFrameBound| match bound {
         WindowFrameBound::Preceding(value) if value.is_null() => WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
         WindowFrameBound::Following(value) if value.is_null() => WindowFrameBound::Following(ScalarValue::UInt64(None)),
         other => other,
     };
-    Ok(Some(WindowFrame::new_bounds(units, unsigned(start), unsigned(end))))
+    Some(WindowFrame::new_bounds(units, unsigned(start), unsigned(end)))
 }
 
 fn check_frame_order(start: &WindowFrameBound, end: &WindowFrameBound) -> Result<()> {

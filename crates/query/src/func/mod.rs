@@ -7,6 +7,7 @@ mod aggregate;
 mod array;
 mod cast;
 mod catalog_rows;
+mod chain;
 mod common;
 mod decimal;
 mod enums;
@@ -23,6 +24,7 @@ mod types;
 mod udf;
 mod value;
 mod window;
+mod window_range;
 mod window_shift;
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub(crate) use array::type_key;
 pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::{cast, reference_for_client, reg_from_name, to_numeric_bytes};
 pub(crate) use catalog_rows::EXPAND_ARRAY;
+pub use chain::Chain;
 pub use common::{common_type, unify};
 pub use extract::extract;
 pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};
@@ -50,6 +53,7 @@ pub use scalar::overloads;
 pub use scalar::{call, time_of_day};
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};
+pub use window_range::{RangeKey, constant_distance, range_distance, range_key};
 
 /// An expression with its SQL type and the Arrow type its values have.
 ///

@@ -10,6 +10,9 @@ use crate::bind::from::refuse;
 use crate::bind::subquery::{Quantifier, boolean};
 use crate::func::{self, CastKind, Typed};
 
+/// Operators in a row that are nested calls; more become one flat call, see [`func::Chain`].
+const NESTED_OPERATORS_MAX: usize = 100;
+
 impl Binder<'_> {
     pub fn bind_binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
         match op {
@@ -30,6 +33,7 @@ impl Binder<'_> {
                     func::call("overlaps", parts, self.func())
                 }
                 (Expr::Tuple(left), Expr::Tuple(right)) => self.bind_row_comparison(left, op, right),
+                _ if is_long(left) => self.bind_long_chain(left, op, right),
                 _ => {
                     let left_value = self.bind_expr(left)?;
                     let right_value = self.bind_expr(right)?;
@@ -38,6 +42,23 @@ impl Binder<'_> {
                 }
             },
         }
+    }
+
+    /// `a + b - c ...`, from the left, without a level of nesting for each operator.
+    fn bind_long_chain(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed> {
+        let mut operators = vec![(left, op, right)];
+        let mut first = left;
+        while let Some((left, op, right)) = plain_operator(first) {
+            operators.push((left, op, right));
+            first = left;
+        }
+        let mut chain = func::Chain::new(self.bind_expr(first)?);
+        for (left, op, right) in operators.into_iter().rev() {
+            let value = self.bind_expr(right)?;
+            let pushed = chain.push(op, value, self.func());
+            pushed.map_err(|error| self.mark_operator(self.positions.blame(error, [left, right]), left, right))?;
+        }
+        Ok(chain.finish())
     }
 
     /// A whole chain of ANDs or ORs at once: the parser nests it as deep as it is long.
@@ -60,6 +81,15 @@ impl Binder<'_> {
         let texts = values.iter().all(|value| {
             matches!(value.sql_type, SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Unknown)
         });
+        if !texts && values.len() > NESTED_OPERATORS_MAX {
+            let mut rest = values.into_iter();
+            let mut chain = func::Chain::new(rest.next().ok_or_else(|| Error::internal("|| of nothing"))?);
+            for value in rest {
+                let pushed = chain.push(op, value, self.func());
+                pushed.map_err(|error| self.positions.blame(error, operands.iter().copied()))?;
+            }
+            return Ok(chain.finish());
+        }
         let concat = |left: Typed, right: Typed| {
             let error = func::binary(op, left, right, self.func());
             error.map_err(|error| self.positions.blame(error, operands.iter().copied())).map_err(|error| match operands
@@ -318,6 +348,32 @@ pub(super) fn closing_brackets(expr: &Expr) -> u32 {
         }
         _ => 0,
     }
+}
+
+/// An operator with two operands that is looked at by itself, unlike AND, `||` and LIKE.
+fn plain_operator(expr: &Expr) -> Option<(&Expr, &BinaryOperator, &Expr)> {
+    let Expr::BinaryOp { left, op, right } = expr else { return None };
+    let own = matches!(
+        op,
+        BinaryOperator::And
+            | BinaryOperator::Or
+            | BinaryOperator::StringConcat
+            | BinaryOperator::PGCustomBinaryOperator(_)
+            | BinaryOperator::PGLikeMatch
+            | BinaryOperator::PGNotLikeMatch
+            | BinaryOperator::PGILikeMatch
+            | BinaryOperator::PGNotILikeMatch
+    );
+    let rows = matches!((left.as_ref(), right.as_ref()), (Expr::Tuple(_), Expr::Tuple(_)));
+    (!own && !rows).then_some((left, op, right))
+}
+
+fn is_long(left: &Expr) -> bool {
+    let mut rest = Some(left);
+    for _ in 0..NESTED_OPERATORS_MAX {
+        rest = rest.and_then(plain_operator).map(|(left, _, _)| left);
+    }
+    rest.is_some()
 }
 
 /// The operands of `a op b op c ...`, left to right.

@@ -1,6 +1,7 @@
 //! Aggregates: PostgreSQL's result types, over DataFusion's accumulators where they agree and ours where they do not.
 
 mod exact;
+mod float_spread;
 mod fold;
 mod folds;
 mod json;
@@ -202,7 +203,7 @@ pub(super) fn resolve(
         }
         ("array_agg", [_]) => array_agg(one(args)?, distinct, ctx)?,
         ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", [_]) => {
-            spread(name, one(args)?, distinct, ctx)?
+            spread(name, one(args)?, ctx)?
         }
         (_, [_, _]) => two_floats(name, args, ctx)?,
         _ => return Err(undefined(name, &args)),
@@ -472,21 +473,13 @@ fn json_call(name: &str, args: Vec<Typed>, distinct: bool, ctx: &FuncContext) ->
     Ok(fold_call(fold, args, returns))
 }
 
-fn spread(name: &str, input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
+fn spread(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
     let input = if input.is_unknown() { cast(input, &SqlType::Float8, CastKind::Implicit, ctx)? } else { input };
     match &input.sql_type {
         SqlType::Float4 | SqlType::Float8 => {
             let input = cast(input, &SqlType::Float8, CastKind::Implicit, ctx)?;
-            let function = match name {
-                "stddev" | "stddev_samp" => df::stddev::stddev_udaf(),
-                "stddev_pop" => df::stddev::stddev_pop_udaf(),
-                "var_pop" => df::variance::var_pop_udaf(),
-                _ => df::variance::var_samp_udaf(),
-            };
-            if distinct {
-                return Err(Error::unsupported(format!("{name}(DISTINCT ...) of a float")));
-            }
-            Ok(built_in(function, vec![input.expr], SqlType::Float8))
+            let spread = float_spread::spread(name.ends_with("_pop"), name.starts_with("stddev"));
+            Ok(fold_call(spread, vec![input], SqlType::Float8))
         }
         number if is_number(number) => {
             let fold = folds::variance(name.ends_with("_pop"), name.starts_with("stddev"));

@@ -9,7 +9,7 @@ use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlS
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed, array, cast, enums, extract, json};
-use super::{conditional, invalid_parameter, overlaps, regexp, string, substring, system, to_text};
+use super::{can_cast, conditional, invalid_parameter, overlaps, regexp, string, substring, system, to_text};
 
 /// `None`: not a function of this module.
 pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
@@ -23,8 +23,14 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("greatest" | "least", [_, ..]) => conditional::extreme(name == "greatest", owned(), ctx),
         ("num_nulls" | "num_nonnulls", [_, ..]) => Ok(conditional::count_nulls(name == "num_nulls", owned())),
         ("concat", _) => texts(owned(), ctx).map(concat),
-        ("concat_ws", [_, _, ..]) => texts(owned(), ctx).map(concat_ws),
-        ("format", [_, ..]) => texts(owned(), ctx).map(format),
+        // The separator and the pattern are texts; anything goes after them.
+        ("concat_ws", [first, _, ..]) | ("format", [first, ..])
+            if !first.is_unknown() && !can_cast(&first.sql_type, &SqlType::Text, CastKind::Implicit) =>
+        {
+            Err(super::undefined(name, args))
+        }
+        ("concat_ws", [_, _, ..]) => texts_after(owned(), ctx).map(concat_ws),
+        ("format", [_, ..]) => texts_after(owned(), ctx).map(format),
         ("quote_nullable", [arg]) => to_text(arg.clone(), ctx).map(quote_nullable),
         ("quote_literal", [arg]) if !arg.is_unknown() && !super::is_text(&arg.sql_type) => {
             to_text(arg.clone(), ctx).map(quote_value)
@@ -73,11 +79,21 @@ fn open_parameter(name: &str, args: &[Typed]) -> Option<Error> {
 }
 
 fn texts(args: Vec<Typed>, ctx: &FuncContext) -> Result<Vec<Typed>> {
-    args.into_iter().map(|arg| boolean_as_letter(arg, ctx)).collect()
+    args.into_iter().map(|arg| as_written(arg, ctx)).collect()
 }
 
-/// Functions of "any" use output functions: a boolean is `t` or `f` there, not `true`.
-fn boolean_as_letter(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
+/// The same for functions whose first argument is a text and no "any".
+fn texts_after(mut args: Vec<Typed>, ctx: &FuncContext) -> Result<Vec<Typed>> {
+    let rest = args.split_off(1.min(args.len()));
+    let first = args.into_iter().map(|arg| to_text(arg, ctx)).collect::<Result<Vec<_>>>()?;
+    Ok(first.into_iter().chain(texts(rest, ctx)?).collect())
+}
+
+/// Functions of "any" use output functions: a boolean is `t` or `f` there, not `true`, and char(n) keeps its blanks.
+fn as_written(arg: Typed, ctx: &FuncContext) -> Result<Typed> {
+    if matches!(arg.sql_type, SqlType::Char(_)) {
+        return Ok(Typed::new(arg.expr, SqlType::Text));
+    }
     if arg.sql_type != SqlType::Bool {
         return to_text(arg, ctx);
     }
