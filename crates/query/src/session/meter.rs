@@ -88,6 +88,9 @@ impl Session {
         let slow = self.slow_of(prepared, text, if said.is_some() { &[] } else { parameters });
         self.counted = entry.filter(|_| !is_about_others(prepared));
         self.tier.set(Tier::Utility);
+        if self.tier.tally().is_long() {
+            self.engine.statistics.usages.take(self.database.id, self.tier.tally());
+        }
         let clock = Arc::clone(&self.engine.options.clock);
         let since = clock.monotonic();
         let (worked, tier) = (Duration::ZERO, Tier::Utility);

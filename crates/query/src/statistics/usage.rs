@@ -15,6 +15,9 @@ use crate::catalog::Relation;
 /// Objects that counts are kept of once their sessions have ended; beyond it those of the longest list start anew.
 const LEFT_MAX: usize = 200_000;
 
+/// Objects a session counts for itself; what it counted of more is moved to the counts of ended sessions.
+const OWN_MAX: usize = 4_096;
+
 /// Of a table, or (the last two) of an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
@@ -82,6 +85,11 @@ impl Tally {
         self.add(table, Usage { deleted: rows as i64, ..Usage::default() });
     }
 
+    /// Whether it has become so long that it should be moved to [`LeftUsages`]. A single statement adds no more objects than it names.
+    pub fn is_long(&self) -> bool {
+        self.0.lock().len() > OWN_MAX
+    }
+
     pub fn add_to(&self, usages: &mut Usages) {
         for (object, usage) in self.0.lock().iter() {
             *usages.entry(*object).or_default() += *usage;
@@ -111,6 +119,12 @@ impl LeftUsages {
         tally.add_to(left.entry(database).or_default());
     }
 
+    /// Moves a tally here. Whoever adds up both meanwhile may miss it, for that moment.
+    pub fn take(&self, database: DatabaseId, tally: &Tally) {
+        let taken = Tally(Mutex::new(std::mem::take(&mut *tally.0.lock())));
+        self.add(database, &taken);
+    }
+
     pub fn of(&self, database: DatabaseId) -> Usages {
         self.0.lock().get(&database).cloned().unwrap_or_default()
     }
@@ -133,5 +147,21 @@ mod tests {
         assert_eq!(usages[&Oid(20_000)], Usage { inserted: 7, index_scans: 1, index_rows: 2, ..Usage::default() });
         assert_eq!(usages[&Oid(20_001)], Usage { own_scans: 1, own_rows: 2, ..Usage::default() });
         assert_eq!(left.of(DatabaseId(6)).len(), 1);
+    }
+
+    #[test]
+    fn a_long_tally_is_moved_and_nothing_is_lost() {
+        let (left, own) = (LeftUsages::default(), Tally::default());
+        for table in 0..10_000 {
+            own.inserted(Oid(20_000 + table % 5_000), 1);
+            if own.is_long() {
+                left.take(DatabaseId(5), &own);
+            }
+        }
+        assert!(own.0.lock().len() <= OWN_MAX);
+        let mut usages = left.of(DatabaseId(5));
+        own.add_to(&mut usages);
+        assert_eq!(usages.len(), 5_000);
+        assert!(usages.values().all(|usage| usage.inserted == 2));
     }
 }

@@ -1,4 +1,5 @@
 use heliosdb_contracts::TransactionStatus;
+use heliosdb_runtime::Clock;
 use heliosdb_types::{Datum, SqlState};
 
 use super::Server;
@@ -197,5 +198,43 @@ fn the_statement_timeout_stops_a_statement() {
     });
     let stopped = client.run("select count(*) from t a, t b, t c where a.a + b.a + c.a = 7");
     assert_eq!(stopped, "ERROR 57014: canceling statement due to statement timeout\n");
+    ticking.join().unwrap();
+}
+
+/// The wall may be set back, by an administrator or by NTP: times are what the wall says, as in PostgreSQL; order, visibility and
+/// waiting are not.
+#[test]
+fn a_clock_set_back_moves_now_and_nothing_else() {
+    const HOUR: i64 = 3_600_000_000;
+    let server = Server::new();
+    let (mut a, mut b) = (server.client(), server.client());
+    a.run("create table t (id int primary key, at timestamptz default now()); insert into t values (1)");
+    a.run("begin; insert into t values (2)");
+    let before = a.run("select now()");
+    server.clock.set_wall(server.clock.now_micros() - HOUR);
+    // A transaction keeps its time; the next one's is the wall's, which is earlier.
+    assert_eq!(a.run("select now()"), before);
+    assert_eq!(a.run("commit"), "COMMIT\n");
+    assert_eq!(
+        b.run("insert into t values (3); select id, at from t order by id"),
+        "INSERT 0 1\n1|2024-05-17 12:30:00+00\n2|2024-05-17 12:30:00+00\n3|2024-05-17 11:30:00+00\n"
+    );
+    // What was committed before is seen, what is committed now is seen next, and rows change as ever.
+    assert_eq!(a.run("update t set at = now() where id = 1; select count(*) from t"), "UPDATE 1\n3\n");
+    assert_eq!(b.run("select at from t where id = 1"), "2024-05-17 11:30:00+00\n");
+    // Timeouts count what passes, not what the wall says.
+    let clock = server.clock.clone();
+    let ticking = std::thread::spawn(move || {
+        for _ in 0..400 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            clock.set_wall(clock.now_micros() - HOUR);
+            clock.advance(std::time::Duration::from_millis(100));
+        }
+    });
+    assert_eq!(
+        b.run("set statement_timeout = '1s'; select pg_sleep(3600)"),
+        "SET\nERROR 57014: canceling statement due to statement timeout\n"
+    );
+    assert_eq!(a.run("select pg_sleep(0.2)"), "\n");
     ticking.join().unwrap();
 }
