@@ -176,6 +176,38 @@ impl Bitmap {
     }
 }
 
+/// How many bits are set before a place, in O(1): 64 bits and their count so far are kept together.
+#[derive(Debug)]
+pub(crate) struct Ranks {
+    /// A word, and how many bits are set before it.
+    words: Vec<(u64, u32)>,
+    count: u32,
+}
+
+impl Ranks {
+    pub(crate) fn new(bits: &Bitmap) -> Ranks {
+        let mut count = 0;
+        let ranked = bits.words().iter().map(|word| {
+            let before = count;
+            count += word.count_ones();
+            (*word, before)
+        });
+        let words = ranked.collect();
+        Ranks { words, count }
+    }
+
+    pub(crate) fn rank(&self, place: usize) -> usize {
+        match self.words.get(place / 64) {
+            Some((word, before)) => *before as usize + (word & ((1 << (place % 64)) - 1)).count_ones() as usize,
+            None => self.count as usize,
+        }
+    }
+
+    pub(crate) fn byte_len(&self) -> usize {
+        size_of_val(self.words.as_slice())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,11 @@ use crate::filter::Test;
 /// Rows given are below the number of rows; ranges lie within it. Bodies may be damaged in ways that only show when a value
 /// is decoded (compressed text that is not UTF-8): then these return `Corrupt`.
 pub(crate) trait Encoded: Debug + Send + Sync {
+    /// Memory beside the block's own bytes, if it is worth counting.
+    fn extra_bytes(&self) -> usize {
+        0
+    }
+
     /// One value. Strings that do not lie in the block as they are get appended to `scratch`.
     fn cell<'a>(&'a self, row: usize, scratch: &mut Vec<u8>) -> Result<Cell<'a>>;
 

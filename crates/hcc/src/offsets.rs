@@ -14,7 +14,6 @@ use heliosdb_types::Result;
 
 use crate::layout::{Reader, Writer, corrupt};
 use crate::packed::{Packed, packed_bytes, width_of, write_packed};
-use crate::search::partition;
 
 const SLOPE_BITS: u32 = 16;
 
@@ -128,36 +127,21 @@ impl Spans {
         }
     }
 
-    /// The first of `rows` spans that ends beyond `at`; the last if none does.
-    pub(crate) fn holding(&self, rows: usize, at: usize) -> usize {
-        let last = rows.saturating_sub(1);
-        match self {
-            Spans::Line(offsets) => partition(0..last, |row| offsets.at(row + 1) <= at),
-            Spans::Lengths { lengths, anchors } => {
-                let group = partition(0..last / GROUP, |group| anchors.at(group + 1) <= at);
-                let mut end = anchors.at(group);
-                let ends_beyond = |row: &usize| {
-                    end += lengths.get(*row) as usize;
-                    end > at
-                };
-                (group * GROUP..last).find(ends_beyond).unwrap_or(last)
-            }
-        }
-    }
-
     /// Where `range.start ..= range.end` start: one more than there are rows.
     pub(crate) fn decode(&self, range: std::ops::Range<usize>) -> Vec<usize> {
         match self {
             Spans::Line(offsets) => offsets.decode(range),
             Spans::Lengths { lengths, .. } => {
-                let mut out = Vec::with_capacity(range.len() + 1);
-                let mut at = self.bounds(range.start).0;
-                out.push(at);
+                let mut out = vec![self.bounds(range.start).0; range.len() + 1];
+                let mut last = self.bounds(range.start).0;
+                let mut slots = out.iter_mut().skip(1);
                 lengths.slices32(range, |values| {
-                    out.extend(values.iter().map(|length| {
+                    let mut at = last;
+                    for (length, slot) in values.iter().zip(slots.by_ref()) {
                         at += *length as usize;
-                        at
-                    }));
+                        *slot = at;
+                    }
+                    last = at;
                 });
                 out
             }
@@ -273,10 +257,6 @@ mod tests {
                 assert_eq!(spans.bounds(row), (start, ends[row] as usize));
             }
             assert_eq!(spans.decode(0..rows).len(), rows + 1);
-            for at in (0..end + 2).step_by(1 + end as usize / 500) {
-                let holding = ends.iter().position(|end| *end > at).unwrap_or(rows.saturating_sub(1));
-                assert_eq!(spans.holding(rows, at as usize), holding, "{at} of {rows}");
-            }
         }
         assert!(forms.iter().all(|seen| *seen > 0), "both forms were written: {forms:?}");
     }

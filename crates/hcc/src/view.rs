@@ -10,6 +10,7 @@ use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
 
 use crate::arrays::{pick, with_nulls};
+use crate::bitmap::Ranks;
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted};
 use crate::encoding;
@@ -40,34 +41,6 @@ pub struct BlockView {
     /// Absent if every row is NULL.
     body: Option<Box<dyn Encoded>>,
     byte_len: usize,
-}
-
-/// How many rows before a row are not NULL.
-#[derive(Debug)]
-struct Ranks {
-    validity: Bitmap,
-    /// Before each word of the validity.
-    before: Vec<u32>,
-}
-
-impl Ranks {
-    fn new(bits: &BooleanBuffer) -> Ranks {
-        let validity = Bitmap::from_bits(bits);
-        let mut count = 0;
-        let before = validity.words().iter().map(|word| {
-            count += word.count_ones();
-            count - word.count_ones()
-        });
-        let before = before.collect();
-        Ranks { validity, before }
-    }
-
-    fn rank(&self, row: usize) -> usize {
-        match (self.before.get(row / 64), self.validity.words().get(row / 64)) {
-            (Some(before), Some(word)) => *before as usize + (word & ((1 << (row % 64)) - 1)).count_ones() as usize,
-            _ => self.validity.count(),
-        }
-    }
 }
 
 impl BlockView {
@@ -112,10 +85,13 @@ impl BlockView {
         let nulls = read_nulls(&mut reader, flags, rows, null_count, encoding)?;
         let mut view = BlockView { physical, encoding, rows, null_count, nulls, dense: None, body: None, byte_len };
         if encoding != Encoding::AllNull {
-            view.dense = view.nulls.as_ref().filter(|_| dense).map(|nulls| Ranks::new(nulls.inner()));
+            view.dense =
+                view.nulls.as_ref().filter(|_| dense).map(|nulls| Ranks::new(&Bitmap::from_bits(nulls.inner())));
             let held = if dense { rows - null_count } else { rows };
             let section = (section as usize).checked_sub(1);
-            view.body = Some(encoding::read(&mut reader, encoding, physical, held, shared, section, depth + 1)?);
+            let body = encoding::read(&mut reader, encoding, physical, held, shared, section, depth + 1)?;
+            view.byte_len += body.extra_bytes() + view.dense.as_ref().map_or(0, Ranks::byte_len);
+            view.body = Some(body);
         }
         Ok(view)
     }
@@ -136,7 +112,7 @@ impl BlockView {
         self.null_count
     }
 
-    /// Encoded bytes, which is about what the view costs in memory.
+    /// Encoded bytes and what was built beside them, which is about what the view costs in memory.
     pub fn byte_len(&self) -> usize {
         self.byte_len
     }

@@ -40,6 +40,7 @@ struct Block<'a> {
     column: &'a Column,
     encoder: ColumnEncoder,
     view: BlockView,
+    block_bytes: usize,
     filter: Filter,
     shared_bytes: usize,
 }
@@ -50,7 +51,7 @@ impl<'a> Block<'a> {
         let options = EncodeOptions { force: Some(encoding), ..EncodeOptions::default() };
         let mut first = ColumnEncoder::new(physical, options);
         let block = first.encode(&column.array).expect("a column that suits the encoding");
-        let sections = first.finish();
+        let (sections, block_bytes) = (first.finish(), block.bytes.len());
         let shared_bytes = sections.iter().map(Vec::len).sum();
         let shared = Shared::open(sections.into_iter().map(Into::into), physical).expect("sections");
         let view = BlockView::open_with(block.bytes.into(), physical, ROWS, &shared).expect("a block");
@@ -60,7 +61,7 @@ impl<'a> Block<'a> {
         encoder.encode(&column.array).expect("encode");
         let literal = Predicate::Compare(CompareOp::Gt, &column.literal);
         let filter = Filter::compile(&literal, physical).expect("a filter");
-        Block { column, encoder, view, filter, shared_bytes }
+        Block { column, encoder, view, block_bytes, filter, shared_bytes }
     }
 }
 
@@ -71,7 +72,7 @@ impl Contestant for Block<'_> {
     }
 
     fn bits(&self) -> f64 {
-        self.view.byte_len() as f64 * 8.0 / ROWS as f64
+        self.block_bytes as f64 * 8.0 / ROWS as f64
     }
 
     fn encode(&mut self) {
