@@ -18,6 +18,7 @@ pub fn clients() -> Vec<Client> {
         Client { name: "psycopg3", command: |installed| python(installed, "psycopg3.py") },
         Client { name: "psycopg2", command: |installed| python(installed, "psycopg2_client.py") },
         Client { name: "asyncpg", command: |installed| python(installed, "asyncpg_client.py") },
+        Client { name: "wire-types", command: |installed| python(installed, "wire_types.py") },
         Client { name: "sqlalchemy-alembic", command: |installed| python(installed, "sqlalchemy_alembic.py") },
         Client { name: "django", command: |installed| python(installed, "django_site.py") },
         Client { name: "node-postgres", command: |installed| node(installed, "pg.mjs") },

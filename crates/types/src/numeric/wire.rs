@@ -9,16 +9,20 @@ const SIGN_NEGATIVE: u16 = 0x4000;
 const SIGN_NAN: u16 = 0xC000;
 const SIGN_INFINITY: u16 = 0xD000;
 const SIGN_NEGATIVE_INFINITY: u16 = 0xF000;
+/// What PostgreSQL sends for the scale of infinity, which has none.
+const INFINITY_SCALE: u16 = 0x20;
 
 impl Numeric {
     /// Appends the binary wire form.
     pub fn write_wire(&self, out: &mut Vec<u8>) {
         let mut put = |value: u16| out.extend_from_slice(&value.to_be_bytes());
-        let special = |sign: u16| [0, 0, sign, 0];
+        let special = |sign: u16, dscale: u16| [0, 0, sign, dscale];
         match self.value() {
-            Value::Nan => special(SIGN_NAN).into_iter().for_each(put),
-            Value::Infinity { negative: false } => special(SIGN_INFINITY).into_iter().for_each(put),
-            Value::Infinity { negative: true } => special(SIGN_NEGATIVE_INFINITY).into_iter().for_each(put),
+            Value::Nan => special(SIGN_NAN, 0).into_iter().for_each(put),
+            Value::Infinity { negative } => {
+                let sign = if negative { SIGN_NEGATIVE_INFINITY } else { SIGN_INFINITY };
+                special(sign, INFINITY_SCALE).into_iter().for_each(put);
+            }
             Value::Finite(number) => {
                 put(number.digits.len() as u16);
                 put(number.weight as i16 as u16);
