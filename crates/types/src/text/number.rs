@@ -142,14 +142,72 @@ fn parse_plain_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
 /// Shortest text that reads back as the same double: `1e+20`, `0.0001`, `1e-05`, `NaN`, `-Infinity`.
 pub fn write_float8(value: f64, out: &mut String) {
     if put_special(value, out) {
-        put_shortest(&format!("{value:e}"), 15, out);
+        let bits = value.abs().to_bits();
+        let parts = FloatParts::new(bits & ((1 << 52) - 1), (bits >> 52) as i64, 52, -1075);
+        put_shortest(&inside(&parts, format!("{value:e}"), |places| format!("{value:.places$e}")), 15, out);
     }
 }
 
 pub fn write_float4(value: f32, out: &mut String) {
     if put_special(f64::from(value), out) {
-        put_shortest(&format!("{value:e}"), 6, out);
+        let bits = value.abs().to_bits();
+        let parts = FloatParts::new(u64::from(bits & ((1 << 23) - 1)), i64::from(bits >> 23), 23, -150);
+        put_shortest(&inside(&parts, format!("{value:e}"), |places| format!("{value:.places$e}")), 6, out);
     }
+}
+
+/// A float as mantissa times a power of two.
+struct FloatParts {
+    mantissa: u64,
+    exponent: i64,
+    /// The float below it is nearer than the one above.
+    first_of_power: bool,
+}
+
+impl FloatParts {
+    /// From the stored fraction and exponent; `fraction_bits` long, `lowest` the exponent stored as 0 stands for.
+    fn new(fraction: u64, exponent: i64, fraction_bits: u32, lowest: i64) -> FloatParts {
+        if exponent == 0 {
+            return FloatParts { mantissa: fraction, exponent: lowest + 1, first_of_power: false };
+        }
+        let first_of_power = fraction == 0 && exponent > 1;
+        FloatParts { mantissa: fraction | 1 << fraction_bits, exponent: lowest + exponent, first_of_power }
+    }
+
+    /// Whether `digits * 10^power` lies exactly between this float and one beside it.
+    fn is_boundary(&self, digits: u64, power: i64) -> bool {
+        let m = u128::from(self.mantissa);
+        let above = (2 * m + 1, self.exponent - 1);
+        let below = if self.first_of_power { (4 * m - 1, self.exponent - 2) } else { (2 * m - 1, self.exponent - 1) };
+        let twos = i64::from(digits.trailing_zeros());
+        let odd = u128::from(digits >> digits.trailing_zeros().min(63));
+        let fives = u32::try_from(power.unsigned_abs()).ok().and_then(|power| 5u128.checked_pow(power));
+        [above, below].into_iter().any(|(boundary, exponent)| {
+            let same = match (fives, power >= 0) {
+                (Some(fives), true) => odd.checked_mul(fives) == Some(boundary),
+                (Some(fives), false) => boundary.checked_mul(fives) == Some(odd),
+                (None, _) => false,
+            };
+            same && twos + power == exponent
+        })
+    }
+}
+
+/// The shortest text strictly nearer to the float than to any other: one exactly between two would be read as this one where halves
+/// go to the even neighbour, which PostgreSQL does not count on.
+fn inside(parts: &FloatParts, shortest: String, with_places: impl Fn(usize) -> String) -> String {
+    let is_boundary = |text: &str| {
+        let (mantissa, exponent) = text.trim_start_matches('-').split_once('e').unwrap_or((text, "0"));
+        let places = mantissa.split_once('.').map_or(0, |(_, places)| places.len()) as i64;
+        let digits: u64 = mantissa.replace('.', "").parse().unwrap_or(0);
+        let exponent: i64 = exponent.parse().unwrap_or(0);
+        digits != 0 && parts.is_boundary(digits, exponent - places)
+    };
+    if parts.mantissa == 0 || !is_boundary(&shortest) {
+        return shortest;
+    }
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    (digits..18).map(with_places).find(|text| !is_boundary(text)).unwrap_or(shortest)
 }
 
 /// False if the value has been written.
@@ -194,4 +252,48 @@ fn put_shortest(scientific: &str, limit: i32, out: &mut String) {
         out.push(digit);
     }
     (count..whole).for_each(|_| out.push('0'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn float4(value: f32) -> String {
+        let mut out = String::new();
+        write_float4(value, &mut out);
+        out
+    }
+
+    fn float8(value: f64) -> String {
+        let mut out = String::new();
+        write_float8(value, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_text_exactly_between_two_floats_is_not_taken() {
+        // 7.5e9 is half-way to the float below: PostgreSQL writes a digit more.
+        assert_eq!(float4(-5e9f32 * 1.5), "-7.5000003e+09");
+        assert_eq!(float4(5e9), "5e+09");
+        assert_eq!(float4(16777216.0), "1.6777216e+07");
+        assert_eq!(float4(0.1), "0.1");
+        assert_eq!(float4(f32::MIN_POSITIVE), "1.1754944e-38");
+        assert_eq!(float4(1e-45), "1e-45");
+        assert_eq!(float8(1e23), "9.999999999999999e+22");
+        assert_eq!(float8(9007199254740992.0), "9.007199254740992e+15");
+        assert_eq!(float8(0.1 + 0.2), "0.30000000000000004");
+        assert_eq!(float8(5e-324), "5e-324");
+        assert_eq!(float8(-0.0), "-0");
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_float() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15u64;
+        for _ in 0..100_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (small, large) = (f32::from_bits((bits >> 32) as u32), f64::from_bits(bits));
+            assert!(small.is_nan() || float4(small).parse::<f32>().is_ok_and(|read| read == small), "{small:e}");
+            assert!(large.is_nan() || float8(large).parse::<f64>().is_ok_and(|read| read == large), "{large:e}");
+        }
+    }
 }
