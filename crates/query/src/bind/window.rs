@@ -68,8 +68,29 @@ impl Binder<'_> {
         refuse(calls.iter().any(has_subquery), "a subquery inside a window function")?;
         let mut outputs = HashMap::new();
         let (mut seen, mut computed) = (HashSet::new(), Vec::new());
+        let mut keys: Vec<(Expr, Column)> = Vec::new();
         for call in &mut calls {
             let original = call.clone();
+            if let Expr::WindowFunction(window) = call {
+                // Keys that are computed become columns: rewrites do not reach all of a node's calls alike, and planning counts on
+                // their keys being the same.
+                let params = &mut window.params;
+                let sorts = params.order_by.iter_mut().map(|sort| &mut sort.expr);
+                for key in params.partition_by.iter_mut().chain(sorts) {
+                    if matches!(key, Expr::Column(_) | Expr::Literal(..)) || key.contains_outer() {
+                        continue;
+                    }
+                    let known = keys.iter().find(|(expr, _)| expr == key).map(|(_, column)| column.clone());
+                    let column = known.unwrap_or_else(|| {
+                        self.computed += 1;
+                        let column = Column::new_unqualified(format!("key:{}", self.computed));
+                        keys.push((key.clone(), column.clone()));
+                        computed.push((key.clone(), column.name.clone()));
+                        column
+                    });
+                    *key = Expr::Column(column);
+                }
+            }
             if !seen.insert(call.schema_name().to_string())
                 && let Expr::WindowFunction(window) = call
             {
@@ -184,7 +205,10 @@ impl Binder<'_> {
         let mut given = Vec::new();
         for (expr, edge) in [(start, "starting"), (end, "ending")] {
             let Some(expr) = expr else { continue };
-            let value = self.bind_expr(expr)?;
+            let value = match bare_text(expr).filter(|_| !func::has_interval_distances(&key.value.sql_type)) {
+                Some(text) => func::literal(&text)?,
+                None => self.bind_expr(expr)?,
+            };
             let distance = func::range_distance(&key.value, value, self.func());
             let distance = self.at(expr.span(), distance)?;
             match func::constant_distance(&distance, &simplify(distance.expr.clone())?)? {
@@ -265,6 +289,23 @@ fn distance(bound: &ast::WindowFrameBound) -> Option<&ast::Expr> {
     match bound {
         ast::WindowFrameBound::CurrentRow => None,
         ast::WindowFrameBound::Preceding(distance) | ast::WindowFrameBound::Following(distance) => distance.as_deref(),
+    }
+}
+
+/// The parser takes a string in a frame's bound for an interval.
+fn bare_text(expr: &ast::Expr) -> Option<ast::Value> {
+    match expr {
+        ast::Expr::Interval(ast::Interval {
+            value,
+            leading_field: None,
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        }) => match value.as_ref() {
+            ast::Expr::Value(value) => Some(value.value.clone()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

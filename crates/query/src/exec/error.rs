@@ -80,6 +80,10 @@ fn from_ref(error: &DataFusionError) -> Error {
         DataFusionError::IoError(inner) => {
             Error::unavailable(SqlState::IO_ERROR, format!("could not use the spill directory: {inner}"))
         }
+        // Subqueries in places it cannot take apart: refused by its planner, by their kind.
+        DataFusionError::Plan(message) if message.starts_with("Correlated ") => {
+            Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, format!("not supported yet: {message}"))
+        }
         other => Error::internal(strip_notice(&other.to_string())),
     }
 }

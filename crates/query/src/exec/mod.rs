@@ -14,6 +14,7 @@ mod instantiate;
 mod interrupt;
 mod join_order;
 mod lock_rows;
+mod order_repair;
 mod parameters;
 mod parts;
 mod pushdown;

@@ -24,6 +24,7 @@ use super::error::from_datafusion;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
+use super::order_repair;
 use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
@@ -65,11 +66,12 @@ impl Executor {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk);
         let runtime = runtime.build_arc().map_err(from_datafusion)?;
         // All of DataFusion's logical and physical rules stay on: each is a no-op unless its pattern is there, and the
-        // order between them is tested upstream as a whole.
+        // order between them is tested upstream as a whole. Ours come after them, or before the last one, which only checks.
         let template = SessionStateBuilder::new()
             .with_config(config(options.threads))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
+            .with_physical_optimizer_rules(order_repair::rules())
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .build();

@@ -53,7 +53,7 @@ pub use scalar::overloads;
 pub use scalar::{call, time_of_day};
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};
-pub use window_range::{RangeKey, constant_distance, range_distance, range_key};
+pub use window_range::{RangeKey, constant_distance, has_interval_distances, range_distance, range_key};
 
 /// An expression with its SQL type and the Arrow type its values have.
 ///

@@ -47,6 +47,11 @@ fn has_distances(key: &SqlType) -> bool {
     distance_type(key, &SqlType::Unknown).is_some() || *key == SqlType::Interval
 }
 
+/// Keys of dates and times are apart by intervals.
+pub fn has_interval_distances(key: &SqlType) -> bool {
+    distance_type(key, &SqlType::Interval).is_some()
+}
+
 fn unsupported(message: String) -> Error {
     Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message)
 }

@@ -27,6 +27,34 @@ fn folded(answer: &Answer) -> Vec<Vec<Option<String>>> {
     rows
 }
 
+/// Whether a year of the first millennium is among the rows.
+fn shows_antiquity(answer: &Answer) -> bool {
+    answer.rows.iter().flatten().flatten().any(|cell| {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        matches!(cell.split_once('-'), Some((year, _)) if year.len() == 4 && year.starts_with('0') && digits(year))
+    })
+}
+
+/// Whether two answers are the same but for zeros at the end of numerics.
+fn same_but_scale(ours: &Answer, theirs: &Answer) -> bool {
+    const NUMERIC: u32 = 1700;
+    let plain = |cell: &Option<String>, oid: u32| match cell {
+        Some(text) if oid == NUMERIC && text.contains('.') => {
+            Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+        }
+        other => other.clone(),
+    };
+    let rows = |answer: &Answer| {
+        let row = |row: &Vec<Option<String>>| {
+            row.iter().zip(&answer.columns).map(|(cell, column)| plain(cell, column.type_oid)).collect::<Vec<_>>()
+        };
+        let mut rows: Vec<_> = answer.rows.iter().map(row).collect();
+        rows.sort();
+        rows
+    };
+    ours.columns == theirs.columns && ours.tag == theirs.tag && rows(ours) == rows(theirs)
+}
+
 pub const LISTED: &[Listed] = &[
     Listed {
         name: "syntax the parser does not know",
@@ -50,15 +78,28 @@ pub const LISTED: &[Listed] = &[
         },
     },
     Listed {
-        name: "zones before Christ",
-        why: "local mean time counts as far back as there are dates; PostgreSQL forgets it in antiquity",
+        name: "zones long ago",
+        why: "local mean time counts as far back as there are dates and in every zone that is another's name today; PostgreSQL \
+          forgets it in antiquity, and may have older rules of such zones",
         is: |sql, ours, theirs| {
-            let antique = sql.contains(" BC'");
+            let antique = sql.contains(" BC'") || shows_antiquity(ours) && shows_antiquity(theirs);
             antique
                 && state(ours).is_empty()
                 && state(theirs).is_empty()
                 && ours.columns == theirs.columns
                 && ["New_York", "EST5EDT", "Berlin", "Kolkata", "Paris"].iter().any(|zone| sql.contains(zone))
+        },
+    },
+    Listed {
+        name: "one scale for several numerics",
+        why: "where CASE, coalesce and the like choose among numerics of different scales and sums or windows go over them, `1` \
+          beside `2.5` prints as `1.0`",
+        is: |sql, ours, theirs| {
+            let chooses = ["CASE", "coalesce(", "greatest(", "least(", "nullif(", "lag(", "lead(", "UNION", "VALUES"];
+            state(ours).is_empty()
+                && state(theirs).is_empty()
+                && chooses.iter().any(|word| sql.contains(word))
+                && same_but_scale(ours, theirs)
         },
     },
     Listed {

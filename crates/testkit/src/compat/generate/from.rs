@@ -52,6 +52,15 @@ impl FromItem {
         out
     }
 
+    /// The item with all rows that a derived table's WHERE, HAVING and LIMIT leave out.
+    pub fn unfiltered(&self) -> FromItem {
+        let Source::Derived(query) = &self.source else { return self.clone() };
+        let mut query = query.clone();
+        (query.filter, query.having, query.limit) = (None, None, None);
+        query.from = query.from.iter().map(FromItem::unfiltered).collect();
+        FromItem { source: Source::Derived(query), ..self.clone() }
+    }
+
     /// A simpler condition, or a simpler derived table with as many columns.
     pub fn simpler(&self) -> Box<dyn Iterator<Item = FromItem> + '_> {
         let on = self.on.iter().flat_map(Expr::simpler).map(|on| FromItem { on: Some(on), ..self.clone() });

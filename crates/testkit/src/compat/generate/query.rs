@@ -156,8 +156,19 @@ impl Query {
         }
         let with = self.with_clause();
         let mut mine = Vec::new();
-        let conditions = self.from.iter().filter_map(|item| item.on.as_ref()).chain(&self.filter).chain(&self.having);
-        conditions.chain(&self.select).chain(&self.group).for_each(|expr| expr.pieces(&from, &mut mine));
+        // A planner that moves a derived table's constants outwards computes them although the table has no rows.
+        let open = |(n, item): (usize, &FromItem)| {
+            let join = if n == 0 { " FROM " } else { " CROSS JOIN " };
+            format!("{join}{}", item.unfiltered().factor())
+        };
+        let open: String = self.from.iter().enumerate().map(open).collect();
+        let mut froms = vec![from];
+        froms.extend((!froms.contains(&open)).then_some(open));
+        for from in &froms {
+            let conditions =
+                self.from.iter().filter_map(|item| item.on.as_ref()).chain(&self.filter).chain(&self.having);
+            conditions.chain(&self.select).chain(&self.group).for_each(|expr| expr.pieces(from, &mut mine));
+        }
         out.extend(mine.into_iter().map(|piece| format!("{with}{piece}")));
         if let Some((_, other)) = &self.combined {
             other.pieces(out);
@@ -306,7 +317,7 @@ fn order(g: &mut Gen, query: &mut Query, scope: &[InScope], total: &[String], so
             columns.extend_from_slice(total);
             (query.distinct_on, query.order) = (Some(on), Order::Columns(columns));
         }
-    } else if sortable && g.rng.random_bool(0.4) {
+    } else if sortable && !ties(query) && g.rng.random_bool(0.4) {
         let direction = |_| *DIRECTIONS.choose(&mut g.rng).expect("directions");
         query.order = Order::Output((0..query.select.len()).map(direction).collect());
     }
@@ -320,6 +331,11 @@ fn order(g: &mut Gen, query: &mut Query, scope: &[InScope], total: &[String], so
 pub fn any_column(g: &mut Gen, scope: &[InScope]) -> Option<Expr> {
     let sortable: Vec<&InScope> = scope.iter().filter(|column| column.ty.sorts()).collect();
     sortable.choose(&mut g.rng).map(|column| named(column))
+}
+
+/// Whether outputs may be equal and look otherwise, as 30 days and a month do: no order of them is total.
+fn ties(query: &Query) -> bool {
+    query.select.iter().any(|expr| expr.ty() == Ty::Interval)
 }
 
 /// A constant, for outputs no clause can give.

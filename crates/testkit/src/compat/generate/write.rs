@@ -101,13 +101,19 @@ impl Write {
             Write::Update { table, other, set, filter } => {
                 let from = over(table, *other);
                 set.iter().map(|(_, value)| value).chain([filter]).for_each(|expr| expr.pieces(&from, out));
+                set.iter().for_each(|(name, value)| stored(table, name, value, &from, out));
             }
             Write::Delete { table, other, filter } => filter.pieces(&over(table, *other), out),
             Write::InsertQuery { query } => query.pieces(out),
-            Write::InsertValues { table, rows, conflict, columns: _ } => {
+            Write::InsertValues { table, rows, conflict, columns } => {
                 rows.iter().flatten().for_each(|expr| expr.pieces("", out));
-                if let Conflict::Update(_, value) = conflict {
-                    value.pieces(&format!(" FROM {0} CROSS JOIN {0} excluded", table.name), out);
+                for row in rows {
+                    columns.iter().zip(row).for_each(|(name, value)| stored(table, name, value, "", out));
+                }
+                if let Conflict::Update(name, value) = conflict {
+                    let from = format!(" FROM {0} CROSS JOIN {0} excluded", table.name);
+                    value.pieces(&from, out);
+                    stored(table, name, value, &from, out);
                 }
             }
         }
@@ -200,6 +206,20 @@ fn insert_values(g: &mut Gen, table: &'static Table) -> Write {
         }
     };
     Write::InsertValues { table, columns, rows, conflict }
+}
+
+/// A value as a column of numbers takes it.
+fn stored(table: &Table, column: &str, value: &Expr, from: &str, out: &mut Vec<String>) {
+    let typed = match (column, ty_of(table, column)) {
+        ("m", _) => "numeric(12,2)",
+        ("x", _) => "numeric(10,3)",
+        (_, Some(ty @ (Ty::Int2 | Ty::Int4 | Ty::Int8 | Ty::Float4))) => ty.sql(),
+        _ => return,
+    };
+    let value = value.sql();
+    if value != "DEFAULT" {
+        out.push(format!("SELECT ({value})::{typed}{from}"));
+    }
 }
 
 /// A value to be stored in a column of the type, of another one now and then.
