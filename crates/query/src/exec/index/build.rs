@@ -8,10 +8,12 @@ use arrow_array::cast::AsArray;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use datafusion::common::DFSchema;
-use heliosdb_contracts::{InsertOutcome, ROW_REF_COLUMN, RowRef, ScanRequest};
+use heliosdb_contracts::{InsertOutcome, ROW_REF_COLUMN, RowRef, ScanRequest, TableScan};
 use heliosdb_types::{ColumnId, Error, Result, SqlState};
 
 use super::entry::{IndexSpec, IndexWrite};
+use super::rows::KeyedScan;
+use super::sorted::{PART_BYTES, Part};
 use crate::catalog::Relation;
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::scope::StatementScope;
@@ -65,8 +67,8 @@ pub(super) fn job(
     Ok(Job { relation: Arc::clone(relation), spec, schema, request })
 }
 
-/// Puts an entry into the index for every row that `scope` sees. The index' tree is the transaction's own and the table is
-/// locked against writers. Runs on the analytics pool.
+/// Puts an entry into the index for every row that `scope` sees, in the order of the index as far as memory allows. The index' tree
+/// is the transaction's own and the table is locked against writers. Runs on the analytics pool.
 pub(crate) async fn build(
     executor: &Executor,
     relation: &Arc<Relation>,
@@ -74,55 +76,60 @@ pub(crate) async fn build(
     scope: Arc<StatementScope>,
     progress: Arc<BuildProgress>,
 ) -> Result<()> {
-    let Job { relation, spec, schema, request } = job(executor, relation, index, &scope)?;
+    let job = job(executor, relation, index, &scope)?;
+    let memory = executor.memory("CreateIndex");
     let task = executor.spawner.task(async move {
-        let scan = scope.shard.scan(&scope.read, &request)?;
+        let scan = scope.shard.scan(&scope.read, &job.request)?;
         progress.rows_total.store(scan.estimated_rows(), Ordering::Relaxed);
+        let mut part = Part::default();
         for partition in 0..scan.partition_count() {
             let mut reader = scan.open(partition)?;
             while let Some(batch) = reader.next_batch()? {
                 scope.cancel.check()?;
-                add(&relation, &spec, &scope, &schema, &batch).await?;
+                let (rows, keys) = shaped(&batch, &job.schema)?;
+                for (entry, key) in job.spec.entries(&rows)?.iter().zip(&keys) {
+                    if let Some(entry) = entry {
+                        part.push(entry, key);
+                    }
+                }
                 progress.rows_done.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+                if part.size() > PART_BYTES || memory.try_resize(part.size()).is_err() {
+                    put(&job, &scope, &mut part).await?;
+                }
             }
         }
-        Ok(())
+        put(&job, &scope, &mut part).await
     });
     task.await?
 }
 
-async fn add(
-    relation: &Relation,
-    spec: &IndexSpec,
-    scope: &StatementScope,
-    schema: &arrow_schema::SchemaRef,
-    batch: &RecordBatch,
-) -> Result<()> {
-    let (rows, keys) = shaped(batch, schema)?;
-    let (mut entries, mut places) = (Vec::with_capacity(rows.num_rows()), Vec::new());
-    for (at, (entry, key)) in spec.entries(&rows)?.iter().zip(&keys).enumerate() {
-        if let Some(entry) = entry {
-            entries.push(entry.keyed_row(key)?);
-            places.push(at);
-        }
-    }
-    if entries.is_empty() {
-        return Ok(());
-    }
+/// Sorts the entries and puts them.
+async fn put(job: &Job, scope: &StatementScope, part: &mut Part) -> Result<()> {
     let txn = scope.writer()?;
-    // Of two equal entries in one batch the shard may see only the second as a duplicate; either way one is named.
-    let mut seen = std::collections::HashSet::<&Bytes>::new();
-    let twice = entries.iter().position(|entry| !seen.insert(&entry.key));
-    let outcome = match twice {
-        Some(index) => InsertOutcome::Duplicate { index },
-        None => {
-            let tree = Arc::clone(&spec.tree);
-            scope.shard.insert(txn, scope.read.command, tree, entries, scope.lock_wait).await?
+    part.sort();
+    if let Some(row) = part.duplicate() {
+        return Err(duplicate_row(job, scope, row)?);
+    }
+    for (chunk, rows) in part.chunks().enumerate() {
+        scope.cancel.check()?;
+        let tree = Arc::clone(&job.spec.tree);
+        let outcome = scope.shard.insert(txn, scope.read.command, tree, rows?, scope.lock_wait).await?;
+        if let InsertOutcome::Duplicate { index } = outcome {
+            let row = part.row(chunk, index).unwrap_or_default();
+            return Err(duplicate_row(job, scope, row)?);
         }
-    };
-    let InsertOutcome::Duplicate { index } = outcome else { return Ok(()) };
-    let row = places.get(index).copied().unwrap_or(0);
-    Err(duplicated(relation, spec, scope, &rows, row)?)
+    }
+    // Its memory goes too: another part may never come.
+    *part = Part::default();
+    Ok(())
+}
+
+/// 23505 for the row of a key, which is read again to say which it is.
+fn duplicate_row(job: &Job, scope: &StatementScope, key: Bytes) -> Result<Error> {
+    let scan = KeyedScan::new(Arc::clone(&scope.shard), &scope.read, &job.relation, &job.request, vec![key])?;
+    let batch = scan.open(0)?.next_batch()?.ok_or_else(|| Error::internal("a row with an entry is gone"))?;
+    let (rows, _) = shaped(&batch, &job.schema)?;
+    duplicated(&job.relation, &job.spec, scope, &rows, 0)
 }
 
 /// A scan's batch as the table's columns and each row's key.

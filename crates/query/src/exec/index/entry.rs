@@ -108,12 +108,22 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    #[cfg(test)]
+    pub fn new(columns: Vec<u8>, alone: bool) -> Entry {
+        Entry { columns, alone, later: false }
+    }
+
     fn key(&self, row_key: &[u8]) -> Vec<u8> {
-        let mut key = self.columns.clone();
-        if !self.alone {
-            key.extend_from_slice(row_key);
-        }
+        let mut key = Vec::with_capacity(self.columns.len() + row_key.len());
+        self.append_key(row_key, &mut key);
         key
+    }
+
+    pub fn append_key(&self, row_key: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.columns);
+        if !self.alone {
+            out.extend_from_slice(row_key);
+        }
     }
 
     pub fn columns(&self) -> Bytes {
@@ -125,11 +135,15 @@ impl Entry {
     }
 
     pub fn keyed_row(&self, row_key: &[u8]) -> Result<KeyedRow> {
-        let key = self.key(row_key);
-        let mut row = Vec::with_capacity(key.len() + row_key.len() + 16);
-        encode_row(&ENTRY_TYPES, &[DatumRef::Bytes(&key), DatumRef::Bytes(row_key)], &mut row)?;
-        Ok(KeyedRow { key: tree_key(&key), row: row.into() })
+        keyed_row(&self.key(row_key), row_key)
     }
+}
+
+/// An entry as its tree stores it.
+pub(super) fn keyed_row(key: &[u8], row_key: &[u8]) -> Result<KeyedRow> {
+    let mut row = Vec::with_capacity(key.len() + row_key.len() + 16);
+    encode_row(&ENTRY_TYPES, &[DatumRef::Bytes(key), DatumRef::Bytes(row_key)], &mut row)?;
+    Ok(KeyedRow { key: tree_key(key), row: row.into() })
 }
 
 impl IndexSpec {

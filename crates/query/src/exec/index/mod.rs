@@ -10,6 +10,7 @@ mod online;
 mod order;
 mod path;
 mod rows;
+mod sorted;
 
 pub(crate) use build::{BuildProgress, build};
 pub use entry::IndexWrite;

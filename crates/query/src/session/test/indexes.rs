@@ -63,7 +63,7 @@ fn indexes_are_built_over_rows_that_are_there() {
     );
     assert_eq!(
         client.run("create unique index i on t (b) nulls not distinct"),
-        "ERROR 23505: could not create unique index \"i\"\nDETAIL: Key (b)=(null) is duplicated.\n"
+        "ERROR 23505: could not create unique index \"i\"\nDETAIL: Key (b)=(A) is duplicated.\n"
     );
     assert_eq!(
         client.run("create index i on t (b); create index if not exists i on t (a)"),
