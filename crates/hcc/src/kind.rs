@@ -41,11 +41,13 @@ pub enum Encoding {
     Jumps = 15,
     /// Floats that are short decimals and wander, as differences of whole numbers.
     AlpDelta = 16,
+    /// Strings of one length: what all of them share once, the other bytes row by row.
+    Stencil = 17,
 }
 
 impl Encoding {
     /// All of them, for tests and tables.
-    pub const ALL: [Encoding; 17] = [
+    pub const ALL: [Encoding; 18] = [
         Encoding::AllNull,
         Encoding::Constant,
         Encoding::Frame,
@@ -63,6 +65,7 @@ impl Encoding {
         Encoding::Planes,
         Encoding::Jumps,
         Encoding::AlpDelta,
+        Encoding::Stencil,
     ];
 
     pub(crate) fn from_tag(tag: u8) -> Result<Encoding> {

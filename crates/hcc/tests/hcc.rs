@@ -103,9 +103,11 @@ fn value_of(whole: i64, physical: PhysicalType, shape: Shape) -> Datum {
     let text = || match shape {
         Shape::Constant => "constant text".to_owned(),
         Shape::FewValues => ["DELIVER IN PERSON", "", "é", "RAIL"][(whole & 3) as usize].to_owned(),
-        Shape::SmallRange | Shape::Runs | Shape::MostlyOne | Shape::Ascending | Shape::Series | Shape::Outliers => {
+        Shape::SmallRange | Shape::Runs | Shape::MostlyOne | Shape::Series | Shape::Outliers => {
             format!("Customer#{:09} sleeps quickly; carefully é final deposits", whole.unsigned_abs() % 5000)
         }
+        // Of one length.
+        Shape::Ascending => format!("order {:015}", whole.rem_euclid(1_000_000_000_000_000)),
         Shape::Anything => (0..(whole.unsigned_abs() % 20))
             .map(|i| char::from_u32((whole.unsigned_abs() as u32 >> i) % 0x300).unwrap_or('x'))
             .collect(),
@@ -666,6 +668,10 @@ fn the_expected_encoding_is_chosen() {
     };
     assert_eq!(young(text(comment), PhysicalType::Text), Encoding::Fsst);
     assert_eq!(settled(text(comment), PhysicalType::Text), Encoding::Phrases);
+    let entries = (0..4096_u64).map(|i| Datum::Bytes([&[1][..], &(i / 10).to_be_bytes(), &i.to_be_bytes()].concat()));
+    let entries: Vec<Datum> = entries.collect();
+    assert_eq!(young(entries.clone(), PhysicalType::Bytes), Encoding::Stencil);
+    assert_eq!(settled(entries, PhysicalType::Bytes), Encoding::Stencil);
     assert_eq!(young(text(|i| ["AIR", "RAIL"][i * 7 % 11 % 2].into()), PhysicalType::Text), Encoding::Words);
     let rare = text(|i| if i % 50 == 0 { format!("error {i}") } else { "ok".into() });
     assert!(matches!(settled(rare, PhysicalType::Text), Encoding::Sparse | Encoding::Runs));

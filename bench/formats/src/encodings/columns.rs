@@ -88,6 +88,7 @@ impl Column {
             Encoding::AlpDelta => floats(&|i| (i * 7919 % 201 + i + i / 1000 * 30_000) as f64 / 100.0, 1000.0),
             Encoding::AlpRd => floats(&|i| ((i * 7919 % ROWS) as f64).sqrt(), 64.0),
             Encoding::Words => text(&|i| format!("https://example.org/{}", i * 7919 % 500)),
+            Encoding::Stencil => text(&|i| format!("order-{:012}", i * 3)),
             Encoding::Fsst | Encoding::Phrases | Encoding::Zstd => text(&comment),
             Encoding::Frame | Encoding::AllNull => ints(&|i| i * 7919 % 8191, 4096),
         }

@@ -71,6 +71,8 @@ fn weight(encoding: Encoding, temperature: Temperature) -> Option<usize> {
         (Fsst, Young) => 1110,
         (Fsst, Settled) => 1110,
         (Phrases, Settled) => 1050,
+        // Searched and read many times as fast as other compressed strings: worth a quarter more.
+        (Stencil, Young | Settled) => 800,
         (Zstd, Settled) => 1400,
         (Phrases | Zstd | Planes, Young) | (Planes, Settled) => return None,
         (_, Cold) => 1010,

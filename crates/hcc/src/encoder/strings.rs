@@ -6,6 +6,7 @@ use super::{Body, ColumnEncoder, Values};
 use crate::choose::{Plan, Profile, Sample, Temperature, choose, common, considered, distinct, runs};
 use crate::encoding::fsst::{self, Compressed};
 use crate::encoding::phrase::{self, Cut};
+use crate::encoding::stencil::Stencil;
 use crate::encoding::zstd::{self, Frames};
 use crate::encoding::{dictionary, plain, words};
 use crate::kind::Encoding;
@@ -89,6 +90,15 @@ impl ColumnEncoder {
                 sample.sizes.push((Encoding::Words, bytes));
             }
         }
+        let stencil = match forced {
+            None | Some(Encoding::Stencil) => Stencil::of(values),
+            Some(_) => None,
+        };
+        if let Some(stencil) = &stencil {
+            let bytes = stencil.size(values.len());
+            smallest = smallest.min(bytes);
+            sample.sizes.push((Encoding::Stencil, bytes));
+        }
         let nested = if forced == Some(Encoding::Plain) {
             Vec::new()
         } else {
@@ -124,6 +134,7 @@ impl ColumnEncoder {
                 section = self.learnt.phrases_section();
                 phrase::write(&mut writer, &cut, total);
             }
+            (Encoding::Stencil, _, _) => stencil.ok_or_else(|| self.misfit())?.write(&mut writer, values),
             (Encoding::Zstd, Tried { frames: Some(frames), .. }, _) => zstd::write(&mut writer, &frames, &ends),
             (other, _, _) => {
                 let nested = nested.into_iter().find(|nested| nested.encoding() == other);

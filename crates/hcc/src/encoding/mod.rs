@@ -20,6 +20,7 @@ pub(crate) mod plain;
 pub(crate) mod planes;
 pub(crate) mod runs;
 pub(crate) mod sparse;
+pub(crate) mod stencil;
 pub(crate) mod words;
 pub(crate) mod zstd;
 
@@ -54,6 +55,7 @@ pub(crate) fn read(
         Encoding::Fsst if strings => Box::new(fsst::read(reader, physical, rows, shared.symbols(section)?)?),
         Encoding::Phrases if strings => Box::new(phrase::read(reader, physical, rows, shared.phrases(section)?)?),
         Encoding::Words if strings => Box::new(words::read(reader, physical, rows, shared.words(section)?)?),
+        Encoding::Stencil if strings => Box::new(stencil::read(reader, physical, rows)?),
         Encoding::Zstd if strings => Box::new(zstd::read(reader, physical, rows)?),
         _ => return Err(corrupt("encoding does not fit the column's type")),
     })

@@ -55,8 +55,14 @@ fn column_for(encoding: Encoding) -> (PhysicalType, Vec<Datum>) {
         Encoding::Zstd => {
             (PhysicalType::Text, text(|i| format!("{{\"id\": {i}, \"tags\": [\"a\", \"b\"], \"ok\": true}}")))
         }
+        Encoding::Stencil => (PhysicalType::Bytes, (0..ROWS).map(|i| Datum::Bytes(index_entry(i / 7, i))).collect()),
         Encoding::Planes => (PhysicalType::Int64, ints(|i| i * i * 31)),
     }
+}
+
+/// An entry of an index: a number, and the number its row is found by.
+fn index_entry(number: usize, row: usize) -> Vec<u8> {
+    [&[1][..], &(number as u32).to_be_bytes(), &[1], &(row as u64).to_be_bytes()].concat()
 }
 
 /// `length u32 | block | (length u32 | section)*`
