@@ -13,7 +13,7 @@
 use heliosdb_types::Result;
 
 use crate::layout::{Reader, Writer, corrupt};
-use crate::packed::{Packed, packed_bytes, width_of, write_packed};
+use crate::packed::{self, Packed, packed_bytes, width_of, write_packed};
 
 const SLOPE_BITS: u32 = 16;
 
@@ -42,7 +42,7 @@ fn line_bytes(ends: &[u64]) -> usize {
     32 + packed_bytes(ends.len() + 1, width_of(fit(ends).max))
 }
 
-/// Strings from one offset kept to the next.
+/// Strings from one offset kept to the next; a part of a packed group.
 const GROUP: usize = 16;
 
 /// Ends of groups, and the longest string.
@@ -119,10 +119,11 @@ impl Spans {
         match self {
             Spans::Line(offsets) => offsets.bounds(row),
             Spans::Lengths { lengths, anchors } => {
-                let group = row / GROUP;
-                let start: u64 = (group * GROUP..row).map(|before| lengths.get(before)).sum();
-                let start = anchors.at(group) + start as usize;
-                (start, start + lengths.get(row) as usize)
+                let group = lengths.group(row / packed::GROUP);
+                let at = row % packed::GROUP;
+                let before: u64 = group.iter().take(at).skip(at / GROUP * GROUP).sum();
+                let start = anchors.at(row / GROUP) + before as usize;
+                (start, start + group.get(at).map_or(0, |length| *length as usize))
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::filter::{Test, in_ranges};
 use crate::filtering::filter_between;
 use crate::layout::{Reader, Writer};
 use crate::order::{float_datum, float_key_of};
+use crate::packed::GROUP;
 use crate::patches::{Patches, patch_bytes, write_patches};
 use crate::search::search;
 
@@ -78,7 +79,7 @@ impl AlpDelta {
 
     fn gather<F: Float>(&self, rows: &[u32]) -> Vec<F> {
         // Adding up a group for each of many rows costs more than decoding them all.
-        let all = if rows.len() > self.rows / delta::GROUP { self.values(0..self.rows) } else { Vec::new() };
+        let all = if rows.len() > self.rows / GROUP { self.values(0..self.rows) } else { Vec::new() };
         let value = |row: &u32| match all.get(*row as usize) {
             Some(value) => *value,
             None => F::of_bits(self.bits(*row as usize)),

@@ -10,7 +10,6 @@
 //! sequence) need no bits and are not added one by one. Decoding a run adds row by row. Lemire, Boytsov, "Decoding
 //! billions of integers per second through vectorization".
 
-use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Range;
 
@@ -26,12 +25,9 @@ use crate::filter::Test;
 use crate::filtering::{filter_between, narrowed};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::int_datum;
-use crate::packed::{Packed, packed_bytes, width_of, write_packed};
+use crate::packed::{GROUP, Packed, packed_bytes, width_of, write_packed};
 use crate::patches::{Patches, patch_bytes, write_patches};
 use crate::search::{partition, search};
-
-/// Rows from one anchor to the next.
-pub(crate) const GROUP: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct Delta {
@@ -165,9 +161,9 @@ impl Delta {
         let (group, steps) = (row / GROUP, row % GROUP);
         let mut value = self.anchor(group).wrapping_add(self.low.wrapping_mul(steps as i64));
         if self.differences.width() > 0 {
-            for at in group * GROUP + 1..=row {
-                value = value.wrapping_add(self.differences.get(at) as i64);
-            }
+            let differences = self.differences.group(group);
+            let before = differences.iter().skip(1).take(steps);
+            value = before.fold(value, |value, difference| value.wrapping_add(*difference as i64));
         }
         if !self.patches.is_empty() {
             let jumps = self.patches.within(group * GROUP + 1..row + 1);
@@ -176,10 +172,12 @@ impl Delta {
         value
     }
 
-    /// The value of a row that is no group's first, from the value before it.
-    fn next(&self, before: i64, row: usize) -> i64 {
-        let jump = self.patches.get(row).map_or(0, |jump| jump as i64);
-        before.wrapping_add(self.low).wrapping_add(self.differences.get(row) as i64).wrapping_add(jump)
+    /// Appends the values of a group, some of them beyond the end.
+    fn append_group(&self, group: usize, out: &mut Vec<i64>) {
+        let rows = group * GROUP..(group + 1) * GROUP;
+        let jumps = self.patches.within(rows.clone()).map(|(at, jump)| (rows.start + at, jump as i64));
+        let mut sums = Sums { row: rows.start, value: 0, jumps: jumps.peekable() };
+        self.add_up(&self.differences.group(group), &mut sums, out, |value| value);
     }
 
     fn key(&self, row: usize) -> i64 {
@@ -305,23 +303,11 @@ impl Encoded for Delta {
             return Ok(Some(search(start..end, |row| i128::from(self.key(row)).cmp(key))));
         }
         // Added up once, not for every step of a search.
-        let mut found = start..end;
-        let mut sum = None;
-        for row in start..end {
-            let value = match sum {
-                Some(before) if row % GROUP > 0 => self.next(before, row),
-                _ => self.value(row),
-            };
-            sum = Some(value);
-            match i128::from(self.key_of(value)).cmp(key) {
-                Ordering::Less => found.start = row + 1,
-                Ordering::Equal => {}
-                Ordering::Greater => {
-                    found.end = row;
-                    break;
-                }
-            }
-        }
-        Ok(Some(found))
+        let mut values = Vec::with_capacity(2 * GROUP);
+        (start / GROUP..end.div_ceil(GROUP)).for_each(|group| self.append_group(group, &mut values));
+        let values = values.get(start % GROUP..).unwrap_or(&[]);
+        let found =
+            search(0..end - start, |row| i128::from(self.key_of(values.get(row).copied().unwrap_or(0))).cmp(key));
+        Ok(Some(start + found.start..start + found.end))
     }
 }
