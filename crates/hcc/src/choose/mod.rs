@@ -99,7 +99,7 @@ pub fn choose(sample: &Sample, profile: &Profile, temperature: Temperature) -> P
     let fixed = profile.distinct.filter(|_| profile.width > 0);
     add(Encoding::Dictionary, fixed.map(|count| dictionary::size(count, profile.width, rows)));
     add(Encoding::Delta, profile.delta.map(|layout| delta::size(&layout, rows)));
-    add(Encoding::Jumps, profile.jumps.map(|(layout, patches)| delta::jumps_size(&layout, rows, patches)));
+    add(Encoding::Jumps, profile.jumps.map(|jumps| delta::jumps_size(&jumps, rows)));
     for (encoding, bytes) in &sample.sizes {
         add(*encoding, Some(*bytes));
     }

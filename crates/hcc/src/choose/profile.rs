@@ -32,8 +32,8 @@ pub struct Profile {
     pub(crate) widest: u64,
     pub(crate) frame: Option<frame::Layout>,
     pub(crate) delta: Option<delta::Layout>,
-    /// Differences but for some, and how many those are.
-    pub(crate) jumps: Option<(delta::Layout, usize)>,
+    /// Differences but for some.
+    pub(crate) jumps: Option<delta::Jumps>,
 }
 
 /// Distinct values in order of first appearance and each row's place among them; `None` beyond `limit`, or when most of

@@ -5,7 +5,9 @@ use heliosdb_types::{PhysicalType, Result};
 use super::nested::Nested;
 use super::{Body, ColumnEncoder, Values};
 use crate::arrays::{Lane, with_lane};
-use crate::choose::{Plan, Profile, Sample, choose, common, considered, distinct, frame_of, frame_of_64, runs};
+use crate::choose::{
+    Plan, Profile, Sample, Temperature, choose, common, considered, distinct, frame_of, frame_of_64, runs,
+};
 use crate::decimals;
 use crate::encoding::planes::Planes;
 use crate::encoding::{alp, alp_delta, alp_rd, delta, dictionary, frame, planes};
@@ -16,6 +18,14 @@ use crate::packed::width_of;
 
 /// Whole numbers below this many bits gain nothing from a dictionary.
 const DICTIONARY_WIDTH_MIN: u8 = 4;
+
+/// Differences that may be exceptions: they slow readers, who add them by themselves.
+fn jumps_one_in(temperature: Temperature) -> usize {
+    match temperature {
+        Temperature::Young => 64,
+        Temperature::Settled | Temperature::Cold => 7,
+    }
+}
 
 /// Distinct values and codes, if they are few enough.
 type Found<T> = Option<(Vec<T>, Vec<u32>)>;
@@ -49,13 +59,16 @@ impl ColumnEncoder {
         };
         let mut profile = self.profile(numbers, &found);
         (profile.frame, profile.widest, profile.delta) = (Some(layout), widest, delta::layout(numbers, low, high));
+        let one_in = jumps_one_in(self.options.temperature);
         profile.jumps = profile.delta.and_then(|plain| match forced {
             // By force it is written without exceptions where there are none.
-            Some(Encoding::Jumps) => Some(delta::jumps(numbers, &plain, usize::MAX).unwrap_or((plain, 0))),
+            Some(Encoding::Jumps) => {
+                Some(delta::jumps(numbers, &plain, usize::MAX, one_in).unwrap_or(delta::Jumps::none(plain)))
+            }
             Some(_) => None,
             None => {
                 let limit = frame::size(&layout, numbers.len(), widest).min(delta::size(&plain, numbers.len()));
-                delta::jumps(numbers, &plain, limit)
+                delta::jumps(numbers, &plain, limit, one_in)
             }
         });
         let mut sample = Sample::default();
@@ -72,7 +85,7 @@ impl ColumnEncoder {
                 None => return Err(self.misfit()),
             },
             Encoding::Jumps => match &profile.jumps {
-                Some((layout, _)) => delta::write_jumps(&mut writer, layout, numbers),
+                Some(jumps) => delta::write_jumps(&mut writer, &jumps.layout, numbers),
                 None => return Err(self.misfit()),
             },
             Encoding::Plain => {
@@ -114,7 +127,7 @@ impl ColumnEncoder {
         let scaled_bytes = alp::size(&scaled, width as u8);
         sample.sizes.push((Encoding::Alp, scaled_bytes));
         let limit = if forced == Some(Encoding::AlpDelta) { usize::MAX } else { scaled_bytes };
-        let wandering = alp_delta::layout(&scaled, width as u8, limit);
+        let wandering = alp_delta::layout(&scaled, width as u8, limit, jumps_one_in(self.options.temperature));
         sample.sizes.extend(wandering.map(|(_, bytes)| (Encoding::AlpDelta, bytes)));
         // Decimals leave little to gain for the other encodings of floats.
         let split = (forced.is_some() || scaled_bytes > profile.plain_bytes / 2).then(|| alp_rd::split(bits, width));

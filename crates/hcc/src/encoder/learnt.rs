@@ -13,7 +13,7 @@ use crate::symbols::write_table;
 /// Text that phrases are learnt from a second time, once there is so much of it.
 const SAMPLE_BYTES: usize = 1 << 20;
 /// Text of a block that goes into that sample.
-const BLOCK_SAMPLE_BYTES: usize = 128 << 10;
+const BLOCK_SAMPLE_BYTES: usize = 256 << 10;
 
 /// Sections written so far, and tables in use.
 #[derive(Default)]

@@ -19,7 +19,7 @@ use crate::arrays::fixed_array;
 use crate::cell::Cell;
 use crate::decimals::{Float, Scale, Scaled};
 use crate::encoded::{Encoded, Wanted, misplaced};
-use crate::encoding::delta::{self, Delta, Layout};
+use crate::encoding::delta::{self, Delta, Jumps, Layout};
 use crate::filter::{Test, in_ranges};
 use crate::filtering::filter_between;
 use crate::layout::{Reader, Writer};
@@ -28,18 +28,17 @@ use crate::packed::GROUP;
 use crate::patches::{Patches, patch_bytes, write_patches};
 use crate::search::search;
 
-/// How the numbers' differences are best laid out, and bytes of the body. `width` of the type in bits; `None` unless it comes
-/// below `limit` bytes.
-pub(crate) fn layout(scaled: &Scaled, width: u8, limit: usize) -> Option<(Layout, usize)> {
+/// How the numbers' differences are best laid out, and bytes of the body. `width` of the type in bits, `one_in` as
+/// [`delta::jumps`] has it; `None` unless it comes below `limit` bytes.
+pub(crate) fn layout(scaled: &Scaled, width: u8, limit: usize, one_in: usize) -> Option<(Layout, usize)> {
     let rows = scaled.numbers.len();
     let plain = delta::layout(&scaled.numbers, scaled.low, scaled.high)?;
     let around = 32 + patch_bytes(scaled.patches.len(), rows, width);
-    let size = delta::jumps_size(&plain, rows, 0);
-    let (layout, size) = match delta::jumps(&scaled.numbers, &plain, size.min(limit.saturating_sub(around))) {
-        Some((layout, outside)) => (layout, delta::jumps_size(&layout, rows, outside)),
-        None => (plain, size),
-    };
-    (size + around < limit).then_some((layout, size + around))
+    let all = Jumps::none(plain);
+    let most = delta::jumps_size(&all, rows).min(limit.saturating_sub(around));
+    let jumps = delta::jumps(&scaled.numbers, &plain, most, one_in).unwrap_or(all);
+    let bytes = delta::jumps_size(&jumps, rows) + around;
+    (bytes < limit).then_some((jumps.layout, bytes))
 }
 
 pub(crate) fn write(writer: &mut Writer, layout: &Layout, scaled: &Scaled) {

@@ -49,6 +49,21 @@ pub(crate) struct Layout {
     pub span: u64,
 }
 
+/// The layout of all differences but some, how many those are, and the bits their distances take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jumps {
+    pub layout: Layout,
+    pub outside: usize,
+    pub width: u8,
+}
+
+impl Jumps {
+    /// Where every difference fits.
+    pub(crate) fn none(layout: Layout) -> Jumps {
+        Jumps { layout, outside: 0, width: 0 }
+    }
+}
+
 /// Differences within groups; `None` if they do not fit 64 bits.
 pub(crate) fn layout(values: &[i64], min: i64, max: i64) -> Option<Layout> {
     let (mut low, mut high) = (i64::MAX, i64::MIN);
@@ -69,44 +84,71 @@ pub(crate) fn size(layout: &Layout, rows: usize) -> usize {
 
 /// One difference in this many is looked at to see whether jumps may pay.
 const PROBE_ONE_IN: usize = 16;
-/// More exceptions than one in this many rows slow readers.
-const JUMPS_ONE_IN: usize = 64;
+/// Widths tried around the one that the probe suggests.
+const WIDTHS_AROUND: u8 = 3;
 
-/// As [`layout`], but for the differences that are far from the others; how many those are is the second part. `None` if
-/// that does not come below `limit` bytes.
-pub(crate) fn jumps(values: &[i64], plain: &Layout, limit: usize) -> Option<(Layout, usize)> {
+/// As [`layout`], but for the differences that are far from the others, at most one in `one_in`; `None` if that
+/// does not come below `limit` bytes.
+pub(crate) fn jumps(values: &[i64], plain: &Layout, limit: usize, one_in: usize) -> Option<Jumps> {
     let full = width_of(plain.spread);
     let difference = |row: usize| values[row].wrapping_sub(values[row - 1]);
     let inner = |row: &usize| !row.is_multiple_of(GROUP);
     let mut probe: Vec<i64> = (1..values.len()).step_by(PROBE_ONE_IN + 1).filter(inner).map(difference).collect();
     probe.sort_unstable();
-    let (low, high) =
-        (probe.get(probe.len() / JUMPS_ONE_IN)?, probe.get(probe.len() - 1 - probe.len() / JUMPS_ONE_IN)?);
-    let narrow = width_of(high.wrapping_sub(*low) as u64);
+    // As the fewest of the probe that leave out as many, at either end or at both.
+    let within = probe.len() - probe.len() / one_in;
+    let narrow = width_of(narrowest(&probe, within)?.0);
     if narrow + 2 >= full || packed_bytes(values.len(), narrow) >= limit {
         return None;
     }
     let mut all: Vec<i64> = (1..values.len()).filter(inner).map(difference).collect();
     all.sort_unstable();
-    let mut best: Option<(usize, Layout, usize)> = None;
-    for outside in 0..=(values.len() / JUMPS_ONE_IN).min(all.len().saturating_sub(1)) {
-        // The narrowest window over all but so many.
-        let within = all.len() - outside;
-        let windows = all.iter().zip(all.iter().skip(within - 1));
-        let (spread, low) = windows.map(|(low, high)| (high.wrapping_sub(*low) as u64, *low)).min()?;
-        let layout = Layout { low, spread, ..*plain };
-        let bytes = jumps_size(&layout, values.len(), outside);
-        if best.as_ref().is_none_or(|(least, _, _)| bytes < *least) {
-            best = Some((bytes, layout, outside));
+    let mut best: Option<(usize, Jumps)> = None;
+    for width in (narrow.saturating_sub(WIDTHS_AROUND)..=narrow + WIDTHS_AROUND).rev() {
+        let (first, count) = fullest(&all, width);
+        let outside = all.len() - count;
+        if outside > values.len() / one_in {
+            break;
+        }
+        let window = all.get(first..first + count)?;
+        let (low, high) = (*window.first()?, *window.last()?);
+        let layout = Layout { low, spread: high.wrapping_sub(low) as u64, ..*plain };
+        // Distances of those below wrap around.
+        let width = if low == plain.low { full } else { 64 };
+        let jumps = Jumps { layout, outside, width };
+        let bytes = jumps_size(&jumps, values.len());
+        if best.as_ref().is_none_or(|(least, _)| bytes < *least) {
+            best = Some((bytes, jumps));
         }
     }
-    let (bytes, layout, outside) = best?;
-    (bytes < limit).then_some((layout, outside))
+    let (bytes, jumps) = best?;
+    (bytes < limit).then_some(jumps)
 }
 
-/// Bytes of the body with this many patches.
-pub(crate) fn jumps_size(layout: &Layout, rows: usize, patches: usize) -> usize {
-    size(layout, rows) + patch_bytes(patches, rows, 64)
+/// The least that `count` neighbours of ascending numbers are apart, and the lowest of them.
+fn narrowest(ascending: &[i64], count: usize) -> Option<(u64, i64)> {
+    let windows = ascending.iter().zip(ascending.iter().skip(count.checked_sub(1)?));
+    windows.map(|(low, high)| (high.wrapping_sub(*low) as u64, *low)).min()
+}
+
+/// Where most of the ascending numbers lie together within `width` bits: the first of them, and how many.
+fn fullest(ascending: &[i64], width: u8) -> (usize, usize) {
+    let apart = if width >= 64 { u64::MAX } else { (1 << width) - 1 };
+    let (mut first, mut best) = (0, (0, 0));
+    for (last, high) in ascending.iter().enumerate() {
+        while ascending.get(first).is_some_and(|low| high.wrapping_sub(*low) as u64 > apart) {
+            first += 1;
+        }
+        if last + 1 - first > best.1 {
+            best = (first, last + 1 - first);
+        }
+    }
+    best
+}
+
+/// Bytes of the body.
+pub(crate) fn jumps_size(jumps: &Jumps, rows: usize) -> usize {
+    size(&jumps.layout, rows) + patch_bytes(jumps.outside, rows, jumps.width)
 }
 
 pub(crate) fn write_jumps(writer: &mut Writer, layout: &Layout, values: &[i64]) {
