@@ -366,6 +366,8 @@ fn start_settings(
 ) -> Result<Settings> {
     let mut settings = Settings::new();
     settings.put_known("server_version", format!("15.0 (HeliosDB {})", engine.options.version));
+    settings.put_known("max_connections", engine.options.sessions_max.to_string());
+    settings.put_known("superuser_reserved_connections", engine.options.sessions_reserved.to_string());
     for (name, value) in &engine.options.settings {
         settings.put_known(name, value.clone());
     }

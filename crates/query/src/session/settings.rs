@@ -140,6 +140,7 @@ parameters! {
         "Causes all statements generating error at or above this level to be logged.";
     "log_statement" = "none", Kind::Enum { values: &["none", "ddl", "mod", "all"], implemented: 4 }, false,
         "Sets the type of statements logged.";
+    "max_connections" = "", Kind::Internal, false, "Shows the maximum number of concurrent connections.";
     "max_identifier_length" = "63", Kind::Internal, false, "Shows the maximum identifier length.";
     "max_index_keys" = "32", Kind::Internal, false, "Shows the maximum number of index keys.";
     "password_encryption" = "scram-sha-256", Kind::Enum { values: &["scram-sha-256", "md5"], implemented: 1 }, false,
@@ -155,6 +156,7 @@ parameters! {
     "session_authorization" = "", Kind::Role, true, "Sets the session user name.";
     "standard_conforming_strings" = "on", Kind::OnlyBool(true), true, "Causes '...' strings to treat backslashes literally.";
     "statement_timeout" = "0", Kind::Millis, false, "Sets the maximum allowed duration of any statement.";
+    "superuser_reserved_connections" = "", Kind::Internal, false, "Shows the number of connection slots reserved for superusers.";
     "synchronize_seqscans" = "off", Kind::OnlyBool(false), false, "Enable synchronized sequential scans.";
     "synchronous_commit" = "on", Kind::Enum {
         values: &["on", "local", "off", "remote_write", "remote_apply"], implemented: 2,

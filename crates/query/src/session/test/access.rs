@@ -61,6 +61,7 @@ fn a_prepared_statement_is_checked_each_time() {
     root.run("alter role bob superuser");
     assert_eq!(bob.run_prepared(&point, Vec::new()).unwrap(), "1\n");
     assert_eq!(bob.run("show is_superuser"), "on\n");
+    assert_eq!(bob.run("show max_connections; show superuser_reserved_connections"), "8\n1\n");
     root.run("alter role bob nosuperuser");
     assert_eq!(bob.run_prepared(&point, Vec::new()).unwrap_err().state().to_string(), "42501");
 }
