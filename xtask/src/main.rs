@@ -35,7 +35,7 @@ cargo xtask <command>
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]
                        a mix like TPC-C's beside PostgreSQL, with its consistency conditions
-  bench formats [--sf N] [--rows N] [--rounds N] [--only lineitem|web_log|metrics] [--columns]
+  bench formats [--sf N] [--rows N] [--rounds N] [--only lineitem|web_log|metrics] [--columns] [--encodings]
                        our segment files beside Vortex, Parquet, DuckDB and PostgreSQL
   bench build [--loops]
                        how long builds take: cold (not with --loops), and after one changed line in each crate

@@ -457,22 +457,22 @@ fn every_encoding_is_met() {
 /// Every encoding of every type; an input's first two bytes say which block it pretends to be.
 #[test]
 fn fuzz_encoding() {
-    const ROWS: usize = 200;
     let (mut kinds, mut seeds) = (Vec::new(), Vec::new());
     for physical in TYPES {
-        for shape in [Shape::FewValues, Shape::Anything] {
-            let array = array_of(&column(7, physical, shape, ROWS, 0.1), physical);
+        // The last is long enough for packed chunks.
+        for (shape, rows) in [(Shape::FewValues, 200), (Shape::Anything, 200), (Shape::Series, 1100)] {
+            let array = array_of(&column(7, physical, shape, rows, 0.1), physical);
             for options in ways() {
                 let Some((block, sections)) = encode(&array, physical, options) else { continue };
                 seeds.push([&(kinds.len() as u16).to_le_bytes()[..], &block.bytes].concat());
-                kinds.push((physical, shared(&sections, physical)));
+                kinds.push((physical, rows, shared(&sections, physical)));
             }
         }
     }
     driver::fuzz("encoding", &seeds, &[], |bytes| {
         let Some((&kind, block)) = bytes.split_first_chunk::<2>() else { return };
-        let Some((physical, shared)) = kinds.get(usize::from(u16::from_le_bytes(kind))) else { return };
-        use_damaged(block.to_vec(), *physical, ROWS, shared);
+        let Some((physical, rows, shared)) = kinds.get(usize::from(u16::from_le_bytes(kind))) else { return };
+        use_damaged(block.to_vec(), *physical, *rows, shared);
     });
 }
 
@@ -536,9 +536,14 @@ fn use_damaged(bytes: Vec<u8>, physical: PhysicalType, rows: usize, shared: &Sha
         array.to_data().validate_full().unwrap();
     }
     let _ = view.take(&[0, rows as u32 - 1]);
+    let _ = view.take(&(0..rows as u32).step_by(3).collect::<Vec<u32>>());
     let mut scratch = Vec::new();
     (0..rows.min(20)).for_each(|row| drop(view.get(row, &mut scratch).map(|_| ())));
+    (0..rows).step_by(97).for_each(|row| drop(view.get(row, &mut scratch).map(|_| ())));
     let literal = value(&mut StdRng::seed_from_u64(1), physical, Shape::SmallRange);
+    if let Ok(Some(found)) = view.equal_range(rows / 3..rows, &literal) {
+        assert!(rows / 3 <= found.start && found.start <= found.end && found.end <= rows, "{found:?} of {rows}");
+    }
     for op in [CompareOp::Eq, CompareOp::Lt] {
         let filter = Filter::compile(&Predicate::Compare(op, &literal), physical).unwrap();
         let _ = view.filter(&filter, &mut Bitmap::all_set(rows));

@@ -144,6 +144,7 @@ fn peers(encoding: Encoding, column: &Column) -> Vec<Box<dyn Contestant + '_>> {
         Encoding::Alp | Encoding::AlpDelta | Encoding::AlpRd | Encoding::Planes => vec![Box::new(Pco::new(column))],
         Encoding::Fsst | Encoding::Phrases => vec![Box::new(Fsst::new(column))],
         Encoding::Zstd => vec![Box::new(Zstd::new(column))],
+        Encoding::Stencil => vec![parquet(Parquet::DELTA_BYTE_ARRAY)],
         _ => vec![parquet(Parquet::RLE_DICTIONARY)],
     }
 }

@@ -23,8 +23,8 @@ pub struct Profile {
     pub distinct: Option<usize>,
     /// Changes from a row to the next, and one.
     pub runs: usize,
-    /// Rows that hold the most frequent value, if that is most of them.
-    pub common: Option<usize>,
+    /// A row that holds the most frequent value, and how many do, if that is most of them.
+    pub common: Option<(usize, usize)>,
     pub plain_bytes: usize,
     /// Of a string.
     pub longest: usize,
@@ -61,19 +61,28 @@ pub(crate) fn runs<T: PartialEq>(values: &[T]) -> usize {
     values.windows(2).filter(|pair| pair[0] != pair[1]).count() + usize::from(!values.is_empty())
 }
 
-/// A row that holds the value most rows hold, and how many do; `None` unless it is more than three in four.
+/// Rows that are asked which value is the most frequent.
+const VOTERS: usize = 64;
+
+/// A row that holds the value most rows hold, and how many do; `None` unless it is more than three in four. Only what most of a
+/// few rows hold is counted: nearly all columns have no such value.
 pub(crate) fn common<T: PartialEq>(values: &[T]) -> Option<(usize, usize)> {
+    let voters = || (0..values.len()).step_by(values.len().div_ceil(VOTERS).max(1));
     let (mut row, mut votes) = (0, 0_usize);
-    for (at, value) in values.iter().enumerate() {
+    for at in voters() {
         if votes == 0 {
             (row, votes) = (at, 1);
-        } else if values[row] == *value {
+        } else if values[row] == values[at] {
             votes += 1;
         } else {
             votes -= 1;
         }
     }
-    let count = values.iter().filter(|value| **value == values[row]).count();
+    let value = values.get(row)?;
+    if voters().filter(|at| values[*at] == *value).count() * 2 < voters().count() {
+        return None;
+    }
+    let count = values.iter().filter(|other| *other == value).count();
     (count * 4 > values.len() * 3).then_some((row, count))
 }
 

@@ -209,7 +209,7 @@ impl ColumnEncoder {
             width,
             distinct: found.as_ref().map(|(found, _)| found.len()),
             runs: runs(values),
-            common: common(values).map(|(_, count)| count),
+            common: common(values),
             plain_bytes: width * values.len(),
             ..Profile::default()
         }

@@ -3,7 +3,7 @@
 use heliosdb_types::Result;
 
 use super::{Body, ColumnEncoder, Values};
-use crate::choose::{Profile, Sample, common};
+use crate::choose::{Profile, Sample};
 use crate::encoding::{runs, sparse};
 use crate::kind::Encoding;
 use crate::layout::Writer;
@@ -59,7 +59,7 @@ impl ColumnEncoder {
             tried.push(self.split_runs(values, &wrap)?);
         }
         if forced.is_none_or(|forced| forced == Encoding::Sparse)
-            && let Some((row, count)) = common(values)
+            && let Some((row, count)) = profile.common
             && count < values.len()
         {
             tried.push(self.split_common(values, row, &wrap)?);

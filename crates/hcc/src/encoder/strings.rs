@@ -74,22 +74,8 @@ impl ColumnEncoder {
             ..Profile::default()
         };
         let mut sample = Sample::default();
-        let mut smallest = usize::MAX;
-        if let Some((found, _)) = &found {
-            let word_ends = ends_of(found);
-            smallest = dictionary::strings_size(&word_ends, values.len());
-            sample.sizes.push((Encoding::Dictionary, smallest));
-            if let Some(words) = self.learnt.words()
-                && let Some(growth) = words.growth(found)
-            {
-                // The list is compressed, and what the first block adds serves those after it.
-                let divisor = if words.is_empty() { 4 * WORDS_PACK } else { WORDS_PACK };
-                let added = growth.bytes / divisor + growth.words * WORD_OVERHEAD;
-                let bytes = words::size(&growth, values.len()) + added;
-                smallest = smallest.min(bytes);
-                sample.sizes.push((Encoding::Words, bytes));
-            }
-        }
+        let mut smallest =
+            found.as_ref().map_or(usize::MAX, |(found, _)| self.weigh_words(found, values.len(), &mut sample));
         let stencil = match forced {
             None | Some(Encoding::Stencil) => Stencil::of(values),
             Some(_) => None,
@@ -102,7 +88,7 @@ impl ColumnEncoder {
         let nested = if forced == Some(Encoding::Plain) {
             Vec::new()
         } else {
-            profile.common = common(values).map(|(_, count)| count);
+            profile.common = common(values);
             self.try_nested(values, &profile, depth, &mut sample, Values::Strings)?
         };
         // Symbols are eight bytes at most and text halves or thirds in practice, so a dictionary far below that wins without
@@ -142,6 +128,20 @@ impl ColumnEncoder {
             }
         }
         Ok((Body { encoding: chosen, section, bytes: writer.into_unaligned() }, Some(plan)))
+    }
+
+    /// Sizes of a list of the block's distinct words: its own, or the one that its blocks share. The smaller of both.
+    fn weigh_words(&self, found: &[&[u8]], rows: usize, sample: &mut Sample) -> usize {
+        let own = dictionary::strings_size(&ends_of(found), rows);
+        sample.sizes.push((Encoding::Dictionary, own));
+        let Some(words) = self.learnt.words() else { return own };
+        let Some(growth) = words.growth(found) else { return own };
+        // The list is compressed, and what the first block adds serves those after it.
+        let divisor = if words.is_empty() { 4 * WORDS_PACK } else { WORDS_PACK };
+        let added = growth.bytes / divisor + growth.words * WORD_OVERHEAD;
+        let shared = words::size(&growth, rows) + added;
+        sample.sizes.push((Encoding::Words, shared));
+        own.min(shared)
     }
 
     /// Compresses, in the ways that may pay, to learn the sizes.

@@ -3,12 +3,13 @@
 //! ```text
 //! low i64 | first i64 | packed (difference - low), 0 for a group's first row | packed (anchor - first) [| patches]
 //! ```
-//! *Jumps* are the same, followed by patches: the few differences that do not fit, less low, whose place is packed as 0. A
-//! timestamp that climbs within a series and falls back at the next one would otherwise widen every difference.
+//! *Jumps* are the same, followed by patches: the differences that do not fit, less low, whose place is packed as 0. A
+//! timestamp that climbs within a series and falls back at the next one would otherwise widen every difference. One in 64
+//! may be such in young blocks, one in 7 in settled ones.
 //!
 //! Every 32nd value is an anchor, so a row is read by adding up to 31 differences, and equal differences (an arithmetic
-//! sequence) need no bits and are not added one by one. Decoding a run adds row by row. Lemire, Boytsov, "Decoding
-//! billions of integers per second through vectorization".
+//! sequence) need no bits and are not added one by one. The differences of a group lie side by side in the packed words.
+//! Lemire, Boytsov, "Decoding billions of integers per second through vectorization", 2015.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -95,7 +96,7 @@ pub(crate) fn jumps(values: &[i64], plain: &Layout, limit: usize, one_in: usize)
     let inner = |row: &usize| !row.is_multiple_of(GROUP);
     let mut probe: Vec<i64> = (1..values.len()).step_by(PROBE_ONE_IN + 1).filter(inner).map(difference).collect();
     probe.sort_unstable();
-    // As the fewest of the probe that leave out as many, at either end or at both.
+    // How far the probe is apart but for as many exceptions as there may be.
     let within = probe.len() - probe.len() / one_in;
     let narrow = width_of(narrowest(&probe, within)?.0);
     if narrow + 2 >= full || packed_bytes(values.len(), narrow) >= limit {
