@@ -100,7 +100,7 @@ impl Binder<'_> {
         let correlated = !free_references(&plan).is_empty();
         let level = self.level();
         if correlated && level.clause.is_filter() && !level.in_aggregate {
-            return Ok(Expr::Exists(Exists { subquery: subquery(plan), negated }));
+            return Ok(Expr::Exists(Exists { subquery: subquery(with_a_column(plan)?), negated }));
         }
         let count = self.row_count(plan)?;
         Ok(if negated { count.eq(lit(0i64)) } else { count.gt(lit(0i64)) })
@@ -275,6 +275,15 @@ fn whether_rows(plan: LogicalPlan) -> LogicalPlan {
         }
         other => other,
     }
+}
+
+/// A join with rows without columns asks for the first column of them all the same.
+fn with_a_column(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !plan.schema().fields().is_empty() {
+        return Ok(plan);
+    }
+    let projected = plan::builder(plan).project([lit(true).alias("row")]);
+    projected.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
 fn compare(left: Typed, column: &Typed, op: &BinaryOperator, context: &func::FuncContext) -> Result<Expr> {

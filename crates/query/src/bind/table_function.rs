@@ -184,11 +184,10 @@ impl Binder<'_> {
         if !(2..=3).contains(&args.len()) || !args.iter().all(integer) {
             return Ok(None);
         }
-        let wide = args.iter().any(|arg| arg.sql_type == SqlType::Int8);
-        let sql_type = if wide { SqlType::Int8 } else { SqlType::Int4 };
+        let sql_type = func::integer_series(args)?;
         let mut bounds = Vec::with_capacity(3);
         for arg in args {
-            let value = func::cast(arg.clone(), &SqlType::Int8, CastKind::Implicit, self.func())?;
+            let value = func::series_bound(arg.clone(), &sql_type, self.func())?;
             bounds.push(simplify(value.expr)?);
         }
         let step = match bounds.get(2).map(constant) {

@@ -105,6 +105,15 @@ impl Binder<'_> {
         }
         let input = plan::extend(input, computed)?;
         let plan = LogicalPlanBuilder::window_plan(input, calls).map_err(from_datafusion)?;
+        for output in outputs.iter_mut().filter(|(call, _)| may_be_empty(call)).map(|(_, output)| output) {
+            let found = match &*output {
+                Expr::Column(column) => plan.schema().field_with_unqualified_name(&column.name).ok(),
+                _ => None,
+            };
+            if let Some(field) = found {
+                *output = func::as_it_is(std::mem::take(output), field.data_type().clone());
+            }
+        }
         for expr in clauses.exprs_mut() {
             *expr = rewrite(std::mem::take(expr), &outputs)?;
         }
@@ -284,6 +293,14 @@ impl Binder<'_> {
     }
 }
 
+/// Whether a call's frame may have no rows, for which it is NULL. DataFusion takes such a call over sorted rows for sorted itself,
+/// which NULLs at its start are not.
+fn may_be_empty(call: &Expr) -> bool {
+    let Expr::WindowFunction(window) = call else { return false };
+    let WindowFrame { start_bound, end_bound, .. } = &window.params.window_frame;
+    matches!(end_bound, WindowFrameBound::Preceding(_)) || matches!(start_bound, WindowFrameBound::Following(_))
+}
+
 /// The distance of a bound, if it has one.
 fn distance(bound: &ast::WindowFrameBound) -> Option<&ast::Expr> {
     match bound {
@@ -302,7 +319,11 @@ fn bare_text(expr: &ast::Expr) -> Option<ast::Value> {
             last_field: None,
             fractional_seconds_precision: None,
         }) => match value.as_ref() {
-            ast::Expr::Value(value) => Some(value.value.clone()),
+            ast::Expr::Value(value) => match &value.value {
+                // As a number it can only have been a bare text.
+                ast::Value::SingleQuotedString(text) if text.trim().parse::<f64>().is_ok() => Some(value.value.clone()),
+                _ => None,
+            },
             _ => None,
         },
         _ => None,

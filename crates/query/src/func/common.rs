@@ -75,6 +75,14 @@ pub fn unify(inputs: Vec<Typed>, context: &str, ctx: &FuncContext) -> Result<Vec
     if same { Ok(unify_numerics(cast_all, &target)) } else { Ok(as_bytes(cast_all, &target)) }
 }
 
+/// The value itself, of which the planner knows nothing.
+pub fn as_it_is(value: Expr, arrow: arrow_schema::DataType) -> Expr {
+    Function::columnar("as_it_is", format!("as_it_is {arrow}"), arrow, |args, _| {
+        args.first().cloned().ok_or_else(|| Error::internal("a value"))
+    })
+    .call(vec![value])
+}
+
 fn convert_context(context: &str) -> &str {
     if context == "CASE" { "CASE/WHEN" } else { context }
 }

@@ -41,13 +41,13 @@ pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::{cast, reference_for_client, reg_from_name, to_numeric_bytes};
 pub(crate) use catalog_rows::EXPAND_ARRAY;
 pub use chain::Chain;
-pub use common::{common_type, unify};
+pub use common::{as_it_is, common_type, unify};
 pub use extract::extract;
 pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};
 pub use literal::literal;
 pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
 pub use record::{field, row};
-pub use rows::{RowsCall, RowsColumn, gives_rows, ordinality, rows};
+pub use rows::{RowsCall, RowsColumn, gives_rows, integer_series, ordinality, rows, series_bound};
 #[cfg(test)]
 pub use scalar::overloads;
 pub use scalar::{call, time_of_day};

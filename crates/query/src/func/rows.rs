@@ -263,6 +263,22 @@ fn subscripts(args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
     }))
 }
 
+/// The type of a series of integers, some of them untyped; 42725 where nothing decides.
+pub fn integer_series(args: &[Typed]) -> Result<SqlType> {
+    let any = |sql_type: SqlType| args.iter().any(|arg| arg.sql_type == sql_type);
+    match (any(SqlType::Int8), any(SqlType::Int4)) {
+        (true, _) => Ok(SqlType::Int8),
+        (false, true) => Ok(SqlType::Int4),
+        (false, false) => Err(super::common::not_unique("generate_series", args)),
+    }
+}
+
+/// A bound of such a series as a bigint; an untyped one is of the series' type first.
+pub fn series_bound(arg: Typed, sql_type: &SqlType, ctx: &FuncContext) -> Result<Typed> {
+    let arg = if arg.is_unknown() { cast(arg, sql_type, CastKind::Implicit, ctx)? } else { arg };
+    cast(arg, &SqlType::Int8, CastKind::Implicit, ctx)
+}
+
 /// `generate_series(start, end [, step])` of integers.
 fn series(args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
     let name = "generate_series";
@@ -274,9 +290,9 @@ fn series(args: &[Typed], ctx: &FuncContext) -> Result<RowsCall> {
     if !args.iter().all(integer) {
         return super::series::series(args, ctx)?.ok_or_else(|| undefined(name, args));
     }
-    let wide = args.iter().any(|arg| arg.sql_type == SqlType::Int8);
-    let sql_type = if wide { SqlType::Int8 } else { SqlType::Int4 };
-    let all = args.iter().map(|arg| cast(arg.clone(), &SqlType::Int8, CastKind::Implicit, ctx));
+    let sql_type = integer_series(args)?;
+    let wide = sql_type == SqlType::Int8;
+    let all = args.iter().map(|arg| series_bound(arg.clone(), &sql_type, ctx));
     let all = all.collect::<Result<Vec<_>>>()?;
     let key = format!("{name} {wide}");
     Ok(RowsCall::new(name, key, all, vec![(name, sql_type)], move |values, out| {

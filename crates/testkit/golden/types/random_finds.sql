@@ -54,3 +54,37 @@ SELECT stddev('1');
 SELECT array_agg('a');
 SELECT array_remove('{a,b}', 'a') AS rest, array_append('{a}', 'b') AS longer;
 SELECT trunc('1.5');
+-- One NaN, and one zero whatever its sign.
+SELECT (- x) > 1.5 AS a, (x * 0) > 1 AS b, (-x)::real > 1::real AS c FROM (VALUES (float8 'NaN')) v(x);
+SELECT (x - x) > 1.5 AS a, (x * 0) > 1 AS b, (x / x) > 1 AS c FROM (VALUES (float8 'Infinity')) v(x);
+SELECT max(x), min(x), count(DISTINCT x) FROM (VALUES (-('NaN'::float8)), ('NaN'), (1)) v(x);
+SELECT x, y, rank() OVER (ORDER BY x) FROM (VALUES (float8 '0', 3), ('-0', 1), ('0', 2), ('-1', 4)) v(x, y) ORDER BY x, y;
+SELECT count(*) FROM (VALUES (float8 '0'), ('-0'), ('0')) v(x) GROUP BY x;
+SELECT count(*) FROM (SELECT DISTINCT x FROM (VALUES (float8 '0'), ('-0'), ('1')) v(x)) d;
+SELECT a.x, b.x FROM (VALUES (float8 '0')) a(x) JOIN (VALUES (float8 '-0')) b(x) ON a.x = b.x;
+SELECT float8 '-0' = 0::float8 AS a, float8 '-0' < 0::float8 AS b, float4 '-0' >= float4 '0' AS c, float8 '0' IN (float8 '-0') AS d, float8 'NaN' = 'NaN' AS e;
+CREATE TABLE zeros (id int PRIMARY KEY, x float8, y real);
+INSERT INTO zeros VALUES (1, '-0', '-0'), (2, 0, 0), (3, 1, 1), (4, -1, -1), (5, 'NaN', 'NaN'), (6, NULL, NULL);
+SELECT id FROM zeros WHERE x = 0 ORDER BY id;
+SELECT id FROM zeros WHERE x >= 0 ORDER BY id;
+SELECT id FROM zeros WHERE x > '-0' ORDER BY id;
+SELECT id FROM zeros WHERE 0 > y ORDER BY id;
+SELECT id FROM zeros WHERE y <= 0 ORDER BY id;
+SELECT id FROM zeros WHERE x <> 0 ORDER BY id;
+SELECT id FROM zeros WHERE x IN (0, 1) ORDER BY id;
+SELECT id FROM zeros WHERE x BETWEEN 0 AND 1 ORDER BY id;
+SELECT id FROM zeros WHERE x = 0 ORDER BY id;
+SELECT id, x FROM zeros ORDER BY x, id DESC;
+SELECT a.id, b.id FROM zeros a JOIN zeros b ON a.x = b.y ORDER BY 1, 2;
+-- Untyped bounds and positions.
+SELECT pg_typeof(g) FROM generate_series(1, '3') g LIMIT 1;
+SELECT pg_typeof(g) FROM generate_series('1', 3::int8) g LIMIT 1;
+-- Frames that move: nothing is left of rows that have gone.
+SELECT i, corr(y, x) OVER w, regr_slope(y, x) OVER w, covar_samp(y, x) OVER w FROM (VALUES (1, 1.0, 2.0), (2, 1.0, 2.5), (3, 1.0, 7.25), (4, 3.0, 7.25), (5, 3.0, 7.25), (6, 0.1, 0.7)) v(i, x, y) WINDOW w AS (ORDER BY i ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) ORDER BY i;
+SELECT corr(y, x), covar_pop(y, x), covar_samp(y, x), regr_avgx(y, x), regr_avgy(y, x), regr_count(y, x), regr_intercept(y, x), regr_r2(y, x), regr_slope(y, x), regr_sxx(y, x), regr_sxy(y, x), regr_syy(y, x) FROM (VALUES (1, 2.5), (2, 3), (7, -1), (NULL, 5), (3, NULL)) v(x, y);
+SELECT corr(y, x), regr_r2(y, x), regr_slope(y, x), covar_samp(y, x), regr_sxx(y, x) FROM (VALUES (1, 2)) v(x, y);
+SELECT corr(y, x), regr_r2(y, x), regr_slope(y, x) FROM (VALUES (1::float8, 'NaN'::float8), (2, 1)) v(x, y);
+SELECT id FROM zeros WHERE (id::bigint < ALL (SELECT NULL::bigint WHERE zeros.x > 0)) ORDER BY id;
+SELECT id, max(id) OVER (ORDER BY id ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS m FROM zeros ORDER BY m;
+SELECT max('abc'::varchar) OVER (ORDER BY y, id, c1 ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS m FROM zeros CROSS JOIN (SELECT NULL::integer AS c1) n ORDER BY 1;
+SELECT id, min(id) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING) AS m FROM zeros ORDER BY m NULLS FIRST, id;

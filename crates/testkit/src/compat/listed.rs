@@ -93,13 +93,34 @@ pub const LISTED: &[Listed] = &[
     Listed {
         name: "one scale for several numerics",
         why: "where CASE, coalesce and the like choose among numerics of different scales and sums or windows go over them, `1` \
-          beside `2.5` prints as `1.0`",
+          beside `2.5` prints as `1.0`; of equal numerics in a group, any shows",
         is: |sql, ours, theirs| {
-            let chooses = ["CASE", "coalesce(", "greatest(", "least(", "nullif(", "lag(", "lead(", "UNION", "VALUES"];
+            let chooses = [
+                "CASE",
+                "coalesce(",
+                "greatest(",
+                "least(",
+                "nullif(",
+                "lag(",
+                "lead(",
+                "UNION",
+                "VALUES",
+                "GROUP BY",
+                "DISTINCT",
+                "INTERSECT",
+                "EXCEPT",
+            ];
             state(ours).is_empty()
                 && state(theirs).is_empty()
                 && chooses.iter().any(|word| sql.contains(word))
                 && same_but_scale(ours, theirs)
+        },
+    },
+    Listed {
+        name: "patterns nobody matches",
+        why: "PostgreSQL's planner looks into constant patterns of conditions, so that a wrong one fails before any row is there",
+        is: |sql, ours, theirs| {
+            state(theirs) == "2201B" && state(ours).is_empty() && ["~ '('", "~* '('"].iter().any(|op| sql.contains(op))
         },
     },
     Listed {

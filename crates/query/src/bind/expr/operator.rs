@@ -255,13 +255,21 @@ impl Binder<'_> {
             Expr::IsNotUnknown(inner) => self.bind_truth(inner, "IS NOT UNKNOWN", PlanExpr::IsNotUnknown),
             Expr::IsNull(inner) => {
                 let value = self.bind_expr(inner)?;
-                Ok(boolean(PlanExpr::IsNull(Box::new(self.settle(value)?.expr))))
+                Ok(boolean(PlanExpr::IsNull(Box::new(self.tested(value)?))))
             }
             Expr::IsNotNull(inner) => {
                 let value = self.bind_expr(inner)?;
-                Ok(boolean(PlanExpr::IsNotNull(Box::new(self.settle(value)?.expr))))
+                Ok(boolean(PlanExpr::IsNotNull(Box::new(self.tested(value)?))))
             }
             other => Err(Error::internal(format!("{other} is not a predicate"))),
+        }
+    }
+
+    /// What IS NULL looks at: it gives a parameter no type.
+    fn tested(&mut self, value: Typed) -> Result<PlanExpr> {
+        match &value.expr {
+            PlanExpr::Placeholder(_) if value.is_unknown() => Ok(value.expr),
+            _ => Ok(self.settle(value)?.expr),
         }
     }
 

@@ -128,7 +128,7 @@ fn types() {
         ),
         ("SELECT id FROM t LIMIT -1", "2201W: LIMIT must not be negative"),
         ("VALUES (1), (1, 2)", "42601: VALUES lists must all be the same length"),
-        ("SELECT $1 FROM t WHERE $2 IS NULL", "no error"),
+        ("SELECT $1 FROM t WHERE $2 IS NULL", "42P18: could not determine data type of parameter $2"),
     ];
     for (text, expected) in cases {
         let got = sql.error(text);

@@ -1,4 +1,4 @@
-//! Variance and standard deviation of floats, by Youngs and Cramer's recurrence: step for step what PostgreSQL computes, so that
+//! Variance, standard deviation, correlation and regression of floats, by Youngs and Cramer's recurrence: step for step what PostgreSQL computes, so that
 //! rounding shows in the same digits.
 
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, SqlState, encode_row};
@@ -106,6 +106,145 @@ pub(super) fn spread(population: bool, root: bool) -> FoldAggregate {
         population,
         root,
     })
+}
+
+const PAIR_STATE: [PhysicalType; 6] = [
+    PhysicalType::Int64,
+    PhysicalType::Float64,
+    PhysicalType::Float64,
+    PhysicalType::Float64,
+    PhysicalType::Float64,
+    PhysicalType::Float64,
+];
+
+/// Sums over pairs, y before x as PostgreSQL's arguments are; a pair with a NULL counts for nothing.
+#[derive(Clone, Copy)]
+struct Pairs {
+    count: i64,
+    x: f64,
+    xx: f64,
+    y: f64,
+    yy: f64,
+    xy: f64,
+    finish: fn(&Pairs) -> Option<f64>,
+}
+
+impl Pairs {
+    fn new(finish: fn(&Pairs) -> Option<f64>) -> Pairs {
+        Pairs { count: 0, x: 0.0, xx: 0.0, y: 0.0, yy: 0.0, xy: 0.0, finish }
+    }
+
+    /// Infinite sums are of infinite values, or an error.
+    fn checked(&mut self, before: Pairs, x: f64, y: f64) -> Result<()> {
+        let (xx, yy, xy) = (self.xx.is_infinite(), self.yy.is_infinite(), self.xy.is_infinite());
+        if !(xx || yy || xy) {
+            return Ok(());
+        }
+        if (xx || xy) && before.x.is_finite() && x.is_finite() || (yy || xy) && before.y.is_finite() && y.is_finite() {
+            return Err(overflow());
+        }
+        for sum in [&mut self.xx, &mut self.yy, &mut self.xy] {
+            if sum.is_infinite() {
+                *sum = f64::NAN;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Fold for Pairs {
+    fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
+        let [y, x] = args else { return Err(Error::internal("two arguments")) };
+        if y.is_null() || x.is_null() {
+            return Ok(());
+        }
+        let (x, y, before) = (float_of(*x)?, float_of(*y)?, *self);
+        self.count += 1;
+        self.x += x;
+        self.y += y;
+        if before.count > 0 {
+            let count = self.count as f64;
+            let (from_x, from_y) = (x * count - self.x, y * count - self.y);
+            let scale = 1.0 / (count * before.count as f64);
+            self.xx += from_x * from_x * scale;
+            self.yy += from_y * from_y * scale;
+            self.xy += from_x * from_y * scale;
+            return self.checked(before, x, y);
+        }
+        if !x.is_finite() {
+            (self.xx, self.xy) = (f64::NAN, f64::NAN);
+        }
+        if !y.is_finite() {
+            (self.yy, self.xy) = (f64::NAN, f64::NAN);
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        let mut values = vec![DatumRef::Int64(self.count)];
+        values.extend([self.x, self.xx, self.y, self.yy, self.xy].map(DatumRef::Float64));
+        let mut out = Vec::new();
+        encode_row(&PAIR_STATE, &values, &mut out)?;
+        Ok(out)
+    }
+
+    fn merge(&mut self, saved: &[u8]) -> Result<()> {
+        let layout = RowLayout::new(&PAIR_STATE);
+        let view = RowView::new(&layout, saved)?;
+        let float = |at: usize| view.get(at).and_then(float_of);
+        let (count, finish) = (int_of(view.get(0)?)?, self.finish);
+        let other = Pairs { count, x: float(1)?, xx: float(2)?, y: float(3)?, yy: float(4)?, xy: float(5)?, finish };
+        if other.count == 0 {
+            return Ok(());
+        }
+        if self.count == 0 {
+            *self = other;
+            return Ok(());
+        }
+        let (before, mine, theirs) = (*self, self.count as f64, count as f64);
+        let (x, y) = (self.x / mine - other.x / theirs, self.y / mine - other.y / theirs);
+        let weight = mine * theirs / (mine + theirs);
+        self.count += count;
+        self.x += other.x;
+        self.y += other.y;
+        self.xx += other.xx + weight * x * x;
+        self.yy += other.yy + weight * y * y;
+        self.xy += other.xy + weight * x * y;
+        self.checked(before, other.x, other.y)
+    }
+
+    fn finish(&self) -> Result<Datum> {
+        if self.count < 1 {
+            return Ok(Datum::Null);
+        }
+        Ok((self.finish)(self).map_or(Datum::Null, Datum::Float64))
+    }
+}
+
+/// An aggregate of pairs by its name; `None`: there is none.
+pub(super) fn pairs(name: &'static str) -> Option<FoldAggregate> {
+    let finish: fn(&Pairs) -> Option<f64> = match name {
+        "corr" => |p| (p.xx != 0.0 && p.yy != 0.0).then(|| p.xy / (p.xx * p.yy).sqrt()),
+        "covar_pop" => |p| Some(p.xy / p.count as f64),
+        "covar_samp" => |p| (p.count > 1).then(|| p.xy / (p.count - 1) as f64),
+        "regr_avgx" => |p| Some(p.x / p.count as f64),
+        "regr_avgy" => |p| Some(p.y / p.count as f64),
+        "regr_intercept" => |p| (p.xx != 0.0).then(|| (p.y - p.x * p.xy / p.xx) / p.count as f64),
+        "regr_r2" => |p| match (p.xx == 0.0, p.yy == 0.0) {
+            (true, _) => None,
+            (false, true) => Some(1.0),
+            (false, false) => Some(p.xy * p.xy / (p.xx * p.yy)),
+        },
+        "regr_slope" => |p| (p.xx != 0.0).then(|| p.xy / p.xx),
+        "regr_sxx" => |p| Some(p.xx),
+        "regr_sxy" => |p| Some(p.xy),
+        "regr_syy" => |p| Some(p.yy),
+        _ => return None,
+    };
+    let float = PhysicalType::Float64;
+    Some(FoldAggregate::new(name, format!("float_{name}"), vec![float, float], float, false, move || {
+        Pairs::new(finish)
+    }))
 }
 
 #[cfg(test)]

@@ -489,36 +489,38 @@ fn spread(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
     }
 }
 
+/// Aggregates of pairs of floats.
+const PAIRS: [&str; 11] = [
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+];
+
 fn two_floats(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Resolved> {
     if !args.iter().all(|arg| is_number(&arg.sql_type) || arg.is_unknown()) {
         return Err(undefined(name, &args));
     }
-    let function = match name {
-        "corr" => df::correlation::corr_udaf(),
-        "covar_pop" => df::covariance::covar_pop_udaf(),
-        "covar_samp" => df::covariance::covar_samp_udaf(),
-        "regr_avgx" => df::regr::regr_avgx_udaf(),
-        "regr_avgy" => df::regr::regr_avgy_udaf(),
-        "regr_count" => df::regr::regr_count_udaf(),
-        "regr_intercept" => df::regr::regr_intercept_udaf(),
-        "regr_r2" => df::regr::regr_r2_udaf(),
-        "regr_slope" => df::regr::regr_slope_udaf(),
-        "regr_sxx" => df::regr::regr_sxx_udaf(),
-        "regr_sxy" => df::regr::regr_sxy_udaf(),
-        "regr_syy" => df::regr::regr_syy_udaf(),
-        _ => return Err(undefined(name, &args)),
-    };
-    let args = args.into_iter().map(|arg| Ok(cast(arg, &SqlType::Float8, CastKind::Explicit, ctx)?.expr));
+    let args = args.into_iter().map(|arg| cast(arg, &SqlType::Float8, CastKind::Explicit, ctx));
     let args = args.collect::<Result<Vec<_>>>()?;
     if name == "regr_count" {
         // DataFusion counts in u64: count rows where neither is NULL instead.
-        let both = args.into_iter().map(|arg| Expr::IsNotNull(Box::new(arg))).reduce(Expr::and);
+        let both = args.into_iter().map(|arg| Expr::IsNotNull(Box::new(arg.expr))).reduce(Expr::and);
         let both = both.ok_or_else(|| Error::internal("two arguments"))?;
         let one = Expr::Literal(datafusion::common::ScalarValue::Int64(Some(1)), None);
         let counted = datafusion::logical_expr::expr::Case::new(None, vec![(Box::new(both), Box::new(one))], None);
         return Ok(built_in(df::count::count_udaf(), vec![Expr::Case(counted)], SqlType::Int8));
     }
-    Ok(built_in(function, args, SqlType::Float8))
+    let known = PAIRS.iter().find(|known| **known == name).and_then(|known| float_spread::pairs(known));
+    let fold = known.ok_or_else(|| undefined(name, &args))?;
+    Ok(fold_call(fold, args, SqlType::Float8))
 }
 
 /// Our aggregate: NULL of no rows, the value of one, 21000 of more.

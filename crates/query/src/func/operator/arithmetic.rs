@@ -178,6 +178,10 @@ pub(crate) fn float_value(op: Arithmetic, a: f64, b: f64) -> Result<f64> {
         Arithmetic::Mod => a % b,
         Arithmetic::Power => return float_value_power(a, b),
     };
+    if result.is_nan() {
+        // Processors make negative ones, which bytes put below every number.
+        return Ok(f64::NAN);
+    }
     if result.is_infinite() && a.is_finite() && b.is_finite() {
         return Err(float_overflow());
     }
@@ -263,9 +267,12 @@ pub(crate) fn negate(input: Typed, _ctx: &FuncContext) -> Result<Typed> {
         }
         SqlType::Float4 | SqlType::Float8 | SqlType::Interval => {
             let function = Function::strict("negate", "negate", vec![physical], physical, |args| match args {
-                [DatumRef::Float32(v)] => Ok(Datum::Float32(-v)),
+                [DatumRef::Float32(v)] => Ok(Datum::Float32(if v.is_nan() { f32::NAN } else { -v })),
                 [DatumRef::Interval(v)] => v.checked_neg().map(Datum::Interval),
-                [value] => Ok(Datum::Float64(-float_of(*value)?)),
+                [value] => {
+                    let value = float_of(*value)?;
+                    Ok(Datum::Float64(if value.is_nan() { f64::NAN } else { -value }))
+                }
                 _ => Err(Error::internal("one operand")),
             });
             Typed::new(function.call(vec![input.expr]), sql_type)

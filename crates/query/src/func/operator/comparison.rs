@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::BinaryViewBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::IntervalMonthDayNanoType;
+use arrow_array::types::{Float32Type, Float64Type, IntervalMonthDayNanoType};
 use arrow_array::{Array, ArrayRef, Decimal128Array};
 use arrow_schema::DataType;
 use datafusion::common::ScalarValue;
@@ -67,6 +67,7 @@ pub fn sort_key(input: &Typed) -> Expr {
         (SqlType::Char(None), _) => trimmed(input.clone()),
         (SqlType::Array(_), _) => array_key(input),
         (SqlType::Jsonb, _) => jsonb_key(input.clone()),
+        (SqlType::Float4 | SqlType::Float8, _) => float_key(input.clone()),
         _ => input.expr.clone(),
     }
 }
@@ -74,6 +75,10 @@ pub fn sort_key(input: &Typed) -> Expr {
 /// Whether values of a type are compared as they are stored.
 pub fn is_its_own_key(sql_type: &SqlType) -> bool {
     let Some(physical) = sql_type.physical() else { return false };
+    if matches!(sql_type, SqlType::Float4 | SqlType::Float8) {
+        // Storage's keys know one zero; comparisons with constants are written so that the column stays bare.
+        return true;
+    }
     let expr = datafusion::logical_expr::col("value");
     let arrow = heliosdb_contracts::arrow_type(physical);
     let value = Typed { expr: expr.clone(), sql_type: sql_type.clone(), arrow };
@@ -121,6 +126,7 @@ fn comparable(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Res
     use SqlType::{Date, Timestamp, Timestamptz};
     let (a, b) = (left.sql_type.clone(), right.sql_type.clone());
     match (&a, &b) {
+        (a, b) if is_float(a) && is_number(b) || is_number(a) && is_float(b) => floats(op, left, right, ctx),
         (a, b) if is_number(a) && is_number(b) => {
             let (left, right) = numbers(left, right, ctx)?;
             Ok((left, op, right))
@@ -275,14 +281,80 @@ fn exact_literal(literal: &Typed, to: &Typed) -> Option<Expr> {
     literal_of(&datum, to.sql_type.clone(), physical).ok().map(|typed| typed.expr)
 }
 
+fn is_float(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Float4 | SqlType::Float8)
+}
+
+/// A float with one zero and one NaN: what is compared where bytes decide, which know two of each.
+fn float_key(input: Typed) -> Expr {
+    float_mapped(input, "float_key", 0.0)
+}
+
+/// A float whose zeros are all `zero`.
+fn float_mapped(input: Typed, name: &'static str, zero: f64) -> Expr {
+    let physical = input.physical();
+    let function = Function::arrays(name, format!("{name} {physical:?}"), input.arrow.clone(), move |args, _| {
+        let [array] = args else { return Err(Error::internal("one float")) };
+        Ok(match array.as_primitive_opt::<Float32Type>() {
+            Some(floats) => {
+                Arc::new(floats.unary::<_, Float32Type>(|x| one_of_each(f64::from(x), zero) as f32)) as ArrayRef
+            }
+            None => {
+                let floats = array.as_primitive_opt::<Float64Type>().ok_or_else(|| Error::internal("a float"))?;
+                Arc::new(floats.unary::<_, Float64Type>(|x| one_of_each(x, zero)))
+            }
+        })
+    });
+    function.strict_columns().call(vec![input.expr])
+}
+
+fn one_of_each(value: f64, zero: f64) -> f64 {
+    match value {
+        value if value.is_nan() => f64::NAN,
+        0.0 => zero,
+        value => value,
+    }
+}
+
+/// Floats compare by their bytes, to which `-0` is less than `0`. A column beside a constant stays bare, so that storage can look for
+/// it: the constant gets the zero on the right side.
+fn floats(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Result<(Expr, Operator, Expr)> {
+    let (left, right) = if left.sql_type == right.sql_type {
+        (left, right)
+    } else {
+        let left = cast(left, &SqlType::Float8, CastKind::Implicit, ctx)?;
+        (left, cast(right, &SqlType::Float8, CastKind::Implicit, ctx)?)
+    };
+    let beside = |op: Operator, bound: Typed| match op {
+        Operator::Gt | Operator::LtEq => float_mapped(bound, "float_above", 0.0),
+        _ => float_mapped(bound, "float_below", -0.0),
+    };
+    // What is computed may be another NaN.
+    let bare = |side: Typed| if matches!(side.expr, Expr::Column(_)) { side.expr } else { float_key(side) };
+    let equality = !matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
+    let constant = |side: &Typed| match &side.expr {
+        Expr::Literal(..) => !equality || !is_zero(side),
+        Expr::Placeholder(_) => !equality,
+        _ => false,
+    };
+    Ok(match (constant(&left), constant(&right)) {
+        (false, true) => (bare(left), op, beside(op, right)),
+        (true, false) => (beside(mirrored(op), left), op, bare(right)),
+        _ => (float_key(left), op, float_key(right)),
+    })
+}
+
+fn is_zero(literal: &Typed) -> bool {
+    match literal.literal_datum() {
+        Some(Datum::Float32(value)) => value == 0.0,
+        Some(Datum::Float64(value)) => value == 0.0,
+        _ => false,
+    }
+}
+
 fn numbers(left: Typed, right: Typed, ctx: &FuncContext) -> Result<(Expr, Expr)> {
     if left.sql_type == right.sql_type && left.arrow == right.arrow && left.physical() != PhysicalType::Numeric {
         return Ok((left.expr, right.expr));
-    }
-    let float = |sql_type: &SqlType| matches!(sql_type, SqlType::Float4 | SqlType::Float8);
-    if float(&left.sql_type) || float(&right.sql_type) {
-        let left = cast(left, &SqlType::Float8, CastKind::Implicit, ctx)?;
-        return Ok((left.expr, cast(right, &SqlType::Float8, CastKind::Implicit, ctx)?.expr));
     }
     if !left.is_literal()
         && right.is_literal()

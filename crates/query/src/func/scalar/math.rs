@@ -112,12 +112,17 @@ fn places(args: &[DatumRef<'_>], op: impl Fn(&Numeric, i32) -> Result<Numeric>) 
 }
 
 fn float(args: &[DatumRef<'_>], op: impl Fn(f64) -> Result<f64>) -> Result<Datum> {
-    op(float_of(one(args)?)?).map(Datum::Float64)
+    op(float_of(one(args)?)?).map(one_nan)
 }
 
 fn floats(args: &[DatumRef<'_>], op: impl Fn(f64, f64) -> Result<f64>) -> Result<Datum> {
     let (a, b) = two(args)?;
-    op(float_of(a)?, float_of(b)?).map(Datum::Float64)
+    op(float_of(a)?, float_of(b)?).map(one_nan)
+}
+
+/// Of the many NaNs there is one.
+fn one_nan(value: f64) -> Datum {
+    Datum::Float64(if value.is_nan() { f64::NAN } else { value })
 }
 
 fn out_of_range() -> Error {

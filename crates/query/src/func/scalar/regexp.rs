@@ -1,6 +1,6 @@
 //! Regular expression functions.
 
-use heliosdb_types::{Datum, DatumRef, Result, TextContext, text_array};
+use heliosdb_types::{Datum, DatumRef, Error, Result, TextContext, text_array};
 
 use super::super::operator::{Regex, RegexOptions, compile_regex_with};
 use super::super::value::{int_of, text_of_datum};
@@ -30,6 +30,10 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("regexp_substr", &[Text, Text, Int4, Int4, Text], Text, regexp_substr),
     ("regexp_substr", &[Text, Text, Int4, Int4, Text, Int4], Text, regexp_substr),
     ("substring", &[Text, Text], Text, substring),
+    ("substring", &[Text, Text, Text], Text, |_, _| {
+        Err(Error::unsupported("substring(text SIMILAR pattern ESCAPE escape)")
+            .with_hint("For a part of the text by position, cast the position and length to integer."))
+    }),
 ];
 
 /// The groups of a match, or the whole of it if there are none.

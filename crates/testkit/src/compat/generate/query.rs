@@ -126,11 +126,13 @@ impl Query {
             group::group(g, &mut query, &types, &scope, depth);
         } else {
             query.select = wanted.iter().map(|ty| item(g, *ty, &scope, &total, depth)).collect();
-            query.distinct = g.rng.random_bool(0.1) && query.select.iter().all(|expr| expr.ty().sorts());
+            query.distinct =
+                g.rng.random_bool(0.1) && query.select.iter().all(|expr| expr.ty().sorts()) && !ties(&query);
         }
         let sortable = query.select.iter().all(|expr| expr.ty().sorts());
         if depth > 1 && g.rng.random_bool(g.habits.combine) {
-            let kind = if sortable { *COMBINE.choose(&mut g.rng).expect("kinds") } else { "UNION ALL" };
+            let kind =
+                if sortable && !ties(&query) { *COMBINE.choose(&mut g.rng).expect("kinds") } else { "UNION ALL" };
             let mut types: Vec<Ty> = query.select.iter().map(Expr::ty).collect();
             if g.loose {
                 types = types.into_iter().map(|ty| ty.neighbour(&mut g.rng)).collect();
@@ -163,7 +165,9 @@ impl Query {
         };
         let open: String = self.from.iter().enumerate().map(open).collect();
         let mut froms = vec![from];
-        froms.extend((!froms.contains(&open)).then_some(open));
+        // Derived tables in derived tables make long texts, and a piece for each expression has one.
+        let long = open.len() > LONG_FROM;
+        froms.extend((!long && !froms.contains(&open)).then_some(open));
         for from in &froms {
             let conditions =
                 self.from.iter().filter_map(|item| item.on.as_ref()).chain(&self.filter).chain(&self.having);
@@ -332,6 +336,9 @@ pub fn any_column(g: &mut Gen, scope: &[InScope]) -> Option<Expr> {
     let sortable: Vec<&InScope> = scope.iter().filter(|column| column.ty.sorts()).collect();
     sortable.choose(&mut g.rng).map(|column| named(column))
 }
+
+/// Beyond it a FROM clause is looked at in one form only.
+const LONG_FROM: usize = 10_000;
 
 /// Whether outputs may be equal and look otherwise, as 30 days and a month do: no order of them is total.
 fn ties(query: &Query) -> bool {
