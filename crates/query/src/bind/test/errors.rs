@@ -152,7 +152,7 @@ fn long_chains_do_not_overflow_the_stack() {
             ("1 IS NULL", " IS NULL", 100),
         ];
         for (first, next, works) in chains {
-            for terms in [100, 1_000, 2_000, 5_000, 9_000, 30_000] {
+            for terms in [100, works, 9_000, 30_000] {
                 let got = sql.text(&format!("SELECT {first}{} FROM t", next.repeat(terms)));
                 assert!(got.is_empty() || got.starts_with("54001"), "{terms} of {next}: {got}");
                 assert!(got.is_empty() || terms > works, "{terms} of {next}: {got}");
