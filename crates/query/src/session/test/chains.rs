@@ -29,7 +29,6 @@ fn long_chains_compute_what_short_expressions_do() {
         &format!("case when v > 0 then v{} else id end", " - 1".repeat(150)),
         "case when v > 0 then v - 150 else id end",
     );
-    same(&format!("v{}", " + (select max(w.v) from t w where w.id <= t.id)".repeat(101)), "v + 1010");
     let chain = format!("v{}", " + 1".repeat(150));
     assert_eq!(
         client.run(&format!("select {chain}, count(*) from t group by {chain} order by 1")),
