@@ -170,7 +170,9 @@ fn check_grouping_calls(calls: &[Expr], keys: &[Expr]) -> Result<()> {
 type NamedApart = (Vec<Expr>, Vec<Expr>, HashMap<Expr, Expr>);
 
 fn named_apart(exprs: Vec<Expr>, calls: Vec<Expr>) -> NamedApart {
-    let mut seen = HashSet::new();
+    // Columns keep their names, wherever they stand.
+    let columns = exprs.iter().filter(|expr| matches!(expr, Expr::Column(_)));
+    let mut seen: HashSet<String> = columns.map(|column| column.schema_name().to_string()).collect();
     let mut renamed = HashMap::new();
     let mut apart = |expr: Expr| {
         let name = expr.schema_name().to_string();

@@ -101,7 +101,7 @@ impl Binder<'_> {
                     let value = self.bind_group_key(part, items)?;
                     refuse(
                         func::sort_key(&value) != value.expr,
-                        "GROUPING SETS over numeric without precision, or interval",
+                        "GROUPING SETS over floats, numeric without precision, or interval",
                     )?;
                     exprs.push(grouping.key(value));
                 }

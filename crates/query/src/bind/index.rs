@@ -39,11 +39,11 @@ pub fn bind_index(info: &IndexInfo, relation: &Arc<Relation>, context: &BindCont
     Ok(IndexWrite { info: Arc::new(info.clone()), keys, predicate })
 }
 
-/// What of a value an entry's key is made of: the key codec knows numeric and interval, other types say.
+/// What of a value an entry's key is made of: the key codec knows floats, numeric and interval, other types say.
 fn key_of(value: &Typed) -> datafusion::logical_expr::Expr {
-    use heliosdb_types::PhysicalType::{Interval, Numeric};
+    use heliosdb_types::PhysicalType::{Float32, Float64, Interval, Numeric};
     match value.sql_type.physical() {
-        Some(Numeric | Interval) => value.expr.clone(),
+        Some(Float32 | Float64 | Numeric | Interval) => value.expr.clone(),
         _ => sort_key(value),
     }
 }

@@ -25,7 +25,7 @@ use crate::bind::BoundStatement;
 use crate::catalog::{Column, Relation, TableInfo};
 use crate::engine::Engine;
 use crate::exec::{ColumnBuilder, StatementScope, TierMark};
-use crate::func::SequenceSource;
+use crate::func::{FuncContext, SequenceSource};
 use crate::session::{Running, SessionSequences};
 
 /// Rows handed to the shard at once: enough to spread the cost of a call, few enough to keep memory small.
@@ -57,6 +57,8 @@ pub(super) struct Loader {
     pub columns: Vec<Column>,
     pub options: CopyOptions,
     pub context: Arc<TextContext>,
+    /// The catalog, for columns that refer to it.
+    pub names: FuncContext,
     pub sequences: Arc<SessionSequences>,
     pub path: Path,
     pub running: Running,
@@ -91,7 +93,11 @@ struct Batch {
 
 impl Load {
     pub fn new(loader: Loader) -> Result<Load> {
-        let readers = loader.columns.iter().map(|column| Reader::new(&column.sql_type)).collect::<Result<Vec<_>>>()?;
+        let readers = loader
+            .columns
+            .iter()
+            .map(|column| Reader::new(&column.sql_type, &loader.names))
+            .collect::<Result<Vec<_>>>()?;
         let named =
             |names: &[String]| loader.columns.iter().map(|column| names.contains(&column.name)).collect::<Vec<bool>>();
         Ok(Load {

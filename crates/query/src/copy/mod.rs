@@ -223,6 +223,7 @@ impl Session {
             columns,
             options,
             context: self.text_context(),
+            names: self.binding()?.func,
             sequences: Arc::clone(&self.sequences),
             path,
             running,

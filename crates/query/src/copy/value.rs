@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlType, TextContext, parse_text};
 
+use crate::func::{FuncContext, reg_from_name};
+
 /// A value that may still point into the input.
 pub(crate) enum Value<'a> {
     Ref(DatumRef<'a>),
@@ -23,12 +25,14 @@ impl Value<'_> {
 pub(crate) struct Reader {
     sql_type: SqlType,
     physical: PhysicalType,
+    /// Where the names of catalog objects are looked up.
+    names: FuncContext,
 }
 
 impl Reader {
-    pub fn new(sql_type: &SqlType) -> Result<Reader> {
+    pub fn new(sql_type: &SqlType, names: &FuncContext) -> Result<Reader> {
         let physical = sql_type.physical().ok_or_else(|| Error::internal("a column of a type without storage"))?;
-        Ok(Reader { sql_type: sql_type.clone(), physical })
+        Ok(Reader { sql_type: sql_type.clone(), physical, names: names.clone() })
     }
 
     pub fn physical(&self) -> PhysicalType {
@@ -36,7 +40,7 @@ impl Reader {
     }
 
     pub fn read<'a>(&self, text: &Cow<'a, str>, context: &TextContext) -> Result<Value<'a>> {
-        if let Some(quick) = self.quick(text) {
+        if let Some(quick) = quick(&self.sql_type, self.physical, text) {
             return Ok(Value::Ref(quick));
         }
         if matches!(self.sql_type, SqlType::Text | SqlType::Varchar(None) | SqlType::Unknown) {
@@ -50,21 +54,24 @@ impl Reader {
         {
             return Ok(Value::Ref(DatumRef::Text(text)));
         }
+        if let SqlType::Reg(kind) = self.sql_type {
+            return reg_from_name(kind, text, &self.names).map(Value::Owned);
+        }
         parse_text(&self.sql_type, text, context).map(Value::Owned)
     }
+}
 
-    /// Plain integers, decimals and ISO dates; anything unusual is left to the input function.
-    fn quick<'a>(&self, text: &str) -> Option<DatumRef<'a>> {
-        match (&self.sql_type, self.physical) {
-            (SqlType::Int4, _) => integer(text)?.try_into().ok().map(DatumRef::Int32),
-            (SqlType::Int8, _) => integer(text).map(DatumRef::Int64),
-            (SqlType::Int2, _) => integer(text)?.try_into().ok().map(DatumRef::Int16),
-            (SqlType::Date, _) => date(text).map(DatumRef::Date),
-            (_, PhysicalType::Decimal64 { precision, scale } | PhysicalType::Decimal128 { precision, scale }) => {
-                decimal(text, precision, scale).map(|unscaled| DatumRef::Decimal { unscaled, scale })
-            }
-            _ => None,
+/// Plain integers, decimals and ISO dates; anything unusual is left to the input function.
+fn quick<'a>(sql_type: &SqlType, physical: PhysicalType, text: &str) -> Option<DatumRef<'a>> {
+    match (sql_type, physical) {
+        (SqlType::Int4, _) => integer(text)?.try_into().ok().map(DatumRef::Int32),
+        (SqlType::Int8, _) => integer(text).map(DatumRef::Int64),
+        (SqlType::Int2, _) => integer(text)?.try_into().ok().map(DatumRef::Int16),
+        (SqlType::Date, _) => date(text).map(DatumRef::Date),
+        (_, PhysicalType::Decimal64 { precision, scale } | PhysicalType::Decimal128 { precision, scale }) => {
+            decimal(text, precision, scale).map(|unscaled| DatumRef::Decimal { unscaled, scale })
         }
+        _ => None,
     }
 }
 
@@ -130,6 +137,10 @@ fn date(text: &str) -> Option<i32> {
 mod tests {
     use super::*;
 
+    fn quick_of(sql_type: &SqlType, text: &str) -> Option<DatumRef<'static>> {
+        quick(sql_type, sql_type.physical().unwrap(), text)
+    }
+
     #[test]
     fn quick_forms_agree_with_the_input_functions() {
         let context = TextContext::default();
@@ -165,9 +176,8 @@ mod tests {
             "1-2",
         ];
         for sql_type in &types {
-            let reader = Reader::new(sql_type).unwrap();
             for text in texts {
-                if let Some(quick) = reader.quick(text) {
+                if let Some(quick) = quick_of(sql_type, text) {
                     assert_eq!(
                         quick.to_owned(),
                         parse_text(sql_type, text, &context).unwrap(),
@@ -176,8 +186,8 @@ mod tests {
                 }
             }
         }
-        assert!(Reader::new(&SqlType::Int4).unwrap().quick("42").is_some());
-        assert!(Reader::new(&SqlType::Date).unwrap().quick("1998-12-01").is_some());
-        assert!(Reader::new(&SqlType::Numeric(Some((15, 2)))).unwrap().quick("17954.55").is_some());
+        assert!(quick_of(&SqlType::Int4, "42").is_some());
+        assert!(quick_of(&SqlType::Date, "1998-12-01").is_some());
+        assert!(quick_of(&SqlType::Numeric(Some((15, 2))), "17954.55").is_some());
     }
 }
