@@ -78,7 +78,10 @@ impl Binder<'_> {
         let bound = self.bind_inner_query(query)?;
         let value = self.only_column(&bound, query)?;
         let correlated = !free_references(&bound.plan).is_empty();
-        let plan = if single_row(&bound.plan, correlated) { bound.plan } else { at_most_one(bound.plan, &value)? };
+        // Of no row the value is NULL, which the planner does not expect of a column that never is.
+        let nullable = correlated || is_nullable(&bound.plan) || one_row(&bound.plan);
+        let as_it_is = single_row(&bound.plan, correlated) && nullable;
+        let plan = if as_it_is { bound.plan } else { at_most_one(bound.plan, &value)? };
         Ok(Typed { expr: Expr::ScalarSubquery(subquery(plan)), ..value })
     }
 
@@ -345,6 +348,21 @@ fn single_row(plan: &LogicalPlan, correlated: bool) -> bool {
             LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
             _ => false,
         },
+        _ => false,
+    }
+}
+
+fn is_nullable(plan: &LogicalPlan) -> bool {
+    plan.schema().fields().first().is_none_or(|field| field.is_nullable())
+}
+
+/// Whether a plan gives a row in any case.
+fn one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => one_row(&alias.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
         _ => false,
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod estimate;
 mod explain;
 mod explain_format;
+mod filter_guard;
 mod foreign;
 mod index;
 mod instantiate;

@@ -21,6 +21,7 @@ use heliosdb_types::Result;
 
 use super::apply::ApplyPlanner;
 use super::error::from_datafusion;
+use super::filter_guard;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
@@ -71,6 +72,7 @@ impl Executor {
             .with_config(config(options.threads))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
+            .with_optimizer_rules(filter_guard::rules())
             .with_physical_optimizer_rules(order_repair::rules())
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
