@@ -51,6 +51,11 @@ pub type RangeSink<'a> = dyn FnMut(&[u8], &[DatumRef<'_>], RowHint) -> Result<()
 pub trait RangeCursor: Send {
     /// Gives the next row to `sink`; false when there are no more.
     fn next(&mut self, sink: &mut RangeSink<'_>) -> Result<bool>;
+
+    /// Rows of segments that have not been looked at, visible or not; rows in memory are not counted.
+    fn rows_ahead(&self) -> u64 {
+        0
+    }
 }
 
 #[cfg(test)]

@@ -282,4 +282,12 @@ impl RangeCursor for Cursor {
             return Ok(true);
         }
     }
+
+    fn rows_ahead(&self) -> u64 {
+        let ahead = |source: &Source| match &source.kind {
+            Kind::Segment { rows, .. } => rows.len() as u64,
+            Kind::Memory(_) | Kind::Own => 0,
+        };
+        self.sources.iter().map(ahead).sum()
+    }
 }
