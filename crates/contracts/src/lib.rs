@@ -32,7 +32,7 @@ pub use scan::{
 pub use session::{
     BoundPortal, Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice, Notification,
     OutputSettings, PortalRun, PortalShape, Prepared, ResultColumn, RowsTag, ScramVerifier, Script, SqlService,
-    SqlSession, TransactionStatus,
+    SqlSession, TransactionStatus, name_and_number,
 };
 pub use shard::{
     AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject,

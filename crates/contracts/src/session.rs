@@ -158,6 +158,12 @@ pub trait SqlSession: Send {
     fn interrupted(&self, idle: bool) -> BoxFuture<'static, Error>;
 }
 
+/// What a column of a `reg*` type holds in a result: the object's name for text and its number for the binary format, between
+/// them a zero byte, which no name has.
+pub fn name_and_number(reference: &str) -> (&str, &str) {
+    reference.split_once('\0').unwrap_or((reference, reference))
+}
+
 pub trait Canceller: Send + Sync {
     /// Cancels the statement that runs now, if any.
     fn cancel(&self);

@@ -1,10 +1,12 @@
 //! Pieces of filters that encodings share: literals are moved into the block's space, values are not moved out of it.
 
-use heliosdb_types::Result;
+use heliosdb_types::{PhysicalType, Result};
 use memchr::memmem::Finder;
 
 use crate::Bitmap;
+use crate::filter::BytesTest;
 use crate::offsets::Spans;
+use crate::order::comparable_bytes;
 use crate::packed::{CHUNK, Packed};
 
 /// Words of a selection that one packed chunk covers.
@@ -32,6 +34,21 @@ pub(crate) fn filter_strings(
             Some(&[start, end]) => data.get(start..end).unwrap_or(&[]),
             _ => &[],
         }))
+    })
+}
+
+/// Keeps the rows whose string, put together by `append`, meets the test.
+pub(crate) fn retain_expanded(
+    selection: &mut Bitmap,
+    test: &BytesTest,
+    physical: PhysicalType,
+    append: impl Fn(usize, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let mut scratch = Vec::new();
+    selection.retain(|row| {
+        scratch.clear();
+        append(row, &mut scratch)?;
+        Ok(test.matches(comparable_bytes(&scratch, physical)))
     })
 }
 

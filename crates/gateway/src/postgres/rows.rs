@@ -22,7 +22,7 @@ use futures::stream::BoxStream;
 use heliosdb_contracts::binary::{
     self, put_decimal, put_decimal_binary, put_integer_text as put_integer, put_unsigned,
 };
-use heliosdb_contracts::{ResultColumn, RowsTag};
+use heliosdb_contracts::{ResultColumn, RowsTag, name_and_number};
 use heliosdb_types::{DatumRef, Error, Interval, Result, SqlState, SqlType, TextContext, write_text};
 use pgwire::messages::data::MESSAGE_TYPE_BYTE_DATA_ROW;
 
@@ -407,10 +407,8 @@ fn interval(array: &PrimitiveArray<IntervalMonthDayNanoType>, row: usize) -> Int
     Interval { months: value.months, days: value.days, micros: value.nanoseconds / 1000 }
 }
 
-/// Name and number.
 fn reference(array: &StringViewArray, row: usize) -> (&str, &str) {
-    let shown = array.value(row);
-    shown.split_once('\0').unwrap_or((shown, shown))
+    name_and_number(array.value(row))
 }
 
 fn uuid(array: &FixedSizeBinaryArray, row: usize) -> [u8; 16] {

@@ -21,10 +21,9 @@ use crate::arrays::expanded_array;
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{BytesTest, Test};
-use crate::filtering::{filter_strings, search_all};
+use crate::filtering::{filter_strings, retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::offsets::{Spans, span_bytes, write_spans};
-use crate::order::comparable_bytes;
 use crate::search::search;
 use crate::symbols::SymbolTable;
 
@@ -138,16 +137,11 @@ impl Encoded for FsstStrings {
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Bytes(test) = test else { return Err(misplaced("numbers")) };
         let table: &SymbolTable = &self.table;
-        let mut scratch = Vec::new();
-        let mut expanded = |codes: &[u8]| -> Result<bool> {
-            scratch.clear();
-            table.append(codes, &mut scratch)?;
-            Ok(test.matches(comparable_bytes(&scratch, self.physical)))
-        };
+        let append = |row: usize, out: &mut Vec<u8>| table.append(self.codes(row), out);
         let codes = self.codes.as_slice();
         match test {
             // A numeric's display scale lies at the end of its codes, out of reach of a comparison from the front.
-            _ if self.physical == PhysicalType::Numeric => selection.retain(|row| expanded(self.codes(row))),
+            _ if self.physical == PhysicalType::Numeric => retain_expanded(selection, test, self.physical, append),
             BytesTest::Compare(op, literal) => {
                 filter_strings(&self.spans, codes, selection, |codes| op.accepts(table.compare(codes, literal)))
             }
@@ -159,7 +153,7 @@ impl Encoded for FsstStrings {
                 search_all(data.as_slice(), &bounds, finder, selection);
                 Ok(())
             }
-            BytesTest::In(_) | BytesTest::Contains(_) => selection.retain(|row| expanded(self.codes(row))),
+            BytesTest::In(_) | BytesTest::Contains(_) => retain_expanded(selection, test, self.physical, append),
         }
     }
 

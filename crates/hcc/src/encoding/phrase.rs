@@ -22,7 +22,7 @@ use crate::arrays::expanded_array;
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{BytesTest, Test};
-use crate::filtering::search_all;
+use crate::filtering::{retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::offsets::{Spans, span_bytes, write_spans};
 use crate::order::comparable_bytes;
@@ -209,14 +209,10 @@ impl Encoded for PhraseStrings {
                 selection.retain(|row| Ok(op.accepts(self.compare(row, literal))))
             }
             BytesTest::StartsWith(prefix) => selection.retain(|row| Ok(self.starts_with(row, prefix))),
-            _ => {
-                let mut scratch = Vec::new();
-                selection.retain(|row| {
-                    scratch.clear();
-                    self.append(row, &mut scratch);
-                    Ok(test.matches(comparable_bytes(&scratch, self.physical)))
-                })
-            }
+            _ => retain_expanded(selection, test, self.physical, |row, out| {
+                self.append(row, out);
+                Ok(())
+            }),
         }
     }
 

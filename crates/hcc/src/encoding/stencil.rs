@@ -20,7 +20,7 @@ use crate::arrays::expanded_array;
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{BytesTest, Test};
-use crate::filtering::search_all;
+use crate::filtering::{retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::comparable_bytes;
 use crate::search::search;
@@ -167,14 +167,10 @@ impl Encoded for StencilStrings {
                 search_all(data.as_slice(), &bounds, finder, selection);
                 Ok(())
             }
-            test => {
-                let mut scratch = Vec::with_capacity(self.length());
-                selection.retain(|row| {
-                    scratch.clear();
-                    self.append(row, &mut scratch);
-                    Ok(test.matches(comparable_bytes(&scratch, self.physical)))
-                })
-            }
+            test => retain_expanded(selection, test, self.physical, |row, out| {
+                self.append(row, out);
+                Ok(())
+            }),
         }
     }
 

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use heliosdb_contracts::{CopyChunk, ResultColumn, binary, datum_at};
+use heliosdb_contracts::{CopyChunk, ResultColumn, binary, datum_at, name_and_number};
 use heliosdb_types::{DatumRef, Error, PhysicalType, Result, SqlType, TextContext, write_text};
 
 use super::fields::{write_csv_field, write_text_field};
@@ -51,11 +51,6 @@ fn header(columns: &[ResultColumn], options: &CopyOptions) -> Vec<u8> {
     out
 }
 
-/// Name and number of a catalog reference, as [`crate::func::reference_for_client`] puts them together.
-fn reference(shown: &str) -> (&str, &str) {
-    shown.split_once('\0').unwrap_or((shown, shown))
-}
-
 struct Writer {
     columns: Arc<[ResultColumn]>,
     physical: Vec<PhysicalType>,
@@ -88,7 +83,7 @@ impl Writer {
                         out.extend_from_slice(self.options.null.as_bytes());
                         continue;
                     }
-                    DatumRef::Text(text) if matches!(column.sql_type, SqlType::Reg(_)) => reference(text).0,
+                    DatumRef::Text(text) if matches!(column.sql_type, SqlType::Reg(_)) => name_and_number(text).0,
                     DatumRef::Text(text) => text,
                     value => {
                         text.clear();
@@ -121,7 +116,7 @@ impl Writer {
                 }
                 if let (DatumRef::Text(shown), SqlType::Reg(_)) = (value, &column.sql_type) {
                     let number: u32 =
-                        reference(shown).1.parse().map_err(|_| Error::internal("no number of an object"))?;
+                        name_and_number(shown).1.parse().map_err(|_| Error::internal("no number of an object"))?;
                     out.put_i32(4);
                     out.put_u32(number);
                     continue;

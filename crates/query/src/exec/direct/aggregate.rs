@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_select::filter::filter_record_batch;
 use datafusion::common::Result as DfResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
-use heliosdb_types::{Error, Result};
+use heliosdb_types::Result;
 
-use super::step::{assemble, evaluate};
-use crate::exec::error::{from_arrow, from_datafusion};
+use super::step::{assemble, evaluate, filtered};
+use crate::exec::error::from_datafusion;
 use crate::exec::parameters::read_slots;
 
 /// One row of all rows.
@@ -55,11 +53,7 @@ impl Aggregation {
             for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
                 let kept = match &one.filter {
                     None => batch.clone(),
-                    Some(filter) => {
-                        let keep = evaluate(filter, batch)?;
-                        let keep = keep.as_boolean_opt().ok_or_else(|| Error::internal("a filter is not boolean"))?;
-                        filter_record_batch(batch, keep).map_err(from_arrow)?
-                    }
+                    Some(filter) => filtered(filter, batch)?,
                 };
                 if kept.num_rows() > 0 {
                     let values = one.arguments.iter().map(|argument| evaluate(argument, &kept));

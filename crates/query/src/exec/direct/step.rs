@@ -48,11 +48,7 @@ impl Step {
             return Ok(batch.clone());
         }
         match self {
-            Step::Filter(predicate) => {
-                let keep = evaluate(predicate, batch)?;
-                let keep = keep.as_boolean_opt().ok_or_else(|| Error::internal("a filter is not boolean"))?;
-                filter_record_batch(batch, keep).map_err(from_arrow)
-            }
+            Step::Filter(predicate) => filtered(predicate, batch),
             Step::Project(projection) => projection.apply(batch),
             Step::Slice { skip, fetch } => {
                 let skip = (*skip).min(batch.num_rows());
@@ -116,6 +112,13 @@ impl Projection {
 pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
     let value = expr.evaluate(batch).map_err(from_datafusion)?;
     value.into_array(batch.num_rows()).map_err(from_datafusion)
+}
+
+/// The rows for which a predicate is true.
+pub(super) fn filtered(predicate: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<RecordBatch> {
+    let keep = evaluate(predicate, batch)?;
+    let keep = keep.as_boolean_opt().ok_or_else(|| Error::internal("a filter is not boolean"))?;
+    filter_record_batch(batch, keep).map_err(from_arrow)
 }
 
 /// Columns known by position only.

@@ -126,11 +126,11 @@ struct Pairs {
     y: f64,
     yy: f64,
     xy: f64,
-    finish: fn(&Pairs) -> Option<f64>,
+    finish: Finish,
 }
 
 impl Pairs {
-    fn new(finish: fn(&Pairs) -> Option<f64>) -> Pairs {
+    fn new(finish: Finish) -> Pairs {
         Pairs { count: 0, x: 0.0, xx: 0.0, y: 0.0, yy: 0.0, xy: 0.0, finish }
     }
 
@@ -221,26 +221,30 @@ impl Fold for Pairs {
     }
 }
 
+type Finish = fn(&Pairs) -> Option<f64>;
+
+/// Aggregates of pairs, and what each makes of the sums.
+const PAIRS: [(&str, Finish); 11] = [
+    ("corr", |p| (p.xx != 0.0 && p.yy != 0.0).then(|| p.xy / (p.xx * p.yy).sqrt())),
+    ("covar_pop", |p| Some(p.xy / p.count as f64)),
+    ("covar_samp", |p| (p.count > 1).then(|| p.xy / (p.count - 1) as f64)),
+    ("regr_avgx", |p| Some(p.x / p.count as f64)),
+    ("regr_avgy", |p| Some(p.y / p.count as f64)),
+    ("regr_intercept", |p| (p.xx != 0.0).then(|| (p.y - p.x * p.xy / p.xx) / p.count as f64)),
+    ("regr_r2", |p| match (p.xx == 0.0, p.yy == 0.0) {
+        (true, _) => None,
+        (false, true) => Some(1.0),
+        (false, false) => Some(p.xy * p.xy / (p.xx * p.yy)),
+    }),
+    ("regr_slope", |p| (p.xx != 0.0).then(|| p.xy / p.xx)),
+    ("regr_sxx", |p| Some(p.xx)),
+    ("regr_sxy", |p| Some(p.xy)),
+    ("regr_syy", |p| Some(p.yy)),
+];
+
 /// An aggregate of pairs by its name; `None`: there is none.
-pub(super) fn pairs(name: &'static str) -> Option<FoldAggregate> {
-    let finish: fn(&Pairs) -> Option<f64> = match name {
-        "corr" => |p| (p.xx != 0.0 && p.yy != 0.0).then(|| p.xy / (p.xx * p.yy).sqrt()),
-        "covar_pop" => |p| Some(p.xy / p.count as f64),
-        "covar_samp" => |p| (p.count > 1).then(|| p.xy / (p.count - 1) as f64),
-        "regr_avgx" => |p| Some(p.x / p.count as f64),
-        "regr_avgy" => |p| Some(p.y / p.count as f64),
-        "regr_intercept" => |p| (p.xx != 0.0).then(|| (p.y - p.x * p.xy / p.xx) / p.count as f64),
-        "regr_r2" => |p| match (p.xx == 0.0, p.yy == 0.0) {
-            (true, _) => None,
-            (false, true) => Some(1.0),
-            (false, false) => Some(p.xy * p.xy / (p.xx * p.yy)),
-        },
-        "regr_slope" => |p| (p.xx != 0.0).then(|| p.xy / p.xx),
-        "regr_sxx" => |p| Some(p.xx),
-        "regr_sxy" => |p| Some(p.xy),
-        "regr_syy" => |p| Some(p.yy),
-        _ => return None,
-    };
+pub(super) fn pairs(name: &str) -> Option<FoldAggregate> {
+    let (name, finish) = *PAIRS.iter().find(|(known, _)| *known == name)?;
     let float = PhysicalType::Float64;
     Some(FoldAggregate::new(name, format!("float_{name}"), vec![float, float], float, false, move || {
         Pairs::new(finish)

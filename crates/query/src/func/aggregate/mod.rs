@@ -489,21 +489,6 @@ fn spread(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
     }
 }
 
-/// Aggregates of pairs of floats.
-const PAIRS: [&str; 11] = [
-    "corr",
-    "covar_pop",
-    "covar_samp",
-    "regr_avgx",
-    "regr_avgy",
-    "regr_intercept",
-    "regr_r2",
-    "regr_slope",
-    "regr_sxx",
-    "regr_sxy",
-    "regr_syy",
-];
-
 fn two_floats(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Resolved> {
     if !args.iter().all(|arg| is_number(&arg.sql_type) || arg.is_unknown()) {
         return Err(undefined(name, &args));
@@ -518,8 +503,7 @@ fn two_floats(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Resolve
         let counted = datafusion::logical_expr::expr::Case::new(None, vec![(Box::new(both), Box::new(one))], None);
         return Ok(built_in(df::count::count_udaf(), vec![Expr::Case(counted)], SqlType::Int8));
     }
-    let known = PAIRS.iter().find(|known| **known == name).and_then(|known| float_spread::pairs(known));
-    let fold = known.ok_or_else(|| undefined(name, &args))?;
+    let fold = float_spread::pairs(name).ok_or_else(|| undefined(name, &args))?;
     Ok(fold_call(fold, args, SqlType::Float8))
 }
 
