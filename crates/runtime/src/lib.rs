@@ -17,6 +17,7 @@
 //! assert_eq!(disk.read("note").unwrap(), b"kept");
 //! ```
 
+mod canary;
 mod clock;
 mod disk;
 mod entropy;
@@ -25,6 +26,7 @@ mod machine;
 mod net;
 mod spawn;
 
+pub use canary::Canary;
 pub use clock::{Clock, RealClock, SimClock};
 pub use disk::{Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, OpenMode, RealDisk, SimDisk};
 pub use entropy::{Entropy, RealEntropy, SeededEntropy};

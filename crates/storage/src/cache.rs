@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use heliosdb_hcc::{BlockView, Shared};
+use heliosdb_runtime::Canary;
 use heliosdb_types::SegmentId;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -44,6 +45,8 @@ impl Weighter<BlockKey, Arc<BlockView>> for ByBytes {
 
 /// Evicts by recency and frequency (quick_cache's CLOCK-Pro), so that one large scan does not flush what point reads use.
 pub(crate) struct BlockCache {
+    /// Whether readers compare bytes with their checksums.
+    pub verify: bool,
     entries: Cache<BlockKey, Arc<BlockView>, ByBytes>,
     shared: Cache<SharedKey, Arc<Shared>, ByBytes>,
     hits: AtomicU64,
@@ -66,11 +69,17 @@ impl std::fmt::Debug for BlockCache {
 }
 
 impl BlockCache {
+    #[cfg(test)]
     pub fn new(capacity_bytes: u64) -> Arc<BlockCache> {
+        BlockCache::with_canary(capacity_bytes, None)
+    }
+
+    pub fn with_canary(capacity_bytes: u64, canary: Option<Canary>) -> Arc<BlockCache> {
         // A block of a column takes tens of kilobytes; the estimate sizes tables, it limits nothing.
         let items = usize::try_from(capacity_bytes / 32_768).unwrap_or(usize::MAX).clamp(64, 1 << 20);
         let for_shared = capacity_bytes / 16 * SHARED_SIXTEENTHS;
         Arc::new(BlockCache {
+            verify: !Canary::TrustSegments.sings(canary),
             entries: Cache::with_weighter(items, capacity_bytes - for_shared, ByBytes),
             shared: Cache::with_weighter(items / 16 + 16, for_shared, ByBytes),
             hits: AtomicU64::new(0),

@@ -97,6 +97,7 @@ impl Core {
         wal: Wal,
         beginning: Beginning,
     ) -> Core {
+        let visibility = Arc::new(Visibility::new(options.canary));
         let generation_began = AtomicU64::new(clock.monotonic().as_micros() as u64);
         Core {
             disk,
@@ -104,7 +105,7 @@ impl Core {
             spawner,
             options,
             wal,
-            visibility: Arc::default(),
+            visibility,
             horizon: Arc::default(),
             version: ArcSwap::from_pointee(beginning.version),
             commit: Mutex::new(beginning.state),
@@ -271,6 +272,7 @@ impl Core {
             ids: self.next_segment.clone(),
             segment_rows: self.options.segment_rows,
             block_rows: self.options.block_rows,
+            canary: self.options.canary,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use heliosdb_runtime::Canary;
+
 /// Sizes and ages at which a shard acts. The defaults suit a server; tests use far smaller ones.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {
@@ -33,8 +35,8 @@ pub struct ShardOptions {
     pub log_file_bytes: u64,
     /// The log is written by whoever waits for it, without a thread (simulation).
     pub log_inline: bool,
-    /// Acknowledge before syncing. The canary that crash tests must catch; never set otherwise.
-    pub ack_before_sync: bool,
+    /// A rule to break, in tests of tests.
+    pub canary: Option<Canary>,
 }
 
 impl Default for ShardOptions {
@@ -54,7 +56,7 @@ impl Default for ShardOptions {
             background: true,
             log_file_bytes: 64 << 20,
             log_inline: false,
-            ack_before_sync: false,
+            canary: None,
         }
     }
 }

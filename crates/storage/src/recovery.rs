@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use heliosdb_contracts::row_id_key;
-use heliosdb_runtime::{Clock, Disk, Entropy, Spawner};
+use heliosdb_runtime::{Canary, Clock, Disk, Entropy, Spawner};
 use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef};
 use heliosdb_wal::{Record, RecordKind, ReplayFrom, TornTail, Wal, WalConfig, WalOptions};
 use rustc_hash::FxHashMap;
@@ -64,7 +64,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let found = read_current(disk)?;
     let created = found.is_none();
     let manifest = found.unwrap_or_else(Manifest::empty);
-    let cache = BlockCache::new(options.cache_bytes);
+    let cache = BlockCache::with_canary(options.cache_bytes, options.canary);
     let mut replay = Replay::from_manifest(disk, &cache, &manifest)?;
     let config = WalConfig {
         disk: disk.clone(),
@@ -72,7 +72,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
         options: WalOptions {
             file_bytes: options.log_file_bytes,
             inline: options.log_inline,
-            ack_before_sync: options.ack_before_sync,
+            canary: options.canary,
             ..WalOptions::default()
         },
         clock: parts.clock.clone(),
@@ -84,6 +84,11 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let Replay { version, state, catalog_ts, next_tree, row_ids, .. } = replay;
     let last_commit = state.last_ts;
     let version = Arc::unwrap_or_clone(version.into_inner());
+    if !Canary::SweepBeforeSync.sings(options.canary) {
+        // The process that swapped `CURRENT` in may have ended before its name was durable; what only the manifest before
+        // it names must stay until no power loss can bring that one back.
+        disk.sync_dir("")?;
+    }
     let (removed_files, next_segment) = sweep(disk, &manifest, &version)?;
     let beginning = Beginning { version, state, next_tree, next_segment, manifest, cache, row_ids };
     let core = Core::new(parts.disk.clone(), parts.clock, parts.spawner, options, wal, beginning);

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use heliosdb_runtime::failpoint;
+use heliosdb_runtime::{Canary, failpoint};
 use heliosdb_types::{CommitTs, Lsn, Result, SegmentId, SqlState};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -83,7 +83,9 @@ impl Core {
         *current = next;
         self.install(&current, change, &gone);
         let cleaned = self.remove_unused_deletes(&current);
-        if let Err(error) = cleaned.and_then(|()| self.wal.retire(Lsn(current.replay_lsn.0 + 1))) {
+        let needless = Canary::RecycleNeededLog.sings(self.options.canary);
+        let replayed = if needless { current.captured_lsn } else { current.replay_lsn };
+        if let Err(error) = cleaned.and_then(|()| self.wal.retire(Lsn(replayed.0 + 1))) {
             // The swap has happened; what is left over takes space until the next one, or the next start.
             tracing::warn!(%error, "could not remove what the last manifest gave up");
         }
@@ -173,7 +175,9 @@ impl Core {
     fn install(&self, manifest: &Manifest, change: Change<'_>, gone: &FxHashSet<BranchTree>) {
         let state = self.commit.lock();
         let before = self.version.load_full();
-        (change.carry)(CommitTs::MAX);
+        if !Canary::LoseLateDelete.sings(self.options.canary) {
+            (change.carry)(CommitTs::MAX);
+        }
         let segments = next_segments(&before, &change, gone);
         let mut trees = (*before.trees).clone();
         gone.iter().for_each(|tree| _ = trees.remove(tree));
@@ -196,7 +200,8 @@ impl Core {
             change.remove.contains(&segment.meta.id) || gone.contains(&(segment.meta.branch, segment.meta.tree))
         };
         before.all_segments().chain(&change.add).filter(removed).for_each(|segment| segment.give_up());
-        let horizon = self.gc_horizon();
+        let careless = Canary::PruneOpenSnapshot.sings(self.options.canary);
+        let horizon = if careless { self.visibility.visible_ts() } else { self.gc_horizon() };
         self.version.load().all_segments().for_each(|segment| segment.deletes.prune(horizon));
         self.room.notify_all();
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_array::ArrayRef;
 use bytes::Bytes;
 use heliosdb_hcc::{EncodeOptions, Temperature};
-use heliosdb_runtime::Disk;
+use heliosdb_runtime::{Canary, Disk};
 use heliosdb_types::{BranchId, ColumnId, CommitTs, Error, Result, SchemaVersion, SegmentId};
 
 use crate::manifest::{SegmentMeta, segment_path};
@@ -21,6 +21,7 @@ pub(crate) struct SegmentTarget {
     pub ids: Arc<AtomicU64>,
     pub segment_rows: usize,
     pub block_rows: usize,
+    pub canary: Option<Canary>,
 }
 
 /// Rows arrive by key ascending, newest version first. Dropped without `finish`, it removes what it wrote.
@@ -126,6 +127,7 @@ impl TreeWriter {
             let options = SegmentOptions {
                 block_rows: self.target.block_rows as u32,
                 stamp: self.stamp,
+                canary: self.target.canary,
                 encode: EncodeOptions { temperature: self.temperature(), ..Default::default() },
             };
             let disk = self.target.disk.clone();

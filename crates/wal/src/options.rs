@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use heliosdb_runtime::{Clock, Disk, Entropy, Spawner};
+use heliosdb_runtime::{Canary, Clock, Disk, Entropy, Spawner};
 use heliosdb_types::Lsn;
 
 /// Settings.
@@ -16,19 +16,13 @@ pub struct WalOptions {
     pub spare_files_max: usize,
     /// No thread: whoever waits for durability writes and syncs. For simulation, where each step must repeat.
     pub inline: bool,
-    /// Report durability without syncing. The canary of the crash tests, which must catch it. Never set it otherwise.
-    pub ack_before_sync: bool,
+    /// A rule to break, in tests of tests.
+    pub canary: Option<Canary>,
 }
 
 impl Default for WalOptions {
     fn default() -> WalOptions {
-        WalOptions {
-            file_bytes: 64 << 20,
-            buffer_bytes_max: 32 << 20,
-            spare_files_max: 4,
-            inline: false,
-            ack_before_sync: false,
-        }
+        WalOptions { file_bytes: 64 << 20, buffer_bytes_max: 32 << 20, spare_files_max: 4, inline: false, canary: None }
     }
 }
 

@@ -7,7 +7,7 @@
 //! and the rest synced, so that what was replayed cannot be lost by a later power failure.
 
 use bytes::Bytes;
-use heliosdb_runtime::{Disk, OpenMode};
+use heliosdb_runtime::{Canary, Disk, OpenMode};
 use heliosdb_types::{Error, Lsn, Result};
 
 use crate::file::{FileHeader, HEADER_BYTES, file_path, is_spare, parse_name};
@@ -45,12 +45,13 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &str,
     from: ReplayFrom,
+    canary: Option<Canary>,
     replay: &mut dyn FnMut(Record) -> Result<()>,
 ) -> Result<Recovered> {
     let start = Lsn(from.start.0.max(1));
     let mut found = tidy(disk, dir)?;
     let mut report = ReplayReport { last: Lsn(start.0 - 1), ..ReplayReport::default() };
-    let mut reader = Reader { disk, dir, start, replay, report: &mut report };
+    let mut reader = Reader { disk, dir, start, replay, report: &mut report, canary };
     let mut expected = None;
     for at in 0..found.files.len() {
         let sequence = found.files[at].sequence;
@@ -105,6 +106,7 @@ struct Reader<'a> {
     start: Lsn,
     replay: &'a mut dyn FnMut(Record) -> Result<()>,
     report: &'a mut ReplayReport,
+    canary: Option<Canary>,
 }
 
 /// Why a file's records ended where they did.
@@ -112,6 +114,8 @@ struct End {
     offset: usize,
     /// The record that should have come next.
     next: Lsn,
+    /// Where the records begin that were written last, in one group: none proves them to be durable.
+    unproven: usize,
 }
 
 impl Reader<'_> {
@@ -141,18 +145,22 @@ impl Reader<'_> {
     }
 
     fn records(&mut self, bytes: &Bytes, header: &FileHeader, name: &str) -> Result<End> {
-        let mut end = End { offset: HEADER_BYTES, next: header.first_lsn };
+        let mut end = End { offset: HEADER_BYTES, next: header.first_lsn, unproven: HEADER_BYTES };
+        let mut durable = Lsn(0);
         while let Some((record, after)) = decode(bytes, end.offset, header.salt) {
             if record.lsn != end.next || record.durable_lsn >= record.lsn {
                 // The checksum holds, so these bytes were written here: not a torn write.
                 return Err(damaged(name, &end));
+            }
+            if record.durable_lsn > durable {
+                (durable, end.unproven) = (record.durable_lsn, end.offset);
             }
             if record.lsn >= self.start && record.kind != RecordKind::MARK {
                 self.report.records += 1;
                 self.report.bytes += (after - end.offset) as u64;
                 (self.replay)(record)?;
             }
-            end = End { offset: after, next: Lsn(end.next.0 + 1) };
+            end = End { offset: after, next: Lsn(end.next.0 + 1), ..end };
         }
         Ok(end)
     }
@@ -173,7 +181,12 @@ impl Reader<'_> {
         }
         let file = self.disk.open(path, OpenMode::Write)?;
         file.truncate(end.offset as u64)?;
-        // Replayed records may so far live in the page cache only (the process died, not the machine).
+        // Replayed records may so far live in the page cache only: the process died, not the machine. If a sync of theirs
+        // has failed, the kernel takes them for written, and only writing them again makes a sync of them mean anything.
+        let unproven = bytes.get(end.unproven..end.offset).unwrap_or_default();
+        if !unproven.is_empty() && !Canary::TrustPageCache.sings(self.canary) {
+            file.write_at(unproven, end.unproven as u64)?;
+        }
         file.sync_all()
     }
 }

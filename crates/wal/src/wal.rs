@@ -34,7 +34,7 @@ impl Wal {
         replay: &mut dyn FnMut(Record) -> Result<()>,
     ) -> Result<(Wal, ReplayReport)> {
         config.disk.create_dir(&config.dir)?;
-        let recovered = recover(config.disk.as_ref(), &config.dir, from, replay)?;
+        let recovered = recover(config.disk.as_ref(), &config.dir, from, config.options.canary, replay)?;
         let last = recovered.report.last;
         let files = Arc::new(Mutex::new(recovered.files));
         let next_file = files.lock().files.back().map_or(1, |file| file.sequence + 1);

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use heliosdb_runtime::{DiskFile, failpoint};
+use heliosdb_runtime::{Canary, DiskFile, failpoint};
 use heliosdb_types::{Lsn, Result};
 use parking_lot::Mutex;
 
@@ -124,7 +124,15 @@ impl Writer {
     }
 
     fn sync(&self) -> Result<()> {
-        if self.config.options.ack_before_sync { Ok(()) } else { self.file.sync_data() }
+        let canary = self.config.options.canary;
+        if Canary::AckBeforeSync.sings(canary) {
+            return Ok(());
+        }
+        let synced = self.file.sync_data();
+        if synced.is_err() && Canary::RetryFailedSync.sings(canary) {
+            return self.file.sync_data();
+        }
+        synced
     }
 
     fn note_length(&self) {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use heliosdb_runtime::{
-    Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealDisk, SeededEntropy, SimClock, SimDisk, Spawner,
+    Canary, Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealDisk, SeededEntropy, SimClock, SimDisk,
+    Spawner,
 };
 use heliosdb_types::{BranchId, CommitTs, ErrorKind, Lsn, Result, SchemaVersion, SqlState, TxnId};
 use heliosdb_wal::{NewRecord, Record, RecordKind, ReplayFrom, ReplayReport, Wal, WalConfig, WalOptions};
@@ -544,7 +545,7 @@ fn what_was_acknowledged_survives_any_crash() {
 /// The canary: a log that acknowledges before syncing must be caught, or the test above proves nothing.
 #[test]
 fn a_log_that_acknowledges_too_early_is_caught() {
-    let options = WalOptions { inline: true, spare_files_max: 2, ack_before_sync: true, ..small() };
+    let options = WalOptions { inline: true, spare_files_max: 2, canary: Some(Canary::AckBeforeSync), ..small() };
     let caught = (0..100).filter(|seed| std::panic::catch_unwind(|| history(*seed, &options)).is_err()).count();
     assert!(caught > 50, "only {caught} of 100 seeds noticed");
 }

@@ -7,7 +7,7 @@ use arrow_array::{Array, ArrayRef, Int64Array};
 use bytes::Bytes;
 use heliosdb_contracts::{TreeDescriptorRef, TreeKey, datum_at};
 use heliosdb_hcc::{ColumnEncoder, EncodeOptions, collect_stats};
-use heliosdb_runtime::{Disk, DiskFile, OpenMode};
+use heliosdb_runtime::{Canary, Disk, DiskFile, OpenMode};
 use heliosdb_types::{CommitTs, Error, Result, encode_key};
 
 use super::bloom;
@@ -33,11 +33,12 @@ pub(crate) struct SegmentOptions {
     pub block_rows: u32,
     pub stamp: CommitStamp,
     pub encode: EncodeOptions,
+    pub canary: Option<Canary>,
 }
 
 impl Default for SegmentOptions {
     fn default() -> SegmentOptions {
-        SegmentOptions { block_rows: 8192, stamp: CommitStamp::PerRow, encode: EncodeOptions::default() }
+        SegmentOptions { block_rows: 8192, stamp: CommitStamp::PerRow, encode: EncodeOptions::default(), canary: None }
     }
 }
 
@@ -284,7 +285,9 @@ impl SegmentWriter {
         let footer = self.append(&self.info.encode())?;
         self.append(&trailer(&footer))?;
         self.flush()?;
-        self.file.sync_all()?;
+        if !Canary::ManifestBeforeSegment.sings(self.options.canary) {
+            self.file.sync_all()?;
+        }
         self.disk.sync_dir(self.path.rfind('/').map_or("", |at| &self.path[..at]))?;
         Ok(SegmentFile {
             file_bytes: self.written,

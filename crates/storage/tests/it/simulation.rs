@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use heliosdb_contracts::{NewestRow, ShardStore, Snapshot, TreeDescriptorRef};
+use heliosdb_runtime::Canary;
 use heliosdb_storage::ShardOptions;
 use heliosdb_types::{BranchId, CommandId, CommitTs, Lsn, SequenceId, TxnId};
 use rand::rngs::StdRng;
@@ -65,9 +66,9 @@ fn options(rng: &mut StdRng) -> ShardOptions {
 }
 
 impl Simulation {
-    fn new(seed: u64, ack_before_sync: bool) -> Simulation {
+    fn new(seed: u64, canary: Option<Canary>) -> Simulation {
         let mut rng = StdRng::seed_from_u64(seed);
-        let options = ShardOptions { ack_before_sync, ..options(&mut rng) };
+        let options = ShardOptions { canary, ..options(&mut rng) };
         let world = World::with(seed, options);
         let trees: Vec<_> = (0..TREES as u64).map(|n| world.create(2000 + n)).collect();
         Simulation {
@@ -362,8 +363,8 @@ impl Simulation {
     }
 }
 
-fn run(seed: u64, ack_before_sync: bool) -> Result<(), String> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| Simulation::new(seed, ack_before_sync).run()));
+fn run(seed: u64, canary: Option<Canary>) -> Result<(), String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| Simulation::new(seed, canary).run()));
     outcome.map_err(|panic| match panic.downcast_ref::<String>() {
         Some(message) => message.clone(),
         None => panic.downcast_ref::<&str>().map_or_else(|| "panicked".to_owned(), |message| (*message).to_owned()),
@@ -377,7 +378,7 @@ fn from_env(name: &str) -> Option<u64> {
 #[test]
 fn acknowledged_commits_survive_by_seed() {
     if let Some(seed) = from_env("HELIOSDB_SEED") {
-        return Simulation::new(seed, false).run();
+        return Simulation::new(seed, None).run();
     }
     let seeds = from_env("HELIOSDB_SEEDS").unwrap_or(500);
     let workers = 2;
@@ -385,7 +386,7 @@ fn acknowledged_commits_survive_by_seed() {
         let handles: Vec<_> = (0..workers)
             .map(|worker| {
                 scope.spawn(move || {
-                    (worker..seeds).step_by(workers as usize).find_map(|seed| Some((seed, run(seed, false).err()?)))
+                    (worker..seeds).step_by(workers as usize).find_map(|seed| Some((seed, run(seed, None).err()?)))
                 })
             })
             .collect();
@@ -400,6 +401,6 @@ fn acknowledged_commits_survive_by_seed() {
 
 #[test]
 fn a_shard_that_acknowledges_before_syncing_is_caught() {
-    let caught = (0..40).find(|&seed| run(seed, true).is_err());
+    let caught = (0..40).find(|&seed| run(seed, Some(Canary::AckBeforeSync)).is_err());
     assert!(caught.is_some(), "40 seeds did not notice that commits were acknowledged before they were durable");
 }

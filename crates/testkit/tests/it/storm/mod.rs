@@ -18,7 +18,7 @@ use heliosdb_contracts::{
     ColumnDescriptor, InsertOutcome, IsolationLevel, KeyedRow, LockWait, LockedRow, ReadContext, RowHint, RowLockMode,
     RowSink, ScanRequest, ShardClient, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, TreeLockMode, WriteBatch,
 };
-use heliosdb_runtime::{Entropy, Fault, FaultKind, FaultOp, Pool, RealClock, SeededEntropy, SimDisk, Spawner};
+use heliosdb_runtime::{Canary, Entropy, Fault, FaultKind, FaultOp, Pool, RealClock, SeededEntropy, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
 use heliosdb_txn::{Participant, TxnOptions};
 use heliosdb_types::{
@@ -93,7 +93,7 @@ fn open(disk: &SimDisk, seed: u64, told: &Told, early: bool) -> Result<World> {
         block_rows: 16,
         log_file_bytes: 32 << 10,
         txn_spill_bytes: 8 << 10,
-        ack_before_sync: early,
+        canary: early.then_some(Canary::AckBeforeSync),
         ..ShardOptions::default()
     };
     let (store, _) = Shard::open(parts, options)?;
