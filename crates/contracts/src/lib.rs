@@ -15,6 +15,7 @@
 
 mod arrow_map;
 pub mod binary;
+mod housekeeping;
 mod range;
 mod row_ref;
 mod scan;
@@ -24,6 +25,7 @@ mod store;
 mod tree;
 
 pub use arrow_map::{arrow_type, datum_at};
+pub use housekeeping::{BackupPart, BackupSource, Checked, ColumnFacts, Finding, SegmentFacts, StoredColumn};
 pub use range::{KeyRange, RangeCursor, RangeRequest, RangeSink, after_prefix};
 pub use row_ref::{RowHint, RowRef};
 pub use scan::{

@@ -10,7 +10,9 @@ use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, DatumRef, Lsn, Result, SequenceId, TreeRef, TxnId,
 };
 
-use crate::{RangeCursor, RangeRequest, RowHint, ScanRequest, TableScan, TreeDescriptorRef};
+use crate::{
+    BackupSource, Checked, RangeCursor, RangeRequest, RowHint, ScanRequest, SegmentFacts, TableScan, TreeDescriptorRef,
+};
 
 /// A moment reads see: every commit with a timestamp <= `ts`, nothing later. While a clone lives, storage keeps what it needs.
 #[derive(Clone)]
@@ -477,6 +479,19 @@ pub trait ShardClient: Send + Sync + 'static {
 
     /// Rows and bytes of a tree, approximately, for planning and `\d+`.
     fn tree_size(&self, tree: TreeRef) -> TreeSize;
+
+    /// What the segments of a tree hold, oldest first. Reads a little of each file the first time.
+    fn segments(&self, tree: TreeRef) -> Result<Vec<SegmentFacts>>;
+
+    /// Every tree there is, dropped ones aside.
+    fn trees(&self) -> Vec<TreeRef>;
+
+    /// Reads every byte that counts and looks whether it is what it must be. `stop` is asked now and then and ends it with
+    /// its error.
+    fn check<'a>(&'a self, stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'a, Result<Checked>>;
+
+    /// Begins a copy of everything visible now. Waits for what is being written to the manifest.
+    fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>>;
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 
 use crate::{
-    AppendedCommit, KeyedRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowSink, ScanRequest, Snapshot,
-    TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowSink,
+    ScanRequest, SegmentFacts, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 
 /// The newest version of a key: committed (perhaps not yet durable) or the asking transaction's own.
@@ -110,4 +110,12 @@ pub trait ShardStore: Send + Sync + 'static {
     fn checkpoint(&self, compact: bool) -> BoxFuture<'_, Result<()>>;
 
     fn tree_size(&self, tree: TreeRef) -> TreeSize;
+
+    fn segments(&self, tree: TreeRef) -> Result<Vec<SegmentFacts>>;
+
+    fn trees(&self) -> Vec<TreeRef>;
+
+    fn check(&self, stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>>;
+
+    fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>>;
 }

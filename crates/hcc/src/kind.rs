@@ -68,6 +68,30 @@ impl Encoding {
         Encoding::Stencil,
     ];
 
+    /// As views and tools show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::AllNull => "all null",
+            Encoding::Constant => "constant",
+            Encoding::Frame => "frame",
+            Encoding::Dictionary => "dictionary",
+            Encoding::Fsst => "fsst",
+            Encoding::Plain => "plain",
+            Encoding::Delta => "delta",
+            Encoding::Runs => "runs",
+            Encoding::Sparse => "sparse",
+            Encoding::Alp => "alp",
+            Encoding::AlpRd => "alp-rd",
+            Encoding::Words => "words",
+            Encoding::Phrases => "phrases",
+            Encoding::Zstd => "zstd",
+            Encoding::Planes => "planes",
+            Encoding::Jumps => "jumps",
+            Encoding::AlpDelta => "alp-delta",
+            Encoding::Stencil => "stencil",
+        }
+    }
+
     pub(crate) fn from_tag(tag: u8) -> Result<Encoding> {
         let known = Encoding::ALL.into_iter().find(|encoding| *encoding as u8 == tag);
         known.ok_or_else(|| Error::corrupt(format!("column block has unknown encoding {tag}")))

@@ -96,6 +96,14 @@ impl BlockView {
         Ok(view)
     }
 
+    /// A block's encoding, from its first bytes.
+    pub fn encoding_of(head: &[u8]) -> Result<Encoding> {
+        match head {
+            [VERSION, tag, ..] => Encoding::from_tag(*tag),
+            _ => Err(corrupt("unknown version")),
+        }
+    }
+
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
+use crate::copy::Copies;
 use crate::exec::{Executor, ExecutorOptions};
 use crate::index_builds::IndexBuilds;
 use crate::session::{
@@ -58,6 +59,7 @@ pub struct Engine {
     catalogs: Mutex<HashMap<DatabaseId, Arc<CatalogSnapshot>>>,
     pub(crate) start_micros: i64,
     pub(crate) index_builds: Arc<IndexBuilds>,
+    pub(crate) copies: Arc<Copies>,
     /// Numbers of the sessions' temporary schemas.
     pub(crate) temp_numbers: AtomicU64,
     pub(crate) statistics: Statistics,
@@ -83,6 +85,7 @@ impl Engine {
             channels: Channels::default(),
             catalogs: Mutex::default(),
             index_builds: Arc::default(),
+            copies: Arc::default(),
             start_micros,
             temp_numbers: AtomicU64::new(1),
             statistics: Statistics::new(start_micros),

@@ -1,9 +1,10 @@
 //! Segments as a version holds them: the file, the rows of it that were deleted, and its end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use heliosdb_contracts::SegmentFacts;
 use heliosdb_runtime::Disk;
 use heliosdb_types::{CommitTs, Error, Result, encode_row};
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use roaring::RoaringBitmap;
 use crate::cache::BlockCache;
 use crate::delete_vector::DeleteVector;
 use crate::manifest::{DeletesPlace, SegmentMeta, segment_path};
-use crate::segment::SegmentReader;
+use crate::segment::{Facts, SegmentReader};
 use crate::shape::Shape;
 
 /// A segment some version reads. Its file goes when it is obsolete and nobody reads it any more.
@@ -22,6 +23,8 @@ pub(crate) struct Segment {
     pub deletes: Arc<DeleteVector>,
     /// Where the manifest finds the deletes.
     pub saved: Mutex<Option<DeletesPlace>>,
+    /// What was found out of its content, once somebody asked.
+    facts: Arc<OnceLock<Facts>>,
     file: Arc<SegmentOnDisk>,
 }
 
@@ -69,14 +72,26 @@ impl Segment {
             obsolete: AtomicBool::new(false),
         };
         let (deletes, saved) = (Arc::new(deletes), Mutex::new(saved));
-        Ok(Arc::new(Segment { meta, reader, deletes, saved, file: Arc::new(file) }))
+        Ok(Arc::new(Segment { meta, reader, deletes, saved, facts: Arc::default(), file: Arc::new(file) }))
     }
 
     /// The same rows, committed at `ts`: what a loaded segment becomes.
     pub fn stamped(&self, ts: CommitTs) -> Arc<Segment> {
         let meta = SegmentMeta { stamp: Some(ts), min_ts: ts, max_ts: ts, ..self.meta.clone() };
         let (reader, deletes, file) = (self.reader.clone(), self.deletes.clone(), self.file.clone());
-        Arc::new(Segment { meta, reader, deletes, saved: Mutex::new(None), file })
+        Arc::new(Segment { meta, reader, deletes, saved: Mutex::new(None), facts: self.facts.clone(), file })
+    }
+
+    /// What views and tools show of it.
+    pub fn facts(&self) -> Result<SegmentFacts> {
+        let facts = match self.facts.get() {
+            Some(facts) => facts,
+            None => {
+                let found = self.reader.facts()?;
+                self.facts.get_or_init(|| found)
+            }
+        };
+        Ok(facts.of_segment(&self.meta, self.deletes.count()))
     }
 
     /// No manifest names it any more.

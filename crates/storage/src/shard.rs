@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    AppendedCommit, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowSink, ScanRequest, ShardStore,
-    Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowSink,
+    ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Thread;
 use heliosdb_types::{
-    BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, SqlState, TreeId, TreeRef, TxnId,
+    BranchId, ColumnId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, SqlState, TreeId, TreeRef, TxnId,
 };
 use parking_lot::Mutex;
 
@@ -214,5 +214,28 @@ impl ShardStore for Shard {
 
     fn tree_size(&self, tree: TreeRef) -> TreeSize {
         self.core.tree_size(tree)
+    }
+
+    fn segments(&self, tree: TreeRef) -> Result<Vec<SegmentFacts>> {
+        let version = self.core.version.load_full();
+        let mut segments: Vec<_> = version.segments((BranchId(0), tree)).to_vec();
+        segments.sort_by_key(|segment| segment.meta.id);
+        segments.iter().map(|segment| segment.facts()).collect()
+    }
+
+    fn trees(&self) -> Vec<TreeRef> {
+        let version = self.core.version.load();
+        let mut trees: Vec<_> =
+            version.trees.iter().filter(|(_, state)| state.dropped.is_none()).map(|(&(_, tree), _)| tree).collect();
+        trees.sort_unstable();
+        trees
+    }
+
+    fn check(&self, _stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>> {
+        futures::future::ready(Err(Error::unsupported("checking a running shard"))).boxed()
+    }
+
+    fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>> {
+        futures::future::ready(Err(Error::unsupported("a backup of a running shard"))).boxed()
     }
 }

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockOwner,
-    LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, ReadLocks, RowHint, RowLockMode, RowSink, Savepoint,
-    ScanRequest, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeLockMode,
-    TreeSize, WriteBatch,
+    AdvisoryKey, AppendedCommit, AwaitedWriters, BackupSource, Checked, InsertOutcome, IsolationLevel, KeyedRow,
+    LockInfo, LockOwner, LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, ReadLocks, RowHint, RowLockMode,
+    RowSink, Savepoint, ScanRequest, SegmentFacts, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor,
+    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -503,6 +503,22 @@ impl ShardClient for Participant {
 
     fn tree_size(&self, tree: TreeRef) -> TreeSize {
         self.store.tree_size(tree)
+    }
+
+    fn segments(&self, tree: TreeRef) -> Result<Vec<SegmentFacts>> {
+        self.store.segments(tree)
+    }
+
+    fn trees(&self) -> Vec<TreeRef> {
+        self.store.trees()
+    }
+
+    fn check(&self, stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>> {
+        self.store.check(stop)
+    }
+
+    fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>> {
+        self.store.backup()
     }
 }
 

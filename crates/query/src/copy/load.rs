@@ -19,6 +19,7 @@ use super::binary::BinaryRows;
 use super::fields::{Field, split_csv, split_text};
 use super::lines::Lines;
 use super::options::{CopyOptions, Format, Header};
+use super::progress::ShownCopy;
 use super::source::BatchTable;
 use super::value::{Reader, Value};
 use crate::bind::BoundStatement;
@@ -47,6 +48,7 @@ pub(super) enum Path {
 }
 
 pub(super) struct Loader {
+    pub shown: ShownCopy,
     pub engine: Arc<Engine>,
     pub txn: TxnId,
     pub command: CommandId,
@@ -286,11 +288,15 @@ impl Load {
                     .map_err(crate::exec::from_arrow)?;
                 source.put(rows);
                 let executor = &self.loader.engine.executor;
-                self.rows += executor.run_write(&bound.plan, Vec::new(), &[], Arc::clone(scope)).await?;
+                let written = executor.run_write(&bound.plan, Vec::new(), &[], Arc::clone(scope)).await?;
+                self.rows += written;
+                self.loader.shown.rows(written);
+                self.loader.shown.excluded((count as u64).saturating_sub(written));
                 return Ok(());
             }
         }
         self.rows += count as u64;
+        self.loader.shown.rows(count as u64);
         Ok(())
     }
 
@@ -464,6 +470,7 @@ fn named_schema(error: Error, schema: &str) -> Error {
 impl Load {
     async fn take(&mut self, chunk: Bytes) -> Result<()> {
         self.loader.running.flag.check()?;
+        self.loader.shown.bytes(chunk.len());
         match &mut self.binary {
             Some(rows) => rows.push(&chunk)?,
             None => self.lines.push(&chunk)?,

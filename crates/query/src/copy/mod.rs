@@ -5,6 +5,7 @@ mod fields;
 mod lines;
 mod load;
 mod options;
+mod progress;
 mod source;
 mod unload;
 mod value;
@@ -12,7 +13,7 @@ mod value;
 use std::sync::Arc;
 
 use heliosdb_contracts::{CopyFormat, Execution, TreeLockMode};
-use heliosdb_types::{Datum, Error, Result, SqlState};
+use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
 use crate::access::{Rights, denied, noun};
@@ -24,6 +25,7 @@ use crate::session::{Binding, CopySource, CopyStatement, CopyTarget, Parsed, Run
 
 use load::{Load, Loader, Missing, Path};
 use options::{CopyOptions, Format};
+pub(crate) use progress::{Copies, ShownCopy};
 use source::{BatchTable, SOURCE_SCHEMA, SOURCE_TABLE};
 
 impl Session {
@@ -49,9 +51,11 @@ impl Session {
                 check_named_columns(&relation, &columns, &options)?;
                 let sql = format!("SELECT {} FROM {}", list(&columns), self.qualified(&relation)?);
                 let statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("a SELECT of our own"))?;
-                self.copy_to(statement.statement, Arc::from(sql.as_str()), options).await
+                self.copy_to(statement.statement, Arc::from(sql.as_str()), relation.oid, options).await
             }
-            CopySource::Query(statement) => self.copy_to((**statement).clone(), Arc::clone(text), options).await,
+            CopySource::Query(statement) => {
+                self.copy_to((**statement).clone(), Arc::clone(text), Oid(0), options).await
+            }
             CopySource::Table { name, columns } => self.copy_from(name, columns, options, copy.filter.as_ref()).await,
         }
     }
@@ -133,7 +137,18 @@ impl Session {
         Err(denied(noun(relation), &relation.name))
     }
 
-    async fn copy_to(&mut self, statement: ast::Statement, text: Arc<str>, options: CopyOptions) -> Result<Execution> {
+    fn show_copy(&self, table: Oid, command: &'static str) -> ShownCopy {
+        let database = (self.database.oid, self.database.name.clone());
+        ShownCopy::new(&self.engine.copies, self.pid, database, table, command)
+    }
+
+    async fn copy_to(
+        &mut self,
+        statement: ast::Statement,
+        text: Arc<str>,
+        table: Oid,
+        options: CopyOptions,
+    ) -> Result<Execution> {
         let parsed = Parsed::from(statement);
         if !parsed.is_planned() {
             return Err(Error::unsupported("COPY of this statement"));
@@ -156,7 +171,9 @@ impl Session {
         match Box::pin(self.execute_prepared(&prepared, Vec::new())).await? {
             Execution::Rows { columns, rows, .. } => {
                 let format = CopyFormat { binary: options.format == Format::Binary, columns: columns.len() };
-                Ok(Execution::CopyOut { format, chunks: unload::chunks(rows, columns, options, self.text_context()) })
+                let shown = self.show_copy(table, "COPY TO");
+                let chunks = unload::chunks(rows, columns, options, self.text_context(), shown);
+                Ok(Execution::CopyOut { format, chunks })
             }
             _ => Err(Error::internal("a query without rows")),
         }
@@ -213,7 +230,9 @@ impl Session {
         self.next_command();
         // `evaluate` put its own flag where the canceller looks.
         let running = running.again();
+        let shown = self.show_copy(relation.oid, "COPY FROM");
         Load::new(Loader {
+            shown,
             engine: Arc::clone(&self.engine),
             txn,
             command,

@@ -11,6 +11,7 @@ use heliosdb_types::{DatumRef, Error, PhysicalType, Result, SqlType, TextContext
 
 use super::fields::{write_csv_field, write_text_field};
 use super::options::{CopyOptions, Format, Header};
+use super::progress::ShownCopy;
 
 /// Turns batches into chunks.
 pub(super) fn chunks(
@@ -18,6 +19,7 @@ pub(super) fn chunks(
     columns: Arc<[ResultColumn]>,
     options: CopyOptions,
     context: Arc<TextContext>,
+    shown: ShownCopy,
 ) -> BoxStream<'static, Result<CopyChunk>> {
     let message = |data: Vec<u8>| Ok(CopyChunk { ends: vec![data.len()], data: data.into(), rows: 0 });
     let format = options.format;
@@ -30,7 +32,10 @@ pub(super) fn chunks(
     let writer = Writer::new(columns, options, context);
     let body = rows.map(move |batch| {
         let batch = batch?;
-        if format == Format::Binary { writer.write_binary(&batch) } else { writer.write(&batch) }
+        let chunk = if format == Format::Binary { writer.write_binary(&batch) } else { writer.write(&batch) }?;
+        shown.bytes(chunk.data.len());
+        shown.rows(chunk.rows);
+        Ok(chunk)
     });
     stream::iter(head).chain(body).chain(stream::iter(tail)).boxed()
 }

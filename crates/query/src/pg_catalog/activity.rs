@@ -63,6 +63,32 @@ pub(super) fn pg_stat_progress_create_index(source: &Source<'_>, rows: &mut Rows
     Ok(())
 }
 
+pub(super) fn pg_stat_progress_copy(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
+    let copies = source.facts.engine.copies.lock().clone();
+    for (pid, copy) in copies {
+        let [bytes, tuples, excluded] = copy.counts();
+        let mut row =
+            vec![("pid", Datum::Int32(pid)), ("datid", oid(copy.database.0)), ("datname", text(&copy.database.1))];
+        let session = source.facts.engine.sessions.find(pid);
+        // As in PostgreSQL: others see that there is one, and no more.
+        if session.is_some_and(|session| super::statements::may_see(source.facts, session.user.0)) {
+            row.extend([
+                ("relid", oid(copy.table)),
+                ("command", text(copy.command)),
+                ("type", text("PIPE")),
+                ("bytes_processed", count(bytes)),
+                // A client does not say how much it will send.
+                ("bytes_total", Datum::Int64(0)),
+                ("tuples_processed", count(tuples)),
+                ("tuples_excluded", count(excluded)),
+            ]);
+        }
+        rows.add(&row)?;
+    }
+    Ok(())
+}
+
 pub(super) fn pg_locks(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let catalog = &source.facts.catalog;
     let here = source.facts.database.id;

@@ -18,6 +18,7 @@ mod prepared;
 mod privileges;
 mod relations;
 mod roles;
+mod segments;
 mod shapes;
 mod statements;
 mod table;
@@ -50,6 +51,8 @@ pub fn virtual_tables() -> &'static [Arc<Relation>] {
 /// Who fills a table of `pg_catalog`; what we have none of stays empty.
 fn pg_fill(name: &str) -> Option<Fill> {
     let fill: Fill = match name {
+        "helios_relations" => segments::helios_relations,
+        "helios_segments" => segments::helios_segments,
         "pg_aggregate" => fixed::pg_aggregate,
         "pg_am" => objects::pg_am,
         "pg_attrdef" => relations::pg_attrdef,
@@ -88,6 +91,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_stat_activity" => objects::pg_stat_activity,
         "pg_stat_all_tables" => objects::pg_stat_all_tables,
         "pg_stat_database" => objects::pg_stat_database,
+        "pg_stat_progress_copy" => activity::pg_stat_progress_copy,
         "pg_stat_progress_create_index" => activity::pg_stat_progress_create_index,
         "pg_stat_statements" => statements::pg_stat_statements,
         "pg_stat_statements_info" => statements::pg_stat_statements_info,

@@ -135,7 +135,7 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
     Ok(())
 }
 
-fn schema_name<'a>(facts: &'a Facts, relation: &Relation) -> &'a str {
+pub(super) fn schema_name<'a>(facts: &'a Facts, relation: &Relation) -> &'a str {
     facts.catalog.schemas.get(&relation.schema).map_or("", |schema| schema.name.as_str())
 }
 

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    AdvisoryKey, AwaitedWriters, BatchReader, ColumnPredicate, CompareOp, InsertOutcome, IsolationLevel, KeyedRow,
-    LockInfo, LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp, ROW_REF_COLUMN, RangeCursor,
-    RangeRequest, RangeSink, ReadContext, ReadLocks, RowHint, RowLockMode, RowRef, RowSink, Savepoint, ScanMetrics,
-    ScanRequest, ShardClient, Snapshot, TableScan, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
+    AdvisoryKey, AwaitedWriters, BackupSource, BatchReader, Checked, ColumnPredicate, CompareOp, InsertOutcome,
+    IsolationLevel, KeyedRow, LockInfo, LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp,
+    ROW_REF_COLUMN, RangeCursor, RangeRequest, RangeSink, ReadContext, ReadLocks, RowHint, RowLockMode, RowRef,
+    RowSink, Savepoint, ScanMetrics, ScanRequest, SegmentFacts, ShardClient, Snapshot, TableScan, TreeDescriptorRef,
+    TreeLockMode, TreeSize, WriteBatch, arrow_type,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
@@ -618,6 +619,22 @@ impl ShardClient for MemShard {
         let state = self.state.lock();
         let rows = state.rows.get(&tree).map_or(0, |rows| rows.len() as u64);
         TreeSize { rows, disk_bytes: 0, memory_bytes: rows * 100 }
+    }
+
+    fn segments(&self, _tree: TreeRef) -> Result<Vec<SegmentFacts>> {
+        Ok(Vec::new())
+    }
+
+    fn trees(&self) -> Vec<TreeRef> {
+        self.state.lock().descriptors.keys().copied().collect()
+    }
+
+    fn check(&self, _stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>> {
+        futures::future::ready(Ok(Checked::default())).boxed()
+    }
+
+    fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>> {
+        futures::future::ready(Err(Error::unsupported("a backup of a shard without files"))).boxed()
     }
 }
 

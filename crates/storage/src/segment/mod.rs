@@ -9,6 +9,7 @@
 //! Masks, visibility by delete vectors, branches and hints are not known here.
 
 mod bloom;
+mod facts;
 mod format;
 mod lookup;
 mod reader;
@@ -17,6 +18,7 @@ mod scan;
 mod segment_test;
 mod writer;
 
+pub(crate) use facts::Facts;
 pub(crate) use reader::SegmentReader;
 pub(crate) use scan::BlockScan;
 pub(crate) use writer::{CommitStamp, SegmentOptions, SegmentWriter};

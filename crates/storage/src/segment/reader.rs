@@ -252,6 +252,11 @@ impl SegmentReader {
         Ok(shared)
     }
 
+    /// Bytes of the file as they are, unchecked.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
     pub(super) fn what(&self) -> String {
         format!("segment \"{}\"", self.file.path())
     }

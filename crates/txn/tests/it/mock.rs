@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AppendedCommit, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowSink, ScanRequest,
-    ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeKey, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowHint,
+    RowSink, ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeKey,
+    TreeSize, WriteBatch,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, DatumRef, Error, Lsn, Result, SchemaVersion, SequenceId,
@@ -251,5 +252,21 @@ impl ShardStore for MockStore {
 
     fn tree_size(&self, _tree: TreeRef) -> TreeSize {
         TreeSize::default()
+    }
+
+    fn segments(&self, _tree: TreeRef) -> Result<Vec<SegmentFacts>> {
+        Ok(Vec::new())
+    }
+
+    fn trees(&self) -> Vec<TreeRef> {
+        Vec::new()
+    }
+
+    fn check(&self, _stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>> {
+        futures::future::ready(Ok(Checked::default())).boxed()
+    }
+
+    fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>> {
+        futures::future::ready(Err(Error::unsupported("a backup of a shard without files"))).boxed()
     }
 }
