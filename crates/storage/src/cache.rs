@@ -69,7 +69,6 @@ impl std::fmt::Debug for BlockCache {
 }
 
 impl BlockCache {
-    #[cfg(test)]
     pub fn new(capacity_bytes: u64) -> Arc<BlockCache> {
         BlockCache::with_canary(capacity_bytes, None)
     }

@@ -36,6 +36,7 @@ mod freeze;
 #[cfg(test)]
 mod fuzz_test;
 mod horizon;
+mod housekeeping;
 mod log;
 mod manifest;
 mod memtable;
@@ -55,6 +56,9 @@ mod version;
 mod visibility;
 mod worker;
 
+pub use housekeeping::{
+    FileVersion, Inspection, ManifestSummary, TreeSummary, check_dir, inspect_dir, inspect_segment,
+};
 pub use metrics::ShardMetrics;
 pub use options::ShardOptions;
 pub use recovery::{RecoveryReport, ShardParts};

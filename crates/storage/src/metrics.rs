@@ -46,6 +46,12 @@ counters! {
     compacted_rows,
     /// Transactions that outgrew memory.
     spills,
+    /// Files that nothing named and that the start removed.
+    orphans_removed,
+    /// Online backups begun, and those that were read to their end.
+    backups_begun,
+    backups,
+    backup_bytes,
     /// Times a commit waited for frozen memtables to become segments.
     backpressure_waits,
 }

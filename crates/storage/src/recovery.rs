@@ -15,6 +15,7 @@ use crate::core::{Beginning, CommitState, Core};
 use crate::delete_vector::DeleteVector;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
+use crate::metrics::Counters;
 use crate::options::ShardOptions;
 use crate::segments::Segment;
 use crate::shape::TreeState;
@@ -92,6 +93,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let (removed_files, next_segment) = sweep(disk, &manifest, &version)?;
     let beginning = Beginning { version, state, next_tree, next_segment, manifest, cache, row_ids };
     let core = Core::new(parts.disk.clone(), parts.clock, parts.spawner, options, wal, beginning);
+    Counters::add(&core.counters.orphans_removed, removed_files);
     core.visibility.start(log.last, last_commit, catalog_ts);
     let visibility = core.visibility.clone();
     core.wal.on_durable(move |lsn| visibility.durable_to(lsn));

@@ -11,7 +11,7 @@ use heliosdb_contracts::{
 };
 use heliosdb_runtime::Thread;
 use heliosdb_types::{
-    BranchId, ColumnId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, SqlState, TreeId, TreeRef, TxnId,
+    BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, SqlState, TreeId, TreeRef, TxnId,
 };
 use parking_lot::Mutex;
 
@@ -231,11 +231,11 @@ impl ShardStore for Shard {
         trees
     }
 
-    fn check(&self, _stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>> {
-        futures::future::ready(Err(Error::unsupported("checking a running shard"))).boxed()
+    fn check(&self, stop: Arc<dyn Fn() -> Result<()> + Send + Sync>) -> BoxFuture<'_, Result<Checked>> {
+        self.core.clone().on_a_thread("check", move |core| core.check(&*stop))
     }
 
     fn backup(&self) -> BoxFuture<'_, Result<Box<dyn BackupSource>>> {
-        futures::future::ready(Err(Error::unsupported("a backup of a running shard"))).boxed()
+        self.core.clone().on_a_thread("backup", |core| core.begin_backup())
     }
 }

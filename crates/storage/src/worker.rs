@@ -18,15 +18,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 impl Core {
     /// Freezes everything written so far; merges too, if asked.
     pub fn checkpoint(self: Arc<Core>, compact: bool) -> BoxFuture<'static, Result<()>> {
+        self.on_a_thread("checkpoint", move |core| core.settle(compact))
+    }
+
+    /// Work that takes long, on a thread of its own; on the caller's where there are none.
+    pub fn on_a_thread<T: Send + 'static>(
+        self: Arc<Core>,
+        name: &'static str,
+        work: impl FnOnce(&Arc<Core>) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T>> {
         if !self.options.background {
-            return futures::future::ready(self.settle(compact)).boxed();
+            return futures::future::ready(work(&self)).boxed();
         }
         let (done, wait) = oneshot::channel();
         let spawner = self.spawner.clone();
-        let thread = spawner.thread("checkpoint", move || _ = done.send(self.settle(compact)));
+        let thread = spawner.thread(name, move || _ = done.send(work(&self)));
         async move {
             let _joined_when_done = thread?;
-            wait.await.unwrap_or_else(|_| Err(Error::internal("the checkpoint stopped")))
+            wait.await.unwrap_or_else(|_| Err(Error::internal(format!("the {name} stopped"))))
         }
         .boxed()
     }

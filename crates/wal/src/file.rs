@@ -11,7 +11,8 @@ use crate::record::{u32_at, u64_at};
 /// One sector, so that writing records never rewrites the header.
 pub(crate) const HEADER_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"HELIOWAL";
-const VERSION: u32 = 1;
+/// Of log files.
+pub const VERSION: u32 = 1;
 const CRC_AT: usize = 40;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,16 @@ mod tests {
         for len in 0..CRC_AT + 4 {
             assert!(FileHeader::decode(&bytes[..len], "f", 7).is_err());
         }
+    }
+
+    #[test]
+    fn a_newer_version_is_refused() {
+        let mut bytes = FileHeader { sequence: 7, salt: 1, first_lsn: Lsn(99) }.encode();
+        bytes[8] = 2;
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        let error = FileHeader::decode(&bytes, "f", 7).unwrap_err();
+        assert!(error.message().contains("has format version 2, known is 1"), "{error}");
     }
 
     #[test]

@@ -40,11 +40,14 @@ mod options;
 mod record;
 mod recover;
 mod reserve;
+mod survey;
 mod wal;
 mod writer;
 
+pub use file::VERSION as FORMAT_VERSION;
 pub use group::DurableFuture;
 pub use options::{ReplayFrom, WalConfig, WalOptions};
 pub use record::{NewRecord, RECORD_OPS_BYTES_MAX, Record, RecordKind};
 pub use recover::{ReplayReport, TornTail};
-pub use wal::Wal;
+pub use survey::{LogFile, LogProblem, LogSurvey, SurveyRange, end_of_record, survey};
+pub use wal::{KeptFile, LogPin, Wal};

@@ -110,12 +110,12 @@ struct Reader<'a> {
 }
 
 /// Why a file's records ended where they did.
-struct End {
-    offset: usize,
+pub(crate) struct End {
+    pub offset: usize,
     /// The record that should have come next.
-    next: Lsn,
+    pub next: Lsn,
     /// Where the records begin that were written last, in one group: none proves them to be durable.
-    unproven: usize,
+    pub unproven: usize,
 }
 
 impl Reader<'_> {
@@ -201,16 +201,16 @@ fn damaged(name: &str, end: &End) -> Error {
 }
 
 /// What valid records behind the end say.
-struct Later {
-    durable: Lsn,
+pub(crate) struct Later {
+    pub durable: Lsn,
     /// Where the last of them ends.
-    reach: usize,
+    pub reach: usize,
 }
 
 impl Later {
     /// Looks at every offset: behind an unreadable record, where the next begins is unknown. A record must carry the
     /// file's salt in its checksum and a number that fits the distance; checksums are only tried where the number does.
-    fn search(bytes: &Bytes, header: &FileHeader, end: &End) -> Later {
+    pub fn search(bytes: &Bytes, header: &FileHeader, end: &End) -> Later {
         let mut later = Later { durable: Lsn(0), reach: end.offset };
         let mut at = end.offset + 1;
         while at + RECORD_HEAD <= bytes.len() {

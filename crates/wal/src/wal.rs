@@ -1,5 +1,6 @@
 //! The log as its one user, storage, sees it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub struct Wal {
     config: WalConfig,
     group: Arc<Group>,
     files: Arc<Mutex<FileSet>>,
+    pins: Arc<Mutex<Pins>>,
     thread: Mutex<Option<Thread>>,
 }
 
@@ -46,7 +48,8 @@ impl Wal {
             let group = group.clone();
             Some(config.spawner.thread("wal", move || group.run())?)
         };
-        Ok((Wal { config, group, files, thread: Mutex::new(thread) }, recovered.report))
+        let pins = Arc::default();
+        Ok((Wal { config, group, files, pins, thread: Mutex::new(thread) }, recovered.report))
     }
 
     /// Numbers a record and buffers it; returns before it is durable. Records are written in the order of these calls, so
@@ -123,6 +126,7 @@ impl Wal {
     /// durably say that replay starts at `before` or later. Returns the number of files given up.
     pub fn retire(&self, before: Lsn) -> Result<usize> {
         assert!(Lsn(before.0.saturating_sub(1)) <= self.durable(), "only durable records are given up");
+        let before = self.pins.lock().oldest.values().copied().fold(before, Lsn::min);
         let mut recycled = Vec::new();
         let mut retired = 0;
         while let Some(file) = self.pop_below(before) {
@@ -143,6 +147,35 @@ impl Wal {
             self.files.lock().spares.append(&mut recycled);
         }
         Ok(retired)
+    }
+
+    /// Keeps the records from `from` on, whatever is retired meanwhile. They must not have been given up yet.
+    pub fn pin(&self, from: Lsn) -> LogPin {
+        let mut pins = self.pins.lock();
+        pins.next += 1;
+        let id = pins.next;
+        pins.oldest.insert(id, from);
+        LogPin { pins: self.pins.clone(), id }
+    }
+
+    /// The files that hold records from `from` to `to`, oldest first. Pin them before.
+    pub fn kept(&self, from: Lsn, to: Lsn) -> Vec<KeptFile> {
+        let set = self.files.lock();
+        let first = set.files.partition_point(|file| file.first_lsn <= from).saturating_sub(1);
+        let within = set.files.iter().skip(first).take_while(|file| file.first_lsn <= to && from <= to);
+        let kept = within.map(|file| KeptFile {
+            path: file_path(&self.config.dir, file.sequence),
+            sequence: file.sequence,
+            first_lsn: file.first_lsn,
+            bytes: file.bytes,
+        });
+        kept.collect()
+    }
+
+    /// Named files, and those that wait to be reused.
+    pub fn file_counts(&self) -> (usize, usize) {
+        let set = self.files.lock();
+        (set.files.len(), set.spares.len())
     }
 
     /// Takes the oldest file off the list if all its records are below `before`. The current file stays.
@@ -182,6 +215,37 @@ impl Drop for Wal {
         // Joins the thread, which empties the buffer first. Inline there is none: what nobody waited for is lost.
         self.thread.lock().take();
     }
+}
+
+/// From where on the log is kept for somebody.
+#[derive(Debug, Default)]
+struct Pins {
+    next: u64,
+    oldest: BTreeMap<u64, Lsn>,
+}
+
+/// Keeps part of the log until dropped.
+#[derive(Debug)]
+pub struct LogPin {
+    pins: Arc<Mutex<Pins>>,
+    id: u64,
+}
+
+impl Drop for LogPin {
+    fn drop(&mut self) {
+        self.pins.lock().oldest.remove(&self.id);
+    }
+}
+
+/// A log file to be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFile {
+    /// On the log's disk.
+    pub path: String,
+    pub sequence: u64,
+    pub first_lsn: Lsn,
+    /// Of header and records, as far as they are known to be durable.
+    pub bytes: u64,
 }
 
 impl fmt::Debug for Wal {

@@ -22,8 +22,13 @@ impl ManifestFiles {
     pub const DELETES: &'static str = "deletes";
 }
 
-fn manifest_path(number: u64) -> String {
+pub(crate) fn manifest_path(number: u64) -> String {
     format!("{}/{number:010}", ManifestFiles::MANIFESTS)
+}
+
+/// The number in a manifest's name.
+pub(crate) fn manifest_number(name: &str) -> Option<u64> {
+    if name.len() == 10 && name.bytes().all(|b| b.is_ascii_digit()) { name.parse().ok() } else { None }
 }
 
 pub(crate) fn segment_path(id: SegmentId) -> String {
@@ -41,6 +46,13 @@ pub(crate) fn deletes_path(file: u64) -> String {
 
 /// The manifest that counts; `None` in a directory that never had one. Damage is an error, never another manifest.
 pub(crate) fn read_current(disk: &Arc<dyn Disk>) -> Result<Option<Manifest>> {
+    let manifest = read_current_unchecked(disk)?;
+    manifest.iter().try_for_each(check)?;
+    Ok(manifest)
+}
+
+/// As [`read_current`], for whoever names all invariants that are broken.
+pub(crate) fn read_current_unchecked(disk: &Arc<dyn Disk>) -> Result<Option<Manifest>> {
     if !disk.exists(CURRENT)? {
         return Ok(None);
     }
@@ -62,12 +74,23 @@ pub(crate) fn read_current(disk: &Arc<dyn Disk>) -> Result<Option<Manifest>> {
     if !disk.exists(&name)? {
         return Err(Error::corrupt(format!("manifest \"{}\", named by \"{path}\", is missing", disk.describe(&name))));
     }
+    read_manifest(disk, number).map(Some)
+}
+
+/// The manifest of a number, whether it counts or not.
+pub(crate) fn read_manifest(disk: &Arc<dyn Disk>, number: u64) -> Result<Manifest> {
+    let name = manifest_path(number);
     let manifest = format::decode(disk.read(&name)?, &disk.describe(&name))?;
     if manifest.number != number {
         return Err(Error::corrupt(format!("manifest \"{}\" carries another number", disk.describe(&name))));
     }
-    check(&manifest)?;
-    Ok(Some(manifest))
+    Ok(manifest)
+}
+
+/// What `CURRENT` says.
+pub(crate) fn current_text(number: u64) -> String {
+    let number = number.to_string();
+    format!("{CURRENT_MAGIC} {number} {:08x}\n", crc32c::crc32c(number.as_bytes()))
 }
 
 /// Writes `manifest` and what `CURRENT` will be, synced, beside what counts. After an error the old one still counts and
@@ -77,9 +100,7 @@ pub(crate) fn write_manifest(disk: &Arc<dyn Disk>, manifest: &Manifest) -> Resul
     replace(disk, &manifest_path(manifest.number), &format::encode(manifest))?;
     disk.sync_dir(ManifestFiles::MANIFESTS)?;
     failpoint("manifest.written")?;
-    let number = manifest.number.to_string();
-    let current = format!("{CURRENT_MAGIC} {number} {:08x}\n", crc32c::crc32c(number.as_bytes()));
-    replace(disk, CURRENT_NEXT, current.as_bytes())
+    replace(disk, CURRENT_NEXT, current_text(manifest.number).as_bytes())
 }
 
 fn replace(disk: &Arc<dyn Disk>, path: &str, bytes: &[u8]) -> Result<()> {
@@ -103,11 +124,44 @@ pub(crate) fn swap_manifest(disk: &Arc<dyn Disk>, manifest: &Manifest) -> Result
     Ok(())
 }
 
-const DELETES_MAGIC: &[u8; 8] = b"HELIOSDV";
+/// Files of version 1 begin with this and say no version.
+const DELETES_MAGIC_1: &[u8; 8] = b"HELIOSDV";
+/// Later ones: `magic 8 | version u32 | crc32c of the 12 bytes before u32`.
+const DELETES_MAGIC: &[u8; 8] = b"HELIOSDW";
+/// 2: a version in the header.
+pub(crate) const DELETES_VERSION: u32 = 2;
+const DELETES_HEADER: usize = 16;
+
+fn deletes_header() -> Vec<u8> {
+    let mut bytes = DELETES_MAGIC.to_vec();
+    bytes.extend_from_slice(&DELETES_VERSION.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Where delete vectors may begin in a file with this header.
+fn check_deletes_header(bytes: &[u8], path: &str) -> Result<u64> {
+    let damaged = |why: &str| Error::corrupt(format!("file \"{path}\" {why} at offset 0"));
+    if bytes.starts_with(DELETES_MAGIC_1) {
+        return Ok(DELETES_MAGIC_1.len() as u64);
+    }
+    let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
+    let (Some(version), Some(checksum), Some(head)) = (word(8), word(12), bytes.get(..12)) else {
+        return Err(damaged("is shorter than its header"));
+    };
+    if !bytes.starts_with(DELETES_MAGIC) || crc32c::crc32c(head) != checksum {
+        return Err(damaged("does not begin as delete vectors do"));
+    }
+    if version != DELETES_VERSION {
+        return Err(damaged(&format!("has version {version}, this program knows 1 to {DELETES_VERSION}")));
+    }
+    Ok(DELETES_HEADER as u64)
+}
 
 /// Writes delete vectors into one file, durably; their places are in the order given.
 pub(crate) fn write_deletes(disk: &Arc<dyn Disk>, number: u64, images: &[DeleteImage]) -> Result<Vec<DeletesPlace>> {
-    let mut bytes = DELETES_MAGIC.to_vec();
+    let mut bytes = deletes_header();
     let places = images.iter().map(|image| {
         let start = bytes.len();
         image.encode(&mut bytes);
@@ -133,10 +187,73 @@ pub(crate) fn load_deletes(disk: &Arc<dyn Disk>, place: &DeletesPlace) -> Result
     if place.offset.saturating_add(u64::from(place.len)) > file.len()? {
         return Err(Error::corrupt(format!("file \"{}\" ends before offset {}", file.path(), place.offset)));
     }
+    let mut head = [0; DELETES_HEADER];
+    let got = file.read_at(&mut head, 0)?;
+    if place.offset < check_deletes_header(head.get(..got).unwrap_or_default(), file.path())? {
+        return Err(Error::corrupt(format!(
+            "file \"{}\" has no delete vector at offset {}",
+            file.path(),
+            place.offset
+        )));
+    }
     let mut bytes = vec![0; place.len as usize];
     file.read_exact_at(&mut bytes, place.offset)?;
     if crc32c::crc32c(&bytes) != place.checksum {
         return Err(Error::corrupt(format!("file \"{}\" fails its checksum at offset {}", file.path(), place.offset)));
     }
     DeleteImage::decode(&Bytes::from(bytes), &format!("file \"{}\"", file.path()))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // fixtures are files of the source tree
+mod tests {
+    use heliosdb_runtime::SimDisk;
+    use heliosdb_types::{CommitTs, ErrorKind};
+    use roaring::RoaringBitmap;
+
+    use super::*;
+
+    fn image() -> DeleteImage {
+        DeleteImage { rows: RoaringBitmap::from_iter([1, 5, 9, 70_000]), tail: vec![(CommitTs(10), 5)] }
+    }
+
+    fn fixture(name: &str, header: Vec<u8>) -> (Arc<dyn Disk>, DeletesPlace) {
+        let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut part = Vec::new();
+        image().encode(&mut part);
+        if std::env::var_os("HELIOSDB_REWRITE").is_some() {
+            std::fs::write(&path, [header.clone(), part.clone()].concat()).unwrap();
+        }
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        disk.create_dir(ManifestFiles::DELETES).unwrap();
+        disk.write_atomic(&deletes_path(7), &std::fs::read(path).unwrap()).unwrap();
+        let (offset, len, checksum) = (header.len() as u64, part.len() as u32, crc32c::crc32c(&part));
+        (disk, DeletesPlace { file: 7, offset, len, checksum })
+    }
+
+    /// Delete vectors written by these versions must stay readable.
+    #[test]
+    fn delete_vectors_of_format_versions_1_and_2_are_read() {
+        for (name, header) in [("deletes-v1.del", DELETES_MAGIC_1.to_vec()), ("deletes-v2.del", deletes_header())] {
+            let (disk, place) = fixture(name, header);
+            let read = load_deletes(&disk, &place).unwrap();
+            assert_eq!((read.rows, read.tail), (image().rows, image().tail), "{name}");
+        }
+    }
+
+    #[test]
+    fn delete_vectors_of_a_newer_version_are_refused() {
+        let (disk, place) = fixture("deletes-v2.del", deletes_header());
+        let mut bytes = disk.read(&deletes_path(7)).unwrap();
+        bytes[8] = 3;
+        disk.write_atomic(&deletes_path(7), &bytes).unwrap();
+        let error = load_deletes(&disk, &place).err().unwrap();
+        assert!(error.message().contains("does not begin as"), "{error}");
+        let checksum = crc32c::crc32c(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+        disk.write_atomic(&deletes_path(7), &bytes).unwrap();
+        let error = load_deletes(&disk, &place).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.message().contains("has version 3, this program knows 1 to 2"), "{error}");
+    }
 }

@@ -5,9 +5,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Manifest;
 
-/// Every invariant, by name.
 pub(crate) fn check(manifest: &Manifest) -> Result<()> {
-    for (name, holds) in [
+    match broken(manifest).first() {
+        Some(name) => Err(Error::corrupt(format!("manifest {} breaks the invariant {name}", manifest.number))),
+        None => Ok(()),
+    }
+}
+
+/// Every invariant that does not hold, by name.
+pub(crate) fn broken(manifest: &Manifest) -> Vec<&'static str> {
+    let all = [
         ("log_is_replayed_from_before_what_was_captured", manifest.replay_lsn <= manifest.captured_lsn),
         ("trunk_exists_and_parents_come_first", branches_are_rooted(manifest)),
         ("segment_ids_are_unique_and_below_the_next", segment_ids_are_unique(manifest)),
@@ -17,12 +24,8 @@ pub(crate) fn check(manifest: &Manifest) -> Result<()> {
         ("delete_files_are_below_the_next", deletes_are_known(manifest)),
         ("tree_ids_are_below_the_next", manifest.trees.iter().all(|entry| entry.tree.tree.0 < manifest.next_tree)),
         ("installed_loads_are_after_the_replay_point", loads_are_recent(manifest)),
-    ] {
-        if !holds {
-            return Err(Error::corrupt(format!("manifest {} breaks the invariant {name}", manifest.number)));
-        }
-    }
-    Ok(())
+    ];
+    all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()
 }
 
 fn branches_are_rooted(manifest: &Manifest) -> bool {
@@ -169,6 +172,14 @@ mod tests {
         }
         let bytes = std::fs::read(path).unwrap();
         assert_eq!(super::super::format::decode(bytes, path).unwrap(), example());
+    }
+
+    #[test]
+    fn a_manifest_of_a_newer_version_is_refused() {
+        let mut bytes = super::super::format::encode(&example());
+        bytes[8] = 2;
+        let error = super::super::format::decode(bytes, "m").unwrap_err();
+        assert!(error.message().contains("has version 2, this program knows 1"), "{error}");
     }
 
     #[test]

@@ -12,11 +12,12 @@ use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{BranchId, CommitTs, Lsn, SchemaVersion, SegmentId, SequenceId, TreeRef};
 
 pub(crate) use files::{
-    ManifestFiles, deletes_path, load_deletes, read_current, segment_id_of, segment_path, swap_manifest, write_deletes,
+    DELETES_VERSION, ManifestFiles, current_text, deletes_path, load_deletes, manifest_number, manifest_path,
+    read_current, read_current_unchecked, read_manifest, segment_id_of, segment_path, swap_manifest, write_deletes,
     write_manifest,
 };
-pub(crate) use format::{put_segment, read_segment};
-pub(crate) use invariants::check;
+pub(crate) use format::{VERSION as FORMAT_VERSION, encode as encode_manifest, put_segment, read_segment};
+pub(crate) use invariants::{broken as broken_invariants, check};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {

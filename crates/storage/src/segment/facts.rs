@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use heliosdb_contracts::{ColumnFacts, SegmentFacts, StoredColumn};
 use heliosdb_hcc::{BlockStats, BlockView, Temperature};
-use heliosdb_types::{Error, PhysicalType, Result};
+use heliosdb_types::{CommitTs, Error, PhysicalType, Result};
 
 use super::SegmentReader;
 use crate::manifest::SegmentMeta;
@@ -59,6 +59,27 @@ impl SegmentReader {
             bloom_bytes: info.bloom.map_or(0, |place| u64::from(place.len)),
             columns: columns.collect::<Result<_>>()?,
         })
+    }
+
+    /// First and last key of a block, as the footer has them.
+    pub fn block_fences(&self, block: usize) -> Option<(&[u8], &[u8])> {
+        self.info().blocks.get(block).map(|block| (block.first_key.as_ref(), block.last_key.as_ref()))
+    }
+
+    /// Bounds of the rows' commit times, where rows have their own.
+    pub fn block_times(&self, block: usize) -> Option<(CommitTs, CommitTs)> {
+        self.info().blocks.get(block).filter(|_| self.info().stamped_rows).map(|block| (block.min_ts, block.max_ts))
+    }
+
+    /// Where a block's bytes begin in the file.
+    pub fn block_offset(&self, block: usize) -> Option<u64> {
+        self.info().blocks.get(block).and_then(|block| block.chunks.first()).map(|chunk| chunk.place.offset)
+    }
+
+    /// What the footer says of a column in a block.
+    pub fn zone_map(&self, block: usize, column: usize) -> Option<(&BlockStats, PhysicalType)> {
+        let chunk = self.info().blocks.get(block)?.chunks.get(column)?;
+        Some((&chunk.stats, *self.types.get(column)?))
     }
 
     fn column_facts(&self, chunk: usize, physical: PhysicalType) -> Result<ColumnFacts> {

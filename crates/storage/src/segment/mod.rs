@@ -19,6 +19,7 @@ mod segment_test;
 mod writer;
 
 pub(crate) use facts::Facts;
+pub(crate) use format::VERSION as FORMAT_VERSION;
 pub(crate) use reader::SegmentReader;
-pub(crate) use scan::BlockScan;
+pub(crate) use scan::{BlockScan, FullBlock};
 pub(crate) use writer::{CommitStamp, SegmentOptions, SegmentWriter};

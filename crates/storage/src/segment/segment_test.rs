@@ -448,21 +448,24 @@ fn a_file_of_format_version_2_is_read() {
     }
 }
 
-/// Version 1, which nothing released ever wrote, is refused by name instead of being misread.
+/// Version 1, which nothing released ever wrote, and a newer one are refused by name instead of being misread.
 #[test]
-fn a_file_of_format_version_1_is_refused() {
+fn files_of_other_format_versions_are_refused() {
     let disk = Arc::new(SimDisk::new(3));
     let shared: Arc<dyn Disk> = disk.clone();
     let descriptor = descriptor(columns_key());
     let file = write(&shared, &descriptor, &rows(&descriptor, 10), CommitStamp::PerRow);
-    let mut trailer = disk.read(PATH).unwrap().split_off(file.file_bytes as usize - 32);
-    trailer[16..20].copy_from_slice(&1_u32.to_le_bytes());
-    let crc = crc32c::crc32c(&trailer[..20]);
-    trailer[20..24].copy_from_slice(&crc.to_le_bytes());
-    disk.open(PATH, OpenMode::Write).unwrap().write_at(&trailer, file.file_bytes - 32).unwrap();
-    let error = open(disk.as_ref(), &file).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.message().contains("version 1") && error.message().contains("knows 2"), "{error}");
+    for version in [1_u32, 3] {
+        let mut trailer = disk.read(PATH).unwrap().split_off(file.file_bytes as usize - 32);
+        trailer[16..20].copy_from_slice(&version.to_le_bytes());
+        let crc = crc32c::crc32c(&trailer[..20]);
+        trailer[20..24].copy_from_slice(&crc.to_le_bytes());
+        disk.open(PATH, OpenMode::Write).unwrap().write_at(&trailer, file.file_bytes - 32).unwrap();
+        let error = open(disk.as_ref(), &file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let named = format!("version {version}, this program knows 2");
+        assert!(error.message().contains(&named), "{error}");
+    }
 }
 
 #[test]

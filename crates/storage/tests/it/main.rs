@@ -3,6 +3,7 @@
 
 mod basics;
 mod durability;
+mod housekeeping;
 mod savepoints;
 mod simulation;
 mod stress;
