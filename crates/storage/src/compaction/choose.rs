@@ -2,7 +2,9 @@
 //!
 //! Segments of a tree lie in tiers: 0 as they were frozen or loaded, then 1 and 2 as merges made them. Within a tier what
 //! costs readers is overlap: how many segments may hold one key. Merging a tier's overlapping segments moves them one tier
-//! up, so a row is rewritten a few times in its life, and a probe meets at most `8 + 3 + 3` bloom filters. Small neighbours
+//! up, so a row is rewritten a few times in its life, and a probe meets at most `8 + 3 + 3` bloom filters. Where those are more rows
+//! than one merge should hold up others with, only the segments of the most crowded place are merged: which segments are merged
+//! together is a matter of cost alone, as each row version knows by itself when it begins and ends. Small neighbours
 //! that do not overlap are merged by number, and a segment with many deleted rows is rewritten alone. When nothing else is
 //! due, a segment that was frozen long ago and never merged is rewritten with the encodings for data that stays.
 
@@ -64,7 +66,9 @@ pub(crate) fn choose(segments: &[SegmentView], limits: Limits) -> Option<Job> {
         let mut members: Vec<&SegmentView> = segments.iter().filter(in_tier).collect();
         members.sort_by(|a, b| (&a.min_key, a.id).cmp(&(&b.min_key, b.id)));
         let depth_max = if tier == 0 { limits.young_max } else { limits.runs_max };
-        overlapping(&members, depth_max, tier).or_else(|| small(&members, limits, tier)).or_else(|| dead(&members))
+        overlapping(&members, limits, depth_max, tier)
+            .or_else(|| small(&members, limits, tier))
+            .or_else(|| dead(&members))
     });
     due.or_else(|| unsettled(segments, limits))
 }
@@ -77,27 +81,52 @@ fn unsettled(segments: &[SegmentView], limits: Limits) -> Option<Job> {
     (newer >= limits.young_max).then(|| Job { inputs: vec![oldest.id], level: oldest.level.max(1) })
 }
 
-/// The keys' most crowded place, if more than `depth_max` segments cover it, and all that overlap it.
-fn overlapping(members: &[&SegmentView], depth_max: usize, tier: u8) -> Option<Job> {
+/// What to merge where more than `depth_max` segments cover a key: the first such cluster of segments that overlap one another,
+/// or, where that is too much at once, the segments that cover its most crowded place.
+fn overlapping(members: &[&SegmentView], limits: Limits, depth_max: usize, tier: u8) -> Option<Job> {
     let mut cluster: Vec<&SegmentView> = Vec::new();
     let mut end: Option<&Bytes> = None;
-    let mut crowded = false;
+    // The cluster's members up to the one where most others overlap, and how many.
+    let (mut deepest, mut depth) = (0, 0);
     for member in members {
         if end.is_some_and(|end| *end < member.min_key) {
-            if crowded {
+            if depth > depth_max {
                 break;
             }
             cluster.clear();
-            end = None;
+            (end, depth) = (None, 0);
         }
         cluster.push(member);
         end = Some(end.map_or(&member.max_key, |end| end.max(&member.max_key)));
-        // Neighbours that a merge cut between the versions of one key only touch: merging them again changes nothing.
-        let covering = 1 + cluster.iter().rev().skip(1).filter(|other| other.max_key > member.min_key).count();
-        crowded |= covering > depth_max;
+        let covering = 1 + covering(&cluster).count();
+        if covering > depth {
+            (deepest, depth) = (cluster.len(), covering);
+        }
+    }
+    if depth <= depth_max {
+        return None;
+    }
+    let rows: u64 = cluster.iter().map(|segment| segment.rows).sum();
+    if rows > limits.segment_rows.saturating_mul(JOB_SEGMENTS) {
+        cluster.truncate(deepest);
+        let mut there: Vec<&SegmentView> = covering(&cluster).copied().chain(cluster.last().copied()).collect();
+        // The oldest first: what has waited longest has most that died.
+        there.sort_by_key(|segment| segment.id);
+        there.truncate(2 * (depth_max + 1));
+        cluster = there;
     }
     let inputs = cluster.iter().map(|segment| segment.id).collect();
-    crowded.then(|| Job { inputs, level: (tier + 1).min(TIERS - 1) })
+    Some(Job { inputs, level: (tier + 1).min(TIERS - 1) })
+}
+
+/// A merge of more rows than so many full segments have is cut to one place.
+const JOB_SEGMENTS: u64 = 8;
+
+/// The segments of a cluster that cover the last one's first key, without that one. Neighbours that a merge cut between the
+/// versions of one key only touch: merging them again changes nothing.
+fn covering<'a, 'b>(cluster: &'b [&'a SegmentView]) -> impl Iterator<Item = &'b &'a SegmentView> {
+    let (last, others) = cluster.split_last().map_or((None, cluster), |(last, others)| (Some(last), others));
+    others.iter().filter(move |other| last.is_some_and(|last| other.max_key > last.min_key))
 }
 
 /// Neighbours far from full, if there are many.
@@ -204,6 +233,35 @@ mod tests {
         let merged = [segment(1, 2, 900, (10, 20)), segment(2, 2, 900, (20, 30)), segment(3, 2, 900, (30, 40))];
         let one = Limits { runs_max: 1, ..LIMITS };
         assert_eq!(choose(&merged, one), None);
+    }
+
+    #[test]
+    fn a_large_merge_is_cut_to_the_most_crowded_place() {
+        // Four runs of ten full segments each, shifted against one another.
+        let runs = (0..4_u64).flat_map(|run| (0..10_u64).map(move |n| (run * 10 + n, run as u8, n as u8)));
+        let mut segments: Vec<_> =
+            runs.map(|(id, run, n)| segment(id, 2, 1000, (n * 20 + run * 5, n * 20 + run * 5 + 19))).collect();
+        let mut merges = 0;
+        while let Some(job) = choose(&segments, LIMITS) {
+            assert!(job.inputs.len() > LIMITS.runs_max && job.inputs.len() <= 8, "{} at once", job.inputs.len());
+            let (inputs, others): (Vec<_>, Vec<_>) =
+                segments.into_iter().partition(|segment| job.inputs.contains(&segment.id));
+            let low = inputs.iter().map(|segment| segment.min_key[0]).min().unwrap();
+            let high = inputs.iter().map(|segment| segment.max_key[0]).max().unwrap();
+            let step = (high - low) / inputs.len() as u8;
+            segments = others;
+            for n in 0..inputs.len() as u8 {
+                let keys =
+                    (low + n * step, if n as usize + 1 == inputs.len() { high } else { low + (n + 1) * step - 1 });
+                segments.push(segment(1000 + segments.len() as u64 + 100 * merges, job.level, 1000, keys));
+            }
+            merges += 1;
+            assert!(merges < 40, "merging ends");
+        }
+        for key in 0..=255_u8 {
+            let deep = segments.iter().filter(|segment| segment.min_key[0] <= key && key <= segment.max_key[0]).count();
+            assert!(deep <= LIMITS.runs_max + 1, "{deep} segments cover {key}");
+        }
     }
 
     #[test]

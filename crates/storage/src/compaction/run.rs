@@ -9,7 +9,6 @@ use heliosdb_hcc::Temperature;
 use heliosdb_runtime::failpoint;
 use heliosdb_types::{CommitTs, Error, Result};
 use roaring::RoaringBitmap;
-use rustc_hash::FxHashMap;
 
 use super::merge::{Input, Merge};
 use super::{Job, Limits, SegmentView, choose};
@@ -23,8 +22,45 @@ use crate::swap::Change;
 use crate::tree_writer::{Place, TreeWriter};
 use crate::version::Version;
 
-/// Where each input's rows went; absent: left out.
-type RowMap = Vec<FxHashMap<u32, Place>>;
+/// Where the inputs' rows went: four bytes a row, for a merge may have millions.
+struct RowMap {
+    /// By input and row: which row of all that were written, in their order. `LEFT_OUT` for those nobody can see.
+    rows: Vec<Vec<u32>>,
+    /// The first row of each output.
+    starts: Vec<u32>,
+    written: u32,
+}
+
+const LEFT_OUT: u32 = u32::MAX;
+
+impl RowMap {
+    fn new(inputs: &[Arc<Segment>]) -> RowMap {
+        let rows = inputs.iter().map(|input| vec![LEFT_OUT; input.meta.rows as usize]).collect();
+        RowMap { rows, starts: Vec::new(), written: 0 }
+    }
+
+    /// Rows of inputs that went to consecutive rows of an output.
+    fn note(&mut self, output: u32, origins: &[(u32, u32)]) -> Result<()> {
+        while self.starts.len() <= output as usize {
+            self.starts.push(self.written);
+        }
+        for (input, row) in origins {
+            let place = self.rows.get_mut(*input as usize).and_then(|rows| rows.get_mut(*row as usize));
+            *place.ok_or_else(|| Error::internal("a merged row comes from an input"))? = self.written;
+            self.written = self.written.checked_add(1).ok_or_else(|| Error::internal("a merge of too many rows"))?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, input: usize, row: u32) -> Option<Place> {
+        let at = *self.rows.get(input)?.get(row as usize)?;
+        if at == LEFT_OUT {
+            return None;
+        }
+        let output = self.starts.partition_point(|start| *start <= at).checked_sub(1)?;
+        Some((output as u32, at - self.starts.get(output)?))
+    }
+}
 
 impl Core {
     /// Runs the next merge that pays. False if there is none.
@@ -75,15 +111,11 @@ impl Core {
             inputs.iter().map(|segment| Input::new(segment.clone(), dead_rows(segment, pin.ts), state.clone()));
         let mut rows = Merge::new(sources.collect(), self.options.block_rows)?;
         let mut writer = TreeWriter::new(self.segment_target(), tree.0, state, job.level, CommitStamp::PerRow);
-        let mut map: RowMap = vec![FxHashMap::default(); inputs.len()];
+        let mut map = RowMap::new(&inputs);
         let mut written = 0;
         while let Some(merged) = rows.next()? {
-            let (segment, first) = writer.add_columns(&merged.columns, &merged.keys, &merged.begin)?;
-            for (row, (input, origin)) in merged.origins.iter().enumerate() {
-                if let Some(places) = map.get_mut(*input as usize) {
-                    places.insert(*origin, (segment, first + row as u32));
-                }
-            }
+            let (segment, _) = writer.add_columns(&merged.columns, &merged.keys, &merged.begin)?;
+            map.note(segment, &merged.origins)?;
             written += merged.keys.len() as u64;
             if self.stopping.load(std::sync::atomic::Ordering::Acquire) && self.options.background {
                 return Err(Error::cancelled("the shard is stopping"));
@@ -122,10 +154,10 @@ fn dead_rows(segment: &Segment, horizon: CommitTs) -> Option<Arc<RoaringBitmap>>
 /// Deletes of the inputs in `(after, upto]`, onto the outputs, in commit order.
 fn carry_deletes(inputs: &[Arc<Segment>], map: &RowMap, outputs: &[Arc<Segment>], after: CommitTs, upto: CommitTs) {
     let mut deletes: Vec<(CommitTs, Place)> = Vec::new();
-    for (input, places) in inputs.iter().zip(map) {
+    for (at, input) in inputs.iter().enumerate() {
         for (ts, row) in input.deletes.since(after) {
             if ts <= upto && input.meta.stamp != Some(ts) {
-                let place = places.get(&row).copied();
+                let place = map.place(at, row);
                 deletes.push((ts, place.expect("a row deleted after the merge's horizon was merged")));
             }
         }
