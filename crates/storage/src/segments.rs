@@ -25,6 +25,8 @@ pub(crate) struct Segment {
     pub saved: Mutex<Option<DeletesPlace>>,
     /// What was found out of its content, once somebody asked.
     facts: Arc<OnceLock<Facts>>,
+    /// Set under the commit mutex, before a version without this segment is installed: later deletes go elsewhere.
+    replaced: AtomicBool,
     file: Arc<SegmentOnDisk>,
 }
 
@@ -72,14 +74,26 @@ impl Segment {
             obsolete: AtomicBool::new(false),
         };
         let (deletes, saved) = (Arc::new(deletes), Mutex::new(saved));
-        Ok(Arc::new(Segment { meta, reader, deletes, saved, facts: Arc::default(), file: Arc::new(file) }))
+        let (facts, replaced) = (Arc::default(), AtomicBool::new(false));
+        Ok(Arc::new(Segment { meta, reader, deletes, saved, facts, replaced, file: Arc::new(file) }))
     }
 
     /// The same rows, committed at `ts`: what a loaded segment becomes.
     pub fn stamped(&self, ts: CommitTs) -> Arc<Segment> {
         let meta = SegmentMeta { stamp: Some(ts), min_ts: ts, max_ts: ts, ..self.meta.clone() };
         let (reader, deletes, file) = (self.reader.clone(), self.deletes.clone(), self.file.clone());
-        Arc::new(Segment { meta, reader, deletes, saved: Mutex::new(None), facts: self.facts.clone(), file })
+        let (saved, facts, replaced) = (Mutex::new(None), self.facts.clone(), AtomicBool::new(false));
+        Arc::new(Segment { meta, reader, deletes, saved, facts, replaced, file })
+    }
+
+    /// The next version is without it.
+    pub fn mark_replaced(&self) {
+        self.replaced.store(true, Ordering::Release);
+    }
+
+    /// Whether the current version may be without it. While it is not, its delete vector tells of every commit that is applied.
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
     }
 
     /// What views and tools show of it.
@@ -100,8 +114,13 @@ impl Segment {
     }
 
     pub fn begin_of(&self, row: u32) -> Result<CommitTs> {
-        let begin = self.reader.begin_ts(row)?.or(self.meta.stamp);
-        begin.ok_or_else(|| Error::internal(format!("segment {} has no commit timestamp", self.meta.id)))
+        self.stamp_or(self.reader.begin_ts(row)?)
+    }
+
+    /// A row's own begin if it carries one, or that of all the segment's rows.
+    pub fn stamp_or(&self, own: Option<CommitTs>) -> Result<CommitTs> {
+        own.or(self.meta.stamp)
+            .ok_or_else(|| Error::internal(format!("segment {} has no commit timestamp", self.meta.id)))
     }
 
     /// The row of the key that a snapshot sees.

@@ -94,7 +94,15 @@ enum Source {
 impl Projection {
     pub fn new(state: &TreeState, version: SchemaVersion, columns: &[ColumnId]) -> Result<Projection> {
         let shape = state.shape(version)?.clone();
-        let source = |&id: &ColumnId| match shape.descriptor.position(id) {
+        // Mostly columns are asked for in their order.
+        let mut next = 0;
+        let mut position = |id: ColumnId| {
+            let guessed = shape.descriptor.columns.get(next).filter(|column| column.id == id).map(|_| next);
+            let found = guessed.or_else(|| shape.descriptor.position(id));
+            next = found.map_or(next, |at| at + 1);
+            found
+        };
+        let source = |&id: &ColumnId| match position(id) {
             Some(position) => Ok(Source::Stored(position)),
             None if state.physical(id).is_some() => Ok(Source::Missing(state.missing(id))),
             None => Err(Error::internal(format!("tree {} has no column {id}", shape.descriptor.tree))),

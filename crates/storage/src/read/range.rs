@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use heliosdb_contracts::{KeyRange, RangeCursor, RangeRequest, RangeSink, ReadContext, RowHint, Snapshot};
-use heliosdb_types::{ColumnId, CommandId, Result, SchemaVersion, TreeRef};
+use heliosdb_types::{ColumnId, CommandId, Error, Result, SchemaVersion, TreeRef};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use crate::core::Core;
 use crate::memtable::TreeMem;
+use crate::segment::NearbyRows;
 use crate::segments::Segment;
 use crate::shape::{Projection, TreeState};
 use crate::txnbuf::{Own, TxnBuffer};
@@ -44,6 +45,7 @@ enum Kind {
         rows: Range<u32>,
         /// Set for the transaction's own segments: rows it has itself replaced since.
         private: Option<RoaringBitmap>,
+        nearby: NearbyRows,
     },
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
             kinds.push(Kind::Own);
             for (segment, hidden) in locked.private_segments(request.tree, context.command) {
                 let rows = rows_of(&segment, &request.range)?;
-                kinds.push(Kind::Segment { segment, rows, private: Some(hidden) });
+                kinds.push(Kind::Segment { segment, rows, private: Some(hidden), nearby: NearbyRows::default() });
             }
             own = Some(buffer.clone());
         }
@@ -94,7 +96,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
     for segment in version.segments(tree).iter().filter(|segment| segment.meta.min_ts <= snapshot.ts) {
         let rows = rows_of(segment, &request.range)?;
         if !rows.is_empty() {
-            kinds.push(Kind::Segment { segment: segment.clone(), rows, private: None });
+            kinds.push(Kind::Segment { segment: segment.clone(), rows, private: None, nearby: NearbyRows::default() });
         }
     }
     let source = |kind| Source { kind, ready: VecDeque::new(), last: None, done: false };
@@ -152,17 +154,17 @@ impl Source {
                     self.ready.extend(found.rows.into_iter().map(head));
                     (self.last, self.done) = (found.last, found.done);
                 }
-                Kind::Segment { segment, rows, private } => {
+                Kind::Segment { segment, rows, private, nearby } => {
                     let some = next_rows(rows, cursor.ahead as u32, cursor.range.reverse);
                     self.done = rows.start >= rows.end;
                     let mut keys = Vec::with_capacity(some.len());
-                    segment.reader.keys_of(some.clone(), &mut keys)?;
+                    nearby.keys(&segment.reader, some.clone(), &mut keys)?;
                     let mut found = Vec::with_capacity(keys.len());
-                    for (row, key) in some.zip(keys) {
+                    for (row, (key, begin)) in some.zip(keys) {
                         let visible = match private {
                             Some(hidden) => !hidden.contains(row),
                             None => {
-                                segment.begin_of(row)? <= cursor.snapshot
+                                segment.stamp_or(begin)? <= cursor.snapshot
                                     && !segment.deletes.is_deleted(row, cursor.snapshot)
                             }
                         };
@@ -256,28 +258,31 @@ impl RangeCursor for Cursor {
             if source.ready.is_empty() {
                 self.ahead = (self.ahead * 2).min(AHEAD_MAX);
             }
-            let (committed, segment) = match &source.kind {
-                Kind::Memory(_) => (true, None),
-                Kind::Own => (false, None),
-                Kind::Segment { segment, private, .. } => (private.is_none(), Some(segment.clone())),
+            let committed = match &source.kind {
+                Kind::Memory(_) => true,
+                Kind::Own => false,
+                Kind::Segment { private, .. } => private.is_none(),
             };
             if committed && self.is_hidden(&head.key)? {
                 continue;
             }
             let epoch = self.version.epoch;
-            match (head.place, segment) {
-                (Place::Row { row, schema }, _) => {
+            match head.place {
+                Place::Row { row, schema } => {
                     let hint = RowHint { epoch, ..RowHint::default() };
                     let projection = self.projection(schema)?;
                     sink(&head.key, &projection.values(&row)?, hint)?;
                 }
-                (Place::Segment(row), Some(segment)) => {
+                Place::Segment(row) => {
+                    let Some(Source { kind: Kind::Segment { segment, nearby, .. }, .. }) = self.sources.get_mut(at)
+                    else {
+                        return Err(Error::internal("a segment's row comes from a segment"));
+                    };
                     let hint = RowHint { epoch, segment: segment.meta.id, row };
                     let newest = &self.state.newest().descriptor;
                     let mut give = |values: &[heliosdb_types::DatumRef<'_>]| sink(&head.key, values, hint);
-                    segment.reader.read_row(row, newest, &self.columns, &mut give)?;
+                    nearby.read_row(&segment.reader, row, newest, &self.columns, &mut give)?;
                 }
-                (Place::Segment(_), None) => {}
             }
             return Ok(true);
         }

@@ -85,6 +85,14 @@ impl SegmentInfo {
         self.descriptor.position(id)
     }
 
+    /// As [`SegmentInfo::column`], looking at one place first: projections mostly name columns in their order.
+    pub(super) fn column_near(&self, id: ColumnId, guess: usize) -> Option<usize> {
+        match self.descriptor.columns.get(guess) {
+            Some(column) if column.id == id => Some(guess),
+            _ => self.column(id),
+        }
+    }
+
     /// Keys of one column of whole numbers: how many there are from the first to the last, used or not. `None` for other
     /// keys.
     pub(super) fn key_span(&self) -> Option<u64> {

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use heliosdb_contracts::{TreeDescriptor, TreeKey};
 use heliosdb_hcc::{BlockView, Cell};
 use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, decode_key, encode_key};
 use smallvec::SmallVec;
 
 use super::SegmentReader;
+use super::reader::Views;
 
 /// The chunks a block's keys are made of.
 pub(super) struct KeyColumns {
@@ -194,27 +194,15 @@ impl SegmentReader {
         Ok(range.start + low as u32)
     }
 
-    /// Appends the keys of rows to `out`.
-    pub fn keys_of(&self, rows: Range<u32>, out: &mut Vec<Bytes>) -> Result<()> {
-        let mut scratch = Vec::new();
-        let mut columns: Option<(usize, KeyColumns)> = None;
-        for row in rows {
-            let (block, row) = self.locate(row)?;
-            let columns = match &mut columns {
-                Some((at, columns)) if *at == block => columns,
-                slot => &mut slot.insert((block, self.key_columns(block)?)).1,
-            };
-            let mut key = Vec::new();
-            columns.append(row, &mut scratch, &mut key)?;
-            out.push(key.into());
-        }
-        Ok(())
-    }
-
     /// Appends a row's key to `out`.
     pub fn key_of(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
         let (block, row) = self.locate(row)?;
         self.key_columns(block)?.append(row, &mut Vec::new(), out)
+    }
+
+    /// The chunk of a block's begin timestamps, if its rows carry their own.
+    pub(super) fn begin_view(&self, block: usize) -> Result<Option<Arc<BlockView>>> {
+        self.info.begin_ts_chunk().map(|chunk| self.chunk(block, chunk)).transpose()
     }
 
     /// When a row was committed; `None` if the segment's rows share the manifest's stamp.
@@ -237,19 +225,40 @@ impl SegmentReader {
         sink: &mut dyn FnMut(&[DatumRef<'_>]) -> Result<()>,
     ) -> Result<()> {
         let (block, row) = self.locate(row)?;
-        let chunks: SmallVec<[Option<usize>; 16]> = projection.iter().map(|id| self.info.column(*id)).collect();
-        let views = self.chunks(block, &chunks, None)?;
-        let mut scratch = Vec::new();
-        let mut cells: SmallVec<[Cell<'_>; 16]> = SmallVec::with_capacity(chunks.len());
-        for (view, id) in views.iter().zip(projection) {
-            cells.push(match view {
-                Some(view) => view.cell(row, &mut scratch)?,
-                None => Cell::Ready(missing_value(descriptor, *id)),
-            });
-        }
-        let values: SmallVec<[DatumRef<'_>; 16]> = cells.iter().map(|cell| cell.resolve(&scratch)).collect();
-        sink(&values)
+        give_row(&self.row_views(block, projection)?, row, descriptor, projection, sink)
     }
+
+    /// The chunks of a block that rows of these columns are read from.
+    pub(super) fn row_views(&self, block: usize, projection: &[ColumnId]) -> Result<Views> {
+        let mut next = 0;
+        let chunk = |id: &ColumnId| {
+            let found = self.info.column_near(*id, next);
+            next = found.map_or(next, |at| at + 1);
+            found
+        };
+        let chunks: SmallVec<[Option<usize>; 16]> = projection.iter().map(chunk).collect();
+        self.chunks(block, &chunks, None)
+    }
+}
+
+/// A row of a block to `sink`, from the block's views of the projection.
+pub(super) fn give_row(
+    views: &Views,
+    row: usize,
+    descriptor: &TreeDescriptor,
+    projection: &[ColumnId],
+    sink: &mut dyn FnMut(&[DatumRef<'_>]) -> Result<()>,
+) -> Result<()> {
+    let mut scratch = Vec::new();
+    let mut cells: SmallVec<[Cell<'_>; 16]> = SmallVec::with_capacity(views.len());
+    for (view, id) in views.iter().zip(projection) {
+        cells.push(match view {
+            Some(view) => view.cell(row, &mut scratch)?,
+            None => Cell::Ready(missing_value(descriptor, *id)),
+        });
+    }
+    let values: SmallVec<[DatumRef<'_>; 16]> = cells.iter().map(|cell| cell.resolve(&scratch)).collect();
+    sink(&values)
 }
 
 /// What rows older than a column hold in it.

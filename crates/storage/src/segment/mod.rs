@@ -13,6 +13,7 @@ mod facts;
 mod format;
 mod lookup;
 mod reader;
+mod rows;
 mod scan;
 #[cfg(test)]
 mod segment_test;
@@ -21,5 +22,6 @@ mod writer;
 pub(crate) use facts::Facts;
 pub(crate) use format::VERSION as FORMAT_VERSION;
 pub(crate) use reader::SegmentReader;
+pub(crate) use rows::NearbyRows;
 pub(crate) use scan::{BlockScan, FullBlock};
 pub(crate) use writer::{CommitStamp, SegmentOptions, SegmentWriter};
