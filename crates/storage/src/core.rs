@@ -18,7 +18,8 @@ use crate::horizon::{Horizon, Pin};
 use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{Counters, ShardMetrics};
-use crate::options::ShardOptions;
+use crate::options::{ShardOptions, block_cache_bytes};
+use crate::row_cache::RowCache;
 use crate::segments::Segment;
 use crate::shape::TreeState;
 use crate::tree_writer::SegmentTarget;
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub next_tree: AtomicU64,
     pub next_segment: Arc<AtomicU64>,
     pub cache: Arc<BlockCache>,
+    pub row_cache: RowCache,
     /// The manifest that counts; held while it is replaced.
     pub manifest: Mutex<Manifest>,
     /// Its replay point, for those who must not wait for a swap.
@@ -98,6 +100,7 @@ impl Core {
         beginning: Beginning,
     ) -> Core {
         let visibility = Arc::new(Visibility::new(options.canary));
+        let row_cache_bytes = options.cache_bytes - block_cache_bytes(&options);
         let generation_began = AtomicU64::new(clock.monotonic().as_micros() as u64);
         Core {
             disk,
@@ -114,6 +117,7 @@ impl Core {
             next_tree: AtomicU64::new(beginning.next_tree),
             next_segment: Arc::new(AtomicU64::new(beginning.next_segment)),
             cache: beginning.cache,
+            row_cache: RowCache::new(row_cache_bytes),
             manifest_replay_lsn: AtomicU64::new(beginning.manifest.replay_lsn.0),
             manifest: Mutex::new(beginning.manifest),
             freezing: Mutex::default(),
@@ -288,12 +292,16 @@ impl Core {
     pub fn metrics(&self) -> ShardMetrics {
         let version = self.version.load();
         let cache = self.cache.stats();
+        let (row_cache_hits, row_cache_misses) = self.row_cache.counts();
         ShardMetrics {
             memtable_bytes: version.active.bytes() as u64,
             frozen_memtables: version.frozen.len() as u64,
             segments: version.all_segments().count() as u64,
             segment_bytes: version.all_segments().map(|segment| segment.meta.file_bytes).sum(),
             log_bytes: self.wal.bytes_since(Lsn(self.replay_lsn().0 + 1)),
+            row_cache_hits,
+            row_cache_misses,
+            row_cache_bytes: self.row_cache.bytes(),
             cache_hits: cache.hits,
             cache_misses: cache.misses,
             cache_bytes: cache.bytes,

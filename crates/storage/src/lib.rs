@@ -44,6 +44,7 @@ mod metrics;
 mod options;
 mod read;
 mod recovery;
+mod row_cache;
 mod segment;
 mod segments;
 mod shape;

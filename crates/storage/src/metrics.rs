@@ -23,6 +23,9 @@ macro_rules! counters {
             pub cache_hits: u64,
             pub cache_misses: u64,
             pub cache_bytes: u64,
+            pub row_cache_hits: u64,
+            pub row_cache_misses: u64,
+            pub row_cache_bytes: u64,
             pub open_snapshots: u64,
             pub open_transactions: u64,
             pub fenced: bool,
@@ -54,10 +57,23 @@ counters! {
     backup_bytes,
     /// Times a commit waited for frozen memtables to become segments.
     backpressure_waits,
+    /// Keys whose newest version was looked for in segments: uniqueness checks and row locks.
+    key_probes,
+    /// Segments whose keys could hold them, so that their Bloom filters were asked.
+    key_blooms,
+    /// Most filters asked for one key.
+    key_blooms_max,
 }
 
 impl Counters {
     pub fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn at_least(counter: &AtomicU64, n: u64) {
+        // Looked at first: almost never raised, and reading is free.
+        if counter.load(Ordering::Relaxed) < n {
+            counter.fetch_max(n, Ordering::Relaxed);
+        }
     }
 }

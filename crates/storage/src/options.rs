@@ -15,7 +15,7 @@ pub struct ShardOptions {
     pub txn_spill_bytes: usize,
     /// A commit that deletes more rows of segments than this logs positions, not keys.
     pub mask_rows_min: usize,
-    /// Budget of the block cache.
+    /// Budget of the caches: of column blocks, and an eighth of it of rows.
     pub cache_bytes: u64,
     /// Most rows of a segment.
     pub segment_rows: usize,
@@ -59,4 +59,10 @@ impl Default for ShardOptions {
             canary: None,
         }
     }
+}
+
+/// The block cache's part of the budget. Rows take several times the space their columns take in blocks, so that they get the smaller
+/// part: enough for what is read again and again.
+pub(crate) fn block_cache_bytes(options: &ShardOptions) -> u64 {
+    options.cache_bytes - options.cache_bytes / 8
 }

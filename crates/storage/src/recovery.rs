@@ -16,7 +16,7 @@ use crate::delete_vector::DeleteVector;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
 use crate::metrics::Counters;
-use crate::options::ShardOptions;
+use crate::options::{ShardOptions, block_cache_bytes};
 use crate::segments::Segment;
 use crate::shape::TreeState;
 use crate::version::{SegmentMap, TreeStates, Version};
@@ -65,7 +65,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let found = read_current(disk)?;
     let created = found.is_none();
     let manifest = found.unwrap_or_else(Manifest::empty);
-    let cache = BlockCache::with_canary(options.cache_bytes, options.canary);
+    let cache = BlockCache::with_canary(block_cache_bytes(&options), options.canary);
     let mut replay = Replay::from_manifest(disk, &cache, &manifest)?;
     let config = WalConfig {
         disk: disk.clone(),

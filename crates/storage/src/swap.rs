@@ -193,12 +193,13 @@ impl Core {
             frozen,
             segments: Arc::new(segments),
         };
-        self.version.store(Arc::new(version));
-        self.manifest_replay_lsn.store(manifest.replay_lsn.0, Ordering::Relaxed);
-        drop(state);
         let removed = |segment: &&Arc<Segment>| {
             change.remove.contains(&segment.meta.id) || gone.contains(&(segment.meta.branch, segment.meta.tree))
         };
+        before.all_segments().filter(removed).for_each(|segment| segment.mark_replaced());
+        self.version.store(Arc::new(version));
+        self.manifest_replay_lsn.store(manifest.replay_lsn.0, Ordering::Relaxed);
+        drop(state);
         before.all_segments().chain(&change.add).filter(removed).for_each(|segment| segment.give_up());
         let careless = Canary::PruneOpenSnapshot.sings(self.options.canary);
         let horizon = if careless { self.visibility.visible_ts() } else { self.gc_horizon() };

@@ -1,11 +1,17 @@
-//! Point reads: own writes, then memtables, then segments.
+//! Point reads: own writes, then rows read before, then memtables, then segments.
+
+use std::sync::Arc;
 
 use heliosdb_contracts::{ReadContext, RowHint, RowSink};
-use heliosdb_types::{ColumnId, Result, SchemaVersion, TreeRef};
+use heliosdb_types::{ColumnId, CommitTs, Result, SchemaVersion, TreeRef};
 
 use crate::core::Core;
+use crate::memtable::BranchTree;
+use crate::row_cache::RowFound;
+use crate::segments::Segment;
 use crate::shape::{Projection, TreeState};
 use crate::txnbuf::Own;
+use crate::version::Version;
 
 impl Core {
     pub fn get(
@@ -35,22 +41,53 @@ impl Core {
             }
         }
         let branch_tree = (context.snapshot.branch, tree);
+        let snapshot = context.snapshot.ts;
+        let has_segments = !version.segments(branch_tree).is_empty();
+        if has_segments
+            && let Some(found) = self.row_cache.visible(branch_tree, key, snapshot)
+            // Else it was kept after this version of the tree was looked up.
+            && state.shape(found.schema).is_ok()
+        {
+            let hint = RowHint { epoch: version.epoch, segment: found.segment.meta.id, row: found.row };
+            return emit(&state, found.schema, &found.bytes, projection, hint, sink);
+        }
         for generation in version.memtables() {
             let Some(memtable) = generation.tree(branch_tree) else { continue };
-            let found = memtable
-                .visible(key, context.snapshot.ts, |v| emit(&state, v.schema, &v.row, projection, memory, sink));
+            let found = memtable.visible(key, snapshot, |v| emit(&state, v.schema, &v.row, projection, memory, sink));
             if let Some(found) = found {
                 return found;
             }
         }
         for segment in version.segments(branch_tree).iter().filter(|segment| segment.meta.may_hold(key)) {
-            let Some(row) = segment.visible(key, context.snapshot.ts)? else { continue };
+            let Some(row) = segment.visible(key, snapshot)? else { continue };
             let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
+            if self.row_cache.wants(branch_tree, key) {
+                self.keep_row(&version, branch_tree, key, segment, row)?;
+            }
             let newest = &state.newest().descriptor;
             segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Puts a row of a segment into the row cache.
+    fn keep_row(
+        &self,
+        version: &Version,
+        tree: BranchTree,
+        key: &[u8],
+        segment: &Arc<Segment>,
+        row: u32,
+    ) -> Result<()> {
+        // Not in a shape that only the reader's transaction knows, and not of a tree that is dropped by now.
+        let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(()) };
+        let shape = state.newest();
+        let (begin, schema) = (segment.begin_of(row)?, shape.descriptor.version);
+        let bytes = segment.row_bytes(row, shape)?;
+        let found = RowFound { segment: segment.clone(), row, begin, schema, bytes };
+        self.row_cache.insert(tree, key, found);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use heliosdb_types::{BranchId, CommitTs, Result, SchemaVersion, TreeRef, TxnId};
 
 use crate::core::Core;
 use crate::memtable::BranchTree;
+use crate::metrics::Counters;
 use crate::segments::Found;
 use crate::txnbuf::{NEVER, Own};
 use crate::version::Version;
@@ -43,23 +44,38 @@ impl Core {
 
     fn newest_committed(&self, (branch, tree): BranchTree, key: &[u8], want_row: bool) -> Result<NewestRow> {
         let version = self.version.load();
+        if let Some(found) = self.row_cache.newest((branch, tree), key)
+            && version.tree((branch, tree), found.begin).is_ok_and(|state| state.shape(found.schema).is_ok())
+        {
+            let hint = RowHint { epoch: version.epoch, segment: found.segment.meta.id, row: found.row };
+            return self.committed(&version, (branch, tree), found.begin, found.bytes, found.schema, hint);
+        }
         let memory = newest_in_memory(&version, branch, tree, key, want_row);
         if let Some(live) = memory.as_ref().filter(|found| found.end == CommitTs::MAX) {
             let hint = RowHint { epoch: version.epoch, ..RowHint::default() };
             return self.committed(&version, (branch, tree), live.begin, live.row.clone(), live.schema, hint);
         }
         let mut deleted_at = memory.map_or(CommitTs::ZERO, |found| found.end);
+        let (mut asked, mut live) = (0, None);
         for segment in version.segments((branch, tree)).iter().filter(|segment| segment.meta.may_hold(key)) {
+            asked += 1;
             match segment.newest(key, CommitTs::MAX)? {
                 Found::Nothing => {}
                 Found::Deleted(end) => deleted_at = deleted_at.max(end),
                 Found::Live { row, begin } => {
-                    let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
-                    let shape = version.tree((branch, tree), begin)?.newest();
-                    let bytes = if want_row { segment.row_bytes(row, shape)? } else { Bytes::new() };
-                    return self.committed(&version, (branch, tree), begin, bytes, shape.descriptor.version, hint);
+                    live = Some((segment, row, begin));
+                    break;
                 }
             }
+        }
+        Counters::add(&self.counters.key_probes, 1);
+        Counters::add(&self.counters.key_blooms, asked);
+        Counters::at_least(&self.counters.key_blooms_max, asked);
+        if let Some((segment, row, begin)) = live {
+            let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
+            let shape = version.tree((branch, tree), begin)?.newest();
+            let bytes = if want_row { segment.row_bytes(row, shape)? } else { Bytes::new() };
+            return self.committed(&version, (branch, tree), begin, bytes, shape.descriptor.version, hint);
         }
         Ok(NewestRow::Absent { deleted_at, lsn: self.visibility.pending_lsn(deleted_at) })
     }
