@@ -37,6 +37,8 @@ cargo xtask <command>
                        a mix like TPC-C's beside PostgreSQL, with its consistency conditions
   bench formats [--sf N] [--rows N] [--rounds N] [--only lineitem|web_log|metrics] [--columns] [--encodings]
                        our segment files beside Vortex, Parquet, DuckDB and PostgreSQL
+  bench storage [--only commit|recover|points|scans|upserts|keys] [--quick] [--seconds N] [--rows N]
+                        the shard beside fjall and the bare disk
   bench build [--loops]
                        how long builds take: cold (not with --loops), and after one changed line in each crate
   tidy                 the source tree's own rules";

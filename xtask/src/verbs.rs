@@ -119,7 +119,8 @@ pub fn bench(arguments: &[String]) -> Done {
         Some((name, rest)) if ["olap", "oltp", "tpcc"].contains(&name.as_str()) => testkit(&profile, name, rest),
         Some((name, rest)) if name == "build" => build_times::run(rest),
         Some((name, rest)) if name == "formats" => bench_formats(rest),
-        _ => Err("which benchmark? olap, oltp, tpcc, formats or build".into()),
+        Some((name, rest)) if name == "storage" => bench_storage(rest),
+        _ => Err("which benchmark? olap, oltp, tpcc, formats, storage or build".into()),
     }
 }
 
@@ -131,6 +132,13 @@ fn bench_formats(arguments: &[String]) -> Done {
     command.args(["run", "--release", "--locked", "--manifest-path", "bench/formats/Cargo.toml", "--"]);
     command.args(["--history", "bench/history/formats.jsonl"]).args(arguments);
     run(command.env("PYTHONPATH", python))
+}
+
+/// The shard beside fjall and the bare disk, in a workspace of its own.
+fn bench_storage(arguments: &[String]) -> Done {
+    let mut command = cargo();
+    command.args(["run", "--release", "--locked", "--manifest-path", "bench/storage/Cargo.toml", "--"]);
+    run(command.args(["--history", "bench/history/storage.jsonl"]).args(arguments))
 }
 
 pub fn tidy() -> Done {
