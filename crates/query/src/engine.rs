@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::copy::Copies;
 use crate::exec::{Executor, ExecutorOptions};
+use crate::housekeeping::Backups;
 use crate::index_builds::IndexBuilds;
 use crate::session::{
     Channels, SequenceCache, Session, Sessions, check_setting, drop_temp, scram_from_text, setting_position,
@@ -60,6 +61,7 @@ pub struct Engine {
     pub(crate) start_micros: i64,
     pub(crate) index_builds: Arc<IndexBuilds>,
     pub(crate) copies: Arc<Copies>,
+    pub(crate) backups: Arc<Backups>,
     /// Numbers of the sessions' temporary schemas.
     pub(crate) temp_numbers: AtomicU64,
     pub(crate) statistics: Statistics,
@@ -86,6 +88,7 @@ impl Engine {
             catalogs: Mutex::default(),
             index_builds: Arc::default(),
             copies: Arc::default(),
+            backups: Arc::default(),
             start_micros,
             temp_numbers: AtomicU64::new(1),
             statistics: Statistics::new(start_micros),

@@ -9,6 +9,7 @@ pub(crate) mod ddl;
 pub(crate) mod engine;
 pub(crate) mod exec;
 pub(crate) mod func;
+pub(crate) mod housekeeping;
 pub(crate) mod index_builds;
 mod pg_catalog;
 pub(crate) mod session;

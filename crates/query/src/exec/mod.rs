@@ -36,7 +36,9 @@ pub(crate) use foreign::{ChildEvent, ConstraintModes, ForeignSpec, ParentEvent, 
 pub use foreign::{ForeignCheck, ForeignWrite, Referenced, References};
 pub use index::IndexWrite;
 pub(crate) use index::{BuildProgress, build as build_index, complete as complete_index};
-pub(crate) use index::{ENTRY_ROW, UniqueEvent, check_unique, entry_tree, needs_binding};
+pub(crate) use index::{
+    ENTRY_ROW, TableFindings, UniqueEvent, check_unique, entry_tree, needs_binding, verify_index, verify_rows,
+};
 pub use instantiate::NOW_PLACEHOLDER;
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub(crate) use parts::in_order;

@@ -51,7 +51,7 @@ pub struct ExecutorOptions {
 /// Runs bound plans.
 pub struct Executor {
     pub(super) template: SessionState,
-    pub(super) spawner: Spawner,
+    pub(crate) spawner: Spawner,
 }
 
 impl fmt::Debug for Executor {

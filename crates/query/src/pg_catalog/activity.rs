@@ -63,6 +63,27 @@ pub(super) fn pg_stat_progress_create_index(source: &Source<'_>, rows: &mut Rows
     Ok(())
 }
 
+pub(super) fn pg_stat_progress_basebackup(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
+    let backups = source.facts.engine.backups.lock().clone();
+    for (pid, backup) in backups {
+        let mut row = vec![("pid", Datum::Int32(pid))];
+        let session = source.facts.engine.sessions.find(pid);
+        if session.is_some_and(|session| super::statements::may_see(source.facts, session.user.0)) {
+            row.extend([
+                ("phase", text("streaming database files")),
+                ("backup_total", count(backup.total)),
+                ("backup_streamed", count(backup.streamed.load(Ordering::Relaxed))),
+                // There are no tablespaces beside the one.
+                ("tablespaces_total", Datum::Int64(1)),
+                ("tablespaces_streamed", Datum::Int64(0)),
+            ]);
+        }
+        rows.add(&row)?;
+    }
+    Ok(())
+}
+
 pub(super) fn pg_stat_progress_copy(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
     let copies = source.facts.engine.copies.lock().clone();

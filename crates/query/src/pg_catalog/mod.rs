@@ -91,6 +91,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_stat_activity" => objects::pg_stat_activity,
         "pg_stat_all_tables" => objects::pg_stat_all_tables,
         "pg_stat_database" => objects::pg_stat_database,
+        "pg_stat_progress_basebackup" => activity::pg_stat_progress_basebackup,
         "pg_stat_progress_copy" => activity::pg_stat_progress_copy,
         "pg_stat_progress_create_index" => activity::pg_stat_progress_create_index,
         "pg_stat_statements" => statements::pg_stat_statements,

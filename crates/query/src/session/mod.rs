@@ -78,7 +78,7 @@ pub(crate) use own_syntax::{
 };
 pub(crate) use portals::CursorList;
 pub(crate) use prepare::Binding;
-pub(crate) use set::assignment;
+pub(crate) use set::{assignment, text_rows};
 use settings::{Kind, Parameter, ParsedSettings};
 use statement::ScriptStatement;
 pub(crate) use statement::{CachedPlan, Parsed, PreparedStatement};

@@ -39,6 +39,13 @@ pub(crate) struct MemShard {
 }
 
 impl MemShard {
+    /// The keys a tree has now.
+    pub fn keys_of(&self, tree: TreeRef) -> Vec<Bytes> {
+        let state = self.state.lock();
+        let keys = state.keys(None, tree).into_iter();
+        keys.filter(|key| state.visible(None, CommitTs::MAX, tree, key).is_some()).collect()
+    }
+
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
     }

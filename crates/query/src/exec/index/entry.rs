@@ -24,7 +24,7 @@ use crate::catalog::{IndexInfo, Relation, TableInfo};
 use crate::exec::error::{from_datafusion, to_datafusion};
 
 /// The entry's key.
-const ENTRY_KEY: ColumnId = ColumnId(1);
+pub(crate) const ENTRY_KEY: ColumnId = ColumnId(1);
 /// The key of the entry's row.
 pub(crate) const ENTRY_ROW: ColumnId = ColumnId(2);
 

@@ -11,6 +11,7 @@ mod order;
 mod path;
 mod rows;
 mod sorted;
+mod verify;
 
 pub(crate) use build::{BuildProgress, build};
 pub use entry::IndexWrite;
@@ -22,3 +23,4 @@ pub(crate) use online::complete;
 pub(crate) use order::FirstByIndex;
 pub(crate) use path::{KeyPart, Wanted, entry_range, ranges};
 pub(crate) use rows::{Found, KeyedScan, OrderBy, cheapest, find, first_in_order, serves};
+pub(crate) use verify::{TableFindings, verify_index, verify_rows};

@@ -12,6 +12,7 @@ mod create;
 mod current_of;
 mod cursor;
 mod deferrable;
+mod housekeeping;
 mod listen;
 mod portals;
 mod refused;
@@ -73,6 +74,12 @@ pub(crate) enum OwnStatement {
         deferrable: bool,
     },
     Checkpoint,
+    /// BACKUP TO STDOUT
+    Backup,
+    /// CHECK DATABASE (no tables) and CHECK TABLE.
+    Check {
+        tables: Vec<ast::ObjectName>,
+    },
     Listen {
         channel: String,
     },
@@ -162,7 +169,7 @@ pub(crate) enum OwnStatement {
 /// Words without which a script has nothing for us.
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\b(current\s+of|copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|declare|fetch|move|close|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|listen|notify|unlisten|constraints)\b",
+        r"(?i)\b(current\s+of|copy|vacuum|analyze|analyse|checkpoint|abort|deferrable|declare|fetch|move|close|create|alter|grant|revoke|role|authorization|owned|drop|comment|do|call|cluster|load|security|refresh|import|reindex|backup|check|listen|notify|unlisten|constraints)\b",
     )
     .expect("a valid pattern")
 });
@@ -237,6 +244,8 @@ fn parse_piece(sql: &str, piece: &[TokenWithSpan], out: &mut Vec<Parsed>) -> Res
             }
         }
         "CHECKPOINT" if piece.len() == 1 => Some(OwnStatement::Checkpoint),
+        "BACKUP" => Some(housekeeping::backup(&mut cursor)?),
+        "CHECK" => Some(housekeeping::check(&mut cursor)?),
         "LISTEN" => Some(listen::listen(&mut cursor)?),
         "UNLISTEN" => Some(listen::unlisten(&mut cursor)?),
         "NOTIFY" => Some(listen::notify(&mut cursor)?),

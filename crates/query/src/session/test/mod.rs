@@ -12,6 +12,7 @@ mod definitions;
 mod foreign_keys;
 mod functions;
 mod fuzz;
+mod housekeeping;
 mod index_paths;
 mod indexes;
 mod notify;
@@ -117,6 +118,29 @@ impl Client {
             }
         }
         out
+    }
+
+    /// A COPY ... FROM STDIN whose data comes in parts; `watch` is called before the first and after each.
+    pub fn copy_in_parts(&mut self, sql: &str, parts: &[&str], watch: &mut dyn FnMut(usize)) -> String {
+        let pool = Arc::clone(&self.pool);
+        let prepared = self.prepare(sql).unwrap();
+        let outcome = (|| {
+            let Execution::CopyIn(mut copy) = pool.block_on(self.session.execute(&prepared, Vec::new()))? else {
+                panic!("{sql} takes no data")
+            };
+            watch(0);
+            for (at, part) in parts.iter().enumerate() {
+                pool.block_on(copy.data(bytes::Bytes::copy_from_slice(part.as_bytes())))?;
+                watch(at + 1);
+            }
+            let rows = pool.block_on(copy.done())?;
+            pool.block_on(self.session.finish())?;
+            Ok(format!("COPY {rows}\n"))
+        })();
+        outcome.unwrap_or_else(|error: heliosdb_types::Error| {
+            self.session.fail(&error);
+            format!("ERROR {}: {}\n", error.state(), error.message())
+        })
     }
 
     async fn script(&mut self, script: &str, data: &str, out: &mut String) -> Result<()> {
