@@ -16,6 +16,7 @@ use heliosdb_wal::{NewRecord, RecordKind};
 use roaring::RoaringBitmap;
 
 use crate::core::Core;
+use crate::large::tree_number;
 use crate::log::{KIND_COMMIT, LoadedSegment, LogOp, Position, encode_ops};
 use crate::memtable::{BranchTree, Generation, TreeMem, VersionId};
 use crate::metrics::Counters;
@@ -56,7 +57,7 @@ impl Core {
         self.wait_for_room()?;
         for op in &ops {
             if let LogOp::Define(descriptor) = op {
-                self.next_tree.fetch_max(descriptor.tree.tree.0 + 1, Ordering::Relaxed);
+                self.next_tree.fetch_max(tree_number(descriptor.tree) + 1, Ordering::Relaxed);
             }
         }
         let deletes = ops.iter().filter(|op| matches!(op, LogOp::Delete { .. })).count();

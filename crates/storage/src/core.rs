@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use crate::cache::BlockCache;
 use crate::delete_vector::DeleteVector;
 use crate::horizon::{Horizon, Pin};
+use crate::large;
 use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{Counters, ShardMetrics};
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     generation_began: AtomicU64,
     txns: RwLock<FxHashMap<TxnId, Arc<Mutex<TxnBuffer>>>>,
     pub row_ids: Mutex<FxHashMap<TreeRef, u64>>,
+    /// Whether any tree has had large values: most databases need not ask further.
+    pub any_large: AtomicBool,
 }
 
 /// What changes with each log record, under the commit mutex.
@@ -102,6 +105,7 @@ impl Core {
         let visibility = Arc::new(Visibility::new(options.canary));
         let row_cache_bytes = options.cache_bytes - block_cache_bytes(&options);
         let generation_began = AtomicU64::new(clock.monotonic().as_micros() as u64);
+        let any_large = beginning.version.trees.keys().any(|(_, tree)| large::is_pieces_tree(*tree));
         Core {
             disk,
             clock,
@@ -131,6 +135,7 @@ impl Core {
             generation_began,
             txns: RwLock::default(),
             row_ids: Mutex::new(beginning.row_ids),
+            any_large: AtomicBool::new(any_large),
         }
     }
 
@@ -312,7 +317,18 @@ impl Core {
         }
     }
 
+    /// What a tree takes, large values included.
     pub fn tree_size(&self, tree: TreeRef) -> TreeSize {
+        let mut size = self.own_size(tree);
+        if self.any_large.load(Ordering::Relaxed) {
+            let pieces = self.own_size(large::pieces_tree(tree));
+            size.memory_bytes += pieces.memory_bytes;
+            size.disk_bytes += pieces.disk_bytes;
+        }
+        size
+    }
+
+    fn own_size(&self, tree: TreeRef) -> TreeSize {
         let version = self.version.load();
         let tree = (BranchId(0), tree);
         let mut size = TreeSize::default();

@@ -37,6 +37,7 @@ mod freeze;
 mod fuzz_test;
 mod horizon;
 mod housekeeping;
+mod large;
 mod log;
 mod manifest;
 mod memtable;

@@ -15,6 +15,10 @@ pub struct ShardOptions {
     pub txn_spill_bytes: usize,
     /// A commit that deletes more rows of segments than this logs positions, not keys.
     pub mask_rows_min: usize,
+    /// A value longer than this is kept out of line...
+    pub value_inline_bytes: usize,
+    /// ...in pieces of this size.
+    pub value_piece_bytes: usize,
     /// Budget of the caches: of column blocks, and an eighth of it of rows.
     pub cache_bytes: u64,
     /// Most rows of a segment.
@@ -46,6 +50,8 @@ impl Default for ShardOptions {
             frozen_max: 3,
             txn_spill_bytes: 64 << 20,
             mask_rows_min: 64 << 10,
+            value_inline_bytes: 32 << 10,
+            value_piece_bytes: 256 << 10,
             cache_bytes: 512 << 20,
             segment_rows: 512 << 10,
             block_rows: 8 << 10,

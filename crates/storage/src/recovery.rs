@@ -13,6 +13,7 @@ use crate::cache::BlockCache;
 use crate::commit::{Target, apply_ops, live_row};
 use crate::core::{Beginning, CommitState, Core};
 use crate::delete_vector::DeleteVector;
+use crate::large::tree_number;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
 use crate::metrics::Counters;
@@ -200,7 +201,6 @@ impl Replay {
         let mut targets = Vec::with_capacity(ops.len());
         let version = self.version.load_full();
         for op in &ops {
-            self.note(op);
             targets.push(match op {
                 LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
                     live_row(&version, (branch, *tree), key, *old, ts)?
@@ -215,6 +215,8 @@ impl Replay {
             });
         }
         apply_ops(&self.version, branch, &ops, targets, ts)?;
+        // Only now are the trees known that came with their rows.
+        ops.iter().for_each(|op| self.note(op));
         self.state.last_ts = self.state.last_ts.max(ts);
         if ops.iter().any(|op| op.tree().is_some_and(TreeRef::is_system)) {
             self.catalog_ts = self.catalog_ts.max(ts);
@@ -238,7 +240,7 @@ impl Replay {
     /// Counters that follow from what was logged.
     fn note(&mut self, op: &LogOp) {
         match op {
-            LogOp::Define(descriptor) => self.next_tree = self.next_tree.max(descriptor.tree.tree.0 + 1),
+            LogOp::Define(descriptor) => self.next_tree = self.next_tree.max(tree_number(descriptor.tree) + 1),
             LogOp::Insert { tree, key, .. } => {
                 let version = self.version.load();
                 let row_id = version.trees.get(&(BranchId(0), *tree)).is_some_and(|state| state.is_row_id());

@@ -16,9 +16,9 @@ use heliosdb_types::{
 use parking_lot::Mutex;
 
 use crate::core::Core;
+use crate::large::{open_range, open_scan};
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::ShardOptions;
-use crate::read::{open_range, open_scan};
 use crate::recovery::{RecoveryReport, ShardParts, open};
 
 /// One shard of storage. Dropping it without [`Shard::close`] is a crash that loses nothing acknowledged.
@@ -101,7 +101,7 @@ impl ShardStore for Shard {
         projection: &[ColumnId],
         sink: &mut dyn RowSink,
     ) -> Result<bool> {
-        self.core.get(context, tree, key, projection, sink)
+        self.core.get_large(context, tree, key, projection, sink)
     }
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
@@ -121,7 +121,7 @@ impl ShardStore for Shard {
     }
 
     fn newest(&self, txn: TxnId, tree: TreeRef, key: &[u8], want_row: bool) -> Result<NewestRow> {
-        self.core.newest(txn, tree, key, want_row)
+        self.core.newest_large(txn, tree, key, want_row)
     }
 
     fn stage_inserts(
@@ -131,11 +131,11 @@ impl ShardStore for Shard {
         descriptor: TreeDescriptorRef,
         rows: Vec<KeyedRow>,
     ) -> Result<()> {
-        self.core.stage_inserts(txn, command, &descriptor, rows)
+        self.core.insert_large(txn, command, &descriptor, rows)
     }
 
     fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
-        self.core.stage_writes(txn, command, batch)
+        self.core.write_large(txn, command, batch)
     }
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {
@@ -144,7 +144,10 @@ impl ShardStore for Shard {
     }
 
     fn drop_tree(&self, txn: TxnId, command: CommandId, tree: TreeRef) -> Result<()> {
-        self.core.txn(txn)?.lock().drop_tree(command, tree);
+        let buffer = self.core.txn(txn)?;
+        let mut buffer = buffer.lock();
+        self.core.drop_pieces(&mut buffer, command, tree);
+        buffer.drop_tree(command, tree);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use heliosdb_types::{BranchId, Error, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Manifest;
+use crate::large::tree_number;
 
 pub(crate) fn check(manifest: &Manifest) -> Result<()> {
     match broken(manifest).first() {
@@ -22,7 +23,10 @@ pub(crate) fn broken(manifest: &Manifest) -> Vec<&'static str> {
         ("segment_fences_and_stamps_are_ordered", segment_fences_are_ordered(manifest)),
         ("descriptor_versions_ascend_and_keys_stay", descriptors_ascend(manifest)),
         ("delete_files_are_below_the_next", deletes_are_known(manifest)),
-        ("tree_ids_are_below_the_next", manifest.trees.iter().all(|entry| entry.tree.tree.0 < manifest.next_tree)),
+        (
+            "tree_ids_are_below_the_next",
+            manifest.trees.iter().all(|entry| tree_number(entry.tree) < manifest.next_tree),
+        ),
         ("installed_loads_are_after_the_replay_point", loads_are_recent(manifest)),
     ];
     all.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()

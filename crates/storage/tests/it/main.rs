@@ -4,6 +4,7 @@
 mod basics;
 mod durability;
 mod housekeeping;
+mod large;
 mod savepoints;
 mod simulation;
 mod stress;

@@ -59,6 +59,8 @@ fn options(rng: &mut StdRng) -> ShardOptions {
         mask_rows_min: if rng.random_bool(0.3) { 1 } else { 1000 },
         young_segments_max: rng.random_range(1..5),
         merged_runs_max: rng.random_range(1..3),
+        value_inline_bytes: if rng.random_bool(0.3) { 8 } else { 1 << 20 },
+        value_piece_bytes: rng.random_range(6..24),
         log_file_bytes: 4 << 10,
         cache_bytes: 64 << 10,
         ..small_options()
