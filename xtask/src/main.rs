@@ -35,6 +35,7 @@ cargo xtask <command>
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]
                        a mix like TPC-C's beside PostgreSQL, with its consistency conditions
+  bench load [--sf N] [--rounds N]                COPY of lineitem with its primary key beside PostgreSQL
   bench formats [--sf N] [--rows N] [--rounds N] [--only lineitem|web_log|metrics] [--columns] [--encodings]
                        our segment files beside Vortex, Parquet, DuckDB and PostgreSQL
   bench storage [--only commit|recover|points|scans|upserts|keys] [--quick] [--seconds N] [--rows N]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use heliosdb_testkit::bench::{olap, oltp, tpcc};
+use heliosdb_testkit::bench::{load, olap, oltp, tpcc};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
@@ -49,6 +49,13 @@ enum Verb {
         /// Only cells whose name contains this, e.g. select/prepared
         #[arg(long)]
         only: Option<String>,
+    },
+    /// COPY of lineitem beside PostgreSQL
+    Load {
+        #[arg(long = "sf", default_value_t = 1.0)]
+        scale: f64,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
     },
     /// A mix like TPC-C's beside PostgreSQL, with its consistency conditions
     Tpcc {
@@ -135,6 +142,7 @@ async fn main() -> ExitCode {
         Verb::Oltp { scale, seconds, rounds, only } => {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, only, work_dir: work_dir() }).await
         }
+        Verb::Load { scale, rounds } => load::run(&load::LoadOptions { scale, rounds, work_dir: work_dir() }).await,
         Verb::Tpcc { warehouses, seconds, rounds, clients, seed, level, scale_down, check } => {
             let warehouses = warehouses.max(1);
             let scale = if scale_down { Scale::small(warehouses) } else { Scale::full(warehouses) };

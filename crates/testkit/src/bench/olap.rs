@@ -143,17 +143,22 @@ pub async fn load_ours(client: &Client, data: &Path) -> Result<f64, String> {
     client.batch_execute(tpch::SCHEMA).await.map_err(|error| describe("schema", &error))?;
     let began = Instant::now();
     for table in tpch::TABLES {
-        let sql = format!("COPY {table} FROM STDIN (FORMAT csv)");
-        let sink = client.copy_in(&sql).await.map_err(|error| describe(&sql, &error))?;
-        let mut sink = std::pin::pin!(sink);
-        let bytes = std::fs::read(data.join(format!("{table}.csv"))).map_err(|error| error.to_string())?;
-        let bytes = tokio_postgres_bytes(bytes);
-        for chunk in bytes {
-            sink.send(chunk).await.map_err(|error| describe(&sql, &error))?;
-        }
-        sink.close().await.map_err(|error| describe(&sql, &error))?;
+        copy_table(client, data, table).await?;
     }
     Ok(began.elapsed().as_secs_f64())
+}
+
+/// Copies a table's file in.
+pub async fn copy_table(client: &Client, data: &Path, table: &str) -> Result<(), String> {
+    let sql = format!("COPY {table} FROM STDIN (FORMAT csv)");
+    let sink = client.copy_in(&sql).await.map_err(|error| describe(&sql, &error))?;
+    let mut sink = std::pin::pin!(sink);
+    let bytes = std::fs::read(data.join(format!("{table}.csv"))).map_err(|error| error.to_string())?;
+    for chunk in tokio_postgres_bytes(bytes) {
+        sink.send(chunk).await.map_err(|error| describe(&sql, &error))?;
+    }
+    sink.close().await.map_err(|error| describe(&sql, &error))?;
+    Ok(())
 }
 
 fn tokio_postgres_bytes(bytes: Vec<u8>) -> impl Iterator<Item = bytes::Bytes> {
