@@ -4,11 +4,10 @@
 //! COPY, in one transaction with the creation: a mistake on any line leaves nothing behind, and names the line.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use heliosdb_runtime::{Clock, RealClock};
 use serde_json::Value;
 
 use crate::connect::ConnectArgs;
@@ -18,6 +17,7 @@ use crate::format::csv_field;
 use crate::guess::Guess;
 use crate::meta::literal;
 use crate::parquet::ParquetFile;
+use crate::progress::Progress;
 use crate::protocol::{Connection, Event};
 use crate::shell::ask_password;
 use crate::source::{FileReader, open_text};
@@ -399,45 +399,6 @@ fn cell(value: Option<&Value>, sql_type: &str) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) if sql_type != "jsonb" => csv_field(Some(text)),
         Some(other) => csv_field(Some(&other.to_string())),
-    }
-}
-
-/// A bar on standard error, if somebody looks.
-struct Progress {
-    what: &'static str,
-    total: u64,
-    done: u64,
-    shown: Option<u64>,
-    clock: RealClock,
-}
-
-impl Progress {
-    fn new(what: &'static str, total: u64) -> Progress {
-        let shown = io::stderr().is_terminal().then_some(0);
-        Progress { what, total: total.max(1), done: 0, shown, clock: RealClock::new() }
-    }
-
-    fn add(&mut self, bytes: u64) {
-        self.done += bytes;
-        let percent = (self.done.saturating_mul(100) / self.total).min(100);
-        if self.shown.is_some_and(|shown| shown < percent) {
-            self.shown = Some(percent);
-            let filled = (percent / 4) as usize;
-            let rate = self.done as f64 / (1 << 20) as f64 / self.clock.monotonic().as_secs_f64().max(0.001);
-            eprint!(
-                "\r{} [{}{}] {percent:3} % {rate:.0} MB/s ",
-                self.what,
-                "#".repeat(filled),
-                " ".repeat(25 - filled)
-            );
-            let _ = io::stderr().flush();
-        }
-    }
-
-    fn end(&mut self) {
-        if self.shown.is_some_and(|shown| shown > 0) {
-            eprintln!();
-        }
     }
 }
 

@@ -7,15 +7,18 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use heliosdb_client::{Failure as ClientFailure, ImportArgs, SqlArgs};
+use heliosdb_client::{BackupArgs, Failure as ClientFailure, ImportArgs, SqlArgs};
 use heliosdb_runtime::{Disk, RealDisk, cores, failpoints_from_env, memory_bytes};
 use heliosdb_types::{Error, Result, SqlState};
 
 use crate::banner;
+use crate::check::{self, CheckArgs};
 use crate::config::{Config, Settings};
 use crate::exit::{ExitCode, Failure};
+use crate::inspect::{self, InspectArgs};
 use crate::logging;
 use crate::node::Node;
+use crate::restore::{self, RestoreArgs};
 use crate::settings_doc;
 use crate::signals::{Request, Signals};
 
@@ -65,6 +68,40 @@ Examples:
 
 All rows are loaded, or none. Exit codes are those of heliosdb sql.";
 
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  heliosdb backup /backups/monday                   everything committed by now, while the server is in use
+  heliosdb backup - | zstd > monday.tar.zst         as a tar archive
+  heliosdb restore /backups/monday /srv/db          a new data directory from it
+  zstd -dc monday.tar.zst | heliosdb restore - /srv/db
+
+The role must be a superuser or have REPLICATION. Exit codes are those of heliosdb sql.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  heliosdb restore /backups/monday /srv/db
+  heliosdb restore monday.tar /srv/db
+
+Every file is compared with the backup's checksums; an incomplete or damaged backup is refused (exit code 5), and so is a
+directory that is not empty (exit code 7).";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  heliosdb check /srv/db                            a stopped database: files, catalog, rows, constraints, indexes
+  heliosdb check                                    a running one, over a connection, beside its users
+  heliosdb check --table orders --table lines       some tables of it
+
+Nothing is changed. What is wrong is named: rule, relation, file, place. Exit codes: 0 sound, 5 damaged, 3 in use, 1 failed.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  heliosdb inspect /srv/db                          manifest, formats, log, tables and indexes of a stopped database
+  heliosdb inspect /srv/db --table orders           each segment and column of a table
+  heliosdb inspect /srv/db/shard-0/segments/000000000012.seg
+  heliosdb inspect /srv/db --json
+
+A running server shows the same in the views helios_relations and helios_segments.";
+
 #[derive(Subcommand)]
 #[allow(clippy::large_enum_variant)] // one of them, once
 enum Command {
@@ -77,6 +114,18 @@ enum Command {
     /// Loads a file into a table, which it makes if there is none
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(ImportArgs),
+    /// Copies a running server's data, consistently, to a directory or as a tar archive
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Makes a data directory from a backup
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
+    /// Verifies everything stored: checksums, invariants, indexes, constraints
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Shows what a stopped database is made of
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
     /// Shows settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -119,6 +168,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ProcessExit {
         Command::Start(args) => start(args),
         Command::Config(ConfigCommand::Print(args)) => print_config(args, &matches),
         Command::Sql(args) => return client(heliosdb_client::sql(args)),
+        Command::Backup(args) => return client(heliosdb_client::backup(&args)),
+        Command::Restore(args) => restore::restore(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Check(args) => match check::check(&args) {
+            Ok(code) => return ProcessExit::from(code as u8),
+            Err(failure) => Err(failure),
+        },
         Command::Import(args) => return client(heliosdb_client::import(&args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heliosdb", &mut std::io::stdout());

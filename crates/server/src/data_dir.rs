@@ -3,6 +3,8 @@
 //! The file `HELIOSDB` says it: `heliosdb data <format>`. The format counts what an older program could not open safely;
 //! what it can tell by itself (log, segments, manifest have versions of their own) does not raise it.
 
+use std::path::Path;
+
 use heliosdb_runtime::{Disk, DiskLock, RealDisk};
 use heliosdb_types::{Error, ErrorKind, Result, SqlState};
 
@@ -25,10 +27,35 @@ pub(crate) fn open(config: &Config) -> Result<(RealDisk, Box<dyn DiskLock>), Fai
     let known = identify(&disk).map_err(|error| unusable(error, config))?;
     let lock = lock(&disk, config)?;
     if !known {
-        let text = format!("{MAGIC} {FORMAT}\n");
-        disk.write_atomic(IDENTITY_FILE, text.as_bytes()).map_err(|error| unusable(error, config))?;
+        claim(&disk).map_err(|error| unusable(error, config))?;
     }
     Ok((disk, lock))
+}
+
+/// Opens a data directory that exists, and locks it: for tools, which make none.
+pub(crate) fn open_existing(path: &Path) -> Result<(RealDisk, Box<dyn DiskLock>), Failure> {
+    let shown = path.display();
+    if !path.is_dir() {
+        return Err(Failure::usage(not_ours(format!("there is no directory {shown}"))));
+    }
+    let config = Config::new(path);
+    let disk = RealDisk::new(path).map_err(|error| unusable(error, &config))?;
+    let known = identify(&disk).map_err(|error| unusable(error, &config))?;
+    if !known && disk.list("").map_err(|error| unusable(error, &config))?.len() <= 1 {
+        return Err(Failure::data(not_ours(format!("directory {shown} is empty: there is no database in it"))));
+    }
+    let lock = lock(&disk, &config)?;
+    Ok((disk, lock))
+}
+
+/// Says that a directory is a database: the last step of making one.
+pub(crate) fn claim(disk: &dyn Disk) -> Result<()> {
+    disk.write_atomic(IDENTITY_FILE, format!("{MAGIC} {FORMAT}\n").as_bytes())
+}
+
+/// Whether nothing of anybody's is in a directory.
+pub(crate) fn is_empty(disk: &dyn Disk) -> Result<bool> {
+    Ok(disk.list("")?.iter().all(|name| HARMLESS.contains(&name.as_str())))
 }
 
 /// Whether the directory says that it is ours; false if it may become so.

@@ -1,7 +1,7 @@
 //! The server: one process from configuration to clean end. The binary `heliosdb` is a thin shell around it.
 //!
 //! Does: settings (flags, environment, file), data directory and its lock, wiring of disk, shard, participant, engine and
-//! protocols, HTTP health and metrics, logs, signals. Does not: anything the wired crates do. Invariants: nothing is
+//! protocols, HTTP health and metrics, logs, signals; looks at, checks and restores what is stopped. Does not: anything the wired crates do. Invariants: nothing is
 //! served before recovery is complete; a public address is never served while the superuser has no password; a clean end
 //! leaves nothing to replay. May depend on: every crate but testkit.
 //!
@@ -14,18 +14,23 @@
 //! ```
 
 mod banner;
+mod check;
 mod cli;
 mod config;
 mod data_dir;
 mod exit;
 mod http;
 mod http_limits;
+mod inspect;
 mod logging;
 mod memory;
 mod metrics;
 mod node;
+mod offline;
+mod restore;
 mod settings_doc;
 mod signals;
+mod table;
 mod tls;
 
 pub use cli::run;

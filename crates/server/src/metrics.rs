@@ -19,6 +19,29 @@ impl Encoder {
         self.sample(name, "gauge", help, value);
     }
 
+    /// Goes up and down, one sample for each value of a label.
+    pub(crate) fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(String, u64)]) {
+        let text = &mut self.text;
+        let _ = writeln!(text, "# HELP heliosdb_{name} {help}\n# TYPE heliosdb_{name} gauge");
+        for (of, value) in values {
+            let _ = writeln!(text, "heliosdb_{name}{{{label}=\"{of}\"}} {value}");
+        }
+    }
+
+    /// Counts by upper bound, in seconds; `counts` has one more than `bounds_micros`, for the rest.
+    pub(crate) fn histogram(&mut self, name: &str, help: &str, bounds_micros: &[u64], counts: &[u64], sum_micros: u64) {
+        let text = &mut self.text;
+        let _ = writeln!(text, "# HELP heliosdb_{name} {help}\n# TYPE heliosdb_{name} histogram");
+        let mut total = 0;
+        for (at, count) in counts.iter().enumerate() {
+            total += count;
+            let bound = bounds_micros.get(at).map_or("+Inf".to_owned(), |micros| (*micros as f64 / 1e6).to_string());
+            let _ = writeln!(text, "heliosdb_{name}_bucket{{le=\"{bound}\"}} {total}");
+        }
+        let sum = sum_micros as f64 / 1e6;
+        let _ = writeln!(text, "heliosdb_{name}_sum {sum}\nheliosdb_{name}_count {total}");
+    }
+
     /// Names come from this crate: letters and underscores. Help texts hold neither backslash nor line break.
     fn sample(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         let name = format!("heliosdb_{name}");
@@ -47,6 +70,25 @@ mod tests {
                         # HELP heliosdb_segments Segment files\n\
                         # TYPE heliosdb_segments gauge\n\
                         heliosdb_segments 2\n";
+        assert_eq!(encoder.finish(), expected);
+    }
+
+    #[test]
+    fn histograms_add_up_and_labels_are_quoted() {
+        let mut encoder = Encoder::default();
+        encoder.histogram("sync_seconds", "Syncs", &[500, 1_000_000], &[3, 2, 1], 1_500_000);
+        encoder.gauges("tier_segments", "Segments", "tier", &[("0".into(), 4), ("1".into(), 2)]);
+        let expected = "# HELP heliosdb_sync_seconds Syncs\n\
+                        # TYPE heliosdb_sync_seconds histogram\n\
+                        heliosdb_sync_seconds_bucket{le=\"0.0005\"} 3\n\
+                        heliosdb_sync_seconds_bucket{le=\"1\"} 5\n\
+                        heliosdb_sync_seconds_bucket{le=\"+Inf\"} 6\n\
+                        heliosdb_sync_seconds_sum 1.5\n\
+                        heliosdb_sync_seconds_count 6\n\
+                        # HELP heliosdb_tier_segments Segments\n\
+                        # TYPE heliosdb_tier_segments gauge\n\
+                        heliosdb_tier_segments{tier=\"0\"} 4\n\
+                        heliosdb_tier_segments{tier=\"1\"} 2\n";
         assert_eq!(encoder.finish(), expected);
     }
 }

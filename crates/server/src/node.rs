@@ -28,7 +28,7 @@ use crate::memory::{Budget, MEMTABLES};
 use crate::metrics::Encoder;
 
 /// The one shard of a single node.
-const SHARD_DIR: &str = "shard-0";
+pub(crate) const SHARD_DIR: &str = "shard-0";
 /// Where queries that outgrow memory put what does not fit; emptied at start.
 const SPILL_DIR: &str = "tmp";
 const SUPERUSER: &str = "postgres";
@@ -109,6 +109,7 @@ impl Node {
             participant: database.participant.clone(),
             shard: database.shard.clone(),
             counters: postgres.counters(),
+            memory_bytes: config.memory_bytes,
         }));
         health.set(Stage::Serving);
         Ok(Node {
@@ -193,9 +194,9 @@ fn enough_descriptors(connections: usize) {
 }
 
 /// Removes everything below a directory.
-fn empty(disk: &dyn Disk, dir: &str) -> Result<()> {
+pub(crate) fn empty(disk: &dyn Disk, dir: &str) -> Result<()> {
     for name in disk.list(dir)? {
-        let path = format!("{dir}/{name}");
+        let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
         if disk.list(&path).is_ok() {
             empty(disk, &path)?;
             disk.remove_dir(&path)?;
@@ -273,6 +274,7 @@ struct Monitor {
     participant: Arc<Participant>,
     shard: Arc<Shard>,
     counters: Arc<Counters>,
+    memory_bytes: u64,
 }
 
 impl Probe for Monitor {
@@ -295,6 +297,7 @@ impl Probe for Monitor {
         out.counter("deadlocks", "Deadlocks broken", locks.deadlocks);
         out.counter("lock_escalations", "Row locks replaced by a table lock", locks.escalations);
         out.gauge("row_locks", "Row locks held", locks.row_locks);
+        out.gauge("memory_budget_bytes", "The memory budget", self.memory_bytes);
         collect_shard(&self.shard.metrics(), out);
     }
 }
@@ -308,6 +311,41 @@ fn collect_shard(shard: &heliosdb_storage::ShardMetrics, out: &mut Encoder) {
     out.counter("compacted_rows", "Rows written by merges of segments", shard.compacted_rows);
     out.counter("spills", "Transactions that outgrew memory", shard.spills);
     out.counter("backpressure_waits", "Commits that waited for memtables to become segments", shard.backpressure_waits);
+    out.counter("freeze_bytes", "Bytes of segments written from memory", shard.freeze_bytes);
+    out.counter("compaction_read_bytes", "Bytes of segments that merges replaced", shard.compaction_read_bytes);
+    out.counter("compaction_written_bytes", "Bytes of segments that merges wrote", shard.compaction_written_bytes);
+    out.counter(
+        "backpressure_microseconds",
+        "Time commits waited for memtables to become segments",
+        shard.backpressure_micros,
+    );
+    out.counter("orphan_files_removed", "Files that nothing named, removed at the start", shard.orphans_removed);
+    out.counter("backups_begun", "Online backups begun", shard.backups_begun);
+    out.counter("backups", "Online backups read to their end", shard.backups);
+    out.counter("backup_bytes", "Bytes of files copied by backups", shard.backup_bytes);
+    let tier = |value: fn(&(u8, u64, u64)) -> u64| -> Vec<_> {
+        shard.tiers.iter().map(|tier| (tier.0.to_string(), value(tier))).collect()
+    };
+    out.gauges(
+        "tier_segments",
+        "Segment files by tier: 0 as frozen or loaded, later ones merged",
+        "tier",
+        &tier(|t| t.1),
+    );
+    out.gauges("tier_bytes", "Bytes of segment files by tier", "tier", &tier(|t| t.2));
+    out.gauge("tree_segments_max", "Segments of the tree that has most", shard.tree_segments_max);
+    out.counter("log_appended_bytes", "Bytes of log records", shard.log_appended_bytes);
+    out.gauge("log_files", "Files of the log", shard.log_files);
+    out.gauge("log_spare_files", "Log files that wait to be reused", shard.log_spare_files);
+    let syncs = &shard.log_syncs;
+    out.histogram(
+        "log_sync_seconds",
+        "Time to write and sync a group of log records",
+        &heliosdb_storage::SYNC_BOUNDS_MICROS,
+        &syncs.buckets,
+        syncs.micros,
+    );
+    out.gauge("cache_capacity_bytes", "What the block cache may hold", shard.cache_capacity_bytes);
     out.gauge("memtable_bytes", "Rows in the active memtable", shard.memtable_bytes);
     out.gauge("frozen_memtables", "Frozen memtables not yet in segments", shard.frozen_memtables);
     out.gauge("segments", "Segment files", shard.segments);

@@ -1,5 +1,6 @@
 //! A shard's state, and the small questions everything else asks of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -298,7 +299,21 @@ impl Core {
         let version = self.version.load();
         let cache = self.cache.stats();
         let (row_cache_hits, row_cache_misses) = self.row_cache.counts();
+        let mut tiers: BTreeMap<u8, (u64, u64)> = BTreeMap::new();
+        for segment in version.all_segments() {
+            let (count, bytes) = tiers.entry(segment.meta.level).or_default();
+            *count += 1;
+            *bytes += segment.meta.file_bytes;
+        }
+        let (log_files, log_spare_files) = self.wal.file_counts();
         ShardMetrics {
+            tiers: tiers.into_iter().map(|(level, (count, bytes))| (level, count, bytes)).collect(),
+            tree_segments_max: version.segments.values().map(|list| list.len() as u64).max().unwrap_or(0),
+            log_appended_bytes: self.wal.appended_bytes(),
+            log_files: log_files as u64,
+            log_spare_files: log_spare_files as u64,
+            log_syncs: self.wal.sync_times(),
+            cache_capacity_bytes: cache.capacity_bytes,
             memtable_bytes: version.active.bytes() as u64,
             frozen_memtables: version.frozen.len() as u64,
             segments: version.all_segments().count() as u64,

@@ -96,6 +96,8 @@ impl Core {
         let change = Change { add: add.clone(), remove: vec![], frozen: frozen_by, carry: &mut carry };
         self.swap_or_undo(change, &add)?;
         Counters::add(&self.counters.freezes, 1);
+        let bytes = add.iter().map(|segment| segment.meta.file_bytes).sum();
+        Counters::add(&self.counters.freeze_bytes, bytes);
         self.wake_compactor.notify_one();
         tracing::debug!(lsn = rotation.lsn.0, segments = written, "froze a memtable");
         failpoint("freeze.done")?;

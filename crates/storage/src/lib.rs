@@ -58,6 +58,7 @@ mod version;
 mod visibility;
 mod worker;
 
+pub use heliosdb_wal::SYNC_BOUNDS_MICROS;
 pub use housekeeping::{
     FileVersion, Inspection, ManifestSummary, TreeSummary, check_dir, inspect_dir, inspect_segment,
 };

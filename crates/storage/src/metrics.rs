@@ -18,8 +18,18 @@ macro_rules! counters {
             pub frozen_memtables: u64,
             pub segments: u64,
             pub segment_bytes: u64,
+            /// Segments and their bytes, by level: 0 as frozen or loaded, later ones merged.
+            pub tiers: Vec<(u8, u64, u64)>,
+            /// The most segments any tree has.
+            pub tree_segments_max: u64,
             /// Log bytes a restart would read.
             pub log_bytes: u64,
+            /// Of records, since the shard was opened.
+            pub log_appended_bytes: u64,
+            pub log_files: u64,
+            pub log_spare_files: u64,
+            pub log_syncs: heliosdb_wal::SyncTimes,
+            pub cache_capacity_bytes: u64,
             pub cache_hits: u64,
             pub cache_misses: u64,
             pub cache_bytes: u64,
@@ -45,8 +55,13 @@ counters! {
     rollbacks,
     freezes,
     compactions,
+    /// Bytes of the segments that freezes have written.
+    freeze_bytes,
     /// Rows compaction has written.
     compacted_rows,
+    /// Bytes of the segments that merges have replaced, and of those they have written.
+    compaction_read_bytes,
+    compaction_written_bytes,
     /// Transactions that outgrew memory.
     spills,
     /// Files that nothing named and that the start removed.
@@ -57,6 +72,8 @@ counters! {
     backup_bytes,
     /// Times a commit waited for frozen memtables to become segments.
     backpressure_waits,
+    /// How long commits have waited so, all together.
+    backpressure_micros,
     /// Keys whose newest version was looked for in segments: uniqueness checks and row locks.
     key_probes,
     /// Segments whose keys could hold them, so that their Bloom filters were asked.

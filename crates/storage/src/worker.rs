@@ -128,6 +128,14 @@ impl Core {
             return Ok(());
         }
         Counters::add(&self.counters.backpressure_waits, 1);
+        let began = self.clock.monotonic();
+        let waited = self.wait_while(&crowded);
+        let took = self.clock.monotonic().saturating_sub(began).as_micros() as u64;
+        Counters::add(&self.counters.backpressure_micros, took);
+        waited
+    }
+
+    fn wait_while(&self, crowded: &dyn Fn() -> bool) -> Result<()> {
         let mut waiting = self.room_lock.lock();
         while crowded() {
             self.wal.check_fence()?;

@@ -22,6 +22,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::options::WalOptions;
 use crate::record::{NewRecord, encode};
 use crate::reserve::Reserve;
+use crate::times::{SyncCounters, SyncTimes};
 use crate::writer::Writer;
 
 type OnDurable = Box<dyn Fn(Lsn) + Send + Sync>;
@@ -45,6 +46,7 @@ pub(crate) struct Group {
     appended_bytes: AtomicU64,
     /// How long the last group took; decides who writes the next.
     last_micros: AtomicU64,
+    syncs: SyncCounters,
     waiters: Mutex<Waiters>,
     durable_changed: Condvar,
     fenced: OnceLock<String>,
@@ -82,6 +84,7 @@ impl Group {
             appended: AtomicU64::new(last.0),
             appended_bytes: AtomicU64::new(0),
             last_micros: AtomicU64::new(0),
+            syncs: SyncCounters::default(),
             waiters: Mutex::default(),
             durable_changed: Condvar::new(),
             fenced: OnceLock::new(),
@@ -99,6 +102,10 @@ impl Group {
 
     pub fn appended_bytes(&self) -> u64 {
         self.appended_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn sync_times(&self) -> SyncTimes {
+        self.syncs.read()
     }
 
     pub fn set_on_durable(&self, callback: OnDurable) {
@@ -191,8 +198,9 @@ impl Group {
                 self.fence(error.message());
                 return self.check_fence();
             }
-            let micros = self.clock.monotonic().saturating_sub(began).as_micros() as u64;
-            self.last_micros.store(micros, Ordering::Relaxed);
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.last_micros.store(took.as_micros() as u64, Ordering::Relaxed);
+            self.syncs.add(took);
             self.publish(last);
         }
         records.clear();

@@ -41,6 +41,7 @@ mod record;
 mod recover;
 mod reserve;
 mod survey;
+mod times;
 mod wal;
 mod writer;
 
@@ -50,4 +51,5 @@ pub use options::{ReplayFrom, WalConfig, WalOptions};
 pub use record::{NewRecord, RECORD_OPS_BYTES_MAX, Record, RecordKind};
 pub use recover::{ReplayReport, TornTail};
 pub use survey::{LogFile, LogProblem, LogSurvey, SurveyRange, end_of_record, survey};
+pub use times::{SYNC_BOUNDS_MICROS, SyncTimes};
 pub use wal::{KeptFile, LogPin, Wal};

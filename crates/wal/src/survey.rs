@@ -69,7 +69,9 @@ pub fn survey(
 ) -> Result<LogSurvey> {
     let mut out = LogSurvey::default();
     let mut sequences = Vec::new();
-    for name in disk.list(dir)? {
+    // A log that nothing has to be replayed from may be missing, as in a backup; whether so is asked at the end.
+    let names = if disk.exists(dir)? { disk.list(dir)? } else { Vec::new() };
+    for name in names {
         match parse_name(&name) {
             Some(sequence) => sequences.push(sequence),
             None if is_spare(&name) => out.spares += 1,

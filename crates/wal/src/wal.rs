@@ -13,6 +13,7 @@ use crate::group::{DurableFuture, Group};
 use crate::options::{ReplayFrom, WalConfig};
 use crate::record::{NewRecord, Record, RecordKind};
 use crate::recover::{ReplayReport, recover};
+use crate::times::SyncTimes;
 use crate::writer::{FileMeta, FileSet, Writer};
 
 /// An open log. Share it by `Arc`; dropping the last one writes what is buffered and ends the thread.
@@ -113,6 +114,11 @@ impl Wal {
     /// Bytes of records appended since the log was opened.
     pub fn appended_bytes(&self) -> u64 {
         self.group.appended_bytes()
+    }
+
+    /// How long groups of records took to be written and synced.
+    pub fn sync_times(&self) -> SyncTimes {
+        self.group.sync_times()
     }
 
     /// Bytes kept from the file that holds `lsn` on: what replaying from there reads, rounded up to a file.

@@ -18,7 +18,7 @@ use crate::bind;
 use crate::catalog::{CatalogSnapshot, ForeignKey, Relation, RelationKind};
 use crate::exec::{TableFindings, verify_index, verify_rows};
 use crate::pg_catalog::quote_identifier;
-use crate::session::{Running, Session, text_rows};
+use crate::session::{CheckWhat, Running, Session, text_rows};
 
 /// What CHECK gives for each finding. All text; the place is a number of bytes or empty.
 const CHECK_COLUMNS: [&str; 6] = ["severity", "relation", "rule", "file", "place", "problem"];
@@ -45,23 +45,24 @@ impl Session {
         CHECK_COLUMNS.map(Session::text_column).to_vec()
     }
 
-    /// No tables: the whole database.
-    pub(crate) async fn check(&mut self, tables: &[ast::ObjectName]) -> Result<Execution> {
+    pub(crate) async fn check(&mut self, what: &CheckWhat) -> Result<Execution> {
         self.require_no_block("CHECK")?;
         let running = self.start_cancellable();
         let mut lines = Vec::new();
-        let relations = match tables {
-            [] => {
+        let relations = match what {
+            CheckWhat::Database | CheckWhat::Catalog => {
                 if !self.user.superuser {
                     let message = "must be superuser to check the database";
                     return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message)
                         .with_hint("CHECK TABLE checks tables of your own."));
                 }
-                self.check_files(&running, &mut lines).await?;
+                if matches!(what, CheckWhat::Database) {
+                    self.check_files(&running, &mut lines).await?;
+                }
                 self.check_trees(&mut lines)?;
                 self.tables_of_database()?
             }
-            named => self.tables_to_check(named)?,
+            CheckWhat::Tables(named) => self.tables_to_check(named)?,
         };
         let mut rows = 0;
         for relation in relations {

@@ -72,9 +72,9 @@ pub(crate) use identity::may_become;
 pub(crate) use named::{NamedStatements, no_parameter};
 pub(crate) use notify::{Channels, Said};
 pub(crate) use own_syntax::{
-    AccessStatement, AlterAction, CommentTarget, CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue,
-    DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption, ReindexTarget,
-    RelationChange, RoleOption, RoleSpec, SequenceOptions, SettingEdit, TableAs,
+    AccessStatement, AlterAction, CheckWhat, CommentTarget, CopyOption, CopySource, CopyStatement, CopyTarget,
+    CopyValue, DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption,
+    ReindexTarget, RelationChange, RoleOption, RoleSpec, SequenceOptions, SettingEdit, TableAs,
 };
 pub(crate) use portals::CursorList;
 pub(crate) use prepare::Binding;

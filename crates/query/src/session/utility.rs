@@ -31,7 +31,7 @@ impl Session {
             Some(Parsed::Own(OwnStatement::Fetch { name, direction: _, moves: false })) => {
                 return Ok((Vec::new(), self.describe_fetch(name)));
             }
-            Some(Parsed::Own(OwnStatement::Check { .. })) => return Ok((Vec::new(), Some(Session::finding_columns()))),
+            Some(Parsed::Own(OwnStatement::Check(_))) => return Ok((Vec::new(), Some(Session::finding_columns()))),
             Some(Parsed::Own(OwnStatement::CurrentOf { statement, cursor: _ })) => {
                 return self.describe_current_of(statement, prepared);
             }
@@ -213,7 +213,7 @@ impl Session {
                 done("NOTIFY")
             }
             OwnStatement::Backup => self.backup().await,
-            OwnStatement::Check { tables } => self.check(tables).await,
+            OwnStatement::Check(what) => self.check(what).await,
             OwnStatement::Checkpoint => {
                 let catalog = self.catalog()?;
                 if !Rights::of(&catalog, self.user.oid).acts_for(CHECKPOINT_ROLE) {

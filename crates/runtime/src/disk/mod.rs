@@ -6,6 +6,7 @@
 
 mod files;
 mod real;
+mod scratch;
 mod sim;
 mod sys;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use heliosdb_types::{Error, Result};
 
 pub use real::RealDisk;
+pub use scratch::ScratchDisk;
 pub use sim::{Fault, FaultKind, FaultOp, SimDisk};
 
 /// How a file is opened.

@@ -133,6 +133,9 @@ impl Core {
         let change = Change { add: outputs.clone(), remove: job.inputs.clone(), frozen: None, carry: &mut carry };
         self.swap_or_undo(change, &outputs)?;
         Counters::add(&self.counters.compactions, 1);
+        let bytes = |segments: &[Arc<Segment>]| segments.iter().map(|segment| segment.meta.file_bytes).sum();
+        Counters::add(&self.counters.compaction_read_bytes, bytes(&inputs));
+        Counters::add(&self.counters.compaction_written_bytes, bytes(&outputs));
         Counters::add(&self.counters.compacted_rows, written);
         tracing::debug!(tree = %tree.1, inputs = inputs.len(), outputs = outputs.len(), rows = written, "merged segments");
         failpoint("compaction.done")

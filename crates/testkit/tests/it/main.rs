@@ -12,6 +12,7 @@ mod docs;
 mod elle;
 mod fence;
 mod golden;
+mod housekeeping;
 mod index_online;
 mod packaging;
 mod psql;

@@ -1,6 +1,7 @@
 //! BACKUP and CHECK.
 
 use heliosdb_types::{Error, Result};
+use sqlparser::ast;
 
 use super::OwnStatement;
 use super::cursor::Cursor;
@@ -17,15 +18,27 @@ pub(super) fn backup(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
     Ok(OwnStatement::Backup)
 }
 
-/// `CHECK DATABASE`, `CHECK TABLE name, ...`.
+/// What CHECK is about.
+#[derive(Clone, Debug)]
+pub(crate) enum CheckWhat {
+    /// Every file, and everything in this database.
+    Database,
+    /// As `Database`, without reading all files.
+    Catalog,
+    Tables(Vec<ast::ObjectName>),
+}
+
+/// `CHECK DATABASE`, `CHECK CATALOG`, `CHECK TABLE name, ...`.
 pub(super) fn check(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
     cursor.expect("CHECK")?;
-    let tables = if cursor.eat("DATABASE") {
-        Vec::new()
+    let what = if cursor.eat("DATABASE") {
+        CheckWhat::Database
+    } else if cursor.eat("CATALOG") {
+        CheckWhat::Catalog
     } else {
         cursor.expect("TABLE")?;
-        cursor.names()?
+        CheckWhat::Tables(cursor.names()?)
     };
     cursor.expect_end()?;
-    Ok(OwnStatement::Check { tables })
+    Ok(OwnStatement::Check(what))
 }

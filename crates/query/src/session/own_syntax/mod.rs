@@ -36,6 +36,7 @@ pub(crate) use alter::{AlterAction, IdentityChange, RelationChange};
 pub(crate) use comment::CommentTarget;
 pub(crate) use copy::{CopyOption, CopySource, CopyStatement, CopyTarget, CopyValue};
 pub(crate) use create::{Like, LikeOption};
+pub(crate) use housekeeping::CheckWhat;
 pub(crate) use portals::{DeclareCursor, Direction};
 pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceOptions;
@@ -76,10 +77,7 @@ pub(crate) enum OwnStatement {
     Checkpoint,
     /// BACKUP TO STDOUT
     Backup,
-    /// CHECK DATABASE (no tables) and CHECK TABLE.
-    Check {
-        tables: Vec<ast::ObjectName>,
-    },
+    Check(CheckWhat),
     Listen {
         channel: String,
     },

@@ -107,6 +107,7 @@ fn who_may_and_where() {
     root.run("create role bob login; create role carol login replication; create table t (id int primary key)");
     let mut bob = server.client_as("bob").unwrap();
     for (sql, message) in [
+        ("check catalog", "ERROR 42501: must be superuser to check the database"),
         ("check database", "ERROR 42501: must be superuser to check the database"),
         ("check table t", "ERROR 42501: must be owner of table t"),
         ("backup to stdout", "ERROR 42501: must be superuser or replication role to take a backup"),
