@@ -16,6 +16,20 @@ pub fn quantile(sorted: &[u64], share: f64) -> u64 {
     sorted.get(at).copied().unwrap_or(0)
 }
 
+/// Seconds of processor time that this thread needs for a run: what does not wait for a disk or for others is measured so, for then
+/// it matters little what else the machine does.
+pub fn cpu_seconds(run: impl FnOnce()) -> f64 {
+    let now = || {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer is valid for the call.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let begun = now();
+    run();
+    now() - begun
+}
+
 /// Seconds a run takes.
 pub fn seconds(run: impl FnOnce()) -> f64 {
     let begun = Instant::now();

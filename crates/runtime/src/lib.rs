@@ -28,7 +28,10 @@ mod spawn;
 
 pub use canary::Canary;
 pub use clock::{Clock, RealClock, SimClock};
-pub use disk::{Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, OpenMode, RealDisk, ScratchDisk, SimDisk};
+pub use disk::{
+    Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, IoRate, OpenMode, RealDisk, ScratchDisk, SimDisk,
+    ThrottledDisk,
+};
 pub use entropy::{Entropy, RealEntropy, SeededEntropy};
 pub use failpoints::{
     FailAction, clear_failpoints, failpoint, failpoint_hits, failpoints_from_env, set_failpoint, set_failpoints,

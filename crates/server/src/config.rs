@@ -79,6 +79,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SIZE", env = "HELIOSDB_MAX_PREPARED_MEMORY")]
     max_prepared_memory: Option<String>,
 
+    /// Bytes a second that freezing and merging may read and write together: 50MB; 0 is no limit [default: 0]
+    #[arg(long, value_name = "SIZE", env = "HELIOSDB_BACKGROUND_IO_RATE")]
+    background_io_rate: Option<String>,
+
     /// Seconds running statements may take to end when the server stops [default: 30]
     #[arg(long, value_name = "SECONDS", env = "HELIOSDB_SHUTDOWN_GRACE")]
     shutdown_grace: Option<u64>,
@@ -173,6 +177,7 @@ impl Settings {
             authentication_delay: self.authentication_delay.or(under.authentication_delay),
             max_message_memory: self.max_message_memory.or(under.max_message_memory),
             max_prepared_memory: self.max_prepared_memory.or(under.max_prepared_memory),
+            background_io_rate: self.background_io_rate.or(under.background_io_rate),
             authentication_timeout: self.authentication_timeout.or(under.authentication_timeout),
             max_message: self.max_message.or(under.max_message),
             shutdown_grace: self.shutdown_grace.or(under.shutdown_grace),
@@ -207,6 +212,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     pub inbox_bytes_max: usize,
     pub held_bytes_max: usize,
+    /// Bytes a second; 0: no limit.
+    pub background_io_rate: u64,
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log: String,
@@ -259,6 +266,15 @@ impl Config {
             return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, wrong));
         }
         let held = part(settings.max_prepared_memory.as_deref(), 64 << 20)?;
+        let background_io_rate = match settings.background_io_rate.as_deref().map(Size::parse).transpose()? {
+            None => 0,
+            Some(Size::Bytes(bytes)) if bytes == 0 || bytes >= BACKGROUND_IO_RATE_MIN => bytes,
+            Some(_) => {
+                let wrong = "background_io_rate must be 0 or at least 1MB";
+                return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, wrong)
+                    .with_hint("Slower, memory would fill faster than it is written out."));
+            }
+        };
         let connections_max = positive("max_connections", settings.max_connections.unwrap_or(1000))?;
         let connections_reserved = settings.reserved_connections.unwrap_or(3.min(connections_max - 1));
         if connections_reserved >= connections_max {
@@ -279,6 +295,7 @@ impl Config {
             message_bytes_max: message,
             inbox_bytes_max: usize::try_from(inbox).unwrap_or(usize::MAX),
             held_bytes_max: usize::try_from(held).unwrap_or(usize::MAX),
+            background_io_rate,
             shutdown_grace: Duration::from_secs(settings.shutdown_grace.unwrap_or(30)),
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log.unwrap_or_else(|| "info".into()),
@@ -297,6 +314,8 @@ impl Config {
         })
     }
 }
+
+const BACKGROUND_IO_RATE_MIN: u64 = 1 << 20;
 
 /// An IP address; a few names everybody means the same by.
 fn address(text: &str) -> Result<IpAddr> {

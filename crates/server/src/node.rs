@@ -227,6 +227,7 @@ fn open(
         frozen_max: MEMTABLES as usize - 1,
         cache_bytes: budget.cache_bytes,
         txn_spill_bytes: config.storage_txn_spill_bytes.unwrap_or(ShardOptions::default().txn_spill_bytes),
+        background_io_rate: config.background_io_rate,
         log_file_bytes: config.storage_wal_file_bytes.unwrap_or(ShardOptions::default().log_file_bytes),
         ..ShardOptions::default()
     };
@@ -346,14 +347,33 @@ fn collect_shard(shard: &heliosdb_storage::ShardMetrics, out: &mut Encoder) {
         syncs.micros,
     );
     out.gauge("cache_capacity_bytes", "What the block cache may hold", shard.cache_capacity_bytes);
+    out.counter(
+        "delayed_commits",
+        "Commits slowed down because memory for new rows was filling",
+        shard.delayed_commits,
+    );
+    out.counter("delay_micros", "Microseconds commits were slowed down in all", shard.delay_micros);
     out.gauge("memtable_bytes", "Rows in the active memtable", shard.memtable_bytes);
     out.gauge("frozen_memtables", "Frozen memtables not yet in segments", shard.frozen_memtables);
+    out.gauge("frozen_bytes", "Rows in frozen memtables", shard.frozen_bytes);
+    out.gauge("transaction_bytes", "Rows written by open transactions, in memory", shard.transaction_bytes);
     out.gauge("segments", "Segment files", shard.segments);
     out.gauge("segment_bytes", "Bytes of segment files", shard.segment_bytes);
     out.gauge("log_bytes", "Log a restart would replay", shard.log_bytes);
     out.counter("cache_hits", "Blocks found in the block cache", shard.cache_hits);
     out.counter("cache_misses", "Blocks read from disk", shard.cache_misses);
     out.gauge("cache_bytes", "Bytes of the block cache", shard.cache_bytes);
+    out.counter("row_cache_hits", "Rows found in the row cache", shard.row_cache_hits);
+    out.counter("row_cache_misses", "Rows not found in the row cache", shard.row_cache_misses);
+    out.gauge("row_cache_bytes", "Bytes of the row cache", shard.row_cache_bytes);
+    out.gauge(
+        "segment_memory_bytes",
+        "Memory of open segments: filters, fences, zone maps",
+        shard.segment_memory_bytes,
+    );
+    out.gauge("delete_vector_bytes", "Memory of the rows of segments known to be deleted", shard.delete_vector_bytes);
+    out.counter("key_probes", "Keys looked for in segments by uniqueness checks and row locks", shard.key_probes);
+    out.counter("key_blooms", "Bloom filters asked for them", shard.key_blooms);
     out.gauge("open_snapshots", "Snapshots that hold old row versions", shard.open_snapshots);
     out.gauge("open_transactions", "Transactions open at the shard", shard.open_transactions);
     out.gauge("fenced", "1 once the shard refuses writes after a failed sync", u64::from(shard.fenced));

@@ -95,6 +95,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         "max_message" => bytes(config.message_bytes_max),
         "max_message_memory" => bytes(config.inbox_bytes_max),
         "max_prepared_memory" => bytes(config.held_bytes_max),
+        "background_io_rate" => text(&config.background_io_rate),
         "shutdown_grace" => Some(config.shutdown_grace.as_secs().to_string()),
         "log_format" => text(&format!("{:?}", config.log_format).to_lowercase()),
         "log" => text(&config.log),

@@ -93,6 +93,19 @@ impl BlockCache {
         found
     }
 
+    /// As `get`, for who reads by the way: it counts neither as use nor as hit or miss.
+    pub fn peek(&self, key: &BlockKey) -> Option<Arc<BlockView>> {
+        self.entries.peek(key)
+    }
+
+    /// Gives opened shared sections what they take and blocks the rest of `bytes`.
+    pub fn set_capacity(&self, bytes: u64) {
+        let blocks = bytes.saturating_sub(self.shared.weight());
+        if blocks.abs_diff(self.entries.capacity()) > bytes / 64 {
+            self.entries.set_capacity(blocks);
+        }
+    }
+
     pub fn insert(&self, key: BlockKey, view: Arc<BlockView>) {
         self.entries.insert(key, view);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use heliosdb_contracts::{KeyedRow, Snapshot, TreeDescriptorRef, TreeSize, WriteBatch};
-use heliosdb_runtime::{Clock, Disk, Spawner};
+use heliosdb_runtime::{Clock, Disk, IoRate, Spawner, ThrottledDisk};
 use heliosdb_types::{BranchId, CommandId, CommitTs, Error, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 use heliosdb_wal::{NewRecord, RecordKind, Wal};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -20,7 +20,7 @@ use crate::large;
 use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{Counters, ShardMetrics};
-use crate::options::{ShardOptions, block_cache_bytes};
+use crate::options::{ShardOptions, row_cache_bytes};
 use crate::row_cache::RowCache;
 use crate::segments::Segment;
 use crate::shape::TreeState;
@@ -50,6 +50,10 @@ pub(crate) struct Core {
     pub next_segment: Arc<AtomicU64>,
     pub cache: Arc<BlockCache>,
     pub row_cache: RowCache,
+    /// What freezing and merging may read and write...
+    pub background_io: Arc<IoRate>,
+    /// ...and the disk as they write it.
+    background_disk: Arc<dyn Disk>,
     /// The manifest that counts; held while it is replaced.
     pub manifest: Mutex<Manifest>,
     /// Its replay point, for those who must not wait for a swap.
@@ -104,7 +108,9 @@ impl Core {
         beginning: Beginning,
     ) -> Core {
         let visibility = Arc::new(Visibility::new(options.canary));
-        let row_cache_bytes = options.cache_bytes - block_cache_bytes(&options);
+        let row_cache = RowCache::new(row_cache_bytes(&options));
+        let background_io = Arc::new(IoRate::new(clock.clone(), options.background_io_rate));
+        let background_disk = ThrottledDisk::over(disk.clone(), background_io.clone());
         let generation_began = AtomicU64::new(clock.monotonic().as_micros() as u64);
         let any_large = beginning.version.trees.keys().any(|(_, tree)| large::is_pieces_tree(*tree));
         Core {
@@ -122,7 +128,9 @@ impl Core {
             next_tree: AtomicU64::new(beginning.next_tree),
             next_segment: Arc::new(AtomicU64::new(beginning.next_segment)),
             cache: beginning.cache,
-            row_cache: RowCache::new(row_cache_bytes),
+            row_cache,
+            background_io,
+            background_disk,
             manifest_replay_lsn: AtomicU64::new(beginning.manifest.replay_lsn.0),
             manifest: Mutex::new(beginning.manifest),
             freezing: Mutex::default(),
@@ -286,6 +294,28 @@ impl Core {
         }
     }
 
+    /// As `segment_target`, at the rate of background work.
+    pub fn background_target(&self) -> SegmentTarget {
+        SegmentTarget { disk: self.background_disk.clone(), ..self.segment_target() }
+    }
+
+    /// Memory of what cannot be evicted of segments: filters, fences and zone maps, and delete vectors.
+    fn segments_memory(version: &Version) -> (u64, u64) {
+        let add = |(open, deletes): (u64, u64), segment: &Arc<Segment>| {
+            (open + segment.reader.memory_bytes(), deletes + segment.deletes.memory_bytes())
+        };
+        version.all_segments().fold((0, 0), add)
+    }
+
+    /// Gives the block cache what the budget leaves beside everything else that is kept of segments; an eighth of the budget at
+    /// least, without which nothing could be read.
+    pub fn balance_memory(&self) {
+        let (open, deletes) = Core::segments_memory(&self.version.load());
+        let total = self.options.cache_bytes;
+        let others = open + deletes + self.row_cache.bytes();
+        self.cache.set_capacity(total.saturating_sub(others).max(total / 8));
+    }
+
     pub fn open_segment(&self, meta: SegmentMeta, deletes: DeleteVector) -> Result<Arc<Segment>> {
         Segment::open(&self.disk, &self.cache, meta, deletes, None)
     }
@@ -298,6 +328,10 @@ impl Core {
     pub fn metrics(&self) -> ShardMetrics {
         let version = self.version.load();
         let cache = self.cache.stats();
+        let (segment_memory_bytes, delete_vector_bytes) = Core::segments_memory(&version);
+        // One that is being written to right now is left out.
+        let transaction_bytes =
+            self.txns.read().values().filter_map(|buffer| Some(buffer.try_lock()?.spillable_bytes() as u64)).sum();
         let (row_cache_hits, row_cache_misses) = self.row_cache.counts();
         let mut tiers: BTreeMap<u8, (u64, u64)> = BTreeMap::new();
         for segment in version.all_segments() {
@@ -319,6 +353,10 @@ impl Core {
             segments: version.all_segments().count() as u64,
             segment_bytes: version.all_segments().map(|segment| segment.meta.file_bytes).sum(),
             log_bytes: self.wal.bytes_since(Lsn(self.replay_lsn().0 + 1)),
+            frozen_bytes: version.frozen.iter().map(|generation| generation.bytes() as u64).sum(),
+            segment_memory_bytes,
+            delete_vector_bytes,
+            transaction_bytes,
             row_cache_hits,
             row_cache_misses,
             row_cache_bytes: self.row_cache.bytes(),

@@ -90,6 +90,13 @@ impl DeleteVector {
         self.state.read().latest.len()
     }
 
+    /// Memory it takes, about.
+    pub fn memory_bytes(&self) -> u64 {
+        let state = self.state.read();
+        let tail = state.tail.capacity() * 16 + state.ends.capacity() * 24;
+        (state.latest.serialized_size() + tail) as u64
+    }
+
     /// Deletes after `ts`, in order. Complete as long as a snapshot at `ts` is registered, for that keeps the tail.
     pub fn since(&self, ts: CommitTs) -> Vec<(CommitTs, u32)> {
         let state = self.state.read();

@@ -117,7 +117,7 @@ impl Core {
         if state.dropped.is_some_and(|ts| ts <= horizon) {
             return Ok(None);
         }
-        let mut writer = TreeWriter::new(self.segment_target(), tree.0, state.clone(), 0, CommitStamp::PerRow);
+        let mut writer = TreeWriter::new(self.background_target(), tree.0, state.clone(), 0, CommitStamp::PerRow);
         let mut rows = vec![GONE; memtable.len()];
         let mut ended: Vec<(CommitTs, Place)> = Vec::new();
         memtable.for_each_sorted(|id, row| {

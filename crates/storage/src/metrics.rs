@@ -16,6 +16,10 @@ macro_rules! counters {
             pub memtable_bytes: u64,
             /// Frozen memtables not yet in segments.
             pub frozen_memtables: u64,
+            /// Bytes of their rows.
+            pub frozen_bytes: u64,
+            /// Rows transactions have written and not committed yet, in memory.
+            pub transaction_bytes: u64,
             pub segments: u64,
             pub segment_bytes: u64,
             /// Segments and their bytes, by level: 0 as frozen or loaded, later ones merged.
@@ -33,6 +37,10 @@ macro_rules! counters {
             pub cache_hits: u64,
             pub cache_misses: u64,
             pub cache_bytes: u64,
+            /// Memory of open segments: filters, fences, zone maps.
+            pub segment_memory_bytes: u64,
+            /// Memory of the rows of segments known to be deleted.
+            pub delete_vector_bytes: u64,
             pub row_cache_hits: u64,
             pub row_cache_misses: u64,
             pub row_cache_bytes: u64,
@@ -74,6 +82,9 @@ counters! {
     backpressure_waits,
     /// How long commits have waited so, all together.
     backpressure_micros,
+    /// Commits that were slowed down, so that no other has to wait, and for how long in all.
+    delayed_commits,
+    delay_micros,
     /// Keys whose newest version was looked for in segments: uniqueness checks and row locks.
     key_probes,
     /// Segments whose keys could hold them, so that their Bloom filters were asked.

@@ -19,7 +19,8 @@ pub struct ShardOptions {
     pub value_inline_bytes: usize,
     /// ...in pieces of this size.
     pub value_piece_bytes: usize,
-    /// Budget of the caches: of column blocks, and an eighth of it of rows.
+    /// Budget of what is kept of segments: filters, zone maps and delete vectors of all of them, and with the rest the caches, of
+    /// column blocks and of single rows.
     pub cache_bytes: u64,
     /// Most rows of a segment.
     pub segment_rows: usize,
@@ -29,6 +30,8 @@ pub struct ShardOptions {
     pub young_segments_max: usize,
     /// Overlapping segments a tree may have of each tier made by merging. 0 is taken for 1.
     pub merged_runs_max: usize,
+    /// Bytes a second that freezing and merging may read and write together; 0: no limit.
+    pub background_io_rate: u64,
     /// The memtable is frozen when replaying the log would read more than this...
     pub log_bytes_max: u64,
     /// ...or when its oldest row is older than this.
@@ -57,6 +60,7 @@ impl Default for ShardOptions {
             block_rows: 8 << 10,
             young_segments_max: 8,
             merged_runs_max: 3,
+            background_io_rate: 0,
             log_bytes_max: 512 << 20,
             log_age_max: Duration::from_secs(15 * 60),
             background: true,
@@ -67,8 +71,8 @@ impl Default for ShardOptions {
     }
 }
 
-/// The block cache's part of the budget. Rows take several times the space their columns take in blocks, so that they get the smaller
-/// part: enough for what is read again and again.
-pub(crate) fn block_cache_bytes(options: &ShardOptions) -> u64 {
-    options.cache_bytes - options.cache_bytes / 8
+/// The row cache's part of the budget at most. Rows take several times the space their columns take in blocks, so that they get
+/// the smaller part: enough for what is read again and again.
+pub(crate) fn row_cache_bytes(options: &ShardOptions) -> u64 {
+    options.cache_bytes / 8
 }

@@ -17,7 +17,7 @@ use crate::large::tree_number;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
 use crate::metrics::Counters;
-use crate::options::{ShardOptions, block_cache_bytes};
+use crate::options::ShardOptions;
 use crate::segments::Segment;
 use crate::shape::TreeState;
 use crate::version::{SegmentMap, TreeStates, Version};
@@ -66,7 +66,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let found = read_current(disk)?;
     let created = found.is_none();
     let manifest = found.unwrap_or_else(Manifest::empty);
-    let cache = BlockCache::with_canary(block_cache_bytes(&options), options.canary);
+    let cache = BlockCache::with_canary(options.cache_bytes, options.canary);
     let mut replay = Replay::from_manifest(disk, &cache, &manifest)?;
     let config = WalConfig {
         disk: disk.clone(),
@@ -95,6 +95,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let beginning = Beginning { version, state, next_tree, next_segment, manifest, cache, row_ids };
     let core = Core::new(parts.disk.clone(), parts.clock, parts.spawner, options, wal, beginning);
     Counters::add(&core.counters.orphans_removed, removed_files);
+    core.balance_memory();
     core.visibility.start(log.last, last_commit, catalog_ts);
     let visibility = core.visibility.clone();
     core.wal.on_durable(move |lsn| visibility.durable_to(lsn));

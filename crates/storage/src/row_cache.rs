@@ -72,6 +72,8 @@ pub(crate) struct RowCache {
     rows: Cache<RowKey, Arc<CachedRow>, ByBytes, FxBuildHasher>,
     /// Fingerprints of keys read lately, by hash.
     seen: Vec<AtomicU32>,
+    /// The weight when it was last made known.
+    told: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -88,6 +90,7 @@ impl RowCache {
         RowCache {
             rows: Cache::with(items, capacity_bytes, ByBytes, FxBuildHasher, Default::default()),
             seen: (0..items.next_power_of_two()).map(|_| AtomicU32::new(0)).collect(),
+            told: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -128,18 +131,20 @@ impl RowCache {
         false
     }
 
-    /// Keeps a row of a segment.
-    pub fn insert(&self, tree: BranchTree, key: &[u8], found: RowFound) {
+    /// Keeps a row of a segment. Now and then says that it holds noticeably more than when it last did.
+    pub fn insert(&self, tree: BranchTree, key: &[u8], found: RowFound) -> bool {
         let RowFound { segment, row, begin, schema, bytes } = found;
         if bytes.len() > ROW_BYTES_MAX {
-            return;
+            return false;
         }
         let cached = CachedRow { segment: Arc::downgrade(&segment), row, begin, schema, bytes };
         self.rows.insert(RowKey { tree, key: key.into() }, Arc::new(cached));
-    }
-
-    pub fn set_capacity(&self, bytes: u64) {
-        self.rows.set_capacity(bytes);
+        let (now, told) = (self.rows.weight(), self.told.load(Ordering::Relaxed));
+        let much = now.abs_diff(told) > self.rows.capacity() / 16;
+        if much {
+            self.told.store(now, Ordering::Relaxed);
+        }
+        much
     }
 
     /// Bytes held, the fingerprints included.

@@ -75,6 +75,38 @@ impl TreeState {
         columns.and_then(|column| column.missing.clone()).unwrap_or(Datum::Null)
     }
 
+    fn missing_ref(&self, column: ColumnId) -> DatumRef<'_> {
+        let found = self.shapes.iter().rev().find_map(|shape| shape.descriptor.column(column));
+        found.and_then(|column| column.missing.as_ref()).map_or(DatumRef::Null, Datum::as_ref)
+    }
+
+    /// The wanted columns of one row; for several rows of a shape, see [`Projection`].
+    pub fn row_values<'a>(
+        &'a self,
+        version: SchemaVersion,
+        row: &'a [u8],
+        columns: &[ColumnId],
+    ) -> Result<SmallVec<[DatumRef<'a>; 16]>> {
+        let shape = self.shape(version)?;
+        let view = RowView::new(&shape.layout, row)?;
+        let mut values = SmallVec::with_capacity(columns.len());
+        // Mostly columns are asked for in their order.
+        let mut next = 0;
+        for &id in columns {
+            let guessed = shape.descriptor.columns.get(next).is_some_and(|column| column.id == id);
+            let position = if guessed { Some(next) } else { shape.descriptor.position(id) };
+            values.push(match position {
+                Some(position) => {
+                    next = position + 1;
+                    view.get(position)?
+                }
+                None if self.physical(id).is_some() => self.missing_ref(id),
+                None => return Err(Error::internal(format!("tree {} has no column {id}", shape.descriptor.tree))),
+            });
+        }
+        Ok(values)
+    }
+
     pub fn is_row_id(&self) -> bool {
         self.newest().descriptor.key == TreeKey::RowId
     }

@@ -204,6 +204,7 @@ impl Core {
         let careless = Canary::PruneOpenSnapshot.sings(self.options.canary);
         let horizon = if careless { self.visibility.visible_ts() } else { self.gc_horizon() };
         self.version.load().all_segments().for_each(|segment| segment.deletes.prune(horizon));
+        self.balance_memory();
         self.room.notify_all();
     }
 

@@ -116,6 +116,27 @@ impl Core {
         }
     }
 
+    /// Holds a commit up a little, the more the fuller memory is with what freezing has not written out yet: writers that are
+    /// slowed down early do not have to be stopped.
+    fn slow_down(&self) {
+        let delay = self.write_delay();
+        if !delay.is_zero() {
+            Counters::add(&self.counters.delayed_commits, 1);
+            Counters::add(&self.counters.delay_micros, delay.as_micros() as u64);
+            self.clock.sleep_blocking(delay);
+        }
+    }
+
+    fn write_delay(&self) -> Duration {
+        let version = self.version.load();
+        if version.frozen.is_empty() {
+            return Duration::ZERO;
+        }
+        let held: usize = version.memtables().map(|generation| generation.bytes()).sum();
+        let room = self.options.memtable_bytes.saturating_mul(self.options.frozen_max + 1);
+        delay_for(held as f64 / room.max(1) as f64)
+    }
+
     /// Before a commit: waits while memory is full of frozen memtables.
     pub fn wait_for_room(&self) -> Result<()> {
         let crowded = || {
@@ -124,7 +145,11 @@ impl Core {
                 || (version.frozen.len() == self.options.frozen_max
                     && version.active.bytes() > self.options.memtable_bytes.saturating_mul(2))
         };
-        if !self.options.background || !crowded() {
+        if !self.options.background {
+            return Ok(());
+        }
+        self.slow_down();
+        if !crowded() {
             return Ok(());
         }
         Counters::add(&self.counters.backpressure_waits, 1);
@@ -148,5 +173,30 @@ impl Core {
             self.room.wait_for(&mut waiting, LOOK_AGAIN);
         }
         Ok(())
+    }
+}
+
+/// The longest a commit is held up on purpose.
+const DELAY_MAX: Duration = Duration::from_millis(10);
+
+/// What a commit waits when this part of the memory for new rows is in use: nothing up to a half, then more and more.
+fn delay_for(used: f64) -> Duration {
+    let over = ((used - 0.5) * 2.0).clamp(0.0, 1.0);
+    let delay = DELAY_MAX.mul_f64(over.powi(3));
+    // Shorter than what a sleep costs: not worth it.
+    if delay < Duration::from_micros(100) { Duration::ZERO } else { delay }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writers_are_slowed_down_gradually() {
+        assert_eq!((delay_for(0.0), delay_for(0.5), delay_for(0.55)), (Duration::ZERO, Duration::ZERO, Duration::ZERO));
+        let delays: Vec<Duration> = (6..=10).map(|tenths| delay_for(f64::from(tenths) / 10.0)).collect();
+        assert!(delays.is_sorted() && delays[1] > Duration::ZERO && delays[4] == DELAY_MAX, "{delays:?}");
+        assert!(delays[2] < DELAY_MAX / 2, "most of it comes late");
+        assert_eq!(delay_for(7.0), DELAY_MAX);
     }
 }

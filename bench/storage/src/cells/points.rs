@@ -2,13 +2,14 @@
 //!
 //! *Memory*: rows still in the memtable, fjall's too. *Again*: few rows of segments, read over and over. *Warm*: all rows in
 //! segments and every block of them in the cache, keys at random. *Larger*: rows of four times the memory either may use.
+//! Processor time of the reading thread; files are in the page cache.
 
 use futures::executor::block_on;
 use heliosdb_contracts::{KeyRange, ShardStore};
 use heliosdb_storage::{Shard, ShardOptions};
 
 use crate::Options;
-use crate::measure::{Contender, seconds, turns};
+use crate::measure::{Contender, cpu_seconds, turns};
 use crate::peer::Peer;
 use crate::report::{Bar, Report};
 use crate::rows::Rng;
@@ -120,7 +121,7 @@ impl Both<'_> {
         }
         let each = |read: &dyn Fn(&bytes::Bytes) -> u64| {
             let mut sum = 0_u64;
-            let took = seconds(|| keys.iter().for_each(|key| sum = sum.wrapping_add(read(key))));
+            let took = cpu_seconds(|| keys.iter().for_each(|key| sum = sum.wrapping_add(read(key))));
             std::hint::black_box(sum);
             took * 1e6 / keys.len() as f64
         };
@@ -147,7 +148,7 @@ impl Both<'_> {
         };
         let its = |from: u64| self.peer.range(&rows::key(from), &rows::key(from + RANGE_ROWS), &layout);
         let each = |read: &dyn Fn(u64) -> (usize, u64)| {
-            let took = seconds(|| starts.iter().for_each(|from| assert_eq!(read(*from).0, RANGE_ROWS as usize)));
+            let took = cpu_seconds(|| starts.iter().for_each(|from| assert_eq!(read(*from).0, RANGE_ROWS as usize)));
             took * 1e6 / starts.len() as f64
         };
         assert_eq!(ours(starts[0]), its(starts[0]), "both give the same rows");

@@ -13,7 +13,7 @@ use heliosdb_types::{
     ColumnId, DatabaseId, Datum, DatumRef, SchemaVersion, TreeId, TreeRef, encode_key, encode_row,
 };
 
-use crate::measure::{seconds, turns};
+use crate::measure::{cpu_seconds, seconds, turns};
 use crate::report::{Bar, Report};
 use crate::rows::mix;
 use crate::tables::{Table, lineitem};
@@ -51,21 +51,24 @@ pub fn run(options: &Options, report: &mut Report) {
     assert_eq!(expected, year(&frozen, 1), "the same rows either way");
     let ms = |shard: &Arc<Shard>, threads: usize| {
         let (shard, year) = (shard.clone(), &year);
-        Box::new(move || seconds(|| assert!(year(&shard, threads).0 > 0)) * 1e3) as Box<dyn FnMut() -> f64>
+        let run = move || assert!(year(&shard, threads).0 > 0);
+        // Two threads are worth what the clock on the wall says.
+        Box::new(move || if threads == 0 { cpu_seconds(&run) } else { seconds(&run) } * 1e3) as Box<dyn FnMut() -> f64>
     };
     let figures = turns(
         rounds,
         &mut [
-            ("fresh", ms(&fresh, 1)),
-            ("changed", ms(&changed, 1)),
-            ("frozen", ms(&frozen, 1)),
+            ("fresh", ms(&fresh, 0)),
+            ("changed", ms(&changed, 0)),
+            ("frozen", ms(&frozen, 0)),
+            ("fresh, one thread", ms(&fresh, 1)),
             ("fresh, two threads", ms(&fresh, 2)),
         ],
     );
     let of_fresh = ("freshly loaded", figures[0]);
     report.compare("scans", "5 % updated, 1 % deleted, in memory", "ms", figures[1], of_fresh, Bar::RatioAtMost(1.2));
     report.compare("scans", "the same, frozen", "ms", figures[2], of_fresh, Bar::RatioAtMost(1.2));
-    let speed = figures[0] / figures[3];
+    let speed = figures[3] / figures[4];
     report.judge("scans", "two threads, times as fast as one", "", speed, Bar::AtLeast(1.8));
     drop((fresh, changed, frozen));
     zones(options, &table, report);
@@ -153,14 +156,14 @@ fn change(shard: &Shard, descriptor: &TreeDescriptorRef, rows: impl Iterator<Ite
         }
     }
     updated.sort_by_key(|row| row.key.iter().fold(5, |hash, byte| mix(hash ^ u64::from(*byte))));
+    let mut last = heliosdb_types::Lsn(0);
     for part in updated.chunks(100) {
-        ours::upsert(shard, descriptor, part.to_vec()).expect("update");
+        last = ours::upsert(shard, descriptor, part.to_vec()).expect("update");
     }
     for part in deleted.chunks(100) {
-        ours::delete(shard, descriptor, part).expect("delete");
+        last = ours::delete(shard, descriptor, part).expect("delete");
     }
-    let nothing = ours::upsert(shard, descriptor, vec![]).expect("nothing");
-    block_on(shard.durable(nothing)).expect("durable");
+    block_on(shard.durable(last)).expect("durable");
 }
 
 fn request(descriptor: &TreeDescriptor, from: i32, to: i32, partitions: usize) -> ScanRequest {
@@ -172,16 +175,16 @@ fn request(descriptor: &TreeDescriptor, from: i32, to: i32, partitions: usize) -
         predicates: vec![date(CompareOp::GtEq, from), date(CompareOp::Lt, to)],
         row_refs: false,
         limit: None,
-        target_partitions: partitions,
+        target_partitions: partitions.max(1),
         batch_rows: 8192,
     }
 }
 
-/// Rows and a sum of a scan, on as many threads as asked for.
+/// Rows and a sum of a scan, on as many threads as asked for; none: on this one.
 fn scan(shard: &Shard, descriptor: &TreeDescriptor, from: i32, to: i32, threads: usize) -> (usize, i64) {
     let scan = shard.scan(&ours::context(shard), &request(descriptor, from, to, threads)).expect("scan");
     let parts = scan.partition_count();
-    if threads == 1 {
+    if threads < 2 {
         return (0..parts).map(|part| drain(scan.as_ref(), part)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     }
     std::thread::scope(|scope| {

@@ -9,6 +9,7 @@ mod real;
 mod scratch;
 mod sim;
 mod sys;
+mod throttle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use heliosdb_types::{Error, Result};
 pub use real::RealDisk;
 pub use scratch::ScratchDisk;
 pub use sim::{Fault, FaultKind, FaultOp, SimDisk};
+pub use throttle::{IoRate, ThrottledDisk};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef};
 use arrow_select::interleave::interleave;
 use bytes::Bytes;
+use heliosdb_runtime::IoRate;
 use heliosdb_types::{CommitTs, Error, Result};
 use roaring::RoaringBitmap;
 
@@ -20,6 +21,8 @@ pub(super) struct Input {
     /// Rows to leave out.
     dead: Option<Arc<RoaringBitmap>>,
     state: Arc<TreeState>,
+    /// Blocks are read at this rate.
+    rate: Arc<IoRate>,
     next_block: usize,
     block: Option<Arc<Decoded>>,
     at: usize,
@@ -69,8 +72,13 @@ impl PartialOrd for Head {
 }
 
 impl Input {
-    pub fn new(segment: Arc<Segment>, dead: Option<Arc<RoaringBitmap>>, state: Arc<TreeState>) -> Input {
-        Input { segment, dead, state, next_block: 0, block: None, at: 0 }
+    pub fn new(
+        segment: Arc<Segment>,
+        dead: Option<Arc<RoaringBitmap>>,
+        state: Arc<TreeState>,
+        rate: Arc<IoRate>,
+    ) -> Input {
+        Input { segment, dead, state, rate, next_block: 0, block: None, at: 0 }
     }
 
     /// Moves to the next row that stays, decoding as needed; `None` at the end.
@@ -99,6 +107,7 @@ impl Input {
     }
 
     fn decode(&self, block: usize) -> Result<Decoded> {
+        self.rate.spend(self.segment.reader.block_bytes(block));
         let full = self.segment.reader.read_block(block)?;
         let from = &self.segment.reader.info().descriptor;
         let rows = full.keys.len();

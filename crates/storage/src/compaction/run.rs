@@ -107,10 +107,11 @@ impl Core {
         let state = version.tree(tree, CommitTs::MAX)?.clone();
         let inputs: Vec<Arc<Segment>> =
             job.inputs.iter().filter_map(|&id| version.segment(tree, id).cloned()).collect();
-        let sources =
-            inputs.iter().map(|segment| Input::new(segment.clone(), dead_rows(segment, pin.ts), state.clone()));
+        let sources = inputs.iter().map(|segment| {
+            Input::new(segment.clone(), dead_rows(segment, pin.ts), state.clone(), self.background_io.clone())
+        });
         let mut rows = Merge::new(sources.collect(), self.options.block_rows)?;
-        let mut writer = TreeWriter::new(self.segment_target(), tree.0, state, job.level, CommitStamp::PerRow);
+        let mut writer = TreeWriter::new(self.background_target(), tree.0, state, job.level, CommitStamp::PerRow);
         let mut map = RowMap::new(&inputs);
         let mut written = 0;
         while let Some(merged) = rows.next()? {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crossbeam_skiplist::SkipMap;
 use heliosdb_contracts::KeyRange;
 use heliosdb_types::CommitTs;
+use smallvec::SmallVec;
 
 use super::chunk::{Chunk, RowVersion, VersionId};
 
@@ -16,9 +17,12 @@ use super::chunk::{Chunk, RowVersion, VersionId};
 const CAPACITY_MAX: usize = 4096;
 const GROWTH: [usize; 5] = [16, 64, 256, 1024, CAPACITY_MAX];
 
+/// Keys lie in the index's nodes where they are short, as most are: each step of a search then touches one place less.
+type IndexKey = SmallVec<[u8; 24]>;
+
 pub(crate) struct TreeMem {
     chunks: ArcSwap<Vec<Arc<Chunk>>>,
-    index: SkipMap<Bytes, AtomicU32>,
+    index: SkipMap<IndexKey, AtomicU32>,
     len: AtomicU32,
     bytes: AtomicUsize,
     /// Versions that have not ended.
@@ -87,7 +91,7 @@ impl TreeMem {
     /// Adds the newest version of a key. One caller at a time (the commit mutex). Returns the bytes it takes.
     pub fn push(&self, key: Bytes, row: Bytes, schema: heliosdb_types::SchemaVersion, begin: CommitTs) -> usize {
         let id = VersionId(self.len.load(Ordering::Relaxed));
-        let entry = self.index.get(key.as_ref());
+        let entry = self.index.get::<[u8]>(key.as_ref());
         let older = entry.as_ref().map(|entry| VersionId(entry.value().load(Ordering::Acquire)));
         let version = RowVersion::new(key.clone(), row, schema, begin, older);
         let bytes = version.bytes();
@@ -98,7 +102,7 @@ impl TreeMem {
         match entry {
             Some(entry) => entry.value().store(id.0, Ordering::Release),
             None => {
-                self.index.insert(key, AtomicU32::new(id.0));
+                self.index.insert(IndexKey::from_slice(&key), AtomicU32::new(id.0));
             }
         }
         bytes
@@ -140,7 +144,12 @@ impl TreeMem {
 
     /// Calls `read` with the version of a key that a snapshot sees, if any.
     pub fn visible<T>(&self, key: &[u8], snapshot: CommitTs, read: impl FnOnce(&RowVersion) -> T) -> Option<T> {
-        let mut id = VersionId(self.index.get(key)?.value().load(Ordering::Acquire));
+        self.visible_from(VersionId(self.index.get(key)?.value().load(Ordering::Acquire)), snapshot, read)
+    }
+
+    /// As [`TreeMem::visible`], from a key's newest version on.
+    fn visible_from<T>(&self, newest: VersionId, snapshot: CommitTs, read: impl FnOnce(&RowVersion) -> T) -> Option<T> {
+        let mut id = newest;
         let chunks = self.chunks.load();
         loop {
             let (chunk, at) = place(id);
@@ -182,10 +191,12 @@ impl TreeMem {
         for _ in 0..count {
             let entry = if range.reverse { entries.next_back() } else { entries.next() };
             let Some(entry) = entry else { return (None, true) };
-            self.visible(entry.key(), snapshot, |version| visit(&version.key, &version.row, version.schema));
-            reached = Some(entry.key().clone());
+            self.visible_from(VersionId(entry.value().load(Ordering::Acquire)), snapshot, |version| {
+                visit(&version.key, &version.row, version.schema);
+            });
+            reached = Some(entry);
         }
-        (reached, false)
+        (reached.map(|entry| Bytes::copy_from_slice(entry.key())), false)
     }
 
     /// Every version, by key ascending, newest first within a key. Only for memtables that no longer grow.

@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::memtable::BranchTree;
 use crate::row_cache::RowFound;
 use crate::segments::Segment;
-use crate::shape::{Projection, TreeState};
+use crate::shape::TreeState;
 use crate::txnbuf::Own;
 use crate::version::Version;
 
@@ -86,7 +86,9 @@ impl Core {
         let (begin, schema) = (segment.begin_of(row)?, shape.descriptor.version);
         let bytes = segment.row_bytes(row, shape)?;
         let found = RowFound { segment: segment.clone(), row, begin, schema, bytes };
-        self.row_cache.insert(tree, key, found);
+        if self.row_cache.insert(tree, key, found) {
+            self.balance_memory();
+        }
         Ok(())
     }
 }
@@ -99,7 +101,6 @@ fn emit(
     hint: RowHint,
     sink: &mut dyn RowSink,
 ) -> Result<bool> {
-    let projection = Projection::new(state, schema, columns)?;
-    sink.row(&projection.values(row)?, hint)?;
+    sink.row(&state.row_values(schema, row, columns)?, hint)?;
     Ok(true)
 }

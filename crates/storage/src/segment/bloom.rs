@@ -76,6 +76,10 @@ impl Bloom {
         Ok(Bloom { blocks: blocks.collect() })
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.blocks.len() * BLOCK_BYTES
+    }
+
     pub(super) fn may_hold(&self, hash: u64) -> bool {
         self.blocks
             .get(block_of(hash, self.blocks.len()))

@@ -50,6 +50,16 @@ impl SegmentReader {
         Ok(KeyColumns { views: views?, row_id: self.info.descriptor.key == TreeKey::RowId })
     }
 
+    /// As [`SegmentReader::key_columns`], from all chunks of a block.
+    pub(super) fn key_columns_of(&self, views: &Views) -> Result<KeyColumns> {
+        let view = |chunk: &usize| {
+            let view = views.get(*chunk).cloned().flatten();
+            view.ok_or_else(|| Error::internal("a segment has no such column"))
+        };
+        let views = self.key_chunks()?.iter().map(view).collect::<Result<_>>()?;
+        Ok(KeyColumns { views, row_id: self.info.descriptor.key == TreeKey::RowId })
+    }
+
     /// The positions of a key's versions, newest first; empty if it has none. Reads disk only if fences and bloom allow.
     pub fn find(&self, key: &[u8]) -> Result<Range<u32>> {
         if !self.may_hold(key) {

@@ -12,7 +12,7 @@ use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, SegmentId, co
 use smallvec::SmallVec;
 
 use super::bloom::{Bloom, key_hash};
-use super::format::{HEADER_BYTES, Place, SegmentInfo, TRAILER_BYTES, read_trailer};
+use super::format::{Block, Chunk, HEADER_BYTES, Place, SegmentInfo, TRAILER_BYTES, read_trailer};
 use crate::cache::{BlockCache, BlockKey};
 
 /// Opened chunks in the order asked for; `None` where a column is younger than the segment.
@@ -219,6 +219,12 @@ impl SegmentReader {
     /// Checks, opens and caches a chunk's bytes: an aligned buffer of their own, so that a cached chunk holds no more memory
     /// than it is charged for.
     fn admit(&self, block: usize, chunk: usize, place: Place, bytes: MutableBuffer) -> Result<Arc<BlockView>> {
+        let view = self.open_chunk(block, chunk, place, bytes)?;
+        self.cache.insert(self.key(block, chunk), view.clone());
+        Ok(view)
+    }
+
+    fn open_chunk(&self, block: usize, chunk: usize, place: Place, bytes: MutableBuffer) -> Result<Arc<BlockView>> {
         if self.cache.verify && crc32c::crc32c(&bytes) != place.crc {
             return Err(checksum_error(&self.what(), place));
         }
@@ -227,9 +233,54 @@ impl SegmentReader {
         let shared = self.shared(chunk, physical)?;
         let view = BlockView::open_with(Buffer::from(bytes), physical, rows, &shared)
             .map_err(|error| error.context(format!("{} at offset {}", self.what(), place.offset)))?;
-        let view = Arc::new(view);
-        self.cache.insert(self.key(block, chunk), view.clone());
-        Ok(view)
+        Ok(Arc::new(view))
+    }
+
+    /// All chunks of a block for who reads a segment once and as a whole: what the cache does not have stays out of it.
+    pub(super) fn passing_chunks(&self, block: usize) -> Result<Views> {
+        let chunks = 0..self.types.len();
+        let mut views: Views = chunks.clone().map(|chunk| self.cache.peek(&self.key(block, chunk))).collect();
+        if views.iter().any(Option::is_none) {
+            let places = chunks.clone().map(|chunk| self.place(block, chunk)).collect::<Result<Vec<_>>>()?;
+            let start = places.iter().map(|place| place.offset).min().unwrap_or(0);
+            let end = places.iter().map(|place| place.offset + u64::from(place.len)).max().unwrap_or(start);
+            // A block's chunks lie side by side.
+            let span = usize::try_from(end - start).map_err(|_| Error::internal("a block exceeds memory"))?;
+            let mut bytes = vec![0; span];
+            self.file.read_exact_at(&mut bytes, start)?;
+            for (chunk, (place, view)) in places.iter().zip(&mut views).enumerate() {
+                if view.is_none() {
+                    let from = (place.offset - start) as usize;
+                    let part = bytes.get(from..from + place.len as usize).unwrap_or(&[]);
+                    let mut own = MutableBuffer::new(part.len());
+                    own.extend_from_slice(part);
+                    *view = Some(self.open_chunk(block, chunk, *place, own)?);
+                }
+            }
+        }
+        Ok(views)
+    }
+
+    /// Encoded bytes of a block.
+    pub fn block_bytes(&self, block: usize) -> u64 {
+        let chunks = self.info.blocks.get(block).map_or(&[][..], |block| &block.chunks);
+        chunks.iter().map(|chunk| u64::from(chunk.place.len)).sum()
+    }
+
+    /// Memory an open segment takes: its filter, fences and zone maps, about.
+    pub fn memory_bytes(&self) -> u64 {
+        let bloom = self.bloom.as_ref().map_or(0, Bloom::memory_bytes);
+        let bound = |datum: &Option<Datum>| match datum {
+            Some(Datum::Text(text)) => text.capacity(),
+            Some(Datum::Bytes(bytes)) => bytes.capacity(),
+            _ => 0,
+        };
+        let of_chunk = |chunk: &Chunk| size_of::<Chunk>() + bound(&chunk.stats.min) + bound(&chunk.stats.max);
+        let of_block = |block: &Block| {
+            let keys = block.first_key.len() + block.last_key.len();
+            size_of::<Block>() + keys + block.chunks.iter().map(of_chunk).sum::<usize>()
+        };
+        (bloom + self.info.blocks.iter().map(of_block).sum::<usize>() + self.starts.len() * 4) as u64
     }
 
     /// What the blocks of a column share: opened once, then kept by the cache and by the blocks that use it.

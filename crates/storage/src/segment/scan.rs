@@ -8,7 +8,7 @@ use heliosdb_hcc::{Bitmap, BlockView, CompareOp, Filter, Predicate};
 use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result};
 
 use super::SegmentReader;
-use super::lookup::missing_value;
+use super::lookup::{KeyColumns, missing_value};
 use crate::read::{ColumnBuilder, ColumnFilter};
 
 /// What is wanted of each block.
@@ -182,21 +182,13 @@ impl SegmentReader {
     }
 
     fn block_keys(&self, block: usize, selection: &Bitmap, rows: usize) -> Result<Keys> {
-        let columns = self.key_columns(block)?;
-        let mut keys = Keys { bytes: Vec::with_capacity(rows * 10), ends: Vec::with_capacity(rows) };
-        let mut scratch = Vec::new();
-        for row in selection.iter() {
-            columns.append(row, &mut scratch, &mut keys.bytes)?;
-            keys.ends.push(keys.bytes.len());
-        }
-        Ok(keys)
+        keys_of(&self.key_columns(block)?, selection, rows)
     }
 
     /// A block decoded whole: every column, key and begin_ts.
     pub fn read_block(&self, block: usize) -> Result<FullBlock> {
         let range = self.block_range(block);
-        let all: Vec<Option<usize>> = (0..self.types.len()).map(Some).collect();
-        let views = self.chunks(block, &all, None)?;
+        let views = self.passing_chunks(block)?;
         let decode = |chunk: usize| -> Result<ArrayRef> {
             let view = views.get(chunk).and_then(Option::as_ref);
             let view = view.ok_or_else(|| Error::internal("a segment has no such column"))?;
@@ -212,9 +204,20 @@ impl SegmentReader {
                 stamps.values().iter().map(|ts| CommitTs(*ts as u64)).collect()
             }
         };
-        let keys = self.block_keys(block, &Bitmap::all_set(range.len()), range.len())?;
+        let columns_of_keys = self.key_columns_of(&views)?;
+        let keys = keys_of(&columns_of_keys, &Bitmap::all_set(range.len()), range.len())?;
         Ok(FullBlock { first_row: range.start, columns: columns?, keys, begin })
     }
+}
+
+fn keys_of(columns: &KeyColumns, selection: &Bitmap, rows: usize) -> Result<Keys> {
+    let mut keys = Keys { bytes: Vec::with_capacity(rows * 10), ends: Vec::with_capacity(rows) };
+    let mut scratch = Vec::new();
+    for row in selection.iter() {
+        columns.append(row, &mut scratch, &mut keys.bytes)?;
+        keys.ends.push(keys.bytes.len());
+    }
+    Ok(keys)
 }
 
 /// A younger column's value for old rows, repeated.
