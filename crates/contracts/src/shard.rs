@@ -480,7 +480,8 @@ pub trait ShardClient: Send + Sync + 'static {
     /// Rows and bytes of a tree, approximately, for planning and `\d+`.
     fn tree_size(&self, tree: TreeRef) -> TreeSize;
 
-    /// What the segments of a tree hold, oldest first. Reads a little of each file the first time.
+    /// What the segments of a tree hold, oldest first, and after them those with pieces of its large values, which say a tree of
+    /// their own. Reads a little of each file the first time.
     fn segments(&self, tree: TreeRef) -> Result<Vec<SegmentFacts>>;
 
     /// Every tree there is, dropped ones aside.

@@ -16,7 +16,7 @@ use heliosdb_types::{
 use parking_lot::Mutex;
 
 use crate::core::Core;
-use crate::large::{open_range, open_scan};
+use crate::large::{is_pieces_tree, open_range, open_scan, pieces_owner, pieces_tree};
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::ShardOptions;
 use crate::recovery::{RecoveryReport, ShardParts, open};
@@ -222,14 +222,17 @@ impl ShardStore for Shard {
     fn segments(&self, tree: TreeRef) -> Result<Vec<SegmentFacts>> {
         let version = self.core.version.load_full();
         let mut segments: Vec<_> = version.segments((BranchId(0), tree)).to_vec();
+        segments.extend_from_slice(version.segments((BranchId(0), pieces_tree(tree))));
         segments.sort_by_key(|segment| segment.meta.id);
         segments.iter().map(|segment| segment.facts()).collect()
     }
 
     fn trees(&self) -> Vec<TreeRef> {
         let version = self.core.version.load();
-        let mut trees: Vec<_> =
-            version.trees.iter().filter(|(_, state)| state.dropped.is_none()).map(|(&(_, tree), _)| tree).collect();
+        let exists = |tree| version.trees.get(&(BranchId(0), tree)).is_some_and(|state| state.dropped.is_none());
+        let all = version.trees.keys().map(|&(_, tree)| tree).filter(|&tree| exists(tree));
+        // Pieces of large values are part of their table's tree.
+        let mut trees: Vec<_> = all.filter(|&tree| !is_pieces_tree(tree) || !exists(pieces_owner(tree))).collect();
         trees.sort_unstable();
         trees
     }

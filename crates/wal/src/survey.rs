@@ -101,7 +101,12 @@ pub fn survey(
     for (at, &sequence) in sequences.iter().enumerate() {
         let path = disk.describe(&file_path(dir, sequence));
         let last = at + 1 == sequences.len();
-        let bytes = Bytes::from(disk.read(&file_path(dir, sequence))?);
+        let bytes = match disk.read(&file_path(dir, sequence)) {
+            Ok(bytes) => Bytes::from(bytes),
+            // Given up since the directory was listed.
+            Err(_) if range.durable.is_some() && !disk.exists(&file_path(dir, sequence))? => continue,
+            Err(error) => return Err(error),
+        };
         let header = match FileHeader::decode(&bytes, &path, sequence) {
             Ok(header) => header,
             Err(error) => {

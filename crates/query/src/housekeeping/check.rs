@@ -1,7 +1,7 @@
 //! CHECK DATABASE and CHECK TABLE: whether everything stored is what it must be.
 //!
 //! CHECK DATABASE has the shard check its files first (of all databases), then that the catalog and the shard name the same
-//! trees, then each table of this database as CHECK TABLE does: shape, NOT NULL, CHECK constraints, foreign keys, and every
+//! trees and that sequences hand out what is reserved, then each table of this database as CHECK TABLE does: shape, NOT NULL, CHECK constraints, foreign keys, and every
 //! index against its table's rows in both directions, at one snapshot, beside writers. A row for each finding; none: sound.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,7 @@ impl Session {
                     self.check_files(&running, &mut lines).await?;
                 }
                 self.check_trees(&mut lines)?;
+                self.check_sequences(&mut lines)?;
                 self.tables_of_database()?
             }
             CheckWhat::Tables(named) => self.tables_to_check(named)?,
@@ -148,6 +149,24 @@ impl Session {
             if after.contains(&tree) && !tree.is_system() && !named.contains(&tree) {
                 let problem = "no table and no index has it".to_owned();
                 lines.push(Line::of_relation(&format!("tree {tree}"), "every_tree_is_named", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// What sequences are about to hand out is reserved, so that no restart hands it out again.
+    fn check_sequences(&mut self, lines: &mut Vec<Line>) -> Result<()> {
+        let catalog = self.catalog()?;
+        let engine = Arc::clone(&self.engine);
+        for relation in catalog.relations.values() {
+            let RelationKind::Sequence(sequence) = &relation.kind else { continue };
+            if let Some(unreserved) = engine.sequences.unreserved(&*engine.shard, sequence)? {
+                let problem = format!("is about to hand out {unreserved} values that a restart would hand out again");
+                lines.push(Line::of_relation(
+                    &self.qualified(relation)?,
+                    "sequences_hand_out_reserved_values",
+                    problem,
+                ));
             }
         }
         Ok(())

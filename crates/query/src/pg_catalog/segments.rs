@@ -51,6 +51,11 @@ impl Stored<'_> {
         ]
     }
 
+    /// Whether a segment holds rows, not pieces of large values of theirs.
+    fn holds_rows(&self, segment: &SegmentFacts) -> bool {
+        segment.tree == self.tree
+    }
+
     fn column(&self, stored: StoredColumn) -> Option<&Column> {
         match stored {
             StoredColumn::User(id) if self.index.is_none() => self.table.columns.iter().find(|column| column.id == id),
@@ -148,6 +153,11 @@ fn segment_row(
     column: &ColumnFacts,
 ) -> Vec<(&'static str, Datum)> {
     let mut row = stored.common(facts);
+    let rows = stored.holds_rows(segment);
+    let name = match column.column {
+        StoredColumn::User(_) if !rows => "(large values)".to_owned(),
+        column => stored.column_name(column),
+    };
     let encodings: Vec<String> = column.encodings.iter().map(|(name, blocks)| format!("{name} {blocks}")).collect();
     row.extend([
         ("segment", count(segment.id.0)),
@@ -157,18 +167,18 @@ fn segment_row(
         ("deletes", count(segment.deletes)),
         ("blocks", Datum::Int32(i32::try_from(segment.blocks).unwrap_or(i32::MAX))),
         ("segment_bytes", count(segment.stored_bytes)),
-        ("attname", text(stored.column_name(column.column))),
+        ("attname", text(name)),
         ("stored_bytes", count(column.stored_bytes)),
         ("plain_bytes", count(column.plain_bytes)),
         ("ratio", ratio(column.plain_bytes, column.stored_bytes)),
         ("encodings", text(encodings.join(", "))),
         ("null_count", count(column.nulls)),
     ]);
-    if stored.may_read_key(rights) {
+    if rows && stored.may_read_key(rights) {
         row.push(("min_key", stored.key_text(facts, &segment.min_key)));
         row.push(("max_key", stored.key_text(facts, &segment.max_key)));
     }
-    let Some(of_table) = stored.column(column.column) else { return row };
+    let Some(of_table) = stored.column(column.column).filter(|_| rows) else { return row };
     row.push(("attnum", Datum::Int16(of_table.attribute)));
     row.push(("type", text(of_table.sql_type.name())));
     if stored.may_read(rights, of_table) && has_shown_bounds(&of_table.sql_type) {
@@ -187,6 +197,9 @@ pub(super) fn helios_relations(source: &Source<'_>, rows: &mut Rows) -> Result<(
         let segments = source.shard.segments(stored.tree)?;
         let size = source.shard.tree_size(stored.tree);
         let sum = |of: fn(&SegmentFacts) -> u64| segments.iter().map(of).sum::<u64>();
+        let of_rows = |of: fn(&SegmentFacts) -> u64| {
+            segments.iter().filter(|segment| stored.holds_rows(segment)).map(of).sum::<u64>()
+        };
         let stored_bytes = sum(|segment| segment.stored_bytes);
         let plain_bytes = sum(|segment| segment.columns.iter().map(|column| column.plain_bytes).sum());
         let mut row = stored.common(facts);
@@ -194,8 +207,8 @@ pub(super) fn helios_relations(source: &Source<'_>, rows: &mut Rows) -> Result<(
             ("segments", count(segments.len() as u64)),
             ("young_segments", count(segments.iter().filter(|segment| segment.level == 0).count() as u64)),
             ("live_rows", count(size.rows)),
-            ("segment_rows", count(sum(|segment| segment.rows))),
-            ("deletes", count(sum(|segment| segment.deletes))),
+            ("segment_rows", count(of_rows(|segment| segment.rows))),
+            ("deletes", count(of_rows(|segment| segment.deletes))),
             ("memory_bytes", count(size.memory_bytes)),
             ("stored_bytes", count(stored_bytes)),
             ("plain_bytes", count(plain_bytes)),

@@ -91,6 +91,15 @@ impl SequenceCache {
         Ok(())
     }
 
+    /// Values held to be handed out that the shard does not know of; `None` if all is as it must be.
+    pub(crate) fn unreserved(&self, shard: &dyn ShardClient, info: &SequenceInfo) -> Result<Option<u64>> {
+        let range = self.range(info.id);
+        let range = range.lock();
+        let reserved = shard.reserve_sequence(info.id, 0)?;
+        let beyond = if range.next < range.end { range.end.saturating_sub(reserved) } else { 0 };
+        Ok(Some(beyond / info.increment.unsigned_abs().max(1)).filter(|values| *values > 0))
+    }
+
     /// The last value handed out and whether there was one, as `SELECT last_value, is_called FROM seq` shows them.
     pub(crate) fn last(&self, shard: &dyn ShardClient, info: &SequenceInfo) -> Result<(i64, bool)> {
         let range = self.range(info.id);

@@ -1,24 +1,24 @@
 //! What a stopped shard's files are: for people who look at a directory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use heliosdb_contracts::SegmentFacts;
-use heliosdb_runtime::Disk;
+use heliosdb_runtime::{Disk, OpenMode};
 use heliosdb_types::{BranchId, CommitTs, Lsn, Result, SchemaVersion, SegmentId, TreeRef};
 use heliosdb_wal::{LogSurvey, ReplayFrom, SurveyRange, survey};
 
 use crate::cache::BlockCache;
 use crate::delete_vector::DeleteVector;
 use crate::manifest::{
-    DELETES_VERSION, FORMAT_VERSION as MANIFEST_VERSION, Manifest, ManifestFiles, SegmentMeta, load_deletes,
-    manifest_path, read_current, segment_id_of, segment_path,
+    DELETES_MAGIC_1, Manifest, ManifestFiles, SegmentMeta, load_deletes, manifest_path, read_current, segment_id_of,
 };
-use crate::segment::{FORMAT_VERSION as SEGMENT_VERSION, SegmentReader};
+use crate::segment::SegmentReader;
 use crate::segments::Segment;
 
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// A kind of file and the format version this program writes; files of the directory were read, so theirs is known here.
+/// How many files of a kind have a format version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileVersion {
     pub kind: &'static str,
@@ -113,27 +113,44 @@ pub fn inspect_dir(disk: &Arc<dyn Disk>) -> Result<Inspection> {
         files: log.files.len() as u64,
         bytes: log_bytes,
     }];
-    for (kind, dir, version) in [
-        ("manifest", ManifestFiles::MANIFESTS, MANIFEST_VERSION),
-        ("segment", ManifestFiles::SEGMENTS, SEGMENT_VERSION),
-        ("delete vectors", ManifestFiles::DELETES, DELETES_VERSION),
+    for (kind, dir) in [
+        ("manifest", ManifestFiles::MANIFESTS),
+        ("segment", ManifestFiles::SEGMENTS),
+        ("delete vectors", ManifestFiles::DELETES),
     ] {
-        let mut of_kind = FileVersion { kind, version, files: 0, bytes: 0 };
-        if disk.exists(dir)? {
-            for name in disk.list(dir)? {
-                of_kind.files += 1;
-                of_kind.bytes += disk.open(&format!("{dir}/{name}"), heliosdb_runtime::OpenMode::Read)?.len()?;
-            }
-        }
-        versions.push(of_kind);
+        versions.extend(versions_in(disk.as_ref(), kind, dir)?);
     }
     Ok(Inspection { manifest: summary, trees, log, versions })
+}
+
+/// The files of a directory by the version in their first bytes.
+fn versions_in(disk: &dyn Disk, kind: &'static str, dir: &str) -> Result<Vec<FileVersion>> {
+    let mut found: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    let names = if disk.exists(dir)? { disk.list(dir)? } else { Vec::new() };
+    for name in names {
+        let file = disk.open(&format!("{dir}/{name}"), OpenMode::Read)?;
+        let mut head = [0; 12];
+        let got = file.read_at(&mut head, 0)?;
+        let (files, bytes) = found.entry(version_in(head.get(..got).unwrap_or_default())).or_default();
+        *files += 1;
+        *bytes += file.len()?;
+    }
+    Ok(found.into_iter().map(|(version, (files, bytes))| FileVersion { kind, version, files, bytes }).collect())
+}
+
+/// Files begin with a magic of 8 bytes and the version, but for delete vectors of version 1; 0: neither.
+fn version_in(head: &[u8]) -> u32 {
+    if head.starts_with(DELETES_MAGIC_1) {
+        return 1;
+    }
+    let version = head.get(8..12).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
+    version.filter(|_| head.starts_with(b"HELIOS")).unwrap_or(0)
 }
 
 /// Describes one segment file by itself: of deletes and of its level it knows nothing.
 pub fn inspect_segment(disk: &Arc<dyn Disk>, name: &str) -> Result<SegmentFacts> {
     let id = segment_id_of(name).unwrap_or(SegmentId(0));
-    let bytes = disk.open(name, heliosdb_runtime::OpenMode::Read)?.len()?;
+    let bytes = disk.open(name, OpenMode::Read)?.len()?;
     let reader = SegmentReader::open(disk.as_ref(), name, id, bytes, BlockCache::new(CACHE_BYTES))?;
     let info = reader.info();
     let meta = SegmentMeta {
@@ -151,6 +168,5 @@ pub fn inspect_segment(disk: &Arc<dyn Disk>, name: &str) -> Result<SegmentFacts>
         max_ts: info.max_ts,
         stamp: None,
     };
-    debug_assert!(segment_path(id).ends_with(".seg"));
     Ok(reader.facts()?.of_segment(&meta, 0))
 }

@@ -45,6 +45,11 @@ pub(crate) fn is_pieces_tree(tree: TreeRef) -> bool {
     tree.tree.0 & PIECES_BIT != 0
 }
 
+/// The tree whose pieces a tree holds.
+pub(crate) fn pieces_owner(tree: TreeRef) -> TreeRef {
+    TreeRef::new(tree.database, TreeId(tree_number(tree)))
+}
+
 /// The number of a tree, or of the one whose pieces it holds.
 pub(crate) fn tree_number(tree: TreeRef) -> u64 {
     tree.tree.0 & !PIECES_BIT

@@ -125,11 +125,11 @@ pub(crate) fn swap_manifest(disk: &Arc<dyn Disk>, manifest: &Manifest) -> Result
 }
 
 /// Files of version 1 begin with this and say no version.
-const DELETES_MAGIC_1: &[u8; 8] = b"HELIOSDV";
+pub(crate) const DELETES_MAGIC_1: &[u8; 8] = b"HELIOSDV";
 /// Later ones: `magic 8 | version u32 | crc32c of the 12 bytes before u32`.
 const DELETES_MAGIC: &[u8; 8] = b"HELIOSDW";
 /// 2: a version in the header.
-pub(crate) const DELETES_VERSION: u32 = 2;
+const DELETES_VERSION: u32 = 2;
 const DELETES_HEADER: usize = 16;
 
 fn deletes_header() -> Vec<u8> {

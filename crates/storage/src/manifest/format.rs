@@ -7,7 +7,7 @@ use super::{Branch, DeletesPlace, Manifest, SegmentEntry, SegmentMeta, TreeEntry
 use crate::codec::{Reader, put_bytes, put_descriptor, put_tree, put_u32, put_u64, read_descriptor};
 
 const MAGIC: &[u8; 8] = b"HELIOSMF";
-pub(crate) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 const HEADER: usize = 20;
 
 pub(crate) fn encode(manifest: &Manifest) -> Vec<u8> {

@@ -12,11 +12,11 @@ use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{BranchId, CommitTs, Lsn, SchemaVersion, SegmentId, SequenceId, TreeRef};
 
 pub(crate) use files::{
-    DELETES_VERSION, ManifestFiles, current_text, deletes_path, load_deletes, manifest_number, manifest_path,
+    DELETES_MAGIC_1, ManifestFiles, current_text, deletes_path, load_deletes, manifest_number, manifest_path,
     read_current, read_current_unchecked, read_manifest, segment_id_of, segment_path, swap_manifest, write_deletes,
     write_manifest,
 };
-pub(crate) use format::{VERSION as FORMAT_VERSION, encode as encode_manifest, put_segment, read_segment};
+pub(crate) use format::{encode as encode_manifest, put_segment, read_segment};
 pub(crate) use invariants::{broken as broken_invariants, check};
 
 #[derive(Clone, Debug, PartialEq)]

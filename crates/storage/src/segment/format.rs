@@ -12,7 +12,7 @@ use crate::codec::{Reader, put_bytes, put_descriptor, put_u32, put_u64, read_des
 
 pub(super) const MAGIC: &[u8; 8] = b"HELIOSSG";
 /// 2: columns have shared sections. Nothing was released with 1.
-pub(crate) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const TRAILER_BYTES: usize = 32;
 

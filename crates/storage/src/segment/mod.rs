@@ -20,7 +20,6 @@ mod segment_test;
 mod writer;
 
 pub(crate) use facts::Facts;
-pub(crate) use format::VERSION as FORMAT_VERSION;
 pub(crate) use reader::SegmentReader;
 pub(crate) use rows::NearbyRows;
 pub(crate) use scan::{BlockScan, FullBlock};

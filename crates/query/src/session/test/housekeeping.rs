@@ -101,6 +101,22 @@ fn broken_constraints_are_named() {
 }
 
 #[test]
+fn a_sequence_that_would_repeat_itself_is_named() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create sequence s; create sequence u increment -3; select nextval('s'), nextval('u'), nextval('u')");
+    assert!(client.run("check catalog").ends_with(" 0 errors\n"));
+    let catalog = server.engine.catalog(POSTGRES_DATABASE, BranchId(0)).unwrap();
+    let id = catalog.relations.values().find_map(|relation| match &relation.kind {
+        crate::catalog::RelationKind::Sequence(sequence) if relation.name == "s" => Some(sequence.id),
+        _ => None,
+    });
+    server.shard.set_sequence(id.unwrap(), 5).unwrap();
+    let said = client.run("check catalog");
+    assert!(said.starts_with("error|public.s|sequences_hand_out_reserved_values|||is about to hand out 27"), "{said}");
+}
+
+#[test]
 fn who_may_and_where() {
     let server = Server::new();
     let mut root = server.client();
