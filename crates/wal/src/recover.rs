@@ -3,8 +3,9 @@
 //! Files are read in order. A file that is not the last must lead exactly to its successor's first record: the successor
 //! got its name only when all before was durable. In the last file, records end at the first that cannot be read. That
 //! is a torn tail unless something says that the record was durable: a later record in the file whose `durable_lsn`
-//! covers it, or the caller (`known_durable`). Then it is damage, and the log refuses to open. The tail is then cut off
-//! and the rest synced, so that what was replayed cannot be lost by a later power failure.
+//! covers it, or the caller (`known_durable`). Then it is damage, and the log refuses to open, leaving everything as it was
+//! for whoever repairs it. Only a log that opens is changed: the tail is cut off and the rest synced, so that what was
+//! replayed cannot be lost by a later power failure.
 
 use bytes::Bytes;
 use heliosdb_runtime::{Canary, Disk, OpenMode};
@@ -51,12 +52,13 @@ pub(crate) fn recover(
     let start = Lsn(from.start.0.max(1));
     let mut found = tidy(disk, dir)?;
     let mut report = ReplayReport { last: Lsn(start.0 - 1), ..ReplayReport::default() };
-    let mut reader = Reader { disk, dir, start, replay, report: &mut report, canary };
-    let mut expected = None;
+    let mut reader = Reader { disk, dir, start, replay, report: &mut report };
+    let (mut expected, mut cut) = (None, None);
     for at in 0..found.files.len() {
         let sequence = found.files[at].sequence;
         let successor = found.files.get(at + 1).map(|file| file.first_lsn);
-        let file = reader.file(sequence, expected, successor)?;
+        let (file, end) = reader.file(sequence, expected, successor)?;
+        cut = end;
         expected = Some(Lsn(reader.report.last.0 + 1));
         found.files[at] = file;
     }
@@ -68,6 +70,9 @@ pub(crate) fn recover(
             "log file \"{file}\" ends at offset {offset} with record {}, but record {} was durable",
             report.last, from.known_durable
         )));
+    }
+    if let Some(cut) = &cut {
+        cut.carry_out(disk, report.torn.is_some(), canary)?;
     }
     if let Some(torn) = &report.torn {
         tracing::warn!(file = torn.file, offset = torn.offset, bytes = torn.bytes, "cut the log's torn tail");
@@ -106,7 +111,6 @@ struct Reader<'a> {
     start: Lsn,
     replay: &'a mut dyn FnMut(Record) -> Result<()>,
     report: &'a mut ReplayReport,
-    canary: Option<Canary>,
 }
 
 /// Why a file's records ended where they did.
@@ -120,7 +124,12 @@ pub(crate) struct End {
 
 impl Reader<'_> {
     /// Replays one file. `expected` is the record it must begin with, `successor` the one the next file begins with.
-    fn file(&mut self, sequence: u64, expected: Option<Lsn>, successor: Option<Lsn>) -> Result<FileMeta> {
+    fn file(
+        &mut self,
+        sequence: u64,
+        expected: Option<Lsn>,
+        successor: Option<Lsn>,
+    ) -> Result<(FileMeta, Option<Cut>)> {
         let path = file_path(self.dir, sequence);
         let name = self.disk.describe(&path);
         let bytes = Bytes::from(self.disk.read(&path)?);
@@ -136,12 +145,16 @@ impl Reader<'_> {
         }
         let end = self.records(&bytes, &header, &name)?;
         self.report.last = Lsn(end.next.0 - 1);
-        match successor {
-            Some(lsn) if lsn == end.next => {}
+        let kept = end.offset as u64;
+        let cut = match successor {
+            Some(lsn) if lsn == end.next => None,
             Some(_) => return Err(damaged(&name, &end)),
-            None => self.end_of_log(&path, &bytes, &header, &end)?,
-        }
-        Ok(FileMeta { sequence, first_lsn: header.first_lsn, bytes: end.offset as u64 })
+            None => {
+                self.end_of_log(&name, &bytes, &header, &end)?;
+                Some(Cut { path, bytes, end })
+            }
+        };
+        Ok((FileMeta { sequence, first_lsn: header.first_lsn, bytes: kept }, cut))
     }
 
     fn records(&mut self, bytes: &Bytes, header: &FileHeader, name: &str) -> Result<End> {
@@ -165,26 +178,48 @@ impl Reader<'_> {
         Ok(end)
     }
 
-    /// Decides between a torn tail and damage, then cuts.
-    fn end_of_log(&mut self, path: &str, bytes: &Bytes, header: &FileHeader, end: &End) -> Result<()> {
-        let name = self.disk.describe(path);
+    /// Decides between a torn tail and damage.
+    fn end_of_log(&mut self, name: &str, bytes: &Bytes, header: &FileHeader, end: &End) -> Result<()> {
         let later = Later::search(bytes, header, end);
         if later.durable >= end.next {
-            return Err(damaged(&name, end));
+            return Err(damaged(name, end));
         }
         let head = bytes.get(end.offset..).unwrap_or_default();
         let began = head.iter().take(TERMINATOR).any(|byte| *byte != 0);
         if began || later.reach > end.offset {
             let reach = later.reach.max((end.offset + RECORD_HEAD).min(bytes.len()));
-            let torn = TornTail { file: name, offset: end.offset as u64, bytes: (reach - end.offset) as u64 };
+            let torn =
+                TornTail { file: name.to_owned(), offset: end.offset as u64, bytes: (reach - end.offset) as u64 };
             self.report.torn = Some(torn);
         }
-        let file = self.disk.open(path, OpenMode::Write)?;
+        Ok(())
+    }
+}
+
+/// What is to be done to the last file, once nothing speaks against it.
+struct Cut {
+    path: String,
+    bytes: Bytes,
+    end: End,
+}
+
+impl Cut {
+    fn carry_out(&self, disk: &dyn Disk, torn: bool, canary: Option<Canary>) -> Result<()> {
+        let end = &self.end;
+        if torn && disk.read(&self.path)? != self.bytes {
+            // What is about to be thrown away may have been read wrongly.
+            let name = disk.describe(&self.path);
+            return Err(Error::corrupt(format!(
+                "log file \"{name}\" reads differently each time, somewhere behind offset {}",
+                end.offset
+            )));
+        }
+        let file = disk.open(&self.path, OpenMode::Write)?;
         file.truncate(end.offset as u64)?;
         // Replayed records may so far live in the page cache only: the process died, not the machine. If a sync of theirs
         // has failed, the kernel takes them for written, and only writing them again makes a sync of them mean anything.
-        let unproven = bytes.get(end.unproven..end.offset).unwrap_or_default();
-        if !unproven.is_empty() && !Canary::TrustPageCache.sings(self.canary) {
+        let unproven = self.bytes.get(end.unproven..end.offset).unwrap_or_default();
+        if !unproven.is_empty() && !Canary::TrustPageCache.sings(canary) {
             file.write_at(unproven, end.unproven as u64)?;
         }
         file.sync_all()

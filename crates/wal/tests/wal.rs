@@ -410,6 +410,29 @@ fn every_flipped_bit_is_refused_or_cut_never_read() {
 }
 
 #[test]
+fn a_refused_log_is_left_as_it_is() {
+    let (disk, path, last_group, end) = damaged_log();
+    let whole = disk.read(&path).unwrap();
+    let known = ReplayFrom { start: Lsn(1), known_durable: Lsn(12) };
+    for at in [0, 5, 40] {
+        let flipped = disk.flip_bit(&path, last_group + at, 3).unwrap();
+        assert_eq!(open(&disk, &small(), known).unwrap_err().kind(), ErrorKind::Corrupt);
+        disk.flip_back(flipped);
+        assert_eq!(disk.read(&path).unwrap(), whole, "the log can still be repaired");
+    }
+    // A bit that was only read wrongly does not make the end of the log go, either.
+    for skip in 0..4 {
+        disk.inject(Fault { op: FaultOp::Read, path: path.clone(), skip, times: 1, kind: FaultKind::FlipBit });
+        match open(&disk, &small(), from(1)) {
+            Ok((_, report, records)) => assert_eq!((records.len(), report.torn), (12, None)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+        }
+        disk.clear_faults();
+        assert_eq!(disk.read(&path).unwrap()[..end as usize], whole[..end as usize], "nothing was cut");
+    }
+}
+
+#[test]
 fn a_clean_end_proves_its_last_group() {
     let (disk, path, last_group, end) = damaged_log();
     let (wal, ..) = reopen(&disk);
