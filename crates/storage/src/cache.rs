@@ -2,6 +2,7 @@
 //!
 //! A block is checksummed when it is read from disk and validated when it is opened; a hit costs neither.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,8 @@ use heliosdb_hcc::{BlockView, Shared};
 use heliosdb_runtime::Canary;
 use heliosdb_types::SegmentId;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use rustc_hash::FxBuildHasher;
 
 /// A column of a block of a segment. Segment ids are never reused, so entries never go stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +49,8 @@ impl Weighter<BlockKey, Arc<BlockView>> for ByBytes {
 pub(crate) struct BlockCache {
     /// Whether readers compare bytes with their checksums.
     pub verify: bool,
-    entries: Cache<BlockKey, Arc<BlockView>, ByBytes>,
-    shared: Cache<SharedKey, Arc<Shared>, ByBytes>,
+    entries: Cache<BlockKey, Arc<BlockView>, ByBytes, FxBuildHasher>,
+    shared: Cache<SharedKey, Arc<Shared>, ByBytes, FxBuildHasher>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -68,6 +70,14 @@ impl std::fmt::Debug for BlockCache {
     }
 }
 
+/// What is evicted when depends on hashes, so they are the same in every run: a simulation repeats to the last read.
+fn cache<K: Eq + Hash, V: Clone>(items: usize, bytes: u64) -> Cache<K, V, ByBytes, FxBuildHasher>
+where
+    ByBytes: Weighter<K, V>,
+{
+    Cache::with(items, bytes, ByBytes, FxBuildHasher, DefaultLifecycle::default())
+}
+
 impl BlockCache {
     pub fn new(capacity_bytes: u64) -> Arc<BlockCache> {
         BlockCache::with_canary(capacity_bytes, None)
@@ -79,8 +89,8 @@ impl BlockCache {
         let for_shared = capacity_bytes / 16 * SHARED_SIXTEENTHS;
         Arc::new(BlockCache {
             verify: !Canary::TrustSegments.sings(canary),
-            entries: Cache::with_weighter(items, capacity_bytes - for_shared, ByBytes),
-            shared: Cache::with_weighter(items / 16 + 16, for_shared, ByBytes),
+            entries: cache(items, capacity_bytes - for_shared),
+            shared: cache(items / 16 + 16, for_shared),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         })

@@ -14,11 +14,10 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::cache::BlockCache;
-use crate::delete_vector::DeleteVector;
 use crate::horizon::{Horizon, Pin};
 use crate::large;
 use crate::log::{KIND_COUNTER, encode_counter};
-use crate::manifest::{Manifest, SegmentMeta};
+use crate::manifest::Manifest;
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::{ShardOptions, row_cache_bytes};
 use crate::row_cache::RowCache;
@@ -314,10 +313,6 @@ impl Core {
         let total = self.options.cache_bytes;
         let others = open + deletes + self.row_cache.bytes();
         self.cache.set_capacity(total.saturating_sub(others).max(total / 8));
-    }
-
-    pub fn open_segment(&self, meta: SegmentMeta, deletes: DeleteVector) -> Result<Arc<Segment>> {
-        Segment::open(&self.disk, &self.cache, meta, deletes, None)
     }
 
     /// Newest record whose effects are in memory, and the state it left, for a manifest.

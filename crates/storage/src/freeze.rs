@@ -7,7 +7,6 @@ use heliosdb_types::{CommitTs, Error, Result};
 use rustc_hash::FxHashMap;
 
 use crate::core::{CommitState, Core};
-use crate::delete_vector::DeleteVector;
 use crate::memtable::{BranchTree, Generation, Rotation, TreeMem, VersionId};
 use crate::metrics::Counters;
 use crate::segment::CommitStamp;
@@ -135,8 +134,7 @@ impl Core {
             Ok::<(), Error>(())
         })?;
         let metas = writer.finish()?;
-        let segments = metas.into_iter().map(|meta| self.open_segment(meta, DeleteVector::default()));
-        let segments = segments.collect::<Result<Vec<_>>>()?;
+        let segments = Segment::open_written(&self.disk, &self.cache, metas)?;
         ended.sort_unstable();
         for (ts, (segment, row)) in ended {
             let fresh = segments.get(segment as usize).is_some_and(|segment| segment.deletes.delete(row, ts));

@@ -78,6 +78,28 @@ impl Segment {
         Ok(Arc::new(Segment { meta, reader, deletes, saved, facts, replaced, file: Arc::new(file) }))
     }
 
+    /// Opens files that have just been written and that nothing names yet. If one cannot be opened all of them go.
+    pub fn open_written(
+        disk: &Arc<dyn Disk>,
+        cache: &Arc<BlockCache>,
+        metas: Vec<SegmentMeta>,
+    ) -> Result<Vec<Arc<Segment>>> {
+        let mut opened: Vec<Arc<Segment>> = Vec::with_capacity(metas.len());
+        for meta in &metas {
+            match Segment::open(disk, cache, meta.clone(), DeleteVector::default(), None) {
+                Ok(segment) => opened.push(segment),
+                Err(error) => {
+                    opened.iter().for_each(|segment| segment.give_up());
+                    for meta in metas.iter().skip(opened.len()) {
+                        remove_file(disk, meta.id);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(opened)
+    }
+
     /// The same rows, committed at `ts`: what a loaded segment becomes.
     pub fn stamped(&self, ts: CommitTs) -> Arc<Segment> {
         let meta = SegmentMeta { stamp: Some(ts), min_ts: ts, max_ts: ts, ..self.meta.clone() };
@@ -180,11 +202,15 @@ impl Drop for SegmentOnDisk {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire) {
             self.cache.forget(self.meta_id);
-            let path = segment_path(self.meta_id);
-            if let Err(error) = self.disk.remove(&path) {
-                // The next start sweeps it.
-                tracing::warn!(%error, path, "could not remove a segment no longer used");
-            }
+            remove_file(&self.disk, self.meta_id);
         }
+    }
+}
+
+fn remove_file(disk: &Arc<dyn Disk>, id: heliosdb_types::SegmentId) {
+    let path = segment_path(id);
+    if let Err(error) = disk.remove(&path) {
+        // The next start sweeps it.
+        tracing::warn!(%error, path, "could not remove a segment no longer used");
     }
 }

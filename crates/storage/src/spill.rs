@@ -9,7 +9,6 @@ use rustc_hash::FxHashMap;
 
 use crate::cache::BlockCache;
 use crate::core::{Core, with_own};
-use crate::delete_vector::DeleteVector;
 use crate::log::Position;
 use crate::metrics::Counters;
 use crate::segment::CommitStamp;
@@ -104,8 +103,7 @@ impl Spiller {
             Position { segment: id, row }
         };
         let places = places.iter().map(position).collect();
-        let open = |meta| Segment::open(&self.disk, &self.cache, meta, DeleteVector::default(), None);
-        let segments = metas.iter().cloned().map(open).collect::<Result<_>>()?;
+        let segments = Segment::open_written(&self.disk, &self.cache, metas)?;
         Ok(Spilled { job, segments, places })
     }
 }

@@ -13,7 +13,6 @@ use roaring::RoaringBitmap;
 use super::merge::{Input, Merge};
 use super::{Job, Limits, SegmentView, choose};
 use crate::core::Core;
-use crate::delete_vector::DeleteVector;
 use crate::memtable::BranchTree;
 use crate::metrics::Counters;
 use crate::segment::CommitStamp;
@@ -123,8 +122,7 @@ impl Core {
             }
         }
         let metas = writer.finish()?;
-        let outputs = metas.into_iter().map(|meta| self.open_segment(meta, DeleteVector::default()));
-        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        let outputs = Segment::open_written(&self.disk, &self.cache, metas)?;
         failpoint("compaction.segments_written")?;
         let mut carried = pin.ts;
         let mut carry = |upto: CommitTs| {

@@ -81,12 +81,18 @@ impl Core {
             return Ok(None);
         }
         let pieces = pieces_tree(tree);
-        let committed = self.version.load().trees.contains_key(&(branch, pieces));
+        let version = self.version.load();
+        let committed = version.trees.contains_key(&(branch, pieces));
         let own = match txn {
             Some(txn) if !committed => matches!(self.txn(txn)?.lock().descriptor(pieces), Some(Some(_))),
             _ => false,
         };
-        Ok(if committed || own { self.descriptor(txn, tree) } else { None })
+        if !committed && !own {
+            return Ok(None);
+        }
+        // Dropped by now, perhaps, but an older snapshot still reads it.
+        let dropped = || Some(version.trees.get(&(branch, tree))?.newest().descriptor.clone());
+        Ok(self.descriptor(txn, tree).or_else(dropped))
     }
 
     /// Makes a tree's pieces go with it.
