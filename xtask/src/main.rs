@@ -19,7 +19,8 @@ cargo xtask <command>
   check [CRATE...]     the one-minute loop: the crates you changed (or name) and what is built on them
   test                 everything CI runs; installs what it needs
   sql [FEATURE]        golden SQL transcripts and sqllogictest files against a fresh server: all, a folder, or a file
-  sim [SEED]           the storage simulator: one seed, or all that CI runs
+  sim storage [--seeds N] [--seed N]
+                       a shard on a simulated disk: so many seeds (100), or one with everything it does
   elle [--minutes N] [--clients N] [--weakened]
                        random transactions with crashes, checked for a serial order
   crash [--cycles N] [--seed N] [--writers N]

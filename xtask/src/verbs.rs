@@ -40,6 +40,7 @@ pub fn test() -> Done {
     run(cargo()
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .env("HELIOSDB_BIN", server_binary("debug")))?;
+    simulate_storage(None, Some("300"))?;
     // With the binaries that are there: building them on their own would build DataFusion again, see `testkit`.
     run_clients("debug", &[])?;
     run_testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
@@ -76,13 +77,36 @@ pub fn sql(filter: &[String]) -> Done {
     run(command.env("HELIOSDB_BIN", server_binary("debug")))
 }
 
-/// The storage simulator.
+/// The simulators: `[storage] [--seeds N] [--seed N]`, or a seed alone.
 pub fn sim(arguments: &[String]) -> Done {
-    let mut command = cargo();
-    command.args(["test", "-p", "heliosdb-storage", "--test", "it", "simulation", "--", "--nocapture"]);
-    if let Some(seed) = arguments.first() {
-        command.env("HELIOSDB_SEED", seed);
+    let (mut seed, mut seeds) = (None, None);
+    let mut words = arguments.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "storage" => {}
+            "--seed" => seed = words.next(),
+            "--seeds" => seeds = words.next(),
+            word if word.parse::<u64>().is_ok() && seed.is_none() => seed = Some(word),
+            word => {
+                return Err(format!("\"{word}\" is not a simulator, --seeds N or --seed N; the simulator is: storage"));
+            }
+        }
     }
+    simulate_storage(seed, seeds.or(if seed.is_some() { None } else { Some("100") }))
+}
+
+/// One seed, telling what it does, or so many from it on (or from 0), in an optimised build with debug assertions.
+fn simulate_storage(seed: Option<&str>, seeds: Option<&str>) -> Done {
+    let mut command = cargo();
+    command.args(["test", "--profile", "sim", "-p", "heliosdb-storage", "--test", "it"]);
+    match seed {
+        Some(_) => command.args(["--", "--exact", "simulation::acknowledged_commits_survive_by_seed"]),
+        // All of it: the canaries and that a seed repeats, too.
+        None => command.args(["--", "simulation::", "--include-ignored"]),
+    };
+    command.arg("--nocapture");
+    seed.map(|seed| command.env("HELIOSDB_SEED", seed));
+    seeds.map(|seeds| command.env("HELIOSDB_SEEDS", seeds));
     run(&mut command)
 }
 

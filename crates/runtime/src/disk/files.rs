@@ -20,6 +20,8 @@ pub(super) struct SimInode {
     durable: Vec<u8>,
     /// What separates `durable` from `current`, oldest first.
     pending: Vec<Change>,
+    /// Bits that are flipped and have not been written over since.
+    flipped: Vec<(u64, u8)>,
 }
 
 impl SimInode {
@@ -43,6 +45,7 @@ impl SimInode {
     }
 
     fn change(&mut self, change: Change) {
+        self.flipped.retain(|(offset, _)| !change.covers(*offset));
         apply(&mut self.current, &change);
         self.pending.push(change);
     }
@@ -80,12 +83,31 @@ impl SimInode {
         }
     }
 
-    /// Flips one bit of the platter and of the cache.
+    /// Flips one bit of the platter, of the cache and of what is on its way from one to the other.
     pub(super) fn flip(&mut self, offset: u64, bit: u8) {
-        for bytes in [&mut self.current, &mut self.durable] {
-            if let Some(byte) = bytes.get_mut(offset as usize) {
-                *byte ^= 1 << (bit & 7);
-            }
+        let pending = self.pending.iter_mut().filter_map(|change| match change {
+            Change::Write { offset: start, bytes } => bytes.get_mut(offset.checked_sub(*start)? as usize),
+            Change::Resize(_) => None,
+        });
+        let stored = [&mut self.current, &mut self.durable].into_iter().filter_map(|all| all.get_mut(offset as usize));
+        stored.chain(pending).for_each(|byte| *byte ^= 1 << (bit & 7));
+        self.flipped.push((offset, bit));
+    }
+
+    /// Undoes a flip, unless the place has been written over.
+    pub(super) fn flip_back(&mut self, offset: u64, bit: u8) {
+        if self.flipped.contains(&(offset, bit)) {
+            self.flip(offset, bit);
+            self.flipped.retain(|flipped| *flipped != (offset, bit));
+        }
+    }
+}
+
+impl Change {
+    fn covers(&self, at: u64) -> bool {
+        match self {
+            Change::Write { offset, bytes } => (*offset..offset + bytes.len() as u64).contains(&at),
+            Change::Resize(len) => at >= *len,
         }
     }
 }

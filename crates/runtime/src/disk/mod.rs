@@ -18,7 +18,7 @@ use heliosdb_types::{Error, Result};
 
 pub use real::RealDisk;
 pub use scratch::ScratchDisk;
-pub use sim::{Fault, FaultKind, FaultOp, SimDisk};
+pub use sim::{Fault, FaultKind, FaultOp, FlippedBit, Interruption, SimDisk};
 pub use throttle::{IoRate, ThrottledDisk};
 
 /// How a file is opened.

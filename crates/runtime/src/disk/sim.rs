@@ -1,11 +1,14 @@
 //! A simulated disk: repeatable from a seed, forgetful unless synced, and able to fail.
 //!
 //! Model: names and bytes are volatile until synced. A crash keeps each unsynced byte change wholly, by sectors or not at
-//! all, and each unsynced change of a name or not at all - usually a prefix of them, as journalling file systems do,
-//! sometimes any subset, as POSIX allows. A crash makes a new disk; whoever still holds the old one only gets errors, so
-//! threads of the "killed" process cannot touch what its successor sees.
+//! all, and each unsynced change of a name or not at all - half of the time a prefix of them, as journalling file systems
+//! do, else any subset, as POSIX allows. A crash makes a new disk; whoever still holds the old one only gets errors, so
+//! threads of the "killed" process cannot touch what its successor sees. Every call goes into a digest, so that two runs
+//! can be compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
@@ -39,9 +42,11 @@ pub enum FaultKind {
     NoSpace,
     /// A read returns one flipped bit (the platter is unharmed).
     FlipBit,
+    /// The machine goes off before the call does anything; follow with `crash` or `kill`.
+    PowerOff,
 }
 
-/// A rule: the calls of kind `op` on paths containing `path`, after `skip` of them, `times` times.
+/// A rule: the calls of kind `op` on paths containing `path` (`.`: on the root itself), after `skip` of them, `times` times.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub op: FaultOp,
@@ -49,6 +54,26 @@ pub struct Fault {
     pub skip: u64,
     pub times: u64,
     pub kind: FaultKind,
+}
+
+/// A bit that was flipped, wherever its file has been renamed to since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlippedBit {
+    inode: u64,
+    offset: u64,
+    bit: u8,
+}
+
+/// Called before a write, with the path it goes to.
+pub type Interruption = Box<dyn FnMut(&str) + Send>;
+
+#[derive(Default)]
+struct Interrupt(Option<Interruption>);
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "set" } else { "not set" })
+    }
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -107,6 +132,8 @@ struct State {
     power_off_at: Option<u64>,
     dead: bool,
     syncs: u64,
+    digest: u64,
+    interrupt: Interrupt,
 }
 
 impl SimDisk {
@@ -124,6 +151,7 @@ impl SimDisk {
         new.dirs = old.dirs.clone();
         new.next_inode = old.next_inode;
         new.capacity = old.capacity;
+        new.digest = old.digest;
         let kept: BTreeSet<u64> = new.names.values().copied().collect();
         for inode in kept {
             let mut file = old.inodes.get(&inode).cloned().unwrap_or_default();
@@ -131,6 +159,40 @@ impl SimDisk {
             new.inodes.insert(inode, file);
         }
         SimDisk { state: Arc::new(Mutex::new(new)) }
+    }
+
+    /// The process is killed, the machine stays up: this disk is dead from now on, the returned one shows what the page
+    /// cache shows, and it is as volatile as it was.
+    pub fn kill(&self) -> SimDisk {
+        let mut old = self.state.lock();
+        let rng = StdRng::seed_from_u64(old.rng.random());
+        let mut new = std::mem::replace(&mut *old, State::new(rng));
+        old.dead = true;
+        (new.dead, new.power_off_at) = (false, None);
+        new.faults.clear();
+        new.locks.clear();
+        new.interrupt = Interrupt::default();
+        SimDisk { state: Arc::new(Mutex::new(new)) }
+    }
+
+    /// Has `run` called before every write, on the writer's thread; what it writes itself does not interrupt again. The
+    /// disk is not locked meanwhile, but whoever writes may hold locks of its own.
+    pub fn interrupt_writes(&self, run: Interruption) {
+        self.state.lock().interrupt.0 = Some(run);
+    }
+
+    pub fn uninterrupted(&self) {
+        self.state.lock().interrupt.0 = None;
+    }
+
+    /// A number that two disks share only if the same calls were made on both, with the same bytes.
+    pub fn digest(&self) -> u64 {
+        self.state.lock().digest
+    }
+
+    /// Bytes of all files that have a name.
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
     }
 
     /// Adds a rule.
@@ -163,12 +225,26 @@ impl SimDisk {
         self.state.lock().capacity = bytes;
     }
 
+    /// As if [`SimDisk::power_off_after`] had not been called; what it has cut off stays off.
+    pub fn power_stays(&self) {
+        self.state.lock().power_off_at = None;
+    }
+
     /// Flips a bit of a stored file.
-    pub fn flip_bit(&self, path: &str, offset: u64, bit: u8) -> Result<()> {
+    pub fn flip_bit(&self, path: &str, offset: u64, bit: u8) -> Result<FlippedBit> {
         let mut state = self.state.lock();
         let inode = state.find(path)?;
         state.inode(inode)?.flip(offset, bit);
-        Ok(())
+        Ok(FlippedBit { inode, offset, bit })
+    }
+
+    /// Undoes a flip, also on the disk that a crash made of this one.
+    pub fn flip_back(&self, flipped: FlippedBit) {
+        let mut state = self.state.lock();
+        // A file that a crash or the shard has removed needs no repair.
+        if let Ok(inode) = state.inode(flipped.inode) {
+            inode.flip_back(flipped.offset, flipped.bit);
+        }
     }
 }
 
@@ -189,6 +265,8 @@ impl State {
             power_off_at: None,
             dead: false,
             syncs: 0,
+            digest: 0,
+            interrupt: Interrupt::default(),
         }
     }
 
@@ -196,7 +274,7 @@ impl State {
     fn survivors(&mut self) -> BTreeMap<String, u64> {
         let mut names = self.durable_names.clone();
         let pending = std::mem::take(&mut self.pending_names);
-        if self.rng.random_bool(0.7) {
+        if self.rng.random_bool(0.5) {
             let kept = self.rng.random_range(0..=pending.len());
             pending.iter().take(kept).for_each(|change| change.apply(&mut names));
         } else {
@@ -213,6 +291,7 @@ impl State {
     /// Counts a change; power may go here.
     fn changing(&mut self, doing: &str, path: &str) -> Result<()> {
         self.alive(doing, path)?;
+        self.note(doing, path, 0, &[]);
         self.changes += 1;
         if self.power_off_at.is_some_and(|at| self.changes > at) {
             self.dead = true;
@@ -220,10 +299,18 @@ impl State {
         self.alive(doing, path)
     }
 
+    /// Adds a call to the digest.
+    fn note(&mut self, op: &str, path: &str, at: u64, bytes: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        (self.digest, op, path, at, bytes).hash(&mut hasher);
+        self.digest = hasher.finish();
+    }
+
     /// The fault that strikes this call, if any.
     fn fault(&mut self, op: FaultOp, path: &str) -> Option<FaultKind> {
         for fault in &mut self.faults {
-            if fault.op != op || !path.contains(&fault.path) || fault.times == 0 {
+            let here = if fault.path == "." { path.is_empty() } else { path.contains(&fault.path) };
+            if fault.op != op || !here || fault.times == 0 {
                 continue;
             }
             if fault.skip > 0 {
@@ -231,6 +318,7 @@ impl State {
                 continue;
             }
             fault.times -= 1;
+            self.dead |= fault.kind == FaultKind::PowerOff;
             return Some(fault.kind);
         }
         None
@@ -252,7 +340,8 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.inodes.values().map(SimInode::len).sum()
+        let linked: BTreeSet<u64> = self.names.values().copied().collect();
+        linked.iter().filter_map(|inode| self.inodes.get(inode)).map(SimInode::len).sum()
     }
 
     fn change_names(&mut self, change: NameChange) {
@@ -270,6 +359,7 @@ impl FaultKind {
         match self {
             FaultKind::NoSpace => io::ErrorKind::StorageFull.into(),
             FaultKind::Io | FaultKind::FlipBit => io::Error::other("injected I/O error"),
+            FaultKind::PowerOff => io::Error::other("the simulated machine is off"),
         }
     }
 }
@@ -282,6 +372,7 @@ impl Disk for SimDisk {
     fn open(&self, path: &str, mode: OpenMode) -> Result<Arc<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.alive("open", path)?;
+        state.note("open", path, mode as u64, &[]);
         state.check_fault(FaultOp::Open, "open", path)?;
         let inode = match (state.names.get(path).copied(), mode) {
             (Some(_), OpenMode::CreateNew) => return Err(failed("create", path, io::ErrorKind::AlreadyExists.into())),
@@ -457,6 +548,7 @@ impl DiskFile for SimFile {
         state.alive("read", &self.path)?;
         let fault = state.fault(FaultOp::Read, &self.path);
         let got = state.inode(self.inode)?.read(buf, offset);
+        state.note("read", &self.path, offset, &buf[..got]);
         match fault {
             Some(FaultKind::FlipBit) if got > 0 => {
                 let at = state.rng.random_range(0..got);
@@ -469,7 +561,14 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        // Taken out while it runs, so that it does not interrupt itself.
+        let interruption = self.state.lock().interrupt.0.take();
+        if let Some(mut run) = interruption {
+            run(&self.path);
+            self.state.lock().interrupt.0.get_or_insert(run);
+        }
         self.change("write", |state| {
+            state.note("write", &self.path, offset, bytes);
             if let Some(kind) = state.fault(FaultOp::Write, &self.path) {
                 let part = state.rng.random_range(0..=bytes.len());
                 state.inode(self.inode)?.write(&bytes[..part], offset);
@@ -499,6 +598,7 @@ impl DiskFile for SimFile {
 
     fn truncate(&self, len: u64) -> Result<()> {
         self.change("truncate", |state| {
+            state.note("truncate", &self.path, len, &[]);
             self.reserve(state, len)?;
             state.inode(self.inode)?.resize(len);
             Ok(())
@@ -507,6 +607,7 @@ impl DiskFile for SimFile {
 
     fn allocate(&self, len: u64) -> Result<()> {
         self.change("extend", |state| {
+            state.note("extend", &self.path, len, &[]);
             self.reserve(state, len)?;
             let inode = state.inode(self.inode)?;
             if inode.len() < len {

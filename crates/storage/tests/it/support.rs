@@ -38,10 +38,14 @@ pub fn small_options() -> ShardOptions {
 }
 
 pub fn open_on(disk: Arc<dyn Disk>, clock: &SimClock, options: &ShardOptions) -> Result<Arc<Shard>> {
+    open_seeded(disk, clock, options, 3)
+}
+
+pub fn open_seeded(disk: Arc<dyn Disk>, clock: &SimClock, options: &ShardOptions, entropy: u64) -> Result<Arc<Shard>> {
     let parts = ShardParts {
         disk,
         clock: Arc::new(clock.clone()),
-        entropy: Arc::new(SeededEntropy::new(3)),
+        entropy: Arc::new(SeededEntropy::new(entropy)),
         spawner: Spawner::threads(),
     };
     Shard::open(parts, options.clone()).map(|(shard, _)| shard)
@@ -149,8 +153,27 @@ pub fn key_bytes(key: i64) -> Bytes {
     out.into()
 }
 
-pub fn keyed(descriptor: &TreeDescriptorRef, key: i64, value: i64) -> KeyedRow {
+/// Values from here on make large rows: of as many kilobytes as the value has of these.
+pub const LARGE: i64 = 1 << 40;
+
+/// The text a row carries, which its key and value determine.
+fn text_of(key: i64, value: i64) -> String {
     let text = format!("row {key} holds {value}");
+    // Not all alike, so that an encoding cannot make it small.
+    (0..value / LARGE * 1024 / 16).fold(text, |mut text, at| {
+        let word = (at as u64 ^ value as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        text.push_str(&format!("{word:016x}"));
+        text
+    })
+}
+
+/// Bytes of a row's values, about.
+pub fn row_bytes(value: i64) -> u64 {
+    40 + (value / LARGE * 1024) as u64
+}
+
+pub fn keyed(descriptor: &TreeDescriptorRef, key: i64, value: i64) -> KeyedRow {
+    let text = text_of(key, value);
     let mut values = vec![DatumRef::Int64(key), DatumRef::Int64(value), DatumRef::Text(&text)];
     values.resize(descriptor.columns.len(), DatumRef::Int64(value));
     let mut row = Vec::new();
@@ -168,18 +191,28 @@ pub fn context(txn: Option<TxnId>, command: u32, snapshot: &Snapshot) -> ReadCon
 }
 
 pub fn scan(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, predicates: Vec<ColumnPredicate>) -> Rows {
+    try_scan(shard, context, tree, predicates).unwrap()
+}
+
+/// Without predicates the rows are also read by range cursors, which must agree.
+pub fn try_scan(
+    shard: &Shard,
+    context: &ReadContext,
+    tree: &TreeDescriptorRef,
+    predicates: Vec<ColumnPredicate>,
+) -> Result<Rows> {
     if predicates.is_empty() {
-        let rows = scan_rows(shard, context, tree, predicates);
+        let rows = scan_rows(shard, context, tree, predicates)?;
         assert_eq!(
-            range(shard, context, tree, i64::MIN, i64::MAX, false),
+            range(shard, context, tree, i64::MIN, i64::MAX, false)?,
             rows.clone().into_iter().collect::<Vec<_>>()
         );
         let middle = rows.keys().nth(rows.len() / 2).copied().unwrap_or(0);
         let below: Vec<_> = rows.range(..middle).rev().map(|(k, v)| (*k, *v)).collect();
-        assert_eq!(range(shard, context, tree, i64::MIN, middle, true), below, "backwards, below {middle}");
+        assert_eq!(range(shard, context, tree, i64::MIN, middle, true)?, below, "backwards, below {middle}");
         let above: Vec<_> = rows.range(middle..).map(|(k, v)| (*k, *v)).collect();
-        assert_eq!(range(shard, context, tree, middle, i64::MAX, false), above, "from {middle} on");
-        return rows;
+        assert_eq!(range(shard, context, tree, middle, i64::MAX, false)?, above, "from {middle} on");
+        return Ok(rows);
     }
     scan_rows(shard, context, tree, predicates)
 }
@@ -192,10 +225,10 @@ fn range(
     from: i64,
     to: i64,
     reverse: bool,
-) -> Vec<(i64, i64)> {
+) -> Result<Vec<(i64, i64)>> {
     let range = KeyRange { lower: key_bytes(from), upper: Some(key_bytes(to)), reverse };
     let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE] };
-    let mut cursor = shard.range(context, &request).unwrap();
+    let mut cursor = shard.range(context, &request)?;
     let mut rows = Vec::new();
     let mut sink = |key: &[u8], values: &[DatumRef<'_>], _: RowHint| {
         let [DatumRef::Int64(id), DatumRef::Int64(value)] = values else { panic!("two integers, not {values:?}") };
@@ -203,11 +236,16 @@ fn range(
         rows.push((*id, *value));
         Ok(())
     };
-    while cursor.next(&mut sink).unwrap() {}
-    rows
+    while cursor.next(&mut sink)? {}
+    Ok(rows)
 }
 
-fn scan_rows(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, predicates: Vec<ColumnPredicate>) -> Rows {
+fn scan_rows(
+    shard: &Shard,
+    context: &ReadContext,
+    tree: &TreeDescriptorRef,
+    predicates: Vec<ColumnPredicate>,
+) -> Result<Rows> {
     let request = ScanRequest {
         tree: tree.tree,
         projection: [KEY, TEXT, VALUE].into_iter().chain(tree.columns.iter().skip(3).map(|column| column.id)).collect(),
@@ -217,18 +255,18 @@ fn scan_rows(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, pre
         target_partitions: 2,
         batch_rows: 10,
     };
-    let scan = shard.scan(context, &request).unwrap();
+    let scan = shard.scan(context, &request)?;
     let mut rows = Rows::new();
     for partition in 0..scan.partition_count() {
-        let mut reader = scan.open(partition).unwrap();
-        while let Some(batch) = reader.next_batch().unwrap() {
+        let mut reader = scan.open(partition)?;
+        while let Some(batch) = reader.next_batch()? {
             assert!(batch.num_rows() <= 10 && batch.num_rows() > 0);
             let (keys, values) =
                 (batch.column(0).as_primitive::<Int64Type>(), batch.column(2).as_primitive::<Int64Type>());
             let texts = batch.column(1).as_string_view();
             for row in 0..batch.num_rows() {
                 let (key, value) = (keys.value(row), values.value(row));
-                assert_eq!(texts.value(row), format!("row {key} holds {value}"));
+                assert_eq!(texts.value(row), text_of(key, value));
                 for added in batch.columns().iter().skip(3) {
                     let added = added.as_primitive::<Int64Type>().value(row);
                     assert!(added == value || added == MISSING, "key {key} has {added} in an added column");
@@ -237,7 +275,7 @@ fn scan_rows(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, pre
             }
         }
     }
-    rows
+    Ok(rows)
 }
 
 struct First(Option<i64>);
@@ -251,10 +289,14 @@ impl RowSink for First {
 }
 
 pub fn get(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, key: i64) -> Option<i64> {
+    try_get(shard, context, tree, key).unwrap()
+}
+
+pub fn try_get(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, key: i64) -> Result<Option<i64>> {
     let mut sink = First(None);
-    let found = shard.get(context, tree.tree, &key_bytes(key), &[VALUE], &mut sink).unwrap();
+    let found = shard.get(context, tree.tree, &key_bytes(key), &[VALUE], &mut sink)?;
     assert_eq!(found, sink.0.is_some());
-    sink.0
+    Ok(sink.0)
 }
 
 /// A transaction that behaves as the participant would: it asks for the newest row before it writes.
@@ -324,7 +366,7 @@ impl Txn<'_> {
     }
 }
 
-fn hint(newest: &NewestRow) -> RowHint {
+pub fn hint(newest: &NewestRow) -> RowHint {
     match newest {
         NewestRow::Committed { hint, .. } => *hint,
         _ => RowHint::default(),
