@@ -6,6 +6,8 @@
 mod backup;
 mod check;
 mod check_segment;
+#[cfg(test)]
+mod check_test;
 mod inspect;
 
 pub use check::check_dir;

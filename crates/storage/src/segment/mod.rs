@@ -11,6 +11,8 @@
 mod bloom;
 mod facts;
 mod format;
+#[cfg(test)]
+mod lies;
 mod lookup;
 mod reader;
 mod rows;
@@ -20,6 +22,8 @@ mod segment_test;
 mod writer;
 
 pub(crate) use facts::Facts;
+#[cfg(test)]
+pub(crate) use lies::{Lie, with_lie};
 pub(crate) use reader::SegmentReader;
 pub(crate) use rows::NearbyRows;
 pub(crate) use scan::{BlockScan, FullBlock};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::SinkExt;
+use futures::{SinkExt, TryStreamExt};
 use heliosdb_testkit::server::{Server, ServerOptions, binary};
 use tokio_postgres::Client;
 
@@ -370,6 +370,27 @@ async fn a_copy_that_is_cut_short_leaves_nothing() {
     let removed = metric(&metrics, "heliosdb_orphan_files_removed_total");
     assert!(removed >= 1, "{removed}");
     client.batch_execute("INSERT INTO big SELECT i, 'x' FROM generate_series(0, 59999) i").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_out_shows_how_far_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+    let client = server.connect().await.unwrap();
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, v text)").await.unwrap();
+    client.batch_execute("INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 100000) i").await.unwrap();
+    let reader = server.connect().await.unwrap();
+    let mut rows = Box::pin(reader.copy_out("COPY t TO STDOUT").await.unwrap());
+    let first = rows.try_next().await.unwrap().unwrap();
+    assert!(first.starts_with(b"1\t"));
+    let shown = "SELECT command || ' ' || type || ' ' || relid::regclass || ' ' || (bytes_processed BETWEEN 200 AND 20600000) || ' ' || (tuples_processed BETWEEN 1 AND 99999) FROM pg_stat_progress_copy";
+    assert_eq!(value(&client, shown).await, "COPY TO PIPE t true true");
+    while rows.try_next().await.unwrap().is_some() {}
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while value(&client, "SELECT count(*) FROM pg_stat_progress_copy").await != "0" {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn http_get(port: u16, path: &str) -> String {
