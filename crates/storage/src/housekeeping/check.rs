@@ -134,7 +134,7 @@ impl Checker<'_> {
             Ok(Some(manifest)) => Some(manifest),
             Ok(None) => {
                 // A shard that never swapped a manifest has its log alone.
-                if self.disk.exists(ManifestFiles::SEGMENTS)? && !self.disk.list(ManifestFiles::MANIFESTS)?.is_empty() {
+                if !self.names_in(ManifestFiles::MANIFESTS)?.is_empty() {
                     self.found("current_names_a_manifest", None, "is missing");
                 }
                 None
@@ -316,19 +316,24 @@ impl Checker<'_> {
 
     /// Files that nothing names. The next start removes them.
     fn orphans(&mut self, manifest: &Manifest, segments: &BTreeSet<SegmentId>) -> Result<()> {
-        for name in self.disk.list(ManifestFiles::SEGMENTS)? {
+        for name in self.names_in(ManifestFiles::SEGMENTS)? {
             if !segment_id_of(&name).is_some_and(|id| segments.contains(&id)) {
                 self.orphan(ManifestFiles::SEGMENTS, &name);
             }
         }
         let used: BTreeSet<String> =
             manifest.segments.iter().filter_map(|entry| entry.deletes).map(|place| deletes_path(place.file)).collect();
-        for name in self.disk.list(ManifestFiles::DELETES)? {
+        for name in self.names_in(ManifestFiles::DELETES)? {
             if !used.contains(&format!("{}/{name}", ManifestFiles::DELETES)) {
                 self.orphan(ManifestFiles::DELETES, &name);
             }
         }
         Ok(())
+    }
+
+    /// Nothing, in a directory that is not there: a backup makes those it has files for.
+    fn names_in(&self, dir: &str) -> Result<Vec<String>> {
+        if self.disk.exists(dir)? { self.disk.list(dir) } else { Ok(Vec::new()) }
     }
 
     fn orphan(&mut self, dir: &str, name: &str) {

@@ -243,6 +243,35 @@ fn a_copy_holds_what_was_committed_when_it_began() {
     assert_eq!((world.shard.metrics().backups, world.rows(&tree).is_empty()), (0, false));
 }
 
+/// Of a clean stop nothing is replayed, and a shard without deletes has no file of them.
+#[test]
+fn a_copy_may_lack_whole_directories() {
+    let world = World::new(40);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..60).for_each(|key| _ = txn.put(&tree, key, key));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let copy: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let mut source = block_on(world.shard.backup()).unwrap();
+    let mut path = String::new();
+    while let Some(part) = source.next_part().unwrap() {
+        match part {
+            BackupPart::File { name, .. } => {
+                copy.create_dir(name.rsplit_once('/').map_or("", |(dir, _)| dir)).unwrap();
+                path = name;
+            }
+            BackupPart::Data(bytes) => copy.write_atomic(&path, &bytes).unwrap(),
+        }
+    }
+    assert!(!copy.exists("wal").unwrap() && !copy.exists("deletes").unwrap());
+    assert_eq!(check_dir(&copy, &|| Ok(())).unwrap().findings, []);
+    assert_eq!(inspect_dir(&copy).unwrap().log.files, []);
+    let shard = open_on(copy, &world.clock, &world.options).unwrap();
+    let snapshot = shard.snapshot(heliosdb_types::BranchId(0));
+    assert_eq!(scan(&shard, &context(None, 0, &snapshot), &tree, vec![]), world.rows(&tree));
+}
+
 #[test]
 fn damage_is_not_copied() {
     let world = furnished(38);
