@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bench_storage::Options;
 use bench_storage::cells::CELLS;
 use bench_storage::report::Report;
-use bench_storage::Options;
 
 const USAGE: &str = "\
 bench storage [--only CELL] [--quick] [--seconds N] [--rows N] [--dir DIR] [--history FILE]

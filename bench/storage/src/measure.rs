@@ -85,9 +85,8 @@ pub struct Io {
 
 pub fn io() -> Io {
     let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    let field = |name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
-    };
+    let field =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default();
     Io { written: field("write_bytes:"), read_by_calls: field("rchar:") }
 }
 

@@ -133,7 +133,13 @@ pub fn get(shard: &Shard, context: &ReadContext, tree: TreeRef, key: &[u8], colu
 }
 
 /// The rows of a key range, all their columns; how many, and their sum.
-pub fn range(shard: &Shard, context: &ReadContext, tree: TreeRef, keys: KeyRange, columns: &[ColumnId]) -> (usize, u64) {
+pub fn range(
+    shard: &Shard,
+    context: &ReadContext,
+    tree: TreeRef,
+    keys: KeyRange,
+    columns: &[ColumnId],
+) -> (usize, u64) {
     let request = RangeRequest { tree, range: keys, projection: columns.to_vec() };
     let mut cursor = shard.range(context, &request).expect("range");
     let (mut rows, mut sum) = (0, Sum::default());

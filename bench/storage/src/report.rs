@@ -50,7 +50,15 @@ pub struct Report {
 
 impl Report {
     /// A figure beside a peer's, with its bar.
-    pub fn compare(&mut self, cell: &'static str, what: &str, unit: &'static str, ours: f64, peer: (&str, f64), bar: Bar) {
+    pub fn compare(
+        &mut self,
+        cell: &'static str,
+        what: &str,
+        unit: &'static str,
+        ours: f64,
+        peer: (&str, f64),
+        bar: Bar,
+    ) {
         self.push(Row { cell, what: what.to_owned(), unit, ours, peer: Some((peer.0.to_owned(), peer.1)), bar });
     }
 
@@ -75,7 +83,9 @@ impl Report {
 
     /// Prints the table; whether every bar holds.
     pub fn print(&self) -> bool {
-        println!("\n| cell | what | unit | ours | beside | its figure | ratio | bar | |\n|---|---|---|---|---|---|---|---|---|");
+        println!(
+            "\n| cell | what | unit | ours | beside | its figure | ratio | bar | |\n|---|---|---|---|---|---|---|---|---|"
+        );
         self.rows.iter().for_each(|row| println!("{}", row.text()));
         self.rows.iter().all(Row::holds)
     }

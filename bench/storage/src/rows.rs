@@ -33,8 +33,22 @@ const TYPES: [PhysicalType; 16] = [
 const STATES: [&str; 5] = ["open", "paid", "packed", "shipped", "returned"];
 const MODES: [&str; 7] = ["REG AIR", "AIR", "RAIL", "SHIP", "TRUCK", "MAIL", "FOB"];
 const WORDS: [&str; 16] = [
-    "quickly", "final", "deposits", "sleep", "carefully", "ironic", "requests", "above", "the", "furious", "accounts",
-    "pending", "packages", "haggle", "blithely", "express",
+    "quickly",
+    "final",
+    "deposits",
+    "sleep",
+    "carefully",
+    "ironic",
+    "requests",
+    "above",
+    "the",
+    "furious",
+    "accounts",
+    "pending",
+    "packages",
+    "haggle",
+    "blithely",
+    "express",
 ];
 
 /// splitmix64

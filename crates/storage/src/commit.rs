@@ -54,7 +54,7 @@ impl Core {
         if ops.is_empty() {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
         }
-        self.wait_for_room()?;
+        self.wait_for_room(ops.iter().map(LogOp::row_bytes).sum())?;
         for op in &ops {
             if let LogOp::Define(descriptor) = op {
                 self.next_tree.fetch_max(tree_number(descriptor.tree) + 1, Ordering::Relaxed);

@@ -68,6 +68,10 @@ pub(crate) struct Core {
     pub wake_compactor: Condvar,
     /// Why the last freeze failed, until one succeeds.
     pub freeze_failure: Mutex<Option<String>>,
+    /// How long writing a byte of memory out took, last time...
+    pub freeze_picos_per_byte: AtomicU64,
+    /// ...and what commits have yet to wait for theirs.
+    pub owed_micros: AtomicU64,
     pub stopping: AtomicBool,
     /// When the active memtable began: monotonic microseconds.
     generation_began: AtomicU64,
@@ -139,6 +143,8 @@ impl Core {
             wake_freezer: Condvar::new(),
             wake_compactor: Condvar::new(),
             freeze_failure: Mutex::default(),
+            freeze_picos_per_byte: AtomicU64::new(0),
+            owed_micros: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             generation_began,
             txns: RwLock::default(),

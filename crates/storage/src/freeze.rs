@@ -70,6 +70,7 @@ impl Core {
         let rotation = generation.rotation().ok_or_else(|| Error::internal("a frozen memtable has a rotation"))?;
         failpoint("freeze.begin")?;
         self.wal.wait_durable_blocking(rotation.lsn)?;
+        let begun = self.clock.monotonic();
         let mut frozen: FxHashMap<BranchTree, Frozen> = FxHashMap::default();
         let mut add = Vec::new();
         for (tree, memtable) in generation.trees() {
@@ -94,6 +95,7 @@ impl Core {
         let frozen_by = Some((rotation, generation.clone()));
         let change = Change { add: add.clone(), remove: vec![], frozen: frozen_by, carry: &mut carry };
         self.swap_or_undo(change, &add)?;
+        self.froze(generation.bytes(), self.clock.monotonic().saturating_sub(begun));
         Counters::add(&self.counters.freezes, 1);
         let bytes = add.iter().map(|segment| segment.meta.file_bytes).sum();
         Counters::add(&self.counters.freeze_bytes, bytes);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
+use heliosdb_runtime::release_memory;
 use heliosdb_types::{Error, Lsn, Result};
 
 use crate::core::Core;
@@ -68,7 +69,11 @@ impl Core {
                 self.rotate(true);
             }
             match self.freeze_oldest() {
-                Ok(true) => *self.freeze_failure.lock() = None,
+                Ok(true) => {
+                    *self.freeze_failure.lock() = None;
+                    // A memtable's worth of rows, which many threads had allocated.
+                    release_memory();
+                }
                 Ok(false) => {
                     let mut asleep = self.room_lock.lock();
                     self.wake_freezer.wait_for(&mut asleep, LOOK_AGAIN);
@@ -116,29 +121,38 @@ impl Core {
         }
     }
 
-    /// Holds a commit up a little, the more the fuller memory is with what freezing has not written out yet: writers that are
-    /// slowed down early do not have to be stopped.
-    fn slow_down(&self) {
-        let delay = self.write_delay();
-        if !delay.is_zero() {
-            Counters::add(&self.counters.delayed_commits, 1);
-            Counters::add(&self.counters.delay_micros, delay.as_micros() as u64);
-            self.clock.sleep_blocking(delay);
-        }
-    }
-
-    fn write_delay(&self) -> Duration {
+    /// Has a commit of so many bytes pay for the time it takes to write them out, the more the fuller memory is with what has not been:
+    /// writers that are slowed down early do not have to be stopped. Small debts are paid together.
+    fn slow_down(&self, bytes: usize) {
         let version = self.version.load();
         if version.frozen.is_empty() {
-            return Duration::ZERO;
+            return;
         }
         let held: usize = version.memtables().map(|generation| generation.bytes()).sum();
         let room = self.options.memtable_bytes.saturating_mul(self.options.frozen_max + 1);
-        delay_for(held as f64 / room.max(1) as f64)
+        let price = price_for(held as f64 / room.max(1) as f64);
+        let micros = bytes as f64 * price * self.freeze_picos_per_byte.load(Ordering::Relaxed) as f64 / 1e6;
+        let owed = self.owed_micros.fetch_add(micros as u64, Ordering::Relaxed) + micros as u64;
+        if owed < PAID_MICROS_MIN {
+            return;
+        }
+        let paid = self.owed_micros.swap(0, Ordering::Relaxed).min(PAID_MICROS_MAX);
+        if paid > 0 {
+            Counters::add(&self.counters.delayed_commits, 1);
+            Counters::add(&self.counters.delay_micros, paid);
+            self.clock.sleep_blocking(Duration::from_micros(paid));
+        }
+    }
+
+    /// Learns how fast memory is written out.
+    pub fn froze(&self, bytes: usize, took: Duration) {
+        let picos = took.as_nanos().saturating_mul(1000) / bytes.max(1) as u128;
+        // Nothing real is slower than a megabyte a second.
+        self.freeze_picos_per_byte.store(picos.min(1_000_000) as u64, Ordering::Relaxed);
     }
 
     /// Before a commit: waits while memory is full of frozen memtables.
-    pub fn wait_for_room(&self) -> Result<()> {
+    pub fn wait_for_room(&self, bytes: usize) -> Result<()> {
         let crowded = || {
             let version = self.version.load();
             version.frozen.len() > self.options.frozen_max
@@ -148,7 +162,7 @@ impl Core {
         if !self.options.background {
             return Ok(());
         }
-        self.slow_down();
+        self.slow_down(bytes);
         if !crowded() {
             return Ok(());
         }
@@ -176,15 +190,14 @@ impl Core {
     }
 }
 
-/// The longest a commit is held up on purpose.
-const DELAY_MAX: Duration = Duration::from_millis(10);
+/// Commits sleep for so long at least, since shorter sleeps cost more than they give, and at most.
+const PAID_MICROS_MIN: u64 = 1000;
+const PAID_MICROS_MAX: u64 = 10_000;
 
-/// What a commit waits when this part of the memory for new rows is in use: nothing up to a half, then more and more.
-fn delay_for(used: f64) -> Duration {
-    let over = ((used - 0.5) * 2.0).clamp(0.0, 1.0);
-    let delay = DELAY_MAX.mul_f64(over.powi(3));
-    // Shorter than what a sleep costs: not worth it.
-    if delay < Duration::from_micros(100) { Duration::ZERO } else { delay }
+/// What part of the time its bytes take to be written out a commit waits when this part of the memory for new rows is in use: nothing
+/// up to a half, all of it at three quarters, twice of it at the end.
+fn price_for(used: f64) -> f64 {
+    ((used - 0.5) * 4.0).clamp(0.0, 2.0)
 }
 
 #[cfg(test)]
@@ -193,10 +206,8 @@ mod tests {
 
     #[test]
     fn writers_are_slowed_down_gradually() {
-        assert_eq!((delay_for(0.0), delay_for(0.5), delay_for(0.55)), (Duration::ZERO, Duration::ZERO, Duration::ZERO));
-        let delays: Vec<Duration> = (6..=10).map(|tenths| delay_for(f64::from(tenths) / 10.0)).collect();
-        assert!(delays.is_sorted() && delays[1] > Duration::ZERO && delays[4] == DELAY_MAX, "{delays:?}");
-        assert!(delays[2] < DELAY_MAX / 2, "most of it comes late");
-        assert_eq!(delay_for(7.0), DELAY_MAX);
+        let prices: Vec<f64> = [0.0, 0.5, 0.6, 0.75, 0.9, 1.0, 9.0].map(price_for).to_vec();
+        assert!(prices.is_sorted(), "{prices:?}");
+        assert_eq!((prices[1], prices[3], prices[5], prices[6]), (0.0, 1.0, 2.0, 2.0));
     }
 }

@@ -45,12 +45,7 @@ pub fn run(options: &Options, report: &mut Report) {
     };
     let figures = turns(
         rounds,
-        &mut [
-            ("bare", Box::new(bare)),
-            ("one", Box::new(one)),
-            ("many", Box::new(many)),
-            ("fjall", Box::new(fjall)),
-        ],
+        &mut [("bare", Box::new(bare)), ("one", Box::new(one)), ("many", Box::new(many)), ("fjall", Box::new(fjall))],
     );
     let [bare, one, many, fjall] = figures[..] else { unreachable!("four contenders") };
     report.note("commit", "fjall, one client", "commits/s", fjall);

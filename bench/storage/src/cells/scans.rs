@@ -9,9 +9,7 @@ use heliosdb_contracts::{
     TableScan, TreeDescriptor, TreeDescriptorRef, TreeKey, datum_at, row_id_key,
 };
 use heliosdb_storage::{Shard, ShardOptions};
-use heliosdb_types::{
-    ColumnId, DatabaseId, Datum, DatumRef, SchemaVersion, TreeId, TreeRef, encode_key, encode_row,
-};
+use heliosdb_types::{ColumnId, DatabaseId, Datum, DatumRef, SchemaVersion, TreeId, TreeRef, encode_key, encode_row};
 
 use crate::measure::{cpu_seconds, seconds, turns};
 use crate::report::{Bar, Report};
@@ -40,7 +38,8 @@ pub fn run(options: &Options, report: &mut Report) {
     let whole = |round: u64| rows(&table, &descriptor, round);
     ours::load(&changed, &descriptor, whole(0).map(|(_, row)| row)).expect("load");
     change(&changed, &descriptor, whole(1));
-    ours::load(&fresh, &descriptor, whole(1).filter(|(_, row)| !is_deleted(&row.key)).map(|(_, row)| row)).expect("load");
+    ours::load(&fresh, &descriptor, whole(1).filter(|(_, row)| !is_deleted(&row.key)).map(|(_, row)| row))
+        .expect("load");
     let frozen = dir.join("frozen");
     copy(&dir.join("changed"), &frozen);
     let (frozen, _) = ours::open(&frozen, settings()).expect("open");
@@ -188,7 +187,14 @@ fn scan(shard: &Shard, descriptor: &TreeDescriptor, from: i32, to: i32, threads:
         return (0..parts).map(|part| drain(scan.as_ref(), part)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     }
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..parts).map(|part| scope.spawn({ let scan = &scan; move || drain(scan.as_ref(), part) })).collect();
+        let workers: Vec<_> = (0..parts)
+            .map(|part| {
+                scope.spawn({
+                    let scan = &scan;
+                    move || drain(scan.as_ref(), part)
+                })
+            })
+            .collect();
         workers.into_iter().map(|worker| worker.join().expect("a scan")).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     })
 }

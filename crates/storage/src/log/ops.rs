@@ -75,6 +75,14 @@ impl LogOp {
             LogOp::AddSegments(segments) => segments.first().map(|segment| segment.meta.tree),
         }
     }
+
+    /// Bytes of the row it brings into memory.
+    pub fn row_bytes(&self) -> usize {
+        match self {
+            LogOp::Insert { key, row, .. } | LogOp::Update { key, row, .. } => key.len() + row.len(),
+            _ => 0,
+        }
+    }
 }
 
 const TREE: u8 = 1;

@@ -1,6 +1,6 @@
 //! Append-only runs of row versions: one writer at a time, readers that never wait.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -16,17 +16,28 @@ pub(crate) struct RowVersion {
     pub schema: SchemaVersion,
     pub begin: CommitTs,
     end: AtomicU64,
-    /// The version of the same key before this one in the same memtable.
-    pub older: Option<VersionId>,
+    /// The version of the same key before this one in the same memtable; `NONE` if there is none. Set before the index names
+    /// this version.
+    older: AtomicU32,
 }
+
+const NONE: u32 = u32::MAX;
 
 /// Place of a version in its memtable tree, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct VersionId(pub u32);
 
 impl RowVersion {
-    pub fn new(key: Bytes, row: Bytes, schema: SchemaVersion, begin: CommitTs, older: Option<VersionId>) -> RowVersion {
-        RowVersion { key, row, schema, begin, end: AtomicU64::new(CommitTs::MAX.0), older }
+    pub fn new(key: Bytes, row: Bytes, schema: SchemaVersion, begin: CommitTs) -> RowVersion {
+        RowVersion { key, row, schema, begin, end: AtomicU64::new(CommitTs::MAX.0), older: AtomicU32::new(NONE) }
+    }
+
+    pub fn older(&self) -> Option<VersionId> {
+        Some(VersionId(self.older.load(Ordering::Acquire))).filter(|id| id.0 != NONE)
+    }
+
+    pub fn set_older(&self, older: VersionId) {
+        self.older.store(older.0, Ordering::Release);
     }
 
     pub fn end(&self) -> CommitTs {

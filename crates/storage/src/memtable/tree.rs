@@ -91,19 +91,19 @@ impl TreeMem {
     /// Adds the newest version of a key. One caller at a time (the commit mutex). Returns the bytes it takes.
     pub fn push(&self, key: Bytes, row: Bytes, schema: heliosdb_types::SchemaVersion, begin: CommitTs) -> usize {
         let id = VersionId(self.len.load(Ordering::Relaxed));
-        let entry = self.index.get::<[u8]>(key.as_ref());
-        let older = entry.as_ref().map(|entry| VersionId(entry.value().load(Ordering::Acquire)));
-        let version = RowVersion::new(key.clone(), row, schema, begin, older);
+        let index_key = IndexKey::from_slice(&key);
+        let version = RowVersion::new(key, row, schema, begin);
         let bytes = version.bytes();
         self.append(version);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.live.fetch_add(1, Ordering::Relaxed);
         self.len.store(id.0 + 1, Ordering::Release);
-        match entry {
-            Some(entry) => entry.value().store(id.0, Ordering::Release),
-            None => {
-                self.index.insert(IndexKey::from_slice(&key), AtomicU32::new(id.0));
-            }
+        // One search, whether the key is new or not.
+        let entry = self.index.get_or_insert(index_key, AtomicU32::new(id.0));
+        let before = entry.value().load(Ordering::Acquire);
+        if before != id.0 {
+            self.with(id, |version| version.set_older(VersionId(before)));
+            entry.value().store(id.0, Ordering::Release);
         }
         bytes
     }
@@ -160,7 +160,7 @@ impl TreeMem {
             if version.begin <= snapshot {
                 return None;
             }
-            id = version.older?;
+            id = version.older()?;
         }
     }
 
@@ -208,7 +208,7 @@ impl TreeMem {
                 let (chunk, at) = place(id);
                 let Some(version) = chunks.get(chunk).and_then(|chunk| chunk.get(at)) else { break };
                 visit(id, version)?;
-                next = version.older;
+                next = version.older();
             }
         }
         Ok(())

@@ -45,7 +45,7 @@ enum Kind {
         rows: Range<u32>,
         /// Set for the transaction's own segments: rows it has itself replaced since.
         private: Option<RoaringBitmap>,
-        nearby: NearbyRows,
+        nearby: Box<NearbyRows>,
     },
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
             kinds.push(Kind::Own);
             for (segment, hidden) in locked.private_segments(request.tree, context.command) {
                 let rows = rows_of(&segment, &request.range)?;
-                kinds.push(Kind::Segment { segment, rows, private: Some(hidden), nearby: NearbyRows::default() });
+                kinds.push(Kind::Segment { segment, rows, private: Some(hidden), nearby: Box::default() });
             }
             own = Some(buffer.clone());
         }
@@ -96,7 +96,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
     for segment in version.segments(tree).iter().filter(|segment| segment.meta.min_ts <= snapshot.ts) {
         let rows = rows_of(segment, &request.range)?;
         if !rows.is_empty() {
-            kinds.push(Kind::Segment { segment: segment.clone(), rows, private: None, nearby: NearbyRows::default() });
+            kinds.push(Kind::Segment { segment: segment.clone(), rows, private: None, nearby: Box::default() });
         }
     }
     let source = |kind| Source { kind, ready: VecDeque::new(), last: None, done: false };

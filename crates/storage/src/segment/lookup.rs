@@ -235,7 +235,7 @@ impl SegmentReader {
         sink: &mut dyn FnMut(&[DatumRef<'_>]) -> Result<()>,
     ) -> Result<()> {
         let (block, row) = self.locate(row)?;
-        give_row(&self.row_views(block, projection)?, row, descriptor, projection, sink)
+        give_row(&self.row_views(block, projection)?, row, descriptor, projection, &mut Vec::new(), sink)
     }
 
     /// The chunks of a block that rows of these columns are read from.
@@ -251,23 +251,28 @@ impl SegmentReader {
     }
 }
 
-/// A row of a block to `sink`, from the block's views of the projection.
+/// Text of a row that has to be put together mostly fits.
+const SCRATCH_BYTES: usize = 256;
+
+/// A row of a block to `sink`, from the block's views of the projection. `scratch` is any buffer; its content is lost.
 pub(super) fn give_row(
     views: &Views,
     row: usize,
     descriptor: &TreeDescriptor,
     projection: &[ColumnId],
+    scratch: &mut Vec<u8>,
     sink: &mut dyn FnMut(&[DatumRef<'_>]) -> Result<()>,
 ) -> Result<()> {
-    let mut scratch = Vec::new();
+    scratch.clear();
+    scratch.reserve(SCRATCH_BYTES);
     let mut cells: SmallVec<[Cell<'_>; 16]> = SmallVec::with_capacity(views.len());
     for (view, id) in views.iter().zip(projection) {
         cells.push(match view {
-            Some(view) => view.cell(row, &mut scratch)?,
+            Some(view) => view.cell(row, scratch)?,
             None => Cell::Ready(missing_value(descriptor, *id)),
         });
     }
-    let values: SmallVec<[DatumRef<'_>; 16]> = cells.iter().map(|cell| cell.resolve(&scratch)).collect();
+    let values: SmallVec<[DatumRef<'_>; 16]> = cells.iter().map(|cell| cell.resolve(scratch)).collect();
     sink(&values)
 }
 

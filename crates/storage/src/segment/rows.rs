@@ -19,6 +19,7 @@ use super::reader::Views;
 pub(crate) struct NearbyRows {
     keys: Option<KeyBlock>,
     values: Option<(usize, Views)>,
+    scratch: Vec<u8>,
 }
 
 struct KeyBlock {
@@ -33,7 +34,6 @@ pub(crate) type KeyAndBegin = (Bytes, Option<CommitTs>);
 impl NearbyRows {
     /// Keys and begin timestamps of rows, in their order.
     pub fn keys(&mut self, reader: &SegmentReader, rows: Range<u32>, out: &mut Vec<KeyAndBegin>) -> Result<()> {
-        let mut scratch = Vec::new();
         let mut at = rows.start;
         while at < rows.end {
             let (block, first) = reader.locate(at)?;
@@ -55,7 +55,7 @@ impl NearbyRows {
             // One allocation for all of them; each is a slice of it.
             let (mut joined, mut ends) = (Vec::with_capacity(count * 16), Vec::with_capacity(count));
             for row in first..first + count {
-                known.columns.append(row, &mut scratch, &mut joined)?;
+                known.columns.append(row, &mut self.scratch, &mut joined)?;
                 ends.push(joined.len());
             }
             let (joined, mut start) = (Bytes::from(joined), 0);
@@ -84,6 +84,6 @@ impl NearbyRows {
             Some(known) => known,
             None => (block, reader.row_views(block, projection)?),
         });
-        give_row(views, row, descriptor, projection, sink)
+        give_row(views, row, descriptor, projection, &mut self.scratch, sink)
     }
 }
