@@ -50,6 +50,7 @@ impl Core {
         let buffer = self.end_txn(txn).ok_or_else(|| Error::internal(format!("transaction {txn} is not open")))?;
         let mut buffer = buffer.lock();
         buffer.finish_spill()?;
+        self.spill_the_rest(&mut buffer)?;
         let (branch, ops) = (buffer.branch, buffer.net_ops());
         if ops.is_empty() {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
@@ -199,10 +200,8 @@ pub(crate) fn apply_ops(
             continue;
         }
         if let (LogOp::Mask { rows, .. }, Target::Rows(segment)) = (op, &target) {
-            for row in rows {
-                // Verified to be live; in a replay some are deleted already.
-                segment.deletes.delete(row, ts);
-            }
+            // Verified to be live; in a replay some are deleted already.
+            segment.deletes.delete_all(rows, ts);
             continue;
         }
         target.end(ts, op.tree().map_or(BranchTree::default(), |tree| (branch, tree)));
@@ -264,8 +263,8 @@ fn masked(ops: &[LogOp], targets: Vec<Target>) -> (Vec<LogOp>, Vec<Target>) {
 fn install_load(segments: &mut SegmentMap, loaded: &[LoadedSegment], private: &[Arc<Segment>], ts: CommitTs) {
     for segment in private {
         let hidden = loaded.iter().find(|load| load.meta.id == segment.meta.id).map(|load| &load.hidden);
-        for row in hidden.into_iter().flatten() {
-            assert!(segment.deletes.delete(row, ts), "a private segment has no deletes before its commit");
+        if let Some(hidden) = hidden {
+            assert!(segment.deletes.delete_all(hidden, ts), "a private segment has no deletes before its commit");
         }
         let list = segments.entry((segment.meta.branch, segment.meta.tree)).or_default();
         Arc::make_mut(list).push(segment.stamped(ts));

@@ -23,8 +23,11 @@ pub(crate) struct DeleteVector {
 struct State {
     latest: Arc<RoaringBitmap>,
     tail: Vec<(CommitTs, u32)>,
-    /// The tail by row.
+    /// The tail by row, but for what is in `many`.
     ends: FxHashMap<u32, CommitTs>,
+    /// Rows of the tail that one commit deleted together, oldest first: a commit that deletes millions holds up others no
+    /// longer than it takes to unite two bitmaps.
+    many: Vec<(CommitTs, RoaringBitmap)>,
     newest: CommitTs,
     /// Deletes up to here are in the file the manifest names.
     saved: CommitTs,
@@ -34,6 +37,17 @@ struct State {
 pub(crate) struct DeleteImage {
     pub rows: RoaringBitmap,
     pub tail: Vec<(CommitTs, u32)>,
+}
+
+/// From so many rows of one commit on they are kept as a bitmap.
+const MANY: u64 = 256;
+
+impl State {
+    /// When a row of the tail was deleted.
+    fn end_of(&self, row: u32) -> Option<CommitTs> {
+        let among_many = || self.many.iter().find(|(_, rows)| rows.contains(row)).map(|(ts, _)| *ts);
+        self.ends.get(&row).copied().or_else(among_many)
+    }
 }
 
 impl DeleteVector {
@@ -51,17 +65,32 @@ impl DeleteVector {
         true
     }
 
+    /// As [`DeleteVector::delete`], of many rows. Says whether none of them was deleted before.
+    pub fn delete_all(&self, rows: &RoaringBitmap, ts: CommitTs) -> bool {
+        if rows.len() < MANY {
+            return rows.iter().fold(true, |fresh, row| self.delete(row, ts) && fresh);
+        }
+        let mut state = self.state.write();
+        assert!(ts >= state.newest, "deletes come in commit order");
+        let fresh = rows - &*state.latest;
+        let all = fresh.len() == rows.len();
+        *Arc::make_mut(&mut state.latest) |= &fresh;
+        state.tail.extend(fresh.iter().map(|row| (ts, row)));
+        state.many.push((ts, fresh));
+        state.newest = ts;
+        all
+    }
+
     /// Whether `snapshot` sees the row as deleted.
     pub fn is_deleted(&self, row: u32, snapshot: CommitTs) -> bool {
         let state = self.state.read();
-        state.latest.contains(row)
-            && (snapshot >= state.newest || state.ends.get(&row).is_none_or(|&end| end <= snapshot))
+        state.latest.contains(row) && (snapshot >= state.newest || state.end_of(row).is_none_or(|end| end <= snapshot))
     }
 
     /// When the row was deleted: `ZERO` means before anything that can still ask.
     pub fn deleted_at(&self, row: u32) -> Option<CommitTs> {
         let state = self.state.read();
-        state.latest.contains(row).then(|| state.ends.get(&row).copied().unwrap_or(CommitTs::ZERO))
+        state.latest.contains(row).then(|| state.end_of(row).unwrap_or(CommitTs::ZERO))
     }
 
     /// The rows `snapshot` must not see; `None` when there are none.
@@ -94,7 +123,8 @@ impl DeleteVector {
     pub fn memory_bytes(&self) -> u64 {
         let state = self.state.read();
         let tail = state.tail.capacity() * 16 + state.ends.capacity() * 24;
-        (state.latest.serialized_size() + tail) as u64
+        let many: usize = state.many.iter().map(|(_, rows)| rows.serialized_size()).sum();
+        (state.latest.serialized_size() + tail + many) as u64
     }
 
     /// Deletes after `ts`, in order. Complete as long as a snapshot at `ts` is registered, for that keeps the tail.
@@ -111,10 +141,14 @@ impl DeleteVector {
         let horizon = horizon.min(state.saved);
         let keep = state.tail.partition_point(|&(ts, _)| ts <= horizon);
         if keep > 0 {
-            let State { tail, ends, .. } = &mut *state;
+            let State { tail, ends, many, .. } = &mut *state;
             for (_, row) in tail.drain(..keep) {
+                if ends.is_empty() {
+                    break;
+                }
                 ends.remove(&row);
             }
+            many.retain(|(ts, _)| *ts > horizon);
         }
     }
 
@@ -143,8 +177,16 @@ impl DeleteVector {
 
     pub fn from_image(image: DeleteImage) -> DeleteVector {
         let newest = image.tail.last().map_or(CommitTs::ZERO, |&(ts, _)| ts);
-        let ends = image.tail.iter().map(|&(ts, row)| (row, ts)).collect();
-        let state = State { latest: Arc::new(image.rows), tail: image.tail, ends, newest, saved: newest };
+        let (mut ends, mut many) = (FxHashMap::default(), Vec::new());
+        for commit in image.tail.chunk_by(|a, b| a.0 == b.0) {
+            match commit {
+                [(ts, _), ..] if commit.len() as u64 >= MANY => {
+                    many.push((*ts, commit.iter().map(|&(_, row)| row).collect::<RoaringBitmap>()));
+                }
+                few => ends.extend(few.iter().map(|&(ts, row)| (row, ts))),
+            }
+        }
+        let state = State { latest: Arc::new(image.rows), tail: image.tail, ends, many, newest, saved: newest };
         DeleteVector { state: RwLock::new(state) }
     }
 }
@@ -201,6 +243,38 @@ mod tests {
         deletes.mark_saved(CommitTs(10));
         deletes.prune(CommitTs(10));
         assert_eq!((deletes.deleted_at(3), deletes.count()), (Some(CommitTs::ZERO), 2));
+    }
+
+    #[test]
+    fn many_rows_of_one_commit_are_as_many_deletes() {
+        let (one_by_one, together) = (DeleteVector::default(), DeleteVector::default());
+        for (first, ts) in [(0, 10), (500, 20), (1200, 30)] {
+            let rows: RoaringBitmap = (first..first + MANY as u32 * 2).collect();
+            let fresh = rows.iter().fold(true, |fresh, row| one_by_one.delete(row, CommitTs(ts)) && fresh);
+            assert_eq!(together.delete_all(&rows, CommitTs(ts)), fresh);
+            assert!(together.delete_all(&RoaringBitmap::from_iter([5000 + first]), CommitTs(ts)));
+            assert!(one_by_one.delete(5000 + first, CommitTs(ts)));
+        }
+        let mut bytes = Vec::new();
+        together.image(CommitTs(30)).encode(&mut bytes);
+        let back = DeleteVector::from_image(DeleteImage::decode(&Bytes::from(bytes), "test").unwrap());
+        let check = |other: &DeleteVector| {
+            for snapshot in [5, 10, 15, 20, 29, 30].map(CommitTs) {
+                assert_eq!(one_by_one.mask(snapshot), other.mask(snapshot));
+                assert_eq!(one_by_one.since(snapshot), other.since(snapshot));
+            }
+            for row in 0..6300 {
+                assert_eq!(one_by_one.deleted_at(row), other.deleted_at(row), "row {row}");
+                assert_eq!(one_by_one.is_deleted(row, CommitTs(15)), other.is_deleted(row, CommitTs(15)));
+            }
+        };
+        [&together, &back].into_iter().for_each(check);
+        for deletes in [&one_by_one, &together, &back] {
+            deletes.mark_saved(CommitTs(30));
+            deletes.prune(CommitTs(20));
+        }
+        [&together, &back].into_iter().for_each(check);
+        assert_eq!(together.deleted_at(3), Some(CommitTs::ZERO));
     }
 
     #[test]

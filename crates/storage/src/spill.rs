@@ -32,6 +32,21 @@ impl Core {
         if buffer.spillable_bytes() <= self.options.txn_spill_bytes {
             return Ok(());
         }
+        self.spill(buffer, command)
+    }
+
+    /// Before a commit: what is left of a transaction that has spilled goes the same way, unless it is little. Logging it and
+    /// putting it into the memtable would hold up everybody's commits for as long as that takes.
+    pub fn spill_the_rest(&self, buffer: &mut TxnBuffer) -> Result<()> {
+        let little = self.options.txn_spill_bytes / 64;
+        if buffer.private().next().is_none() || buffer.spillable_bytes() <= little {
+            return Ok(());
+        }
+        self.spill(buffer, CommandId(u32::MAX - 1))?;
+        buffer.finish_spill()
+    }
+
+    fn spill(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
         buffer.finish_spill()?;
         failpoint("spill.begin")?;
         let jobs = buffer.spill_jobs(command);

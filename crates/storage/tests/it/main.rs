@@ -5,6 +5,7 @@ mod basics;
 mod durability;
 mod housekeeping;
 mod large;
+mod large_transaction;
 mod savepoints;
 mod simulation;
 mod stress;
