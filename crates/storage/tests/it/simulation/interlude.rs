@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use futures::executor::block_on;
 use heliosdb_contracts::{AppendedCommit, ShardStore, Snapshot};
-use heliosdb_storage::Shard;
+use heliosdb_storage::{Shard, ShardOptions};
 use heliosdb_types::{BranchId, Lsn, Result};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -27,7 +27,7 @@ struct Interlude {
     shard: Weak<Shard>,
     rng: StdRng,
     commits: VecDeque<OpenTxn>,
-    /// More rows than this a commit may not delete while the manifest is held.
+    /// More rows than this a commit may not write while the manifest is held: it would wait for it.
     deletes_max: usize,
     trees: Arc<State>,
     done: Vec<Done>,
@@ -76,7 +76,7 @@ impl Simulation {
             shard: Arc::downgrade(self.shard()),
             rng: StdRng::seed_from_u64(self.rng.random()),
             commits,
-            deletes_max: self.machine.options.mask_rows_min,
+            deletes_max: deletes_max(&self.machine.options),
             trees: self.model.visible().clone(),
             done: Vec::new(),
         }));
@@ -120,6 +120,12 @@ impl Simulation {
             }
         }
     }
+}
+
+/// How many rows a commit may write so that it surely deletes no more than are logged by key. With a row go the pieces of its
+/// large value: up to 200, see `Simulation::value` and `options`.
+fn deletes_max(options: &ShardOptions) -> usize {
+    if options.value_inline_bytes < 1 << 20 { options.mask_rows_min / 250 } else { options.mask_rows_min }
 }
 
 pub fn outcome<T>(result: &Result<T>) -> String {
