@@ -68,7 +68,7 @@ impl DeleteVector {
     /// As [`DeleteVector::delete`], of many rows. Says whether none of them was deleted before.
     pub fn delete_all(&self, rows: &RoaringBitmap, ts: CommitTs) -> bool {
         if rows.len() < MANY {
-            return rows.iter().fold(true, |fresh, row| self.delete(row, ts) && fresh);
+            return rows.iter().filter(|row| !self.delete(*row, ts)).count() == 0;
         }
         let mut state = self.state.write();
         assert!(ts >= state.newest, "deletes come in commit order");
@@ -250,7 +250,7 @@ mod tests {
         let (one_by_one, together) = (DeleteVector::default(), DeleteVector::default());
         for (first, ts) in [(0, 10), (500, 20), (1200, 30)] {
             let rows: RoaringBitmap = (first..first + MANY as u32 * 2).collect();
-            let fresh = rows.iter().fold(true, |fresh, row| one_by_one.delete(row, CommitTs(ts)) && fresh);
+            let fresh = rows.iter().filter(|row| !one_by_one.delete(*row, CommitTs(ts))).count() == 0;
             assert_eq!(together.delete_all(&rows, CommitTs(ts)), fresh);
             assert!(together.delete_all(&RoaringBitmap::from_iter([5000 + first]), CommitTs(ts)));
             assert!(one_by_one.delete(5000 + first, CommitTs(ts)));
