@@ -130,7 +130,11 @@ fn read(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef) -> Value
     let all = KeyRange { lower: Bytes::new(), upper: None, reverse: false };
     let wanted = RangeRequest { tree: tree.tree, range: all, projection: vec![KEY, VALUE, TEXT, BLOB] };
     let (mut cursor, mut ranged) = (shard.range(context, &wanted).unwrap(), Values::new());
-    while cursor.next(&mut |_, values, _| Ok(_ = ranged.extend([owned(values)]))).unwrap() {}
+    let mut keep = |_: &[u8], values: &[DatumRef<'_>], _| {
+        ranged.extend([owned(values)]);
+        Ok(())
+    };
+    while cursor.next(&mut keep).unwrap() {}
     assert_eq!(ranged, found);
     for (key, expected) in &found {
         assert_eq!(get(shard, context, tree, *key).as_ref(), Some(expected));
