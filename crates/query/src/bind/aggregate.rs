@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::tokenizer::Span;
@@ -67,11 +68,20 @@ impl Binder<'_> {
         }
     }
 
-    /// Grouping by a table's whole primary key makes its other columns available: they are grouped by too.
+    /// Grouping by a table's whole primary key makes its other columns available: they are grouped by too. Among grouping sets
+    /// the key has to be in each.
     fn add_dependent_columns(&mut self, clauses: &mut Clauses) {
-        if clauses.grouping.exprs.len() != clauses.grouping.keys.len() {
+        let grouping = &clauses.grouping;
+        let sets = grouping.exprs.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
+        if !sets && grouping.exprs.len() != grouping.keys.len() {
             return;
         }
+        let in_all_sets = |key: &Expr| {
+            grouping.exprs.iter().any(|expr| match expr {
+                Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => sets.iter().all(|set| set.contains(key)),
+                plain => plain == key,
+            })
+        };
         let mut dependent = Vec::new();
         for relation in &self.level().scope.relations {
             let Some(table) = &relation.table else { continue };
@@ -79,7 +89,10 @@ impl Binder<'_> {
             let grouped = |attribute: &i16| {
                 let at = table.columns.iter().position(|column| column.attribute == *attribute);
                 let column = at.and_then(|at| relation.columns.get(at));
-                column.is_some_and(|column| clauses.grouping.keys.contains(&column.value.expr))
+                column.is_some_and(|column| match sets {
+                    true => in_all_sets(&column.value.expr),
+                    false => grouping.keys.contains(&column.value.expr),
+                })
             };
             if !key.attributes.is_empty() && key.attributes.iter().all(grouped) {
                 dependent.extend(relation.columns.iter().map(|column| column.value.expr.clone()));

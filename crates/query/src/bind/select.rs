@@ -159,7 +159,9 @@ impl Binder<'_> {
 
     fn bind_clauses(&mut self, parts: &SelectParts<'_>, order_by: Option<&ast::OrderBy>) -> Result<Clauses> {
         self.level().clause = Clause::Select;
-        let items = self.bind_select_list(parts.projection, parts.open)?;
+        // What DISTINCT compares has a type, also in an operand of UNION.
+        let open = parts.open && !matches!(parts.distinct, Some(ast::Distinct::Distinct));
+        let items = self.bind_select_list(parts.projection, open)?;
         self.level().clause = Clause::GroupBy;
         let grouping = self.bind_group_by(parts.group_by, &items)?;
         self.level().clause = Clause::Having;

@@ -24,7 +24,7 @@ use super::expr::{balanced, chain_operands};
 use super::from::refuse;
 use super::grouping::may_be_null;
 use super::plan::{self, Item, from_datafusion};
-use super::unnest::free_references;
+use super::unnest::{free_references, selects_grouping_sets};
 use crate::func::{self, Typed};
 
 /// Whether a condition's rows need any or every row of the subquery to compare.
@@ -142,17 +142,19 @@ impl Binder<'_> {
         let Expr::BinaryExpr(comparison) = &equal.expr else {
             return Ok(self.quantified(Quantifier::Any, &BinaryOperator::Eq, vec![value], bound, negated)?.expr);
         };
-        if negated && (correlated || value.expr.column_refs().is_empty()) {
+        if negated && (correlated || plan::simplify(value.expr.clone())?.column_refs().is_empty()) {
             // NOT IN is true only if no row compares equal or unknown. A constant is no key a join could look at.
             let inner = compare(outer(&value)?, &column, &BinaryOperator::Eq, self.func())?;
             let plan = plan::filter(bound.plan, Expr::IsNotFalse(Box::new(inner)))?;
             return self.exists(plan, true);
         }
-        let item = Item {
-            name: "in".into(),
-            value: Typed { expr: comparison.right.as_ref().clone(), ..column },
-            origin: None,
-        };
+        let mut compared = comparison.right.as_ref().clone();
+        if negated && !matches!(comparison.left.as_ref(), Expr::Column(_)) {
+            // DataFusion asks the columns in the two sides whether they may be NULL, where the left's value may be NULL although
+            // its columns are not (`nullif(id, 1)`): the right one says yes for it.
+            compared = func::as_it_is(compared, column.arrow.clone());
+        }
+        let item = Item { name: "in".into(), value: Typed { expr: compared, ..column }, origin: None };
         let plan = plan::project_as(bound.plan, &[item], vec!["in:value".into()])?.plan;
         let expr = comparison.left.clone();
         Ok(Expr::InSubquery(InSubquery { expr, subquery: subquery(plan), negated }))
@@ -265,6 +267,7 @@ impl Binder<'_> {
 fn whether_rows(plan: LogicalPlan) -> LogicalPlan {
     match plan {
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => whether_rows(Arc::unwrap_or_clone(sort.input)),
+        projection if selects_grouping_sets(&projection) => projection,
         LogicalPlan::Projection(projection) => whether_rows(Arc::unwrap_or_clone(projection.input)),
         LogicalPlan::Distinct(Distinct::All(input)) => whether_rows(Arc::unwrap_or_clone(input)),
         LogicalPlan::Limit(limit) => {

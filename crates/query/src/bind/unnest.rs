@@ -385,6 +385,10 @@ impl Unnester {
             let joined = plan::builder(domain.plan.clone()).cross_join(plan.clone());
             return joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion);
         }
+        if selects_grouping_sets(plan) {
+            // They have groups of their own, one of them perhaps even where there are no rows.
+            return self.apply(plan, domain);
+        }
         match plan {
             LogicalPlan::Filter(filter) => {
                 let input = self.push(&filter.input, domain)?;
@@ -626,6 +630,19 @@ fn is_filtered(plan: &LogicalPlan, equalities: bool) -> bool {
         }
         other => free_references(other).is_empty(),
     }
+}
+
+/// A select list, with or without HAVING, over an aggregate by grouping sets.
+pub(super) fn selects_grouping_sets(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Projection(projection) = plan else { return false };
+    let mut input = projection.input.as_ref();
+    while let LogicalPlan::Filter(Filter { input: below, .. })
+    | LogicalPlan::Projection(Projection { input: below, .. }) = input
+    {
+        input = below;
+    }
+    let LogicalPlan::Aggregate(aggregate) = input else { return false };
+    aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)))
 }
 
 fn is_plain_projection(projection: &Projection) -> bool {

@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, Spanned};
@@ -105,7 +105,7 @@ impl Binder<'_> {
         }
         let input = plan::extend(input, computed)?;
         let plan = LogicalPlanBuilder::window_plan(input, calls).map_err(from_datafusion)?;
-        for output in outputs.iter_mut().filter(|(call, _)| may_be_empty(call)).map(|(_, output)| output) {
+        for output in outputs.iter_mut().filter(|(call, _)| is_aggregate(call)).map(|(_, output)| output) {
             let found = match &*output {
                 Expr::Column(column) => plan.schema().field_with_unqualified_name(&column.name).ok(),
                 _ => None,
@@ -293,12 +293,11 @@ impl Binder<'_> {
     }
 }
 
-/// Whether a call's frame may have no rows, for which it is NULL. DataFusion takes such a call over sorted rows for sorted itself,
-/// which NULLs at its start are not.
-fn may_be_empty(call: &Expr) -> bool {
+/// Whether a call is of an aggregate. DataFusion takes such a call over sorted rows for sorted itself, wherever its NULLs are:
+/// those of frames without rows, or of which nothing but NULLs is left.
+fn is_aggregate(call: &Expr) -> bool {
     let Expr::WindowFunction(window) = call else { return false };
-    let WindowFrame { start_bound, end_bound, .. } = &window.params.window_frame;
-    matches!(end_bound, WindowFrameBound::Preceding(_)) || matches!(start_bound, WindowFrameBound::Following(_))
+    matches!(window.fun, WindowFunctionDefinition::AggregateUDF(_))
 }
 
 /// The distance of a bound, if it has one.

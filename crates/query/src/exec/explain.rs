@@ -24,6 +24,7 @@ use super::row_write::{RowWriteExec, RowWriteOp};
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
 use super::state::Executor;
+use super::watched_windows::WATCHED;
 
 /// What EXPLAIN was asked to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +201,7 @@ pub(super) struct Node {
 
 fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if plan.name() == "CooperativeExec"
+    if matches!(plan.name(), "CooperativeExec" | WATCHED)
         && let [child] = plan.children().as_slice()
     {
         return node(child, options);

@@ -9,6 +9,7 @@ mod estimate;
 mod explain;
 mod explain_format;
 mod filter_guard;
+mod filter_names;
 mod foreign;
 mod index;
 mod instantiate;
@@ -27,6 +28,7 @@ mod scan;
 mod scope;
 mod state;
 mod table;
+mod watched_windows;
 
 pub use apply::ApplyNode;
 pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
@@ -53,6 +55,7 @@ pub(crate) use run::counted;
 pub use scope::{CancelFlag, StatementScope, TierMark};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;
+pub(crate) use watched_windows::check_cancelled;
 
 #[cfg(test)]
 mod exec_test;

@@ -21,7 +21,6 @@ use heliosdb_types::Result;
 
 use super::apply::ApplyPlanner;
 use super::error::from_datafusion;
-use super::filter_guard;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
@@ -30,6 +29,8 @@ use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
 use super::scope::StatementScope;
+use super::watched_windows::WatchWindows;
+use super::{filter_guard, filter_names};
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
 const BATCH_ROWS: usize = 8192;
@@ -73,9 +74,10 @@ impl Executor {
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
             .with_optimizer_rules(filter_guard::rules())
-            .with_physical_optimizer_rules(order_repair::rules())
+            .with_physical_optimizer_rules(filter_names::guarded(order_repair::rules()))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
+            .with_physical_optimizer_rule(Arc::new(WatchWindows))
             .build();
         Ok(Executor { template, spawner: options.spawner })
     }

@@ -142,7 +142,6 @@ functions! {
     "pg_total_relation_size"(CLASS) optional 0 -> Int8 = |facts, args| total_size(facts, number(args, 0));
     "pg_indexes_size"(CLASS) optional 0 -> Int8 = |facts, args| Ok(Datum::Int64(indexes_size(facts, number(args, 0))));
     "pg_database_size"(SqlType::Name) optional 0 -> Int8 = database_size;
-    "pg_size_pretty"(SqlType::Int8) optional 0 -> Text = |_, args| Ok(Datum::Text(pretty_size(big(args, 0))));
     "pg_relation_is_publishable"(CLASS) optional 0 -> Bool = |_, _| Ok(Datum::Bool(false));
     "pg_relation_filenode"(CLASS) optional 0 -> Oid = |facts, args| Ok(filenode(facts, number(args, 0)));
     "pg_my_temp_schema"() optional 0 -> Oid = |_, _| Ok(Datum::Int64(0));
@@ -713,24 +712,6 @@ fn database_size(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     all_sizes(facts)
 }
 
-/// As PostgreSQL: the largest unit that leaves at least ten of the next smaller, rounded to nearest.
-fn pretty_size(bytes: i64) -> String {
-    const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
-    let mut size = i128::from(bytes);
-    let mut unit = 0;
-    let mut limit = 10 * 1024;
-    while size.abs() >= limit && unit + 1 < UNITS.len() {
-        // One bit more is kept until the last step, so that halves round up once.
-        size /= if unit == 0 { 1 << 9 } else { 1 << 10 };
-        limit = 20 * 1024 - 1;
-        unit += 1;
-    }
-    if unit > 0 {
-        size = (size + size.signum()) / 2;
-    }
-    format!("{size} {}", UNITS.get(unit).unwrap_or(&"bytes"))
-}
-
 fn filenode(facts: &Facts, oid: Oid) -> Datum {
     let stored = facts.catalog.relations.get(&oid).is_some_and(|relation| relation.table().is_some());
     if stored { Datum::Int64(i64::from(oid.0)) } else { Datum::Null }
@@ -774,23 +755,6 @@ mod tests {
         assert_eq!(unbracketed("((a > 0))"), "a > 0");
         assert_eq!(unbracketed("(a) > (b)"), "(a) > (b)");
         assert_eq!(unbracketed("(a = ')')"), "a = ')'");
-    }
-
-    #[test]
-    fn sizes_are_pretty_as_in_postgres() {
-        for (bytes, pretty) in [
-            (0, "0 bytes"),
-            (8192, "8192 bytes"),
-            (10_239, "10239 bytes"),
-            (10_240, "10 kB"),
-            (1_000_000, "977 kB"),
-            (10_485_247, "10239 kB"),
-            (10_485_248, "10 MB"),
-            (1_000_000_000_000, "931 GB"),
-            (-10_240, "-10 kB"),
-        ] {
-            assert_eq!(pretty_size(bytes), pretty, "{bytes}");
-        }
     }
 
     #[test]

@@ -215,13 +215,15 @@ impl Pair {
                     };
                     *count += 1;
                     let (sql, said) = if kind.len() < shrink {
-                        self.shrink(statement, verdict)?
+                        let (sql, said) = self.shrink(statement, verdict)?;
+                        if !kind.contains_key(&sql) {
+                            println!("seed {seed}: {sql}\n    {said}");
+                        }
+                        (sql, said)
                     } else {
+                        println!("seed {seed}: {}\n    {}", statement.shown(), text(&verdict));
                         ("(more, not shrunk)".to_owned(), text(&verdict))
                     };
-                    if kind.len() < shrink && !kind.contains_key(&sql) {
-                        println!("seed {seed}: {sql}\n    {said}");
-                    }
                     kind.entry(sql).or_insert(Difference { seed, said, times: 0 }).times += 1;
                 }
             }

@@ -16,7 +16,7 @@ pub enum Verdict {
     Silent(String),
 }
 
-const FIRST_USER_OID: u32 = 16384;
+pub const FIRST_USER_OID: u32 = 16384;
 
 /// float4, float8: the last digits depend on the order of additions.
 const FLOATS: [u32; 2] = [700, 701];

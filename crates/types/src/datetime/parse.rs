@@ -248,7 +248,11 @@ fn read_fields(text: &str, ctx: &TextContext, time_only: bool) -> Read<Moment> {
             Field::Date(parts) => fields.date(&parts)?,
             Field::Time(time) => fields.set_time(read_clock(&time)?)?,
             Field::Zone(zone) => fields.set_zone(Zone::Offset(read_offset(&zone)?))?,
-            Field::Number(number) if time_only && fields.time.is_none() => fields.compact_time(&number)?,
+            Field::Number(number) if time_only && fields.time.is_none() && !fields.has_date() => {
+                fields.compact_time(&number)?;
+            }
+            Field::Number(_) if time_only && fields.has_date() => return Err(Refusal::Syntax),
+            Field::Word(word) if time_only && not_in_times(&word, &fields) => return Err(Refusal::Syntax),
             Field::Number(number) => fields.number(&number)?,
             Field::SignedWord(negative, word) if word == "infinity" || word == "inf" => {
                 special = Some(if negative { Moment::NegativeInfinity } else { Moment::Infinity });
@@ -261,6 +265,11 @@ fn read_fields(text: &str, ctx: &TextContext, time_only: bool) -> Read<Moment> {
         return Err(Refusal::Syntax);
     }
     Ok(special.unwrap_or(Moment::Fields(fields)))
+}
+
+/// What a date has and a time has not: words for days, and `T` between it and a time.
+fn not_in_times(word: &str, fields: &Fields) -> bool {
+    matches!(word, "epoch" | "today" | "tomorrow" | "yesterday") || (word == "t" && fields.has_date())
 }
 
 impl Fields {

@@ -1,6 +1,8 @@
 //! Text in and out, and conversions to and from Rust's numbers.
 
 use std::fmt;
+use std::ops::Neg;
+use std::str::FromStr;
 
 use super::codec::{self, split_i128};
 use super::digits::{BASE_DIGITS, Digits, Value};
@@ -8,8 +10,8 @@ use super::{NUMERIC_SCALE_MAX, NUMERIC_WEIGHT_MAX, Numeric, overflow};
 use crate::{Error, Result, SqlState};
 
 impl Numeric {
-    /// Reads PostgreSQL's input: digits with point and exponent, `NaN`, `Infinity`, hex/octal/binary integers, underscores
-    /// between digits, white space around.
+    /// Reads PostgreSQL's input: digits with point and exponent, `NaN`, `Infinity`, white space around. (Other
+    /// bases and underscores came with PostgreSQL 16.)
     pub fn parse(text: &str) -> Result<Numeric> {
         let trimmed = text.trim_matches(crate::text::is_space);
         parse_special(trimmed).map_or_else(|| parse_finite(trimmed, text), Ok)
@@ -46,16 +48,32 @@ impl Numeric {
         number.trim_scale().unwrap_or(number)
     }
 
-    /// The nearest double; beyond its range 22003.
+    /// The nearest double; 22003 beyond its range.
     pub fn to_f64(&self) -> Result<f64> {
+        self.to_float("double precision", f64::NAN, f64::INFINITY, |value| value.is_infinite(), |value| value == 0.0)
+    }
+
+    /// The nearest single, of the digits and not of the nearest double.
+    pub fn to_f32(&self) -> Result<f32> {
+        self.to_float("real", f32::NAN, f32::INFINITY, |value| value.is_infinite(), |value| value == 0.0)
+    }
+
+    fn to_float<F: FromStr + Neg<Output = F> + Copy>(
+        &self,
+        name: &str,
+        nan: F,
+        infinity: F,
+        is_infinite: fn(F) -> bool,
+        is_zero: fn(F) -> bool,
+    ) -> Result<F> {
         match self.value() {
-            Value::Nan => Ok(f64::NAN),
-            Value::Infinity { negative } => Ok(if negative { f64::NEG_INFINITY } else { f64::INFINITY }),
-            Value::Finite(_) => {
+            Value::Nan => Ok(nan),
+            Value::Infinity { negative } => Ok(if negative { -infinity } else { infinity }),
+            Value::Finite(digits) => {
                 let text = self.to_string();
-                let value: f64 = text.parse().unwrap_or(f64::NAN);
-                if value.is_infinite() {
-                    let message = format!("\"{text}\" is out of range for type double precision");
+                let value: F = text.parse().unwrap_or(nan);
+                if is_infinite(value) || (is_zero(value) && !digits.is_zero()) {
+                    let message = format!("\"{text}\" is out of range for type {name}");
                     return Err(Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
                 }
                 Ok(value)
@@ -97,15 +115,8 @@ fn parse_finite(trimmed: &str, text: &str) -> Result<Numeric> {
         Some(b'+') => (false, &trimmed[1..]),
         _ => (false, trimmed),
     };
-    let mut number = match body.as_bytes() {
-        [b'0', b'x' | b'X', ..] => parse_radix(&body[2..], 16).ok_or_else(|| invalid(text))?,
-        [b'0', b'o' | b'O', ..] => parse_radix(&body[2..], 8).ok_or_else(|| invalid(text))?,
-        [b'0', b'b' | b'B', ..] => parse_radix(&body[2..], 2).ok_or_else(|| invalid(text))?,
-        _ => {
-            let (mantissa, exponent) = split_exponent(body).ok_or_else(|| invalid(text))?;
-            parse_decimal(mantissa, exponent, text)?
-        }
-    };
+    let (mantissa, exponent) = split_exponent(body).ok_or_else(|| invalid(text))?;
+    let mut number = parse_decimal(mantissa, exponent, text)?;
     number.negative = negative && !number.is_zero();
     Numeric::from_digits(&number)
 }
@@ -125,18 +136,8 @@ fn split_exponent(body: &str) -> Option<(&str, i64)> {
     (!digits.is_empty()).then_some((&body[..at], sign * value))
 }
 
-/// Decimal digits with single underscores between them.
 fn digits_of(text: &str) -> Option<Vec<u8>> {
-    let bytes = text.as_bytes();
-    let mut digits = Vec::with_capacity(bytes.len());
-    for (i, &byte) in bytes.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => digits.push(byte - b'0'),
-            b'_' if i > 0 && bytes[i - 1].is_ascii_digit() && bytes.get(i + 1).is_some_and(u8::is_ascii_digit) => {}
-            _ => return None,
-        }
-    }
-    Some(digits)
+    text.bytes().map(|byte| byte.is_ascii_digit().then(|| byte - b'0')).collect()
 }
 
 fn parse_decimal(mantissa: &str, exponent: i64, text: &str) -> Result<Digits> {
@@ -197,30 +198,6 @@ fn group(decimal: &[u8], point: i32) -> Digits {
     let mut number = Digits { negative: false, weight, digits, dscale: 0 };
     number.normalize();
     number
-}
-
-fn parse_radix(body: &str, radix: u32) -> Option<Digits> {
-    let mut number = Digits::zero(0);
-    let mut any = false;
-    let mut underscore_ok = true;
-    let (mut chunk, mut scale) = (0i64, 1i64);
-    for c in body.chars() {
-        if c == '_' {
-            if !underscore_ok {
-                return None;
-            }
-            underscore_ok = false;
-            continue;
-        }
-        chunk = chunk * i64::from(radix) + i64::from(c.to_digit(radix)?);
-        scale *= i64::from(radix);
-        (any, underscore_ok) = (true, true);
-        if scale >= 1 << 40 {
-            number = number.mul(&Digits::from_int(scale)).add(&Digits::from_int(chunk));
-            (chunk, scale) = (0, 1);
-        }
-    }
-    (any && underscore_ok).then(|| number.mul(&Digits::from_int(scale)).add(&Digits::from_int(chunk)))
 }
 
 impl fmt::Display for Numeric {

@@ -144,7 +144,9 @@ pub fn write_float8(value: f64, out: &mut String) {
     if put_special(value, out) {
         let bits = value.abs().to_bits();
         let parts = FloatParts::new(bits & ((1 << 52) - 1), (bits >> 52) as i64, 52, -1075);
-        put_shortest(&inside(&parts, format!("{value:e}"), |places| format!("{value:.places$e}")), 15, out);
+        let shortest = inside(&parts, format!("{value:e}"), |places| format!("{value:.places$e}"));
+        let even = parts.even_of_halves(&shortest).filter(|text| text.parse() == Ok(value));
+        put_shortest(even.as_ref().unwrap_or(&shortest), 15, out);
     }
 }
 
@@ -152,7 +154,9 @@ pub fn write_float4(value: f32, out: &mut String) {
     if put_special(f64::from(value), out) {
         let bits = value.abs().to_bits();
         let parts = FloatParts::new(u64::from(bits & ((1 << 23) - 1)), i64::from(bits >> 23), 23, -150);
-        put_shortest(&inside(&parts, format!("{value:e}"), |places| format!("{value:.places$e}")), 6, out);
+        let shortest = inside(&parts, format!("{value:e}"), |places| format!("{value:.places$e}"));
+        let even = parts.even_of_halves(&shortest).filter(|text| text.parse() == Ok(value));
+        put_shortest(even.as_ref().unwrap_or(&shortest), 6, out);
     }
 }
 
@@ -174,6 +178,37 @@ impl FloatParts {
         FloatParts { mantissa: fraction | 1 << fraction_bits, exponent: lowest + exponent, first_of_power }
     }
 
+    /// The other text of the same length where the float lies exactly between two, and `text` is the one that ends in an odd
+    /// digit: PostgreSQL writes the even one.
+    fn even_of_halves(&self, text: &str) -> Option<String> {
+        let Decimal { digits, power } = Decimal::of(text)?;
+        if digits % 2 == 0 {
+            return None;
+        }
+        // odd * 2^(power - 1) is (2n + 1) * 5 * 10^(power - 1), half-way between n and n + 1 in the last place.
+        let twos = self.mantissa.trailing_zeros();
+        let odd = u128::from(self.mantissa >> twos);
+        if self.exponent + i64::from(twos) != power - 1 {
+            return None;
+        }
+        let fives = u32::try_from(power.unsigned_abs()).ok().and_then(|power| 5u128.checked_pow(power))?;
+        let doubled = match power > 0 {
+            true if odd % fives != 0 => return None,
+            true => odd / fives,
+            false => odd.checked_mul(fives)?,
+        };
+        let below = u64::try_from(doubled / 2).ok()?;
+        let even = below + below % 2;
+        if even.abs_diff(digits) != 1 {
+            return None;
+        }
+        let (sign, exponent) = (if text.starts_with('-') { "-" } else { "" }, text.split_once('e')?.1);
+        let even = even.to_string();
+        let (first, rest) = even.split_at_checked(1)?;
+        let point = if rest.is_empty() { "" } else { "." };
+        (rest.len() == digits.to_string().len() - 1).then(|| format!("{sign}{first}{point}{rest}e{exponent}"))
+    }
+
     /// Whether `digits * 10^power` lies exactly between this float and one beside it.
     fn is_boundary(&self, digits: u64, power: i64) -> bool {
         let m = u128::from(self.mantissa);
@@ -193,15 +228,26 @@ impl FloatParts {
     }
 }
 
+/// What a text like `-1.25e-7` says, without its sign: `digits * 10^power`.
+struct Decimal {
+    digits: u64,
+    power: i64,
+}
+
+impl Decimal {
+    fn of(text: &str) -> Option<Decimal> {
+        let (mantissa, exponent) = text.trim_start_matches('-').split_once('e')?;
+        let places = mantissa.split_once('.').map_or(0, |(_, places)| places.len()) as i64;
+        let digits = mantissa.replace('.', "").parse().ok()?;
+        Some(Decimal { digits, power: exponent.parse::<i64>().ok()? - places })
+    }
+}
+
 /// The shortest text strictly nearer to the float than to any other: one exactly between two would be read as this one where halves
 /// go to the even neighbour, which PostgreSQL does not count on.
 fn inside(parts: &FloatParts, shortest: String, with_places: impl Fn(usize) -> String) -> String {
     let is_boundary = |text: &str| {
-        let (mantissa, exponent) = text.trim_start_matches('-').split_once('e').unwrap_or((text, "0"));
-        let places = mantissa.split_once('.').map_or(0, |(_, places)| places.len()) as i64;
-        let digits: u64 = mantissa.replace('.', "").parse().unwrap_or(0);
-        let exponent: i64 = exponent.parse().unwrap_or(0);
-        digits != 0 && parts.is_boundary(digits, exponent - places)
+        Decimal::of(text).is_some_and(|Decimal { digits, power }| digits != 0 && parts.is_boundary(digits, power))
     };
     if parts.mantissa == 0 || !is_boundary(&shortest) {
         return shortest;
@@ -284,6 +330,19 @@ mod tests {
         assert_eq!(float8(0.1 + 0.2), "0.30000000000000004");
         assert_eq!(float8(5e-324), "5e-324");
         assert_eq!(float8(-0.0), "-0");
+    }
+
+    #[test]
+    fn half_way_between_two_texts_the_even_one_is_written() {
+        assert_eq!(float4(2461366.25), "2.4613662e+06");
+        assert_eq!(float4(-2461366.75), "-2.4613668e+06");
+        assert_eq!(float4(2488235.75), "2.4882358e+06");
+        assert_eq!(float4(2461366.125), "2.461366e+06");
+        assert_eq!(float8(1125899906842624.25), "1.1258999068426242e+15");
+        assert_eq!(float8(1125899906842624.75), "1.1258999068426248e+15");
+        assert_eq!(float8(0.5), "0.5");
+        assert_eq!(float8(2.5), "2.5");
+        assert_eq!(float8(4503599627370497.5), "4.503599627370498e+15");
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Binder<'_> {
         }
         let key = keys.into_iter().next().ok_or_else(|| Error::internal("a sort key"))?;
         refuse(
-            only_outer(std::slice::from_ref(&key.value)),
+            only_outer(std::iter::once(&key.value.expr).chain(&filter)),
             "an aggregate of an outer query's columns inside a subquery",
         )?;
         func::ordered_set(function, direct, key.value, !key.asc, filter, self.func())
@@ -243,7 +243,10 @@ impl Binder<'_> {
             let message = "aggregate function calls cannot contain window function calls";
             return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
         }
-        refuse(only_outer(&args), "an aggregate of an outer query's columns inside a subquery")?;
+        refuse(
+            only_outer(args.iter().map(|arg| &arg.expr).chain(&filter)),
+            "an aggregate of an outer query's columns inside a subquery",
+        )?;
         func::aggregate(function, args, arguments.distinct, filter, order_by, arguments.star, self.func())
     }
 
@@ -398,10 +401,10 @@ fn is_constant(expr: &Expr) -> bool {
 }
 
 /// Whether there are columns and all belong to outer queries.
-fn only_outer(args: &[Typed]) -> bool {
+fn only_outer<'a>(parts: impl Iterator<Item = &'a PlanExpr>) -> bool {
     let (mut inner, mut outer) = (false, false);
-    for arg in args {
-        let walked = arg.expr.apply(|node| {
+    for part in parts {
+        let walked = part.apply(|node| {
             match node {
                 PlanExpr::Column(_) => inner = true,
                 PlanExpr::OuterReferenceColumn(..) => outer = true,

@@ -17,7 +17,7 @@ use heliosdb_contracts::{arrow_type, datum_at};
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, encode_key, encode_row};
 
 use super::ordered::OrderedAccumulator;
-use crate::exec::{scalar_of, to_datafusion};
+use crate::exec::{check_cancelled, scalar_of, to_datafusion};
 
 /// The running state of one group.
 pub(super) trait Fold: Send + Sync {
@@ -26,7 +26,9 @@ pub(super) trait Fold: Send + Sync {
     fn save(&self) -> Result<Vec<u8>>;
     fn merge(&mut self, saved: &[u8]) -> Result<()>;
     fn finish(&self) -> Result<Datum>;
-    /// Whether [`Fold::remove`] can take a row out again.
+    /// Rows will leave again: what that takes is kept from now on.
+    fn start_sliding(&mut self) {}
+    /// Whether [`Fold::remove`] can take a row out again, the first that came.
     fn forgets(&self) -> bool {
         false
     }
@@ -162,8 +164,9 @@ impl AggregateUDFImpl for FoldAggregate {
     }
 
     fn create_sliding_accumulator(&self, _args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
-        let fold = (self.make)();
+        let mut fold = (self.make)();
         if fold.forgets() {
+            fold.start_sliding();
             return Ok(Box::new(ForgettingFold { function: self.clone(), fold }));
         }
         Ok(Box::new(SlidingFold { function: self.clone(), rows: VecDeque::new() }))
@@ -253,6 +256,7 @@ impl Accumulator for FoldAccumulator {
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
         let mut finish = || -> Result<ScalarValue> {
+            check_cancelled()?;
             if self.distinct.is_some() {
                 let layout = RowLayout::new(&self.function.arguments);
                 let mut fold = (self.function.make)();
@@ -356,6 +360,7 @@ impl Accumulator for ForgettingFold {
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
+        check_cancelled().map_err(to_datafusion)?;
         let value = self.fold.finish().map_err(to_datafusion)?;
         scalar_of(self.function.returns, value.as_ref()).map_err(to_datafusion)
     }
@@ -410,6 +415,7 @@ impl Accumulator for SlidingFold {
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
         let finish = || -> Result<ScalarValue> {
+            check_cancelled()?;
             let layout = RowLayout::new(&self.function.arguments);
             let mut fold = (self.function.make)();
             for row in &self.rows {

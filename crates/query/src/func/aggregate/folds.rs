@@ -1,123 +1,22 @@
-//! The folds themselves: numeric and interval sums, spread, extremes, strings, arrays, single values.
+//! The folds themselves: interval sums, extremes, strings, arrays, single values. Sums of numbers are in `moments`.
 
 use heliosdb_types::{
-    ArrayBuilder, ArrayView, Datum, DatumRef, Dimension, Error, Interval, Numeric, PhysicalType, Result, RowLayout,
-    RowView, SqlState, SqlType, compare, encode_row,
+    ArrayBuilder, ArrayView, Datum, DatumRef, Dimension, Error, Interval, PhysicalType, Result, RowLayout, RowView,
+    SqlState, SqlType, compare, encode_row,
 };
 
-use super::super::value::{int_of, numeric_of, text_of_datum, wrong_shape};
+use super::super::value::{int_of, text_of_datum, wrong_shape};
 use super::fold::{Fold, FoldAggregate};
 
 /// Saves values as one encoded row.
-fn save_row(types: &[PhysicalType], values: &[DatumRef<'_>]) -> Result<Vec<u8>> {
+pub(super) fn save_row(types: &[PhysicalType], values: &[DatumRef<'_>]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     encode_row(types, values, &mut out)?;
     Ok(out)
 }
 
-fn first<'a>(args: &[DatumRef<'a>]) -> Result<DatumRef<'a>> {
+pub(super) fn first<'a>(args: &[DatumRef<'a>]) -> Result<DatumRef<'a>> {
     args.first().copied().ok_or_else(|| Error::internal("an argument"))
-}
-
-/// Count, sum and sum of squares: what sum, avg and variance of numeric need.
-#[derive(Clone)]
-struct Moments {
-    count: i64,
-    sum: Numeric,
-    squares: Option<Numeric>,
-    finish: fn(&Moments) -> Result<Datum>,
-}
-
-const MOMENTS: [PhysicalType; 3] = [PhysicalType::Int64, PhysicalType::Numeric, PhysicalType::Numeric];
-
-impl Moments {
-    fn new(squares: bool, finish: fn(&Moments) -> Result<Datum>) -> Moments {
-        Moments { count: 0, sum: Numeric::zero(), squares: squares.then(Numeric::zero), finish }
-    }
-}
-
-impl Fold for Moments {
-    fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
-        let value = numeric_of(first(args)?)?;
-        self.count += 1;
-        self.sum = self.sum.add(&value)?;
-        if let Some(squares) = &mut self.squares {
-            *squares = squares.add(&value.mul(&value)?)?;
-        }
-        Ok(())
-    }
-
-    fn save(&self) -> Result<Vec<u8>> {
-        let zero = Numeric::zero();
-        let squares = self.squares.as_ref().unwrap_or(&zero);
-        let values = [
-            DatumRef::Int64(self.count),
-            DatumRef::Numeric(self.sum.as_bytes()),
-            DatumRef::Numeric(squares.as_bytes()),
-        ];
-        save_row(&MOMENTS, &values)
-    }
-
-    fn merge(&mut self, saved: &[u8]) -> Result<()> {
-        let layout = RowLayout::new(&MOMENTS);
-        let view = RowView::new(&layout, saved)?;
-        let DatumRef::Int64(count) = view.get(0)? else { return Err(Error::internal("damaged aggregate state")) };
-        self.count += count;
-        self.sum = self.sum.add(&numeric_of(view.get(1)?)?)?;
-        if let Some(squares) = &mut self.squares {
-            *squares = squares.add(&numeric_of(view.get(2)?)?)?;
-        }
-        Ok(())
-    }
-
-    fn finish(&self) -> Result<Datum> {
-        (self.finish)(self)
-    }
-}
-
-fn moments(name: &str, squares: bool, finish: fn(&Moments) -> Result<Datum>) -> FoldAggregate {
-    let types = vec![PhysicalType::Numeric];
-    FoldAggregate::new(name, format!("numeric_{name}"), types, PhysicalType::Numeric, true, move || {
-        Moments::new(squares, finish)
-    })
-}
-
-pub(super) fn numeric_sum() -> FoldAggregate {
-    moments("sum", false, |state| Ok(if state.count == 0 { Datum::Null } else { Datum::Numeric(state.sum.clone()) }))
-}
-
-pub(super) fn numeric_avg() -> FoldAggregate {
-    moments("avg", false, |state| {
-        if state.count == 0 {
-            return Ok(Datum::Null);
-        }
-        state.sum.div(&Numeric::from_i64(state.count)).map(Datum::Numeric)
-    })
-}
-
-/// Variance or standard deviation, of a sample or a population.
-pub(super) fn variance(population: bool, root: bool) -> FoldAggregate {
-    match (population, root) {
-        (false, false) => moments("var_samp", true, |state| spread(state, false, false)),
-        (true, false) => moments("var_pop", true, |state| spread(state, true, false)),
-        (false, true) => moments("stddev_samp", true, |state| spread(state, false, true)),
-        (true, true) => moments("stddev_pop", true, |state| spread(state, true, true)),
-    }
-}
-
-fn spread(state: &Moments, population: bool, root: bool) -> Result<Datum> {
-    let least = if population { 1 } else { 2 };
-    let Some(squares) = state.squares.as_ref().filter(|_| state.count >= least) else { return Ok(Datum::Null) };
-    let count = Numeric::from_i64(state.count);
-    // (N sum(x^2) - sum(x)^2) / (N (N - 1)), or / N^2.
-    let numerator = count.mul(squares)?.sub(&state.sum.mul(&state.sum)?)?;
-    if !numerator.is_nan() && numerator.signum() <= 0 {
-        return Ok(Datum::Numeric(Numeric::zero()));
-    }
-    let other = if population { count.clone() } else { Numeric::from_i64(state.count - 1) };
-    let variance = numerator.div(&count.mul(&other)?)?;
-    let result = if root { variance.sqrt()?.round(variance.scale())? } else { variance };
-    Ok(Datum::Numeric(result))
 }
 
 struct IntervalSum {
@@ -153,6 +52,17 @@ impl Fold for IntervalSum {
         }
     }
 
+    fn forgets(&self) -> bool {
+        true
+    }
+
+    fn remove(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
+        let DatumRef::Interval(value) = first(args)? else { return Err(wrong_shape("an interval", first(args)?)) };
+        self.count -= 1;
+        self.sum = self.sum.checked_sub(value)?;
+        Ok(())
+    }
+
     fn finish(&self) -> Result<Datum> {
         match (self.count, self.average) {
             (0, _) => Ok(Datum::Null),
@@ -179,7 +89,7 @@ pub(super) fn interval_avg() -> FoldAggregate {
     interval("avg", true)
 }
 
-/// One value kept: the smallest, the largest, or the only one.
+/// One value kept: the smallest or largest (of equals that look different the last, as PostgreSQL has it), the first, or the only one.
 struct Kept {
     physical: PhysicalType,
     keep: Keep,
@@ -190,6 +100,7 @@ struct Kept {
 enum Keep {
     Smallest,
     Largest,
+    First,
     Only,
 }
 
@@ -203,8 +114,9 @@ impl Kept {
                     "more than one row returned by a subquery used as an expression",
                 ));
             }
-            (Some(kept), Keep::Smallest) => compare(value, kept.as_ref()).is_lt(),
-            (Some(kept), Keep::Largest) => compare(value, kept.as_ref()).is_gt(),
+            (Some(_), Keep::First) => false,
+            (Some(kept), Keep::Smallest) => compare(value, kept.as_ref()).is_le(),
+            (Some(kept), Keep::Largest) => compare(value, kept.as_ref()).is_ge(),
         };
         if replace {
             self.value = Some(value.to_owned());
@@ -241,6 +153,15 @@ pub(super) fn extreme(largest: bool, physical: PhysicalType) -> FoldAggregate {
     let (name, keep) = if largest { ("max", Keep::Largest) } else { ("min", Keep::Smallest) };
     let key = format!("{name} {physical:?}");
     FoldAggregate::new(name, key, vec![physical], physical, true, move || Kept { physical, keep, value: None })
+}
+
+/// Whichever value comes first.
+pub(super) fn first_value(physical: PhysicalType) -> FoldAggregate {
+    FoldAggregate::new("first", format!("first {physical:?}"), vec![physical], physical, true, move || Kept {
+        physical,
+        keep: Keep::First,
+        value: None,
+    })
 }
 
 /// `bool_and` and `bool_or` over frames: how many rows say what.

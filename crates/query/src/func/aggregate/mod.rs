@@ -5,6 +5,7 @@ mod float_spread;
 mod fold;
 mod folds;
 mod json;
+mod moments;
 mod ordered;
 mod ordered_set;
 
@@ -82,6 +83,8 @@ impl Resolved {
         let fold = match (name, self.result.physical) {
             ("bool_and" | "every" | "bool_or", _) => folds::truth(name == "bool_or"),
             ("bit_and" | "bit_or" | "bit_xor", physical) => folds::bits(name, physical),
+            // What leaves a frame cannot be subtracted: infinity would stay as NaN, and 1e20 would take 1 with it.
+            ("sum" | "avg", PhysicalType::Float64) => moments::float_sum(name == "avg"),
             _ => return self,
         };
         self.function = Arc::new(AggregateUDF::new_from_impl(fold));
@@ -260,7 +263,7 @@ fn sum(input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
         number if is_number(number) && distinct => {
             let to =
                 if is_integer(number) && *number != SqlType::Int8 { SqlType::Int8 } else { SqlType::Numeric(None) };
-            let mut call = fold_call(folds::numeric_sum(), vec![exact_numeric(input, ctx)?], SqlType::Numeric(None));
+            let mut call = fold_call(moments::numeric_sum(), vec![exact_numeric(input, ctx)?], SqlType::Numeric(None));
             call.cast_to = (to == SqlType::Int8).then_some(to);
             Ok(call)
         }
@@ -271,7 +274,7 @@ fn sum(input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
         SqlType::Int8 => Ok(decimal_sum(input, 0)),
         SqlType::Numeric(_) => match decimal::parts(physical) {
             Some((_, scale)) => Ok(decimal_sum(input, scale)),
-            None => Ok(fold_call(folds::numeric_sum(), vec![input], SqlType::Numeric(None))),
+            None => Ok(fold_call(moments::numeric_sum(), vec![input], SqlType::Numeric(None))),
         },
         _ => Err(undefined("sum", &[input])),
     }
@@ -305,7 +308,7 @@ fn avg(input: Typed, distinct: bool, ctx: &FuncContext) -> Result<Resolved> {
             Ok(ours(AggregateUDF::new_from_impl(function), vec![input.expr], numeric, PhysicalType::Numeric))
         }
         number if is_number(number) => {
-            Ok(fold_call(folds::numeric_avg(), vec![exact_numeric(input, ctx)?], SqlType::Numeric(None)))
+            Ok(fold_call(moments::numeric_avg(), vec![exact_numeric(input, ctx)?], SqlType::Numeric(None)))
         }
         _ => Err(undefined("avg", &[input])),
     }
@@ -341,11 +344,11 @@ fn extreme(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
 
 /// An aggregate that gives one of values that compare equal, for what a group shows.
 pub fn one_of_equals(input: Typed, ctx: &FuncContext) -> Result<Typed> {
-    if !matches!(input.sql_type, SqlType::Jsonb | SqlType::Array(_)) {
+    if !matches!(input.sql_type, SqlType::Jsonb | SqlType::Array(_) | SqlType::Interval) {
         return aggregate("min", vec![input], false, None, Vec::new(), false, ctx);
     }
     let (sql_type, physical) = (input.sql_type.clone(), input.physical());
-    let resolved = fold_call(folds::extreme(false, physical), vec![input], sql_type);
+    let resolved = fold_call(folds::first_value(physical), vec![input], sql_type);
     let call =
         AggregateFunction::new_udf(resolved.function.clone(), resolved.args.clone(), false, None, Vec::new(), None);
     resolved.finish(Expr::AggregateFunction(call), ctx)
@@ -482,7 +485,7 @@ fn spread(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
             Ok(fold_call(spread, vec![input], SqlType::Float8))
         }
         number if is_number(number) => {
-            let fold = folds::variance(name.ends_with("_pop"), name.starts_with("stddev"));
+            let fold = moments::variance(name.ends_with("_pop"), name.starts_with("stddev"));
             Ok(fold_call(fold, vec![exact_numeric(input, ctx)?], SqlType::Numeric(None)))
         }
         _ => Err(undefined(name, &[input])),

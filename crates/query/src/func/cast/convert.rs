@@ -152,7 +152,8 @@ fn to_float4(value: DatumRef<'_>) -> Result<f32> {
     let wide = match value {
         DatumRef::Float32(v) => return Ok(v),
         DatumRef::Int16(_) | DatumRef::Int32(_) | DatumRef::Int64(_) => return Ok(int_of(value)? as f32),
-        _ => to_float8(value)?,
+        DatumRef::Float64(wide) => wide,
+        _ => return numeric_of(value)?.to_f32(),
     };
     let narrow = wide as f32;
     if narrow.is_infinite() && wide.is_finite() {

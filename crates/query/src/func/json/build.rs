@@ -159,8 +159,14 @@ pub(super) fn object_of_texts(name: &str, args: &[Typed], ctx: &FuncContext) -> 
                 let pairs = all.chunks_exact(2);
                 pairs.map(|pair| (pair.first().cloned().flatten(), pair.last().cloned().flatten())).unzip()
             }
-            [keys, texts] => {
-                let (keys, texts) = (texts_of(*keys)?, texts_of(*texts)?);
+            [DatumRef::Bytes(keys), DatumRef::Bytes(texts)] => {
+                let dimensions =
+                    |bytes| heliosdb_types::ArrayView::new(&SqlType::Text, bytes).map(|array| array.dimensions().len());
+                let of_keys = dimensions(keys)?;
+                if of_keys > 1 || of_keys != dimensions(texts)? {
+                    return Err(wrong("wrong number of array subscripts"));
+                }
+                let (keys, texts) = (texts_of(DatumRef::Bytes(keys))?, texts_of(DatumRef::Bytes(texts))?);
                 if keys.len() != texts.len() {
                     return Err(wrong("mismatched array dimensions"));
                 }

@@ -9,7 +9,7 @@ mod resolution;
 mod text;
 
 use datafusion::logical_expr::Operator;
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{BinaryOperator, UnaryOperator};
 
 use super::common::base_name;
@@ -153,8 +153,15 @@ fn known_unary(op: UnaryOperator, input: Typed, ctx: &FuncContext) -> Result<Typ
         UnaryOperator::Plus => arithmetic::plus(input, ctx),
         UnaryOperator::BitwiseNot => integer::bit_not(input),
         UnaryOperator::PGAbs => super::call("abs", vec![input], ctx),
-        UnaryOperator::PGSquareRoot => super::call("sqrt", vec![input], ctx),
-        UnaryOperator::PGCubeRoot => super::call("cbrt", vec![input], ctx),
+        // There are no such operators of numeric.
+        UnaryOperator::PGSquareRoot | UnaryOperator::PGCubeRoot => {
+            let name = if op == UnaryOperator::PGSquareRoot { "sqrt" } else { "cbrt" };
+            let input = match super::cast::is_number(&input.sql_type) {
+                true => super::cast(input, &SqlType::Float8, CastKind::Implicit, ctx)?,
+                false => input,
+            };
+            super::call(name, vec![input], ctx)
+        }
         other => Err(undefined_prefix(&other.to_string(), &input)),
     }
 }

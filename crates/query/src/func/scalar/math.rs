@@ -30,7 +30,7 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("sign", &[Num], Num, |a, _| numeric(a, |x| Ok(x.sign()))),
     ("sqrt", &[F8], F8, |a, _| float(a, sqrt)),
     ("sqrt", &[Num], Num, |a, _| numeric(a, Numeric::sqrt)),
-    ("cbrt", &[F8], F8, |a, _| float(a, |x| Ok(x.cbrt()))),
+    ("cbrt", &[F8], F8, |a, _| float(a, |x| Ok(cbrt(x)))),
     ("exp", &[F8], F8, |a, _| float(a, exp)),
     ("exp", &[Num], Num, |a, _| numeric(a, Numeric::exp)),
     ("ln", &[F8], F8, |a, _| float(a, |x| logarithm(x, f64::ln))),
@@ -78,9 +78,9 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("sinh", &[F8], F8, |a, _| float(a, |x| Ok(x.sinh()))),
     ("cosh", &[F8], F8, |a, _| float(a, |x| Ok(x.cosh()))),
     ("tanh", &[F8], F8, |a, _| float(a, |x| Ok(x.tanh()))),
-    ("asinh", &[F8], F8, |a, _| float(a, |x| Ok(x.asinh()))),
-    ("acosh", &[F8], F8, |a, _| float(a, |x| if x < 1.0 { Err(out_of_range()) } else { Ok(x.acosh()) })),
-    ("atanh", &[F8], F8, |a, _| float(a, |x| unit(x, x.atanh()))),
+    ("asinh", &[F8], F8, |a, _| float(a, |x| Ok(asinh(x)))),
+    ("acosh", &[F8], F8, |a, _| float(a, |x| if x < 1.0 { Err(out_of_range()) } else { Ok(acosh(x)) })),
+    ("atanh", &[F8], F8, |a, _| float(a, |x| unit(x, atanh(x)))),
 ];
 
 const CEIL: Run = |a, _| float(a, |x| Ok(x.ceil()));
@@ -139,6 +139,93 @@ fn bounded(x: f64, result: f64) -> Result<f64> {
 
 fn unit(x: f64, result: f64) -> Result<f64> {
     if (-1.0..=1.0).contains(&x) || x.is_nan() { Ok(result) } else { Err(out_of_range()) }
+}
+
+// The cube root and the inverse hyperbolic functions by the formulas of the C library PostgreSQL calls, so that they agree to the last digit.
+
+/// Below it a function is its argument, beyond its inverse a root of `x * x + 1` is `x`.
+const TINY: f64 = 1.0 / (1u64 << 28) as f64;
+
+/// A polynomial for the mantissa, and one step of Halley's method.
+fn cbrt(x: f64) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    // x = mantissa * 2^exponent, the mantissa from 0.5 up to 1.
+    let (scaled, extra) = if x.abs() < f64::MIN_POSITIVE { (x.abs() * (1u64 << 54) as f64, 54) } else { (x.abs(), 0) };
+    let exponent = (scaled.to_bits() >> 52) as i32 - 1022;
+    let mantissa = f64::from_bits((scaled.to_bits() & ((1 << 52) - 1)) | (1022 << 52));
+    let exponent = exponent - extra;
+    let [c0, c1, c2, c3, c4, c5, c6] = CBRT_TERMS;
+    let inner = c4 - (c5 - c6 * mantissa) * mantissa;
+    let middle = c2 - (c3 - inner * mantissa) * mantissa;
+    let u = c0 + (c1 - middle * mantissa) * mantissa;
+    let cube = u * u * u;
+    let factor = match exponent % 3 {
+        -2 => 1.0 / ROOT_OF_FOUR,
+        -1 => 1.0 / ROOT_OF_TWO,
+        1 => ROOT_OF_TWO,
+        2 => ROOT_OF_FOUR,
+        _ => 1.0,
+    };
+    let root = u * (cube + 2.0 * mantissa) / (2.0 * cube + mantissa) * factor;
+    let root = root * 2f64.powi(exponent / 3);
+    root.copysign(x)
+}
+
+const CBRT_TERMS: [f64; 7] = [
+    0.354_895_765_043_919_86,
+    1.508_191_937_815_848_96,
+    2.114_994_941_673_712_87,
+    2.446_931_225_635_344_3,
+    1.834_692_774_836_130_86,
+    0.784_932_344_976_639_262,
+    0.145_263_899_385_486_367,
+];
+/// The cube roots of 2 and 4.
+const ROOT_OF_TWO: f64 = 1.259_921_049_894_873_164_8;
+const ROOT_OF_FOUR: f64 = 1.587_401_051_968_199_474_8;
+
+fn asinh(x: f64) -> f64 {
+    let size = x.abs();
+    let value = if size < TINY || !x.is_finite() {
+        size
+    } else if size > 1.0 / TINY {
+        size.ln() + std::f64::consts::LN_2
+    } else if size > 2.0 {
+        (2.0 * size + 1.0 / ((size * size + 1.0).sqrt() + size)).ln()
+    } else {
+        let square = size * size;
+        (size + square / (1.0 + (1.0 + square).sqrt())).ln_1p()
+    };
+    value.copysign(x)
+}
+
+/// Of a number of at least 1, or NaN.
+fn acosh(x: f64) -> f64 {
+    if !x.is_finite() {
+        x
+    } else if x > 1.0 / TINY {
+        x.ln() + std::f64::consts::LN_2
+    } else if x > 2.0 {
+        (2.0 * x - 1.0 / (x + (x * x - 1.0).sqrt())).ln()
+    } else {
+        let above = x - 1.0;
+        (above + (2.0 * above + above * above).sqrt()).ln_1p()
+    }
+}
+
+fn atanh(x: f64) -> f64 {
+    let size = x.abs();
+    let value = if size < TINY {
+        size
+    } else if size < 0.5 {
+        let double = size + size;
+        0.5 * (double + double * size / (1.0 - size)).ln_1p()
+    } else {
+        0.5 * ((size + size) / (1.0 - size)).ln_1p()
+    };
+    value.copysign(x)
 }
 
 fn abs(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
@@ -282,7 +369,12 @@ fn width_bucket(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     } else if x >= to {
         count + 1
     } else {
-        (count as f64 * ((x - from) / (to - from))) as i64 + 1
+        let count = count as f64;
+        let bucket = count * (x - from) / (to - from);
+        // Of bounds whose distance is no number, halves.
+        let bucket =
+            if bucket.is_finite() { bucket } else { count * ((x / 2.0 - from / 2.0) / (to / 2.0 - from / 2.0)) };
+        (bucket + 1.0) as i64
     };
     i32::try_from(bucket).map(Datum::Int32).map_err(|_| integer_out_of_range("integer"))
 }
@@ -308,8 +400,9 @@ fn width_bucket_numeric(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum>
     } else if x.compare(&to).is_ge() {
         count + 1
     } else {
-        let scaled = x.sub(&from)?.mul(&Numeric::from_i64(count))?.div_integer(&to.sub(&from)?)?;
-        scaled.to_i64().unwrap_or(0) + 1
+        // A rounded quotient, as PostgreSQL has it: just below the upper bound it may be the bucket after the last.
+        let quotient = x.sub(&from)?.mul(&Numeric::from_i64(count))?.div(&to.sub(&from)?)?;
+        quotient.floor()?.to_i64().unwrap_or(0) + 1
     };
     i32::try_from(bucket).map(Datum::Int32).map_err(|_| integer_out_of_range("integer"))
 }

@@ -89,6 +89,10 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
     if args.first().is_some_and(Typed::is_unknown) && OVERLOADED.contains(&(name, args.len())) {
         return Err(not_unique(name, &args));
     }
+    if let ("pg_size_pretty", [Typed { sql_type: SqlType::Int2 | SqlType::Int4, .. }]) = (name, args.as_slice()) {
+        // As near to bigint as to numeric.
+        return Err(not_unique(name, &args));
+    }
     if let Some(result) = special::call(name, &args, ctx) {
         // An argument of a type the function does not take: there is no such function.
         return result.map_err(|error| match error.state() {
@@ -162,11 +166,12 @@ fn choose<'a>(name: &str, candidates: &[&'a Overload], args: &[Typed]) -> Result
         Some(((exact, texts, preferred), *overload))
     });
     let viable: Vec<_> = viable.collect();
-    if let Some(most) = viable.iter().map(|((exact, ..), _)| *exact).max()
-        && let equals = viable.iter().filter(|((exact, ..), _)| *exact == most).map(|(_, overload)| *overload)
-        && is_ambiguous(&equals.collect::<Vec<_>>(), args)
-    {
-        return Err(not_unique(name, args));
+    if let Some(most) = viable.iter().map(|((exact, ..), _)| *exact).max() {
+        let equals = viable.iter().filter(|((exact, ..), _)| *exact == most).map(|(_, overload)| *overload);
+        let equals = equals.collect::<Vec<_>>();
+        if is_ambiguous(&equals, args) {
+            return of_known_type(&equals, args).ok_or_else(|| not_unique(name, args));
+        }
     }
     // The first of equals wins: tables list the likelier overload first.
     let mut best: Option<((usize, usize, usize), &Overload)> = None;
@@ -176,6 +181,30 @@ fn choose<'a>(name: &str, candidates: &[&'a Overload], args: &[Typed]) -> Result
         }
     }
     best.map(|(_, overload)| overload).ok_or_else(|| undefined(name, args))
+}
+
+/// PostgreSQL's last resort: if the typed arguments are of one type, the untyped are taken for it too, and the only candidate that
+/// would do is meant.
+fn of_known_type<'a>(candidates: &[&'a Overload], args: &[Typed]) -> Option<&'a Overload> {
+    let mut known = args.iter().filter(|arg| !arg.is_unknown());
+    let first = &known.next()?.sql_type;
+    if !known.all(|arg| arg.sql_type == *first) {
+        return None;
+    }
+    let preferred = |overload: &Overload| {
+        overload.1.iter().zip(args).filter(|(param, arg)| !arg.is_unknown() && param.is_preferred()).count()
+    };
+    let most = candidates.iter().map(|overload| preferred(overload)).max()?;
+    let takes = |param: &T| {
+        let to = param.sql();
+        std::mem::discriminant(first) == std::mem::discriminant(&to) || can_cast(first, &to, CastKind::Implicit)
+    };
+    let mut fitting = candidates.iter().filter(|overload| {
+        preferred(overload) == most
+            && overload.1.iter().zip(args).filter(|(_, arg)| arg.is_unknown()).all(|(param, _)| takes(param))
+    });
+    let only = fitting.next()?;
+    fitting.next().is_none().then_some(*only)
 }
 
 /// Whether an untyped argument leaves open which of several categories of types is meant.

@@ -2,36 +2,56 @@
 
 use std::cmp::Ordering;
 
-use heliosdb_types::{ArrayView, Datum, DatumRef, Error, Result, SqlState, SqlType, compare};
+use heliosdb_types::{ArrayView, Datum, DatumRef, Error, Result, SqlState, SqlType, TextContext, compare};
 use sqlparser::ast::BinaryOperator;
 
 use super::super::aggregate::undefined;
 use super::super::common::{common_type, without_modifier};
 use super::super::udf::Function;
 use super::super::value::physical_of_type;
-use super::super::{CastKind, FuncContext, Typed, binary, cast, unify};
-use super::wrong_arguments;
+use super::super::{CastKind, FuncContext, Typed, binary, cast};
+use super::T::{Bool, Interval, Time, Ts, Tstz};
+use super::{Overload, choose, wrong_arguments};
 
-/// The second of a pair may be how long it lasts.
-fn pair(start: &Typed, end: &Typed, ctx: &FuncContext) -> Result<(Typed, Typed)> {
-    if end.sql_type == SqlType::Interval && start.sql_type != SqlType::Interval {
-        let end = binary(&BinaryOperator::Plus, start.clone(), end.clone(), ctx)?;
-        return Ok((start.clone(), end));
+/// PostgreSQL's name of the function behind the word, for its messages.
+const OVERLAPS: &str = "pg_catalog.overlaps";
+
+/// What PostgreSQL chooses among: the second of a pair may be how long it lasts.
+const OVERLOADS: &[Overload] = &[
+    (OVERLAPS, &[Tstz, Tstz, Tstz, Tstz], Bool, undecided),
+    (OVERLAPS, &[Tstz, Interval, Tstz, Interval], Bool, undecided),
+    (OVERLAPS, &[Tstz, Tstz, Tstz, Interval], Bool, undecided),
+    (OVERLAPS, &[Tstz, Interval, Tstz, Tstz], Bool, undecided),
+    (OVERLAPS, &[Ts, Ts, Ts, Ts], Bool, undecided),
+    (OVERLAPS, &[Ts, Interval, Ts, Interval], Bool, undecided),
+    (OVERLAPS, &[Ts, Ts, Ts, Interval], Bool, undecided),
+    (OVERLAPS, &[Ts, Interval, Ts, Ts], Bool, undecided),
+    (OVERLAPS, &[Time, Time, Time, Time], Bool, undecided),
+    (OVERLAPS, &[Time, Interval, Time, Interval], Bool, undecided),
+    (OVERLAPS, &[Time, Time, Time, Interval], Bool, undecided),
+    (OVERLAPS, &[Time, Interval, Time, Time], Bool, undecided),
+];
+
+/// The overloads only say which types are meant; NULLs matter to what is computed.
+fn undecided(_: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
+    Err(wrong_arguments(OVERLAPS))
+}
+
+/// The moment something ends that begins then and lasts so long.
+fn ended(start: &Typed, end: Typed, ctx: &FuncContext) -> Result<Typed> {
+    match end.sql_type {
+        SqlType::Interval => binary(&BinaryOperator::Plus, start.clone(), end, ctx),
+        _ => Ok(end),
     }
-    Ok((start.clone(), end.clone()))
 }
 
 pub(super) fn overlaps(args: &[Typed], ctx: &FuncContext) -> Result<Typed> {
-    let [a, b, c, d] = args else { return Err(undefined("overlaps", args)) };
-    let (a, b) = pair(a, b, ctx)?;
-    let (c, d) = pair(c, d, ctx)?;
-    let all = unify(vec![a, b, c, d], "OVERLAPS", ctx).map_err(|_| undefined("overlaps", args))?;
-    let moment = |arg: &Typed| {
-        matches!(arg.sql_type, SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_))
-    };
-    if !all.iter().all(moment) {
-        return Err(undefined("overlaps", args));
-    }
+    let (_, types, _, _) = choose(OVERLAPS, &OVERLOADS.iter().collect::<Vec<_>>(), args)?;
+    let cast_all = args.iter().zip(*types).map(|(arg, to)| cast(arg.clone(), &to.sql(), CastKind::Implicit, ctx));
+    let [a, b, c, d] =
+        <[Typed; 4]>::try_from(cast_all.collect::<Result<Vec<_>>>()?).map_err(|_| wrong_arguments(OVERLAPS))?;
+    let (b, d) = (ended(&a, b, ctx)?, ended(&c, d, ctx)?);
+    let all = [a, b, c, d];
     let types = all.iter().map(Typed::physical).collect();
     let boolean = physical_of_type(&SqlType::Bool);
     let function = Function::values("overlaps", "overlaps", types, boolean, |values| match values {

@@ -1,7 +1,7 @@
 //! `to_char`: dates, times, intervals and numbers by template.
 
 use heliosdb_types::datetime::{
-    CivilTime, DateField, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, extract_timestamp,
+    CivilTime, DateField, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, days_from_civil, extract_timestamp,
     is_finite_timestamp, timestamptz_to_timestamp,
 };
 use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, TextContext};
@@ -225,7 +225,9 @@ fn put(moment: &Moment, key: &str, written: &str, fill: bool, ordinal: Option<bo
         "IW" => numeric(field(moment, DateField::Week)?, 2),
         "CC" => numeric(field(moment, DateField::Century)?, 2),
         "Q" => numeric(field(moment, DateField::Quarter)?, 1),
-        "J" => numeric(field(moment, DateField::Julian)?, 0),
+        // The day's number, whatever the time: 1970-01-01 is 2440588.
+        "J" if moment.local.is_none() => numeric(field(moment, DateField::Julian)?, 0),
+        "J" => numeric(days_from_civil(civil.year, civil.month, civil.day) + 2_440_588, 0),
         _ => out.push_str(&word(moment, key, written, fill)?),
     }
     Ok(())

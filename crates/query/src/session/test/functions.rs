@@ -99,7 +99,6 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "pg_relation_size, pg_table_size, pg_total_relation_size(regclass), pg_database_size(name) → bigint",
         "pg_table_size('pg_class')",
     ),
-    ("System", "pg_size_pretty(bigint) → text", "pg_size_pretty(1::bigint)"),
     ("System", "pg_sleep(double precision)", "pg_sleep(0)"),
     (
         "System",

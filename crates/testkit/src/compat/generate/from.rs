@@ -55,10 +55,7 @@ impl FromItem {
     /// The item with all rows that a derived table's WHERE, HAVING and LIMIT leave out.
     pub fn unfiltered(&self) -> FromItem {
         let Source::Derived(query) = &self.source else { return self.clone() };
-        let mut query = query.clone();
-        (query.filter, query.having, query.limit) = (None, None, None);
-        query.from = query.from.iter().map(FromItem::unfiltered).collect();
-        FromItem { source: Source::Derived(query), ..self.clone() }
+        FromItem { source: Source::Derived(Box::new(query.unfiltered())), ..self.clone() }
     }
 
     /// A simpler condition, or a simpler derived table with as many columns.

@@ -40,8 +40,9 @@ pub struct Cte {
 pub enum Order {
     #[default]
     None,
-    /// By every output column (a total order, up to equal rows), each with `DESC`, `NULLS FIRST`...
-    Output(Vec<&'static str>),
+    /// By every output column, each with `DESC`, `NULLS FIRST`..., and where outputs may be equal and look otherwise by columns that
+    /// make the order total.
+    Output(Vec<&'static str>, Vec<String>),
     /// By columns that make a total order; for DISTINCT ON.
     Columns(Vec<String>),
 }
@@ -81,9 +82,9 @@ impl Query {
         }
         match &self.order {
             Order::None => {}
-            Order::Output(directions) => {
+            Order::Output(directions, rest) => {
                 let key = |n: usize| format!("{}{}", n + 1, directions.get(n).copied().unwrap_or_default());
-                let keys: Vec<String> = (0..self.select.len()).map(key).collect();
+                let keys: Vec<String> = (0..self.select.len()).map(key).chain(rest.iter().cloned()).collect();
                 out.push_str(&format!(" ORDER BY {}", keys.join(", ")));
             }
             Order::Columns(columns) => out.push_str(&format!(" ORDER BY {}", columns.join(", "))),
@@ -125,7 +126,13 @@ impl Query {
             let types: Vec<Ty> = wanted.iter().map(|ty| ty.unwrap_or_else(|| Ty::random(&mut g.rng))).collect();
             group::group(g, &mut query, &types, &scope, depth);
         } else {
-            query.select = wanted.iter().map(|ty| item(g, *ty, &scope, &total, depth)).collect();
+            // Rows of anything but tables may be the same: which of them is first is for each window to say.
+            let unique = query.from.iter().all(|item| matches!(item.source, Source::Table(_)));
+            for ty in &wanted {
+                let windows = query.select.iter().any(|expr| expr.sql().contains(" OVER ("));
+                let item = item(g, *ty, &scope, if windows && !unique { &[] } else { &total }, depth);
+                query.select.push(item);
+            }
             query.distinct =
                 g.rng.random_bool(0.1) && query.select.iter().all(|expr| expr.ty().sorts()) && !ties(&query);
         }
@@ -158,6 +165,9 @@ impl Query {
         }
         let with = self.with_clause();
         let mut mine = Vec::new();
+        let list = |with: &str, pieces: Vec<String>| {
+            pieces.into_iter().map(|piece| format!("{with}{piece}")).collect::<Vec<_>>()
+        };
         // A planner that moves a derived table's constants outwards computes them although the table has no rows.
         let open = |(n, item): (usize, &FromItem)| {
             let join = if n == 0 { " FROM " } else { " CROSS JOIN " };
@@ -168,21 +178,50 @@ impl Query {
         // Derived tables in derived tables make long texts, and a piece for each expression has one.
         let long = open.len() > LONG_FROM;
         froms.extend((!long && !froms.contains(&open)).then_some(open));
-        for from in &froms {
+        let exprs = || {
             let conditions =
                 self.from.iter().filter_map(|item| item.on.as_ref()).chain(&self.filter).chain(&self.having);
-            conditions.chain(&self.select).chain(&self.group).for_each(|expr| expr.pieces(from, &mut mine));
+            conditions.chain(&self.select).chain(&self.group)
+        };
+        for from in &froms {
+            exprs().for_each(|expr| expr.pieces(from, &mut mine));
         }
-        out.extend(mine.into_iter().map(|piece| format!("{with}{piece}")));
+        // Of a product of tables only so many rows are asked for: alone, those an expression is about are seen whole.
+        for expr in exprs() {
+            let text = expr.sql();
+            let named = |item: &&FromItem| text.contains(&format!("{}.", item.alias));
+            let about: Vec<&FromItem> = self.from.iter().filter(named).collect();
+            if !about.is_empty() && about.len() < self.from.len() {
+                let items = about.iter().map(|item| item.factor()).collect::<Vec<_>>().join(" CROSS JOIN ");
+                expr.pieces(&format!(" FROM {items}"), &mut mine);
+            }
+        }
+        out.extend(list(&with, mine));
+        // The same of CTEs: the constants of one without rows are computed where it is put into the query.
+        let unfiltered: Vec<Cte> =
+            self.ctes.iter().map(|cte| Cte { query: cte.query.unfiltered(), ..cte.clone() }).collect();
+        let with_open = with_clause(&unfiltered);
+        if with_open != with && with_open.len() < LONG_FROM {
+            let mut mine = Vec::new();
+            froms.last().into_iter().for_each(|from| exprs().for_each(|expr| expr.pieces(from, &mut mine)));
+            out.extend(list(&with_open, mine));
+        }
         if let Some((_, other)) = &self.combined {
             other.pieces(out);
         }
     }
 
     fn with_clause(&self) -> String {
-        let cte = |Cte { name, materialized, query }: &Cte| format!("{name} AS {materialized}({})", query.sql());
-        let all: Vec<String> = self.ctes.iter().map(cte).collect();
-        if all.is_empty() { String::new() } else { format!("WITH {} ", all.join(", ")) }
+        with_clause(&self.ctes)
+    }
+
+    /// The query with all rows that WHERE, HAVING and LIMIT leave out, and conditions of joins.
+    pub fn unfiltered(&self) -> Query {
+        let mut query = self.clone();
+        (query.filter, query.having, query.limit) = (None, None, None);
+        let open = |item: &FromItem| FromItem { join: " CROSS JOIN ", on: None, ..item.unfiltered() };
+        query.from = query.from.iter().map(open).collect();
+        query
     }
 
     /// Queries with one thing less, whole clauses first; made as they are asked for.
@@ -265,11 +304,18 @@ impl Query {
     }
 }
 
+fn with_clause(ctes: &[Cte]) -> String {
+    let cte = |Cte { name, materialized, query }: &Cte| format!("{name} AS {materialized}({})", query.sql());
+    let all: Vec<String> = ctes.iter().map(cte).collect();
+    if all.is_empty() { String::new() } else { format!("WITH {} ", all.join(", ")) }
+}
+
 impl Order {
     fn by_output(&self) -> Order {
         match self {
             Order::Columns(_) => Order::None,
-            other => other.clone(),
+            Order::Output(directions, _) => Order::Output(directions.clone(), Vec::new()),
+            Order::None => Order::None,
         }
     }
 }
@@ -321,9 +367,12 @@ fn order(g: &mut Gen, query: &mut Query, scope: &[InScope], total: &[String], so
             columns.extend_from_slice(total);
             (query.distinct_on, query.order) = (Some(on), Order::Columns(columns));
         }
-    } else if sortable && !ties(query) && g.rng.random_bool(0.4) {
+    } else if sortable && (!ties(query) || (plain && !total.is_empty())) && g.rng.random_bool(0.4) {
         let direction = |_| *DIRECTIONS.choose(&mut g.rng).expect("directions");
-        query.order = Order::Output((0..query.select.len()).map(direction).collect());
+        let directions = (0..query.select.len()).map(direction).collect();
+        let look_alike = [Ty::Interval, Ty::NumArray, Ty::Numeric, Ty::Float4, Ty::Float8, Ty::Jsonb, Ty::Bpchar];
+        let rest = plain && query.select.iter().any(|expr| look_alike.contains(&expr.ty()));
+        query.order = Order::Output(directions, if rest { total.to_vec() } else { Vec::new() });
     }
     if query.ordered() && g.rng.random_bool(0.4) {
         let count = g.rng.random_bool(0.9).then(|| g.rng.random_range(0..20));
@@ -340,9 +389,10 @@ pub fn any_column(g: &mut Gen, scope: &[InScope]) -> Option<Expr> {
 /// Beyond it a FROM clause is looked at in one form only.
 const LONG_FROM: usize = 10_000;
 
-/// Whether outputs may be equal and look otherwise, as 30 days and a month do: no order of them is total.
+/// Whether outputs may be equal and look otherwise, as 30 days and a month do, or `{42}` and `{42.0}`: no order of them is total.
+/// (What shows of equal numerics is listed.)
 fn ties(query: &Query) -> bool {
-    query.select.iter().any(|expr| expr.ty() == Ty::Interval)
+    query.select.iter().any(|expr| matches!(expr.ty(), Ty::Interval | Ty::NumArray))
 }
 
 /// A constant, for outputs no clause can give.

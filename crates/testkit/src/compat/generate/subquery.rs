@@ -19,7 +19,7 @@ pub fn subquery(g: &mut Gen, ty: Ty, scope: &[InScope]) -> Option<Expr> {
         Ty::Bool => Some(condition(g, scope, outer)),
         Ty::IntArray if g.rng.random_bool(0.5) => {
             let mut query = Query::random(g, Some(&[Ty::Int4]), outer, 1);
-            query.order = Order::Output(vec![""]);
+            query.order = Order::Output(vec![""], Vec::new());
             Some(Expr::Sub(ty, "ARRAY($1)", Vec::new(), Box::new(query)))
         }
         _ => scalar(g, ty, outer),

@@ -44,7 +44,7 @@ impl Write {
             5..7 => {
                 let mut query = Query::random(g, Some(&[Ty::Text, Ty::Int4]), &[], 2);
                 let keep = query.select.len() == 2;
-                query.order = if keep { Order::Output(vec!["", " DESC"]) } else { query.order };
+                query.order = if keep { Order::Output(vec!["", " DESC"], Vec::new()) } else { query.order };
                 query.limit = Some((Some(20), 0));
                 Write::InsertQuery { query: Box::new(query) }
             }

@@ -57,7 +57,7 @@ pub const AGGREGATES: &[Rule] = &[
     (Text, "string_agg($1, $2 ORDER BY $1, $2)", &[Text, Text]),
     (IntArray, "array_agg($1 ORDER BY $1)", &[Int4]),
     (IntArray, "array_agg(DISTINCT $1 ORDER BY $1 DESC NULLS LAST)", &[Int4]),
-    (NumArray, "array_agg($1 ORDER BY $1)", &[Numeric]),
+    (NumArray, "array_agg($1 ORDER BY $1, ($1)::text)", &[Numeric]),
     (TextArray, "array_agg($1 ORDER BY $1 DESC)", &[Text]),
     (Jsonb, "jsonb_agg($1 ORDER BY $1)", &[Int4]),
     (Json, "json_agg($1 ORDER BY $1)", &[Date]),

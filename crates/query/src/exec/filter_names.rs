@@ -1,0 +1,116 @@
+//! Conditions are not pushed through operators of which two columns have one name.
+//!
+//! DataFusion's operators find a condition's columns in their input by name: with `t0.t` and `t1.t` both called `t` it takes the
+//! first, so `WHERE f(t0.t)` above an outer join would be tested on `t1.t` below it, and a join's runtime filter on another
+//! column than its key. While its rule works, a node stands above each such operator that lets nothing through.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::config::ConfigOptions;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+
+/// The rules with those that push conditions down guarded.
+pub(super) fn guarded(
+    rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let guard = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| match rule.name().starts_with("FilterPushdown") {
+        true => Arc::new(GuardedFilters(rule)) as Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+        false => rule,
+    };
+    rules.into_iter().map(guard).collect()
+}
+
+#[derive(Debug)]
+struct GuardedFilters(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for GuardedFilters {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let barred = plan.transform_up(|plan| {
+            Ok(match has_namesakes(&plan) {
+                true => Transformed::yes(Arc::new(Barrier { input: plan }) as Arc<dyn ExecutionPlan>),
+                false => Transformed::no(plan),
+            })
+        })?;
+        let pushed = self.0.optimize(barred.data, config)?;
+        if !barred.transformed {
+            return Ok(pushed);
+        }
+        let unbarred = pushed.transform_up(|plan| {
+            Ok(match plan.downcast_ref::<Barrier>() {
+                Some(barrier) => Transformed::yes(Arc::clone(&barrier.input)),
+                None => Transformed::no(plan),
+            })
+        });
+        unbarred.map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+fn has_namesakes(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let schema = plan.schema();
+    let mut names = HashSet::with_capacity(schema.fields().len());
+    !schema.fields().iter().all(|field| names.insert(field.name()))
+}
+
+/// Its input; asked about conditions it says no, as operators do by default.
+#[derive(Debug)]
+struct Barrier {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for Barrier {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Barrier")
+    }
+}
+
+impl ExecutionPlan for Barrier {
+    fn name(&self) -> &str {
+        "Barrier"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().ok_or_else(|| DataFusionError::Internal("a barrier needs a child".into()))?;
+        Ok(Arc::new(Barrier { input }))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+}
