@@ -58,6 +58,8 @@ impl Binder<'_> {
             };
             // Each place that names it copies its plan, and looks at all of it.
             super::check_size(&bound.plan)?;
+            // What a query that nothing reads says about a parameter's type counts too.
+            self.params.learn(&bound.plan)?;
             self.ctes.push(Cte { name, query: bound, gives_rows: true, depth: self.levels.len() });
         }
         Ok(())

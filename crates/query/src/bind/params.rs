@@ -86,6 +86,11 @@ impl Params {
         })
     }
 
+    /// Takes the types that a bound part of the statement decided for all that comes after it.
+    pub fn learn(&mut self, plan: &LogicalPlan) -> Result<()> {
+        learn(plan, &mut self.types)
+    }
+
     pub fn into_types(mut self) -> Vec<Option<SqlType>> {
         self.types.truncate(self.used);
         self.types

@@ -27,3 +27,6 @@ SELECT (timestamp '2024-01-01', interval '1 day') OVERLAPS (timestamp '2024-01-0
 SELECT (date '2024-01-01', interval '1 day') OVERLAPS (date '2024-01-01', interval '2 days'), (date '2024-01-01', NULL) OVERLAPS (date '2024-01-01', date '2024-01-02'), (time '10:00', interval '2 hours') OVERLAPS (time '11:00', time '12:00');
 SELECT ('2024-01-01', '2024-02-01') OVERLAPS ('2024-01-01', '2024-02-01');
 SELECT (NULL::timestamp, NULL::interval) OVERLAPS (NULL::timestamp, NULL::boolean);
+SELECT (ARRAY[12345678901, 3e20::real])::text[], (ARRAY[1, 2])::text[];
+SELECT (ARRAY['abc'::text, ARRAY[1]])::numeric[];
+SELECT ARRAY[(ARRAY[1, 2]), ARRAY[3, 4]]::text[], ARRAY['{1,2}', ARRAY[3, 4]]::int[];

@@ -136,7 +136,7 @@ impl Binder<'_> {
         };
         let to = self.type_written(data_type).map_err(|error| point(error, 2))?;
         // The elements of ARRAY[...]::type[] are cast one by one, so it may be empty.
-        let value = match (expr, to.element()) {
+        let value = match (strip_nesting(expr), to.element()) {
             (Expr::Array(array), Some(element)) => self.bind_array(array, Some(element))?,
             _ => self.bind_expr(expr)?,
         };
@@ -191,18 +191,19 @@ impl Binder<'_> {
         let ast::Array { elem, named: _ } = array;
         let mut elements = Vec::with_capacity(elem.len());
         for expr in elem {
-            let value = match expr {
+            elements.push(match strip_nesting(expr) {
                 Expr::Array(inner) => self.bind_array(inner, element)?,
                 _ => self.bind_expr(expr)?,
-            };
-            elements.push(match element {
-                Some(to) => {
-                    let to = if matches!(value.sql_type, SqlType::Array(_)) { to.array_of() } else { to.clone() };
-                    let cast = func::cast(value, &to, CastKind::Explicit, self.func());
-                    self.at(expr.span(), cast)?
-                }
-                None => value,
             });
+        }
+        if let Some(element) = element {
+            // With one array among them, all are.
+            let nested = elements.iter().any(|value| matches!(value.sql_type, SqlType::Array(_)));
+            let to = if nested { element.array_of() } else { element.clone() };
+            for (value, expr) in elements.iter_mut().zip(elem) {
+                let cast = func::cast(value.clone(), &to, CastKind::Explicit, self.func());
+                *value = self.at(expr.span(), cast)?;
+            }
         }
         match element {
             Some(element) if elements.is_empty() => {

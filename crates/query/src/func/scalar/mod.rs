@@ -93,6 +93,9 @@ pub fn call(name: &str, args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
         // As near to bigint as to numeric.
         return Err(not_unique(name, &args));
     }
+    if let ("timezone", [_, Typed { sql_type: SqlType::Time(_), .. }]) = (name, args.as_slice()) {
+        return Err(Error::unsupported("time with time zone"));
+    }
     if let Some(result) = special::call(name, &args, ctx) {
         // An argument of a type the function does not take: there is no such function.
         return result.map_err(|error| match error.state() {

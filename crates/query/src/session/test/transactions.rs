@@ -201,6 +201,32 @@ fn the_statement_timeout_stops_a_statement() {
     ticking.join().unwrap();
 }
 
+/// A window over a moving frame is computed between two yields; cancelled, it leaves its thread all the same.
+#[test]
+fn a_cancelled_window_gives_its_thread_back() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (a int, i interval); insert into t select n, n * interval '1 hour' from generate_series(1, 30000) n");
+    client.run("set statement_timeout = '1s'");
+    let clock = server.clock.clone();
+    let ticking = std::thread::spawn(move || {
+        for _ in 0..1000 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            clock.advance(std::time::Duration::from_millis(100));
+        }
+    });
+    let slow = "select count(*) from (select max(i) over (order by a rows between current row and unbounded following) m from t) s where m is null";
+    // The pool has two threads: with both taken, the last statement would wait for minutes.
+    for _ in 0..3 {
+        assert_eq!(client.run(slow), "ERROR 57014: canceling statement due to statement timeout\n");
+    }
+    client.run("set statement_timeout = 0");
+    let began = std::time::Instant::now();
+    assert_eq!(client.run("select sum(a) from t where a <= 10"), "55\n");
+    assert!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
+    ticking.join().unwrap();
+}
+
 /// The wall may be set back, by an administrator or by NTP: times are what the wall says, as in PostgreSQL; order, visibility and
 /// waiting are not.
 #[test]

@@ -145,7 +145,7 @@ impl Query {
                 types = types.into_iter().map(|ty| ty.neighbour(&mut g.rng)).collect();
             }
             let mut other = Query::random(g, Some(&types), outer, 1);
-            (other.order, other.limit) = (Order::None, None);
+            (other.order, other.limit, other.distinct_on) = (Order::None, None, None);
             query.combined = Some((kind, Box::new(other)));
         }
         order(g, &mut query, &scope, &total, sortable);
