@@ -13,7 +13,8 @@ use datafusion::common::{ScalarValue, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, Case, Distinct, Expr, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType, Subquery, lit,
+    Aggregate, Case, Distinct, Expr, ExprSchemable, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType,
+    Subquery, lit,
 };
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, BinaryOperator, Spanned};
@@ -152,7 +153,8 @@ impl Binder<'_> {
         if negated && !matches!(comparison.left.as_ref(), Expr::Column(_)) {
             // DataFusion asks the columns in the two sides whether they may be NULL, where the left's value may be NULL although
             // its columns are not (`nullif(id, 1)`): the right one says yes for it.
-            compared = func::as_it_is(compared, column.arrow.clone());
+            let arrow = compared.get_type(bound.plan.schema()).map_err(from_datafusion)?;
+            compared = func::as_it_is(compared, arrow);
         }
         let item = Item { name: "in".into(), value: Typed { expr: compared, ..column }, origin: None };
         let plan = plan::project_as(bound.plan, &[item], vec!["in:value".into()])?.plan;

@@ -53,3 +53,4 @@ SELECT n, sum(v) OVER w, avg(v) OVER w FROM (VALUES (1, interval '1 day'), (2, '
 SELECT max(v), min(v) FROM (VALUES (interval '30 days'), ('1 mon'), ('720 hours')) t(v);
 SELECT count(*) FROM k WHERE coalesce(5, id) NOT IN (SELECT x FROM k);
 SELECT |/ 2.0, |/ 100000000000000000000.5, ||/ 27.0, pg_typeof(|/ 4::numeric);
+SELECT count(*) FROM k WHERE id + 0.5 NOT IN (SELECT x FROM k WHERE x IS NOT NULL);
