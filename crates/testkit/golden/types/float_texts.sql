@@ -30,3 +30,5 @@ SELECT (NULL::timestamp, NULL::interval) OVERLAPS (NULL::timestamp, NULL::boolea
 SELECT (ARRAY[12345678901, 3e20::real])::text[], (ARRAY[1, 2])::text[];
 SELECT (ARRAY['abc'::text, ARRAY[1]])::numeric[];
 SELECT ARRAY[(ARRAY[1, 2]), ARRAY[3, 4]]::text[], ARRAY['{1,2}', ARRAY[3, 4]]::int[];
+SELECT 'Infinity' ^ 5, '2' ^ 3::bigint, pg_typeof('2' ^ 3), pg_typeof(2 ^ '3');
+SELECT date_trunc('day', timestamptz 'infinity', 'Nowhere/Land'), timestamptz '-infinity' AT TIME ZONE 'Nowhere/Land';

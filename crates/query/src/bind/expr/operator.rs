@@ -30,7 +30,16 @@ impl Binder<'_> {
                 (Expr::Tuple(left), Expr::Tuple(right)) if *op == BinaryOperator::Overlaps => {
                     let parts =
                         left.iter().chain(right).map(|part| self.bind_expr(part)).collect::<Result<Vec<_>>>()?;
-                    func::call("overlaps", parts, self.func())
+                    let word = left.last().and_then(|last| {
+                        // Behind the last part's brackets, the row's own and a blank.
+                        self.positions.position(last.span().end).map(|end| end + closing_brackets(last) + 2)
+                    });
+                    func::call("overlaps", parts, self.func()).map_err(|error| match (error.state(), word) {
+                        (SqlState::UNDEFINED_FUNCTION | SqlState::AMBIGUOUS_FUNCTION, Some(word)) => {
+                            error.with_position(word)
+                        }
+                        _ => error,
+                    })
                 }
                 (Expr::Tuple(left), Expr::Tuple(right)) => self.bind_row_comparison(left, op, right),
                 _ if is_long(left) => self.bind_long_chain(left, op, right),

@@ -83,6 +83,8 @@ fn settle(op: Arithmetic, left: Typed, right: Typed, ctx: &FuncContext) -> Resul
                 Some(SqlType::Interval)
             }
             (SqlType::Interval, Arithmetic::Mul | Arithmetic::Div) => Some(SqlType::Float8),
+            // There is no power of integers.
+            (number, Arithmetic::Power) if is_integer(number) => Some(SqlType::Float8),
             (other, _) if matches!(category(other), 'N' | 'D' | 'T') => Some(without_modifier(other)),
             _ => None,
         })

@@ -82,6 +82,8 @@ fn date_trunc(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
             let unit = field(unit, "timestamp with time zone")?;
             trunc_timestamptz(unit, *v, context.time_zone.as_ref()).map(Datum::TimestampTz)
         }
+        // Infinity is the same everywhere, even in zones that do not exist.
+        [_, DatumRef::TimestampTz(v), _] if !is_finite_timestamp(*v) => Ok(Datum::TimestampTz(*v)),
         [DatumRef::Text(unit), DatumRef::TimestampTz(v), DatumRef::Text(zone)] => {
             let zone = zone_named(zone, context)?;
             trunc_timestamptz(field(unit, "timestamp with time zone")?, *v, zone.as_ref()).map(Datum::TimestampTz)
