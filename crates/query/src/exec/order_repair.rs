@@ -14,6 +14,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// DataFusion's rules with this one right before the check.
@@ -21,7 +22,43 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let check = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(check, Arc::new(RepairOrder));
+    // Before what the first rows of each partition confine is made known to scans.
+    let pushdown = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown")).unwrap_or(rules.len());
+    rules.insert(pushdown, Arc::new(WholeTopK));
     rules
+}
+
+/// The first rows of several partitions are told apart by the whole order.
+///
+/// DataFusion leaves out of a partition's sort what is constant in it, and lets partitions share the limit of what they have found:
+/// where the constants differ (`SELECT 1, a ... UNION ALL SELECT 2, b ... ORDER BY 1 DESC, 2 LIMIT n`) rows of one partition would
+/// be measured by those of another, and be missing.
+#[derive(Debug)]
+struct WholeTopK;
+
+fn whole(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() else { return Ok(Transformed::no(plan)) };
+    let Some(sort) = merge.input().downcast_ref::<SortExec>() else { return Ok(Transformed::no(plan)) };
+    if sort.fetch().is_none() || !sort.preserve_partitioning() || sort.expr() == merge.expr() {
+        return Ok(Transformed::no(plan));
+    }
+    let whole = SortExec::new(merge.expr().clone(), Arc::clone(sort.input()));
+    let whole = whole.with_fetch(sort.fetch()).with_preserve_partitioning(true);
+    replace_children_if_necessary(plan, vec![Arc::new(whole)]).map(Transformed::yes)
+}
+
+impl PhysicalOptimizerRule for WholeTopK {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(whole).map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        "whole_top_k"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Debug)]

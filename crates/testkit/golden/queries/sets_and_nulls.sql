@@ -54,3 +54,8 @@ SELECT max(v), min(v) FROM (VALUES (interval '30 days'), ('1 mon'), ('720 hours'
 SELECT count(*) FROM k WHERE coalesce(5, id) NOT IN (SELECT x FROM k);
 SELECT |/ 2.0, |/ 100000000000000000000.5, ||/ 27.0, pg_typeof(|/ 4::numeric);
 SELECT count(*) FROM k WHERE id + 0.5 NOT IN (SELECT x FROM k WHERE x IS NOT NULL);
+
+-- The first rows of a union whose parts are constant in a column of the order.
+SELECT 1::smallint AS a, id FROM k UNION ALL SELECT 32767::smallint, 400 ORDER BY 1 DESC, 2 LIMIT 3;
+SELECT 'a' AS a, id FROM k UNION ALL SELECT 'b', id - 10 FROM k ORDER BY 1, 2 LIMIT 3;
+SELECT 'b' AS a, id FROM k UNION ALL SELECT 'a', id + 10 FROM k ORDER BY 1, 2 LIMIT 5 OFFSET 1;
