@@ -143,7 +143,7 @@ impl Binder<'_> {
         let Expr::BinaryExpr(comparison) = &equal.expr else {
             return Ok(self.quantified(Quantifier::Any, &BinaryOperator::Eq, vec![value], bound, negated)?.expr);
         };
-        if negated && (correlated || plan::simplify(value.expr.clone())?.column_refs().is_empty()) {
+        if negated && (correlated || is_constant(&value.expr)) {
             // NOT IN is true only if no row compares equal or unknown. A constant is no key a join could look at.
             let inner = compare(outer(&value)?, &column, &BinaryOperator::Eq, self.func())?;
             let plan = plan::filter(bound.plan, Expr::IsNotFalse(Box::new(inner)))?;
@@ -263,6 +263,12 @@ impl Binder<'_> {
             _ => true,
         }
     }
+}
+
+/// Whether a value has no columns, or none once it is simplified as far as it can be without knowing them.
+fn is_constant(value: &Expr) -> bool {
+    value.column_refs().is_empty()
+        || plan::simplify(value.clone()).is_ok_and(|simplified| simplified.column_refs().is_empty())
 }
 
 /// A plan that has rows exactly when the given one has: order, duplicates and the select list do not matter.
