@@ -88,3 +88,5 @@ SELECT id FROM zeros WHERE (id::bigint < ALL (SELECT NULL::bigint WHERE zeros.x 
 SELECT id, max(id) OVER (ORDER BY id ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS m FROM zeros ORDER BY m;
 SELECT max('abc'::varchar) OVER (ORDER BY y, id, c1 ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS m FROM zeros CROSS JOIN (SELECT NULL::integer AS c1) n ORDER BY 1;
 SELECT id, min(id) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING) AS m FROM zeros ORDER BY m NULLS FIRST, id;
+-- Regular expressions see the padding of char(n), their patterns have none
+SELECT 'ab'::char(4) ~ 'b  $' AS a, 'ab'::char(4) ~ 'b$' AS b, 'ab'::char(4) !~* 'B ' AS c, 'ab' ~ 'ab'::char(4) AS d;

@@ -333,6 +333,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::excessive_precision)] // halves between two floats
     fn half_way_between_two_texts_the_even_one_is_written() {
         assert_eq!(float4(2461366.25), "2.4613662e+06");
         assert_eq!(float4(-2461366.75), "-2.4613668e+06");

@@ -142,7 +142,11 @@ fn similar_to_regex(pattern: &str, escape: Option<char>) -> Result<String> {
 /// `~ ~* !~ !~*`.
 pub(super) fn regex_match(symbol: &'static str, input: Typed, pattern: Typed, ctx: &FuncContext) -> Result<Typed> {
     let (input, pattern) = text_operands(symbol, input, pattern, ctx)?;
-    let input = cast(input, &SqlType::Text, CastKind::Implicit, ctx)?;
+    // A cast would take char(n)'s padding, which PostgreSQL's operators of it see.
+    let input = match input.sql_type {
+        SqlType::Char(_) => input,
+        _ => cast(input, &SqlType::Text, CastKind::Implicit, ctx)?,
+    };
     let pattern = cast(pattern, &SqlType::Text, CastKind::Implicit, ctx)?;
     Ok(regex_call(symbol, input.expr, pattern, symbol.ends_with('*'), symbol.starts_with('!')))
 }
