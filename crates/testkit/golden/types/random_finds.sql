@@ -90,3 +90,5 @@ SELECT max('abc'::varchar) OVER (ORDER BY y, id, c1 ROWS BETWEEN 3 PRECEDING AND
 SELECT id, min(id) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING) AS m FROM zeros ORDER BY m NULLS FIRST, id;
 -- Regular expressions see the padding of char(n), their patterns have none
 SELECT 'ab'::char(4) ~ 'b  $' AS a, 'ab'::char(4) ~ 'b$' AS b, 'ab'::char(4) !~* 'B ' AS c, 'ab' ~ 'ab'::char(4) AS d;
+-- NULLIF has the type of the left operand of the = there is for the two
+SELECT pg_typeof(nullif(1::real, 1::smallint)) AS a, pg_typeof(nullif('a'::char(3), 'a'::varchar)) AS b, pg_typeof(nullif(1::smallint, 1::real)) AS c;

@@ -55,9 +55,8 @@ fn compared_as(left: &SqlType, right: &SqlType) -> Option<SqlType> {
         (left, right) if (integer(left) || matches!(left, SqlType::Numeric(_))) && float(right) => {
             Some(SqlType::Float8)
         }
-        (SqlType::Float4, right) if integer(right) || matches!(right, SqlType::Numeric(_)) => Some(SqlType::Float8),
         (SqlType::Varchar(_), _) => Some(SqlType::Text),
-        (SqlType::Char(_), SqlType::Text | SqlType::Varchar(_)) => Some(SqlType::Text),
+        (SqlType::Char(_), SqlType::Text) => Some(SqlType::Text),
         _ => None,
     }
 }
