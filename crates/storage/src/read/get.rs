@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use heliosdb_contracts::{ReadContext, RowHint, RowSink};
 use heliosdb_types::{ColumnId, CommitTs, Result, SchemaVersion, TreeRef};
 
@@ -61,8 +62,10 @@ impl Core {
         for segment in version.segments(branch_tree).iter().filter(|segment| segment.meta.may_hold(key)) {
             let Some(row) = segment.visible(key, snapshot)? else { continue };
             let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
-            if self.row_cache.wants(branch_tree, key) {
-                self.keep_row(&version, branch_tree, key, segment, row)?;
+            if self.row_cache.wants(branch_tree, key)
+                && let Some((schema, bytes)) = self.keep_row(&version, branch_tree, key, segment, row)?
+            {
+                return emit(&state, schema, &bytes, projection, hint, sink);
             }
             let newest = &state.newest().descriptor;
             segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
@@ -71,7 +74,7 @@ impl Core {
         Ok(false)
     }
 
-    /// Puts a row of a segment into the row cache.
+    /// Puts a row of a segment into the row cache, and gives it back: its shape and the whole of it.
     fn keep_row(
         &self,
         version: &Version,
@@ -79,17 +82,17 @@ impl Core {
         key: &[u8],
         segment: &Arc<Segment>,
         row: u32,
-    ) -> Result<()> {
+    ) -> Result<Option<(SchemaVersion, Bytes)>> {
         // Not in a shape that only the reader's transaction knows, and not of a tree that is dropped by now.
-        let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(()) };
+        let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(None) };
         let shape = state.newest();
         let (begin, schema) = (segment.begin_of(row)?, shape.descriptor.version);
         let bytes = segment.row_bytes(row, shape)?;
-        let found = RowFound { segment: segment.clone(), row, begin, schema, bytes };
+        let found = RowFound { segment: segment.clone(), row, begin, schema, bytes: bytes.clone() };
         if self.row_cache.insert(tree, key, found) {
             self.balance_memory();
         }
-        Ok(())
+        Ok(Some((schema, bytes)))
     }
 }
 
