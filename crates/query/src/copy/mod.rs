@@ -19,6 +19,7 @@ use sqlparser::ast;
 use crate::access::{Rights, denied, noun};
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, Column, Identity, Privileges, Relation, RelationKind};
+use crate::exec::StatementScope;
 use crate::func::NameLookup;
 use crate::pg_catalog::quote_identifier;
 use crate::session::{Binding, CopySource, CopyStatement, CopyTarget, Parsed, Running, Session};
@@ -168,7 +169,13 @@ impl Session {
                 return Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message));
             }
         }
-        match Box::pin(self.execute_prepared(&prepared, Vec::new())).await? {
+        let running = self.start_cancellable();
+        self.open_transaction()?;
+        self.await_safe_snapshot(&running).await?;
+        let (plan, scope) = Box::pin(self.bound_and_scoped(&prepared, &running)).await?;
+        // Who unloads a table expects its order. Writing its rows takes longer than reading them, so little is lost.
+        let scope = StatementScope { in_order: table != Oid(0), ..(*scope).clone() };
+        match Box::pin(self.run_plan(&plan, Vec::new(), Arc::new(scope), running)).await? {
             Execution::Rows { columns, rows, .. } => {
                 let format = CopyFormat { binary: options.format == Format::Binary, columns: columns.len() };
                 let shown = self.show_copy(table, "COPY TO");

@@ -88,6 +88,8 @@ pub struct StatementScope {
     pub cancel: CancelFlag,
     /// Statements about one row may take the short path.
     pub short_path: bool,
+    /// Tables are read in the order of their rows, by one partition: frozen rows by key, then others as they were written.
+    pub in_order: bool,
     /// What `now()` says: microseconds since 1970-01-01 UTC.
     pub now_micros: i64,
     /// How values are written into error details.

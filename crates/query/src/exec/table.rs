@@ -133,6 +133,7 @@ impl TableProvider for HeliosTable {
             }
         }
         let conditions = self.keys.conditions(&self.relation, &conjuncts);
+        let target_partitions = if scope.in_order { 1 } else { state.config().target_partitions() };
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let source = ScanSource {
             scope,
@@ -145,7 +146,7 @@ impl TableProvider for HeliosTable {
             conditions,
             filters: shown,
             limit,
-            target_partitions: state.config().target_partitions(),
+            target_partitions,
             batch_rows: state.config().batch_size(),
         };
         Ok(Arc::new(HeliosScanExec::open(source).map_err(to_datafusion)?))

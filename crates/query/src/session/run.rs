@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// SERIALIZABLE READ ONLY DEFERRABLE: waits for a snapshot no concurrent writer can make fail.
-    pub(super) async fn await_safe_snapshot(&mut self, running: &Running) -> Result<()> {
+    pub(crate) async fn await_safe_snapshot(&mut self, running: &Running) -> Result<()> {
         let transaction = self.open_transaction()?;
         let waits = transaction.deferrable && transaction.read_only && transaction.snapshot.is_none();
         if !waits || transaction.isolation != IsolationLevel::Serializable {
@@ -356,6 +356,7 @@ impl Session {
             lock_wait: self.lock_wait(),
             cancel: running.flag.clone(),
             short_path: self.settings.parsed.short_path,
+            in_order: false,
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),
             references: Arc::new(crate::exec::References::with_modes(modes)),

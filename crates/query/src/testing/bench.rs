@@ -71,6 +71,7 @@ impl Bench {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             short_path: true,
+            in_order: false,
             now_micros: 0,
             references: Arc::default(),
             parts: Arc::default(),

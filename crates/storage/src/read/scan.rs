@@ -41,6 +41,8 @@ struct Plan {
     metrics: Arc<ScanMetrics>,
     /// Pinned: nothing in it is deleted or moved while the scan lives.
     version: Arc<Version>,
+    /// A single partition gives rows in this order: of segments by key, then of memtables as they were written, the
+    /// transaction's own last.
     work: Vec<Work>,
     next: AtomicUsize,
 }
@@ -88,11 +90,6 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     let types = types.collect::<Result<Vec<_>>>()?;
     let mut work = Vec::new();
     let mut estimated_rows = overlay.rows.len() as u64;
-    for generation in version.memtables() {
-        let Some(memtable) = generation.tree((branch, request.tree)) else { continue };
-        estimated_rows += memtable.live_rows() as u64;
-        work.extend(memtable.chunks().iter().map(|chunk| Work::Chunk(chunk.clone(), generation.clone())));
-    }
     let filters = compile(&request.predicates, &state)?;
     let metrics: Arc<ScanMetrics> = Arc::default();
     let mut estimated_bytes = 0;
@@ -107,7 +104,9 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         (segment.clone(), mask)
     });
     let private = private.into_iter().map(|(segment, hidden)| (segment, Some(Arc::new(hidden))));
-    for (segment, mask) in committed.chain(private) {
+    let mut segments: Vec<_> = committed.chain(private).collect();
+    segments.sort_by(|(a, _), (b, _)| a.meta.min_key.cmp(&b.meta.min_key));
+    for (segment, mask) in segments {
         let segment = &segment;
         let blocks = segment_blocks(segment, &state, &filters, snapshot);
         ScanMetrics::add(if blocks.is_empty() { &metrics.segments_skipped } else { &metrics.segments_read }, 1);
@@ -122,6 +121,12 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
             let blocks = from..blocks.end.min(from + BLOCKS_PER_PIECE);
             work.push(Work::Blocks { segment: segment.clone(), blocks, hidden: mask.clone() });
         }
+    }
+    let generations: Vec<_> = version.memtables().collect();
+    for generation in generations.into_iter().rev() {
+        let Some(memtable) = generation.tree((branch, request.tree)) else { continue };
+        estimated_rows += memtable.live_rows() as u64;
+        work.extend(memtable.chunks().iter().map(|chunk| Work::Chunk(chunk.clone(), generation.clone())));
     }
     let own = overlay.rows.len();
     work.extend((0..own).step_by(OWN_ROWS).map(|from| Work::Own(from, own.min(from + OWN_ROWS))));

@@ -393,6 +393,29 @@ async fn copy_out_shows_how_far_it_is() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_out_comes_in_the_order_of_the_table() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(&ServerOptions::new(place.path().join("data"))).await.unwrap();
+    let client = server.connect().await.unwrap();
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, v text)").await.unwrap();
+    for from in [1, 20_001, 40_001] {
+        let rows = format!("INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series({from}, {from} + 19999) i");
+        client.batch_execute(&rows).await.unwrap();
+        if from < 40_000 {
+            client.batch_execute("CHECKPOINT").await.unwrap();
+        }
+    }
+    let mut rows = Box::pin(client.copy_out("COPY t TO STDOUT").await.unwrap());
+    let mut text = Vec::new();
+    while let Some(bytes) = rows.try_next().await.unwrap() {
+        text.extend_from_slice(&bytes);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let ids: Vec<i32> = text.lines().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect();
+    assert!(ids.iter().copied().eq(1..=60_000));
+}
+
 async fn http_get(port: u16, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();

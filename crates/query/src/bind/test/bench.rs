@@ -108,6 +108,7 @@ impl Sql {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             short_path: true,
+            in_order: false,
             now_micros: 1_700_000_000_000_000,
             references: Arc::default(),
             parts: Arc::default(),
