@@ -2,6 +2,8 @@
 import java.io.StringReader;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.*;
 import java.time.*;
 import java.util.*;
@@ -22,7 +24,10 @@ public class Jdbc {
         // Text first, then the binary transfer the driver switches to after a few executions.
         for (String mode : List.of("prepareThreshold=0", "prepareThreshold=1", "prepareThreshold=-1", "preferQueryMode=simple")) {
             try (Connection conn = DriverManager.getConnection(url + "?" + mode, env("PGUSER", "postgres"), System.getenv("PGPASSWORD"))) {
-                if (!mode.endsWith("simple")) types(conn, mode); // The simple mode has no untyped parameters for bytea.
+                if (!mode.endsWith("simple")) { // The simple mode has no untyped parameters for bytea.
+                    types(conn, mode);
+                    everyType(conn, mode, Path.of(arguments[0]));
+                }
                 work(conn);
             }
         }
@@ -63,6 +68,70 @@ public class Jdbc {
                 }
             }
         }
+    }
+
+    // Every type of wire_types.tsv (type, input, text as PostgreSQL shows it): what text is sent as, what objects it is read as in this
+    // mode's formats, and what those are sent as.
+    static void everyType(Connection conn, String mode, Path expected) throws Exception {
+        Map<String, Class<?>> times = Map.of("date", LocalDate.class, "time", LocalTime.class, "timestamp", LocalDateTime.class, "timestamptz", OffsetDateTime.class);
+        try (Statement statement = conn.createStatement()) {
+            statement.execute("create type mood as enum ('sad', 'ok', 'happy'); set intervalstyle = postgres; set timezone = 'UTC'");
+        }
+        int seen = 0;
+        for (String line : Files.readAllLines(expected)) {
+            String[] fields = line.split("\t", -1);
+            String type = fields[0], shown = unquoted(fields[2]);
+            try (PreparedStatement send = conn.prepareStatement("select ?::" + type + ", null::" + type);
+                    PreparedStatement back = conn.prepareStatement("select format('%s', ?::" + type + ")")) {
+                send.setObject(1, unquoted(fields[1]), Types.OTHER);
+                for (int round = 0; round < 2; round++) {
+                    try (ResultSet rows = send.executeQuery()) {
+                        check(rows.next() && rows.getObject(2) == null && rows.wasNull(), type + ": NULL");
+                        // What the driver has no objects for: infinite numbers, the end of a day.
+                        if (type.startsWith("numeric") && shown.contains("Infinity") || type.equals("time") && shown.startsWith("24:")) continue;
+                        if (type.endsWith("[]")) {
+                            if (shown.startsWith("[")) continue; // The driver has no arrays that begin elsewhere.
+                            Object[] elements = (Object[]) rows.getArray(1).getArray();
+                            check(shown.equals("{}") == (elements.length == 0), type + ": " + elements.length + " elements");
+                            back.setArray(1, rows.getArray(1));
+                        } else if (times.containsKey(type)) {
+                            back.setObject(1, rows.getObject(1, times.get(type)));
+                        } else if (List.of("real", "double precision").contains(type)) {
+                            back.setObject(1, rows.getObject(1));
+                        } else if (type.equals("bytea")) {
+                            back.setBytes(1, rows.getBytes(1));
+                        } else {
+                            Object value = rows.getObject(1);
+                            if (value instanceof BigDecimal number) back.setBigDecimal(1, number);
+                            else back.setObject(1, rows.getString(1), Types.OTHER);
+                        }
+                    }
+                    try (ResultSet rows = back.executeQuery()) {
+                        rows.next();
+                        check(rows.getString(1).equals(shown), mode + " " + type + " " + fields[1] + ": came back as " + rows.getString(1) + ", not " + shown);
+                    }
+                    seen++;
+                }
+            }
+        }
+        check(seen > 300, seen + " values");
+        try (Statement statement = conn.createStatement()) {
+            statement.execute("drop type mood; reset timezone");
+        }
+    }
+
+    // A Python string literal.
+    static String unquoted(String literal) {
+        StringBuilder out = new StringBuilder();
+        for (int at = 1; at < literal.length() - 1; at++) {
+            char c = literal.charAt(at);
+            if (c == '\\') {
+                c = literal.charAt(++at);
+                c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
+            }
+            out.append(c);
+        }
+        return out.toString();
     }
 
     static void work(Connection conn) throws Exception {

@@ -57,7 +57,7 @@ fn node(installed: &Path, file: &str) -> Command {
 
 fn java(file: &str) -> Command {
     let mut command = Command::new("java");
-    command.args(["-cp", "/usr/share/java/postgresql.jar"]).arg(scripts().join(file));
+    command.args(["-cp", "/usr/share/java/postgresql.jar"]).arg(scripts().join(file)).arg(every_type());
     command
 }
 
@@ -69,5 +69,12 @@ fn go(file: &str) -> Command {
 }
 
 fn rust(installed: &Path, binary: &str) -> Command {
-    Command::new(installed.join("rust/debug").join(binary))
+    let mut command = Command::new(installed.join("rust/debug").join(binary));
+    command.arg(every_type());
+    command
+}
+
+/// What PostgreSQL makes of values of every type.
+fn every_type() -> PathBuf {
+    scripts().join("python/wire_types.tsv")
 }

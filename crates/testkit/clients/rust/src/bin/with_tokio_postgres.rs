@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::{SinkExt, TryStreamExt};
+use rust_decimal::Decimal;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -25,6 +26,7 @@ async fn main() -> Outcome {
     let (mut client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
     types(&client).await?;
+    every_type(&client, &std::env::args().nth(1).ok_or("the file of values")?).await?;
     transactions(&mut client).await?;
     copying(&client).await?;
     cancelling(&client).await?;
@@ -92,6 +94,113 @@ impl tokio_postgres::types::ToSql for Shade {
     }
 
     tokio_postgres::types::to_sql_checked!();
+}
+
+/// A value as it is on the wire.
+#[derive(Debug, PartialEq)]
+struct Wire(Vec<u8>);
+
+impl tokio_postgres::types::ToSql for Wire {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.extend_from_slice(&self.0);
+        Ok(tokio_postgres::types::IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+impl<'a> tokio_postgres::types::FromSql<'a> for Wire {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Wire, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Wire(raw.to_vec()))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// A Python string literal.
+fn unquoted(literal: &str) -> String {
+    let mut out = String::new();
+    let mut chars = literal[1..literal.len() - 1].chars();
+    while let Some(c) = chars.next() {
+        out.push(match c {
+            '\\' => match chars.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some(other) => other,
+                None => break,
+            },
+            c => c,
+        });
+    }
+    out
+}
+
+/// Every type of the file (type, input, text and binary as PostgreSQL sends them): as text by the simple protocol, in binary as a
+/// result and as a parameter.
+async fn every_type(client: &Client, file: &str) -> Outcome {
+    client.batch_execute("create type mood as enum ('sad', 'ok', 'happy'); set timezone = 'UTC'").await?;
+    let mut seen = 0;
+    for line in std::fs::read_to_string(file)?.lines() {
+        let [ty, input, shown, binary] = line.split('\t').collect::<Vec<_>>()[..] else { return Err(line.into()) };
+        let (input, shown) = (unquoted(input), unquoted(shown));
+        let literal = format!("'{}'::{ty}", input.replace('\'', "''"));
+        let plain = client.simple_query(&format!("select {literal}")).await?;
+        let text = plain.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+            _ => None,
+        });
+        assert_eq!(text.as_deref(), Some(shown.as_str()), "{ty} {input}");
+        let sent: Wire = client.query_one(&format!("select {literal}"), &[]).await?.get(0);
+        // Their numbers are those of the database, or inside a value a type's number is.
+        if !["mood[]", "regrole"].contains(&ty) {
+            let hex: String = sent.0.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, binary, "{ty} {input}");
+        }
+        let row = client.query_one(&format!("select $1::{ty}, format('%s', $1::{ty}), null::{ty}"), &[&sent]).await?;
+        assert_eq!(row.get::<_, Wire>(0), sent, "{ty} {input}");
+        assert_eq!(row.get::<_, &str>(1), shown, "{ty} {input}");
+        assert_eq!(row.get::<_, Option<Wire>>(2), None, "{ty}");
+        seen += 1;
+    }
+    assert!(seen > 150, "{seen} values");
+    client.batch_execute("drop type mood; reset timezone").await?;
+
+    // What the library has Rust types for beside those above.
+    let (at, clock) = (NaiveDate::from_ymd_opt(1999, 12, 31).and_then(|day| day.and_hms_micro_opt(23, 59, 59, 999_999)), chrono::NaiveTime::from_hms_micro_opt(1, 2, 3, 4));
+    let price: Decimal = "-12345678901234567.000000001".parse()?;
+    let row = client
+        .query_one(
+            "select $1::timestamp, $2::time, $3::numeric, $4::\"char\", $5::oid, $6::name, $7::varchar(9), $8::char(4), $9::numeric[], \
+             $10::timestamptz[], $11::uuid[], $12::bytea[], $13::bool[], $14::float8[], $15::jsonb[], $16::date[], $17::int8[]",
+            &[
+                &at, &clock, &price, &(b'~' as i8), &u32::MAX, &"a name", &"naïve", &"ab  ", &vec![Some(price), None],
+                &vec!["2026-05-06T07:08:09Z".parse::<DateTime<Utc>>()?], &vec![Uuid::from_u128(1), Uuid::max()], &vec![vec![0u8, 255], vec![]],
+                &vec![true, false], &vec![f64::NEG_INFINITY, 0.1], &vec![serde_json::json!({"a": [1]})], &Vec::<NaiveDate>::new(),
+                &vec![i64::MIN, i64::MAX],
+            ],
+        )
+        .await?;
+    assert!(row.get::<_, Option<chrono::NaiveDateTime>>(0) == at && row.get::<_, Option<chrono::NaiveTime>>(1) == clock);
+    assert!(row.get::<_, Decimal>(2) == price && row.get::<_, i8>(3) == b'~' as i8 && row.get::<_, u32>(4) == u32::MAX);
+    assert!(row.get::<_, &str>(5) == "a name" && row.get::<_, &str>(6) == "naïve" && row.get::<_, &str>(7) == "ab  ");
+    assert_eq!(row.get::<_, Vec<Option<Decimal>>>(8), [Some(price), None]);
+    assert_eq!(row.get::<_, Vec<DateTime<Utc>>>(9), ["2026-05-06T07:08:09Z".parse::<DateTime<Utc>>()?]);
+    assert_eq!(row.get::<_, Vec<Uuid>>(10), [Uuid::from_u128(1), Uuid::max()]);
+    assert_eq!(row.get::<_, Vec<Vec<u8>>>(11), [vec![0, 255], vec![]]);
+    assert!(row.get::<_, Vec<bool>>(12) == [true, false] && row.get::<_, Vec<f64>>(13) == [f64::NEG_INFINITY, 0.1]);
+    assert_eq!(row.get::<_, Vec<serde_json::Value>>(14), [serde_json::json!({"a": [1]})]);
+    assert!(row.get::<_, Vec<NaiveDate>>(15).is_empty() && row.get::<_, Vec<i64>>(16) == [i64::MIN, i64::MAX]);
+    Ok(())
 }
 
 async fn transactions(client: &mut Client) -> Outcome {
