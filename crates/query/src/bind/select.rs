@@ -302,7 +302,11 @@ fn distinct_names(source: FromItem) -> Result<FromItem> {
     for (column, name) in columns.into_iter().zip(names) {
         let to = Column::new(column.relation.clone(), name.clone());
         let from = Expr::Column(column.clone());
-        exprs.push(from.clone().alias_qualified(column.relation, name));
+        // A column under an alias of its own name is another to DataFusion, which would add it once more for a correlated condition.
+        exprs.push(match column.name == name {
+            true => from.clone(),
+            false => from.clone().alias_qualified(column.relation, name),
+        });
         renamed.insert(from, Expr::Column(to));
     }
     let plan = plan::builder(source.plan).project(exprs).and_then(LogicalPlanBuilder::build);

@@ -662,12 +662,16 @@ fn reaches_out(expr: &Expr, input: &DFSchema) -> bool {
     found.unwrap_or(true)
 }
 
-/// `inner = outer`, either way round.
+/// `inner = outer`, either way round; `inner` is a column, cast or not: of anything computed DataFusion makes no grouping.
 fn is_equality(part: &Expr) -> bool {
     let Expr::BinaryExpr(comparison) = part else { return false };
     let columns = |side: &Expr| !side.column_refs().is_empty();
     let (left, right) = (comparison.left.as_ref(), comparison.right.as_ref());
-    let apart = |inner: &Expr, outer: &Expr| !has_outer_reference(inner) && !columns(outer);
+    let column = |side: &Expr| match side {
+        Expr::Cast(cast) => matches!(*cast.expr, Expr::Column(_)),
+        other => matches!(other, Expr::Column(_)),
+    };
+    let apart = |inner: &Expr, outer: &Expr| column(inner) && !columns(outer);
     comparison.op == Operator::Eq && (apart(left, right) || apart(right, left))
 }
 

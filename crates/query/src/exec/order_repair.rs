@@ -12,7 +12,9 @@ use datafusion::error::Result as DfResult;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -22,6 +24,8 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let check = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(check, Arc::new(RepairOrder));
+    let orders = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
+    rules.insert(orders, Arc::new(NoConstantSort));
     // Before what the first rows of each partition confine is made known to scans.
     let pushdown = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown")).unwrap_or(rules.len());
     rules.insert(pushdown, Arc::new(WholeTopK));
@@ -54,6 +58,40 @@ impl PhysicalOptimizerRule for WholeTopK {
 
     fn name(&self) -> &str {
         "whole_top_k"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// A sort by nothing but constants is none: DataFusion's planning of orders takes it for a mistake of its own.
+#[derive(Debug)]
+struct NoConstantSort;
+
+fn unsorted(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(Transformed::no(plan)) };
+    if sort.properties().output_ordering().is_some() {
+        return Ok(Transformed::no(plan));
+    }
+    let mut input = Arc::clone(sort.input());
+    if !sort.preserve_partitioning() && input.output_partitioning().partition_count() > 1 {
+        input = Arc::new(CoalescePartitionsExec::new(input));
+    }
+    Ok(Transformed::yes(match sort.fetch() {
+        Some(fetch) if input.output_partitioning().partition_count() > 1 => Arc::new(LocalLimitExec::new(input, fetch)),
+        Some(fetch) => Arc::new(GlobalLimitExec::new(input, 0, Some(fetch))),
+        None => input,
+    }))
+}
+
+impl PhysicalOptimizerRule for NoConstantSort {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(unsorted).map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        "no_constant_sort"
     }
 
     fn schema_check(&self) -> bool {

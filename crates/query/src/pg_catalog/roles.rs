@@ -28,7 +28,7 @@ pub(super) fn pg_database(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("datconnlimit", Datum::Int32(limit.unwrap_or(-1))),
             ("dattablespace", oid(DEFAULT_TABLESPACE)),
             ("datcollate", text("C")),
-            ("datctype", text("C")),
+            ("datctype", text("C.UTF-8")),
             ("datacl", acl(source.facts, database.facts.acl.as_ref())),
         ])?;
     }

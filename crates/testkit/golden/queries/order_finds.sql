@@ -7,3 +7,5 @@ SELECT NULL::text AS c1, id AS c2, '{"a": 1}'::jsonb AS c3 FROM tim UNION ALL SE
 SELECT NULL::bigint AS c1, 1.5::float8 - t0.c1 AS c2 FROM (SELECT 1.5::float8 AS c1, NULL::numeric AS c2 FROM tim INTERSECT ALL SELECT 1.5::float8, NULL::numeric ORDER BY 1, 2 DESC NULLS LAST) t0 INTERSECT ALL SELECT NULL::bigint, 0::float8;
 SELECT id, sum(id) OVER (PARTITION BY lower(iv::text) ORDER BY id + 1) AS a, count(*) OVER (PARTITION BY lower(iv::text) ORDER BY id + 1 DESC) AS b, rank() OVER (ORDER BY id + 1) AS c FROM tim ORDER BY id;
 SELECT (-5000000000)::real * 1.5::real, 1e23::float8, 5e9::real;
+SELECT max(NULL::real) OVER () AS c1, bool_or(NULL::boolean) OVER (PARTITION BY t0.c1) AS c2 FROM (SELECT DISTINCT max(NULL::varchar) OVER () AS c1 FROM tim t0 ORDER BY 1) t0;
+SELECT bool_or(true) OVER (PARTITION BY t0.c1) AS c2 FROM (SELECT DISTINCT max(NULL::varchar) OVER () AS c1 FROM tim t0 ORDER BY 1 LIMIT 1) t0;

@@ -39,3 +39,13 @@ SELECT sign(float8 'NaN') AS a, sign(-0.0::float8) AS b, sign(float8 '-Infinity'
 SELECT pg_size_pretty(-1234567890::bigint) AS a, pg_size_pretty(1234567890::bigint) AS b, pg_size_pretty(-10239::bigint) AS c;
 SELECT count(*), grouping(n) FROM generate_series(1, 3) n WHERE n > 5 GROUP BY ROLLUP (n);
 SELECT count(*), sum(n) FROM generate_series(1, 3) n WHERE n > 5 GROUP BY GROUPING SETS ((n), (), ()) ORDER BY 1;
+-- A correlated subquery over tables that share column names
+CREATE TABLE here (id int PRIMARY KEY, f4 real, f8 double precision);
+CREATE TABLE there (id int PRIMARY KEY, d date);
+INSERT INTO here VALUES (1, 2, 2), (2, 3, 2);
+INSERT INTO there VALUES (1, '2024-02-29'), (2, '2024-03-01');
+SELECT (SELECT mode() WITHIN GROUP (ORDER BY c.d) FROM here a JOIN there b ON true CROSS JOIN there c WHERE a.f4 = o.f8) AS most FROM here o ORDER BY 1;
+SELECT (SELECT max(c.d) FROM here a CROSS JOIN there c WHERE a.f4 = o.f8) AS latest FROM here o ORDER BY 1;
+SELECT (SELECT max(c.d) FROM here a, there c WHERE a.id + 1 = o.id) AS latest FROM here o ORDER BY 1;
+SELECT (SELECT count(*) FROM here a, there c WHERE a.id = o.id AND c.id > a.id) AS later FROM here o ORDER BY 1;
+DROP TABLE here, there;

@@ -92,3 +92,6 @@ SELECT id, min(id) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING) A
 SELECT 'ab'::char(4) ~ 'b  $' AS a, 'ab'::char(4) ~ 'b$' AS b, 'ab'::char(4) !~* 'B ' AS c, 'ab' ~ 'ab'::char(4) AS d;
 -- NULLIF has the type of the left operand of the = there is for the two
 SELECT pg_typeof(nullif(1::real, 1::smallint)) AS a, pg_typeof(nullif('a'::char(3), 'a'::varchar)) AS b, pg_typeof(nullif(1::smallint, 1::real)) AS c;
+-- Letters are those of Unicode, a letter for a letter
+SELECT md5(initcap('naïve ☃')), initcap('éa o''neil ÀB'), upper('naïve ß ǆ'), lower('ÏÉ İ ΟΔΟΣ');
+SELECT 'ï' ~ '^[[:alpha:]]$' AS alpha, 'Ï' ~ '[[:upper:]]' AS upper, 'ï' ~ '[[:upper:]]' AS no_upper, 'ï' ~ '[[:lower:]]' AS lower, '☃' ~ '[[:alnum:]]' AS alnum, '☃«' ~ '^[[:punct:]]+$' AS punct, '٣' ~ '[[:digit:]]' AS digit, 'ï' ~ '\w' AS word, 'NAÏ' ~* 'naï' AS folded;

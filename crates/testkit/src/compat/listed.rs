@@ -19,22 +19,6 @@ fn state(answer: &Answer) -> &str {
     answer.error.as_ref().map_or("", |error| error.sqlstate.as_str())
 }
 
-/// Rows without the difference between upper and lower case, also of texts that are shown as bytes.
-fn folded(answer: &Answer) -> Vec<Vec<Option<String>>> {
-    let bytes = |hex: &str| {
-        let pair = |at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        (0..hex.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>()
-    };
-    let shown = |text: &str| {
-        let bytes = text.strip_prefix("\\x").and_then(bytes);
-        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| text.to_owned())
-    };
-    let cell = |cell: &Option<String>| cell.as_ref().map(|text| shown(text).to_uppercase());
-    let mut rows: Vec<Vec<_>> = answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-    rows.sort();
-    rows
-}
-
 /// Whether a year of the first millennium is among the rows.
 fn shows_antiquity(answer: &Answer) -> bool {
     answer.rows.iter().flatten().flatten().any(|cell| {
@@ -115,14 +99,6 @@ pub const LISTED: &[Listed] = &[
         is: |sql, ours, theirs| {
             let endless = ["NaN", "nan", "Infinity", "infinity", "-inf"].iter().any(|word| sql.contains(word));
             endless && sql.contains("to_char(") && state(ours).is_empty() && state(theirs).is_empty()
-        },
-    },
-    Listed {
-        name: "letters beyond ASCII",
-        why: "`upper`, `lower` and `initcap` know all of Unicode, whatever the locale",
-        is: |sql, ours, theirs| {
-            let folds = ["upper(", "lower(", "initcap(", "ILIKE", "~~*", "~*", "'i'", "(?i)", "gi"];
-            folds.iter().any(|word| sql.contains(word)) && folded(ours) == folded(theirs) && ours.error == theirs.error
         },
     },
     Listed {

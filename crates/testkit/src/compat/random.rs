@@ -147,6 +147,7 @@ impl Pair {
     /// Whether the two differ only in which errors they came upon: each raises what the other raised once it is made to
     /// compute the same expression. What a server need not compute (rows that are filtered, columns nobody uses, the rest
     /// of a condition that is decided) is its own affair, in PostgreSQL's words "the order of evaluation is not defined".
+    /// Refusing to compute it (0A000) is an error too.
     fn not_needed(&mut self, statement: &Statement, ours: &Answer, theirs: &Answer) -> Result<bool, String> {
         let state = |answer: &Answer| answer.error.as_ref().map(|error| error.sqlstate.clone());
         let (mut for_ours, mut for_theirs) = (state(theirs), state(ours));
@@ -166,12 +167,15 @@ impl Pair {
                 // Over products of many tables every piece takes its time: a difference then, until somebody looks.
                 return Ok(false);
             }
-            for (wire, wanted) in [(&mut self.ours, &mut for_ours), (&mut self.theirs, &mut for_theirs)] {
+            let sides = [(&mut self.ours, &mut for_ours, true), (&mut self.theirs, &mut for_theirs, false)];
+            for (wire, wanted, is_ours) in sides {
                 if wanted.is_none() {
                     continue;
                 }
-                let answer = answered(wire, &sql, &params, false).map_err(|error| format!("{error}: {sql}"))?;
-                if state(&answer).zip(wanted.clone()).is_some_and(|(a, b)| same_failure(&a, &b)) {
+                let writes = sql.starts_with("UPDATE ");
+                let answer = answered(wire, &sql, &params, writes).map_err(|error| format!("{error}: {sql}"))?;
+                let raised = state(&answer).zip(wanted.clone());
+                if raised.is_some_and(|(a, b)| same_failure(&a, &b) || (is_ours && a == "0A000")) {
                     *wanted = None;
                 }
             }

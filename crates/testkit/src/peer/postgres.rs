@@ -103,7 +103,9 @@ impl Postgres {
             run(Command::new("chown").arg("nobody").arg(data))?;
         }
         let mut init = as_server_user(version, "initdb");
-        run(init.arg("-D").arg(data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]))?;
+        // Text in byte order, letters those of Unicode: as ours is.
+        let locale = ["--locale=C", "--lc-ctype=C.UTF-8"];
+        run(init.arg("-D").arg(data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8"]).args(locale))?;
         let mut postgres = as_server_user(version, "postgres");
         postgres.arg("-D").arg(data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         postgres.arg("-c").arg("unix_socket_directories=");

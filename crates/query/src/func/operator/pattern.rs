@@ -203,6 +203,18 @@ fn compile_regex(pattern: &str, case_insensitive: bool) -> Result<Regex> {
     compile(pattern, RegexOptions { case_insensitive, ..RegexOptions::default() })
 }
 
+/// What a class of characters is among those beyond ASCII, to stand inside brackets; `None`: as Rust's, of ASCII alone.
+fn letters(class: &str) -> Option<&'static str> {
+    Some(match class {
+        "alpha" => r"\p{Alphabetic}",
+        "alnum" => r"\p{Alphabetic}\p{Nd}",
+        "lower" => r"\p{Lowercase}",
+        "upper" => r"\p{Uppercase}",
+        "punct" => r"\p{P}\p{S}",
+        _ => return None,
+    })
+}
+
 /// The same with every option. Patterns are nearly always one literal, so each thread keeps the last one.
 pub(crate) fn compile_regex_with(pattern: &str, options: RegexOptions) -> Result<Regex> {
     thread_local! {
@@ -297,14 +309,18 @@ fn translate(pattern: &str) -> Result<String> {
             }
             '[' if matches!(chars.peek(), Some(':')) => {
                 // [:alpha:] up to its end.
-                out.push('[');
+                chars.next();
+                let mut name = String::new();
                 while let Some(inner) = chars.next() {
-                    out.push(inner);
                     if inner == ':' && chars.peek() == Some(&']') {
                         chars.next();
-                        out.push(']');
                         break;
                     }
+                    name.push(inner);
+                }
+                match letters(&name) {
+                    Some(letters) => out.push_str(letters),
+                    None => out.extend(["[:", &name, ":]"]),
                 }
             }
             '[' => out.push_str(r"\["),

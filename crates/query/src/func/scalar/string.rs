@@ -15,8 +15,8 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     ("octet_length", &[Bytea], Int4, OCTETS),
     ("bit_length", &[Text], Int4, |a, _| Ok(Datum::Int32(octets(a)? * 8))),
     ("bit_length", &[Bytea], Int4, |a, _| Ok(Datum::Int32(octets(a)? * 8))),
-    ("lower", &[Text], Text, |a, _| text(a, str::to_lowercase)),
-    ("upper", &[Text], Text, |a, _| text(a, str::to_uppercase)),
+    ("lower", &[Text], Text, |a, _| text(a, |s| s.chars().map(lower).collect())),
+    ("upper", &[Text], Text, |a, _| text(a, |s| s.chars().map(upper).collect())),
     ("initcap", &[Text], Text, |a, _| text(a, initcap)),
     ("reverse", &[Text], Text, |a, _| text(a, |s| s.chars().rev().collect())),
     ("btrim", &[Text], Text, |a, _| text(a, |s| s.trim_matches(' ').to_owned())),
@@ -107,14 +107,28 @@ fn octets(args: &[DatumRef<'_>]) -> Result<i32> {
     }
 }
 
+/// A letter for a letter, as C's `towupper`: what would become several stays.
+fn upper(c: char) -> char {
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(upper), None) => upper,
+        _ => c,
+    }
+}
+
+/// The same the other way; only the dotted I would become two.
+fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
 fn initcap(s: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(s.len());
     for c in s.chars() {
         if inside {
-            out.extend(c.to_lowercase());
+            out.push(lower(c));
         } else {
-            out.extend(c.to_uppercase());
+            out.push(upper(c));
         }
         inside = c.is_alphanumeric();
     }

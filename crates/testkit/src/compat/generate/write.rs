@@ -102,6 +102,8 @@ impl Write {
                 let from = over(table, *other);
                 set.iter().map(|(_, value)| value).chain([filter]).for_each(|expr| expr.pieces(&from, out));
                 set.iter().for_each(|(name, value)| stored(table, name, value, &from, out));
+                let from = other.map(|other| format!(" FROM {} o", other.name)).unwrap_or_default();
+                set.iter().for_each(|(name, value)| assigned(table, name, value, &from, out));
             }
             Write::Delete { table, other, filter } => filter.pieces(&over(table, *other), out),
             Write::InsertQuery { query } => query.pieces(out),
@@ -109,6 +111,7 @@ impl Write {
                 rows.iter().flatten().for_each(|expr| expr.pieces("", out));
                 for row in rows {
                     columns.iter().zip(row).for_each(|(name, value)| stored(table, name, value, "", out));
+                    columns.iter().zip(row).for_each(|(name, value)| assigned(table, name, value, "", out));
                 }
                 if let Conflict::Update(name, value) = conflict {
                     let from = format!(" FROM {0} CROSS JOIN {0} excluded", table.name);
@@ -219,6 +222,14 @@ fn stored(table: &Table, column: &str, value: &Expr, from: &str, out: &mut Vec<S
     let value = value.sql();
     if value != "DEFAULT" {
         out.push(format!("SELECT ({value})::{typed}{from}"));
+    }
+}
+
+/// A value as a column of characters takes it: a cast would cut what an assignment refuses.
+fn assigned(table: &Table, column: &str, value: &Expr, from: &str, out: &mut Vec<String>) {
+    let value = value.sql();
+    if matches!(ty_of(table, column), Some(Ty::Varchar | Ty::Bpchar)) && value != "DEFAULT" {
+        out.push(format!("UPDATE {} SET {column} = {value}{from}", table.name));
     }
 }
 
