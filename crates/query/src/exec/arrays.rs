@@ -9,8 +9,9 @@ use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
     Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use arrow_array::{Array, ArrayRef};
-use datafusion::common::ScalarValue;
+use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, TimestampMicrosecondArray};
+use datafusion::common::{Result as DfResult, ScalarValue};
+use datafusion::logical_expr::ColumnarValue;
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::{DatumRef, Error, PhysicalType, Result};
 
@@ -38,6 +39,10 @@ enum Inner {
     Uuid(FixedSizeBinaryBuilder),
 }
 
+/// So few values get small blocks: the first of a growing one has 16 kB.
+const FEW: usize = 16;
+const FEW_BYTES: u32 = 512;
+
 fn primitive<T: ArrowPrimitiveType>(physical: PhysicalType, capacity: usize) -> PrimitiveBuilder<T> {
     PrimitiveBuilder::with_capacity(capacity).with_data_type(arrow_type(physical))
 }
@@ -53,6 +58,12 @@ impl ColumnBuilder {
             PhysicalType::Float64 => Inner::Float64(primitive(physical, capacity)),
             PhysicalType::Decimal64 { scale, .. } => Inner::Decimal64(primitive(physical, capacity), scale),
             PhysicalType::Decimal128 { scale, .. } => Inner::Decimal128(primitive(physical, capacity), scale),
+            PhysicalType::Numeric | PhysicalType::Bytes if capacity <= FEW => {
+                Inner::Bytes(BinaryViewBuilder::with_capacity(capacity).with_fixed_block_size(FEW_BYTES))
+            }
+            PhysicalType::Text if capacity <= FEW => {
+                Inner::Text(StringViewBuilder::with_capacity(capacity).with_fixed_block_size(FEW_BYTES))
+            }
             PhysicalType::Numeric | PhysicalType::Bytes => Inner::Bytes(BinaryViewBuilder::with_capacity(capacity)),
             PhysicalType::Text => Inner::Text(StringViewBuilder::with_capacity(capacity)),
             PhysicalType::Date => Inner::Date(primitive(physical, capacity)),
@@ -154,8 +165,55 @@ pub(crate) fn array_of<'a>(physical: PhysicalType, values: impl IntoIterator<Ite
     Ok(builder.finish())
 }
 
+/// What an expression gave for `rows` rows. One value is made an array by itself: a builder would take 16 kB for a text.
+pub(crate) fn into_array(value: ColumnarValue, rows: usize) -> DfResult<ArrayRef> {
+    let scalar = match value {
+        ColumnarValue::Array(array) => return Ok(array),
+        ColumnarValue::Scalar(scalar) => scalar,
+    };
+    Ok(match scalar {
+        ScalarValue::Utf8View(Some(text)) if rows <= FEW => {
+            let mut builder =
+                StringViewBuilder::with_capacity(rows).with_fixed_block_size(block_bytes(text.len(), rows));
+            (0..rows).for_each(|_| builder.append_value(&text));
+            Arc::new(builder.finish())
+        }
+        ScalarValue::BinaryView(Some(bytes)) if rows <= FEW => {
+            let mut builder =
+                BinaryViewBuilder::with_capacity(rows).with_fixed_block_size(block_bytes(bytes.len(), rows));
+            (0..rows).for_each(|_| builder.append_value(&bytes));
+            Arc::new(builder.finish())
+        }
+        ScalarValue::Int32(None) if rows <= FEW => Arc::new(Int32Array::new_null(rows)),
+        ScalarValue::Int64(None) if rows <= FEW => Arc::new(Int64Array::new_null(rows)),
+        ScalarValue::TimestampMicrosecond(None, None) if rows <= FEW => {
+            Arc::new(TimestampMicrosecondArray::new_null(rows))
+        }
+        scalar => scalar.to_array_of_size(rows)?,
+    })
+}
+
+fn block_bytes(value: usize, rows: usize) -> u32 {
+    u32::try_from(value.saturating_mul(rows)).unwrap_or(FEW_BYTES).max(1)
+}
+
 /// A literal of `contracts::arrow_type(physical)`, for a parameter or a constant.
 pub(crate) fn scalar_of(physical: PhysicalType, value: DatumRef<'_>) -> Result<ScalarValue> {
+    // The usual ones without an array between.
+    match (physical, value) {
+        (PhysicalType::Bool, DatumRef::Bool(v)) => return Ok(ScalarValue::Boolean(Some(v))),
+        (PhysicalType::Int16, DatumRef::Int16(v)) => return Ok(ScalarValue::Int16(Some(v))),
+        (PhysicalType::Int32, DatumRef::Int32(v)) => return Ok(ScalarValue::Int32(Some(v))),
+        (PhysicalType::Int64, DatumRef::Int64(v)) => return Ok(ScalarValue::Int64(Some(v))),
+        (PhysicalType::Float64, DatumRef::Float64(v)) => return Ok(ScalarValue::Float64(Some(v))),
+        (PhysicalType::Text, DatumRef::Text(v)) => return Ok(ScalarValue::Utf8View(Some(v.to_owned()))),
+        (PhysicalType::Numeric, DatumRef::Numeric(v)) => return Ok(ScalarValue::BinaryView(Some(v.to_owned()))),
+        (PhysicalType::Date, DatumRef::Date(v)) => return Ok(ScalarValue::Date32(Some(v))),
+        (PhysicalType::Timestamp, DatumRef::Timestamp(v)) => {
+            return Ok(ScalarValue::TimestampMicrosecond(Some(v), None));
+        }
+        _ => {}
+    }
     let array = array_of(physical, [value])?;
     debug_assert_eq!(array.data_type(), &arrow_type(physical));
     ScalarValue::try_from_array(&array, 0).map_err(super::error::from_datafusion)
@@ -194,6 +252,28 @@ mod tests {
             assert_eq!(datum_at(&array, 0, physical).unwrap(), value.as_ref());
             assert!(datum_at(&array, 1, physical).unwrap().is_null());
             assert_eq!(scalar_of(physical, value.as_ref()).unwrap().data_type(), arrow_type(physical));
+        }
+    }
+
+    #[test]
+    fn a_scalar_becomes_the_array_it_would() {
+        let scalars = [
+            ScalarValue::Utf8View(Some("a longer text than an inline view".into())),
+            ScalarValue::Utf8View(Some(String::new())),
+            ScalarValue::Utf8View(None),
+            ScalarValue::BinaryView(Some(vec![7; 100])),
+            ScalarValue::Int32(None),
+            ScalarValue::Int64(None),
+            ScalarValue::Int64(Some(3)),
+            ScalarValue::TimestampMicrosecond(None, None),
+            ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into())),
+        ];
+        for scalar in scalars {
+            for rows in [0, 1, 3, FEW, FEW + 1] {
+                let array = into_array(ColumnarValue::Scalar(scalar.clone()), rows).unwrap();
+                assert_eq!(array.as_ref(), scalar.to_array_of_size(rows).unwrap().as_ref());
+                assert_eq!(array.data_type(), &scalar.data_type());
+            }
         }
     }
 

@@ -519,7 +519,7 @@ impl SqlSession for Session {
                 let outcome = self.execute_metered(prepared, Some(text), templated.values.clone()).await;
                 return match outcome {
                     // Its table changed while it waited for it: nothing has run, and the client knows of no plan.
-                    Err(error) if prepare::is_other_result(&error) => self.execute_anew(text).await,
+                    Err(error) if prepare::is_other_result(&error) => Box::pin(self.execute_anew(text)).await,
                     outcome => outcome,
                 };
             }

@@ -36,7 +36,8 @@ impl Session {
         if !parsed.is_planned() {
             self.statement_text = Arc::clone(&prepared.text);
             let parameters = self.named_objects(prepared, parameters)?;
-            return self.execute_utility(&parsed, prepared, parameters).await;
+            // Boxed, as whatever few statements need: what every statement carries along is copied and allocated for each.
+            return Box::pin(self.execute_utility(&parsed, prepared, parameters)).await;
         }
         let parameters = self.named_objects(prepared, parameters)?;
         if parameters.len() != prepared.parameters.len() {
@@ -51,7 +52,9 @@ impl Session {
         }
         let running = self.start_cancellable();
         self.open_transaction()?;
-        self.await_safe_snapshot(&running).await?;
+        if self.waits_for_safe_snapshot()? {
+            Box::pin(self.await_safe_snapshot(&running)).await?;
+        }
         let (plan, scope) = self.bound_and_scoped(prepared, &running).await?;
         self.run_plan(&plan, parameters, scope, running).await
     }
@@ -76,9 +79,7 @@ impl Session {
 
     /// SERIALIZABLE READ ONLY DEFERRABLE: waits for a snapshot no concurrent writer can make fail.
     pub(crate) async fn await_safe_snapshot(&mut self, running: &Running) -> Result<()> {
-        let transaction = self.open_transaction()?;
-        let waits = transaction.deferrable && transaction.read_only && transaction.snapshot.is_none();
-        if !waits || transaction.isolation != IsolationLevel::Serializable {
+        if !self.waits_for_safe_snapshot()? {
             return Ok(());
         }
         let id = self.transaction_id()?;
@@ -90,6 +91,12 @@ impl Session {
         };
         self.open_transaction()?.snapshot = Some(snapshot);
         Ok(())
+    }
+
+    fn waits_for_safe_snapshot(&mut self) -> Result<bool> {
+        let transaction = self.open_transaction()?;
+        let waits = transaction.deferrable && transaction.read_only && transaction.snapshot.is_none();
+        Ok(waits && transaction.isolation == IsolationLevel::Serializable)
     }
 
     /// A plan, its locks, and a snapshot the plan's catalog describes: a definition that changed in between means looking
@@ -386,7 +393,9 @@ impl Session {
         let bound = &plan.bound;
         let types = &bound.parameters;
         let scope = with_parts(bound, scope);
-        self.run_parts(bound, &parameters, &scope, false).await?;
+        if !bound.parts.is_empty() {
+            Box::pin(self.run_parts(bound, &parameters, &scope, false)).await?;
+        }
         let again = if bound.parts.is_empty() { Vec::new() } else { parameters.clone() };
         let references = Arc::clone(&scope.references);
         let short = match bound.parts.is_empty() {
@@ -397,11 +406,16 @@ impl Session {
         let Some(columns) = plan.columns.clone() else {
             let written = match short {
                 Some(batches) => batches.iter().map(counted).sum(),
-                None => engine.executor.run_write(&bound.plan, parameters, types, Arc::clone(&scope)).await,
+                None => Box::pin(engine.executor.run_write(&bound.plan, parameters, types, Arc::clone(&scope))).await,
             };
             let written = written.map_err(|error| self.named_schema(error, bound.target))?;
-            self.run_parts(bound, &again, &scope, true).await?;
-            self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
+            if !bound.parts.is_empty() {
+                Box::pin(self.run_parts(bound, &again, &scope, true)).await?;
+            }
+            if !references.is_empty() {
+                let settled = Box::pin(self.settle_references(&references)).await;
+                settled.map_err(|error| self.named_schema(error, bound.target))?;
+            }
             return Ok(Execution::Done(write_tag(bound.tag, written)));
         };
         let short = match short {
@@ -419,8 +433,13 @@ impl Session {
                 None => engine.executor.run(&bound.plan, parameters, types, Arc::clone(&scope)).try_collect().await,
             };
             let batches = batches.map_err(|error| self.named_schema(error, bound.target))?;
-            self.run_parts(bound, &again, &scope, true).await?;
-            self.settle_references(&references).await.map_err(|error| self.named_schema(error, bound.target))?;
+            if !bound.parts.is_empty() {
+                Box::pin(self.run_parts(bound, &again, &scope, true)).await?;
+            }
+            if !references.is_empty() {
+                let settled = Box::pin(self.settle_references(&references)).await;
+                settled.map_err(|error| self.named_schema(error, bound.target))?;
+            }
             self.settle_rows().await?;
             drop(running);
             stream::iter(batches.into_iter().map(Ok)).boxed()
@@ -428,7 +447,9 @@ impl Session {
             let running = match bound.parts.is_empty() {
                 true => running,
                 false => {
-                    self.settle_references(&references).await.map_err(|error| self.named_schema(error, None))?;
+                    Box::pin(self.settle_references(&references))
+                        .await
+                        .map_err(|error| self.named_schema(error, None))?;
                     running.again()
                 }
             };

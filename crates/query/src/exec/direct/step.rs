@@ -13,6 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use heliosdb_types::{Error, Result};
 
 use super::aggregate::Aggregation;
+use crate::exec::arrays::into_array;
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::lock_rows::LockSpec;
 use crate::exec::row_write::WriteSpec;
@@ -111,7 +112,7 @@ impl Projection {
 
 pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
     let value = expr.evaluate(batch).map_err(from_datafusion)?;
-    value.into_array(batch.num_rows()).map_err(from_datafusion)
+    into_array(value, batch.num_rows()).map_err(from_datafusion)
 }
 
 /// The rows for which a predicate is true.

@@ -79,6 +79,14 @@ struct Queue {
     bytes: usize,
 }
 
+impl References {
+    /// Nothing was left to the session.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Queue { children, at_end, parents, unique, bytes: _ } = &*self.queue.lock();
+        children.is_empty() && at_end.is_empty() && parents.is_empty() && unique.is_empty()
+    }
+}
+
 impl Queue {
     fn grow(&mut self, bytes: usize) -> Result<()> {
         self.bytes += bytes;

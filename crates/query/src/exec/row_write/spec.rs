@@ -13,6 +13,7 @@ use super::conflict::ConflictSpec;
 use super::merge::MergeSpec;
 use super::node::{RowWriteNode, RowWriteOp};
 use crate::catalog::{Relation, TableInfo};
+use crate::exec::arrays::into_array;
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::foreign::{ForeignSpec, ReferencedSpec};
 use crate::exec::index::IndexSpec;
@@ -174,7 +175,7 @@ pub(super) fn pick(batch: &RecordBatch, positions: &[usize]) -> Result<Vec<Array
 
 pub(super) fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
     let value = expr.evaluate(batch).map_err(from_datafusion)?;
-    value.into_array(batch.num_rows()).map_err(from_datafusion)
+    into_array(value, batch.num_rows()).map_err(from_datafusion)
 }
 
 fn referable(relation: &Relation, table: &TableInfo) -> Vec<usize> {

@@ -31,6 +31,10 @@ use crate::exec::index::{IndexKeeper, Written};
 use crate::exec::parameters::ParameterExpr;
 use crate::exec::scope::StatementScope;
 
+/// Room for a usual key, and for a value of a row beside its own bytes.
+const KEY_BYTES: usize = 32;
+const VALUE_BYTES: usize = 16;
+
 /// Bytes a key or row kept until the statement's end takes beside its own.
 pub(super) const KEPT_OVERHEAD: usize = 64;
 
@@ -106,10 +110,10 @@ impl Writer {
     pub(crate) async fn batch(&mut self, input: &RecordBatch) -> Result<()> {
         self.scope.cancel.check()?;
         match self.spec.op {
-            RowWriteOp::Insert if self.spec.conflict.is_some() => self.upsert(input).await,
+            RowWriteOp::Insert if self.spec.conflict.is_some() => Box::pin(self.upsert(input)).await,
             RowWriteOp::Insert => self.insert(input).await,
             RowWriteOp::Update | RowWriteOp::Delete => self.change(input).await,
-            RowWriteOp::Merge => self.merge(input).await,
+            RowWriteOp::Merge => Box::pin(self.merge(input)).await,
         }
     }
 
@@ -208,7 +212,7 @@ impl Writer {
             self.apply(&take(&input, unchanged)?, &kept).await?;
         }
         if !newer.is_empty() {
-            let (input, targets) = self.recheck(&input, &targets, &newer).await?;
+            let (input, targets) = Box::pin(self.recheck(&input, &targets, &newer)).await?;
             self.apply(&input, &targets).await?;
         }
         Ok(())
@@ -443,7 +447,7 @@ impl Writer {
                 self.keep(new.rows.get_array_memory_size())?;
                 self.late_checks.push((at, new.rows.clone(), which));
             } else {
-                foreign.check(&self.scope, self.txn, new.rows, &which).await?;
+                Box::pin(foreign.check(&self.scope, self.txn, new.rows, &which)).await?;
             }
         }
         Ok(())
@@ -522,7 +526,9 @@ impl Writer {
 impl Writer {
     /// Makes changes of keys that waited.
     pub(super) async fn finish_keys(&mut self) -> Result<()> {
-        self.finish_moves().await?;
+        if !self.moved.is_empty() {
+            Box::pin(self.finish_moves()).await?;
+        }
         self.indexes.finish().await
     }
 
@@ -531,12 +537,12 @@ impl Writer {
         self.finish_keys().await?;
         let spec = Arc::clone(&self.spec);
         for new in std::mem::take(&mut self.pending) {
-            self.insert_rows(&spec, &new).await?;
+            Box::pin(self.insert_rows(&spec, &new)).await?;
         }
         self.indexes.check_unique().await?;
         for (at, rows, which) in std::mem::take(&mut self.late_checks) {
             if let Some(foreign) = spec.foreign.get(at) {
-                foreign.check(&self.scope, self.txn, &rows, &which).await?;
+                Box::pin(foreign.check(&self.scope, self.txn, &rows, &which)).await?;
             }
         }
         Ok(())
@@ -581,7 +587,7 @@ impl<'a> RowEncoder<'a> {
     /// `None` with hidden row ids.
     pub(super) fn key(&self, row: usize) -> Result<Option<Bytes>> {
         let Some(columns) = &self.spec.key else { return Ok(None) };
-        let mut key = Vec::new();
+        let mut key = Vec::with_capacity(KEY_BYTES);
         for &column in columns {
             encode_key(&mut key, self.value(column, row)?, false);
         }
@@ -590,7 +596,12 @@ impl<'a> RowEncoder<'a> {
 
     pub(super) fn row(&self, row: usize) -> Result<Bytes> {
         let values = (0..self.spec.types.len()).map(|at| self.value(at, row)).collect::<Result<Vec<_>>>()?;
-        let mut out = Vec::new();
+        let bytes = |value: &DatumRef<'_>| match value {
+            DatumRef::Text(text) => text.len() + VALUE_BYTES,
+            DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes) => bytes.len() + VALUE_BYTES,
+            _ => VALUE_BYTES,
+        };
+        let mut out = Vec::with_capacity(values.iter().map(bytes).sum());
         encode_row(&self.spec.types, &values, &mut out)?;
         Ok(out.into())
     }
