@@ -32,6 +32,8 @@ enum Source {
     Now,
     /// The parameter at this position, from 0.
     Parameter(usize),
+    /// A value of the row that rows of another table are looked up for.
+    Row,
 }
 
 /// Collects the slots of a statement while it is compiled.
@@ -82,7 +84,7 @@ impl Slots {
         let data_type = match (&placeholder.field, source) {
             (Some(field), _) => field.data_type().clone(),
             (None, Source::Now) => now_value(0).data_type(),
-            (None, Source::Parameter(_)) => return None,
+            (None, Source::Parameter(_) | Source::Row) => return None,
         };
         let mut slots = self.slots.lock();
         let known = slots.iter().position(|slot| *slot == (source, data_type.clone()));
@@ -91,6 +93,16 @@ impl Slots {
             slots.len() - 1
         });
         Some(SlotFunction { slot, data_type, shared: Arc::clone(&self.shared), signature: nullary() })
+    }
+
+    /// A new slot for a value of a row: set for each, while the statement runs.
+    pub fn of_row(&self, data_type: DataType) -> (usize, Expr) {
+        let mut slots = self.slots.lock();
+        slots.push((Source::Row, data_type.clone()));
+        let slot = slots.len() - 1;
+        let function = SlotFunction { slot, data_type, shared: Arc::clone(&self.shared), signature: nullary() };
+        let call = ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), Vec::new());
+        (slot, Expr::ScalarFunction(call))
     }
 
     pub fn finish(self) -> Parameters {
@@ -131,13 +143,15 @@ impl Parameters {
         for (source, declared) in &self.slots {
             let value = match *source {
                 Source::Now => now_value(now_micros),
+                Source::Row => ScalarValue::Null,
                 Source::Parameter(at) => {
                     let physical = types.get(at).and_then(SqlType::physical).unwrap_or(PhysicalType::Text);
                     let value = parameters.get(at).ok_or_else(|| missing_parameter(&format!("${}", at + 1)))?;
                     scalar_of(physical, value.as_ref())?
                 }
             };
-            values.push(as_declared(&value, declared).map_err(from_datafusion)?);
+            let fits = matches!(source, Source::Row) || value.data_type() == *declared;
+            values.push(if fits { value } else { as_declared(&value, declared).map_err(from_datafusion)? });
         }
         drop(values);
         Ok(Some(turn))
@@ -151,6 +165,15 @@ pub(super) struct Turn(Arc<Shared>);
 impl Turn {
     pub fn value(&self, slot: usize) -> Option<ScalarValue> {
         self.0.values.lock().get(slot).cloned()
+    }
+
+    /// Gives a row's slot its value.
+    pub fn set(&self, slot: usize, value: ScalarValue) -> Result<()> {
+        match self.0.values.lock().get_mut(slot) {
+            Some(place) => *place = value,
+            None => return Err(Error::internal("a row's value without its slot")),
+        }
+        Ok(())
     }
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use datafusion::common::Result as DfResult;
+use arrow_schema::DataType;
+use datafusion::common::{DFSchema, Result as DfResult};
 use datafusion::execution::session_state::SessionState;
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Aggregate, Expr};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use heliosdb_types::Result;
@@ -25,12 +28,20 @@ struct One {
 }
 
 /// Whether an aggregate takes rows as they come, each once.
-pub(super) fn is_plain(expr: &Expr) -> bool {
+pub(super) fn is_plain(expr: &Expr, input: &DFSchema) -> bool {
     match expr {
-        Expr::Alias(alias) => is_plain(&alias.expr),
-        Expr::AggregateFunction(call) => !call.params.distinct && call.params.order_by.is_empty(),
+        Expr::Alias(alias) => is_plain(&alias.expr, input),
+        Expr::AggregateFunction(call) if call.params.distinct => counts_distinct(call, input),
+        Expr::AggregateFunction(call) => call.params.order_by.is_empty(),
         _ => false,
     }
+}
+
+/// `count(DISTINCT value)` of values that are equal when their bytes are.
+fn counts_distinct(call: &AggregateFunction, input: &DFSchema) -> bool {
+    let [value] = call.params.args.as_slice() else { return false };
+    let integer = value.get_type(input).is_ok_and(|t| t.is_signed_integer() || t == DataType::Date32);
+    integer && call.params.order_by.is_empty() && call.func == count_udaf()
 }
 
 impl Aggregation {

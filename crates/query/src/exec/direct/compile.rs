@@ -29,6 +29,8 @@ const VALUES_ROWS_MAX: usize = 256;
 pub(super) struct Compiler<'a> {
     pub session: &'a SessionState,
     pub slots: Slots,
+    /// Whether rows may come from a join: what locks or writes them evaluates them again one by one.
+    pub joins: Cell<bool>,
 }
 
 impl Compiler<'_> {
@@ -84,6 +86,7 @@ impl Compiler<'_> {
             LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Ok(Some(Leaf::Rows(vec![Vec::new()]))),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::TableScan(scan) => self.scan(scan, filters),
+            LogicalPlan::Join(join) => self.join(join, filters, steps),
             _ => Ok(None),
         }
     }
@@ -116,7 +119,7 @@ impl Compiler<'_> {
         let inner =
             |expr: &Expr| expr.exists(|inner| Ok(!matches!(inner, Expr::AggregateFunction(_)) && !simple_node(inner)));
         if !node.group_expr.is_empty()
-            || !node.aggr_expr.iter().all(|expr| is_plain(expr) && !inner(expr).unwrap_or(true))
+            || !node.aggr_expr.iter().all(|expr| is_plain(expr, node.input.schema()) && !inner(expr).unwrap_or(true))
         {
             return Ok(None);
         }
@@ -131,6 +134,7 @@ impl Compiler<'_> {
         if node.conflict_program().is_some() {
             return Ok(None);
         }
+        self.joins.set(false);
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
         let checks = node.checks.iter().map(|(_, check)| check);
         let generated = node.generated.iter().map(|(_, value)| value);
@@ -149,6 +153,7 @@ impl Compiler<'_> {
     }
 
     fn lock(&self, node: &LockRowsNode, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
+        self.joins.set(false);
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
         let mut counts = node.skip.iter().chain(&node.fetch);
         // How many rows is asked when the node is compiled.
@@ -175,7 +180,7 @@ impl Compiler<'_> {
         exprs.iter().map(|expr| self.expr(expr, schema)).collect()
     }
 
-    fn expr(&self, expr: &Expr, schema: &DFSchema) -> DfResult<Option<Arc<dyn PhysicalExpr>>> {
+    pub fn expr(&self, expr: &Expr, schema: &DFSchema) -> DfResult<Option<Arc<dyn PhysicalExpr>>> {
         if !simple(expr) {
             return Ok(None);
         }
@@ -202,7 +207,7 @@ pub(super) struct Condition {
 }
 
 /// Whether an expression needs nothing but its row.
-fn simple(expr: &Expr) -> bool {
+pub(super) fn simple(expr: &Expr) -> bool {
     !expr.exists(|e| Ok(!simple_node(e))).unwrap_or(true)
 }
 

@@ -1,7 +1,8 @@
 //! The short path: a statement about few rows that a key names, or about values it brings along, runs on the session's own task.
 //!
 //! Eligible is a chain of projections, filters, orders, limits, whole-table aggregates and at most one write over a single leaf:
-//! literal rows, or a table whose primary key or index the filter fixes, or the first columns of one. Such a chain needs no
+//! literal rows, or a table whose primary key or index the filter fixes, or the first columns of one, or an inner join of such rows with
+//! a table that a key of it finds the rows of. Such a chain needs no
 //! optimiser, no physical planner and no other thread. Its expressions are the same physical expressions over one small batch, its
 //! writes the same writer, so both paths answer alike; whatever does not fit exactly takes the full path.
 //!
@@ -11,6 +12,7 @@
 mod aggregate;
 mod compile;
 mod found;
+mod join;
 mod key;
 mod order;
 mod point;
@@ -21,6 +23,7 @@ mod step;
 #[cfg(test)]
 mod test;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -32,6 +35,7 @@ use heliosdb_types::{Datum, Error, Result, SqlType};
 
 use self::compile::Compiler;
 use self::found::FoundRows;
+use self::join::JoinRows;
 use self::point::Point;
 use self::range::RangeRows;
 use self::step::{Step, assemble};
@@ -56,6 +60,8 @@ enum Leaf {
     Range(RangeRows),
     /// Few rows an index names, known when the statement was compiled.
     Found(FoundRows),
+    /// Rows of a leaf with those a key finds for each of them.
+    Join(JoinRows),
 }
 
 impl Leaf {
@@ -64,6 +70,7 @@ impl Leaf {
         let readable_from = match self {
             Leaf::Point(point) => point.readable_from,
             Leaf::Range(range) => range.readable_from(),
+            Leaf::Join(join) => return join.is_readable(scope),
             Leaf::Rows(_) | Leaf::Found(_) => return true,
         };
         scope.read.snapshot.ts >= readable_from
@@ -74,7 +81,7 @@ impl Direct {
     /// `None`: not eligible.
     pub(super) fn compile(plan: &LogicalPlan, session: &SessionState) -> Result<Option<Direct>> {
         let mut steps = Vec::new();
-        let compiler = Compiler { session, slots: Slots::default() };
+        let compiler = Compiler { session, slots: Slots::default(), joins: Cell::new(true) };
         let leaf = compiler.node(plan, &mut Vec::new(), &mut steps).map_err(from_datafusion)?;
         let Some(mut leaf) = leaf else { return Ok(None) };
         order::sink_order(&mut leaf, &mut steps);
@@ -97,15 +104,7 @@ impl Direct {
     /// `None`: it is about more rows than it was meant for, and has done nothing.
     pub(super) async fn run(&self, turn: Turn, scope: &Arc<StatementScope>) -> Result<Option<Vec<RecordBatch>>> {
         scope.cancel.check()?;
-        let mut batches = vec![match &self.leaf {
-            Leaf::Rows(rows) => literal_rows(rows)?,
-            Leaf::Point(point) => point.read(&turn, scope)?,
-            Leaf::Range(range) => match range.read(&turn, scope)? {
-                Some(rows) => rows,
-                None => return Ok(None),
-            },
-            Leaf::Found(found) => found.read(scope)?,
-        }];
+        let Some(mut batches) = self.leaf.read(&turn, scope)? else { return Ok(None) };
         for step in &self.steps {
             batches = match step {
                 Step::Write(spec) => {

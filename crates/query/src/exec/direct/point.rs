@@ -10,7 +10,7 @@ use heliosdb_types::{CommitTs, Oid, Result, TreeRef, encode_key};
 
 use super::compile::Condition;
 use super::key::{KeyValue, compared};
-use super::shape::RowShape;
+use super::shape::{RowShape, Rows};
 use crate::catalog::{Column, IndexInfo, Relation};
 use crate::exec::foreign::FirstBytes;
 use crate::exec::index::{ENTRY_ROW, encode_part, tree_key};
@@ -39,7 +39,24 @@ pub(super) struct Point {
 }
 
 impl Point {
+    pub fn shape(&self) -> &RowShape {
+        &self.shape
+    }
+
     pub fn read(&self, turn: &Turn, scope: &StatementScope) -> Result<RecordBatch> {
+        let mut rows = self.shape.rows(1);
+        self.read_into(turn, scope, &mut rows)?;
+        self.count(scope, 1, rows.count);
+        rows.finish()
+    }
+
+    /// Tells who counts of so many reads and what they found.
+    pub fn count(&self, scope: &StatementScope, reads: i64, found: usize) {
+        let (table, index) = self.counted;
+        scope.tier.tally().found(table, index, reads, found as i64);
+    }
+
+    pub fn read_into(&self, turn: &Turn, scope: &StatementScope, rows: &mut Rows<'_>) -> Result<()> {
         let key = match (self.key(turn), self.index) {
             (Some(key), Some(index)) => {
                 let mut row = FirstBytes(None);
@@ -49,13 +66,10 @@ impl Point {
             (key, None) => key.map(Bytes::from),
             (None, Some(_)) => None,
         };
-        let mut rows = self.shape.rows(1);
         if let Some(key) = &key {
             scope.shard.get(&scope.read, self.tree, key, &self.shape.columns, &mut rows.of_key(key))?;
         }
-        let (table, index) = self.counted;
-        scope.tier.tally().found(table, index, 1, rows.count as i64);
-        rows.finish()
+        Ok(())
     }
 
     /// `None`: a value is NULL, which equals nothing.

@@ -42,6 +42,8 @@ pub(super) struct RangeRows {
     reverse: bool,
     /// No more rows than this are wanted.
     limit: Option<usize>,
+    /// With more rows than this the statement takes the full path.
+    most: usize,
 }
 
 /// The range a scan comes down to, if `filters` fix the first columns of a key. Marks those that it fulfils.
@@ -87,6 +89,7 @@ pub(super) fn range(scan: &TableScan, filters: &mut [Condition]) -> Option<Range
         shape: RowShape::of(scan, table)?,
         reverse: false,
         limit: None,
+        most: ROWS_MAX,
     })
 }
 
@@ -125,6 +128,11 @@ impl RangeRows {
         }
     }
 
+    /// Lets so many rows through.
+    pub fn allow(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Gives the first rows only, if they are few.
     pub fn limit(&mut self, rows: usize) -> bool {
         if rows <= ROWS_MAX {
@@ -136,17 +144,26 @@ impl RangeRows {
     /// `None`: there are too many.
     pub fn read(&self, turn: &Turn, scope: &StatementScope) -> Result<Option<RecordBatch>> {
         let mut rows = self.shape.rows(8);
-        let few = match self.range(turn)? {
-            Some(range) => self.read_range(range, scope, &mut rows)?,
-            None => true,
-        };
-        if !few {
+        if !self.read_into(turn, scope, &mut rows)? {
             return Ok(None);
         }
-        if let (table, Some(index)) = self.counted {
-            scope.tier.tally().found(table, index, 1, rows.count as i64);
-        }
+        self.count(scope, 1, rows.count);
         rows.finish().map(Some)
+    }
+
+    /// Tells who counts of so many reads and what they found.
+    pub fn count(&self, scope: &StatementScope, reads: i64, found: usize) {
+        if let (table, Some(index)) = self.counted {
+            scope.tier.tally().found(table, index, reads, found as i64);
+        }
+    }
+
+    /// False if there are too many rows.
+    pub fn read_into(&self, turn: &Turn, scope: &StatementScope, rows: &mut Rows<'_>) -> Result<bool> {
+        match self.range(turn)? {
+            Some(range) => self.read_range(range, scope, rows),
+            None => Ok(true),
+        }
     }
 
     /// `None`: a value is NULL, so that no row can match.
@@ -164,7 +181,7 @@ impl RangeRows {
 
     /// False if there are too many rows.
     fn read_range(&self, range: KeyRange, scope: &StatementScope, rows: &mut Rows<'_>) -> Result<bool> {
-        let most = self.limit.unwrap_or(ROWS_MAX + 1);
+        let most = self.limit.unwrap_or(self.most + 1);
         let (shard, context) = (&*scope.shard, &scope.read);
         let Some(index) = self.index else {
             let request = RangeRequest { tree: self.tree, range, projection: self.shape.columns.clone() };
@@ -174,7 +191,7 @@ impl RangeRows {
             while count < most && cursor.next(&mut sink)? {
                 count += 1;
             }
-            return Ok(count <= ROWS_MAX);
+            return Ok(count <= self.most);
         };
         let mut keys = Vec::new();
         let mut cursor = shard.range(context, &RangeRequest { tree: index, range, projection: vec![ENTRY_ROW] })?;
@@ -189,7 +206,7 @@ impl RangeRows {
         while count < most && cursor.next(&mut sink)? {
             count += 1;
         }
-        if count > ROWS_MAX {
+        if count > self.most {
             return Ok(false);
         }
         for key in &keys {

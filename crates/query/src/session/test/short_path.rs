@@ -1,9 +1,13 @@
 //! Statements about few rows on both paths: compiled once with values put in, and planned anew each time.
 
+use std::sync::Arc;
+
+use heliosdb_contracts::ConnectRequest;
 use heliosdb_runtime::{Entropy, SeededEntropy};
 use heliosdb_types::Datum;
 
 use super::{Client, Server};
+use crate::session::{PreparedStatement, Session};
 
 const TABLES: &str = "
     create table t (id int primary key, a int, b bigint default 5, s text, n numeric(10,2), f float8, d date, flag bool,
@@ -104,9 +108,54 @@ impl Writer<'_> {
         }
     }
 
+    /// Something about rows of two tables, or three, where a key of one finds the rows for the others.
+    fn of_join(&self) -> String {
+        let first = match self.below(4) {
+            0 => format!("t.id = {}", self.literal("int")),
+            1 => format!("k.x = {}", self.literal("text")),
+            2 => format!("k.u = {}", self.literal("int")),
+            _ => format!("t.s = {}", self.literal("text")),
+        };
+        let second = match self.below(7) {
+            0 => "t.id = k.y",
+            1 => "k.v = t.a",
+            2 => "t.a = k.v + 1",
+            3 => "k.u - 100 = t.id",
+            4 => "k.x = t.s and k.y = t.b",
+            5 => "k.x = t.s",
+            _ => "t.b = k.y",
+        };
+        let more = match self.below(6) {
+            0 => format!(" and t.a < {}", self.literal("int")),
+            1 => " and k.v > t.a - 3".to_owned(),
+            2 => format!(" and (k.v <> {} or t.flag)", self.literal("int")),
+            3 => " and k.v / 3 < 9".to_owned(),
+            _ => String::new(),
+        };
+        let (third, columns) = match self.below(4) {
+            0 => (" join c on c.id = k.y", "t.*, k.u, c.w"),
+            1 => (" join p on p.id = t.id", "t.a + k.v, t.s || k.x, p.id"),
+            2 => ("", "count(*), sum(k.v), count(distinct k.v), count(distinct t.a) filter (where t.a > 3)"),
+            _ => ("", self.one(&["*", "k.*, t.id", "t.a, k.v * 2"])),
+        };
+        let order = if columns.starts_with("count") { "" } else { " order by t.id, k.x, k.y" };
+        let tail = if order.is_empty() { "" } else { self.one(&["", "", " limit 2", " limit 1 offset 1"]) };
+        match self.below(3) {
+            0 if third.is_empty() => {
+                format!("select {columns} from t, k where {second} and {first}{more}{order}{tail}")
+            }
+            1 if third.is_empty() => {
+                format!("select {columns} from k join t on {first} and {second}{more}{order}{tail}")
+            }
+            _ => format!("select {columns} from t join k on {second}{third} where {first}{more}{order}{tail}"),
+        }
+    }
+
     fn statement(&self) -> String {
-        if self.below(3) == 0 {
-            return self.of_range();
+        match self.below(4) {
+            0 => return self.of_range(),
+            1 => return self.of_join(),
+            _ => {}
         }
         let condition = self.condition();
         let on_t = condition.starts_with("id");
@@ -198,6 +247,45 @@ fn both_paths_give_the_same_rows_and_errors() {
     assert_eq!(short.run(all), long.run(all));
 }
 
+#[test]
+fn a_join_by_key_is_compiled_once_and_more_rows_than_meant_take_the_full_path() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run(
+        "create table item (id int primary key, price int, name text);
+         create table line (o int, n int, item int, primary key (o, n));
+         create index on item (price);
+         insert into item select g, g % 7, 'item ' || g from generate_series(0, 3999) g;
+         insert into line select 1, g, g * 2 from generate_series(0, 19) g;
+         insert into line select 2, g, g from generate_series(0, 2999) g",
+    );
+    let mut tier = |sql: &str, values: Vec<Datum>| {
+        let prepared = client.prepare(sql).unwrap();
+        let rows = client.run_prepared(&prepared, values).unwrap();
+        let text = sql.replace('\'', "''");
+        let tier = client.run(&format!("select tier from pg_stat_statements where query = '{text}'"));
+        (rows, tier.trim_end().to_owned())
+    };
+    let sums =
+        "select count(distinct item.price), sum(line.n) from line, item where line.o = $1 and item.id = line.item";
+    let answer = |rows: &str, tier: &str| (rows.to_owned(), tier.to_owned());
+    assert_eq!(tier(sums, vec![Datum::Int32(1)]), answer("7|190\n", "direct"));
+    let (rows, _) = tier(sums, vec![Datum::Int32(2)]);
+    assert_eq!(rows, "7|4498500\n");
+    assert!(tier(sums, vec![Datum::Null]).0.starts_with("0|"));
+    let named = "select l.n, i.name from item i join line l on i.id = l.item where l.o = $1 and l.n < $2 order by l.n";
+    let two = vec![Datum::Int32(1), Datum::Int32(2)];
+    assert_eq!(tier(named, two), answer("0|item 0\n1|item 2\n", "direct"));
+    // By an index, with several rows for each; of one side alone nothing is known.
+    let like = "select count(*) from item a join item b on b.price = a.price where a.id = $1";
+    assert_eq!(tier(like, vec![Datum::Int32(3)]).0, "571\n");
+    let all = "select count(*) from line, item where item.id = line.item";
+    assert_eq!(tier(all, vec![]), answer("3020\n", "analytical"));
+    // A lock and a write evaluate rows again, one by one.
+    let locks = "select i.name from line l join item i on i.id = l.item where l.o = $1 and l.n = $2 for update";
+    assert_eq!(tier(locks, vec![Datum::Int32(1), Datum::Int32(0)]), answer("item 0\n", "analytical"));
+}
+
 fn value(client: &mut Client, sql: &str) -> String {
     client.run(sql).trim_end().to_owned()
 }
@@ -232,12 +320,32 @@ fn a_statement_prepared_twice_is_prepared_once() {
     client.run("create table t (id int primary key, v int); insert into t values (1, 10)");
     let sql = "select v from t where id = $1";
     let (first, second) = (client.prepare(sql).unwrap(), client.prepare(sql).unwrap());
-    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(client.run_prepared(&second, vec![Datum::Int32(1)]).unwrap(), "10\n");
     assert_eq!(client.run_prepared(&first, vec![Datum::Null]).unwrap(), "");
     client.run("alter table t alter v type bigint");
     let third = client.prepare(sql).unwrap();
-    assert!(!std::sync::Arc::ptr_eq(&first, &third));
+    assert!(!Arc::ptr_eq(&first, &third));
     assert!(client.run_prepared(&first, vec![Datum::Int32(1)]).is_err(), "its result has another type");
     assert_eq!(client.run_prepared(&third, vec![Datum::Int32(1)]).unwrap(), "10\n");
+}
+
+#[test]
+fn a_running_statement_is_small() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (id int primary key, v int)");
+    let prepared = client.prepare("insert into t values ($1, $2)").unwrap();
+    let request = ConnectRequest {
+        user: "postgres".to_owned(),
+        database: "postgres".to_owned(),
+        peer: None,
+        pid: 7,
+        parameters: Vec::new(),
+    };
+    let mut session = Session::connect(Arc::clone(&server.engine), request).unwrap();
+    let of = prepared.as_any().downcast_ref::<PreparedStatement>().unwrap();
+    let size = size_of_val(&session.execute_metered(of, None, Vec::new()));
+    // It is allocated for each statement, and the allocator tidies up for what is large.
+    assert!(size <= 4_096, "{size} bytes");
 }
