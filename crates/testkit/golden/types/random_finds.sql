@@ -95,3 +95,25 @@ SELECT pg_typeof(nullif(1::real, 1::smallint)) AS a, pg_typeof(nullif('a'::char(
 -- Letters are those of Unicode, a letter for a letter
 SELECT md5(initcap('naïve ☃')), initcap('éa o''neil ÀB'), upper('naïve ß ǆ'), lower('ÏÉ İ ΟΔΟΣ');
 SELECT 'ï' ~ '^[[:alpha:]]$' AS alpha, 'Ï' ~ '[[:upper:]]' AS upper, 'ï' ~ '[[:upper:]]' AS no_upper, 'ï' ~ '[[:lower:]]' AS lower, '☃' ~ '[[:alnum:]]' AS alnum, '☃«' ~ '^[[:punct:]]+$' AS punct, '٣' ~ '[[:digit:]]' AS digit, 'ï' ~ '\w' AS word, 'NAÏ' ~* 'naï' AS folded;
+-- Paths and lists of keys have one dimension
+SELECT '{"a": 1}'::jsonb - ARRAY[['a', 'b']];
+SELECT '1'::jsonb #- ARRAY[['a']];
+SELECT jsonb_set('{"a": 1}', ARRAY[['a']], '2');
+SELECT '{"a": 1}'::jsonb #> ARRAY[['a']] AS got, '{"a": 1}'::jsonb ?| ARRAY[['a']] AS has, '{"a": 1}'::jsonb - '{}'::text[] AS same;
+-- char(n) is compared with varchar as char(n), with text as text
+SELECT 'a'::char(4) = (v || ' ')::varchar(3) AS eq, (v || ' ')::varchar(3) = 'a'::char(4) AS other_way, 'a'::char(4) = (v || ' ')::text AS as_text, 'a'::char(4) < (v || ' ')::varchar(3) AS less, 'a'::char(4) IN ((v || ' ')::varchar(3)) AS among, 'a'::char(4) IS DISTINCT FROM (v || ' ')::varchar(3) AS apart FROM (VALUES ('a')) t(v);
+SELECT 'a'::char(4) = ANY (ARRAY[(v || ' ')::varchar(3)]) AS some, 'a'::char(4) = ANY (ARRAY[(v || ' ')::text]) AS some_text FROM (VALUES ('a')) t(v);
+-- A pattern may end in its escape character as long as no text gets there
+SELECT '' LIKE '\' AS empty, 'xbc' LIKE 'a\' AS apart, 'abc' LIKE 'abc\' AS at_end, 'abc' LIKE 'abc%\' AS at_end_too;
+SELECT 'abc' LIKE 'ab\';
+SELECT 'abc' LIKE '%\';
+SELECT v LIKE p FROM (VALUES ('abc', 'x\'), ('', '\'), (NULL, '\')) t(v, p);
+SELECT v LIKE p FROM (VALUES ('abc', 'b%'), ('abc', '_\')) t(v, p);
+SELECT v ILIKE p FROM (VALUES ('abc', 'A\')) t(v, p);
+SELECT v LIKE p ESCAPE '#' FROM (VALUES ('a\bc', '%c#')) t(v, p);
+SELECT v LIKE p ESCAPE '#' FROM (VALUES ('a\bc', '%b#')) t(v, p);
+SELECT v LIKE p ESCAPE '#' AS hash, v LIKE p ESCAPE '' AS none FROM (VALUES ('a\_c', '%\#_c'), ('a_c', '%_#c')) t(v, p);
+-- A width is an integer's text
+SELECT format('%*s', 1.5::float8, 'a');
+SELECT format('%*s', 30000000000, 'a');
+SELECT format('[%*s]', '-4', 'a') AS left, format('[%*s]', 4, 'a') AS right, format('[%*s]', NULL, 'a') AS none;

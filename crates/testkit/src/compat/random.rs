@@ -147,7 +147,7 @@ impl Pair {
     /// Whether the two differ only in which errors they came upon: each raises what the other raised once it is made to
     /// compute the same expression. What a server need not compute (rows that are filtered, columns nobody uses, the rest
     /// of a condition that is decided) is its own affair, in PostgreSQL's words "the order of evaluation is not defined".
-    /// Refusing to compute it (0A000) is an error too.
+    /// Nor is it which of several errors an expression raises first.
     fn not_needed(&mut self, statement: &Statement, ours: &Answer, theirs: &Answer) -> Result<bool, String> {
         let state = |answer: &Answer| answer.error.as_ref().map(|error| error.sqlstate.clone());
         let (mut for_ours, mut for_theirs) = (state(theirs), state(ours));
@@ -167,15 +167,17 @@ impl Pair {
                 // Over products of many tables every piece takes its time: a difference then, until somebody looks.
                 return Ok(false);
             }
-            let sides = [(&mut self.ours, &mut for_ours, true), (&mut self.theirs, &mut for_theirs, false)];
-            for (wire, wanted, is_ours) in sides {
-                if wanted.is_none() {
-                    continue;
-                }
-                let writes = sql.starts_with("UPDATE ");
-                let answer = answered(wire, &sql, &params, writes).map_err(|error| format!("{error}: {sql}"))?;
-                let raised = state(&answer).zip(wanted.clone());
-                if raised.is_some_and(|(a, b)| same_failure(&a, &b) || (is_ours && a == "0A000")) {
+            let writes = sql.starts_with("UPDATE ");
+            for (wanted, is_ours) in [(&mut for_ours, true), (&mut for_theirs, false)] {
+                let Some(error) = wanted.clone() else { continue };
+                let mut raised = |ours: bool| {
+                    let wire = if ours { &mut self.ours } else { &mut self.theirs };
+                    let answer = answered(wire, &sql, &params, writes).map_err(|error| format!("{error}: {sql}"))?;
+                    Ok::<_, String>(state(&answer))
+                };
+                let Some(mine) = raised(is_ours)? else { continue };
+                let is_it = |raised: &str| same_failure(raised, &error);
+                if is_it(&mine) || !mine.starts_with("XX") && raised(!is_ours)?.is_some_and(|other| is_it(&other)) {
                     *wanted = None;
                 }
             }

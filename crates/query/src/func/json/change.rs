@@ -7,7 +7,7 @@ use heliosdb_types::{
 };
 
 use super::super::{FuncContext, Typed};
-use super::{document, function, implicit, invalid, jsonb_of, text_array, text_of_arg, texts_of, wrong_arguments};
+use super::{document, function, implicit, invalid, jsonb_of, list_of_texts, text_array, text_of_arg, wrong_arguments};
 
 /// `left || right`: objects merge, anything else becomes one array.
 pub(super) fn concat(left: Typed, right: Typed) -> Typed {
@@ -41,6 +41,10 @@ pub(super) fn delete(left: Typed, right: Typed) -> Typed {
     function("jsonb_delete", "", vec![left, right], SqlType::Jsonb, true, |values| {
         let [value, what] = values else { return Err(wrong_arguments()) };
         let value = jsonb_of(*value)?;
+        let keys = match what {
+            DatumRef::Bytes(_) => Some(list_of_texts(*what)?),
+            _ => None,
+        };
         if value.kind()?.is_scalar() {
             return Err(invalid("cannot delete from scalar"));
         }
@@ -59,7 +63,7 @@ pub(super) fn delete(left: Typed, right: Typed) -> Typed {
                 Vec::new()
             }
             DatumRef::Text(key) => vec![(*key).to_owned()],
-            keys => texts_of(*keys)?.into_iter().flatten().collect(),
+            _ => keys.into_iter().flatten().flatten().collect(),
         };
         match &mut tree {
             JsonTree::Object(members) => members.retain(|(key, _)| !keys.iter().any(|k| *k == **key)),
@@ -82,11 +86,11 @@ pub(super) fn delete(left: Typed, right: Typed) -> Typed {
 pub(super) fn delete_path(left: Typed, right: Typed) -> Typed {
     function("jsonb_delete_path", "", vec![left, right], SqlType::Jsonb, true, |values| {
         let [value, path] = values else { return Err(wrong_arguments()) };
-        let value = jsonb_of(*value)?;
+        let (value, path) = (jsonb_of(*value)?, list_of_texts(*path)?);
         if value.kind()?.is_scalar() {
             return Err(invalid("cannot delete path in scalar"));
         }
-        change_path(value, &texts_of(*path)?, Change::Delete)
+        change_path(value, &path, Change::Delete)
     })
 }
 
@@ -232,11 +236,11 @@ pub(super) fn set(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<Typed
 }
 
 fn set_path(target: DatumRef<'_>, path: DatumRef<'_>, change: Change<'_>) -> Result<Datum> {
-    let target = jsonb_of(target)?;
+    let (target, path) = (jsonb_of(target)?, list_of_texts(path)?);
     if target.kind()?.is_scalar() {
         return Err(invalid("cannot set path in scalar"));
     }
-    change_path(target, &texts_of(path)?, change)
+    change_path(target, &path, change)
 }
 
 fn set_arguments(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<Vec<Typed>> {

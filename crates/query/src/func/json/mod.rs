@@ -140,6 +140,16 @@ fn texts_of(value: DatumRef<'_>) -> Result<Vec<Option<String>>> {
     array.iter().map(|value| element(value?.into_datum())).collect()
 }
 
+/// The same of an array of one dimension.
+fn list_of_texts(value: DatumRef<'_>) -> Result<Vec<Option<String>>> {
+    if let DatumRef::Bytes(bytes) = value
+        && ArrayView::new(&SqlType::Text, bytes)?.dimensions().len() > 1
+    {
+        return Err(Error::invalid(SqlState(*b"2202E"), "wrong number of array subscripts"));
+    }
+    texts_of(value)
+}
+
 /// A jsonb value as its text; a string as its characters, null as NULL (what `->>` gives).
 fn unquoted(value: Jsonb<'_>) -> Result<Datum> {
     use heliosdb_types::JsonbKind;

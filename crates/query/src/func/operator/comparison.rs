@@ -401,7 +401,10 @@ fn texts(left: Typed, right: Typed, ctx: &FuncContext) -> Result<(Expr, Expr)> {
             Ok((padded, right.expr))
         }
         (SqlType::Char(Some(n)), SqlType::Char(Some(m))) if n == m => Ok((left.expr, right.expr)),
-        (SqlType::Char(_), SqlType::Char(_)) => Ok((trimmed(left), trimmed(right))),
+        // PostgreSQL finds char's operators for varchar too, and text's for text.
+        (SqlType::Char(_), SqlType::Char(_) | SqlType::Varchar(_)) | (SqlType::Varchar(_), SqlType::Char(_)) => {
+            Ok((trimmed(left), trimmed(right)))
+        }
         _ if is_char(&left) || is_char(&right) => {
             let left = cast(left, &SqlType::Text, CastKind::Implicit, ctx)?;
             Ok((left.expr, cast(right, &SqlType::Text, CastKind::Implicit, ctx)?.expr))

@@ -30,17 +30,22 @@ pub fn like(
     };
     let (input, pattern) = text_operands(symbol, input, pattern, ctx)?;
     let pattern = match pattern.literal_datum() {
-        Some(Datum::Text(text)) => text_literal(&with_backslash(&text, escape)?, SqlType::Text),
-        Some(_) => pattern,
-        None if matches!(escape, None | Some(Some('\\'))) => pattern,
-        None => {
-            let key = format!("like_escape {escape:?}");
+        Some(Datum::Text(text)) if is_whole(&with_backslash(&text, escape)) => {
+            text_literal(&with_backslash(&text, escape), SqlType::Text)
+        }
+        Some(Datum::Null) => pattern,
+        _ => {
+            let key = format!("like_pattern {escape:?} {case_insensitive}");
             let text = PhysicalType::Text;
-            let function = Function::strict("like_escape", key, vec![text], text, move |args| match args {
-                [pattern] => with_backslash(text_of_datum(*pattern)?, escape).map(Datum::Text),
-                _ => Err(Error::internal("one pattern")),
+            let function = Function::strict("like_pattern", key, vec![text; 2], text, move |args| match args {
+                [input, pattern] => {
+                    let pattern = with_backslash(text_of_datum(*pattern)?, escape);
+                    check_whole(text_of_datum(*input)?, &pattern, case_insensitive)?;
+                    Ok(Datum::Text(pattern))
+                }
+                _ => Err(Error::internal("an input and a pattern")),
             });
-            Typed::new(function.call(vec![pattern.expr]), SqlType::Text)
+            Typed::new(function.call(vec![input.expr.clone(), pattern.expr]), SqlType::Text)
         }
     };
     let like = Like::new(negated, Box::new(input.expr), Box::new(pattern.expr), None, case_insensitive);
@@ -59,20 +64,72 @@ fn text_operands(symbol: &str, input: Typed, pattern: Typed, ctx: &FuncContext) 
     Ok((settle(input)?, settle(pattern)?))
 }
 
+/// Whether a pattern that escapes with backslashes does not end in one that escapes nothing.
+fn is_whole(pattern: &str) -> bool {
+    pattern.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0
+}
+
+/// A pattern that ends in an escape character is an error once a text goes on where the pattern ends.
+fn check_whole(input: &str, pattern: &str, case_insensitive: bool) -> Result<()> {
+    if is_whole(pattern) {
+        return Ok(());
+    }
+    // The rest of the text is what the escape character would be compared with.
+    let longer = format!("{}_%", pattern.strip_suffix('\\').unwrap_or(pattern));
+    let (input, longer) = match case_insensitive {
+        true => (input.to_lowercase(), longer.to_lowercase()),
+        false => (input.to_owned(), longer),
+    };
+    match is_like(&input.chars().collect::<Vec<_>>(), &longer.chars().collect::<Vec<_>>()) {
+        false => Ok(()),
+        true => {
+            Err(Error::invalid(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character"))
+        }
+    }
+}
+
+/// LIKE for the few texts compared with such a pattern. Going back to the last `%` is enough, so the time is bounded by the product of
+/// the lengths.
+fn is_like(input: &[char], pattern: &[char]) -> bool {
+    let (mut at, mut wanted) = (0, 0);
+    // Where to go on after a `%`: with one character more under it.
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        let matched = match pattern.get(wanted) {
+            Some('%') => {
+                retry = Some((at, wanted + 1));
+                wanted += 1;
+                continue;
+            }
+            None if at == input.len() => return true,
+            None => None,
+            Some('_') => input.get(at).map(|_| 1),
+            Some('\\') => (pattern.get(wanted + 1).is_some() && input.get(at) == pattern.get(wanted + 1)).then_some(2),
+            Some(plain) => (input.get(at) == Some(plain)).then_some(1),
+        };
+        match (matched, retry) {
+            (Some(step), _) => (at, wanted) = (at + 1, wanted + step),
+            (None, Some((from, after))) if from < input.len() => {
+                retry = Some((from + 1, after));
+                (at, wanted) = (from + 1, after);
+            }
+            (None, _) => return false,
+        }
+    }
+}
+
 /// Rewrites a LIKE pattern to escape with a backslash.
-fn with_backslash(pattern: &str, escape: Option<Option<char>>) -> Result<String> {
+fn with_backslash(pattern: &str, escape: Option<Option<char>>) -> String {
     let escape = escape.unwrap_or(Some('\\'));
     let mut out = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         if Some(c) == escape {
-            let escaped = chars.next().ok_or_else(|| {
-                Error::invalid(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character")
-            })?;
-            if matches!(escaped, '%' | '_' | '\\') {
+            let escaped = chars.next();
+            if matches!(escaped, None | Some('%' | '_' | '\\')) {
                 out.push('\\');
             }
-            out.push(escaped);
+            out.extend(escaped);
         } else {
             if c == '\\' {
                 out.push('\\');
@@ -80,7 +137,7 @@ fn with_backslash(pattern: &str, escape: Option<Option<char>>) -> Result<String>
             out.push(c);
         }
     }
-    Ok(out)
+    out
 }
 
 pub fn similar_to(

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
-use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, text_array};
+use heliosdb_types::{
+    Datum, DatumRef, Error, PhysicalType, RegKind, Result, SqlState, SqlType, TextContext, parse_text, text_array,
+};
 
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
@@ -203,7 +205,10 @@ fn format_text(pattern: &str, args: &[Option<&str>]) -> Result<String> {
                     };
                     next = at + 1;
                     let width = *args.get(at).ok_or_else(|| invalid_parameter("too few arguments for format()"))?;
-                    spec.push_str(width.unwrap_or("0").trim());
+                    let width = parse_text(&SqlType::Int4, width.unwrap_or("0"), &TextContext::default())?;
+                    if let Datum::Int32(width) = width {
+                        spec.push_str(&width.to_string());
+                    }
                 }
                 Some(c) => break c,
             }

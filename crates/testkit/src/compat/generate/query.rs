@@ -391,7 +391,7 @@ const LONG_FROM: usize = 10_000;
 
 /// Whether outputs may be equal and look otherwise, as 30 days and a month do, or `{42}` and `{42.0}`: no order of them is total.
 /// (What shows of equal numerics is listed.)
-fn ties(query: &Query) -> bool {
+pub fn ties(query: &Query) -> bool {
     query.select.iter().any(|expr| matches!(expr.ty(), Ty::Interval | Ty::NumArray))
 }
 

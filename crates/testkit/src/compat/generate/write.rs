@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::expr::{Expr, Gen, InScope, in_place};
-use super::query::{Order, Query};
+use super::query::{Order, Query, ties};
 use super::tables::{SMALL, TABLES, Table};
 use super::ty::Ty;
 
@@ -43,9 +43,10 @@ impl Write {
             }
             5..7 => {
                 let mut query = Query::random(g, Some(&[Ty::Text, Ty::Int4]), &[], 2);
-                let keep = query.select.len() == 2;
-                query.order = if keep { Order::Output(vec!["", " DESC"], Vec::new()) } else { query.order };
-                query.limit = Some((Some(20), 0));
+                // Which rows are the first is for an order to say.
+                let total = query.select.iter().all(|expr| expr.ty().sorts()) && !ties(&query);
+                query.order = if total { Order::Output(vec!["", " DESC"], Vec::new()) } else { Order::None };
+                query.limit = total.then_some((Some(20), 0));
                 Write::InsertQuery { query: Box::new(query) }
             }
             _ => insert_values(g, table),
