@@ -36,6 +36,8 @@ cargo xtask <command>
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]
                        a mix like TPC-C's beside PostgreSQL, with its consistency conditions
+  bench htap [--warehouses N] [--seconds N] [--minutes N] [--clients N] [--streams 0,1,2,4] [--scale-down] [--check] [--plots]
+                       that mix and 22 analytical queries at once beside PostgreSQL, with invariants inside the statements
   bench load [--sf N] [--rounds N]                COPY of lineitem with its primary key beside PostgreSQL
   bench formats [--sf N] [--rows N] [--rounds N] [--only lineitem|web_log|metrics] [--columns] [--encodings]
                        our segment files beside Vortex, Parquet, DuckDB and PostgreSQL

@@ -14,6 +14,7 @@ pub mod compat;
 pub mod crash;
 pub mod elle;
 pub mod golden;
+pub mod htap;
 pub mod peer;
 pub mod server;
 pub mod sessions;

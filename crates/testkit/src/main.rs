@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use heliosdb_testkit::bench::{load, olap, oltp, tpcc};
+use heliosdb_testkit::bench::{htap, load, olap, oltp, tpcc};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
@@ -79,6 +79,33 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Transactions and analytical queries at once beside PostgreSQL, with invariants inside the statements
+    Htap {
+        #[arg(long, default_value_t = 10)]
+        warehouses: i32,
+        /// Of a measurement, at least: streams end their round
+        #[arg(long, default_value_t = 30.0)]
+        seconds: f64,
+        /// Of writes beside a stream before the queries are timed again
+        #[arg(long, default_value_t = 0.0)]
+        minutes: f64,
+        #[arg(long, default_value_t = 8)]
+        clients: i32,
+        /// Numbers of streams beside unthrottled terminals
+        #[arg(long, value_delimiter = ',', default_value = "0,1")]
+        streams: Vec<usize>,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// A hundred items and 120 customers a warehouse
+        #[arg(long)]
+        scale_down: bool,
+        /// Answers, invariants and freshness only
+        #[arg(long)]
+        check: bool,
+        /// Draw docs/plots/htap-*.svg
+        #[arg(long)]
+        plots: bool,
+    },
     /// Drivers and ORMs of every ecosystem
     Clients {
         /// Folder of installed packages
@@ -148,6 +175,23 @@ async fn main() -> ExitCode {
             let scale = if scale_down { Scale::small(warehouses) } else { Scale::full(warehouses) };
             let (check_only, work_dir) = (check, work_dir());
             tpcc::run(&tpcc::TpccOptions { scale, seconds, rounds, clients, seed, level, check_only, work_dir }).await
+        }
+        Verb::Htap { warehouses, seconds, minutes, clients, streams, seed, scale_down, check, plots } => {
+            let warehouses = warehouses.max(1);
+            let scale = if scale_down { Scale::small(warehouses) } else { Scale::full(warehouses) };
+            let (check_only, work_dir) = (check, work_dir());
+            let options = htap::HtapOptions {
+                scale,
+                seconds,
+                minutes,
+                clients: clients.max(1),
+                streams,
+                seed,
+                check_only,
+                plots,
+                work_dir,
+            };
+            htap::run(&options).await
         }
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
         Verb::Compat { random, seed, files, shrink, write } => {

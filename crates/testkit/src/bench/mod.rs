@@ -1,6 +1,7 @@
 //! Benchmarks: us beside the peer, in one run on one machine; a table for people, a JSON line for history.
 
 mod history;
+pub mod htap;
 pub mod load;
 pub mod olap;
 pub mod oltp;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::stats::at_share;
 use super::{history, median};
 use crate::peer::{Postgres, PostgresVersion};
 use crate::server::{Server, ServerOptions, connect};
@@ -124,11 +125,6 @@ impl Summary {
     fn retry_percent(&self) -> f64 {
         100.0 * self.retries as f64 / (self.committed + self.rolled_back).max(1) as f64
     }
-}
-
-fn at_share(sorted: &[f64], share: f64) -> f64 {
-    let at = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(at.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
 pub async fn run(options: &TpccOptions) -> Result<(), String> {

@@ -142,7 +142,8 @@ fn money(cents: i32) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
-async fn copy<K>(
+/// Copies a table's rows in, made one at a time.
+pub(crate) async fn copy<K>(
     client: &Client,
     table: &str,
     keys: impl Iterator<Item = K>,

@@ -8,6 +8,7 @@ mod check;
 mod input;
 mod load;
 mod money;
+mod pace;
 mod random;
 mod statements;
 mod terminal;
@@ -15,7 +16,10 @@ mod transactions;
 
 pub use check::check;
 pub use input::Kind;
+pub(crate) use load::copy;
 pub use load::load;
+pub use pace::Pace;
+pub(crate) use random::Random;
 pub use terminal::{Acknowledged, KindReport, Mistake, Terminal, TerminalReport};
 
 /// How much data there is.
@@ -84,7 +88,7 @@ CREATE INDEX customer_name ON customer (c_w_id, c_d_id, c_last, c_first);
 CREATE INDEX orders_customer ON orders (o_w_id, o_d_id, o_c_id, o_id);
 ";
 
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{}: {}", db.code().code(), db.message()),
         None => error.to_string(),

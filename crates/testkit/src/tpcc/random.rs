@@ -9,7 +9,7 @@ use super::Scale;
 const SYLLABLES: [&str; 10] = ["BAR", "OUGHT", "ABLE", "PRI", "PRES", "ESE", "ANTI", "CALLY", "ATION", "EING"];
 
 /// A source of values.
-pub(super) struct Random {
+pub(crate) struct Random {
     pub rng: StdRng,
     pub scale: Scale,
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use super::input::{Input, Kind};
+use super::pace::Pace;
 use super::random::Random;
 use super::statements::Statements;
 use super::transactions::{Done, Run, Trouble};
@@ -50,6 +51,9 @@ pub struct KindReport {
 #[derive(Clone, Debug, Default)]
 pub struct TerminalReport {
     pub kinds: [KindReport; 5],
+    /// Of a terminal that keeps a pace: seconds since the start at which a transaction ended, and the milliseconds since it
+    /// was due.
+    pub moments: Vec<(f32, f32)>,
     pub acknowledged: Acknowledged,
 }
 
@@ -65,6 +69,7 @@ impl TerminalReport {
             mine.retries += theirs.retries;
             mine.latencies_ms.extend(theirs.latencies_ms);
         }
+        self.moments.extend(other.moments);
         self.acknowledged.merge(other.acknowledged);
     }
 }
@@ -105,22 +110,36 @@ impl Terminal {
     pub async fn work(mut self, time: Duration) -> Result<TerminalReport, Mistake> {
         let began = Instant::now();
         while began.elapsed() < time {
-            let input = Input::choose(&mut self.random, self.warehouse);
-            if let Err(trouble) = self.until_done(&input).await {
-                return Err(match trouble {
-                    Trouble::Server(error) if error.as_db_error().is_none() || self.client.is_closed() => {
-                        Mistake::Gone(Box::new(self.report))
-                    }
-                    // The server is going down.
-                    Trouble::Server(error) if error.code().is_some_and(|code| code.code() == "57P01") => {
-                        Mistake::Gone(Box::new(self.report))
-                    }
-                    Trouble::Server(error) => Mistake::Wrong(format!("{}: {}", input.kind().name(), describe(&error))),
-                    Trouble::Wrong(what) => Mistake::Wrong(format!("{}: {what}", input.kind().name())),
-                });
-            }
+            self.transact().await?;
         }
         Ok(self.report)
+    }
+
+    /// Works on what is due next until told to stop, and counts latencies from when it was due.
+    pub async fn keep(mut self, pace: &Pace) -> Result<TerminalReport, Mistake> {
+        while let Some(due) = pace.next().await {
+            self.transact().await?;
+            let latency = due.elapsed().as_secs_f32() * 1e3;
+            self.report.moments.push((pace.began.elapsed().as_secs_f32(), latency));
+        }
+        Ok(self.report)
+    }
+
+    async fn transact(&mut self) -> Result<(), Mistake> {
+        let input = Input::choose(&mut self.random, self.warehouse);
+        let Err(trouble) = self.until_done(&input).await else { return Ok(()) };
+        let what = input.kind().name();
+        Err(match trouble {
+            Trouble::Server(error) if error.as_db_error().is_none() || self.client.is_closed() => {
+                Mistake::Gone(Box::new(std::mem::take(&mut self.report)))
+            }
+            // The server is going down.
+            Trouble::Server(error) if error.code().is_some_and(|code| code.code() == "57P01") => {
+                Mistake::Gone(Box::new(std::mem::take(&mut self.report)))
+            }
+            Trouble::Server(error) => Mistake::Wrong(format!("{what}: {}", describe(&error))),
+            Trouble::Wrong(why) => Mistake::Wrong(format!("{what}: {why}")),
+        })
     }
 
     async fn until_done(&mut self, input: &Input) -> Result<(), Trouble> {

@@ -13,6 +13,7 @@ mod elle;
 mod fence;
 mod golden;
 mod housekeeping;
+mod htap;
 mod index_online;
 mod packaging;
 mod psql;
