@@ -25,6 +25,8 @@ cargo xtask <command>
                        random transactions with crashes, checked for a serial order
   crash [--cycles N] [--seed N] [--writers N]
                        kill -9 a real server again and again
+  long-haul [--minutes N] [--kill-every N] [--backup-every N] [--warehouses N] [--rate N] [--scale-down] [--plots]
+                       transactions and analytical queries with kill -9 and backups; minutes
   clients [--only NAME] [--postgres]
                        drivers and ORMs of every ecosystem against a fresh server (or against PostgreSQL)
   compat [--random N] [--seed N] [--files NAME] [--write]
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         "sql" => verbs::sql(&rest),
         "sim" => verbs::sim(&rest),
         "crash" => verbs::testkit("debug", "crash", &rest),
+        "long-haul" => verbs::testkit(&verbs::profile("release"), "long-haul", &rest),
         "elle" => verbs::testkit("debug", "elle", &rest),
         "clients" => verbs::clients(&rest),
         "compat" => verbs::testkit(&verbs::profile("debug"), "compat", &rest),

@@ -11,6 +11,7 @@ use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
 use heliosdb_testkit::elle;
+use heliosdb_testkit::long_haul::{self, LongHaulOptions};
 use heliosdb_testkit::tidy::root;
 use heliosdb_testkit::tpcc::{LEVELS, Scale};
 
@@ -148,6 +149,32 @@ enum Verb {
         #[arg(long, default_value = LEVELS[2], value_parser = LEVELS, ignore_case = true)]
         level: String,
     },
+    /// The mix and an analytical stream for hours, with kill -9 and backups
+    LongHaul {
+        #[arg(long, default_value_t = 120.0)]
+        minutes: f64,
+        /// Minutes between kills
+        #[arg(long, default_value_t = 5.0)]
+        kill_every: f64,
+        /// Minutes between backups
+        #[arg(long, default_value_t = 10.0)]
+        backup_every: f64,
+        #[arg(long, default_value_t = 2)]
+        warehouses: i32,
+        #[arg(long, default_value_t = 8)]
+        clients: i32,
+        /// Transactions a second; 0: as many as there can be
+        #[arg(long, default_value_t = 100.0)]
+        rate: f64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// A hundred items and 120 customers a warehouse
+        #[arg(long)]
+        scale_down: bool,
+        /// Draw docs/plots/long-haul-*.svg
+        #[arg(long)]
+        plots: bool,
+    },
     /// kill -9 cycles against a model of what was acknowledged
     Crash {
         #[arg(long, default_value_t = 200)]
@@ -198,6 +225,22 @@ async fn main() -> ExitCode {
             compat::run(&CompatOptions { random, seed, files, shrink, write }).await
         }
         Verb::Elle { minutes, clients, weakened, level } => elle_history(minutes, clients, weakened, &level).await,
+        Verb::LongHaul { minutes, kill_every, backup_every, warehouses, clients, rate, seed, scale_down, plots } => {
+            let warehouses = warehouses.max(1);
+            let of = |minutes: f64| Duration::from_secs_f64(minutes.max(0.0) * 60.0);
+            let options = LongHaulOptions {
+                data_dir: PathBuf::new(),
+                scale: if scale_down { Scale::small(warehouses) } else { Scale::full(warehouses) },
+                time: of(minutes),
+                kill_every: of(kill_every).max(Duration::from_secs(1)),
+                backup_every: of(backup_every),
+                clients,
+                rate: (rate > 0.0).then_some(rate),
+                seed,
+                plots,
+            };
+            long_haul(options).await
+        }
         Verb::Crash { cycles, seed, writers } => crash_cycles(cycles, seed.unwrap_or_else(rand::random), writers).await,
     };
     match outcome {
@@ -222,6 +265,29 @@ async fn elle_history(minutes: f64, clients: usize, weakened: bool, level: &str)
     };
     let report = elle::run(&options).await?;
     println!("elle: {level} holds: {report:?}");
+    Ok(())
+}
+
+async fn long_haul(mut options: LongHaulOptions) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    options.data_dir = place.path().join("data");
+    let report = match long_haul::run(&options).await {
+        Ok(report) => report,
+        Err(why) => {
+            eprintln!("the data directory is kept: {}", place.keep().display());
+            return Err(why);
+        }
+    };
+    println!(
+        "long haul: {} kills, {} transactions, {} backups and {} that a kill ended, slowest start {:.2} s; the last quarter's most beside the second's: memory {:.2}x, disk {:.2}x",
+        report.kills,
+        report.committed,
+        report.backups,
+        report.cut_backups,
+        report.slowest_start.as_secs_f64(),
+        report.growth(|sample| sample.resident_bytes),
+        report.growth(|sample| sample.disk_bytes)
+    );
     Ok(())
 }
 

@@ -6,6 +6,9 @@ use tokio_postgres::Client;
 
 use super::rows;
 
+/// What an error says of an invariant that does not hold.
+pub const BROKEN: &str = "does not hold inside one statement";
+
 /// Name and statement; each gives two figures, or none if there is nothing to tell of.
 pub const INVARIANTS: &[(&str, &str)] = &[
     (
@@ -62,7 +65,7 @@ pub async fn check_one(client: &Client, number: usize) -> Result<(), String> {
     for row in &found {
         match &row[..] {
             [Some(one), Some(other)] if one == other => {}
-            _ => return Err(format!("{name} does not hold inside one statement, which saw {row:?}\n{sql}")),
+            _ => return Err(format!("{name} {BROKEN}, which saw {row:?}\n{sql}")),
         }
     }
     Ok(())

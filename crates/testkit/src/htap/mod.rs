@@ -12,7 +12,7 @@ mod stream;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 pub use fresh::freshness;
-pub use invariants::{INVARIANTS, check_one};
+pub use invariants::{BROKEN, INVARIANTS, check_one};
 pub use load::{TABLES, copy_all, load};
 pub use stream::{StreamReport, run_queries, stream};
 

@@ -15,6 +15,7 @@ mod golden;
 mod housekeeping;
 mod htap;
 mod index_online;
+mod long_haul;
 mod packaging;
 mod psql;
 mod sessions;

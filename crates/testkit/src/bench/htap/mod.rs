@@ -6,7 +6,6 @@
 //! latency counts from the due time.
 
 mod phase;
-mod plot;
 mod report;
 
 use std::io;

@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::phase::Measured;
-use super::plot::{Plot, Series};
 use super::{Figures, HtapOptions};
 use crate::bench::stats::at_share;
 use crate::htap::QUERIES;
-use crate::tidy::root;
+use crate::plot::{Plot, Series, write};
 
 /// A figure that is judged.
 struct Judged {
@@ -216,10 +215,8 @@ pub fn draw(ours: &Figures, theirs: &Figures) -> Result<(), String> {
         plots.push(("long-throughput", plot("The long run", "seconds", "a second", series("ours beside a stream", 0))));
         plots.push(("long-p99", plot("p99 of the long run", "seconds", "ms", series("ours beside a stream", 1))));
     }
-    let folder = root().join("docs/plots");
-    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     for (name, plot) in plots {
-        std::fs::write(folder.join(format!("htap-{name}.svg")), plot.to_svg()).map_err(|error| error.to_string())?;
+        write(&format!("htap-{name}"), &plot)?;
     }
     println!("plots: docs/plots/htap-*.svg");
     Ok(())

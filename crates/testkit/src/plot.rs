@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::tidy::root;
+
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;
 /// Left, right, top and bottom of the frame.
@@ -90,6 +92,13 @@ impl Plot {
         out.push_str("</svg>\n");
         out
     }
+}
+
+/// Writes `docs/plots/<name>.svg`.
+pub fn write(name: &str, plot: &Plot) -> Result<(), String> {
+    let folder = root().join("docs/plots");
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    std::fs::write(folder.join(format!("{name}.svg")), plot.to_svg()).map_err(|error| error.to_string())
 }
 
 /// A step of 1, 2 or 5 times a power of ten, and where an axis with four to eight of them ends.
