@@ -57,6 +57,11 @@ impl Measured {
         at_share(&self.latencies, share)
     }
 
+    /// Hardly anything that was due had not begun at the end.
+    pub fn kept_pace(&self) -> bool {
+        self.left * 50 <= self.latencies.len()
+    }
+
     /// Of all streams together.
     pub fn queries_per_hour(&self) -> f64 {
         self.streams.iter().map(StreamReport::queries_per_hour).sum()
