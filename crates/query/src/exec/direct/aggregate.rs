@@ -58,6 +58,11 @@ impl Aggregation {
         exprs.iter().map(one).collect::<DfResult<_>>().map(Aggregation)
     }
 
+    /// What it looks at.
+    pub fn exprs(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        self.0.iter().flat_map(|one| one.arguments.iter().chain(&one.filter))
+    }
+
     pub fn apply(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
         let columns = self.0.iter().map(|one| {
             let mut accumulator = one.function.create_accumulator().map_err(from_datafusion)?;

@@ -4,6 +4,7 @@
 //! statement of its own, made once for each outer row. Eligible is an inner join one of whose sides a statement of its own could read
 //! here, if an equality with that side fixes the first columns of a key of the other.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
@@ -18,6 +19,7 @@ use heliosdb_types::Result;
 
 use super::Leaf;
 use super::compile::{Compiler, Condition, simple};
+use super::needed::{add_places, needed_by};
 use super::point::{Point, point};
 use super::range::{RangeRows, range};
 use super::shape::{RowShape, Rows};
@@ -39,6 +41,8 @@ pub(super) struct JoinRows {
     inner: Inner,
     /// The outer row's columns come first.
     outer_first: bool,
+    /// How many columns the side has that comes first.
+    first_width: usize,
 }
 
 enum Inner {
@@ -76,6 +80,19 @@ impl JoinRows {
             Inner::Range(range) => range.readable_from(),
         };
         scope.read.snapshot.ts >= inner && self.outer.is_readable(scope)
+    }
+
+    /// Reads what is needed of the joined rows, and for joining them.
+    pub fn read_only(&mut self, needed: &BTreeSet<usize>) {
+        let first: BTreeSet<usize> = needed.range(..self.first_width).copied().collect();
+        let second = needed.range(self.first_width..).map(|at| at - self.first_width).collect();
+        let (mut outer, inner) = if self.outer_first { (first, second) } else { (second, first) };
+        match &mut self.inner {
+            Inner::Point(point) => point.shape_mut().read_only(&inner),
+            Inner::Range(range) => range.shape_mut().read_only(&inner),
+        }
+        self.looked_up.iter().for_each(|(_, expr)| add_places(expr, &mut outer));
+        self.outer.read_only(&needed_by(&self.steps, Some(outer)));
     }
 
     /// `None`: there are too many.
@@ -286,7 +303,8 @@ impl Compiler<'_> {
             let Some(expr) = self.expr(&expr, outer.schema())? else { return Ok(None) };
             looked_up.push((slot, expr));
         }
-        Ok(Some(JoinRows { outer: Box::new(leaf), steps, looked_up, inner: found, outer_first }))
+        let first_width = if outer_first { outer } else { inner }.schema().fields().len();
+        Ok(Some(JoinRows { outer: Box::new(leaf), steps, looked_up, inner: found, outer_first, first_width }))
     }
 
     /// `column = value` with a slot for the value, if the column is of the table and the value of the other side.

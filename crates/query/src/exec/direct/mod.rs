@@ -14,6 +14,7 @@ mod compile;
 mod found;
 mod join;
 mod key;
+mod needed;
 mod order;
 mod point;
 mod range;
@@ -85,6 +86,7 @@ impl Direct {
         let leaf = compiler.node(plan, &mut Vec::new(), &mut steps).map_err(from_datafusion)?;
         let Some(mut leaf) = leaf else { return Ok(None) };
         order::sink_order(&mut leaf, &mut steps);
+        leaf.read_only(&needed::needed_by(&steps, None));
         Ok(Some(Direct { leaf, steps, parameters: compiler.slots.finish() }))
     }
 

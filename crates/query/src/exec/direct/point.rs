@@ -43,6 +43,10 @@ impl Point {
         &self.shape
     }
 
+    pub fn shape_mut(&mut self) -> &mut RowShape {
+        &mut self.shape
+    }
+
     pub fn read(&self, turn: &Turn, scope: &StatementScope) -> Result<RecordBatch> {
         let mut rows = self.shape.rows(1);
         self.read_into(turn, scope, &mut rows)?;

@@ -115,6 +115,10 @@ impl RangeRows {
         &self.shape
     }
 
+    pub fn shape_mut(&mut self) -> &mut RowShape {
+        &mut self.shape
+    }
+
     /// Gives the rows in this order, if it is the key's.
     pub fn order_by(&mut self, order: &[OrderedBy]) -> bool {
         let nullable = |id: ColumnId| self.relation.columns.iter().any(|column| column.id == id && !column.not_null);

@@ -1,9 +1,10 @@
 //! The columns a read of a table gives, and batches of its rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::builder::BinaryViewBuilder;
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use datafusion::logical_expr::TableScan;
 use heliosdb_contracts::{RowHint, RowRef, RowSink, arrow_type};
@@ -18,9 +19,20 @@ use crate::exec::table::HeliosTable;
 pub(super) struct RowShape {
     pub columns: Vec<ColumnId>,
     types: Vec<PhysicalType>,
-    /// Where the row reference goes.
-    reference: Option<usize>,
+    /// What each column of a batch is.
+    places: Vec<Place>,
     schema: SchemaRef,
+    /// A row of nothing but NULLs.
+    nulls: Vec<ArrayRef>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The column read at this position.
+    Read(usize),
+    Reference,
+    /// Nobody looks at it: NULL.
+    Unread,
 }
 
 impl RowShape {
@@ -30,30 +42,59 @@ impl RowShape {
         let projection: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
         let stored = projection.iter().filter_map(|&at| relation.columns.get(at));
         let types = stored.clone().map(|column| column.sql_type.physical()).collect::<Option<Vec<_>>>()?;
-        // One past the columns is the row reference.
-        let reference = projection.iter().position(|&at| at >= relation.columns.len());
-        let mut given: Vec<DataType> = types.iter().map(|physical| arrow_type(*physical)).collect();
-        if let Some(place) = reference {
-            given.insert(place, DataType::BinaryView);
-        }
+        let mut read = 0;
+        let place = |&at: &usize| {
+            // One past the columns is the row reference.
+            if at >= relation.columns.len() {
+                return Place::Reference;
+            }
+            read += 1;
+            Place::Read(read - 1)
+        };
+        let places: Vec<Place> = projection.iter().map(place).collect();
+        let given = places.iter().map(|place| match place {
+            Place::Read(at) => types.get(*at).map(|physical| arrow_type(*physical)),
+            Place::Reference | Place::Unread => Some(DataType::BinaryView),
+        });
+        let schema = unnamed(given.collect::<Option<Vec<_>>>()?.into_iter());
         let columns = stored.map(|column| column.id).collect();
-        Some(RowShape { columns, types, reference, schema: unnamed(given.into_iter()) })
+        let nulls = schema.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        Some(RowShape { columns, types, places, schema, nulls })
     }
 
     /// The column at a place of the batch, if it is one of the table's.
     pub fn column_at(&self, place: usize) -> Option<ColumnId> {
-        match self.reference {
-            Some(reference) if reference == place => None,
-            Some(reference) if reference < place => self.columns.get(place - 1).copied(),
-            _ => self.columns.get(place).copied(),
+        match self.places.get(place)? {
+            Place::Read(at) => self.columns.get(*at).copied(),
+            Place::Reference | Place::Unread => None,
         }
+    }
+
+    /// Reads no more than these columns of the batch; the others are NULL.
+    pub fn read_only(&mut self, needed: &BTreeSet<usize>) {
+        let (columns, types) = (std::mem::take(&mut self.columns), std::mem::take(&mut self.types));
+        for (at, place) in self.places.iter_mut().enumerate() {
+            match *place {
+                _ if !needed.contains(&at) => *place = Place::Unread,
+                Place::Read(read) => {
+                    *place = Place::Read(self.columns.len());
+                    self.columns.extend(columns.get(read));
+                    self.types.extend(types.get(read));
+                }
+                Place::Reference | Place::Unread => {}
+            }
+        }
+    }
+
+    fn has_reference(&self) -> bool {
+        self.places.contains(&Place::Reference)
     }
 
     pub fn rows(&self, capacity: usize) -> Rows<'_> {
         Rows {
             shape: self,
             columns: self.types.iter().map(|physical| ColumnBuilder::new(*physical, capacity)).collect(),
-            references: BinaryViewBuilder::with_capacity(if self.reference.is_some() { capacity } else { 0 }),
+            references: self.has_reference().then(|| BinaryViewBuilder::with_capacity(capacity)),
             count: 0,
         }
     }
@@ -63,7 +104,7 @@ impl RowShape {
 pub(super) struct Rows<'a> {
     shape: &'a RowShape,
     columns: Vec<ColumnBuilder>,
-    references: BinaryViewBuilder,
+    references: Option<BinaryViewBuilder>,
     pub count: usize,
 }
 
@@ -75,10 +116,10 @@ impl<'a> Rows<'a> {
         for (column, value) in self.columns.iter_mut().zip(values) {
             column.push(*value)?;
         }
-        if self.shape.reference.is_some() {
+        if let Some(references) = &mut self.references {
             let mut bytes = Vec::new();
             RowRef { hint, key }.encode(&mut bytes);
-            self.references.append_value(bytes);
+            references.append_value(bytes);
         }
         self.count += 1;
         Ok(())
@@ -90,10 +131,17 @@ impl<'a> Rows<'a> {
     }
 
     pub fn finish(mut self) -> Result<RecordBatch> {
-        let mut columns: Vec<_> = self.columns.into_iter().map(ColumnBuilder::finish).collect();
-        if let Some(place) = self.shape.reference {
-            columns.insert(place, Arc::new(self.references.finish()));
-        }
+        let mut read = self.columns.into_iter().map(ColumnBuilder::finish);
+        let places = self.shape.places.iter().zip(&self.shape.nulls);
+        let column = |(place, null): (&Place, &ArrayRef)| match place {
+            // They come in the order of their places.
+            Place::Read(_) => read.next(),
+            Place::Reference => self.references.as_mut().map(|references| Arc::new(references.finish()) as ArrayRef),
+            Place::Unread if self.count == 1 => Some(Arc::clone(null)),
+            Place::Unread => Some(new_null_array(null.data_type(), self.count)),
+        };
+        let columns = places.map(column).collect::<Option<Vec<_>>>();
+        let columns = columns.ok_or_else(|| Error::internal("a column of a read is missing"))?;
         with_schema(Arc::clone(&self.shape.schema), columns, self.count)
     }
 }

@@ -1,0 +1,62 @@
+//! Which columns of its leaf a statement looks at: only they are read.
+//!
+//! No optimiser has looked at the plan, so a scan gives every column of its table. Places stay as they are, so that no expression
+//! has to be changed: what nobody looks at is NULL.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+
+use super::Leaf;
+use super::step::Step;
+
+/// Places in the batches of a leaf; `None`: all of them.
+pub(super) type Needed = Option<BTreeSet<usize>>;
+
+/// The places that steps look at, where of their outcome `after` is looked at.
+pub(super) fn needed_by(steps: &[Step], after: Needed) -> Needed {
+    let mut places = BTreeSet::new();
+    for step in steps {
+        match step {
+            Step::Filter(predicate) => add_places(predicate, &mut places),
+            Step::Sort(keys) => keys.iter().for_each(|(key, _)| add_places(key, &mut places)),
+            Step::Slice { .. } => {}
+            // What follows looks at what these make.
+            Step::Project(projection) => {
+                projection.exprs().iter().for_each(|expr| add_places(expr, &mut places));
+                return Some(places);
+            }
+            Step::Aggregate(aggregation) => {
+                aggregation.exprs().for_each(|expr| add_places(expr, &mut places));
+                return Some(places);
+            }
+            Step::Lock(_) | Step::Write(_) => return None,
+        }
+    }
+    places.extend(after?);
+    Some(places)
+}
+
+pub(super) fn add_places(expr: &Arc<dyn PhysicalExpr>, places: &mut BTreeSet<usize>) {
+    // It cannot fail: the closure does not.
+    let _ = expr.apply(|inner| {
+        places.extend(inner.downcast_ref::<Column>().map(Column::index));
+        Ok(TreeNodeRecursion::Continue)
+    });
+}
+
+impl Leaf {
+    /// Reads what is needed and no more.
+    pub(super) fn read_only(&mut self, needed: &Needed) {
+        let Some(needed) = needed else { return };
+        match self {
+            Leaf::Point(point) => point.shape_mut().read_only(needed),
+            Leaf::Range(range) => range.shape_mut().read_only(needed),
+            Leaf::Join(join) => join.read_only(needed),
+            Leaf::Rows(_) | Leaf::Found(_) => {}
+        }
+    }
+}
