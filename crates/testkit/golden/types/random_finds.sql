@@ -117,3 +117,6 @@ SELECT v LIKE p ESCAPE '#' AS hash, v LIKE p ESCAPE '' AS none FROM (VALUES ('a\
 SELECT format('%*s', 1.5::float8, 'a');
 SELECT format('%*s', 30000000000, 'a');
 SELECT format('[%*s]', '-4', 'a') AS left, format('[%*s]', 4, 'a') AS right, format('[%*s]', NULL, 'a') AS none;
+-- A NULL is looked for only where there is one
+SELECT array_position(ARRAY[1, 2, 3], NULL::int, NULL::int) AS none, array_position('{}'::int[], 1, NULL::int) AS empty, array_position(ARRAY[1, NULL], NULL::int) AS found;
+SELECT array_position(ARRAY[1, 2, NULL], NULL::int, NULL::int);

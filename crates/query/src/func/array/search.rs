@@ -89,6 +89,10 @@ pub(super) fn position(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<
             return Ok(Datum::Null);
         }
         let lower = one_dimension(&array)?;
+        // A NULL is looked for only where there is one, and nobody asks from where before that.
+        if wanted.is_null() && array.iter().all(|value| value.is_ok_and(|value| !value.as_ref().is_null())) {
+            return Ok(Datum::Null);
+        }
         let start = match start.first() {
             Some(start) => int4(*start)?
                 .ok_or_else(|| Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, "initial position must not be null"))?,
