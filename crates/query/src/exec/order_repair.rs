@@ -12,9 +12,8 @@ use datafusion::error::Result as DfResult;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
-use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -71,15 +70,12 @@ struct NoConstantSort;
 
 fn unsorted(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
     let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(Transformed::no(plan)) };
-    if sort.properties().output_ordering().is_some() {
+    // What is constant in each of several partitions need not be the same in all.
+    if sort.properties().output_ordering().is_some() || sort.input().output_partitioning().partition_count() > 1 {
         return Ok(Transformed::no(plan));
     }
-    let mut input = Arc::clone(sort.input());
-    if !sort.preserve_partitioning() && input.output_partitioning().partition_count() > 1 {
-        input = Arc::new(CoalescePartitionsExec::new(input));
-    }
+    let input = Arc::clone(sort.input());
     Ok(Transformed::yes(match sort.fetch() {
-        Some(fetch) if input.output_partitioning().partition_count() > 1 => Arc::new(LocalLimitExec::new(input, fetch)),
         Some(fetch) => Arc::new(GlobalLimitExec::new(input, 0, Some(fetch))),
         None => input,
     }))

@@ -9,3 +9,5 @@ SELECT id, sum(id) OVER (PARTITION BY lower(iv::text) ORDER BY id + 1) AS a, cou
 SELECT (-5000000000)::real * 1.5::real, 1e23::float8, 5e9::real;
 SELECT max(NULL::real) OVER () AS c1, bool_or(NULL::boolean) OVER (PARTITION BY t0.c1) AS c2 FROM (SELECT DISTINCT max(NULL::varchar) OVER () AS c1 FROM tim t0 ORDER BY 1) t0;
 SELECT bool_or(true) OVER (PARTITION BY t0.c1) AS c2 FROM (SELECT DISTINCT max(NULL::varchar) OVER () AS c1 FROM tim t0 ORDER BY 1 LIMIT 1) t0;
+SELECT NULL::text AS c1, NULL::jsonb AS c2 UNION ALL SELECT NULL::text, '{}'::jsonb ORDER BY 1, 2 LIMIT 1 OFFSET 0;
+SELECT 1 AS a, 2 AS b UNION ALL SELECT 1, 1 ORDER BY 1, 2 LIMIT 1;
