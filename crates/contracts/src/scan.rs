@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use heliosdb_types::{ColumnId, Datum, Result, TreeRef};
+use heliosdb_types::{ColumnId, Datum, KeySet, Result, TreeRef};
 
 /// Name of the hidden column a scan appends when `row_refs` is set: BinaryView of [`crate::RowRef`]s.
 pub const ROW_REF_COLUMN: &str = "__row_ref";
@@ -44,6 +44,9 @@ pub enum PredicateOp {
     StartsWith(String),
     /// `LIKE '%abc%'`
     Contains(String),
+    /// A whole number or day that the set holds, never NULL. This one is advice: rows that fail it are left out as far as that
+    /// pays, so whoever asks has to test what comes.
+    Member(Arc<KeySet>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

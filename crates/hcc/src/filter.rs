@@ -1,8 +1,10 @@
 //! Predicates compiled once per scan, then evaluated on encoded blocks, on zone maps, and on single values.
 
+use std::sync::Arc;
+
 use memchr::memmem::Finder;
 
-use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
+use heliosdb_types::{Datum, DatumRef, Error, KeySet, PhysicalType, Result};
 
 use crate::kind::Kind;
 use crate::order::{comparable_bytes, datum_bytes, datum_key};
@@ -29,6 +31,8 @@ pub enum Predicate<'a> {
     StartsWith(&'a str),
     /// `LIKE '%abc%'`, text only.
     Contains(&'a str),
+    /// Whole numbers and days only.
+    Member(&'a Arc<KeySet>),
 }
 
 /// A predicate translated for one column type.
@@ -44,6 +48,8 @@ pub(crate) enum Test {
     IsNotNull,
     /// The order key lies in one of these: disjoint, ascending, both ends included. None: nothing matches.
     Ranges(Vec<(i128, i128)>),
+    /// The order key is in the set; only of types whose order key is the number itself.
+    Member(Arc<KeySet>),
     Bytes(BytesTest),
 }
 
@@ -118,6 +124,15 @@ pub(crate) fn in_ranges(ranges: &[(i128, i128)], key: i128) -> bool {
     after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, high)| key <= *high)
 }
 
+/// Whether a set has a key, which is a number of 64 bits wherever sets are asked.
+pub(crate) fn member(set: &KeySet, key: i128) -> bool {
+    i64::try_from(key).is_ok_and(|number| set.contains(number))
+}
+
+fn cut(key: i128) -> i64 {
+    key.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}
+
 /// Sorts and joins ranges that touch.
 fn normalised(mut ranges: Vec<(i128, i128)>) -> Vec<(i128, i128)> {
     ranges.sort_unstable();
@@ -184,6 +199,14 @@ impl Filter {
             (Predicate::Contains(needle), _) if physical == PhysicalType::Text => {
                 Test::Bytes(BytesTest::Contains(Box::new(Finder::new(needle.as_bytes()).into_owned())))
             }
+            (Predicate::Member(set), _)
+                if matches!(
+                    physical,
+                    PhysicalType::Int16 | PhysicalType::Int32 | PhysicalType::Int64 | PhysicalType::Date
+                ) =>
+            {
+                Test::Member(Arc::clone(set))
+            }
             _ => return Err(Error::internal(format!("{predicate:?} does not fit a column of type {physical:?}"))),
         };
         Ok(Filter { physical, test })
@@ -208,6 +231,9 @@ impl Filter {
             (Test::Ranges(ranges), value) => {
                 datum_key(&value.to_owned(), self.physical).ok().flatten().is_some_and(|key| in_ranges(ranges, key))
             }
+            (Test::Member(set), value) => {
+                datum_key(&value.to_owned(), self.physical).ok().flatten().is_some_and(|key| member(set, key))
+            }
             (Test::Bytes(test), DatumRef::Text(text)) => test.matches(text.as_bytes()),
             (Test::Bytes(test), DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes)) => {
                 test.matches(comparable_bytes(bytes, self.physical))
@@ -230,6 +256,10 @@ impl Filter {
                 let (low, high) = self.key_bounds(stats);
                 ranges.iter().any(|(from, to)| *from <= high && low <= *to)
             }
+            Test::Member(set) => {
+                let (low, high) = self.key_bounds(stats);
+                set.meets(cut(low), cut(high))
+            }
             Test::Bytes(test) => {
                 let bound = |bound: &'_ Option<Datum>| match bound {
                     Some(datum) => datum_bytes(datum, self.physical).ok().flatten().map(<[u8]>::to_vec),
@@ -249,7 +279,7 @@ impl Filter {
                 let (low, high) = self.key_bounds(stats);
                 stats.null_count == 0 && ranges.iter().any(|(from, to)| *from <= low && high <= *to)
             }
-            Test::Bytes(_) => false,
+            Test::Member(_) | Test::Bytes(_) => false,
         }
     }
 

@@ -109,6 +109,22 @@ pub(crate) fn filter_packed(packed: &Packed, ranges: &[(u64, u64)], widest: u64,
     }
 }
 
+/// A selection with fewer rows than one in this many is asked row by row.
+const SPARSE_SELECTION: usize = 32;
+
+/// Keeps the rows whose packed value passes.
+pub(crate) fn filter_each(packed: &Packed, selection: &mut Bitmap, test: impl Fn(u64) -> bool) {
+    if selection.count() * SPARSE_SELECTION < selection.len() {
+        let rest: Vec<usize> = selection.iter().filter(|row| !test(packed.get(*row))).collect();
+        return rest.into_iter().for_each(|row| selection.clear(row));
+    }
+    if packed.is_narrow() {
+        each_chunk32(packed, selection, |value| test(u64::from(value)));
+    } else {
+        each_chunk64(packed, selection, test);
+    }
+}
+
 /// Keeps the rows whose dictionary entry is kept.
 pub(crate) fn filter_codes(codes: &Packed, keep: &[bool], selection: &mut Bitmap) {
     let kept = keep.iter().filter(|keep| **keep).count();

@@ -231,7 +231,7 @@ impl BlockView {
             // A comparison with NULL, of any type.
             Test::Ranges(ranges) if ranges.is_empty() => selection.clear_all(),
             Test::IsNull | Test::IsNotNull => {}
-            Test::Ranges(_) | Test::Bytes(_) => match (&self.dense, validity) {
+            Test::Ranges(_) | Test::Member(_) | Test::Bytes(_) => match (&self.dense, validity) {
                 (Some(_), Some(validity)) => return self.filter_dense(body.as_ref(), test, &validity, selection),
                 _ => return body.filter(test, selection),
             },

@@ -14,7 +14,7 @@ use heliosdb_hcc::{
     Bitmap, BlockView, ColumnEncoder, CompareOp, EncodeOptions, EncodedBlock, Encoding, Filter, Predicate, Shared,
     Temperature, collect_stats,
 };
-use heliosdb_types::{Datum, DatumRef, Interval, Numeric, PhysicalType, compare};
+use heliosdb_types::{Datum, DatumRef, Interval, KeySet, Numeric, PhysicalType, compare};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -297,6 +297,28 @@ fn check_reads(view: &BlockView, values: &[Datum], array: &ArrayRef, rng: &mut S
     assert!(view.take(&[rows as u32]).is_err());
 }
 
+fn whole_number(value: &Datum) -> Option<i64> {
+    match value {
+        Datum::Int16(v) => Some(i64::from(*v)),
+        Datum::Int32(v) | Datum::Date(v) => Some(i64::from(*v)),
+        Datum::Int64(v) => Some(*v),
+        _ => None,
+    }
+}
+
+/// Sets around some of the values: with some of the numbers between two of them, or a part of that, and what is outside or not.
+fn check_sets(view: &BlockView, values: &[Datum], array: &ArrayRef, rng: &mut StdRng) {
+    let numbers: Vec<i64> = values.iter().filter_map(whole_number).collect();
+    let Some(&first) = numbers.first() else { return };
+    for (share, span, elsewhere) in [(0.5, 1 << 12, false), (0.9, 1 << 16, true), (0.0, 100, true), (1.0, 64, false)] {
+        let one = numbers[rng.random_range(0..numbers.len())];
+        let low = first.min(one).saturating_sub(rng.random_range(0..100));
+        let mut set = KeySet::new(low, span, elsewhere);
+        numbers.iter().filter(|_| rng.random_bool(share)).for_each(|number| set.insert(*number));
+        check_filter(view, &Predicate::Member(&Arc::new(set)), values, array, rng);
+    }
+}
+
 fn matches(predicate: &Predicate<'_>, value: &Datum) -> bool {
     let test = |op: CompareOp, literal: &Datum| {
         if value.is_null() || literal.is_null() {
@@ -319,6 +341,7 @@ fn matches(predicate: &Predicate<'_>, value: &Datum) -> bool {
         Predicate::IsNotNull => !value.is_null(),
         Predicate::StartsWith(prefix) => matches!(value, Datum::Text(text) if text.starts_with(prefix)),
         Predicate::Contains(needle) => matches!(value, Datum::Text(text) if text.contains(needle)),
+        Predicate::Member(set) => whole_number(value).is_some_and(|number| set.contains(number)),
     }
 }
 
@@ -359,6 +382,9 @@ fn check_filters(view: &BlockView, values: &[Datum], array: &ArrayRef, shape: Sh
     for count in [0, 2, 9] {
         let list: Vec<Datum> = (0..count).map(|_| literal(rng)).collect();
         check_filter(view, &Predicate::In(&list), values, array, rng);
+    }
+    if matches!(physical, PhysicalType::Int16 | PhysicalType::Int32 | PhysicalType::Int64 | PhysicalType::Date) {
+        check_sets(view, values, array, rng);
     }
     check_filter(view, &Predicate::Compare(CompareOp::NotEq, &Datum::Null), values, array, rng);
     check_filter(view, &Predicate::IsNull, values, array, rng);

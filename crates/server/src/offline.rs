@@ -119,8 +119,10 @@ async fn collect(session: &dyn SqlSession, execution: Execution, out: &mut Vec<V
 impl Drop for Offline {
     fn drop(&mut self) {
         // What queries spilled; there is hardly ever any.
-        if let Ok(disk) = RealDisk::new(&self.spill) {
-            _ = crate::node::empty(&disk, "");
+        if let (Some(folder), Some(name)) = (self.spill.parent(), self.spill.file_name().and_then(|name| name.to_str()))
+            && let Ok(disk) = RealDisk::new(folder)
+        {
+            _ = crate::node::empty(&disk, name).and_then(|()| disk.remove_dir(name));
         }
     }
 }

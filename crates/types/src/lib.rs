@@ -20,6 +20,7 @@ mod error;
 mod ids;
 mod json;
 mod key;
+mod key_set;
 mod numeric;
 mod physical;
 mod row;
@@ -47,6 +48,7 @@ pub use json::{
     parse_json_tree, parse_jsonb, split_json, strip_json_nulls, unescape_json, write_json_string, write_jsonb,
 };
 pub use key::{decode_key, encode_key, key_is_exact, key_value_len};
+pub use key_set::KeySet;
 pub use numeric::{NUMERIC_SCALE_MAX, NUMERIC_WEIGHT_MAX, Numeric, precision_overflow, rescale};
 pub use physical::PhysicalType;
 pub use row::{ROW_COLUMNS_MAX, RowLayout, RowView, encode_row};

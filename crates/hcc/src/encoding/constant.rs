@@ -17,7 +17,7 @@ use crate::Bitmap;
 use crate::arrays::{check_text, fixed_array, string_array, with_lane};
 use crate::cell::{Cell, string_ref};
 use crate::encoded::{Encoded, Wanted, misplaced};
-use crate::filter::{Test, in_ranges};
+use crate::filter::{Test, in_ranges, member};
 use crate::kind::Kind;
 use crate::layout::{Reader, Writer};
 use crate::order::{comparable_bytes, fixed_datum, fixed_key};
@@ -85,6 +85,7 @@ impl Constant {
             (Test::Bytes(test), Kind::Var) => Ok(test.matches(comparable_bytes(self.value.as_slice(), self.physical))),
             (Test::Ranges(ranges), Kind::Var) if ranges.is_empty() => Ok(false),
             (Test::Ranges(ranges), kind) if kind != Kind::Var => Ok(in_ranges(ranges, self.key())),
+            (Test::Member(set), kind) if kind != Kind::Var => Ok(member(set, self.key())),
             _ => Err(misplaced("another type")),
         }
     }

@@ -23,7 +23,7 @@ use crate::arrays::{Lane, fixed_array, with_lane};
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::Test;
-use crate::filtering::{filter_between, narrowed};
+use crate::filtering::{filter_between, filter_computed, narrowed};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::int_datum;
 use crate::packed::{GROUP, Packed, packed_bytes, width_of, write_packed};
@@ -326,11 +326,14 @@ impl Encoded for Delta {
     }
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
-        let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
         let keys = |range: Range<usize>, out: &mut Vec<i64>| {
             with_lane!(self.physical, L => self.values(range, out, |value| L::cut64(value as u64).wide64()));
         };
-        filter_between(self.rows, selection, &narrowed(ranges), keys);
+        match test {
+            Test::Ranges(ranges) => filter_between(self.rows, selection, &narrowed(ranges), keys),
+            Test::Member(set) => filter_computed(self.rows, selection, keys, |key| set.contains(*key)),
+            _ => return Err(misplaced("strings")),
+        }
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::arrays::{fixed_array, string_array, typed, unpack, views_of, with_lan
 use crate::cell::{Cell, string_ref};
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::encoding::plain;
-use crate::filter::{Test, in_ranges};
+use crate::filter::{Test, in_ranges, member};
 use crate::filtering::filter_codes;
 use crate::kind::Kind;
 use crate::layout::{Reader, Writer, corrupt};
@@ -143,9 +143,13 @@ impl Encoded for Fixed {
     }
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
-        let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
         let values = self.values.as_slice().chunks_exact(Kind::of(self.physical).width());
-        let keep: Vec<bool> = values.map(|value| in_ranges(ranges, fixed_key(value, self.physical))).collect();
+        let keys = values.map(|value| fixed_key(value, self.physical));
+        let keep: Vec<bool> = match test {
+            Test::Ranges(ranges) => keys.map(|key| in_ranges(ranges, key)).collect(),
+            Test::Member(set) => keys.map(|key| member(set, key)).collect(),
+            _ => return Err(misplaced("strings")),
+        };
         filter_codes(&self.codes, &keep, selection);
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::arrays::{Lane, fixed_array, unpack, with_lane};
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{Test, in_ranges};
-use crate::filtering::filter_packed;
+use crate::filtering::{filter_each, filter_packed};
 use crate::kind::Kind;
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::int_datum;
@@ -160,7 +160,17 @@ impl Encoded for Frame {
     }
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
-        let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
+        let ranges = match test {
+            Test::Ranges(ranges) => ranges,
+            Test::Member(set) => {
+                // Blocks are damaged or hold values of the type: 64 bits are enough of a number.
+                let (low, step) = (self.reference as i64, self.step as i64);
+                let held = |distance: u64| set.contains(low.wrapping_add((distance as i64).wrapping_mul(step)));
+                self.patches.filter(selection, held, |rest| filter_each(&self.distances, rest, held));
+                return Ok(());
+            }
+            _ => return Err(misplaced("strings")),
+        };
         let widest = widest(&self.distances);
         let local = moved(ranges, self.reference, self.step, widest);
         let matches = |distance| in_ranges(ranges, self.value(distance));

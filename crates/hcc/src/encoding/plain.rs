@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow_array::builder::make_view;
 use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
-use heliosdb_types::{DatumRef, Error, PhysicalType, Result};
+use heliosdb_types::{DatumRef, Error, KeySet, PhysicalType, Result};
 
 use crate::Bitmap;
 use crate::arrays::{check_text, fixed_array, string_array, typed, views_of, with_lane};
@@ -119,6 +119,22 @@ impl Encoded for Bits {
 }
 
 impl Words {
+    /// Keeps the rows whose number is in the set.
+    fn filter_members(&self, set: &KeySet, selection: &mut Bitmap) -> Result<()> {
+        let values = self.values.as_slice();
+        match Kind::of(self.physical) {
+            Kind::Int { width: 2 } => {
+                filter_plain(values, selection, |v| set.contains(i16::from_le_bytes(*v).into()));
+            }
+            Kind::Int { width: 4 } => {
+                filter_plain(values, selection, |v| set.contains(i32::from_le_bytes(*v).into()));
+            }
+            Kind::Int { width: 8 } => filter_plain(values, selection, |v| set.contains(i64::from_le_bytes(*v))),
+            _ => return Err(misplaced("whole numbers")),
+        }
+        Ok(())
+    }
+
     fn at(&self, row: usize) -> &[u8] {
         let width = Kind::of(self.physical).width();
         self.values.as_slice().get(row * width..(row + 1) * width).unwrap_or(&[0; 16])
@@ -164,7 +180,11 @@ impl Encoded for Words {
     }
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
-        let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
+        let ranges = match test {
+            Test::Ranges(ranges) => ranges,
+            Test::Member(set) => return self.filter_members(set, selection),
+            _ => return Err(misplaced("strings")),
+        };
         let (values, narrow) = (self.values.as_slice(), narrowed(ranges));
         match (Kind::of(self.physical), self.physical) {
             (_, PhysicalType::Float64) => filter_keys(values, selection, &narrow, |v| float_key(f64::from_le_bytes(v))),

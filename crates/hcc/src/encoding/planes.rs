@@ -17,7 +17,7 @@ use crate::Bitmap;
 use crate::arrays::{fixed_array, pick, with_nulls};
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
-use crate::filter::{Test, in_ranges};
+use crate::filter::{Test, in_ranges, member};
 use crate::kind::Kind;
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::{fixed_datum, fixed_key};
@@ -151,10 +151,14 @@ impl Encoded for PlaneNumbers {
     }
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
-        let Test::Ranges(ranges) = test else { return Err(misplaced("strings")) };
         let (values, width) = (self.values()?, self.width());
-        let key = |row: usize| values.as_slice().get(row * width..(row + 1) * width).unwrap_or(&[0; 8]);
-        selection.retain(|row| Ok(in_ranges(ranges, fixed_key(key(row), self.physical))))
+        let value = |row: usize| values.as_slice().get(row * width..(row + 1) * width).unwrap_or(&[0; 8]);
+        let key = |row| fixed_key(value(row), self.physical);
+        match test {
+            Test::Ranges(ranges) => selection.retain(|row| Ok(in_ranges(ranges, key(row)))),
+            Test::Member(set) => selection.retain(|row| Ok(member(set, key(row)))),
+            _ => Err(misplaced("strings")),
+        }
     }
 
     fn equal_range(&self, range: Range<usize>, wanted: &Wanted<'_>) -> Result<Option<Range<usize>>> {

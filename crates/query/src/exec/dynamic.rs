@@ -1,8 +1,9 @@
 //! Filters that appear while a plan runs: a hash join that has built its table tells the scan of its other side what can
 //! match at all.
 //!
-//! What is a range or a list of one column becomes a predicate of the shard's scan, which skips blocks by it; the rest (a
-//! look-up in the join's own table) is evaluated on the scan's batches as long as it pays. The join still decides: these
+//! What is a range, a list or a set of one column becomes a predicate of the shard's scan, which skips blocks by it and decodes
+//! other columns of what is left only; the rest (a look-up of several columns in the join's own table) is evaluated on the
+//! scan's batches as long as it pays. The join still decides: these
 //! filters only ever remove rows that could not have matched.
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
-use heliosdb_contracts::{ColumnPredicate, PredicateOp};
-use heliosdb_types::{ColumnId, Error, PhysicalType, Result};
+use heliosdb_contracts::{ColumnPredicate, CompareOp, PredicateOp, TableScan};
+use heliosdb_types::{ColumnId, DatumRef, Error, KeySet, PhysicalType, Result};
 
 use super::error::{from_arrow, from_datafusion};
+use super::key_sets::{Span, key_set, only_column};
 use super::pushdown::{compare_op, datum};
 use crate::catalog::Relation;
 
@@ -41,13 +43,73 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// `schema` is the scan's output, which the filters' columns are positions in.
-    pub(super) fn take(filters: &[Arc<dyn PhysicalExpr>], schema: &SchemaRef, relation: &Relation) -> Result<Snapshot> {
+    pub(super) fn take(
+        filters: &[Arc<dyn PhysicalExpr>],
+        schema: &SchemaRef,
+        relation: &Relation,
+        scan: &dyn TableScan,
+    ) -> Result<Snapshot> {
         let mut out = Snapshot::default();
         for filter in filters {
             let now = snapshot_physical_expr(Arc::clone(filter)).map_err(from_datafusion)?;
             out.collect(&now, schema, relation);
         }
+        if !out.nothing {
+            out.ask_all(schema, relation, scan)?;
+        }
         Ok(out)
+    }
+
+    /// Makes sets of what is left, where that pays.
+    fn ask_all(&mut self, schema: &SchemaRef, relation: &Relation, scan: &dyn TableScan) -> Result<()> {
+        let mut rest = Vec::new();
+        for expr in std::mem::take(&mut self.rest) {
+            match self.key_set_of(&expr, schema, relation, scan)? {
+                Some((column, span, set)) => {
+                    // The set says all that the ends of its span say.
+                    let is_end =
+                        |op: &PredicateOp| matches!(op, PredicateOp::Compare(CompareOp::GtEq | CompareOp::LtEq, _));
+                    self.predicates.retain(|known| known.column != column || !span.complete || !is_end(&known.op));
+                    self.predicates.push(ColumnPredicate { column, op: PredicateOp::Member(Arc::new(set)) });
+                }
+                None => rest.push(expr),
+            }
+        }
+        self.rest = rest;
+        Ok(())
+    }
+
+    fn key_set_of(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        schema: &SchemaRef,
+        relation: &Relation,
+        scan: &dyn TableScan,
+    ) -> Result<Option<(ColumnId, Span, KeySet)>> {
+        let Some(column) = only_column(expr) else { return Ok(None) };
+        let Some(field) = schema.fields().get(column.index()) else { return Ok(None) };
+        let Some((_, column)) = relation.column(field.name()) else { return Ok(None) };
+        let ends = self.predicates.iter().filter(|known| known.column == column.id);
+        let (mut low, mut high) = (None, None);
+        for end in ends {
+            match &end.op {
+                PredicateOp::Compare(CompareOp::GtEq, value) => low = low.max(number(&value.as_ref())),
+                PredicateOp::Compare(CompareOp::LtEq, value) => {
+                    high = [high, number(&value.as_ref())].into_iter().flatten().min()
+                }
+                _ => {}
+            }
+        }
+        let span = match (low, high) {
+            (Some(low), Some(high)) => Some(Span { low, high, complete: true }),
+            // A guess: what lies outside of it is let through.
+            _ => scan.estimated_bounds(column.id).and_then(|(low, high)| {
+                Some(Span { low: number(&low.as_ref())?, high: number(&high.as_ref())?, complete: false })
+            }),
+        };
+        let Some(span) = span else { return Ok(None) };
+        let set = key_set(expr, field.data_type(), span, scan.estimated_rows()).map_err(from_datafusion)?;
+        Ok(set.map(|set| (column.id, span, set)))
     }
 
     fn collect(&mut self, expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &Relation) {
@@ -67,6 +129,16 @@ impl Snapshot {
                 self.rest.push(Arc::clone(expr));
             }
         }
+    }
+}
+
+/// The number that sets hold for a value.
+pub(super) fn number(value: &DatumRef<'_>) -> Option<i64> {
+    match value {
+        DatumRef::Int16(v) => Some(i64::from(*v)),
+        DatumRef::Int32(v) | DatumRef::Date(v) => Some(i64::from(*v)),
+        DatumRef::Int64(v) => Some(*v),
+        _ => None,
     }
 }
 
@@ -166,6 +238,71 @@ mod tests {
     use super::*;
     use crate::testing::relation;
 
+    /// A scan of a thousand rows with a column from 0 to 999.
+    struct Thousand(ColumnId);
+
+    impl TableScan for Thousand {
+        fn schema(&self) -> SchemaRef {
+            Arc::new(Schema::empty())
+        }
+
+        fn partition_count(&self) -> usize {
+            1
+        }
+
+        fn open(&self, _: usize) -> Result<Box<dyn heliosdb_contracts::BatchReader>> {
+            Err(Error::internal("not to be read"))
+        }
+
+        fn metrics(&self) -> Arc<heliosdb_contracts::ScanMetrics> {
+            Arc::default()
+        }
+
+        fn estimated_rows(&self) -> u64 {
+            1000
+        }
+
+        fn estimated_bytes(&self) -> u64 {
+            1000
+        }
+
+        fn estimated_bounds(&self, column: ColumnId) -> Option<(Datum, Datum)> {
+            (column == self.0).then_some((Datum::Int32(0), Datum::Int32(999)))
+        }
+    }
+
+    #[test]
+    fn look_ups_of_one_column_become_sets() {
+        let table = relation("t", &[("a", SqlType::Int4), ("b", SqlType::Int4)], &[]);
+        let schema: SchemaRef =
+            Arc::new(Schema::new(vec![Field::new("b", DataType::Int32, true), Field::new("a", DataType::Int32, true)]));
+        let column = |name: &str| col(name, &schema).unwrap();
+        let compare = |name: &str, op, value: Arc<dyn PhysicalExpr>| {
+            Arc::new(BinaryExpr::new(column(name), op, value)) as Arc<dyn PhysicalExpr>
+        };
+        let and = |a, b| Arc::new(BinaryExpr::new(a, Operator::And, b)) as Arc<dyn PhysicalExpr>;
+        let either = |a, b| Arc::new(BinaryExpr::new(a, Operator::Or, b)) as Arc<dyn PhysicalExpr>;
+        let take = |filter| Snapshot::take(&[filter], &schema, &table, &Thousand(ColumnId(2))).unwrap();
+        // No predicate says this, so it stands for a join's look-up.
+        let look_up = |name: &str| either(compare(name, Operator::Eq, lit(4)), compare(name, Operator::Eq, lit(4000)));
+        let ends = and(compare("b", Operator::GtEq, lit(3)), compare("b", Operator::LtEq, lit(8)));
+        let known = take(and(ends, look_up("b")));
+        let [ColumnPredicate { column: ColumnId(2), op: PredicateOp::Member(set) }] = known.predicates.as_slice()
+        else {
+            panic!("{:?}", known.predicates)
+        };
+        assert!(known.rest.is_empty() && set.contains(4) && !set.contains(5) && !set.contains(4000));
+        let guessed = take(look_up("b"));
+        let [ColumnPredicate { op: PredicateOp::Member(set), .. }] = guessed.predicates.as_slice() else {
+            panic!("{:?}", guessed.predicates)
+        };
+        assert!(set.contains(4) && !set.contains(5) && set.contains(4000) && set.contains(-1), "bounds are a guess");
+        let unknown = take(look_up("a"));
+        assert!(unknown.predicates.is_empty() && unknown.rest.len() == 1, "nobody knows where its values lie");
+        let both = take(compare("a", Operator::Eq, column("b")));
+        assert!(both.predicates.is_empty() && both.rest.len() == 1);
+    }
+
     #[test]
     fn ranges_and_lists_go_to_the_shard_and_emptiness_ends_the_scan() {
         let table = relation("t", &[("a", SqlType::Text), ("b", SqlType::Int4)], &[]);
@@ -174,7 +311,7 @@ mod tests {
         let filter = Arc::new(DynamicFilterPhysicalExpr::new(vec![b()], lit(true)));
         let take = || {
             let filter = Arc::clone(&filter) as Arc<dyn PhysicalExpr>;
-            Snapshot::take(&[filter], &schema, &table).unwrap()
+            Snapshot::take(&[filter], &schema, &table, &Thousand(ColumnId(2))).unwrap()
         };
         let before = take();
         assert!(before.predicates.is_empty() && before.rest.is_empty() && !before.nothing);

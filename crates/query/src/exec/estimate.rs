@@ -54,7 +54,7 @@ fn unknown_share(op: &PredicateOp) -> f64 {
     match op {
         PredicateOp::Compare(CompareOp::Eq, _) => UNKNOWN_EQUALITY,
         PredicateOp::Compare(CompareOp::NotEq, _) | PredicateOp::IsNotNull => 0.95,
-        PredicateOp::Compare(..) => UNKNOWN_RANGE,
+        PredicateOp::Compare(..) | PredicateOp::Member(_) => UNKNOWN_RANGE,
         PredicateOp::In(list) => (UNKNOWN_EQUALITY * list.len() as f64).min(0.6),
         PredicateOp::IsNull | PredicateOp::StartsWith(_) | PredicateOp::Contains(_) => UNKNOWN_PATTERN,
     }

@@ -21,6 +21,7 @@ use super::join_order;
 use super::lock_rows::LockRowsExec;
 use super::parts::{WritePart, as_given};
 use super::row_write::{RowWriteExec, RowWriteOp};
+use super::run_aggregate::RUN_AGGREGATE;
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
 use super::state::Executor;
@@ -307,6 +308,7 @@ fn title(name: &str) -> String {
     match name {
         "CoalescePartitionsExec" => "Gather".into(),
         "SortPreservingMergeExec" => "Gather Merge".into(),
+        RUN_AGGREGATE => "Aggregate".into(),
         "UnionExec" => "Append".into(),
         "PlaceholderRowExec" => "Result".into(),
         "DataSourceExec" => "Values".into(),

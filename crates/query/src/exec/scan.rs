@@ -37,6 +37,7 @@ use super::error::to_datafusion;
 use super::estimate;
 use super::index::{Found, KeyedScan, OrderBy, TableKeys, Wanted, find, first_in_order};
 use super::scope::StatementScope;
+use super::small_batches::SmallBatches;
 use crate::catalog::Relation;
 use crate::statistics::index_oid;
 
@@ -303,6 +304,7 @@ impl ExecutionPlan for HeliosScanExec {
             places: self.places.clone(),
             state: State::Closed(partition),
             filter: None,
+            small: SmallBatches::default(),
             left: self.source.limit.unwrap_or(usize::MAX),
             read: 0,
             index: None,
@@ -423,7 +425,7 @@ impl Opener {
 
     /// Takes what dynamic filters say now, and scans anew if the shard can use it.
     fn start(&self, bound: &mut Bound) -> Result<Started> {
-        let snapshot = Snapshot::take(&self.dynamic, &self.schema, &self.source.relation)?;
+        let snapshot = Snapshot::take(&self.dynamic, &self.schema, &self.source.relation, &*bound.scan)?;
         if !snapshot.predicates.is_empty() && !snapshot.nothing {
             let (mut request, _) = self.source.request()?;
             request.predicates.extend(snapshot.predicates);
@@ -456,6 +458,7 @@ struct ScanStream {
     places: Vec<usize>,
     state: State,
     filter: Option<BatchFilter>,
+    small: SmallBatches,
     /// Rows the limit still allows.
     left: usize,
     /// Rows read, and the index they were found through.
@@ -487,7 +490,7 @@ impl ScanStream {
                 self.state = State::Done;
             }
             match &mut self.state {
-                State::Done => return Ok(None),
+                State::Done => return self.small.finish(),
                 State::Closed(partition) => {
                     let partition = *partition;
                     self.state = State::Done;
@@ -509,7 +512,9 @@ impl ScanStream {
                             Some(filter) => filter.apply(batch)?,
                             None => batch,
                         };
-                        if batch.num_rows() > 0 {
+                        if batch.num_rows() > 0
+                            && let Some(batch) = self.small.push(batch)?
+                        {
                             return Ok(Some(batch));
                         }
                     }

@@ -28,12 +28,21 @@ use super::order_repair;
 use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
+use super::run_aggregate::AggregateRuns;
 use super::scope::StatementScope;
 use super::watched_windows::WatchWindows;
 use super::{filter_guard, filter_names};
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
 const BATCH_ROWS: usize = 8192;
+/// Joins on integers use an array of four bytes a value up to this many values, however few of them there are,
+pub(super) const ARRAY_JOIN_RANGE: usize = 1 << 20;
+/// and beyond it if so many of them are there.
+pub(super) const ARRAY_JOIN_DENSITY: f64 = 0.01;
+/// A join's smaller side up to this size is read into one table that all threads ask: dividing both sides among the threads
+/// by their keys costs more than building that table alone, and what is known of a divided side is worth less to scans.
+const BUILD_ROWS: usize = 1 << 20;
+const BUILD_BYTES: usize = 64 << 20;
 /// Consumers named when memory runs out.
 const CONSUMERS_REPORTED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(5).expect("not zero");
 
@@ -76,6 +85,7 @@ impl Executor {
             .with_optimizer_rules(filter_guard::rules())
             .with_physical_optimizer_rules(filter_names::guarded(order_repair::rules()))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
+            .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .with_physical_optimizer_rule(Arc::new(WatchWindows))
             .build();
@@ -111,6 +121,12 @@ fn config(threads: usize) -> SessionConfig {
     options.optimizer.enable_round_robin_repartition = false;
     // `x IS FALSE` becomes a comparison whose nullability is that of `x`; the check would make that an internal error.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // A join on an integer whose values lie within a million, or not farther apart than this, is an array and not a hash
+    // table: a look-up is one load, near the one before where the other side comes in the order of the key.
+    options.execution.perfect_hash_join_small_build_threshold = ARRAY_JOIN_RANGE;
+    options.execution.perfect_hash_join_min_key_density = ARRAY_JOIN_DENSITY;
+    options.optimizer.hash_join_single_partition_threshold_rows = BUILD_ROWS;
+    options.optimizer.hash_join_single_partition_threshold = BUILD_BYTES;
     // Files are not ours to list or measure here.
     options.execution.collect_statistics = false;
     config

@@ -100,7 +100,7 @@ fn is_comparable(op: &PredicateOp) -> bool {
     match op {
         PredicateOp::Compare(_, datum) => short(datum),
         PredicateOp::In(list) => list.iter().all(short),
-        PredicateOp::IsNull | PredicateOp::IsNotNull => true,
+        PredicateOp::IsNull | PredicateOp::IsNotNull | PredicateOp::Member(_) => true,
         PredicateOp::StartsWith(prefix) => prefix.len() <= COMPARABLE_BYTES,
         PredicateOp::Contains(_) => false,
     }

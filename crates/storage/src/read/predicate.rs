@@ -1,5 +1,7 @@
 //! A scan's predicates, compiled once: the same tests for rows in memory and for encoded blocks.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use heliosdb_contracts::{ColumnPredicate, CompareOp, PredicateOp};
 use heliosdb_hcc::{Filter, Predicate};
 use heliosdb_types::{ColumnId, Error, Result};
@@ -9,6 +11,48 @@ use crate::shape::TreeState;
 pub(crate) struct ColumnFilter {
     pub column: ColumnId,
     pub filter: Filter,
+    pub tally: Tally,
+}
+
+/// How a filter does, over all partitions of a scan: which filters are applied first, and whether advice is followed. Counts of
+/// several threads are added as they come; nothing depends on them but the time a scan takes.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Whoever asks tests again, so the filter may be left away.
+    advice: bool,
+    seen: AtomicU64,
+    kept: AtomicU64,
+}
+
+/// Rows a filter has to have seen before its share counts.
+const TRIAL_ROWS: u64 = 32 * 1024;
+/// Advice that keeps more than this many of 100 rows costs more than it saves.
+const ADVICE_KEEPS_MAX: u64 = 70;
+/// Shares are compared in this many steps; within a step, the smaller column goes first.
+const SHARE_STEPS: u64 = 8;
+
+impl Tally {
+    pub fn add(&self, seen: usize, kept: usize) {
+        self.seen.fetch_add(seen as u64, Ordering::Relaxed);
+        self.kept.fetch_add(kept as u64, Ordering::Relaxed);
+    }
+
+    /// The step of the share of rows that pass, lower for filters that leave less; a middle one until it is known.
+    pub fn rank(&self) -> u64 {
+        match self.counts() {
+            Some((seen, kept)) => kept * SHARE_STEPS / seen,
+            None => SHARE_STEPS / 2,
+        }
+    }
+
+    pub fn is_worthless(&self) -> bool {
+        self.advice && self.counts().is_some_and(|(seen, kept)| kept * 100 > seen * ADVICE_KEEPS_MAX)
+    }
+
+    fn counts(&self) -> Option<(u64, u64)> {
+        let seen = self.seen.load(Ordering::Relaxed);
+        (seen >= TRIAL_ROWS).then(|| (seen, self.kept.load(Ordering::Relaxed)))
+    }
 }
 
 pub(crate) fn compile(predicates: &[ColumnPredicate], state: &TreeState) -> Result<Vec<ColumnFilter>> {
@@ -23,7 +67,10 @@ pub(crate) fn compile(predicates: &[ColumnPredicate], state: &TreeState) -> Resu
         let joined = joined.filter_map(|known| Some((known.filter.and(&filter)?, known))).next();
         match joined {
             Some((both, known)) => known.filter = both,
-            None => compiled.push(ColumnFilter { column, filter }),
+            None => {
+                let tally = Tally { advice: matches!(predicate.op, PredicateOp::Member(_)), ..Tally::default() };
+                compiled.push(ColumnFilter { column, filter, tally });
+            }
         }
     }
     Ok(compiled)
@@ -47,5 +94,25 @@ fn translate(op: &PredicateOp) -> Predicate<'_> {
         PredicateOp::IsNotNull => Predicate::IsNotNull,
         PredicateOp::StartsWith(prefix) => Predicate::StartsWith(prefix),
         PredicateOp::Contains(part) => Predicate::Contains(part),
+        PredicateOp::Member(set) => Predicate::Member(set),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_that_leave_less_go_first_and_worthless_advice_goes() {
+        let tally = |advice, seen, kept| {
+            let tally = Tally { advice, ..Tally::default() };
+            tally.add(seen, kept);
+            tally
+        };
+        let unknown = tally(true, 1000, 1000);
+        assert!(!unknown.is_worthless());
+        let (strong, weak) = (tally(true, 100_000, 100), tally(true, 100_000, 99_000));
+        assert!(strong.rank() < unknown.rank() && unknown.rank() < weak.rank());
+        assert!(weak.is_worthless() && !strong.is_worthless() && !tally(false, 100_000, 99_000).is_worthless());
     }
 }

@@ -340,7 +340,9 @@ impl Plan {
             if selection.none() {
                 return Ok(None);
             }
-            column(filter.column)?.filter(&filter.filter, &mut selection)?;
+            if !filter.tally.is_worthless() {
+                column(filter.column)?.filter(&filter.filter, &mut selection)?;
+            }
         }
         let rows = selection.count();
         if rows == 0 {

@@ -131,7 +131,7 @@ impl SegmentReader {
         self.counted_chunk(block, chunk, metrics)?.filter(&filter, selection)
     }
 
-    /// Applies the filters, cheapest encodings first, and stops when nothing is left.
+    /// Applies the filters, those that leave least and the smallest columns first, and stops when nothing is left.
     fn keep_matching(
         &self,
         block: usize,
@@ -140,21 +140,25 @@ impl SegmentReader {
         metrics: &ScanMetrics,
     ) -> Result<()> {
         let Some(info) = self.info.blocks.get(block) else { return Ok(()) };
-        let mut open: Vec<(u32, usize, &Filter)> = Vec::new();
+        let mut open: Vec<(u64, u32, usize, &ColumnFilter)> = Vec::new();
         for filter in scan.filters {
             // Younger columns passed in `block_may_match`: all rows hold the same value.
             let Some(column) = self.info.column(filter.column) else { continue };
             let Some(chunk) = info.chunks.get(column) else { continue };
-            if !filter.filter.must_match(&chunk.stats) {
-                open.push((chunk.place.len, column, &filter.filter));
+            if !filter.tally.is_worthless() && !filter.filter.must_match(&chunk.stats) {
+                open.push((filter.tally.rank(), chunk.place.len, column, filter));
             }
         }
-        open.sort_by_key(|(bytes, column, _)| (*bytes, *column));
-        for (_, column, filter) in open {
-            if selection.none() {
+        open.sort_by_key(|(rank, bytes, column, _)| (*rank, *bytes, *column));
+        let mut rows = selection.count();
+        for (_, _, column, filter) in open {
+            if rows == 0 {
                 return Ok(());
             }
-            self.counted_chunk(block, column, metrics)?.filter(filter, selection)?;
+            self.counted_chunk(block, column, metrics)?.filter(&filter.filter, selection)?;
+            let kept = selection.count();
+            filter.tally.add(rows, kept);
+            rows = kept;
         }
         Ok(())
     }

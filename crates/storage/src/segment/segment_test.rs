@@ -246,6 +246,7 @@ fn scans_filter_see_and_prune() {
     let filter = |id, physical, predicate: Predicate<'_>| ColumnFilter {
         column: ColumnId(id),
         filter: Filter::compile(&predicate, physical).unwrap(),
+        tally: Default::default(),
     };
     let (low, seventy_seven) = (Datum::Int64(2400), Datum::Int32(77));
     let filters = [

@@ -1,8 +1,10 @@
 //! Transactions, snapshots and restarts, one thing at a time.
 
+use std::sync::Arc;
+
 use futures::executor::block_on;
 use heliosdb_contracts::{ColumnPredicate, CompareOp, NewestRow, PredicateOp, ShardStore};
-use heliosdb_types::{BranchId, CommandId, Datum, ErrorKind, Lsn, SequenceId};
+use heliosdb_types::{BranchId, CommandId, Datum, ErrorKind, KeySet, Lsn, SequenceId};
 
 use crate::support::*;
 
@@ -82,6 +84,27 @@ fn predicates_filter_rows_in_memory() {
     assert_eq!(scan(&world.shard, &committed, &tree, both).len(), (0..50).filter(|k| k % 7 > 3).count());
     let text = ColumnPredicate { column: TEXT, op: PredicateOp::Contains("w 4 ".into()) };
     assert_eq!(scan(&world.shard, &committed, &tree, vec![text]), Rows::from([(4, 4)]));
+}
+
+#[test]
+fn advice_leaves_out_no_row_that_is_in_the_set() {
+    let world = World::new(9);
+    let tree = world.create(2000);
+    for thousand in 0..20 {
+        let mut txn = world.begin();
+        (thousand * 1000..(thousand + 1) * 1000).for_each(|key| _ = txn.put(&tree, key, key % 10));
+        txn.commit().unwrap();
+    }
+    let all = context(None, 0, &world.snapshot());
+    let member = |numbers: std::ops::Range<i64>| {
+        let mut set = KeySet::new(0, 10, false);
+        numbers.for_each(|number| set.insert(number));
+        vec![ColumnPredicate { column: VALUE, op: PredicateOp::Member(Arc::new(set)) }]
+    };
+    let few = scan(&world.shard, &all, &tree, member(3..4));
+    assert_eq!(few, (0..20_000).filter(|key| key % 10 == 3).map(|key| (key, 3)).collect());
+    let most = scan(&world.shard, &all, &tree, member(0..9));
+    assert!(most.len() <= 20_000 && (0..20_000).filter(|key| key % 10 < 9).all(|key| most.contains_key(&key)));
 }
 
 #[test]

@@ -14,7 +14,13 @@ use tokio_postgres::Client;
 use crate::value;
 
 fn heliosdb(args: &[&str]) -> Output {
-    Command::new(binary()).args(args).stdin(Stdio::null()).output().unwrap()
+    // No command leaves anything in the folder of temporary files.
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binary());
+    let output = command.args(args).env("TMPDIR", temporary.path()).stdin(Stdio::null()).output().unwrap();
+    let left = std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert!(left.is_empty(), "{args:?} left {left:?}");
+    output
 }
 
 fn said(output: &Output) -> String {
