@@ -36,6 +36,6 @@ pub use entropy::{Entropy, RealEntropy, SeededEntropy};
 pub use failpoints::{
     FailAction, clear_failpoints, failpoint, failpoint_hits, failpoints_from_env, set_failpoint, set_failpoints,
 };
-pub use machine::{cores, memory_bytes, raise_descriptor_limit, release_memory, resident_bytes};
+pub use machine::{cores, give_way, memory_bytes, raise_descriptor_limit, release_memory, resident_bytes};
 pub use net::{keep_alive, listen};
 pub use spawn::{Pool, Spawner, Task, Thread};

@@ -42,6 +42,23 @@ pub fn raise_descriptor_limit(wanted: u64) -> Option<u64> {
     Some(limit.rlim_cur)
 }
 
+/// Makes this thread, and those it starts, give way to others when processors are short: by `niceness` more than it did, from 0
+/// (equal shares) to 19, each step a fifth less. There is no way back without privileges. False where the system has no such thing.
+#[allow(unsafe_code)]
+pub fn give_way(niceness: u8) -> bool {
+    if niceness == 0 {
+        return true;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: take and return plain numbers. On Linux, 0 is the calling thread.
+    return unsafe {
+        let now = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, (now + i32::from(niceness)).min(19)) == 0
+    };
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// Bytes of memory this process has in RAM now; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

@@ -23,8 +23,18 @@ pub struct Pool {
 impl Pool {
     /// `threads` workers called `name`.
     pub fn new(name: &str, threads: usize) -> Result<Pool> {
+        Pool::giving_way(name, threads, 0)
+    }
+
+    /// The same, whose workers get less of the processors than others when those are short: [`crate::give_way`].
+    pub fn giving_way(name: &str, threads: usize, niceness: u8) -> Result<Pool> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads.max(1)).thread_name(name).thread_stack_size(STACK_BYTES).enable_all();
+        builder.on_thread_start(move || {
+            if !crate::give_way(niceness) {
+                tracing::debug!("the system gives all threads equal shares");
+            }
+        });
         let runtime = builder.build();
         let runtime = runtime.map_err(|e| Error::io(format!("start the threads of pool \"{name}\""), e))?;
         Ok(Pool { runtime: Some(runtime), name: name.to_owned() })
@@ -177,5 +187,20 @@ mod tests {
         stopped.abort();
         assert!(pool.block_on(stopped).is_err());
         assert!(spawner.thread("panics", || panic!("on purpose")).unwrap().join().is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pool_that_gives_way_has_nice_threads() {
+        // The 19th field; the name in parentheses may hold spaces.
+        let niceness = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
+        };
+        let pools = [0, 7].map(|niceness| Pool::giving_way("test", 1, niceness).unwrap());
+        let [equal, nice] =
+            pools.each_ref().map(|pool| pool.block_on(pool.spawner().task(async move { niceness() })).unwrap());
+        assert_eq!((equal, nice), (niceness(), (niceness() + 7).min(19)));
+        assert_eq!(pools[1].block_on(pools[1].spawner().blocking(niceness)).unwrap(), nice);
     }
 }

@@ -51,6 +51,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "HELIOSDB_WORKER_THREADS")]
     worker_threads: Option<usize>,
 
+    /// How far queries give way to short statements and commits when processors are short: 0 (equal shares) to 19 [default: 10]
+    #[arg(long, value_name = "N", env = "HELIOSDB_QUERY_NICENESS")]
+    query_niceness: Option<u8>,
+
     /// Sessions at a time [default: 1000]
     #[arg(long, value_name = "N", env = "HELIOSDB_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
@@ -172,6 +176,7 @@ impl Settings {
             http_port: self.http_port.or(under.http_port),
             memory: self.memory.or(under.memory),
             worker_threads: self.worker_threads.or(under.worker_threads),
+            query_niceness: self.query_niceness.or(under.query_niceness),
             max_connections: self.max_connections.or(under.max_connections),
             reserved_connections: self.reserved_connections.or(under.reserved_connections),
             authentication_delay: self.authentication_delay.or(under.authentication_delay),
@@ -204,6 +209,7 @@ pub struct Config {
     /// The whole budget.
     pub memory_bytes: u64,
     pub worker_threads: usize,
+    pub query_niceness: u8,
     pub connections_max: usize,
     /// Of those, only superusers may take so many.
     pub connections_reserved: usize,
@@ -288,6 +294,7 @@ impl Config {
             http_port: settings.http_port.unwrap_or(8080),
             memory_bytes,
             worker_threads: positive("worker_threads", settings.worker_threads.unwrap_or(cores))?,
+            query_niceness: niceness(settings.query_niceness.unwrap_or(QUERY_NICENESS))?,
             connections_max,
             connections_reserved,
             authentication_timeout: Duration::from_secs(settings.authentication_timeout.unwrap_or(60)),
@@ -316,6 +323,16 @@ impl Config {
 }
 
 const BACKGROUND_IO_RATE_MIN: u64 = 1 << 20;
+
+/// Ten steps: queries get a tenth of what short statements want at the same time.
+const QUERY_NICENESS: u8 = 10;
+
+fn niceness(value: u8) -> Result<u8> {
+    if value <= 19 {
+        return Ok(value);
+    }
+    Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, "query_niceness must be from 0 to 19"))
+}
 
 /// An IP address; a few names everybody means the same by.
 fn address(text: &str) -> Result<IpAddr> {
@@ -352,6 +369,7 @@ mod tests {
         for settings in [
             Settings { listen: Some("here".into()), ..Settings::default() },
             Settings { worker_threads: Some(0), ..Settings::default() },
+            Settings { query_niceness: Some(20), ..Settings::default() },
             Settings { max_message: Some("2GB".into()), ..Settings::default() },
             Settings { memory: Some("lots".into()), ..Settings::default() },
             Settings { log_statement: Some("some".into()), ..Settings::default() },

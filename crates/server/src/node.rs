@@ -67,7 +67,7 @@ impl Node {
         disk.create_dir(SPILL_DIR).and_then(|()| empty(&disk, SPILL_DIR)).map_err(Failure::data)?;
         enough_descriptors(config.connections_max);
         let connections = Pool::new("connections", config.worker_threads)?;
-        let analytics = Pool::new("queries", config.worker_threads)?;
+        let analytics = Pool::giving_way("queries", config.worker_threads, config.query_niceness)?;
         let postgres_at = SocketAddr::new(config.listen, config.pg_port);
         let http_at = SocketAddr::new(config.listen, config.http_port);
         let take = |at, flag| connections.block_on(listen(at)).map_err(|error| taken(error, flag));

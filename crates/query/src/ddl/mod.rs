@@ -37,8 +37,9 @@ use crate::session::{PreparedStatement, Session, TEMP_PREFIX};
 pub(crate) use columns::{shown_default, without_modifier};
 pub(crate) use drop::drop_schema_now;
 
-/// How often names are resolved again because something changed before its lock was granted.
-pub(crate) const LOOKS_MAX: usize = 100;
+/// How often names are resolved again because something changed before its lock was granted; each look takes a moment, see
+/// `Session::lock_unchanged`.
+pub(crate) const LOOKS_MAX: usize = 10_000;
 
 /// Identifiers are at most this long, as PostgreSQL's NAMEDATALEN - 1.
 const NAME_BYTES_MAX: usize = 63;

@@ -9,8 +9,7 @@ use sqlparser::ast;
 use super::{Running, Session};
 use crate::access::{Rights, denied, noun};
 use crate::catalog::{CatalogSnapshot, FIRST_USER_OID, Privileges, Relation, RelationKind};
-
-const LOOKS_MAX: usize = 100;
+use crate::ddl::LOOKS_MAX;
 
 impl Session {
     pub(super) async fn lock_tables(&mut self, lock: &ast::Lock) -> Result<()> {

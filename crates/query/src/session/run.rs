@@ -19,8 +19,9 @@ use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
 use crate::exec::{Parts, StatementScope, counted};
 use crate::func;
 
-/// How often a statement is bound again because its table changed under it, before we give up.
-const REBINDS_MAX: usize = 100;
+/// How often a statement is bound again because its table changed under it, before we give up: ten seconds of steps of
+/// [`Session::changed`], since on a busy machine whoever changed the table may take long to show it after it let go of its locks.
+const REBINDS_MAX: usize = 10_000;
 
 impl Session {
     pub(crate) async fn execute_prepared(
@@ -257,7 +258,10 @@ impl Session {
             let waited = self.lock_read(table.tree.tree, wait, running).await?;
             let own = self.state.open().and_then(|transaction| transaction.id);
             let newest = shard.descriptor(own, table.tree.tree);
-            return Ok(!waited && newest.is_some_and(|newest| newest.version == table.tree.version));
+            if newest.is_some_and(|newest| newest.version == table.tree.version) {
+                return Ok(!waited);
+            }
+            return self.changed(running).await;
         }
         let txn = self.lock_tree(table.tree.tree, mode, wait, running).await?;
         let newest = shard.descriptor(Some(txn), table.tree.tree);
@@ -271,6 +275,12 @@ impl Session {
         }
         // Whoever changed it has released its locks but may not be visible yet.
         shard.settle(txn).await?;
+        self.changed(running).await
+    }
+
+    /// The answer of who found something changed, after a moment in which the change may become visible.
+    async fn changed(&mut self, running: &Running) -> Result<bool> {
+        running.flag.check()?;
         self.engine.options.clock.sleep(std::time::Duration::from_millis(1)).await;
         Ok(false)
     }

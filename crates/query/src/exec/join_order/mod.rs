@@ -27,8 +27,11 @@ const UNKNOWN_EDGE: f64 = 0.3;
 /// More relations than bits are left as they are.
 const RELATIONS_MAX: usize = 60;
 
-/// Columns that must be equal, of the relation with the smaller position first.
-type Equal<'a> = (&'a Column, &'a Column);
+/// Values computed from a relation's columns are taken to be so many, as PostgreSQL takes them.
+const UNKNOWN_DISTINCT: f64 = 200.0;
+
+/// What must be equal, of the relation with the smaller position first: columns, or `None` for what is computed from some.
+type Equal<'a> = (Option<&'a Column>, Option<&'a Column>);
 
 /// The plan with its inner joins reordered.
 pub(super) fn reorder(plan: LogicalPlan, scope: &StatementScope) -> DfResult<LogicalPlan> {
@@ -135,14 +138,18 @@ fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -
     }
     for (a, b, columns) in pairs {
         let (Some(left), Some(right)) = (facts.get(a), facts.get(b)) else { continue };
-        let (of_left, of_right): (Vec<&Column>, Vec<&Column>) = columns.iter().copied().unzip();
+        let of_left: Vec<&Column> = columns.iter().filter_map(|(column, _)| *column).collect();
+        let of_right: Vec<&Column> = columns.iter().filter_map(|(_, column)| *column).collect();
         // Each row finds at most one row of a key; else as many as share its values.
         let key = match (left.rows_if_key(&of_left), right.rows_if_key(&of_right)) {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
         let pairs_of_values = || {
-            let of_each = columns.iter().map(|(a, b)| left.distinct(a).max(right.distinct(b)));
+            let of_each = columns.iter().map(|(a, b)| {
+                let known = [a.map(|a| left.distinct(a)), b.map(|b| right.distinct(b))];
+                known.into_iter().flatten().reduce(f64::max).unwrap_or(UNKNOWN_DISTINCT)
+            });
             of_each.fold(1.0, |product, distinct| product * distinct).min(left.rows.max(right.rows))
         };
         let selectivity = 1.0 / key.unwrap_or_else(pairs_of_values).max(1.0);
@@ -151,12 +158,15 @@ fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -
     edges
 }
 
-/// `a.x = b.y` with the relation of each, the smaller position first.
+/// `a.x = b.y`, or of what is computed from columns of a and of b, with the relation of each, the smaller position first.
 fn equality<'a>(condition: &'a Expr, relations: &[LogicalPlan]) -> Option<(usize, usize, Equal<'a>)> {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
-    let (left, right) = (column(left)?, column(right)?);
-    let relation = |column: &Column| relations.iter().position(|plan| plan.schema().has_column(column));
+    let relation = |side: &Expr| {
+        let set = names(side, relations);
+        (set.count_ones() == 1).then(|| set.trailing_zeros() as usize)
+    };
     let (a, b) = (relation(left)?, relation(right)?);
+    let (left, right) = (column(left), column(right));
     match a.cmp(&b) {
         std::cmp::Ordering::Less => Some((a, b, (left, right))),
         std::cmp::Ordering::Greater => Some((b, a, (right, left))),
@@ -190,4 +200,34 @@ fn names(condition: &Expr, relations: &[LogicalPlan]) -> u64 {
 fn simplified(condition: &Expr, plan: &LogicalPlan) -> Expr {
     let context = SimplifyContext::builder().with_schema(Arc::clone(plan.schema())).build();
     ExprSimplifier::new(context).simplify(condition.clone()).unwrap_or_else(|_| condition.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{col, lit};
+    use heliosdb_types::SqlType;
+
+    use super::*;
+    use crate::testing::{Bench, relation};
+
+    #[test]
+    fn equalities_of_computed_values_are_no_unknown_conditions() {
+        let bench = Bench::new(relation("t", &[("id", SqlType::Int4)], &["id"]));
+        let values = |name: &str, rows: i32| {
+            let rows = (0..rows).map(|row| vec![lit(row)]).collect();
+            LogicalPlanBuilder::values(rows).unwrap().alias(name).unwrap().build().unwrap()
+        };
+        let relations = [values("a", 500), values("b", 20), values("c", 300)];
+        let selectivity = |condition: Expr| {
+            let graph = graph(&relations, &[condition], &bench.scope(None, 0));
+            let [edge] = graph.edges.as_slice() else { panic!("{} edges", graph.edges.len()) };
+            (edge.relations, edge.selectivity)
+        };
+        let [a, b, c] = ["a", "b", "c"].map(|name| col(format!("{name}.column1")));
+        assert_eq!(selectivity(a.clone().eq(b.clone())), (0b11, 1.0 / 500.0));
+        assert_eq!(selectivity((a.clone() % lit(7)).eq(b.clone())), (0b11, 1.0 / 20.0));
+        assert_eq!(selectivity((c.clone() + lit(1)).eq(a.clone() * lit(3))), (0b101, 1.0 / UNKNOWN_DISTINCT));
+        assert_eq!(selectivity((a.clone() + b.clone()).eq(c)), (0b111, UNKNOWN_EDGE));
+        assert_eq!(selectivity(a.lt(b)), (0b11, UNKNOWN_EDGE));
+    }
 }
