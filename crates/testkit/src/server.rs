@@ -61,12 +61,23 @@ pub struct Server {
     pub log: PathBuf,
 }
 
+/// Starts with other ports before giving up.
+const STARTS_MAX: usize = 4;
+
 impl Server {
     /// Starts a server and waits until it accepts connections.
     pub async fn start(options: &ServerOptions) -> io::Result<Server> {
-        let mut server = Server::spawn(options)?;
-        server.wait_ready(Duration::from_secs(60)).await?;
-        Ok(server)
+        let mut tries = 0;
+        loop {
+            let mut server = Server::spawn(options)?;
+            tries += 1;
+            match server.wait_ready(Duration::from_secs(60)).await {
+                Ok(()) => return Ok(server),
+                // A port that was free when it was chosen may be another connection's by now.
+                Err(error) if tries < STARTS_MAX && error.to_string().contains("Address already in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Starts a server without waiting.
