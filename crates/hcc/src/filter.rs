@@ -231,9 +231,7 @@ impl Filter {
             (Test::Ranges(ranges), value) => {
                 datum_key(&value.to_owned(), self.physical).ok().flatten().is_some_and(|key| in_ranges(ranges, key))
             }
-            (Test::Member(set), value) => {
-                datum_key(&value.to_owned(), self.physical).ok().flatten().is_some_and(|key| member(set, key))
-            }
+            (Test::Member(set), value) => set.holds(value),
             (Test::Bytes(test), DatumRef::Text(text)) => test.matches(text.as_bytes()),
             (Test::Bytes(test), DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes)) => {
                 test.matches(comparable_bytes(bytes, self.physical))

@@ -1,5 +1,7 @@
 //! Pieces of filters that encodings share: literals are moved into the block's space, values are not moved out of it.
 
+use std::convert::Infallible;
+
 use heliosdb_types::{PhysicalType, Result};
 use memchr::memmem::Finder;
 
@@ -115,8 +117,8 @@ const SPARSE_SELECTION: usize = 32;
 /// Keeps the rows whose packed value passes.
 pub(crate) fn filter_each(packed: &Packed, selection: &mut Bitmap, test: impl Fn(u64) -> bool) {
     if selection.count() * SPARSE_SELECTION < selection.len() {
-        let rest: Vec<usize> = selection.iter().filter(|row| !test(packed.get(*row))).collect();
-        return rest.into_iter().for_each(|row| selection.clear(row));
+        let Ok(()) = selection.retain(|row| Ok::<bool, Infallible>(test(packed.get(row))));
+        return;
     }
     if packed.is_narrow() {
         each_chunk32(packed, selection, |value| test(u64::from(value)));

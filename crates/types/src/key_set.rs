@@ -3,6 +3,8 @@
 //! Within a span every number has its bit; outside of it nothing is known, or nothing is there. The span is chosen by whoever
 //! makes the set and costs an eighth of a byte a number.
 
+use crate::DatumRef;
+
 /// A set of numbers from `first` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySet {
@@ -31,6 +33,21 @@ impl KeySet {
         {
             *word |= 1 << (at % 64);
         }
+    }
+
+    /// The number that sets hold for a value: of whole numbers themselves, of days their distance from the first.
+    pub fn number(value: &DatumRef<'_>) -> Option<i64> {
+        match value {
+            DatumRef::Int16(v) => Some(i64::from(*v)),
+            DatumRef::Int32(v) | DatumRef::Date(v) => Some(i64::from(*v)),
+            DatumRef::Int64(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    /// Whether a value's number is in the set; NULL has none.
+    pub fn holds(&self, value: &DatumRef<'_>) -> bool {
+        KeySet::number(value).is_some_and(|number| self.contains(number))
     }
 
     /// Numbers below `first` wrap to places beyond any span.
@@ -74,11 +91,6 @@ impl KeySet {
             }
             word != 0
         })
-    }
-
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
-        self.bits.len() * 8
     }
 }
 

@@ -18,7 +18,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Lit
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use heliosdb_contracts::{ColumnPredicate, CompareOp, PredicateOp, TableScan};
-use heliosdb_types::{ColumnId, DatumRef, Error, KeySet, PhysicalType, Result};
+use heliosdb_types::{ColumnId, Error, KeySet, PhysicalType, Result};
 
 use super::error::{from_arrow, from_datafusion};
 use super::key_sets::{Span, key_set, only_column};
@@ -93,9 +93,9 @@ impl Snapshot {
         let (mut low, mut high) = (None, None);
         for end in ends {
             match &end.op {
-                PredicateOp::Compare(CompareOp::GtEq, value) => low = low.max(number(&value.as_ref())),
+                PredicateOp::Compare(CompareOp::GtEq, value) => low = low.max(KeySet::number(&value.as_ref())),
                 PredicateOp::Compare(CompareOp::LtEq, value) => {
-                    high = [high, number(&value.as_ref())].into_iter().flatten().min()
+                    high = [high, KeySet::number(&value.as_ref())].into_iter().flatten().min()
                 }
                 _ => {}
             }
@@ -104,7 +104,11 @@ impl Snapshot {
             (Some(low), Some(high)) => Some(Span { low, high, complete: true }),
             // A guess: what lies outside of it is let through.
             _ => scan.estimated_bounds(column.id).and_then(|(low, high)| {
-                Some(Span { low: number(&low.as_ref())?, high: number(&high.as_ref())?, complete: false })
+                Some(Span {
+                    low: KeySet::number(&low.as_ref())?,
+                    high: KeySet::number(&high.as_ref())?,
+                    complete: false,
+                })
             }),
         };
         let Some(span) = span else { return Ok(None) };
@@ -129,16 +133,6 @@ impl Snapshot {
                 self.rest.push(Arc::clone(expr));
             }
         }
-    }
-}
-
-/// The number that sets hold for a value.
-pub(super) fn number(value: &DatumRef<'_>) -> Option<i64> {
-    match value {
-        DatumRef::Int16(v) => Some(i64::from(*v)),
-        DatumRef::Int32(v) | DatumRef::Date(v) => Some(i64::from(*v)),
-        DatumRef::Int64(v) => Some(*v),
-        _ => None,
     }
 }
 

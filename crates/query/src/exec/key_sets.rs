@@ -40,11 +40,7 @@ pub(super) struct Span {
 
 impl Span {
     fn len(&self) -> u64 {
-        u64::try_from(i128::from(self.high) - i128::from(self.low) + 1).unwrap_or(if self.low > self.high {
-            0
-        } else {
-            u64::MAX
-        })
+        (i128::from(self.high) - i128::from(self.low) + 1).clamp(0, i128::from(u64::MAX)) as u64
     }
 }
 

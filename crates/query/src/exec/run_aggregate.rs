@@ -20,6 +20,7 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::{apply_expression_roots, replace_children_if_necessary};
@@ -187,7 +188,7 @@ impl Call {
     /// The states of a batch's groups.
     fn states(&self, batch: &RecordBatch, group_of: &[usize], groups: usize) -> DfResult<Vec<ArrayRef>> {
         let mut accumulator: Box<dyn GroupsAccumulator> = self.function.create_groups_accumulator()?;
-        let arguments = arrays(&self.arguments, batch)?;
+        let arguments = evaluate_expressions_to_arrays(&self.arguments, batch)?;
         let filter = match &self.filter {
             Some(filter) => Some(filter.evaluate(batch)?.into_array(batch.num_rows())?),
             None => None,
@@ -206,13 +207,9 @@ struct RunStream {
     metrics: BaselineMetrics,
 }
 
-fn arrays(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> DfResult<Vec<ArrayRef>> {
-    exprs.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
-}
-
 impl RunStream {
     fn aggregate(&self, batch: &RecordBatch) -> DfResult<RecordBatch> {
-        let keys = arrays(&self.groups, batch)?;
+        let keys = evaluate_expressions_to_arrays(&self.groups, batch)?;
         let runs = arrow_ord::partition::partition(&keys)?.ranges();
         let mut group_of = Vec::with_capacity(batch.num_rows());
         for (group, run) in runs.iter().enumerate() {

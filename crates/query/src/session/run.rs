@@ -318,7 +318,10 @@ impl Session {
             self.lock_tree(tree, mode, wait, running).await?;
             self.engine.shard.settle_all().await?;
         }
-        Ok(self.catalog()?.generation == before)
+        if self.catalog()?.generation == before {
+            return Ok(true);
+        }
+        self.changed(running).await
     }
 
     /// Checks what a plan needs against the catalog of now.

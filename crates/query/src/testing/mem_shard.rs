@@ -174,9 +174,7 @@ fn matches(predicate: &PredicateOp, value: DatumRef<'_>) -> bool {
             }
         }
         (PredicateOp::In(list), _) => list.iter().any(|to| key_bytes(value) == key_bytes(to.as_ref())),
-        (PredicateOp::Member(set), DatumRef::Int32(number) | DatumRef::Date(number)) => set.contains(number.into()),
-        (PredicateOp::Member(set), DatumRef::Int64(number)) => set.contains(number),
-        (PredicateOp::Member(_), _) => true,
+        (PredicateOp::Member(set), _) => set.holds(&value),
         (PredicateOp::StartsWith(prefix), DatumRef::Text(text)) => text.starts_with(prefix.as_str()),
         (PredicateOp::Contains(part), DatumRef::Text(text)) => text.contains(part.as_str()),
         _ => false,

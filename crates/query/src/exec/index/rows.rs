@@ -21,7 +21,6 @@ use super::entry::ENTRY_ROW;
 use super::path::{KeyPart, Path, Wanted, entry_range, paths};
 use crate::catalog::Relation;
 use crate::exec::arrays::ColumnBuilder;
-use crate::exec::dynamic::number;
 use crate::exec::error::from_arrow;
 
 /// Tables below this size are scanned: a lookup saves nothing.
@@ -275,7 +274,7 @@ pub(crate) fn holds(op: &PredicateOp, value: DatumRef<'_>) -> bool {
             }
         }
         (PredicateOp::In(list), _) => list.iter().any(|to| !to.is_null() && compare(value, to.as_ref()).is_eq()),
-        (PredicateOp::Member(set), value) => number(&value).is_some_and(|number| set.contains(number)),
+        (PredicateOp::Member(set), value) => set.holds(&value),
         (PredicateOp::StartsWith(prefix), DatumRef::Text(text)) => text.starts_with(prefix.as_str()),
         (PredicateOp::Contains(part), DatumRef::Text(text)) => text.contains(part.as_str()),
         _ => false,
