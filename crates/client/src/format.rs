@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use heliosdb_files::csv_field;
 use serde_json::Value;
 
 use crate::protocol::Column;
@@ -134,33 +135,6 @@ impl Rows {
 
 fn width(text: &str) -> usize {
     text.chars().count()
-}
-
-/// Appends a value that is not NULL, as [`csv_field`] writes it.
-pub(crate) fn push_csv_field(text: &str, out: &mut Vec<u8>) {
-    if text.is_empty() || text.contains([',', '"', '\n', '\r']) || text == "\\." {
-        out.push(b'"');
-        for byte in text.bytes() {
-            if byte == b'"' {
-                out.push(byte);
-            }
-            out.push(byte);
-        }
-        out.push(b'"');
-    } else {
-        out.extend_from_slice(text.as_bytes());
-    }
-}
-
-/// NULL is nothing, an empty text is `""`.
-pub(crate) fn csv_field(cell: Option<&str>) -> String {
-    match cell {
-        None => String::new(),
-        Some(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) || text == "\\." => {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-        Some(text) => text.to_owned(),
-    }
 }
 
 fn json_value(oid: u32, cell: Option<&str>) -> String {

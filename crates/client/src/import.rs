@@ -4,23 +4,22 @@
 //! COPY, in one transaction with the creation: a mistake on any line leaves nothing behind, and names the line.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Read};
+use std::path::PathBuf;
 
 use clap::Args;
+use heliosdb_files::{
+    CsvOptions, FileColumn, Form, JsonObject, JsonObjects, ParquetFile, Shape, csv_field, csv_shape, json_shape,
+    open_text, plain_name,
+};
 use serde_json::Value;
 
 use crate::connect::ConnectArgs;
-use crate::csv::{Reader, sniff};
 use crate::error::Failure;
-use crate::format::csv_field;
-use crate::guess::Guess;
 use crate::meta::literal;
-use crate::parquet::ParquetFile;
 use crate::progress::Progress;
 use crate::protocol::{Connection, Event};
 use crate::shell::ask_password;
-use crate::source::{FileReader, open_text};
 
 /// Bytes of one COPY message.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -35,7 +34,7 @@ pub enum FileFormat {
 
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// The file: CSV (.csv, .tsv, .txt), JSON lines (.jsonl, .ndjson, .json) or Parquet (.parquet, .pq)
+    /// The file: CSV (.csv, .tsv, .txt), JSON (.jsonl, .ndjson, .json), either also packed (.gz), or Parquet (.parquet, .pq)
     pub file: PathBuf,
 
     /// Table to load into; made if it does not exist [default: the file's name]
@@ -62,27 +61,31 @@ pub struct ImportArgs {
     pub connect: ConnectArgs,
 }
 
-/// What the first reading found.
-struct Shape {
-    /// Names and SQL types.
-    columns: Vec<(String, String)>,
-    records: u64,
-    delimiter: u8,
-}
-
 pub fn import(args: &ImportArgs) -> Result<(), Failure> {
-    let format = file_format(args)?;
+    let path = path_of(args)?;
+    let format = file_format(args, path)?;
     let table = match &args.table {
         Some(name) => name.clone(),
-        None => plain_name(args.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("import"), "import"),
+        None => plain_name(stem(path), "import"),
     };
     let mut parquet = None;
     let shape = match format {
-        FileFormat::Csv => csv_shape(args)?,
-        FileFormat::Jsonl => json_shape(&args.file)?,
+        FileFormat::Csv => {
+            let (header, delimiter) = (Some(!args.no_header), delimiter(args)?);
+            let options = CsvOptions { header, delimiter, null: String::new() };
+            let shape = looked_at(path, |look| csv_shape(path, &options, None, look))?;
+            if shape.doubtful {
+                let first: Vec<&str> = shape.columns.iter().map(|column| column.key.as_str()).collect();
+                let first = first.join(", ");
+                eprintln!("note: the first line is taken for names: {first}; if it is data, say --no-header");
+            }
+            shape
+        }
+        FileFormat::Jsonl => looked_at(path, |look| json_shape(path, None, look))?,
         FileFormat::Parquet => {
-            let file = parquet.insert(ParquetFile::open(&args.file)?);
-            Shape { columns: file.columns(), records: file.rows, delimiter: b',' }
+            let file = parquet.insert(ParquetFile::open(path).map_err(unusable)?);
+            let (columns, records) = (file.columns(), file.rows);
+            Shape { columns, records, delimiter: b',', header: false, complete: true, doubtful: false }
         }
     };
     if shape.columns.is_empty() {
@@ -126,7 +129,7 @@ fn load(
     } else {
         simple(connection, create)?;
     }
-    let names: Vec<String> = shape.columns.iter().map(|(name, _)| quoted_name(name)).collect();
+    let names: Vec<String> = shape.columns.iter().map(|column| quoted_name(&column.name)).collect();
     let (header, delimiter) = match format {
         FileFormat::Csv => (!args.no_header, char::from(shape.delimiter)),
         FileFormat::Jsonl | FileFormat::Parquet => (false, ','),
@@ -139,26 +142,39 @@ fn load(
     if let Some(file) = parquet {
         return load_parquet(connection, &copy, file);
     }
-    let mut file = open_text(&args.file)?;
+    let path = path_of(args)?;
+    let mut file = open_text(path).map_err(unusable)?;
     let mut progress = Progress::new("loading", file.len);
     let tag = match format {
         FileFormat::Csv | FileFormat::Parquet => connection.copy_in(&copy, &mut |chunk| {
             chunk.resize(CHUNK_BYTES, 0);
-            let got = file.read(chunk).map_err(|e| unreadable(&args.file, &e))?;
+            let got = file.read(chunk).map_err(|error| Failure::Usage(format!("{path}: {error}")))?;
             chunk.truncate(got);
-            progress.add(got as u64);
+            progress.reached(file.consumed());
             Ok(())
         })?,
         FileFormat::Jsonl => {
-            let mut lines = JsonLines::new(file, &args.file);
+            let mut objects = JsonObjects::new(BufReader::with_capacity(CHUNK_BYTES, file));
+            let at: HashMap<&str, usize> =
+                shape.columns.iter().enumerate().map(|(at, column)| (column.key.as_str(), at)).collect();
             connection.copy_in(&copy, &mut |chunk| {
                 while chunk.len() < CHUNK_BYTES {
-                    let Some((bytes, object)) = lines.next()? else { break };
-                    progress.add(bytes);
-                    let cells = shape.columns.iter().map(|(name, kind)| cell(object.get(name), kind));
-                    chunk.extend_from_slice(cells.collect::<Vec<_>>().join(",").as_bytes());
+                    let object = objects.next().map_err(|e| Failure::Usage(format!("{path}, {}", e.message())))?;
+                    let Some(JsonObject(fields)) = object else { break };
+                    let mut cells = vec![String::new(); shape.columns.len()];
+                    for (name, value) in &fields {
+                        let place = at.get(name.as_str()).copied();
+                        let (Some(column), Some(slot)) =
+                            (place.and_then(|at| shape.columns.get(at)), place.and_then(|at| cells.get_mut(at)))
+                        else {
+                            continue;
+                        };
+                        *slot = cell(Some(value), &column.sql_name);
+                    }
+                    chunk.extend_from_slice(cells.join(",").as_bytes());
                     chunk.push(b'\n');
                 }
+                progress.reached(objects.input().get_ref().consumed());
                 Ok(())
             })?
         }
@@ -177,7 +193,7 @@ fn load_parquet(connection: &mut Connection, copy: &str, mut file: ParquetFile) 
     let mut read = 0;
     let tag = connection.copy_in(copy, &mut |chunk| {
         while chunk.len() < CHUNK_BYTES {
-            let rows = file.next(chunk)? as u64;
+            let rows = file.next(chunk).map_err(unusable)? as u64;
             if rows == 0 {
                 break;
             }
@@ -192,104 +208,53 @@ fn load_parquet(connection: &mut Connection, copy: &str, mut file: ParquetFile) 
     Ok(loaded(&tag).unwrap_or(read))
 }
 
-fn file_format(args: &ImportArgs) -> Result<FileFormat, Failure> {
-    let ending = args.file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-    match (args.format, ending.as_str()) {
-        (Some(format), _) => Ok(format),
-        (None, "csv" | "tsv" | "txt") => Ok(FileFormat::Csv),
-        (None, "jsonl" | "ndjson" | "json") => Ok(FileFormat::Jsonl),
-        (None, "parquet" | "pq") => Ok(FileFormat::Parquet),
-        // One that is packed says so.
-        _ => open_text(&args.file).and(Err(Failure::Usage(format!(
-            "what is {}? Say it with --format csv, --format jsonl or --format parquet",
-            args.file.display()
-        )))),
-    }
+fn path_of(args: &ImportArgs) -> Result<&str, Failure> {
+    args.file.to_str().ok_or_else(|| Failure::Usage(format!("the path {} is not UTF-8", args.file.display())))
 }
 
-fn csv_shape(args: &ImportArgs) -> Result<Shape, Failure> {
-    let unreadable = |e: io::Error| unreadable(&args.file, &e);
-    let mut input = BufReader::with_capacity(CHUNK_BYTES, open_text(&args.file)?);
-    let head = String::from_utf8_lossy(input.fill_buf().map_err(unreadable)?).into_owned();
-    if head.contains('\r') && !head.contains('\n') {
-        let path = args.file.display();
-        let message =
-            format!("{path}: its lines end in carriage returns alone; convert it first: tr '\\r' '\\n' < {path}");
-        return Err(Failure::Usage(message));
-    }
-    let delimiter = match args.delimiter {
-        Some(given) => u8::try_from(given).map_err(|_| Failure::Usage("the delimiter must be one byte".to_owned()))?,
-        None => sniff(&head),
-    };
-    let mut progress = Progress::new("reading", input.get_ref().len);
-    let mut reader = Reader::new(input, delimiter);
-    let Some(first) = reader.next().map_err(unreadable)? else {
-        return Ok(Shape { columns: Vec::new(), records: 0, delimiter });
-    };
-    if !args.no_header && first.fields.iter().all(|(field, _)| is_data(field)) {
-        let first: Vec<&str> = first.fields.iter().map(|(field, _)| field.as_str()).collect();
-        eprintln!("note: the first line is taken for names: {}; if it is data, say --no-header", first.join(", "));
-    }
-    let names = unique_names(first.fields.iter().map(|(field, _)| field.as_str()), args.no_header);
-    let mut columns: Vec<(String, Guess)> = names.into_iter().map(|name| (name, Guess::default())).collect();
-    let mut records = 0;
-    let mut next = if args.no_header { Some(first) } else { reader.next().map_err(unreadable)? };
-    while let Some(record) = next {
-        if record.fields.len() != columns.len() {
-            let (path, line) = (args.file.display(), record.line);
-            let (found, expected) = (record.fields.len(), columns.len());
-            return Err(Failure::Usage(format!(
-                "{path}, line {line}: {found} fields where the first line has {expected}"
-            )));
-        }
-        for ((value, quoted), (_, guess)) in record.fields.iter().zip(&mut columns) {
-            progress.add(value.len() as u64 + 1);
-            if !value.is_empty() {
-                guess.see(value);
-            } else if *quoted {
-                guess.see_text();
-            }
-        }
-        records += 1;
-        next = reader.next().map_err(unreadable)?;
-    }
+fn unusable(error: heliosdb_types::Error) -> Failure {
+    Failure::Usage(error.message().to_owned())
+}
+
+/// A file's name without its endings.
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// Looks at a file, with a bar.
+fn looked_at(
+    path: &str,
+    look: impl FnOnce(&mut dyn FnMut(u64) -> heliosdb_types::Result<()>) -> heliosdb_types::Result<Shape>,
+) -> Result<Shape, Failure> {
+    let mut progress = Progress::new("reading", open_text(path).map_err(unusable)?.len);
+    let shape = look(&mut |bytes| {
+        progress.reached(bytes);
+        Ok(())
+    });
     progress.end();
-    Ok(Shape { columns: types(columns), records, delimiter })
+    shape.map_err(unusable)
 }
 
-/// Whether a field of the first line looks like a value rather than a name.
-fn is_data(field: &str) -> bool {
-    let mut guess = Guess::default();
-    guess.see(field);
-    guess.name() != "text"
+fn delimiter(args: &ImportArgs) -> Result<Option<u8>, Failure> {
+    let byte = |given| u8::try_from(given).map_err(|_| Failure::Usage("the delimiter must be one byte".to_owned()));
+    args.delimiter.map(byte).transpose()
 }
 
-fn types(columns: Vec<(String, Guess)>) -> Vec<(String, String)> {
-    columns.into_iter().map(|(name, guess)| (name, guess.name().to_owned())).collect()
-}
-
-/// Names of columns: lower case, of letters, digits and underscores, each once.
-pub(crate) fn unique_names<'a>(found: impl Iterator<Item = &'a str>, numbered: bool) -> Vec<String> {
-    let mut used: HashMap<String, usize> = HashMap::new();
-    let one = |(at, field): (usize, &str)| {
-        let fallback = format!("column{}", at + 1);
-        let field = field.trim_start_matches('\u{feff}');
-        let name = if numbered { fallback } else { plain_name(field, &fallback) };
-        let times = used.entry(name.clone()).or_insert(0);
-        *times += 1;
-        if *times > 1 { format!("{name}_{times}") } else { name }
+fn file_format(args: &ImportArgs, path: &str) -> Result<FileFormat, Failure> {
+    let by_name = match Form::of(path) {
+        Some(Form::Csv) => Some(FileFormat::Csv),
+        Some(Form::Json) => Some(FileFormat::Jsonl),
+        Some(Form::Parquet) => Some(FileFormat::Parquet),
+        None => path.to_ascii_lowercase().ends_with(".txt").then_some(FileFormat::Csv),
     };
-    found.enumerate().map(one).collect()
-}
-
-fn plain_name(text: &str, fallback: &str) -> String {
-    let words: Vec<String> =
-        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
-    let name = words.join("_");
-    match name.chars().next() {
-        None => fallback.to_owned(),
-        Some(c) if c.is_ascii_digit() => format!("_{name}"),
-        Some(_) => name,
+    match args.format.or(by_name) {
+        Some(format) => Ok(format),
+        // One that is packed in a way nobody reads here says so.
+        None => open_text(path).map_err(unusable).and(Err(Failure::Usage(format!(
+            "what is {path}? Say it with --format csv, --format jsonl or --format parquet"
+        )))),
     }
 }
 
@@ -299,9 +264,9 @@ fn quoted_name(name: &str) -> String {
     name.split('.').map(one).collect::<Vec<_>>().join(".")
 }
 
-fn create_table(table: &str, columns: &[(String, String)]) -> String {
-    let columns: Vec<String> =
-        columns.iter().map(|(name, sql_type)| format!("    {} {sql_type}", quoted_name(name))).collect();
+fn create_table(table: &str, columns: &[FileColumn]) -> String {
+    let column = |column: &FileColumn| format!("    {} {}", quoted_name(&column.name), column.sql_name);
+    let columns: Vec<String> = columns.iter().map(column).collect();
     format!("CREATE TABLE {table} (\n{}\n)", columns.join(",\n"))
 }
 
@@ -320,79 +285,6 @@ fn simple(connection: &mut Connection, sql: &str) -> Result<(), Failure> {
     connection.query(sql, &mut |_| Ok(()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Usage(format!("{}, {error}", path.display()))
-}
-
-type Object = serde_json::Map<String, Value>;
-
-/// Objects of a file, one a line; empty lines are skipped.
-struct JsonLines<'a> {
-    input: BufReader<FileReader>,
-    path: &'a Path,
-    line: u64,
-}
-
-impl<'a> JsonLines<'a> {
-    fn new(file: FileReader, path: &'a Path) -> JsonLines<'a> {
-        JsonLines { input: BufReader::with_capacity(CHUNK_BYTES, file), path, line: 0 }
-    }
-
-    /// The next object and how many bytes it took.
-    fn next(&mut self) -> Result<Option<(u64, Object)>, Failure> {
-        let mut text = String::new();
-        loop {
-            text.clear();
-            self.line += 1;
-            let wrong = |what: &dyn std::fmt::Display| {
-                Failure::Usage(format!("{}, line {}: {what}", self.path.display(), self.line))
-            };
-            match self.input.read_line(&mut text).map_err(|e| wrong(&e))? {
-                0 => return Ok(None),
-                _ if text.trim().is_empty() => {}
-                bytes => match serde_json::from_str(&text) {
-                    Ok(Value::Object(object)) => return Ok(Some((bytes as u64, object))),
-                    Ok(_) => return Err(wrong(&"not a JSON object")),
-                    Err(error) => return Err(wrong(&error)),
-                },
-            }
-        }
-    }
-}
-
-fn json_shape(path: &Path) -> Result<Shape, Failure> {
-    let file = open_text(path)?;
-    let mut progress = Progress::new("reading", file.len);
-    let mut lines = JsonLines::new(file, path);
-    let mut at: HashMap<String, usize> = HashMap::new();
-    let mut columns: Vec<(String, Guess)> = Vec::new();
-    let mut records = 0;
-    while let Some((bytes, object)) = lines.next()? {
-        progress.add(bytes);
-        for (name, value) in &object {
-            let column = *at.entry(name.clone()).or_insert_with(|| {
-                columns.push((name.clone(), Guess::default()));
-                columns.len() - 1
-            });
-            let Some((_, guess)) = columns.get_mut(column) else { continue };
-            match value {
-                Value::Null => {}
-                Value::Bool(value) => guess.see(&value.to_string()),
-                Value::Number(number) => guess.see(&number.to_string()),
-                // Text that looks like a number was meant as text; a date has no other way to be written.
-                Value::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('-') => {
-                    guess.see(text)
-                }
-                Value::String(_) => guess.see_text(),
-                Value::Array(_) | Value::Object(_) => guess.see_json(),
-            }
-        }
-        records += 1;
-    }
-    progress.end();
-    Ok(Shape { columns: types(columns), records, delimiter: b',' })
-}
-
 /// A JSON value as a field of CSV, for a column of a type.
 fn cell(value: Option<&Value>, sql_type: &str) -> String {
     match value {
@@ -407,13 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_become_plain_and_unique() {
-        let fields = ["Order ID", "order-id", "", "2nd", "größe", "\u{feff}x"];
-        assert_eq!(
-            unique_names(fields.into_iter(), false),
-            ["order_id", "order_id_2", "column3", "_2nd", "größe", "x"]
-        );
-        assert_eq!(unique_names(fields.into_iter(), true)[1], "column2");
+    fn names_are_quoted() {
         assert_eq!(quoted_name("public.order"), "\"public\".\"order\"");
         assert_eq!(quoted_name("a\"b"), "\"a\"\"b\"");
     }

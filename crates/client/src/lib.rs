@@ -3,21 +3,18 @@
 //! Does: speak PostgreSQL's protocol as a client (SCRAM, TLS, simple queries, COPY), show results, read commands with
 //! history and completion, describe objects, load files, receive and read backups. Does not: know anything of our server
 //! that another PostgreSQL server would not do as well, but for backups and checks. Invariants: what the server sends is never trusted with a length; a failed statement is
-//! an exit code. May depend on: types, runtime.
+//! an exit code. May depend on: types, runtime, files.
 
 mod backup;
 mod backup_list;
 mod check;
 mod complete;
 mod connect;
-mod csv;
 mod editor;
 mod error;
 mod format;
-mod guess;
 mod import;
 mod meta;
-mod parquet;
 mod progress;
 mod protocol;
 mod shell;

@@ -36,6 +36,11 @@ impl Progress {
         }
     }
 
+    /// So many bytes in all.
+    pub fn reached(&mut self, bytes: u64) {
+        self.add(bytes.saturating_sub(self.done));
+    }
+
     pub fn end(&mut self) {
         if self.shown.is_some_and(|shown| shown > 0) {
             eprintln!();

@@ -8,6 +8,7 @@ pub(crate) mod copy;
 pub(crate) mod ddl;
 pub(crate) mod engine;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod func;
 pub(crate) mod housekeeping;
 pub(crate) mod index_builds;

@@ -29,8 +29,8 @@ mod spawn;
 pub use canary::Canary;
 pub use clock::{Clock, RealClock, SimClock};
 pub use disk::{
-    Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, FlippedBit, Interruption, IoRate, OpenMode, RealDisk,
-    ScratchDisk, SimDisk, ThrottledDisk,
+    Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, FlippedBit, HostFiles, HostKind, Interruption, IoRate,
+    NewFile, OpenMode, RealDisk, ScratchDisk, SimDisk, ThrottledDisk,
 };
 pub use entropy::{Entropy, RealEntropy, SeededEntropy};
 pub use failpoints::{

@@ -63,6 +63,7 @@ pub(super) struct Binder<'a> {
     pub locked: Vec<LockedTable>,
     /// All tables whose rows the statement locks.
     pub row_locks: BTreeMap<Oid, RowLockMode>,
+    pub reads_files: bool,
     qualifiers: HashMap<String, usize>,
 }
 
@@ -154,6 +155,7 @@ impl<'a> Binder<'a> {
             lock_wishes: Vec::new(),
             locked: Vec::new(),
             row_locks: BTreeMap::new(),
+            reads_files: false,
             qualifiers: HashMap::new(),
         }
     }
@@ -302,6 +304,7 @@ impl<'a> Binder<'a> {
             target: None,
             parts: self.parts.clone(),
             row_locks: self.row_locks.iter().map(|(oid, mode)| (*oid, *mode)).collect(),
+            reads_files: self.reads_files,
         }
     }
 

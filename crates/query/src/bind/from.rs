@@ -96,6 +96,9 @@ impl Binder<'_> {
         if let Some(function) = function_factor(factor)? {
             return self.bind_function_factor(&function);
         }
+        if let Some(item) = self.bind_file_factor(factor)? {
+            return Ok(item);
+        }
         match factor {
             TableFactor::Table {
                 name,

@@ -11,6 +11,7 @@ mod cte;
 mod dialect;
 mod dml;
 mod expr;
+mod file;
 mod from;
 mod grouping;
 mod index;
@@ -52,6 +53,7 @@ use heliosdb_types::{Error, Oid, Result, SqlType};
 use sqlparser::ast;
 
 use crate::catalog::{CatalogSnapshot, Column, Relation};
+use crate::files::FileLooks;
 use crate::func::{FuncContext, Typed};
 
 pub use index::bind_index;
@@ -70,6 +72,8 @@ pub struct BindContext<'a> {
     /// Schemas the user may not look into.
     pub denied: Vec<Oid>,
     pub func: FuncContext,
+    /// Files that were looked at for the statement.
+    pub files: Arc<FileLooks>,
     /// Types the client declared for `$1`, `$2`, ...; `None` or absent: infer.
     pub parameter_types: &'a [Option<SqlType>],
 }
@@ -95,6 +99,8 @@ pub struct BoundStatement {
     pub parts: Vec<crate::exec::WritePart>,
     /// Tables whose rows a FOR clause locks, with its strongest mode.
     pub row_locks: Vec<(Oid, RowLockMode)>,
+    /// It reads files, which are looked at anew for every execution.
+    pub reads_files: bool,
 }
 
 impl BoundStatement {
@@ -175,7 +181,8 @@ fn bind_statement_tree(
             }
             other => return Err(Error::unsupported(names::statement_name(other))),
         };
-        let bound = BoundStatement { row_locks: binder.row_locks.iter().map(|(o, m)| (*o, *m)).collect(), ..bound };
+        let row_locks = binder.row_locks.iter().map(|(o, m)| (*o, *m)).collect();
+        let bound = BoundStatement { row_locks, ..bound };
         Ok((bound, binder.into_parameter_types()))
     })
 }

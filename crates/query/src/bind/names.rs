@@ -25,6 +25,11 @@ pub fn object_name(name: &ObjectName) -> Result<(Option<String>, String)> {
     let mut parts = Vec::with_capacity(name.0.len());
     for part in &name.0 {
         match part {
+            // The parser takes a string for a name anywhere.
+            ObjectNamePart::Identifier(ident) if ident.quote_style == Some('\'') => {
+                let quoted = ident.value.replace('\'', "''");
+                return Err(Error::syntax(format!("syntax error at or near \"'{quoted}'\"")));
+            }
             ObjectNamePart::Identifier(ident) => parts.push(fold_identifier(ident)),
             ObjectNamePart::Function(_) => return Err(Error::unsupported("a function call in a name")),
         }

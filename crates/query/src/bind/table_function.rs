@@ -13,6 +13,7 @@ use sqlparser::ast::{self, TableFactor};
 
 use super::binder::{Binder, BoundQuery};
 use super::expr::function_arguments;
+use super::file::is_file;
 use super::from::{FromItem, alias_parts, refuse};
 use super::names::object_name;
 use super::plan::{self, Item, from_datafusion, one_row, simplify};
@@ -32,6 +33,9 @@ pub(super) struct FunctionFactor<'q> {
 
 /// The function a FROM item calls; `None` for other items.
 pub(super) fn function_factor(factor: &TableFactor) -> Result<Option<FunctionFactor<'_>>> {
+    if is_file(factor) {
+        return Ok(None);
+    }
     let (name, args, ordinality, alias) = match factor {
         TableFactor::Table {
             name,

@@ -24,10 +24,14 @@ use crate::func::NameLookup;
 use crate::pg_catalog::quote_identifier;
 use crate::session::{Binding, CopySource, CopyStatement, CopyTarget, Parsed, Running, Session};
 
+pub(crate) use fields::{Field, split_csv};
+pub(crate) use lines::Lines;
 use load::{Load, Loader, Missing, Path};
-use options::{CopyOptions, Format};
+pub(crate) use options::CopyOptions;
+use options::Format;
 pub(crate) use progress::{Copies, ShownCopy};
 use source::{BatchTable, SOURCE_SCHEMA, SOURCE_TABLE};
+pub(crate) use value::Reader;
 
 impl Session {
     pub(crate) async fn copy(&mut self, copy: &CopyStatement, text: &Arc<str>) -> Result<Execution> {
@@ -303,7 +307,7 @@ impl Session {
         running: &Running,
     ) -> Result<Path> {
         let source = BatchTable::new(columns)?;
-        let Binding { catalog, facts, func } = self.binding()?;
+        let Binding { catalog, facts, func, files } = self.binding()?;
         let catalog = Arc::new(source.in_catalog(&catalog, columns));
         let names = list(columns);
         let overriding = if columns.iter().any(|column| column.identity == Identity::Always) {
@@ -318,7 +322,7 @@ impl Session {
         );
         let mut statements = bind::parse(&sql)?;
         let statement = statements.pop().ok_or_else(|| Error::internal("an INSERT of our own"))?.statement;
-        let binding = Binding { catalog, facts, func };
+        let binding = Binding { catalog, facts, func, files };
         let bound = bind::bind_statement(&statement, &sql, &binding.context(&[])).map_err(Error::without_position)?;
         self.transaction_id()?;
         let scope = self.scope(running, &[])?;

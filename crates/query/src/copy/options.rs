@@ -38,6 +38,24 @@ pub(crate) struct CopyOptions {
     pub force_null: Vec<String>,
 }
 
+impl CopyOptions {
+    /// A CSV file's rows.
+    pub fn csv(delimiter: u8, null: String) -> CopyOptions {
+        CopyOptions {
+            format: Format::Csv,
+            csv: true,
+            header: Header::No,
+            delimiter,
+            null,
+            quote: b'"',
+            escape: b'"',
+            force_quote: Vec::new(),
+            force_not_null: Vec::new(),
+            force_null: Vec::new(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Given {
     format: Option<String>,

@@ -26,13 +26,19 @@ pub(crate) struct Reader {
     sql_type: SqlType,
     physical: PhysicalType,
     /// Where the names of catalog objects are looked up.
-    names: FuncContext,
+    names: Option<FuncContext>,
 }
 
 impl Reader {
     pub fn new(sql_type: &SqlType, names: &FuncContext) -> Result<Reader> {
         let physical = sql_type.physical().ok_or_else(|| Error::internal("a column of a type without storage"))?;
-        Ok(Reader { sql_type: sql_type.clone(), physical, names: names.clone() })
+        Ok(Reader { sql_type: sql_type.clone(), physical, names: Some(names.clone()) })
+    }
+
+    /// Of a type that refers to no object.
+    pub fn plain(sql_type: &SqlType) -> Result<Reader> {
+        let physical = sql_type.physical().ok_or_else(|| Error::internal("a column of a type without storage"))?;
+        Ok(Reader { sql_type: sql_type.clone(), physical, names: None })
     }
 
     pub fn physical(&self) -> PhysicalType {
@@ -54,8 +60,8 @@ impl Reader {
         {
             return Ok(Value::Ref(DatumRef::Text(text)));
         }
-        if let SqlType::Reg(kind) = self.sql_type {
-            return reg_from_name(kind, text, &self.names).map(Value::Owned);
+        if let (SqlType::Reg(kind), Some(names)) = (&self.sql_type, &self.names) {
+            return reg_from_name(*kind, text, names).map(Value::Owned);
         }
         parse_text(&self.sql_type, text, context).map(Value::Owned)
     }

@@ -12,13 +12,28 @@ use crate::session::{CachedPlan, Session, TableAs};
 
 impl Session {
     pub(crate) async fn create_table_as(&mut self, table: &TableAs, text: &str) -> Result<Execution> {
+        let made = self.make_table_as(table, text).await;
+        // Files it reads are bound twice.
+        self.files.clear();
+        made
+    }
+
+    async fn make_table_as(&mut self, table: &TableAs, text: &str) -> Result<Execution> {
         let command = if table.into { "SELECT INTO" } else { "CREATE TABLE AS" };
         self.require_read_write(command)?;
         if table.on_commit.is_some_and(|action| action != OnCommit::Preserve) && !table.temporary {
             return Err(not_temporary());
         }
-        let binding = self.binding()?;
-        let bound = bind::bind_query(&table.query, text, &binding.context(&[]))?;
+        let bound = loop {
+            let binding = self.binding()?;
+            match bind::bind_query(&table.query, text, &binding.context(&[])) {
+                Ok(bound) => break bound,
+                Err(error) => {
+                    let running = self.start_cancellable();
+                    Box::pin(self.look_for(error, &running)).await?;
+                }
+            }
+        };
         let writes = !bound.parts.is_empty();
         self.check_privileges(&bound)?;
         if !bound.parameters.is_empty() {

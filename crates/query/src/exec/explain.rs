@@ -26,6 +26,7 @@ use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
 use super::state::Executor;
 use super::watched_windows::WATCHED;
+use crate::files::FileScanExec;
 
 /// What EXPLAIN was asked to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,11 +212,18 @@ fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> Node {
     let (title, details) = describe(plan, options);
     let scan = plan.downcast_ref::<HeliosScanExec>();
     let write = plan.downcast_ref::<RowWriteExec>();
+    let file = plan.downcast_ref::<FileScanExec>();
     Node {
-        relation: scan.map(|scan| scan.relation().name.clone()).or_else(|| write.map(|write| write.table().to_owned())),
+        relation: scan
+            .map(|scan| scan.relation().name.clone())
+            .or_else(|| write.map(|write| write.table().to_owned()))
+            .or_else(|| file.map(|file| file.table().to_owned())),
         title,
         details,
-        estimated_rows: scan.filter(|_| options.costs).map(|scan| scan.estimated_rows()),
+        estimated_rows: scan
+            .map(|scan| scan.estimated_rows())
+            .or_else(|| file.map(|file| file.estimated_rows()))
+            .filter(|_| options.costs),
         rows: metrics.as_ref().and_then(MetricsSet::output_rows),
         time_ms: metrics
             .as_ref()
@@ -276,6 +284,9 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> (String, 
             None => format!("Seq Scan on {}", scan.relation().name),
         };
         return (title, details);
+    }
+    if let Some(scan) = plan.downcast_ref::<FileScanExec>() {
+        return (scan.title(), scan.details());
     }
     if let Some(write) = plan.downcast_ref::<RowWriteExec>() {
         let verb = match write.op() {

@@ -48,6 +48,7 @@ pub use instantiate::NOW_PLACEHOLDER;
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub(crate) use parts::in_order;
 pub use parts::{GivenTable, Parts, WritePart};
+pub(crate) use pushdown::translate;
 pub use recheck::{Recheck, SlotNode};
 pub use row_write::{
     Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,

@@ -34,7 +34,7 @@ pub(super) struct Targets<'a> {
 }
 
 /// The predicates equal to `filter`, or `None` if the scan cannot evaluate all of it.
-pub(super) fn translate(filter: &Expr, relation: &Relation) -> Option<Vec<ColumnPredicate>> {
+pub(crate) fn translate(filter: &Expr, relation: &Relation) -> Option<Vec<ColumnPredicate>> {
     conditions_of(&Targets { relation, keys: None }, filter)
 }
 

@@ -9,6 +9,7 @@ mod cancel;
 mod control;
 mod current_of;
 mod explain;
+mod files;
 mod identity;
 mod literals;
 mod lock_table;
@@ -55,6 +56,7 @@ use parking_lot::Mutex;
 use crate::catalog::{CatalogSnapshot, Database, Role};
 use crate::engine::Engine;
 use crate::exec::{CancelFlag, TierMark};
+use crate::files::FileLooks;
 use crate::statistics::{DatabaseCounts, Entry};
 
 pub(crate) use activity::{Activity, Sessions};
@@ -152,6 +154,8 @@ pub(crate) struct Session {
     pub(crate) has_temp: bool,
     /// Statements that came without parameters, and what they are but for their literals.
     templates: templates::Templates,
+    /// Files of the statement being bound.
+    pub(crate) files: Arc<FileLooks>,
     /// Statements kept by name; facts show them.
     pub(crate) named: Arc<Mutex<NamedStatements>>,
 }
@@ -212,6 +216,7 @@ impl Session {
             seat,
             templates: templates::Templates::default(),
             named: Arc::default(),
+            files: Arc::default(),
             counted: None,
             tier,
             log_text: Arc::from(""),

@@ -13,6 +13,7 @@ use super::{Session, control};
 use crate::access::Rights;
 use crate::bind::{self, BindContext, BoundStatement};
 use crate::catalog::{self, CatalogSnapshot};
+use crate::files::FileLooks;
 use crate::func::FuncContext;
 use crate::pg_catalog::Facts;
 
@@ -21,6 +22,7 @@ pub(crate) struct Binding {
     pub catalog: Arc<CatalogSnapshot>,
     pub facts: Arc<Facts>,
     pub func: FuncContext,
+    pub files: Arc<FileLooks>,
 }
 
 impl Binding {
@@ -30,6 +32,7 @@ impl Binding {
             search_path: self.facts.search_path.clone(),
             denied: self.facts.denied.clone(),
             func: self.func.clone(),
+            files: Arc::clone(&self.files),
             parameter_types,
         }
     }
@@ -111,7 +114,7 @@ impl Session {
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
         self.sequences.use_catalog(&catalog, self.user.oid, read_only);
         let func = facts.func_context();
-        Ok(Binding { catalog, facts, func })
+        Ok(Binding { catalog, facts, func, files: Arc::clone(&self.files) })
     }
 
     pub(crate) async fn prepare_parsed(
@@ -140,7 +143,16 @@ impl Session {
             prepared.parameters = plan.bound.parameters.clone();
             prepared.columns = plan.columns;
         } else {
-            let (parameters, columns) = self.describe_utility(&prepared)?;
+            let (parameters, columns) = loop {
+                match self.describe_utility(&prepared) {
+                    Ok(described) => break described,
+                    Err(error) => {
+                        let running = self.start_cancellable();
+                        Box::pin(self.look_for(error, &running)).await?;
+                    }
+                }
+            };
+            self.files.clear();
             prepared.parameters = parameters;
             prepared.columns = columns.map(Arc::from);
         }

@@ -124,7 +124,13 @@ impl Session {
         running: &Running,
     ) -> Result<CachedPlan> {
         for _ in 0..REBINDS_MAX {
-            let plan = self.bound(prepared)?;
+            let plan = match self.bound(prepared) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    Box::pin(self.look_for(error, running)).await?;
+                    continue;
+                }
+            };
             if !self.lock_reads(&plan, running).await? {
                 continue;
             }
@@ -137,6 +143,11 @@ impl Session {
             }
             let unchanged = self.lock_targets(&plan.bound, running).await?;
             if unchanged {
+                if plan.bound.reads_files {
+                    // The next execution looks at them anew.
+                    self.files.clear();
+                    *prepared.plan.lock() = None;
+                }
                 return Ok(plan);
             }
         }
@@ -146,7 +157,17 @@ impl Session {
     /// The statement's plan, once nobody is changing what it reads: what is prepared now must not be outdated when it runs.
     pub(super) async fn bound_when_still(&mut self, prepared: &PreparedStatement) -> Result<CachedPlan> {
         for _ in 0..REBINDS_MAX {
-            let plan = self.bound(prepared)?;
+            let plan = match self.bound(prepared) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    let running = self.start_cancellable();
+                    Box::pin(self.look_for(error, &running)).await?;
+                    continue;
+                }
+            };
+            if plan.bound.reads_files {
+                self.files.clear();
+            }
             if plan.reads.is_empty() {
                 return Ok(plan);
             }

@@ -62,7 +62,7 @@ impl Parameter {
 
     /// Only superusers set it: it is about what others see or the server keeps.
     pub fn needs_superuser(&self) -> bool {
-        self.name.starts_with("log_")
+        self.name.starts_with("log_") || self.name == "file_directories"
     }
 
     /// As `pg_settings.vartype` says it.
@@ -120,6 +120,8 @@ parameters! {
     "escape_string_warning" = "on", Kind::OnlyBool(true), false, "Warn about backslash escapes in ordinary string literals.";
     "extra_float_digits" = "1", Kind::Integer { min: -15, max: 3, implemented_from: 1 }, false,
         "Sets the number of digits displayed for floating-point values.";
+    "file_directories" = "", Kind::Text, false,
+        "Directories of the server, separated by commas, whose files every role may read in FROM.";
     "idle_in_transaction_session_timeout" = "0", Kind::Millis, false,
         "Sets the maximum allowed idle time between queries, when in a transaction.";
     "idle_session_timeout" = "0", Kind::Millis, false,

@@ -117,7 +117,8 @@ impl Session {
 
     pub(super) fn remember_prepared(&mut self, types: &[Option<Oid>], prepared: &Arc<PreparedStatement>) {
         let planned = prepared.parsed.as_ref().is_some_and(|parsed| parsed.is_planned());
-        let lasting = prepared.text.len() <= ONE_TEXT_BYTES_MAX && !may_mean_the_time(&prepared.text);
+        let files = prepared.plan.lock().as_ref().is_some_and(|plan| plan.bound.reads_files);
+        let lasting = !files && prepared.text.len() <= ONE_TEXT_BYTES_MAX && !may_mean_the_time(&prepared.text);
         if planned && lasting && self.forget_outdated().is_some() {
             self.templates.prepared_bytes += prepared.text.len();
             self.templates.prepared.insert(prepared_key(&prepared.text, types), Arc::clone(prepared));

@@ -5,6 +5,7 @@
 //! `write_atomic` are durable when they return.
 
 mod files;
+mod host;
 mod real;
 mod scratch;
 mod sim;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use heliosdb_types::{Error, Result};
 
+pub use host::{HostFiles, HostKind, NewFile};
 pub use real::RealDisk;
 pub use scratch::ScratchDisk;
 pub use sim::{Fault, FaultKind, FaultOp, FlippedBit, Interruption, SimDisk};

@@ -212,7 +212,7 @@ fn parquet_files_become_tables() {
     let dir = tempfile::tempdir().unwrap();
     let server = Process::start(&dir.path().join("data"), &[]);
     let query = |sql: &str| out(&client(&server, "sql", &["--format", "csv", "-c", sql], ""));
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/tests/fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../files/tests/fixtures");
     let file = fixtures.join("types.parquet");
     let dry = out(&import(&server, &file, &["--dry-run"]));
     for line in ["\"big_id\" integer", "\"money\" numeric(9,2)", "\"tags\" text[]", "\"id\" uuid", "\"grid\" jsonb"] {

@@ -111,6 +111,7 @@ impl Binder<'_> {
             target: Some(target),
             parts: self.parts.clone(),
             row_locks: Vec::new(),
+            reads_files: self.reads_files,
         }
     }
 }

@@ -72,6 +72,7 @@ impl Sql {
         let [statement] = statements.as_slice() else { panic!("one statement: {sql}") };
         let context = BindContext {
             denied: Vec::new(),
+            files: Arc::default(),
             catalog: Arc::clone(&self.catalog),
             search_path: vec!["public".into()],
             func: FuncContext {

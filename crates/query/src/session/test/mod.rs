@@ -9,6 +9,7 @@ mod copy;
 mod ddl;
 mod deferrable;
 mod definitions;
+mod files;
 mod foreign_keys;
 mod functions;
 mod fuzz;

@@ -1,26 +1,27 @@
 //! A file as the Parquet reader wants it: read anywhere, never beyond its end.
 
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use heliosdb_runtime::DiskFile;
+use heliosdb_runtime::{DiskFile, HostFiles};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::error::Failure;
-use crate::source::open;
-
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     file: Arc<dyn DiskFile>,
     pub len: u64,
+    /// Bytes read so far.
+    pub read: Arc<AtomicU64>,
 }
 
 impl Source {
-    pub fn open(path: &Path) -> std::result::Result<Source, Failure> {
-        let (file, len) = open(path)?.into_parts();
-        Ok(Source { file, len })
+    pub fn open(path: &str) -> heliosdb_types::Result<Source> {
+        let file = HostFiles.open(path)?;
+        let len = file.len()?;
+        Ok(Source { file, len, read: Arc::default() })
     }
 
     /// `length` bytes from `start`, if the file has them: nothing is allocated by a length that is not so.
@@ -34,6 +35,7 @@ impl Source {
         self.file
             .read_exact_at(&mut buffer, start)
             .map_err(|error| ParquetError::General(error.message().to_owned()))?;
+        self.read.fetch_add(length as u64, Ordering::Relaxed);
         Ok(buffer.into())
     }
 }

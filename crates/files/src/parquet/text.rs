@@ -2,10 +2,10 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, OffsetSizeTrait, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
@@ -66,6 +66,10 @@ fn scalar_writer<'a>(kind: &Kind, array: &'a dyn Array) -> Result<Write<'a>, Str
                 Ok(())
             })
         }
+        DataType::Decimal64(..) => {
+            let values = array.as_primitive::<Decimal64Type>();
+            Box::new(|row, out| put(out, &values.value_as_string(row)))
+        }
         DataType::Decimal128(..) => {
             let values = array.as_primitive::<Decimal128Type>();
             Box::new(|row, out| put(out, &values.value_as_string(row)))
@@ -76,6 +80,10 @@ fn scalar_writer<'a>(kind: &Kind, array: &'a dyn Array) -> Result<Write<'a>, Str
         }
         DataType::Utf8 => {
             let values = array.as_string::<i32>();
+            Box::new(|row, out| put(out, values.value(row)))
+        }
+        DataType::Utf8View => {
+            let values = array.as_string_view();
             Box::new(|row, out| put(out, values.value(row)))
         }
         DataType::Binary => {

@@ -1,6 +1,8 @@
 //! CSV as RFC 4180 and COPY understand it, read record by record, to look at it before it is loaded.
 
-use std::io::{self, BufRead};
+use std::io::{BufRead, Read};
+
+use heliosdb_types::{Error, Result, SqlState};
 
 /// One record: its fields, and whether each was quoted (then it is text, and never NULL).
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub(crate) struct Record {
 
 /// A field longer than this is no CSV.
 const FIELD_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a line that are read at once.
+const LINE_BYTES_MAX: u64 = 128 << 20;
 
 pub(crate) struct Reader<R> {
     input: R,
@@ -24,15 +28,20 @@ impl<R: BufRead> Reader<R> {
         Reader { input, delimiter, line: 1 }
     }
 
+    pub fn input(&self) -> &R {
+        &self.input
+    }
+
     /// The next record; `None` at the end. Errors name the line.
-    pub fn next(&mut self) -> io::Result<Option<Record>> {
+    pub fn next(&mut self) -> Result<Option<Record>> {
         let mut record = Record { fields: Vec::new(), line: self.line };
         let (mut field, mut quoted, mut inside) = (Vec::new(), false, false);
         let mut any = false;
         let mut text = Vec::new();
         loop {
             text.clear();
-            if self.input.read_until(b'\n', &mut text)? == 0 {
+            let read = self.input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
+            if read.map_err(|error| self.wrong(record.line, &error.to_string()))? == 0 {
                 if inside {
                     return Err(self.wrong(record.line, "a quoted field does not end"));
                 }
@@ -42,6 +51,9 @@ impl<R: BufRead> Reader<R> {
                 break;
             }
             any = true;
+            if text.len() as u64 >= LINE_BYTES_MAX && text.last() != Some(&b'\n') {
+                return Err(self.wrong(record.line, "a line is too long"));
+            }
             self.line += 1;
             let mut bytes = text.iter().copied().peekable();
             let mut ended = false;
@@ -73,16 +85,17 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(record))
     }
 
-    fn finish(&self, record: &mut Record, field: &mut Vec<u8>, quoted: &mut bool) -> io::Result<()> {
+    fn finish(&self, record: &mut Record, field: &mut Vec<u8>, quoted: &mut bool) -> Result<()> {
         let text = String::from_utf8(std::mem::take(field)).map_err(|_| {
-            self.wrong(record.line, "not UTF-8; if it is Latin-1, convert it first: iconv -f LATIN1 -t UTF-8")
+            let what = "not UTF-8; if it is Latin-1, convert it first: iconv -f LATIN1 -t UTF-8";
+            Error::invalid(SqlState::CHARACTER_NOT_IN_REPERTOIRE, format!("line {}: {what}", record.line))
         })?;
         record.fields.push((text, std::mem::take(quoted)));
         Ok(())
     }
 
-    fn wrong(&self, line: u64, what: &str) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {what}"))
+    fn wrong(&self, line: u64, what: &str) -> Error {
+        Error::invalid(SqlState::BAD_COPY_FILE_FORMAT, format!("line {line}: {what}"))
     }
 }
 
@@ -92,6 +105,33 @@ pub(crate) fn sniff(head: &str) -> u8 {
     let count = |delimiter: u8| line.bytes().filter(|&byte| byte == delimiter).count();
     // The comma first: on a tie the last would win, so they are looked at from the least likely.
     [b'|', b';', b'\t', b','].into_iter().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
+}
+
+/// Appends a text as a field.
+pub fn push_csv_field(text: &str, out: &mut Vec<u8>) {
+    if text.is_empty() || text.contains([',', '"', '\n', '\r']) || text == "\\." {
+        out.push(b'"');
+        for byte in text.bytes() {
+            if byte == b'"' {
+                out.push(byte);
+            }
+            out.push(byte);
+        }
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// NULL is nothing, an empty text is `""`.
+pub fn csv_field(cell: Option<&str>) -> String {
+    match cell {
+        None => String::new(),
+        Some(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) || text == "\\." => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+        Some(text) => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

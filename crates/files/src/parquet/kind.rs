@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
+use heliosdb_types::SqlType;
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
@@ -65,15 +66,36 @@ impl Kind {
         }
     }
 
+    pub fn sql_type(&self) -> SqlType {
+        match self {
+            Kind::Boolean => SqlType::Bool,
+            Kind::SmallInt => SqlType::Int2,
+            Kind::Integer => SqlType::Int4,
+            Kind::BigInt => SqlType::Int8,
+            Kind::Numeric(precision, scale) => SqlType::Numeric(Some((u16::from(*precision), i16::from(*scale)))),
+            Kind::Real => SqlType::Float4,
+            Kind::Double => SqlType::Float8,
+            Kind::Text => SqlType::Text,
+            Kind::Uuid => SqlType::Uuid,
+            Kind::Bytea => SqlType::Bytea,
+            Kind::Date => SqlType::Date,
+            Kind::Time => SqlType::Time(None),
+            Kind::Timestamp => SqlType::Timestamp(None),
+            Kind::TimestampTz => SqlType::Timestamptz(None),
+            Kind::List(element) if self.is_array() => SqlType::Array(Box::new(element.sql_type())),
+            Kind::Json | Kind::List(_) | Kind::Structure(_) | Kind::Map(..) => SqlType::Jsonb,
+        }
+    }
+
     /// A list of plain values is an array; lists of anything else are JSON.
     pub fn is_array(&self) -> bool {
         matches!(self, Kind::List(element) if element.is_scalar() && **element != Kind::Json)
     }
 }
 
-/// The columns' names and kinds, and the types to read them as.
-pub(super) fn columns(schema: &Schema, file: &SchemaDescriptor) -> Result<(Schema, Vec<(String, Kind)>)> {
-    let names = crate::import::unique_names(schema.fields().iter().map(|field| field.name().as_str()), false);
+/// The columns' names and kinds, and the types to read them as: with `views`, those nearest to the engine's own.
+pub(super) fn columns(schema: &Schema, file: &SchemaDescriptor, views: bool) -> Result<(Schema, Vec<(String, Kind)>)> {
+    let names = crate::column::unique_names(schema.fields().iter().map(|field| field.name().as_str()), false);
     // The leaves of the file's types come in the order of Arrow's.
     let mut leaves = file.columns().iter().map(Arc::as_ref);
     let mut fields = Vec::with_capacity(schema.fields().len());
@@ -82,10 +104,23 @@ pub(super) fn columns(schema: &Schema, file: &SchemaDescriptor) -> Result<(Schem
         let found = read_as(field.data_type(), &mut leaves, 0);
         let (data_type, kind) =
             found.map_err(|what| ParquetError::NYI(format!("column \"{}\": {what}", field.name())))?;
+        let data_type = if views { view_of(data_type, &kind) } else { data_type };
         fields.push(Arc::new(field.as_ref().clone().with_data_type(data_type)));
         columns.push((name, kind));
     }
     Ok((Schema::new(fields), columns))
+}
+
+/// The engine's own type where the reading crate can give it at once.
+fn view_of(found: DataType, kind: &Kind) -> DataType {
+    match (found, kind) {
+        (DataType::Utf8, _) => DataType::Utf8View,
+        (DataType::Binary, _) => DataType::BinaryView,
+        (DataType::Decimal128(precision, scale), Kind::Numeric(..)) if precision <= 18 => {
+            DataType::Decimal64(precision, scale)
+        }
+        (found, _) => found,
+    }
 }
 
 type Leaves<'a> = dyn Iterator<Item = &'a ColumnDescriptor> + 'a;

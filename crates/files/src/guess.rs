@@ -1,5 +1,7 @@
 //! What type a column of text has: the narrowest every value fits.
 
+use heliosdb_types::SqlType;
+
 /// A type's name, and what fits it.
 type Kind = (&'static str, fn(&str) -> bool);
 
@@ -18,7 +20,7 @@ const KINDS: [Kind; 9] = [
 
 /// What a column may be, as values are seen.
 #[derive(Clone, Debug)]
-pub(crate) struct Guess {
+pub struct Guess {
     possible: [bool; KINDS.len()],
     seen: bool,
     json: bool,
@@ -58,6 +60,23 @@ impl Guess {
             None if self.json => "jsonb",
             None => "text",
         }
+    }
+}
+
+/// The type a name of [`Guess::name`] stands for.
+pub(crate) fn type_of(name: &str) -> SqlType {
+    match name {
+        "boolean" => SqlType::Bool,
+        "integer" => SqlType::Int4,
+        "bigint" => SqlType::Int8,
+        "numeric" => SqlType::Numeric(None),
+        "double precision" => SqlType::Float8,
+        "date" => SqlType::Date,
+        "timestamp with time zone" => SqlType::Timestamptz(None),
+        "timestamp" => SqlType::Timestamp(None),
+        "uuid" => SqlType::Uuid,
+        "jsonb" => SqlType::Jsonb,
+        _ => SqlType::Text,
     }
 }
 
