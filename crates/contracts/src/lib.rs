@@ -38,8 +38,8 @@ pub use session::{
 };
 pub use shard::{
     AdvisoryKey, AppendedCommit, AwaitedWriters, InsertOutcome, IsolationLevel, KeyedRow, LockInfo, LockObject,
-    LockOwner, LockPolicy, LockWait, LockedRow, MaybePending, ReadContext, ReadLocks, RowLockMode, RowSink, Savepoint,
-    ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
+    LockOwner, LockPolicy, LockWait, LockedRow, MaybePending, PatchBatch, ReadContext, ReadLocks, RowLockMode, RowSink,
+    Savepoint, ShardClient, Snapshot, TreeLockMode, TreeSize, WriteBatch,
 };
 pub use store::{NewestRow, ShardStore};
 pub use tree::{ColumnDescriptor, TreeDescriptor, TreeDescriptorRef, TreeKey, row_id_key};

@@ -82,6 +82,18 @@ pub struct WriteBatch {
     pub deletes: Vec<(Bytes, RowHint)>,
 }
 
+/// Updates of some columns within one command; the others stay as they are in the rows' newest versions. Rows must be locked by
+/// the transaction, and keep their keys.
+#[derive(Clone, Debug)]
+pub struct PatchBatch {
+    /// The shape the rows get.
+    pub descriptor: TreeDescriptorRef,
+    /// Positions in the descriptor of the columns that change, ascending; none of the key.
+    pub columns: Arc<[usize]>,
+    /// Each row's key and `heliosdb_types::encode_row` of those columns alone.
+    pub rows: Vec<(KeyedRow, RowHint)>,
+}
+
 /// Row-level locks, PostgreSQL's four, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowLockMode {
@@ -430,6 +442,9 @@ pub trait ShardClient: Send + Sync + 'static {
 
     /// Stages updates and deletes of rows the transaction has locked.
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()>;
+
+    /// Stages updates that leave columns as they are, of rows the transaction has locked: these columns need not be read.
+    fn patch(&self, txn: TxnId, command: CommandId, batch: PatchBatch) -> Result<()>;
 
     /// Creates a tree, or gives it a new version; takes effect with the commit. Needs AccessExclusive; a version that only differs
     /// in its number (so that writers look at the catalog again) needs ShareUpdateExclusive.

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 
 use crate::{
-    AppendedCommit, BackupSource, Checked, KeyedRow, RangeCursor, RangeRequest, ReadContext, RowHint, RowSink,
-    ScanRequest, SegmentFacts, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, PatchBatch, RangeCursor, RangeRequest, ReadContext, RowHint,
+    RowSink, ScanRequest, SegmentFacts, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 
 /// The newest version of a key: committed (perhaps not yet durable) or the asking transaction's own.
@@ -69,6 +69,8 @@ pub trait ShardStore: Send + Sync + 'static {
     ) -> Result<()>;
 
     fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()>;
+
+    fn stage_patches(&self, txn: TxnId, command: CommandId, batch: PatchBatch) -> Result<()>;
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()>;
 

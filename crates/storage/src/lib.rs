@@ -43,6 +43,7 @@ mod manifest;
 mod memtable;
 mod metrics;
 mod options;
+mod patch;
 mod read;
 mod recovery;
 mod row_cache;

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowSink,
-    ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, PatchBatch, RangeCursor, RangeRequest, ReadContext,
+    RowSink, ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Thread;
 use heliosdb_types::{
@@ -136,6 +136,10 @@ impl ShardStore for Shard {
 
     fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
         self.core.write_large(txn, command, batch)
+    }
+
+    fn stage_patches(&self, txn: TxnId, command: CommandId, batch: PatchBatch) -> Result<()> {
+        self.core.patch_rows(txn, command, batch)
     }
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
     AdvisoryKey, AppendedCommit, AwaitedWriters, BackupSource, Checked, InsertOutcome, IsolationLevel, KeyedRow,
-    LockInfo, LockOwner, LockWait, LockedRow, RangeCursor, RangeRequest, ReadContext, ReadLocks, RowHint, RowLockMode,
-    RowSink, Savepoint, ScanRequest, SegmentFacts, ShardClient, ShardStore, Snapshot, TableScan, TreeDescriptor,
-    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
+    LockInfo, LockOwner, LockWait, LockedRow, PatchBatch, RangeCursor, RangeRequest, ReadContext, ReadLocks, RowHint,
+    RowLockMode, RowSink, Savepoint, ScanRequest, SegmentFacts, ShardClient, ShardStore, Snapshot, TableScan,
+    TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
 use heliosdb_types::{
@@ -165,14 +165,19 @@ impl Participant {
 
     /// Rows that are overwritten must be locked, and the tree so that nobody needs it unchanged; a defect above must not
     /// become a lost update.
-    fn check_locked(&self, txn: &Txn, batch: &WriteBatch) -> Result<()> {
-        let tree = batch.descriptor.tree;
+    fn check_locked<'a>(
+        &self,
+        txn: &Txn,
+        tree: TreeRef,
+        updated: impl Iterator<Item = &'a Bytes>,
+        deleted: impl Iterator<Item = &'a Bytes>,
+    ) -> Result<()> {
         if !self.try_lock_tree(txn, tree, TreeLockMode::RowExclusive) {
             return Err(Error::internal(format!("transaction {} writes tree {tree} without having locked it", txn.id)));
         }
         let held = txn.held.lock();
-        let updated = batch.updates.iter().map(|(row, _)| (&row.key, RowLockMode::NoKeyUpdate));
-        let deleted = batch.deletes.iter().map(|(key, _)| (key, RowLockMode::Update));
+        let updated = updated.map(|key| (key, RowLockMode::NoKeyUpdate));
+        let deleted = deleted.map(|key| (key, RowLockMode::Update));
         match updated.chain(deleted).find(|(key, mode)| !held.covers_row(tree, key, *mode)) {
             None => Ok(()),
             Some((key, _)) => {
@@ -389,10 +394,20 @@ impl ShardClient for Participant {
 
     fn write(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
         let state = self.active.get(txn)?;
-        self.check_locked(&state, &batch)?;
-        let keys = batch.updates.iter().map(|(row, _)| &row.key).chain(batch.deletes.iter().map(|(key, _)| key));
-        self.watch_write(&state, batch.descriptor.tree, keys.map(|key| Mark::Key(key.clone())))?;
+        let (updated, deleted) =
+            (batch.updates.iter().map(|(row, _)| &row.key), batch.deletes.iter().map(|(key, _)| key));
+        self.check_locked(&state, batch.descriptor.tree, updated.clone(), deleted.clone())?;
+        let marks = updated.chain(deleted).map(|key| Mark::Key(key.clone()));
+        self.watch_write(&state, batch.descriptor.tree, marks)?;
         self.store.stage_writes(txn, command, batch)
+    }
+
+    fn patch(&self, txn: TxnId, command: CommandId, batch: PatchBatch) -> Result<()> {
+        let state = self.active.get(txn)?;
+        let keys = batch.rows.iter().map(|(row, _)| &row.key);
+        self.check_locked(&state, batch.descriptor.tree, keys.clone(), std::iter::empty())?;
+        self.watch_write(&state, batch.descriptor.tree, keys.map(|key| Mark::Key(key.clone())))?;
+        self.store.stage_patches(txn, command, batch)
     }
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {

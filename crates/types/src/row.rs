@@ -60,6 +60,17 @@ impl RowLayout {
     pub fn physical(&self, column: usize) -> Option<PhysicalType> {
         self.slots.get(column).map(|slot| slot.0)
     }
+
+    /// Whether a column's values lie behind the fixed area.
+    pub(crate) fn is_variable(&self, column: usize) -> bool {
+        let variable = [PhysicalType::Numeric, PhysicalType::Text, PhysicalType::Bytes];
+        self.physical(column).is_some_and(|physical| variable.contains(&physical))
+    }
+
+    /// Bytes of the fixed area of a row of all columns.
+    pub(crate) fn fixed_bytes(&self) -> usize {
+        self.slots.last().map_or(0, |&(physical, offset)| offset as usize + slot_width(physical))
+    }
 }
 
 /// Appends the row of `values`, which must be as many as `types` and of those types, to `out`.
@@ -183,13 +194,33 @@ impl<'a> RowView<'a> {
         let (Some(&(physical, offset)), true) = (self.layout.slots.get(column), column < self.columns) else {
             return Ok(DatumRef::Null);
         };
-        let null = self.bytes.get(2 + column / 8).is_none_or(|byte| byte >> (column % 8) & 1 == 1);
-        if null {
+        if self.is_null(column) {
             return Ok(DatumRef::Null);
         }
         let at = 2 + self.columns.div_ceil(8) + offset as usize;
         let slot = self.bytes.get(at..).ok_or_else(|| damaged("fixed area is cut off"))?;
         self.read(physical, slot)
+    }
+
+    /// Whether a column's bit says NULL; so do bits that are not there.
+    pub(crate) fn is_null(&self, column: usize) -> bool {
+        self.bytes.get(2 + column / 8).is_none_or(|byte| byte >> (column % 8) & 1 == 1)
+    }
+
+    /// Where a stored column's slot is in the row.
+    pub(crate) fn slot(&self, column: usize) -> Option<std::ops::Range<usize>> {
+        let &(physical, offset) = self.layout.slots.get(column).filter(|_| column < self.columns)?;
+        let at = 2 + self.columns.div_ceil(8) + offset as usize;
+        Some(at..at + slot_width(physical)).filter(|slot| slot.end <= self.bytes.len())
+    }
+
+    /// The bytes of a variable column; `None`: it is NULL.
+    pub(crate) fn variable_bytes(&self, column: usize) -> Result<Option<&'a [u8]>> {
+        if self.is_null(column) {
+            return Ok(None);
+        }
+        let slot = self.slot(column).and_then(|slot| self.bytes.get(slot));
+        self.variable(slot.ok_or_else(|| damaged("fixed area is cut off"))?).map(Some)
     }
 
     fn read(&self, physical: PhysicalType, slot: &'a [u8]) -> Result<DatumRef<'a>> {
@@ -239,7 +270,7 @@ fn fixed<const N: usize>(slot: &[u8]) -> Result<[u8; N]> {
     slot.first_chunk::<N>().copied().ok_or_else(|| damaged("fixed area is cut off"))
 }
 
-fn damaged(what: &str) -> Error {
+pub(crate) fn damaged(what: &str) -> Error {
     Error::corrupt(format!("damaged row: {what}"))
 }
 

@@ -20,6 +20,7 @@ mod lock_rows;
 mod order_repair;
 mod parameters;
 mod parts;
+mod places;
 mod pushdown;
 mod recheck;
 mod row_write;

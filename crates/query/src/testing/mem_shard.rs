@@ -15,14 +15,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
     AdvisoryKey, AwaitedWriters, BackupSource, BatchReader, Checked, ColumnPredicate, CompareOp, InsertOutcome,
-    IsolationLevel, KeyedRow, LockInfo, LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PredicateOp,
-    ROW_REF_COLUMN, RangeCursor, RangeRequest, RangeSink, ReadContext, ReadLocks, RowHint, RowLockMode, RowRef,
-    RowSink, Savepoint, ScanMetrics, ScanRequest, SegmentFacts, ShardClient, Snapshot, TableScan, TreeDescriptorRef,
-    TreeLockMode, TreeSize, WriteBatch, arrow_type,
+    IsolationLevel, KeyedRow, LockInfo, LockObject, LockOwner, LockPolicy, LockWait, LockedRow, PatchBatch,
+    PredicateOp, ROW_REF_COLUMN, RangeCursor, RangeRequest, RangeSink, ReadContext, ReadLocks, RowHint, RowLockMode,
+    RowRef, RowSink, Savepoint, ScanMetrics, ScanRequest, SegmentFacts, ShardClient, Snapshot, TableScan,
+    TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch, arrow_type,
 };
 use heliosdb_types::{
-    BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, Result, RowLayout, RowView, SequenceId, SqlState,
-    TreeId, TreeRef, TxnId, encode_key,
+    BranchId, ColumnId, CommandId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView,
+    SequenceId, SqlState, TreeId, TreeRef, TxnId, encode_key, encode_row,
 };
 use parking_lot::Mutex;
 
@@ -511,6 +511,29 @@ impl ShardClient for MemShard {
             state.stage(txn, command, tree, key, image)?;
         }
         Ok(())
+    }
+
+    fn patch(&self, txn: TxnId, command: CommandId, batch: PatchBatch) -> Result<()> {
+        let PatchBatch { descriptor, columns: changed, rows } = batch;
+        let types = descriptor.physical_types();
+        let patched: Vec<PhysicalType> = changed.iter().filter_map(|at| types.get(*at).copied()).collect();
+        let layout = RowLayout::new(&patched);
+        let columns: Vec<ColumnId> = descriptor.columns.iter().map(|column| column.id).collect();
+        let mut updates = Vec::with_capacity(rows.len());
+        for (KeyedRow { key, row }, hint) in rows {
+            let own = Some((txn, CommandId(u32::MAX)));
+            let base = self.state.lock().visible(own, CommitTs::MAX, descriptor.tree, &key);
+            let base = base.ok_or_else(|| Error::internal("an update of a row that is not there"))?;
+            let mut values = decode(&base, &descriptor, &columns)?;
+            let view = RowView::new(&layout, &row)?;
+            for (from, to) in changed.iter().enumerate() {
+                values[*to] = view.get(from)?.to_owned();
+            }
+            let mut row = Vec::new();
+            encode_row(&types, &values.iter().map(Datum::as_ref).collect::<Vec<_>>(), &mut row)?;
+            updates.push((KeyedRow { key, row: row.into() }, hint));
+        }
+        self.write(txn, command, WriteBatch { descriptor, updates, deletes: Vec::new() })
     }
 
     fn define_tree(&self, txn: TxnId, command: CommandId, descriptor: TreeDescriptorRef) -> Result<()> {

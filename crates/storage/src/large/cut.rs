@@ -75,7 +75,7 @@ impl Core {
     }
 
     /// Rows too short to hold a long value or what looks like a reference are left alone unread. The catalog's always are.
-    fn may_need_cutting<'a>(&self, tree: TreeRef, mut rows: impl Iterator<Item = &'a Bytes>) -> bool {
+    pub fn may_need_cutting<'a>(&self, tree: TreeRef, mut rows: impl Iterator<Item = &'a Bytes>) -> bool {
         let least = self.options.value_inline_bytes.min(REFERENCE_BYTES);
         !tree.is_system() && rows.any(|row| row.len() >= least)
     }

@@ -170,7 +170,7 @@ impl Core {
 
     /// Reads a transaction's own rows, whatever the command, and beside them the newest of others, durable or not: for rows
     /// that are locked.
-    pub(super) fn newest_context(&self, txn: TxnId) -> ReadContext {
+    pub fn newest_context(&self, txn: TxnId) -> ReadContext {
         let snapshot = Snapshot { ts: CommitTs(CommitTs::MAX.0 - 1), branch: BranchId(0), pin: Arc::new(()) };
         ReadContext { txn: Some(txn), command: NEVER, snapshot, isolation: IsolationLevel::ReadCommitted }
     }

@@ -42,7 +42,7 @@ impl Core {
         Ok(matches!(newest, NewestRow::Absent { deleted_at, .. } if deleted_at > self.visibility.visible_ts()))
     }
 
-    fn newest_committed(&self, (branch, tree): BranchTree, key: &[u8], want_row: bool) -> Result<NewestRow> {
+    pub fn newest_committed(&self, (branch, tree): BranchTree, key: &[u8], want_row: bool) -> Result<NewestRow> {
         let version = self.version.load();
         if let Some(found) = self.row_cache.newest((branch, tree), key)
             && version.tree((branch, tree), found.begin).is_ok_and(|state| state.shape(found.schema).is_ok())

@@ -8,14 +8,14 @@ use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use futures::executor::block_on;
 use heliosdb_contracts::{
-    ColumnDescriptor, ColumnPredicate, CompareOp, KeyRange, KeyedRow, NewestRow, PredicateOp, RangeRequest,
+    ColumnDescriptor, ColumnPredicate, CompareOp, KeyRange, KeyedRow, NewestRow, PatchBatch, PredicateOp, RangeRequest,
     ReadContext, RowHint, RowSink, ScanRequest, ShardStore, TreeDescriptor, TreeDescriptorRef, TreeKey, WriteBatch,
     row_id_key,
 };
 use heliosdb_storage::{Shard, ShardOptions};
 use heliosdb_types::{
-    ColumnId, CommandId, DatabaseId, Datum, DatumRef, PhysicalType, Result, RowLayout, RowView, SchemaVersion, TreeId,
-    TreeRef, encode_key, encode_row,
+    BranchId, ColumnId, CommandId, DatabaseId, Datum, DatumRef, PhysicalType, Result, RowLayout, RowView,
+    SchemaVersion, TreeId, TreeRef, encode_key, encode_row,
 };
 
 use crate::support::{KEY, TEXT, Txn, VALUE, World, context, key_bytes, small_options};
@@ -76,7 +76,23 @@ fn hint(txn: &Txn<'_>, tree: &TreeDescriptorRef, key: i64) -> RowHint {
     }
 }
 
+/// Updates the whole row, or the columns that change.
 fn update(txn: &mut Txn<'_>, tree: &TreeDescriptorRef, key: i64, value: i64, text: &str, blob: &[u8]) {
+    if value % 2 == 1 {
+        let own = context(Some(txn.id), txn.command, &txn.shard.snapshot(BranchId(0)));
+        let before = get(txn.shard, &own, tree, key).unwrap();
+        let after = [DatumRef::Int64(value), DatumRef::Text(text), DatumRef::Bytes(blob)];
+        let changed = [before.0 != value, before.1 != text, before.2 != blob];
+        let columns: Vec<usize> = (1..4).filter(|at| changed[at - 1]).collect();
+        let types: Vec<PhysicalType> = columns.iter().map(|at| tree.columns[*at].physical).collect();
+        let mut row = Vec::new();
+        encode_row(&types, &columns.iter().map(|at| after[at - 1]).collect::<Vec<_>>(), &mut row).unwrap();
+        let rows = vec![(KeyedRow { key: key_bytes(key), row: row.into() }, hint(txn, tree, key))];
+        let batch = PatchBatch { descriptor: tree.clone(), columns: columns.into(), rows };
+        txn.shard.stage_patches(txn.id, CommandId(txn.command), batch).unwrap();
+        txn.command += 1;
+        return;
+    }
     let updates = vec![(row(tree, key, value, text, blob), hint(txn, tree, key))];
     let batch = WriteBatch { descriptor: tree.clone(), updates, deletes: vec![] };
     txn.shard.stage_writes(txn.id, CommandId(txn.command), batch).unwrap();

@@ -6,6 +6,7 @@ mod durability;
 mod housekeeping;
 mod large;
 mod large_transaction;
+mod patches;
 mod savepoints;
 mod simulation;
 mod stress;

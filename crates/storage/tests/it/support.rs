@@ -8,8 +8,9 @@ use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use futures::executor::block_on;
 use heliosdb_contracts::{
-    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyRange, KeyedRow, NewestRow, RangeRequest, ReadContext,
-    RowHint, RowSink, ScanRequest, ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey, WriteBatch,
+    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyRange, KeyedRow, NewestRow, PatchBatch, RangeRequest,
+    ReadContext, RowHint, RowSink, ScanRequest, ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey,
+    WriteBatch,
 };
 use heliosdb_runtime::{Disk, SeededEntropy, SimClock, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
@@ -173,12 +174,17 @@ pub fn row_bytes(value: i64) -> u64 {
 }
 
 pub fn keyed(descriptor: &TreeDescriptorRef, key: i64, value: i64) -> KeyedRow {
+    KeyedRow { key: key_bytes(key), row: encoded(descriptor, 0, key, value) }
+}
+
+/// A row's columns from the `first` on.
+fn encoded(descriptor: &TreeDescriptorRef, first: usize, key: i64, value: i64) -> Bytes {
     let text = text_of(key, value);
     let mut values = vec![DatumRef::Int64(key), DatumRef::Int64(value), DatumRef::Text(&text)];
     values.resize(descriptor.columns.len(), DatumRef::Int64(value));
     let mut row = Vec::new();
-    encode_row(&descriptor.physical_types(), &values, &mut row).unwrap();
-    KeyedRow { key: key_bytes(key), row: row.into() }
+    encode_row(&descriptor.physical_types()[first..], &values[first..], &mut row).unwrap();
+    row.into()
 }
 
 pub fn context(txn: Option<TxnId>, command: u32, snapshot: &Snapshot) -> ReadContext {
@@ -299,6 +305,25 @@ pub fn try_get(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, k
     Ok(sink.0)
 }
 
+/// Updates a row: as a whole, or every column but the key.
+pub fn update(
+    shard: &Shard,
+    txn: TxnId,
+    command: CommandId,
+    tree: &TreeDescriptorRef,
+    (key, value): (i64, i64),
+    hint: RowHint,
+) -> Result<()> {
+    let descriptor = tree.clone();
+    if (key ^ value) % 2 == 0 {
+        let updates = vec![(keyed(tree, key, value), hint)];
+        return shard.stage_writes(txn, command, WriteBatch { descriptor, updates, deletes: vec![] });
+    }
+    let columns = (1..tree.columns.len()).collect();
+    let rows = vec![(KeyedRow { key: key_bytes(key), row: encoded(tree, 1, key, value) }, hint)];
+    shard.stage_patches(txn, command, PatchBatch { descriptor, columns, rows })
+}
+
 /// A transaction that behaves as the participant would: it asks for the newest row before it writes.
 pub struct Txn<'a> {
     pub shard: &'a Shard,
@@ -309,17 +334,15 @@ pub struct Txn<'a> {
 impl Txn<'_> {
     /// Inserts, or updates if the key exists. True if it existed.
     pub fn put(&mut self, tree: &TreeDescriptorRef, key: i64, value: i64) -> bool {
-        let row = keyed(tree, key, value);
         let (command, newest) = (self.next(), self.newest(tree, key));
         match newest {
             NewestRow::Absent { .. } | NewestRow::OwnDeleted => {
+                let row = keyed(tree, key, value);
                 self.shard.stage_inserts(self.id, command, tree.clone(), vec![row]).unwrap();
                 false
             }
             found => {
-                let updates = vec![(row, hint(&found))];
-                let batch = WriteBatch { descriptor: tree.clone(), updates, deletes: vec![] };
-                self.shard.stage_writes(self.id, command, batch).unwrap();
+                update(self.shard, self.id, command, tree, (key, value), hint(&found)).unwrap();
                 true
             }
         }

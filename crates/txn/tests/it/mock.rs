@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
-    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, RangeCursor, RangeRequest, ReadContext, RowHint,
-    RowSink, ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef, TreeKey,
-    TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, PatchBatch, RangeCursor, RangeRequest, ReadContext,
+    RowHint, RowSink, ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptor, TreeDescriptorRef,
+    TreeKey, TreeSize, WriteBatch,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommandId, CommitTs, DatabaseId, DatumRef, Error, Lsn, Result, SchemaVersion, SequenceId,
@@ -170,6 +170,12 @@ impl ShardStore for MockStore {
         staged.extend(batch.updates.into_iter().map(|(row, _)| ((tree, row.key), Some(row.row))));
         staged.extend(batch.deletes.into_iter().map(|(key, _)| ((tree, key), None)));
         Ok(())
+    }
+
+    fn stage_patches(&self, txn: TxnId, command: CommandId, batch: PatchBatch) -> Result<()> {
+        // Rows of one column: what changes is all of them.
+        let PatchBatch { descriptor, rows: updates, .. } = batch;
+        self.stage_writes(txn, command, WriteBatch { descriptor, updates, deletes: Vec::new() })
     }
 
     fn define_tree(&self, _txn: TxnId, _command: CommandId, _descriptor: TreeDescriptorRef) -> Result<()> {

@@ -147,7 +147,10 @@ impl Compiler<'_> {
         let input = Arc::clone(node.input.schema().inner());
         let typed = Cell::new(true);
         let physical = |expr: &Expr, schema: &DFSchema| self.physical(expr, schema, &typed);
-        let spec = plan_write(node, input, Some(self.session), physical)?;
+        let mut spec = plan_write(node, input, Some(self.session), physical)?;
+        if let Some(spec) = Arc::get_mut(&mut spec) {
+            spec.make_frugal();
+        }
         steps.push(Step::Write(spec));
         Ok(typed.get().then_some(leaf))
     }

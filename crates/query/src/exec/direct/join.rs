@@ -19,13 +19,14 @@ use heliosdb_types::Result;
 
 use super::Leaf;
 use super::compile::{Compiler, Condition, simple};
-use super::needed::{add_places, needed_by};
+use super::needed::needed_by;
 use super::point::{Point, point};
 use super::range::{RangeRows, range};
 use super::shape::{RowShape, Rows};
 use super::step::{Step, assemble, evaluate};
 use crate::exec::error::{from_arrow, from_datafusion};
 use crate::exec::parameters::{Turn, slot_of};
+use crate::exec::places::add_places;
 use crate::exec::scope::StatementScope;
 
 /// As many outer rows are looked up for: a look-up is far less than a plan for all of them.

@@ -4,14 +4,10 @@
 //! has to be changed: what nobody looks at is NULL.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
 
 use super::Leaf;
 use super::step::Step;
+use crate::exec::places::add_places;
 
 /// Places in the batches of a leaf; `None`: all of them.
 pub(super) type Needed = Option<BTreeSet<usize>>;
@@ -19,7 +15,7 @@ pub(super) type Needed = Option<BTreeSet<usize>>;
 /// The places that steps look at, where of their outcome `after` is looked at.
 pub(super) fn needed_by(steps: &[Step], after: Needed) -> Needed {
     let mut places = BTreeSet::new();
-    for step in steps {
+    for (at, step) in steps.iter().enumerate() {
         match step {
             Step::Filter(predicate) => add_places(predicate, &mut places),
             Step::Sort(keys) => keys.iter().for_each(|(key, _)| add_places(key, &mut places)),
@@ -33,19 +29,16 @@ pub(super) fn needed_by(steps: &[Step], after: Needed) -> Needed {
                 aggregation.exprs().for_each(|expr| add_places(expr, &mut places));
                 return Some(places);
             }
-            Step::Lock(_) | Step::Write(_) => return None,
+            Step::Write(spec) => {
+                let later = needed_by(steps.get(at + 1..).unwrap_or_default(), after);
+                places.extend(spec.places(later.as_ref())?);
+                return Some(places);
+            }
+            Step::Lock(_) => return None,
         }
     }
     places.extend(after?);
     Some(places)
-}
-
-pub(super) fn add_places(expr: &Arc<dyn PhysicalExpr>, places: &mut BTreeSet<usize>) {
-    // It cannot fail: the closure does not.
-    let _ = expr.apply(|inner| {
-        places.extend(inner.downcast_ref::<Column>().map(Column::index));
-        Ok(TreeNodeRecursion::Continue)
-    });
 }
 
 impl Leaf {

@@ -108,6 +108,11 @@ impl ForeignSpec {
         })
     }
 
+    /// The child's columns.
+    pub fn positions(&self) -> &[usize] {
+        &self.positions
+    }
+
     /// Whether the table refers to itself: its parents may come later in the same statement.
     pub fn to_itself(&self) -> bool {
         self.child.oid == self.parent.oid
@@ -312,6 +317,11 @@ impl ReferencedSpec {
             parent: Arc::clone(parent),
             child: Arc::clone(&reference.child),
         })
+    }
+
+    /// The parent's columns.
+    pub fn positions(&self) -> &[usize] {
+        &self.positions
     }
 
     /// Notes the keys that go (`new` is `None`) or change.

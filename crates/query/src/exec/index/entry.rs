@@ -5,6 +5,7 @@
 //! away unless a column is NULL, so that two rows with equal columns want the same entry, and the tree's own key lock and
 //! check make them unique. The entry's key is the tree's key: a range of columns is a range of the tree.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use heliosdb_types::{
 
 use crate::catalog::{IndexInfo, Relation, TableInfo};
 use crate::exec::error::{from_datafusion, to_datafusion};
+use crate::exec::places::add_places;
 
 /// The entry's key.
 pub(crate) const ENTRY_KEY: ColumnId = ColumnId(1);
@@ -71,6 +73,7 @@ pub(crate) fn encode_part(out: &mut Vec<u8>, value: DatumRef<'_>, descending: bo
     }
 }
 
+#[derive(Clone)]
 struct KeyPart {
     name: String,
     sql_type: SqlType,
@@ -84,6 +87,7 @@ struct KeyPart {
 }
 
 /// An index with physical expressions.
+#[derive(Clone)]
 pub(crate) struct IndexSpec {
     pub info: Arc<IndexInfo>,
     pub tree: TreeDescriptorRef,
@@ -178,6 +182,14 @@ impl IndexSpec {
         let predicate = index.predicate.as_ref().map(|predicate| physical(predicate, schema)).transpose()?;
         let tree = Arc::new(entry_tree(table.index_tree(&info)));
         Ok(IndexSpec { tree, info, parts, predicate })
+    }
+
+    /// The table's columns its entries are made of.
+    pub fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut places = BTreeSet::new();
+        let parts = self.parts.iter().flat_map(|part| [&part.key, &part.value]);
+        parts.chain(&self.predicate).for_each(|expr| add_places(expr, &mut places));
+        places.into_iter()
     }
 
     /// The entry of each row, if the index has the row.

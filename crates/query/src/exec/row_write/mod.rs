@@ -4,6 +4,7 @@ mod conflict;
 mod exec;
 mod merge;
 mod node;
+mod patch;
 mod planner;
 mod spec;
 mod verify;

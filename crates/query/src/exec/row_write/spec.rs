@@ -12,6 +12,7 @@ use heliosdb_types::{Error, PhysicalType, Result};
 use super::conflict::ConflictSpec;
 use super::merge::MergeSpec;
 use super::node::{RowWriteNode, RowWriteOp};
+use super::patch::Patch;
 use crate::catalog::{Relation, TableInfo};
 use crate::exec::arrays::into_array;
 use crate::exec::error::{from_arrow, from_datafusion};
@@ -43,6 +44,8 @@ pub(crate) struct WriteSpec {
     pub foreign: Vec<ForeignSpec>,
     pub conflict: Option<ConflictSpec>,
     pub merge: MergeSpec,
+    /// Only these columns are written.
+    pub patch: Option<Patch>,
     pub referenced: Vec<ReferencedSpec>,
     /// The same target row may come more than once; only the first counts.
     pub targets_repeat: bool,
@@ -106,6 +109,7 @@ impl WriteSpec {
             },
             conflict: None,
             merge: MergeSpec::default(),
+            patch: None,
             referenced: match node.op {
                 RowWriteOp::Insert if node.conflict.as_ref().is_none_or(|conflict| conflict.update.is_none()) => {
                     Vec::new()

@@ -31,7 +31,9 @@ impl WriteSpec {
     }
 
     fn verify_not_null(&self, rows: &RecordBatch, text: &TextContext) -> Result<()> {
-        let required = self.table.columns.iter().zip(rows.columns()).filter(|(column, _)| column.not_null);
+        let columns = self.table.columns.iter().zip(rows.columns()).enumerate();
+        let written = |at: usize| self.patch.as_ref().is_none_or(|patch| patch.changes(at));
+        let required = columns.filter(|(at, (column, _))| column.not_null && written(*at)).map(|(_, column)| column);
         let null_row = |array: &ArrayRef| match array.logical_nulls() {
             Some(nulls) if nulls.null_count() > 0 => (0..array.len()).find(|&row| nulls.is_null(row)),
             _ => None,

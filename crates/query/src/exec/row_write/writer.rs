@@ -21,7 +21,9 @@ use heliosdb_contracts::{
     row_id_key,
 };
 use heliosdb_runtime::failpoint;
-use heliosdb_types::{DatumRef, Error, Result, RowLayout, RowView, SqlState, TxnId, encode_key, encode_row};
+use heliosdb_types::{
+    DatumRef, Error, PhysicalType, Result, RowLayout, RowView, SqlState, TxnId, encode_key, encode_row,
+};
 
 use super::node::RowWriteOp;
 use super::spec::{WriteSpec, evaluate};
@@ -388,7 +390,10 @@ impl Writer {
         targets: &[Target],
     ) -> Result<RecordBatch> {
         let new = spec.table_batch(columns, input.num_rows())?;
-        spec.verify(&new, &self.scope.text)?;
+        match (spec.verify(&new, &self.scope.text), &spec.patch) {
+            (Err(error), Some(_)) => return Err(self.violation(spec, input, targets, error)),
+            (verified, _) => verified?,
+        }
         let old = match spec.looks_at_old_rows() {
             true => Some(spec.old_batch(input)?),
             false => None,
@@ -406,7 +411,10 @@ impl Writer {
         targets: &[Target],
     ) -> Result<()> {
         let mut batch = WriteBatch { descriptor: Arc::clone(&spec.tree), updates: Vec::new(), deletes: Vec::new() };
-        let keys = self.encode_updates(spec, new.columns(), targets, &mut batch)?;
+        let keys = match &spec.patch {
+            Some(_) => targets.iter().map(|(key, _)| key.clone()).collect(),
+            None => self.encode_updates(spec, new.columns(), targets, &mut batch)?,
+        };
         self.scope.tier.tally().updated(spec.table.oid, targets.len());
         if self.scope.parts.are_several() {
             self.scope.parts.make(spec.tree.tree, &keys)?;
@@ -421,7 +429,10 @@ impl Writer {
             }
             self.check_parents(spec, written, Some(old)).await?;
         }
-        self.scope.shard.write(self.txn, self.scope.read.command, batch)
+        match &spec.patch {
+            Some(patch) => self.patch_rows(spec, patch, new, targets),
+            None => self.scope.shard.write(self.txn, self.scope.read.command, batch),
+        }
     }
 
     /// Looks for the parents of new rows; of updated ones only where they refer to something else than before.
@@ -595,14 +606,25 @@ impl<'a> RowEncoder<'a> {
     }
 
     pub(super) fn row(&self, row: usize) -> Result<Bytes> {
-        let values = (0..self.spec.types.len()).map(|at| self.value(at, row)).collect::<Result<Vec<_>>>()?;
-        let bytes = |value: &DatumRef<'_>| match value {
-            DatumRef::Text(text) => text.len() + VALUE_BYTES,
-            DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes) => bytes.len() + VALUE_BYTES,
-            _ => VALUE_BYTES,
-        };
-        let mut out = Vec::with_capacity(values.iter().map(bytes).sum());
-        encode_row(&self.spec.types, &values, &mut out)?;
-        Ok(out.into())
+        row_of(&self.spec.types, (0..self.spec.types.len()).map(|at| self.columns.get(at)), row)
     }
+}
+
+/// Row `row` of columns of these types as storage keeps it.
+pub(super) fn row_of<'a>(
+    types: &[PhysicalType],
+    columns: impl Iterator<Item = Option<&'a ArrayRef>>,
+    row: usize,
+) -> Result<Bytes> {
+    let narrow = || Error::internal("a row is narrower than its table");
+    let values = types.iter().zip(columns).map(|(physical, array)| datum_at(array.ok_or_else(narrow)?, row, *physical));
+    let values = values.collect::<Result<Vec<_>>>()?;
+    let bytes = |value: &DatumRef<'_>| match value {
+        DatumRef::Text(text) => text.len() + VALUE_BYTES,
+        DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes) => bytes.len() + VALUE_BYTES,
+        _ => VALUE_BYTES,
+    };
+    let mut out = Vec::with_capacity(values.iter().map(bytes).sum());
+    encode_row(types, &values, &mut out)?;
+    Ok(out.into())
 }

@@ -19,6 +19,13 @@ const TABLES: &str = "
     create table p (id int primary key);
     insert into p select generate_series(0, 9);
     create table c (id int primary key, p int references p on delete cascade, w int generated always as (p * 2) stored);
+    create table m (id int primary key, p int references p deferrable, q int unique, r text not null, e int not null default 4,
+        o text, check (e <> 9 or o is not null));
+    create index on m (r) where e > 3;
+    create index on m (lower(o), e);
+    create table n (m int references m (q) on update cascade, v int);
+    insert into m select g, g % 10, g + 50, 'r' || g, g % 9, 'O' || g from generate_series(0, 19) g;
+    insert into n select 50 + g % 20, g from generate_series(0, 9) g;
     insert into t select g, g * 3, g, 's' || g, g / 4.0, g, date '2024-01-01' + g, g % 2 = 0 from generate_series(0, 19) g;
     insert into k select 'x' || g % 4, g, g, g + 100 from generate_series(0, 19) g";
 
@@ -151,10 +158,50 @@ impl Writer<'_> {
         }
     }
 
+    /// An update of some columns of a table with all that looks at others.
+    fn of_parts(&self) -> String {
+        let int = || self.literal("int");
+        let condition = match self.below(4) {
+            0 => format!("q = {} + 50", self.below(24)),
+            1 => format!("r = 'r{}' and e > 3", self.below(24)),
+            _ => format!("id = {}", int()),
+        };
+        if self.below(8) == 0 {
+            return format!("delete from m where {condition} returning o, e");
+        }
+        if self.below(6) == 0 {
+            let [id, p, q, e] = [int(), int(), int(), int()];
+            return format!("insert into m values ({id}, {p}, {q}, {}, {e}, 'new')", self.literal("text"));
+        }
+        let mut set = Vec::new();
+        for _ in 0..1 + self.below(2) {
+            set.push(match self.below(9) {
+                0 => format!("p = {}", int()),
+                1 => format!("q = q + {}", self.below(3)),
+                2 => format!("r = {}", self.literal("text")),
+                3 => format!("e = {}", int()),
+                4 => "e = 9".to_owned(),
+                5 => format!("o = {}", self.one(&["NULL", "upper(o)", "o || r", "'O3'"])),
+                6 => format!("id = {}", int()),
+                7 => "r = r".to_owned(),
+                _ => "e = e + length(r)".to_owned(),
+            });
+        }
+        set.dedup_by(|a, b| a.chars().next() == b.chars().next());
+        let more = match self.below(5) {
+            0 => " and o is not null",
+            1 => " and p < 7",
+            _ => "",
+        };
+        let returning = self.one(&["", "", " returning *", " returning o, id + 1", " returning e, r"]);
+        format!("update m set {} where {condition}{more}{returning}", set.join(", "))
+    }
+
     fn statement(&self) -> String {
-        match self.below(4) {
+        match self.below(5) {
             0 => return self.of_range(),
             1 => return self.of_join(),
+            2 => return self.of_parts(),
             _ => {}
         }
         let condition = self.condition();
@@ -243,7 +290,9 @@ fn both_paths_give_the_same_rows_and_errors() {
         // Nothing of a commented text is remembered.
         assert_eq!(short.run(&sql), long.run(&format!("/**/ {sql}")), "{sql}");
     }
-    let all = "select * from t order by id; select * from k order by x, y; select * from c order by id; select * from p order by id";
+    let all = "select * from t order by id; select * from k order by x, y; select * from c order by id; select * from p order by id;
+        select * from m order by id; select * from n order by v; select id from m where r > '' and e > 3 order by r, id;
+        select id from m order by lower(o), e, id; select q from m where q > 0 order by q";
     assert_eq!(short.run(all), long.run(all));
 }
 

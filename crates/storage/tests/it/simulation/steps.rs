@@ -132,12 +132,15 @@ impl Simulation {
                 shard.stage_inserts(txn.id, command, tree.clone(), vec![keyed(tree, key, value)])?;
             }
             Some(value) => {
-                let updates = vec![(keyed(tree, key, value), hint(&newest))];
-                shard.stage_writes(txn.id, command, batch(tree, updates, vec![]))?;
+                update(&shard, txn.id, command, tree, (key, value), hint(&newest))?;
             }
             None if found => {
                 let deletes = vec![(key_bytes(key), hint(&newest))];
-                shard.stage_writes(txn.id, command, batch(tree, vec![], deletes))?;
+                shard.stage_writes(
+                    txn.id,
+                    command,
+                    WriteBatch { descriptor: tree.clone(), updates: vec![], deletes },
+                )?;
             }
             None => return Ok(()),
         }
@@ -194,7 +197,11 @@ impl Simulation {
                 deletes.push((key_bytes(*key), hint(&newest)));
             }
             let command = txn.next_command();
-            this.shard().stage_writes(txn.id, command, batch(&tree.descriptor, vec![], deletes))?;
+            this.shard().stage_writes(
+                txn.id,
+                command,
+                WriteBatch { descriptor: tree.descriptor.clone(), updates: vec![], deletes },
+            )?;
             txn.writes.extend(keys.into_iter().map(|key| ((number, key), None)));
             Ok(())
         })
@@ -402,12 +409,4 @@ impl Simulation {
         self.restart(how);
         closed
     }
-}
-
-fn batch(
-    tree: &TreeDescriptorRef,
-    updates: Vec<(heliosdb_contracts::KeyedRow, RowHint)>,
-    deletes: Vec<(bytes::Bytes, RowHint)>,
-) -> WriteBatch {
-    WriteBatch { descriptor: tree.clone(), updates, deletes }
 }
