@@ -16,6 +16,7 @@ use crate::delete_vector::DeleteVector;
 use crate::large::tree_number;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
+use crate::memtable::Generation;
 use crate::metrics::Counters;
 use crate::options::ShardOptions;
 use crate::segments::Segment;
@@ -86,6 +87,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let Replay { version, state, catalog_ts, next_tree, row_ids, .. } = replay;
     let last_commit = state.last_ts;
     let version = Arc::unwrap_or_clone(version.into_inner());
+    version.active.replayed();
     if !Canary::SweepBeforeSync.sings(options.canary) {
         // The process that swapped `CURRENT` in may have ended before its name was durable; what only the manifest before
         // it names must stay until no power loss can bring that one back.
@@ -162,7 +164,7 @@ impl Replay {
         let version = Version {
             epoch: manifest.number,
             trees: Arc::new(trees),
-            active: Arc::default(),
+            active: Arc::new(Generation::replaying()),
             frozen: Vec::new(),
             segments: Arc::new(segments),
         };

@@ -16,9 +16,10 @@ pub(crate) struct RowVersion {
     pub schema: SchemaVersion,
     pub begin: CommitTs,
     end: AtomicU64,
-    /// The version of the same key before this one in the same memtable; `NONE` if there is none. Set before the index names
-    /// this version.
+    /// The version of the same key before this one in the same memtable; `NONE` if there is none.
     older: AtomicU32,
+    /// Of a key's first version, which the indexes name: the newest; `NONE` if it is still this one.
+    newest: AtomicU32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -28,16 +29,30 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct VersionId(pub u32);
 
 impl RowVersion {
-    pub fn new(key: Bytes, row: Bytes, schema: SchemaVersion, begin: CommitTs) -> RowVersion {
-        RowVersion { key, row, schema, begin, end: AtomicU64::new(CommitTs::MAX.0), older: AtomicU32::new(NONE) }
+    pub fn new(key: Bytes, row: Bytes, schema: SchemaVersion, begin: CommitTs, older: Option<VersionId>) -> RowVersion {
+        let older = AtomicU32::new(older.map_or(NONE, |older| older.0));
+        RowVersion {
+            key,
+            row,
+            schema,
+            begin,
+            end: AtomicU64::new(CommitTs::MAX.0),
+            older,
+            newest: AtomicU32::new(NONE),
+        }
     }
 
     pub fn older(&self) -> Option<VersionId> {
         Some(VersionId(self.older.load(Ordering::Acquire))).filter(|id| id.0 != NONE)
     }
 
-    pub fn set_older(&self, older: VersionId) {
-        self.older.store(older.0, Ordering::Release);
+    /// The newest version of the key whose first version this is.
+    pub fn newest(&self) -> Option<VersionId> {
+        Some(VersionId(self.newest.load(Ordering::Acquire))).filter(|id| id.0 != NONE)
+    }
+
+    pub fn set_newest(&self, newest: VersionId) {
+        self.newest.store(newest.0, Ordering::Release);
     }
 
     pub fn end(&self) -> CommitTs {
@@ -60,8 +75,8 @@ impl RowVersion {
 
     /// Memory the version takes, about.
     pub fn bytes(&self) -> usize {
-        // Slot, index node and the two allocations' headers; measured roughly, for budgets only.
-        self.key.len() + self.row.len() + 240
+        // Slot, both indexes and the two allocations' headers; measured roughly, for budgets only.
+        self.key.len() + self.row.len() + 260
     }
 }
 

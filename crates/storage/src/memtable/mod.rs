@@ -4,11 +4,12 @@
 //! position, so one replay point covers the shard. Writers append under the commit mutex; readers never wait for them.
 
 mod chunk;
+mod hash;
 mod image;
 mod tree;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use heliosdb_types::{BranchId, CommitTs, Lsn, TreeRef};
 use parking_lot::{Mutex, RwLock};
@@ -24,6 +25,8 @@ pub(crate) type BranchTree = (BranchId, TreeRef);
 pub(crate) struct Generation {
     trees: RwLock<FxHashMap<BranchTree, Arc<TreeMem>>>,
     bytes: AtomicUsize,
+    /// The log is being replayed into it, by one thread: keys are put in order at the end.
+    replaying: AtomicBool,
     /// Set once, at rotation.
     rotation: RwLock<Option<Rotation>>,
     /// Versions that ended after the rotation: replayed onto the segments when those are installed.
@@ -38,6 +41,17 @@ pub(crate) struct Rotation {
 }
 
 impl Generation {
+    /// One that the log is replayed into; nobody else uses it before [`Generation::replayed`].
+    pub fn replaying() -> Generation {
+        Generation { replaying: AtomicBool::new(true), ..Generation::default() }
+    }
+
+    /// Makes it ready for everybody.
+    pub fn replayed(&self) {
+        self.replaying.store(false, Ordering::Release);
+        self.trees.read().values().for_each(|tree| tree.order());
+    }
+
     pub fn tree(&self, tree: BranchTree) -> Option<Arc<TreeMem>> {
         self.trees.read().get(&tree).cloned()
     }
@@ -46,7 +60,8 @@ impl Generation {
         if let Some(found) = self.tree(tree) {
             return found;
         }
-        self.trees.write().entry(tree).or_insert_with(|| Arc::new(TreeMem::new())).clone()
+        let new = if self.replaying.load(Ordering::Acquire) { TreeMem::unordered } else { TreeMem::new };
+        self.trees.write().entry(tree).or_insert_with(|| Arc::new(new())).clone()
     }
 
     /// In order of branch and tree.

@@ -1,8 +1,10 @@
-//! One tree's part of a memtable: chunks of versions, and an index from key to the newest version.
+//! One tree's part of a memtable: chunks of versions, and two indexes of keys: by hash for one key, in order for ranges.
+//!
+//! Both name a key's first version, which knows the newest. So a row that is replaced changes no index.
 
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use heliosdb_types::CommitTs;
 use smallvec::SmallVec;
 
 use super::chunk::{Chunk, RowVersion, VersionId};
+use super::hash::{Hashed, KeyHashes, hash_of};
 
 /// Chunks grow so that a tree of few rows stays small: 16, 64, 256, 1,024, then 4,096 rows each.
 const CAPACITY_MAX: usize = 4096;
@@ -22,7 +25,10 @@ type IndexKey = SmallVec<[u8; 24]>;
 
 pub(crate) struct TreeMem {
     chunks: ArcSwap<Vec<Arc<Chunk>>>,
-    index: SkipMap<IndexKey, AtomicU32>,
+    hashes: KeyHashes,
+    index: SkipMap<IndexKey, VersionId>,
+    /// Set once `index` has every key. It has not while the log is replayed: putting all keys in at once, sorted, is cheaper.
+    ordered: OnceLock<()>,
     len: AtomicU32,
     bytes: AtomicUsize,
     /// Versions that have not ended.
@@ -53,11 +59,34 @@ fn place(id: VersionId) -> (usize, usize) {
     (GROWTH.len() + at / CAPACITY_MAX, at % CAPACITY_MAX)
 }
 
+/// A version, if it was there when the chunks were listed.
+fn at(chunks: &[Arc<Chunk>], id: VersionId) -> Option<&RowVersion> {
+    let (chunk, at) = place(id);
+    chunks.get(chunk).and_then(|chunk| chunk.get(at))
+}
+
+/// A key's first bytes, as a number of the same order.
+fn prefix(key: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let len = key.len().min(16);
+    first[..len].copy_from_slice(&key[..len]);
+    u128::from_be_bytes(first)
+}
+
 impl TreeMem {
     pub fn new() -> TreeMem {
+        let tree = TreeMem::unordered();
+        tree.ordered.get_or_init(|| ());
+        tree
+    }
+
+    /// One whose keys [`TreeMem::order`] puts in order; until then only one thread may use it.
+    pub fn unordered() -> TreeMem {
         TreeMem {
             chunks: ArcSwap::from_pointee(Vec::new()),
+            hashes: KeyHashes::new(),
             index: SkipMap::new(),
+            ordered: OnceLock::new(),
             len: AtomicU32::new(0),
             bytes: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
@@ -91,21 +120,69 @@ impl TreeMem {
     /// Adds the newest version of a key. One caller at a time (the commit mutex). Returns the bytes it takes.
     pub fn push(&self, key: Bytes, row: Bytes, schema: heliosdb_types::SchemaVersion, begin: CommitTs) -> usize {
         let id = VersionId(self.len.load(Ordering::Relaxed));
-        let index_key = IndexKey::from_slice(&key);
-        let version = RowVersion::new(key, row, schema, begin);
+        let hash = hash_of(&key);
+        let before = self.find(&key, hash);
+        let new_key = (before.is_none() && self.ordered.get().is_some()).then(|| IndexKey::from_slice(&key));
+        let version = RowVersion::new(key, row, schema, begin, before.map(|(_, newest)| newest));
         let bytes = version.bytes();
         self.append(version);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.live.fetch_add(1, Ordering::Relaxed);
         self.len.store(id.0 + 1, Ordering::Release);
-        // One search, whether the key is new or not.
-        let entry = self.index.get_or_insert(index_key, AtomicU32::new(id.0));
-        let before = entry.value().load(Ordering::Acquire);
-        if before != id.0 {
-            self.with(id, |version| version.set_older(VersionId(before)));
-            entry.value().store(id.0, Ordering::Release);
+        match before {
+            Some((first, _)) => _ = self.with(first, |first| first.set_newest(id)),
+            None => {
+                if let Some(key) = new_key {
+                    self.index.insert(key, id);
+                }
+                self.hashes.insert(hash, id);
+            }
         }
         bytes
+    }
+
+    /// A key's first and newest version.
+    fn find(&self, key: &[u8], hash: u64) -> Option<(VersionId, VersionId)> {
+        let found = {
+            let chunks = self.chunks.load();
+            let mut newest = None;
+            let found = self.hashes.find(hash, |id| match at(&chunks, id) {
+                Some(version) if version.key == key => {
+                    newest = version.newest();
+                    true
+                }
+                _ => false,
+            });
+            (found, newest)
+        };
+        match found {
+            (Hashed::Found(first), newest) => Some((first, newest.unwrap_or(first))),
+            (Hashed::Absent, _) => None,
+            (Hashed::Unknown, _) => {
+                let first = *self.in_order().get(key)?.value();
+                Some((first, self.with(first, RowVersion::newest)?.unwrap_or(first)))
+            }
+        }
+    }
+
+    /// The index in order, complete.
+    fn in_order(&self) -> &SkipMap<IndexKey, VersionId> {
+        self.ordered.get_or_init(|| {
+            let chunks = self.chunks.load();
+            let versions = chunks.iter().flat_map(|chunk| chunk.versions());
+            let first = (0..).map(VersionId).zip(versions).filter(|(_, version)| version.older().is_none());
+            // Most keys differ in their first 16 bytes, which are compared without looking for the keys.
+            let mut keys: Vec<(u128, VersionId, &Bytes)> =
+                first.map(|(id, version)| (prefix(&version.key), id, &version.key)).collect();
+            keys.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.cmp(b.2)));
+            keys.iter().for_each(|(_, id, key)| _ = self.index.insert(IndexKey::from_slice(key), *id));
+        });
+        &self.index
+    }
+
+    /// Puts the keys in order now, if they are not.
+    pub fn order(&self) {
+        self.in_order();
     }
 
     fn append(&self, version: RowVersion) {
@@ -131,20 +208,24 @@ impl TreeMem {
 
     /// Calls `read` with the newest version of a key.
     pub fn newest<T>(&self, key: &[u8], read: impl FnOnce(VersionId, &RowVersion) -> T) -> Option<T> {
-        let id = VersionId(self.index.get(key)?.value().load(Ordering::Acquire));
+        let (_, id) = self.find(key, hash_of(key))?;
         self.with(id, |version| read(id, version))
     }
 
     /// Calls `read` with a version.
     pub fn with<T>(&self, id: VersionId, read: impl FnOnce(&RowVersion) -> T) -> Option<T> {
-        let (chunk, at) = place(id);
-        let chunks = self.chunks.load();
-        chunks.get(chunk).and_then(|chunk| chunk.get(at)).map(read)
+        at(&self.chunks.load(), id).map(read)
     }
 
     /// Calls `read` with the version of a key that a snapshot sees, if any.
     pub fn visible<T>(&self, key: &[u8], snapshot: CommitTs, read: impl FnOnce(&RowVersion) -> T) -> Option<T> {
-        self.visible_from(VersionId(self.index.get(key)?.value().load(Ordering::Acquire)), snapshot, read)
+        let (_, newest) = self.find(key, hash_of(key))?;
+        self.visible_from(newest, snapshot, read)
+    }
+
+    /// The newest version of the key that a version is the first of.
+    fn newest_of(&self, first: VersionId) -> VersionId {
+        self.with(first, RowVersion::newest).flatten().unwrap_or(first)
     }
 
     /// As [`TreeMem::visible`], from a key's newest version on.
@@ -152,8 +233,7 @@ impl TreeMem {
         let mut id = newest;
         let chunks = self.chunks.load();
         loop {
-            let (chunk, at) = place(id);
-            let version = chunks.get(chunk).and_then(|chunk| chunk.get(at))?;
+            let version = at(&chunks, id)?;
             if version.is_visible(snapshot) {
                 return Some(read(version));
             }
@@ -186,12 +266,12 @@ impl TreeMem {
         if is_empty(from, to) {
             return (None, true);
         }
-        let mut entries = self.index.range::<[u8], _>((from, to));
+        let mut entries = self.in_order().range::<[u8], _>((from, to));
         let mut reached = None;
         for _ in 0..count {
             let entry = if range.reverse { entries.next_back() } else { entries.next() };
             let Some(entry) = entry else { return (None, true) };
-            self.visible_from(VersionId(entry.value().load(Ordering::Acquire)), snapshot, |version| {
+            self.visible_from(self.newest_of(*entry.value()), snapshot, |version| {
                 visit(&version.key, &version.row, version.schema);
             });
             reached = Some(entry);
@@ -202,11 +282,10 @@ impl TreeMem {
     /// Every version, by key ascending, newest first within a key. Only for memtables that no longer grow.
     pub fn for_each_sorted<E>(&self, mut visit: impl FnMut(VersionId, &RowVersion) -> Result<(), E>) -> Result<(), E> {
         let chunks = self.chunks.load();
-        for entry in &self.index {
-            let mut next = Some(VersionId(entry.value().load(Ordering::Acquire)));
+        for entry in self.in_order() {
+            let mut next = Some(self.newest_of(*entry.value()));
             while let Some(id) = next {
-                let (chunk, at) = place(id);
-                let Some(version) = chunks.get(chunk).and_then(|chunk| chunk.get(at)) else { break };
+                let Some(version) = at(&chunks, id) else { break };
                 visit(id, version)?;
                 next = version.older();
             }
@@ -262,5 +341,64 @@ mod tests {
         })
         .unwrap();
         assert!(keys.is_sorted() && keys.len() == 10_000);
+    }
+
+    /// Every key with its newest row, in order.
+    fn rows(tree: &TreeMem) -> Vec<(Bytes, Bytes)> {
+        let range = KeyRange { lower: Bytes::new(), upper: None, reverse: false };
+        let mut rows = Vec::new();
+        tree.visible_range(None, &range, CommitTs(u64::MAX - 1), usize::MAX, |key, row, _| {
+            rows.push((key.clone(), row.clone()))
+        });
+        rows
+    }
+
+    #[test]
+    fn keys_put_in_order_late_are_those_put_in_order_at_once() {
+        let trees = [TreeMem::new(), TreeMem::unordered()];
+        for tree in &trees {
+            for n in 0..5_000_u64 {
+                // Long common beginnings, keys that begin others, and each third key again.
+                let key = format!("{:>width$}", n * 7919 % 3_000, width = 1 + (n % 3_000) as usize % 20);
+                push(tree, &key, &n.to_string(), n + 1);
+            }
+        }
+        trees[1].order();
+        assert_eq!(rows(&trees[0]), rows(&trees[1]));
+        push(&trees[1], "after", "r", 9_000);
+        assert_eq!(rows(&trees[1]).len(), rows(&trees[0]).len() + 1, "later keys come in order, too");
+        for (key, row) in rows(&trees[0]) {
+            assert_eq!(trees[1].visible(&key, CommitTs(6_000), |v| v.row.clone()), Some(row));
+        }
+    }
+
+    #[test]
+    fn readers_find_every_key_while_one_writes() {
+        let tree = TreeMem::new();
+        let written = std::sync::atomic::AtomicU64::new(0);
+        let key = |n: u64| Bytes::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut n = 0;
+                    while n < 49_999 {
+                        let end = written.load(Ordering::Acquire);
+                        // Updated keys are found at every moment, too.
+                        (end.saturating_sub(50)..end).chain(0..(end % 100)).for_each(|n| {
+                            assert!(tree.newest(&key(n), |_, found| found.key == key(n)).unwrap(), "key {n} of {end}");
+                        });
+                        n = end;
+                    }
+                });
+            }
+            for n in 0..50_000 {
+                tree.push(key(n), Bytes::from_static(b"row"), SchemaVersion(1), CommitTs(n + 1));
+                if n > 200 && n % 3 == 0 {
+                    let again = key(n % 100);
+                    tree.push(again, Bytes::from_static(b"new"), SchemaVersion(1), CommitTs(n + 1));
+                }
+                written.store(n + 1, Ordering::Release);
+            }
+        });
     }
 }

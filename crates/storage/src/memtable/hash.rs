@@ -1,0 +1,159 @@
+//! From a key's hash to its first version: what point reads, uniqueness checks and updates ask. One step where a search in order
+//! takes twenty, each of them a miss of the processor's caches.
+//!
+//! One writer at a time (the commit mutex), readers that never wait. A slot holds half of the hash and a version; whoever finds
+//! one compares the key. Slots are only ever filled. A part that fills up is replaced by a larger copy; who still reads the smaller
+//! one misses only what was added since, which no snapshot taken before can see.
+//!
+//! No search looks at more than [`PROBES`] slots, whatever the keys are: what found no place is left to the ordered index.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use rustc_hash::FxBuildHasher;
+
+use super::chunk::VersionId;
+
+/// Growing copies one part, so that no commit waits for all to be copied.
+const PARTS: usize = 16;
+const SLOTS_MIN: usize = 8;
+const PROBES: usize = 64;
+
+pub(super) struct KeyHashes {
+    parts: [ArcSwap<Part>; PARTS],
+}
+
+struct Part {
+    /// A power of two of them; 0 is empty, else 32 bits of the hash and the version's number plus one.
+    slots: Box<[AtomicU64]>,
+    used: AtomicU64,
+}
+
+/// What a search found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hashed {
+    Found(VersionId),
+    Absent,
+    /// Too many other keys were in the way.
+    Unknown,
+}
+
+pub(super) fn hash_of(key: &[u8]) -> u64 {
+    FxBuildHasher.hash_one(key)
+}
+
+fn slot_of(hash: u64, id: VersionId) -> u64 {
+    (hash << 32) | (u64::from(id.0) + 1)
+}
+
+impl Part {
+    fn new(slots: usize) -> Part {
+        debug_assert!(slots.is_power_of_two());
+        Part { slots: (0..slots).map(|_| AtomicU64::new(0)).collect(), used: AtomicU64::new(0) }
+    }
+
+    /// The slots a hash may be in, in the order they are tried: its lower half says where they begin.
+    fn probes(&self, hash: u64) -> impl Iterator<Item = &AtomicU64> {
+        let mask = self.slots.len() - 1;
+        let first = hash as u32 as usize;
+        (first..first + PROBES.min(self.slots.len())).filter_map(move |at| self.slots.get(at & mask))
+    }
+
+    /// False when there is no place near enough.
+    fn put(&self, slot: u64) -> bool {
+        for place in self.probes(slot >> 32) {
+            if place.load(Ordering::Relaxed) == 0 {
+                place.store(slot, Ordering::Release);
+                self.used.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Filled to two thirds.
+    fn is_crowded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) * 3 >= self.slots.len() as u64 * 2
+    }
+}
+
+impl KeyHashes {
+    pub fn new() -> KeyHashes {
+        KeyHashes { parts: std::array::from_fn(|_| ArcSwap::from_pointee(Part::new(SLOTS_MIN))) }
+    }
+
+    fn part(&self, hash: u64) -> &ArcSwap<Part> {
+        // The lower half is the slot's.
+        &self.parts[(hash >> 60) as usize % PARTS]
+    }
+
+    /// Adds a key's version. One caller at a time. False when the key is not found this way.
+    pub fn insert(&self, hash: u64, id: VersionId) -> bool {
+        let part = self.part(hash);
+        if part.load().is_crowded() {
+            let before = part.load();
+            let larger = Part::new(before.slots.len() * 2);
+            for slot in &before.slots {
+                let slot = slot.load(Ordering::Relaxed);
+                // What finds no place in twice the room is found in order, as it would be if it came now.
+                if slot != 0 {
+                    larger.put(slot);
+                }
+            }
+            part.store(Arc::new(larger));
+        }
+        part.load().put(slot_of(hash, id))
+    }
+
+    /// The version whose key `is_it` recognises.
+    pub fn find(&self, hash: u64, mut is_it: impl FnMut(VersionId) -> bool) -> Hashed {
+        let part = self.part(hash).load();
+        for slot in part.probes(hash) {
+            let slot = slot.load(Ordering::Acquire);
+            if slot == 0 {
+                return Hashed::Absent;
+            }
+            let id = VersionId((slot as u32).wrapping_sub(1));
+            if slot >> 32 == hash & u64::from(u32::MAX) && is_it(id) {
+                return Hashed::Found(id);
+            }
+        }
+        Hashed::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_is_found_however_much_follows() {
+        let hashes = KeyHashes::new();
+        for n in 0..20_000_u32 {
+            assert!(hashes.insert(hash_of(&n.to_be_bytes()), VersionId(n)));
+            let early = n / 2;
+            let found = hashes.find(hash_of(&early.to_be_bytes()), |id| id.0 == early);
+            assert_eq!(found, Hashed::Found(VersionId(early)));
+        }
+        assert_eq!(hashes.find(hash_of(b"another"), |_| false), Hashed::Absent);
+    }
+
+    #[test]
+    fn keys_of_one_hash_cost_a_bounded_search_and_are_left_to_the_order() {
+        let hashes = KeyHashes::new();
+        let mut kept = 0;
+        for n in 0..1000_u32 {
+            kept += u32::from(hashes.insert(7, VersionId(n)));
+        }
+        assert!(kept >= SLOTS_MIN as u32 && kept <= PROBES as u32, "{kept} of one hash");
+        let tried = std::cell::Cell::new(0);
+        let found = hashes.find(7, |_| {
+            tried.set(tried.get() + 1);
+            false
+        });
+        assert_eq!(found, Hashed::Unknown);
+        assert!(tried.get() <= PROBES as u32);
+    }
+}
