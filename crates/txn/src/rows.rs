@@ -203,7 +203,8 @@ impl Participant {
             // A row id is never given out twice, so nobody else can know these keys before the commit shows them.
             return Ok(InsertOutcome::Inserted);
         }
-        let mut batch = FxHashSet::default();
+        // Keys that ascend do not repeat; the others are compared with all before.
+        let mut batch: Option<FxHashSet<&Bytes>> = None;
         for (index, row) in rows.iter().enumerate() {
             if !self.lock_row(txn, tree, &row.key, RowLockMode::Update, wait).await? {
                 return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "could not obtain lock on a key"));
@@ -211,7 +212,12 @@ impl Participant {
             let probe = self.store.newest(txn.id, tree, &row.key, false)?;
             self.note_dependency(txn, &probe);
             let exists = matches!(probe, NewestRow::Own | NewestRow::Committed { .. });
-            if exists || (rows.len() > 1 && !batch.insert(&row.key)) {
+            let before = rows.get(..index).unwrap_or_default();
+            if batch.is_none() && before.last().is_some_and(|last| last.key >= row.key) {
+                batch = Some(before.iter().map(|row| &row.key).collect());
+            }
+            let repeated = batch.as_mut().is_some_and(|batch| !batch.insert(&row.key));
+            if exists || repeated {
                 return Ok(InsertOutcome::Duplicate { index });
             }
         }

@@ -3,6 +3,7 @@
 //! A statement sees the writes of earlier commands of its transaction only, so every entry says which command made it
 //! and which command superseded it. Entries are appended, never changed in place, except for that mark.
 
+mod keys;
 mod savepoint;
 mod spill;
 
@@ -17,6 +18,7 @@ use rustc_hash::FxHashMap;
 
 use crate::log::{LogOp, Position};
 use crate::segments::Segment;
+use keys::Keys;
 use spill::Private;
 pub(crate) use spill::{Running, SpillJob, SpillRow, Spilled};
 
@@ -34,8 +36,10 @@ pub(crate) struct TxnBuffer {
 #[derive(Default)]
 pub(crate) struct TreeWrites {
     entries: Vec<Entry>,
-    newest: FxHashMap<Bytes, u32>,
+    keys: Keys,
     private: Vec<Private>,
+    /// The highest key in `private`.
+    private_highest: Bytes,
     /// Every key of `entries`, once somebody has read them in order.
     ordered: Option<BTreeSet<Bytes>>,
 }
@@ -198,7 +202,7 @@ impl TxnBuffer {
     /// What commands before `before` made of a key. May read a private segment.
     pub fn own(&self, tree: TreeRef, key: &[u8], before: CommandId) -> Result<Own<'_>> {
         let Some(tree) = self.trees.get(&tree) else { return Ok(Own::Untouched) };
-        let mut next = tree.newest.get(key).copied();
+        let mut next = tree.keys.find(&tree.entries, key);
         while let Some(entry) = next.and_then(|at| tree.entries.get(at as usize)) {
             if entry.command < before {
                 return Ok(match &entry.image {
@@ -260,7 +264,8 @@ impl TxnBuffer {
         let Some(writes) = self.trees.get_mut(&tree).filter(|_| !crate::memtable::is_empty(from, to)) else {
             return Ok(nothing);
         };
-        let ordered = writes.ordered.get_or_insert_with(|| writes.newest.keys().cloned().collect());
+        let ordered =
+            writes.ordered.get_or_insert_with(|| writes.entries.iter().map(|entry| entry.key.clone()).collect());
         let mut keys = ordered.range::<[u8], _>((from, to));
         let mut some = Vec::new();
         let mut done = false;
@@ -301,12 +306,12 @@ fn entry_bytes(key: &Bytes, row: &Bytes) -> usize {
 
 impl TreeWrites {
     fn newest(&self, key: &[u8]) -> Option<&Entry> {
-        self.newest.get(key).and_then(|&at| self.entries.get(at as usize))
+        self.keys.find(&self.entries, key).and_then(|at| self.entries.get(at as usize))
     }
 
     fn append(&mut self, key: Bytes, image: Image, schema: SchemaVersion, command: CommandId, base: Base) {
-        let at = u32::try_from(self.entries.len()).expect("a transaction spills long before");
-        let older = self.newest.insert(key.clone(), at);
+        assert!(u32::try_from(self.entries.len()).is_ok(), "a transaction spills long before");
+        let older = self.keys.append(&self.entries, &key);
         if let Some(older) = older.and_then(|older| self.entries.get_mut(older as usize)) {
             assert!(older.command <= command && older.superseded == NEVER, "commands follow each other");
             older.superseded = command;

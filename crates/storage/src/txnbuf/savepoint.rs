@@ -47,15 +47,10 @@ impl TxnBuffer {
 impl TreeWrites {
     fn undo(&mut self, from: CommandId) {
         while let Some(entry) = self.entries.pop_if(|entry| entry.command >= from) {
-            match entry.older {
-                None => _ = self.newest.remove(&entry.key),
-                Some(at) => {
-                    if let Some(older) = self.entries.get_mut(at as usize) {
-                        older.superseded = NEVER;
-                    }
-                    self.newest.insert(entry.key, at);
-                }
+            if let Some(older) = entry.older.and_then(|at| self.entries.get_mut(at as usize)) {
+                older.superseded = NEVER;
             }
+            self.keys.taken(self.entries.len(), entry.key, entry.older);
         }
         self.private.retain_mut(|private| {
             let whole = private.first >= from;

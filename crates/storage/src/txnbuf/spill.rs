@@ -13,6 +13,7 @@ use heliosdb_types::{CommandId, Error, Result, SchemaVersion, SegmentId, TreeRef
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
+use super::keys::Keys;
 use super::{Base, Entry, Image, NEVER, TreeWrites, TxnBuffer};
 use crate::log::{LoadedSegment, LogOp, Position};
 use crate::segments::Segment;
@@ -110,7 +111,10 @@ impl TxnBuffer {
                 let parts = rows.map(|((_, part), rows)| (*part, rows.clone())).collect();
                 Private { segment, command, first, parts, dead: RoaringBitmap::new() }
             });
-            self.trees.entry(job.tree).or_default().private.extend(private);
+            let writes = self.trees.entry(job.tree).or_default();
+            writes.private.extend(private);
+            let highest = writes.private.iter().map(|private| &private.segment.meta.max_key).max();
+            writes.private_highest = highest.cloned().unwrap_or_default();
             moved.entry(job.tree).or_default().extend(job.rows.iter().map(|row| row.at).zip(places));
         }
         for (tree, places) in moved {
@@ -217,7 +221,7 @@ impl TreeWrites {
             }
         }
         let entries = std::mem::take(&mut self.entries);
-        self.newest.clear();
+        self.keys = Keys::default();
         let mut moved: FxHashMap<u32, u32> = FxHashMap::default();
         for (at, (mut entry, place)) in entries.into_iter().zip(spilled).enumerate() {
             match place {
@@ -230,7 +234,7 @@ impl TreeWrites {
                 moved.insert(at as u32, to);
             }
             entry.older = entry.older.and_then(|older| moved.get(&older).copied());
-            self.newest.insert(entry.key.clone(), to);
+            self.keys.append(&self.entries, &entry.key);
             self.entries.push(entry);
         }
     }
@@ -241,6 +245,9 @@ impl TreeWrites {
     }
 
     pub(super) fn private_row(&self, key: &[u8], before: CommandId) -> Result<Option<(&Arc<Segment>, u32)>> {
+        if self.private_highest < key {
+            return Ok(None);
+        }
         for private in self.private.iter().filter(|private| private.command < before) {
             if private.segment.meta.may_hold(key)
                 && let Some(row) = private.segment.reader.find(key)?.find(|row| !private.dead.contains(*row))
