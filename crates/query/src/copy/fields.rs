@@ -14,6 +14,12 @@ fn malformed(message: impl Into<String>) -> Error {
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str> {
+    if memchr::memchr(0, bytes).is_some() {
+        return Err(Error::invalid(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
+    }
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let bad = bytes.get(at..).unwrap_or(&[]).iter().take(error.error_len().unwrap_or(1).max(1));
@@ -113,12 +119,6 @@ fn unescape(raw: &str) -> Result<String> {
             other => out.push(other),
         }
     }
-    if out.contains(&0) {
-        return Err(Error::invalid(
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            "invalid byte sequence for encoding \"UTF8\": 0x00",
-        ));
-    }
     utf8(&out)?;
     String::from_utf8(out).map_err(|_| Error::internal("checked to be UTF-8"))
 }
@@ -131,6 +131,14 @@ pub(crate) fn split_csv<'a>(row: &'a [u8], options: &CopyOptions, out: &mut Vec<
     let mut at = 0;
     loop {
         let start = at;
+        if let Some((field, end)) = wholly_quoted(row, start, options) {
+            out.push(Some(Cow::Borrowed(field)));
+            if end >= bytes.len() {
+                return Ok(());
+            }
+            at = end + 1;
+            continue;
+        }
         while bytes.get(at).is_some_and(|byte| *byte != options.delimiter && *byte != options.quote) {
             at += 1;
         }
@@ -147,6 +155,16 @@ pub(crate) fn split_csv<'a>(row: &'a [u8], options: &CopyOptions, out: &mut Vec<
         }
         at += 1;
     }
+}
+
+/// A field in quotes from its first to its last byte with none inside and nothing escaped, as most quoted ones are, and where it ends.
+fn wholly_quoted<'a>(row: &'a str, start: usize, options: &CopyOptions) -> Option<(&'a str, usize)> {
+    let inside = row.as_bytes().get(start..)?.strip_prefix(&[options.quote])?;
+    let len = memchr::memchr2(options.quote, options.escape, inside)?;
+    let is_end = inside.get(len) == Some(&options.quote)
+        && inside.get(len + 1).is_none_or(|next| *next == options.delimiter && *next != options.quote);
+    let field = row.get(start + 1..start + 1 + len).filter(|_| is_end)?;
+    Some((field, start + len + 2))
 }
 
 /// A field with quotes somewhere in it; quoted and bare parts may alternate. Gives the field and where it ends.
@@ -256,6 +274,30 @@ mod tests {
         assert_eq!(split(true, "1,,\"\",\"a,\"\"b\""), [some("1"), None, some(""), some("a,\"b")]);
         assert_eq!(split(true, "a\"b,c\"d,"), [some("ab,cd"), None]);
         assert!(split_csv(b"\"a", &options(true), &mut Vec::new()).is_err());
+        let quoted =
+            ["\"a\"", "\"a\"b", "\"a\"\"b\"", "\"\"", "\"a,b\",", "\"é\",\"\"\"\"", "\"a\"\"", "x,\"a\"\"b\"\"\",y"];
+        for row in quoted {
+            // Field by field as they are found byte by byte.
+            let mut slow = Vec::new();
+            let mut at = 0;
+            let whole = loop {
+                match quoted_field(row, at, &options(true)) {
+                    Ok((field, end)) => {
+                        slow.push(field);
+                        if end >= row.len() {
+                            break true;
+                        }
+                        at = end + 1;
+                    }
+                    Err(_) => break false,
+                }
+            };
+            let mut fields = Vec::new();
+            let split = split_csv(row.as_bytes(), &options(true), &mut fields);
+            assert_eq!(split.is_ok(), whole, "{row}");
+            let fields: Vec<String> = fields.into_iter().map(|field| field.unwrap_or_default().into_owned()).collect();
+            assert!(!whole || fields == slow, "{row}: {fields:?}, {slow:?}");
+        }
     }
 
     #[test]
@@ -278,6 +320,8 @@ mod tests {
     fn bad_bytes_are_refused() {
         assert!(split_text(&[0xff, b'a'], &options(false), &mut Vec::new()).is_err());
         assert!(split_text(b"a\\000", &options(false), &mut Vec::new()).is_err());
+        assert!(split_text(b"a\0", &options(false), &mut Vec::new()).is_err());
+        assert!(split_csv(b"a\0", &options(true), &mut Vec::new()).is_err());
         assert!(split_text(b"\\377", &options(false), &mut Vec::new()).is_err());
     }
 }

@@ -107,7 +107,7 @@ impl Lines {
     fn find_text(&mut self) -> Option<usize> {
         loop {
             let rest = self.buffer.get(self.searched..)?;
-            let Some(at) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(at) = memchr::memchr(b'\n', rest) else {
                 self.searched = self.buffer.len();
                 return None;
             };
@@ -123,7 +123,20 @@ impl Lines {
 
     /// A newline outside quotes.
     fn find_csv(&mut self) -> Option<usize> {
-        while let Some(&byte) = self.buffer.get(self.searched) {
+        loop {
+            // To the next byte that means something here.
+            let rest = self.buffer.get(self.searched..).unwrap_or_default();
+            let found = if self.quoted {
+                memchr::memchr2(self.quote, self.escape, rest)
+            } else {
+                memchr::memchr2(self.quote, b'\n', rest)
+            };
+            let Some(skip) = found else {
+                self.searched = self.buffer.len();
+                return None;
+            };
+            self.searched += skip;
+            let byte = self.buffer.get(self.searched).copied().unwrap_or_default();
             if self.quoted && byte == self.escape && self.escape != self.quote {
                 // The next byte is taken as it is, if it is there already.
                 if self.searched + 1 >= self.buffer.len() {
@@ -139,7 +152,6 @@ impl Lines {
             }
             self.searched += 1;
         }
-        None
     }
 }
 

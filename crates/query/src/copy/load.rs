@@ -93,6 +93,20 @@ struct Batch {
     builders: Vec<ColumnBuilder>,
 }
 
+impl Batch {
+    /// An empty one that will become about as large.
+    fn another(&self) -> Batch {
+        let (keys, rows) = (self.keys.len(), self.rows.len());
+        Batch {
+            keys: Vec::with_capacity(keys + keys / 8),
+            rows: Vec::with_capacity(rows + rows / 8),
+            ends: Vec::with_capacity(self.ends.len()),
+            lines: Vec::with_capacity(self.lines.len()),
+            builders: Vec::new(),
+        }
+    }
+}
+
 impl Load {
     pub fn new(loader: Loader) -> Result<Load> {
         let readers = loader
@@ -273,11 +287,12 @@ impl Load {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let batch = std::mem::take(&mut self.batch);
-        let count = batch.lines.len();
+        let count = self.batch.lines.len();
         if count == 0 {
             return Ok(());
         }
+        let next = self.batch.another();
+        let batch = std::mem::replace(&mut self.batch, next);
         self.loader.running.flag.check()?;
         match &self.loader.path {
             Path::Direct { .. } => self.insert(batch).await?,
@@ -320,7 +335,7 @@ impl Load {
             row
         });
         let keyed: Vec<KeyedRow> = keyed.collect();
-        let copy = keyed.clone();
+        let count = keyed.len();
         let inserted = tokio::select! {
             biased;
             () = loader.running.flag.cancelled() => return Err(loader.running.flag.error()),
@@ -328,12 +343,14 @@ impl Load {
         };
         match inserted {
             InsertOutcome::Inserted => {
-                loader.tier.tally().inserted(loader.relation.oid, copy.len());
+                loader.tier.tally().inserted(loader.relation.oid, count);
                 Ok(())
             }
             InsertOutcome::Duplicate { index } => {
                 let line = lines.get(index).copied().unwrap_or(0);
-                let row = copy.get(index).map(|row| row.row.clone()).unwrap_or_default();
+                let start = index.checked_sub(1).and_then(|before| batch.ends.get(before)).map_or(0, |end| end.1);
+                let end = batch.ends.get(index).map_or(start, |end| end.1);
+                let row = rows.slice(start..end);
                 let error = duplicate(&loader.relation, &self.types, &row, &loader.context)?;
                 Err(error.with_traceback(format!("COPY {}, line {line}", loader.relation.name)))
             }

@@ -60,11 +60,33 @@ impl Reader {
         {
             return Ok(Value::Ref(DatumRef::Text(text)));
         }
+        if let (SqlType::Char(Some(width)), Cow::Borrowed(text)) = (&self.sql_type, text)
+            && let Some(value) = padded(text, *width as usize)
+        {
+            return Ok(value);
+        }
         if let (SqlType::Reg(kind), Some(names)) = (&self.sql_type, &self.names) {
             return reg_from_name(*kind, text, names).map(Value::Owned);
         }
         parse_text(&self.sql_type, text, context).map(Value::Owned)
     }
+}
+
+/// ASCII that fits, filled up with blanks.
+fn padded(text: &str, width: usize) -> Option<Value<'_>> {
+    if text.len() > width || !text.is_ascii() || text.as_bytes().contains(&0) {
+        return None;
+    }
+    if text.len() == width {
+        return Some(Value::Ref(DatumRef::Text(text)));
+    }
+    let mut full = String::with_capacity(width);
+    full.push_str(text);
+    const BLANKS: &str = "                                                                ";
+    while full.len() < width {
+        full.push_str(BLANKS.get(..width - full.len()).unwrap_or(BLANKS));
+    }
+    Some(Value::Owned(Datum::Text(full)))
 }
 
 /// Plain integers, decimals and ISO dates; anything unusual is left to the input function.
@@ -191,6 +213,16 @@ mod tests {
                     );
                 }
             }
+        }
+        for width in [1, 3, 70] {
+            let sql_type = SqlType::Char(Some(width));
+            for text in ["", "a", "abc", "abcd", "abc ", "é", "a\0"] {
+                if let Some(value) = padded(text, width as usize) {
+                    let slow = parse_text(&sql_type, text, &context).unwrap();
+                    assert_eq!(value.as_ref().to_owned(), slow, "{text:?} as {sql_type:?}");
+                }
+            }
+            assert!(padded("a", width as usize).is_some());
         }
         assert!(quick_of(&SqlType::Int4, "42").is_some());
         assert!(quick_of(&SqlType::Date, "1998-12-01").is_some());
