@@ -51,8 +51,10 @@ impl Core {
         let mut buffer = buffer.lock();
         buffer.finish_spill()?;
         self.spill_the_rest(&mut buffer)?;
-        let (branch, ops) = (buffer.branch, buffer.net_ops());
-        if ops.is_empty() {
+        let branch = buffer.branch;
+        let masks = buffer.deletes_more_than(self.options.mask_rows_min);
+        let ops = buffer.net_ops(!masks);
+        if ops.is_empty() && !masks {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
         }
         self.wait_for_room(ops.iter().map(LogOp::row_bytes).sum())?;
@@ -61,17 +63,17 @@ impl Core {
                 self.next_tree.fetch_max(tree_number(descriptor.tree) + 1, Ordering::Relaxed);
             }
         }
-        let deletes = ops.iter().filter(|op| matches!(op, LogOp::Delete { .. })).count();
-        let masks = deletes > self.options.mask_rows_min;
         // Positions may be logged alone only while no segment can be replaced.
         let _segments_stay = masks.then(|| self.manifest.lock());
+        let rows_written;
         let commit = loop {
             let version = self.version.load_full();
             check_trees(&version, branch, &ops)?;
             let targets = targets(&version, &buffer, &ops)?;
             let appended = if masks {
-                let (ops, targets) = masked(&ops, targets);
-                self.append(&version, txn, branch, &ops, targets)
+                let (deletes, rows) = masked(&version, &buffer)?;
+                let all: Vec<LogOp> = ops.iter().cloned().chain(deletes).collect();
+                self.append(&version, txn, branch, &all, targets.into_iter().chain(rows).collect())
             } else {
                 self.append(&version, txn, branch, &ops, targets)
             };
@@ -79,6 +81,7 @@ impl Core {
                 // A freeze or merge moved rows meanwhile: look again.
                 Ok(None) => {}
                 Ok(Some(commit)) => {
+                    rows_written = (ops.len() + if masks { buffer.deletes().count() } else { 0 }) as u64;
                     buffer.keep_private();
                     break commit;
                 }
@@ -92,7 +95,7 @@ impl Core {
             }
         };
         Counters::add(&self.counters.commits, 1);
-        Counters::add(&self.counters.rows_written, ops.len() as u64);
+        Counters::add(&self.counters.rows_written, rows_written);
         self.poke_freezer();
         // A crash here loses a commit nobody was told of; an error would lie about one that may become durable.
         let _ = failpoint("commit.appended");
@@ -237,26 +240,26 @@ pub(crate) fn apply_ops(
     Ok(())
 }
 
-/// Groups deletes of segments' rows by segment; what is left keeps its order.
-fn masked(ops: &[LogOp], targets: Vec<Target>) -> (Vec<LogOp>, Vec<Target>) {
+/// A transaction's deletes, grouped by segment; those of rows in memory one by one. Of millions no list is made.
+fn masked(version: &Version, buffer: &TxnBuffer) -> Result<(Vec<LogOp>, Vec<Target>)> {
     let mut rows: BTreeMap<SegmentId, (Arc<Segment>, RoaringBitmap)> = BTreeMap::new();
-    let mut kept = (Vec::new(), Vec::new());
-    for (op, target) in ops.iter().zip(targets) {
-        match (op, target) {
-            (LogOp::Delete { .. }, Target::Segment { segment, row }) => {
+    let (mut ops, mut targets) = (Vec::new(), Vec::new());
+    for (tree, key, old) in buffer.deletes() {
+        match live_row(version, (buffer.branch, tree), key, old, CommitTs::MAX)? {
+            Target::Segment { segment, row } => {
                 rows.entry(segment.meta.id).or_insert_with(|| (segment, RoaringBitmap::new())).1.insert(row);
             }
-            (op, target) => {
-                kept.0.push(op.clone());
-                kept.1.push(target);
+            target => {
+                ops.push(LogOp::Delete { tree, key: key.clone(), old });
+                targets.push(target);
             }
         }
     }
     for (id, (segment, rows)) in rows {
-        kept.0.push(LogOp::Mask { tree: segment.meta.tree, segment: id, rows });
-        kept.1.push(Target::Rows(segment));
+        ops.push(LogOp::Mask { tree: segment.meta.tree, segment: id, rows });
+        targets.push(Target::Rows(segment));
     }
-    kept
+    Ok((ops, targets))
 }
 
 /// Makes private segments everybody's, as of `ts`.

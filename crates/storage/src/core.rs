@@ -332,7 +332,7 @@ impl Core {
         let (segment_memory_bytes, delete_vector_bytes) = Core::segments_memory(&version);
         // One that is being written to right now is left out.
         let transaction_bytes =
-            self.txns.read().values().filter_map(|buffer| Some(buffer.try_lock()?.spillable_bytes() as u64)).sum();
+            self.txns.read().values().filter_map(|buffer| Some(buffer.try_lock()?.held_bytes() as u64)).sum();
         let (row_cache_hits, row_cache_misses) = self.row_cache.counts();
         let mut tiers: BTreeMap<u8, (u64, u64)> = BTreeMap::new();
         for segment in version.all_segments() {

@@ -28,8 +28,10 @@ pub(crate) struct TxnBuffer {
     shapes: Vec<(CommandId, ShapeChange)>,
     /// Commands that begin a part which may be undone by itself, ascending.
     savepoints: Vec<CommandId>,
-    /// Bytes of rows in memory, about.
+    /// Bytes of rows in memory, about...
     spillable: usize,
+    /// ...and of the keys of what was deleted, which stay.
+    deleted: usize,
     running: Option<Running>,
 }
 
@@ -121,6 +123,7 @@ impl TxnBuffer {
             shapes: Vec::new(),
             savepoints: Vec::new(),
             spillable: 0,
+            deleted: 0,
             running: None,
         }
     }
@@ -157,8 +160,9 @@ impl TxnBuffer {
         let updates = batch.updates.into_iter().map(|(new, hint)| (new.key, Image::Row(new.row), hint));
         let deletes = batch.deletes.into_iter().map(|(key, hint)| (key, Image::Deleted, hint));
         for (key, image, hint) in updates.chain(deletes) {
-            if let Image::Row(row) = &image {
-                self.spillable += entry_bytes(&key, row);
+            match &image {
+                Image::Row(row) => self.spillable += entry_bytes(&key, row),
+                _ => self.deleted += entry_bytes(&key, &Bytes::new()),
             }
             let base = match tree.newest(&key) {
                 None => match tree.private_row(&key, NEVER)? {
@@ -286,17 +290,43 @@ impl TxnBuffer {
         Ok(OwnRange { rows, last, done })
     }
 
-    /// What the commit has to do, net, in the order it was first asked for.
-    pub fn net_ops(&self) -> Vec<LogOp> {
+    /// What the commit has to do, net, in the order it was first asked for; without [`TxnBuffer::deletes`] if those are many.
+    pub fn net_ops(&self, with_deletes: bool) -> Vec<LogOp> {
         let mut ops: Vec<LogOp> = self.shapes.iter().map(|(_, change)| change.op()).collect();
         ops.extend(self.load_op());
-        let dropped = |tree: TreeRef| matches!(self.descriptor(tree), Some(None));
-        let mut trees: Vec<_> = self.trees.iter().filter(|(tree, _)| !dropped(**tree)).collect();
-        trees.sort_by_key(|(tree, _)| **tree);
-        for (&tree, writes) in trees {
-            ops.extend(writes.entries.iter().filter(|entry| entry.superseded == NEVER).filter_map(|e| e.op(tree)));
+        for (tree, writes) in self.kept_trees() {
+            let entries = writes.entries.iter().filter(|entry| entry.superseded == NEVER);
+            let wanted = entries.filter(|entry| with_deletes || entry.deletes().is_none());
+            ops.extend(wanted.filter_map(|entry| entry.op(tree)));
         }
         ops
+    }
+
+    /// The committed rows whose deletion is all that the commit has to do about their keys, and where they were last seen.
+    pub fn deletes(&self) -> impl Iterator<Item = (TreeRef, &Bytes, Position)> {
+        self.kept_trees().into_iter().flat_map(|(tree, writes)| {
+            let entries = writes.entries.iter().filter(|entry| entry.superseded == NEVER);
+            entries.filter_map(move |entry| Some((tree, &entry.key, entry.deletes()?)))
+        })
+    }
+
+    /// Whether [`TxnBuffer::deletes`] are more than so many.
+    pub fn deletes_more_than(&self, count: usize) -> bool {
+        let entries: usize = self.trees.values().map(|writes| writes.entries.len()).sum();
+        entries > count && self.deletes().nth(count).is_some()
+    }
+
+    /// The trees written to that the transaction has not dropped again, in order.
+    fn kept_trees(&self) -> Vec<(TreeRef, &TreeWrites)> {
+        let kept = self.trees.iter().filter(|(tree, _)| !matches!(self.descriptor(**tree), Some(None)));
+        let mut trees: Vec<_> = kept.map(|(&tree, writes)| (tree, writes)).collect();
+        trees.sort_by_key(|(tree, _)| *tree);
+        trees
+    }
+
+    /// Bytes it holds in memory, about.
+    pub fn held_bytes(&self) -> usize {
+        self.spillable + self.deleted
     }
 }
 
@@ -324,6 +354,15 @@ impl TreeWrites {
 }
 
 impl Entry {
+    /// Where the committed row was last seen whose deletion is all there is to do. A new row, if there is one, comes with its private
+    /// segment.
+    fn deletes(&self) -> Option<Position> {
+        match (self.base, &self.image) {
+            (Base::Committed(hint), Image::Deleted | Image::Private(_)) => Some(Position::from(hint)),
+            _ => None,
+        }
+    }
+
     fn op(&self, tree: TreeRef) -> Option<LogOp> {
         let (key, schema) = (self.key.clone(), self.schema);
         let stands_on = match self.base {
@@ -333,7 +372,6 @@ impl Entry {
         match (stands_on, self.image.clone()) {
             (None, Image::Row(row)) => Some(LogOp::Insert { tree, schema, key, row }),
             (Some(old), Image::Row(row)) => Some(LogOp::Update { tree, schema, key, row, old }),
-            // The new row, if there is one, comes with its private segment.
             (Some(old), Image::Deleted | Image::Private(_)) => Some(LogOp::Delete { tree, key, old }),
             (None, Image::Deleted | Image::Private(_)) => None,
         }
@@ -397,7 +435,8 @@ mod tests {
         let overlay = buffer.overlay(tree, CommandId(4));
         let rows: Vec<_> = overlay.rows.iter().map(|row| &row.1[..]).collect();
         assert_eq!((rows, overlay.hidden.len()), (vec![&b"3"[..]], 1));
-        let ops = buffer.net_ops();
+        let ops = buffer.net_ops(true);
+        assert_eq!((buffer.net_ops(false), buffer.deletes().count()), (ops.clone(), 0));
         assert!(
             matches!(&ops[..], [LogOp::Insert { row: a, .. }, LogOp::Update { row: b, .. }] if a == "3" && b == "5")
         );
