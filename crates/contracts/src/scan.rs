@@ -83,6 +83,12 @@ pub trait TableScan: Send + Sync {
     fn estimated_bounds(&self, _column: ColumnId) -> Option<(Datum, Datum)> {
         None
     }
+
+    /// From now on gives only about one in `every` of its rows, whole blocks spread over all of them, chosen by `seed`: a sample.
+    /// Before a partition is opened. False if it gives all of them.
+    fn thin(&self, _every: usize, _seed: u64) -> bool {
+        false
+    }
 }
 
 /// Pulls batches. Reads block on local disk only.

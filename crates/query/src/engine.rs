@@ -11,10 +11,11 @@ use heliosdb_contracts::{
     ConnectRequest, Credential, IsolationLevel, ReadContext, ShardClient, SqlService, SqlSession,
 };
 use heliosdb_runtime::{Clock, Entropy, Spawner};
-use heliosdb_types::{BranchId, CommandId, CommitTs, DatabaseId, Error, Result, SqlState};
+use heliosdb_types::{BranchId, CommandId, CommitTs, DatabaseId, Error, Oid, Result, SqlState};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use crate::analyze::{self, Changes};
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::copy::Copies;
 use crate::exec::{Executor, ExecutorOptions};
@@ -23,7 +24,7 @@ use crate::index_builds::IndexBuilds;
 use crate::session::{
     Channels, SequenceCache, Session, Sessions, check_setting, drop_temp, scram_from_text, setting_position,
 };
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, Usages};
 
 /// What the engine runs with.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub struct Engine {
     /// Numbers of the sessions' temporary schemas.
     pub(crate) temp_numbers: AtomicU64,
     pub(crate) statistics: Statistics,
+    /// What statistics of tables know of.
+    pub(crate) changes: Changes,
 }
 
 impl Engine {
@@ -92,6 +95,7 @@ impl Engine {
             start_micros,
             temp_numbers: AtomicU64::new(1),
             statistics: Statistics::new(start_micros),
+            changes: Changes::default(),
         });
         // What sessions of before a crash left behind.
         for database in engine.catalog(POSTGRES_DATABASE, BranchId(0))?.databases.values() {
@@ -108,6 +112,22 @@ impl Engine {
     /// Number of sessions connected now.
     pub fn session_count(&self) -> usize {
         self.sessions.count()
+    }
+
+    /// What all sessions of a database have counted.
+    pub(crate) fn usages(&self, database: DatabaseId, oid: Oid) -> Usages {
+        let mut usages = self.statistics.usages.of(database);
+        for session in self.sessions.list() {
+            if session.database.0 == oid {
+                session.tier.tally().add_to(&mut usages);
+            }
+        }
+        usages
+    }
+
+    /// A table has been looked at: its statistics know of all changes so far.
+    pub(crate) fn analyzed(&self, database: DatabaseId, oid: Oid, table: Oid) {
+        self.changes.known(database, table, analyze::changes(&self.usages(database, oid), table));
     }
 
     /// The committed catalog of now.

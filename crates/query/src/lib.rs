@@ -2,6 +2,7 @@
 
 // Modules are private to the crate; the API is the list of re-exports.
 pub(crate) mod access;
+pub(crate) mod analyze;
 pub(crate) mod bind;
 pub(crate) mod catalog;
 pub(crate) mod copy;

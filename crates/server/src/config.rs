@@ -55,6 +55,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "HELIOSDB_QUERY_NICENESS")]
     query_niceness: Option<u8>,
 
+    /// Whether tables that have changed enough are analyzed by themselves: true or false [default: true]
+    #[arg(long, value_name = "BOOL", env = "HELIOSDB_AUTOANALYZE")]
+    autoanalyze: Option<bool>,
+
     /// Sessions at a time [default: 1000]
     #[arg(long, value_name = "N", env = "HELIOSDB_MAX_CONNECTIONS")]
     max_connections: Option<usize>,
@@ -177,6 +181,7 @@ impl Settings {
             memory: self.memory.or(under.memory),
             worker_threads: self.worker_threads.or(under.worker_threads),
             query_niceness: self.query_niceness.or(under.query_niceness),
+            autoanalyze: self.autoanalyze.or(under.autoanalyze),
             max_connections: self.max_connections.or(under.max_connections),
             reserved_connections: self.reserved_connections.or(under.reserved_connections),
             authentication_delay: self.authentication_delay.or(under.authentication_delay),
@@ -210,6 +215,7 @@ pub struct Config {
     pub memory_bytes: u64,
     pub worker_threads: usize,
     pub query_niceness: u8,
+    pub autoanalyze: bool,
     pub connections_max: usize,
     /// Of those, only superusers may take so many.
     pub connections_reserved: usize,
@@ -295,6 +301,7 @@ impl Config {
             memory_bytes,
             worker_threads: positive("worker_threads", settings.worker_threads.unwrap_or(cores))?,
             query_niceness: niceness(settings.query_niceness.unwrap_or(QUERY_NICENESS))?,
+            autoanalyze: settings.autoanalyze.unwrap_or(true),
             connections_max,
             connections_reserved,
             authentication_timeout: Duration::from_secs(settings.authentication_timeout.unwrap_or(60)),

@@ -251,6 +251,9 @@ fn open(
         settings: config.session_settings.clone(),
     };
     let engine = connections.block_on(Engine::open(client, options)).map_err(Failure::data)?;
+    if config.autoanalyze {
+        engine.analyze_automatically();
+    }
     Ok(Database { engine, participant, shard, recovery })
 }
 

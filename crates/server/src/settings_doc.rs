@@ -88,6 +88,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         "http_port" => Some(config.http_port.to_string()),
         "memory" => text(&config.memory_bytes),
         "worker_threads" => Some(config.worker_threads.to_string()),
+        "autoanalyze" => Some(config.autoanalyze.to_string()),
         "query_niceness" => Some(config.query_niceness.to_string()),
         "max_connections" => Some(config.connections_max.to_string()),
         "reserved_connections" => Some(config.connections_reserved.to_string()),

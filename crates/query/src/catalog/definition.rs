@@ -132,6 +132,7 @@ fn table_info(database: DatabaseId, table: TableDefinition) -> Result<(Vec<Colum
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
         on_commit: table.on_commit,
+        statistics: None,
     };
     Ok((columns, RelationKind::Table(info)))
 }
@@ -261,6 +262,7 @@ mod tests {
             last_attribute: 4,
             last_column_id: ColumnId(4),
             on_commit: None,
+            statistics: None,
         };
         let acl = Acl::default_of(ObjectKind::Table, Oid(10));
         let relation = Relation {

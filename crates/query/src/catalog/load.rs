@@ -13,8 +13,10 @@ use super::model::{
     CatalogSnapshot, Column, CommentKey, Database, Identity, IndexInfo, Relation, RelationAccess, RelationKind, Role,
     Schema, TableInfo,
 };
+use super::statistics::StoredStatistics;
 use super::system::{
-    self, COMMENTS, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SHARED_COMMENTS, SystemTree, TYPES,
+    self, COMMENTS, DATABASES, RELATION_NAMES, RELATIONS, ROLES, SCHEMAS, SHARED_COMMENTS, STATISTICS, SystemTree,
+    TYPES,
 };
 use super::user_type;
 use crate::pg_catalog;
@@ -56,9 +58,13 @@ pub fn load(
         catalog.type_names.insert((found.schema, found.name().to_owned()), found.oid());
         catalog.types.insert(found.oid(), found);
     }
+    let mut statistics = statistics(shard, context, database, before)?;
     let relations = rows(shard, context, database, &RELATIONS, |row| relation_of(database, row))?;
     for mut relation in relations.into_iter().chain(system_tables(database)) {
         user_type::resolve_columns(&catalog, &mut relation)?;
+        if let RelationKind::Table(table) = &mut relation.kind {
+            table.statistics = statistics.remove(&relation.oid);
+        }
         if let Some(before) = before {
             date_indexes(&mut relation, before, context.snapshot.ts);
         }
@@ -74,6 +80,25 @@ pub fn load(
         catalog.comments.extend(rows(shard, context, database, tree, |row| comment_of(tree, row))?);
     }
     Ok(catalog)
+}
+
+/// What ANALYZE found, by table. What has not changed since `before` has been read already.
+fn statistics(
+    shard: &dyn ShardClient,
+    context: &ReadContext,
+    database: DatabaseId,
+    before: Option<&CatalogSnapshot>,
+) -> Result<HashMap<Oid, Arc<StoredStatistics>>> {
+    let row = |row: &[Datum]| {
+        let [Datum::Int64(relation), Datum::Int64(changed), Datum::Text(json)] = row else {
+            return Err(damaged(&STATISTICS));
+        };
+        let relation = oid_value(*relation, &STATISTICS)?;
+        let known = before.and_then(|before| before.relations.get(&relation)?.table()?.statistics.clone());
+        let known = known.filter(|known| known.changed == *changed);
+        Ok((relation, known.unwrap_or_else(|| Arc::new(StoredStatistics::new(*changed, json.clone())))))
+    };
+    Ok(rows(shard, context, database, &STATISTICS, row)?.into_iter().collect())
 }
 
 /// Since when each index can be read: since it was first seen whole.
@@ -247,6 +272,7 @@ fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
             last_attribute: tree.columns.len() as i16,
             last_column_id: heliosdb_types::ColumnId(tree.columns.len() as u32),
             on_commit: None,
+            statistics: None,
         };
         Relation {
             oid: Oid(SYSTEM_TABLE_OID + tree.id.0 as u32),

@@ -9,6 +9,7 @@ mod definition;
 mod load;
 mod membership;
 mod model;
+mod statistics;
 mod system;
 mod user_type;
 mod writer;
@@ -22,6 +23,9 @@ pub use model::{
     FIRST_USER_OID, ForeignKey, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Membership, OnCommit,
     PrimaryKey, ReferentialAction, Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema, SchemaFacts,
     SequenceInfo, TableInfo, ViewInfo, ViewName, VirtualTable,
+};
+pub use statistics::{
+    ColumnStatistics, Place, Profile, StoredStatistics, TableStatistics, number, order_key, type_name,
 };
 pub use system::{
     CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, DATABASE_OWNER_ROLE,

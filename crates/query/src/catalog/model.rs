@@ -13,6 +13,7 @@ use heliosdb_types::{ColumnId, CommitTs, DatabaseId, Oid, SequenceId, SqlType, T
 use serde::{Deserialize, Serialize};
 
 use super::acl::{Acl, ObjectKind};
+use super::statistics::StoredStatistics;
 use super::user_type::UserType;
 
 /// User objects start here, as in PostgreSQL.
@@ -203,6 +204,8 @@ pub struct TableInfo {
     pub last_column_id: ColumnId,
     /// A temporary table: what COMMIT does to it.
     pub on_commit: Option<OnCommit>,
+    /// What ANALYZE found. Kept in a tree of its own.
+    pub statistics: Option<Arc<StoredStatistics>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

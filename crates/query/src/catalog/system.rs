@@ -180,7 +180,17 @@ pub const TYPE_NAMES: SystemTree = SystemTree {
 /// COMMENT ON databases and roles.
 pub const SHARED_COMMENTS: SystemTree = SystemTree { name: "shared_comments", id: TreeId(5), shared: true, ..COMMENTS };
 
-pub const ALL: [SystemTree; 12] = [
+/// What ANALYZE found, a row a table.
+pub const STATISTICS: SystemTree = SystemTree {
+    name: "statistics",
+    id: TreeId(26),
+    version: 1,
+    shared: false,
+    columns: &[("relation", OID, false), ("changed", OID, false), ("facts", TEXT, false)],
+    key: &[0],
+};
+
+pub const ALL: [SystemTree; 13] = [
     DATABASES,
     DATABASE_NAMES,
     ROLES,
@@ -193,6 +203,7 @@ pub const ALL: [SystemTree; 12] = [
     COMMENTS,
     TYPES,
     TYPE_NAMES,
+    STATISTICS,
 ];
 
 /// The catalogs whose rows comments are about, by PostgreSQL's OIDs.

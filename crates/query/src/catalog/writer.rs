@@ -18,9 +18,10 @@ use super::load;
 use super::model::{
     CatalogSnapshot, CommentKey, Database, DefaultAcl, FIRST_USER_OID, Relation, RelationKind, Role, Schema,
 };
+use super::statistics::{StoredStatistics, TableStatistics};
 use super::system::{
     self, CLASS_DATABASE, CLASS_ROLE, COMMENTS, DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES,
-    ROLES, SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, SystemTree,
+    ROLES, SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, STATISTICS, SystemTree,
 };
 
 /// The counter OIDs come from.
@@ -259,7 +260,49 @@ impl CatalogWriter {
         Ok(true)
     }
 
+    /// What is known of a table's contents, as it is by now; `None`: nothing.
+    pub async fn statistics_of(&mut self, table: Oid) -> Result<Option<TableStatistics>> {
+        let key = key_bytes(&[oid(table)]);
+        if !self.lock(&STATISTICS, &key, RowLockMode::Update).await? {
+            return Ok(None);
+        }
+        let mut sink = CurrentRow(None);
+        let tree = STATISTICS.tree(self.database);
+        self.shard.get(&self.read(), tree, &key, &STATISTICS.column_ids(), &mut sink)?;
+        Ok(sink.0.and_then(|(_, row)| match row.as_slice() {
+            [_, Datum::Int64(changed), Datum::Text(json)] => StoredStatistics::new(*changed, json.clone()).take(),
+            _ => None,
+        }))
+    }
+
+    /// Changes what is known of a table's contents, starting from what it is by now. `changed` is when, in microseconds.
+    pub async fn change_statistics(
+        &mut self,
+        table: Oid,
+        changed: i64,
+        change: impl FnOnce(&mut TableStatistics),
+    ) -> Result<()> {
+        let known = self.statistics_of(table).await?;
+        let exists = known.is_some();
+        let mut statistics = known.unwrap_or_default();
+        let before = statistics.changed_micros;
+        change(&mut statistics);
+        // Each version has a number of its own, whatever the clock says.
+        statistics.changed_micros = changed.max(before + 1);
+        let row = [oid(table), Datum::Int64(statistics.changed_micros), json(&statistics)?];
+        if exists {
+            return self.update(&STATISTICS, &row).await;
+        }
+        if !self.insert(&STATISTICS, &row).await? {
+            return Err(Error::retry(SqlState::SERIALIZATION_FAILURE, "tuple concurrently updated"));
+        }
+        Ok(())
+    }
+
     pub async fn drop_relation(&mut self, relation: &Relation) -> Result<()> {
+        if relation.table().is_some() && self.statistics_of(relation.oid).await?.is_some() {
+            self.delete(&STATISTICS, &[oid(relation.oid)]).await?;
+        }
         self.release_relation_name(relation.schema, &relation.name).await?;
         self.delete(&RELATIONS, &[oid(relation.oid)]).await
     }

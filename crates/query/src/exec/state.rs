@@ -102,7 +102,7 @@ impl Executor {
 
 impl Executor {
     /// Memory of the pool that statements share, for what is kept outside of operators.
-    pub(super) fn memory(&self, consumer: &str) -> MemoryReservation {
+    pub(crate) fn memory(&self, consumer: &str) -> MemoryReservation {
         MemoryConsumer::new(consumer).register(&self.template.runtime_env().memory_pool)
     }
 }

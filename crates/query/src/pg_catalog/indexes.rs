@@ -254,7 +254,7 @@ fn index_attribute(rows: &mut Rows, index: Oid, number: i16, name: String, sql_t
         identity: Identity::No,
         generated: false,
     };
-    attribute_of(rows, index, number, &column, None)
+    attribute_of(rows, index, number, &column, None, -1)
 }
 
 fn vector(numbers: impl Iterator<Item = i64>) -> Datum {

@@ -21,6 +21,7 @@ mod roles;
 mod segments;
 mod shapes;
 mod statements;
+mod statistics;
 mod table;
 mod types;
 mod user_types;
@@ -98,6 +99,7 @@ fn pg_fill(name: &str) -> Option<Fill> {
         "pg_stat_statements_info" => statements::pg_stat_statements_info,
         "pg_stat_user_indexes" => objects::pg_stat_user_indexes,
         "pg_stat_user_tables" => objects::pg_stat_user_tables,
+        "pg_stats" => statistics::pg_stats,
         "pg_tables" => objects::pg_tables,
         "pg_tablespace" => objects::pg_tablespace,
         "pg_enum" => user_types::pg_enum,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use heliosdb_types::{DatabaseId, Datum, Oid, Result};
+use heliosdb_types::{Datum, Oid, Result};
 
 use super::indexes::indexes;
 use super::relations::{acl, sorted};
@@ -206,19 +206,8 @@ pub(super) fn pg_sequences(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// What all sessions of a database have counted.
-fn usages(facts: &Facts, database: (DatabaseId, Oid)) -> Usages {
-    let mut usages = facts.engine.statistics.usages.of(database.0);
-    for session in facts.engine.sessions.list() {
-        if session.database.0 == database.1 {
-            session.tier.tally().add_to(&mut usages);
-        }
-    }
-    usages
-}
-
 fn usages_here(facts: &Facts) -> Usages {
-    usages(facts, (facts.database.id, facts.database.oid))
+    facts.engine.usages(facts.database.id, facts.database.oid)
 }
 
 /// Reads and writes as sessions count them, rows as the shard estimates them.
@@ -229,6 +218,10 @@ pub(super) fn pg_stat_user_tables(source: &Source<'_>, rows: &mut Rows) -> Resul
         let Some(table) = relation.table().filter(|table| !table.tree.tree.is_system()) else { continue };
         let size = source.shard.tree_size(table.tree.tree);
         let usage = usages.get(&relation.oid).copied().unwrap_or_default();
+        let changes = crate::analyze::changes(&usages, relation.oid);
+        let modified = facts.engine.changes.since(facts.database.id, relation.oid, changes);
+        let statistics = relation.statistics();
+        let moment = |micros: Option<i64>| micros.map_or(Datum::Null, Datum::TimestampTz);
         let has_indexes = table.primary_key.is_some() || !table.indexes.is_empty();
         let indexed = |count: i64| if has_indexes { Datum::Int64(count) } else { Datum::Null };
         rows.add(&[
@@ -243,6 +236,11 @@ pub(super) fn pg_stat_user_tables(source: &Source<'_>, rows: &mut Rows) -> Resul
             ("n_tup_ins", Datum::Int64(usage.inserted)),
             ("n_tup_upd", Datum::Int64(usage.updated)),
             ("n_tup_del", Datum::Int64(usage.deleted)),
+            ("n_mod_since_analyze", Datum::Int64(modified)),
+            ("last_analyze", moment(statistics.and_then(|statistics| statistics.last_analyze))),
+            ("last_autoanalyze", moment(statistics.and_then(|statistics| statistics.last_autoanalyze))),
+            ("analyze_count", Datum::Int64(statistics.map_or(0, |statistics| statistics.analyze_count))),
+            ("autoanalyze_count", Datum::Int64(statistics.map_or(0, |statistics| statistics.autoanalyze_count))),
         ])?;
     }
     Ok(())
@@ -279,7 +277,7 @@ pub(super) fn pg_stat_database(source: &Source<'_>, rows: &mut Rows) -> Result<(
         let count = sessions.iter().filter(|session| session.database.0 == database.oid).count();
         let counts = source.facts.engine.statistics.database(database.id);
         let mut usage = Usage::default();
-        for (_, of_one) in usages(source.facts, (database.id, database.oid)) {
+        for (_, of_one) in source.facts.engine.usages(database.id, database.oid) {
             usage += of_one;
         }
         rows.add(&[

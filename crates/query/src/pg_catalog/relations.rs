@@ -42,6 +42,9 @@ pub(super) fn pg_class(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     for relation in sorted(catalog) {
         let table = relation.table();
         let size = table.map(|table| source.shard.tree_size(table.tree.tree)).unwrap_or_default();
+        // As ANALYZE found it, else as the shard estimates it.
+        let analyzed = relation.statistics().and_then(|statistics| statistics.rows);
+        let tuples = analyzed.unwrap_or(size.rows as f64) as f32;
         let stored = matches!(kind(relation), "r" | "S");
         rows.add(&[
             ("oid", oid(relation.oid)),
@@ -51,7 +54,7 @@ pub(super) fn pg_class(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
             ("relam", oid(if kind(relation) == "r" { HEAP } else { Oid(0) })),
             ("relfilenode", oid(if stored { relation.oid } else { Oid(0) })),
             ("relpages", Datum::Int32(i32::try_from(size.disk_bytes / 8192).unwrap_or(i32::MAX))),
-            ("reltuples", Datum::Float32(if table.is_some() { size.rows as f32 } else { 0.0 })),
+            ("reltuples", Datum::Float32(if table.is_some() { tuples } else { 0.0 })),
             ("reltype", oid(if kind(relation) == "S" { Oid(0) } else { row_type(relation.oid) })),
             (
                 "relhasindex",
@@ -114,7 +117,9 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
         for column in &relation.columns {
             let grants = relation.access.columns.get(&column.attribute);
             let grants = grants.map(|grants| acl(source.facts, Some(grants)));
-            attribute_of(rows, relation.oid, column.attribute, column, grants)?;
+            let targets = relation.statistics().map(|statistics| &statistics.targets);
+            let target = targets.and_then(|targets| targets.get(&column.attribute)).copied().unwrap_or(-1);
+            attribute_of(rows, relation.oid, column.attribute, column, grants, target)?;
         }
         for number in 1..=relation.table().map_or(0, |table| table.last_attribute) {
             if !relation.columns.iter().any(|column| column.attribute == number) {
@@ -135,7 +140,7 @@ pub(super) fn pg_attribute(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
                     identity: Identity::No,
                     generated: false,
                 };
-                attribute_of(rows, relation.oid, attribute_number, &column, None)?;
+                attribute_of(rows, relation.oid, attribute_number, &column, None, -1)?;
             }
         }
     }
@@ -169,6 +174,7 @@ pub(super) fn attribute_of(
     number: i16,
     column: &Column,
     grants: Option<Datum>,
+    target: i32,
 ) -> Result<()> {
     let described = TYPES.iter().find(|row| row.oid == column.sql_type.oid().0);
     let array = matches!(column.sql_type, SqlType::Array(_));
@@ -180,7 +186,7 @@ pub(super) fn attribute_of(
         ("attrelid", oid(relation)),
         ("attname", text(&column.name)),
         ("atttypid", oid(column.sql_type.oid())),
-        ("attstattarget", Datum::Int32(-1)),
+        ("attstattarget", Datum::Int32(target)),
         ("attlen", Datum::Int16(column.sql_type.wire_len())),
         ("attnum", Datum::Int16(number)),
         ("attndims", Datum::Int32(i32::from(array))),

@@ -5,6 +5,7 @@
 //! and the settings it was bound with.
 
 mod activity;
+mod analyze;
 mod cancel;
 mod control;
 mod current_of;
@@ -60,6 +61,7 @@ use crate::files::FileLooks;
 use crate::statistics::{DatabaseCounts, Entry};
 
 pub(crate) use activity::{Activity, Sessions};
+pub(crate) use analyze::{take as take_statistics, targets as statistics_targets};
 pub(crate) use cancel::{CancelSlot, terminated};
 pub(crate) use locks::{Keep, SessionLocks};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};

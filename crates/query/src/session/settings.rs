@@ -105,6 +105,8 @@ parameters! {
         "Sets the message levels that are sent to the client.";
     "DateStyle" = "ISO, MDY", Kind::DateStyle, true, "Sets the display format for date and time values.";
     "deadlock_timeout" = "1s", Kind::Millis, false, "Sets the time to wait on a lock before checking for deadlock.";
+    "default_statistics_target" = "100", Kind::Integer { min: 1, max: 10_000, implemented_from: 1 }, false,
+        "Sets the default statistics target.";
     "default_table_access_method" = "heap", Kind::Enum { values: &["heap"], implemented: 1 }, false,
         "Sets the default table access method for new tables.";
     "default_tablespace" = "", Kind::Enum { values: &["", "pg_default"], implemented: 2 }, false,

@@ -235,27 +235,21 @@ impl Session {
                 self.reindex(target, name.as_ref(), *concurrently).await?;
                 Ok(Execution::Done("REINDEX".to_owned()))
             }
-            OwnStatement::Vacuum { command, full, vacuum, tables } => {
-                if *full {
+            OwnStatement::Vacuum(statement) => {
+                if statement.full {
                     return Err(Error::unsupported("VACUUM FULL"));
                 }
-                if *vacuum {
-                    self.require_no_block(command)?;
-                }
-                let catalog = self.catalog()?;
-                let search_path = self.search_path();
-                for table in tables {
-                    let (schema, name) = crate::bind::object_name(table)?;
-                    if catalog.resolve(schema.as_deref(), &name, &search_path).is_none() {
-                        let message = format!("relation \"{table}\" does not exist");
-                        return Err(Error::invalid(SqlState::UNDEFINED_TABLE, message));
+                if statement.vacuum {
+                    self.require_no_block(statement.command)?;
+                    for (table, _) in &statement.tables {
+                        self.relation_named(table)?;
                     }
-                }
-                // Planning statistics come from the shard as they are; ANALYZE alone has nothing to collect.
-                if *vacuum {
                     self.engine.shard.checkpoint(true).await?;
                 }
-                Ok(Execution::Done((*command).to_owned()))
+                if statement.analyze {
+                    self.analyze(statement).await?;
+                }
+                done(statement.command)
             }
         }
     }

@@ -49,6 +49,7 @@ pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) ->
         last_attribute: columns.len() as i16,
         last_column_id,
         on_commit: None,
+        statistics: None,
     };
     Relation {
         oid: FIRST_USER_OID,

@@ -145,6 +145,10 @@ impl TableScan for Scan {
     fn estimated_bounds(&self, column: ColumnId) -> Option<(Datum, Datum)> {
         self.rows.estimated_bounds(column)
     }
+
+    fn thin(&self, every: usize, seed: u64) -> bool {
+        self.rows.thin(every, seed)
+    }
 }
 
 struct Partition {

@@ -1,8 +1,8 @@
 //! Scans: a plan bound to a snapshot and a pinned version, and partitions that take pieces of work from one queue.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::builder::BinaryViewBuilder;
 use arrow_array::{ArrayRef, RecordBatch};
@@ -45,6 +45,24 @@ struct Plan {
     /// transaction's own last.
     work: Vec<Work>,
     next: AtomicUsize,
+    /// What a sample leaves out.
+    thinned: OnceLock<Thinned>,
+}
+
+/// One block of each `every` is read, at a place that `seed` draws; chunks of memtables count as blocks.
+struct Thinned {
+    every: usize,
+    seed: u64,
+}
+
+impl Thinned {
+    fn has(&self, block: usize) -> bool {
+        let group = (block / self.every) as u64;
+        let mut z = self.seed ^ group.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        block % self.every == ((z ^ (z >> 31)) % self.every as u64) as usize
+    }
 }
 
 /// A piece of work small enough to balance partitions by.
@@ -146,6 +164,7 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         version,
         work,
         next: AtomicUsize::new(0),
+        thinned: OnceLock::new(),
     };
     let opened = Mutex::new(vec![false; partitions]);
     Ok(Arc::new(Scan { plan: Arc::new(plan), opened, estimated_rows, estimated_bytes }))
@@ -250,6 +269,12 @@ impl TableScan for Scan {
             (low, high)
         })
     }
+
+    fn thin(&self, every: usize, seed: u64) -> bool {
+        // Of a few pieces a sample would be all or nothing.
+        let enough = every > 1 && self.plan.work.len() * BLOCKS_PER_PIECE >= every.saturating_mul(8);
+        enough && self.plan.thinned.set(Thinned { every, seed }).is_ok()
+    }
 }
 
 struct Partition {
@@ -274,9 +299,13 @@ impl BatchReader for Partition {
             let at = plan.next.fetch_add(1, Ordering::Relaxed);
             let Some(work) = plan.work.get(at) else { break };
             match work {
+                Work::Chunk(..) | Work::Own(..) if !plan.reads(at * BLOCKS_PER_PIECE) => {}
                 Work::Blocks { segment, blocks, hidden } => {
                     // In reverse, as batches are taken from the end.
                     for block in blocks.clone().rev() {
+                        if !plan.reads(at * BLOCKS_PER_PIECE + (block - blocks.start)) {
+                            continue;
+                        }
                         let made = plan.block(segment, block, hidden.as_deref())?;
                         self.hand_out(made);
                     }
@@ -310,6 +339,11 @@ impl Partition {
 }
 
 impl Plan {
+    /// Whether a sample has a block; pieces count as [`BLOCKS_PER_PIECE`] of them.
+    fn reads(&self, block: usize) -> bool {
+        self.thinned.get().is_none_or(|thinned| thinned.has(block))
+    }
+
     fn chunk(&self, chunk: &Chunk) -> Result<Option<RecordBatch>> {
         let mut out = RowBatch::new(self);
         for version in chunk.versions() {

@@ -147,6 +147,10 @@ impl Session {
                 AlterAction::DropExpression { column, if_exists } => {
                     self.drop_expression(&mut change, column, *if_exists)?;
                 }
+                AlterAction::Statistics { column, target } => {
+                    let attribute = change.column_mut(&bind::fold_identifier(column))?.attribute;
+                    self.set_statistics_target(change.new.oid, attribute, *target).await?;
+                }
             }
         }
         self.store(change).await

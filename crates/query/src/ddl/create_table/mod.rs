@@ -234,6 +234,7 @@ impl Session {
                 last_attribute: last as i16,
                 last_column_id: ColumnId(last as u32),
                 on_commit: None,
+                statistics: None,
             }),
             access: RelationAccess::default(),
         })

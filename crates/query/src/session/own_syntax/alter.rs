@@ -29,8 +29,19 @@ pub(crate) enum RelationChange {
 #[derive(Clone, Debug)]
 pub(crate) enum AlterAction {
     Parser(Box<ast::AlterTableOperation>),
-    Identity { column: ast::Ident, change: IdentityChange },
-    DropExpression { column: ast::Ident, if_exists: bool },
+    Identity {
+        column: ast::Ident,
+        change: IdentityChange,
+    },
+    DropExpression {
+        column: ast::Ident,
+        if_exists: bool,
+    },
+    /// SET STATISTICS.
+    Statistics {
+        column: ast::Ident,
+        target: i64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -279,7 +290,14 @@ fn action(mut cursor: Cursor<'_>) -> Result<Option<AlterAction>> {
             }
             IdentityChange::Add { always, options }
         }
-        ("SET", "STATISTICS" | "STORAGE" | "COMPRESSION") => {
+        ("SET", "STATISTICS") => {
+            cursor.expect("SET")?;
+            cursor.expect("STATISTICS")?;
+            let target = cursor.integer()?;
+            cursor.expect_end()?;
+            return Ok(Some(AlterAction::Statistics { column, target }));
+        }
+        ("SET", "STORAGE" | "COMPRESSION") => {
             return Err(Error::unsupported(format!("ALTER COLUMN ... SET {}", cursor.word_at(1))));
         }
         ("SET" | "RESET", "") => return Err(Error::unsupported("options of a column")),

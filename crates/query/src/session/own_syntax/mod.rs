@@ -41,6 +41,7 @@ pub(crate) use portals::{DeclareCursor, Direction};
 pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceOptions;
 pub(crate) use table_as::TableAs;
+pub(crate) use vacuum::Vacuum;
 
 pub(crate) use access::{
     AccessStatement, DatabaseChange, Grant, GrantRoles, GrantTarget, Kind as GrantKind, RoleOption, RoleSpec,
@@ -156,12 +157,7 @@ pub(crate) enum OwnStatement {
         text: Option<String>,
     },
     /// VACUUM and ANALYZE; no tables: all of them.
-    Vacuum {
-        command: &'static str,
-        full: bool,
-        vacuum: bool,
-        tables: Vec<ast::ObjectName>,
-    },
+    Vacuum(Vacuum),
 }
 
 /// Words without which a script has nothing for us.
@@ -288,7 +284,9 @@ mod tests {
         let parsed = parse_script(script).unwrap();
         assert_eq!(parsed.len(), 5);
         assert!(matches!(&parsed[1], Parsed::Own(OwnStatement::Copy(_))));
-        assert!(matches!(&parsed[2], Parsed::Own(OwnStatement::Vacuum { tables, .. }) if tables.len() == 2));
+        assert!(
+            matches!(&parsed[2], Parsed::Own(OwnStatement::Vacuum(found)) if found.analyze && found.tables.len() == 2)
+        );
         assert!(matches!(&parsed[3], Parsed::Own(OwnStatement::Abort { chain: true })));
         assert!(parse_script("vacuum (parallel 3) t").is_err());
     }
