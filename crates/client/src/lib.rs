@@ -23,6 +23,7 @@ mod split;
 mod stream;
 mod tar;
 mod unpack;
+mod watch;
 
 pub use backup::{BackupArgs, backup};
 pub use backup_list::{BACKUP_FILE, BEGUN_FILE, BackupList};

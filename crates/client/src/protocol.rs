@@ -142,6 +142,11 @@ impl Connection {
         }
     }
 
+    /// The session's number at the server.
+    pub fn pid(&self) -> i32 {
+        self.cancel.pid
+    }
+
     pub fn cancel(&self) -> Cancel {
         self.cancel.clone()
     }

@@ -14,6 +14,7 @@ use crate::meta::{self, Meta};
 use crate::protocol::{Cancel, Connection, Event};
 use crate::source::{read_text, write_file};
 use crate::split::split;
+use crate::watch::Watch;
 use clap::Args;
 use heliosdb_runtime::{Clock, RealClock, Spawner};
 
@@ -141,7 +142,9 @@ impl Shell {
     fn statement(&mut self, sql: &str) -> Result<(), Failure> {
         let began = self.clock.monotonic();
         self.running.busy.store(true, Ordering::Release);
+        let watch = Watch::start(&self.args, self.connection.pid());
         let done = run(&mut self.connection, sql, self.format, self.expanded);
+        drop(watch);
         self.running.busy.store(false, Ordering::Release);
         if self.timing {
             let millis = self.clock.monotonic().saturating_sub(began).as_secs_f64() * 1000.0;

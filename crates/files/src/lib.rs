@@ -31,5 +31,5 @@ pub use glob::{FILES_MAX, find_files, is_pattern};
 pub use guess::Guess;
 pub use input::{TextInput, open_text};
 pub use json::{JsonObject, JsonObjects};
-pub use parquet::{ParquetFile, ParquetRows, ParquetTable};
+pub use parquet::{ParquetCompression, ParquetFile, ParquetRows, ParquetSink, ParquetTable};
 pub use shape::{CsvOptions, Shape, csv_shape, json_shape};

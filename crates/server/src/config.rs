@@ -115,6 +115,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "LEVEL", env = "HELIOSDB_LOG_MIN_ERROR_STATEMENT")]
     log_min_error_statement: Option<String>,
 
+    /// Directories of this machine, separated by commas, whose files every role may read: SELECT ... FROM '/data/x.parquet'; superusers and pg_read_server_files read any [default: none]
+    #[arg(long, value_name = "DIRS", env = "HELIOSDB_FILE_DIRECTORIES")]
+    file_directories: Option<String>,
+
     #[command(flatten)]
     #[serde(default)]
     tls: TlsSettings,
@@ -196,6 +200,7 @@ impl Settings {
             log_min_duration_statement: self.log_min_duration_statement.or(under.log_min_duration_statement),
             log_statement: self.log_statement.or(under.log_statement),
             log_min_error_statement: self.log_min_error_statement.or(under.log_min_error_statement),
+            file_directories: self.file_directories.or(under.file_directories),
             tls: self.tls.over(under.tls),
             storage_memtable_bytes: self.storage_memtable_bytes.or(under.storage_memtable_bytes),
             storage_wal_file_bytes: self.storage_wal_file_bytes.or(under.storage_wal_file_bytes),
@@ -229,7 +234,7 @@ pub struct Config {
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log: String,
-    /// What sessions start with: statements in the log.
+    /// What sessions start with: statements in the log, files they may read.
     pub session_settings: Vec<(&'static str, String)>,
     /// `None`: connections are not encrypted.
     pub tls: Option<TlsConfig>,
@@ -317,6 +322,7 @@ impl Config {
                 ("log_min_duration_statement", settings.log_min_duration_statement.as_deref().unwrap_or("-1")),
                 ("log_statement", settings.log_statement.as_deref().unwrap_or("none")),
                 ("log_min_error_statement", settings.log_min_error_statement.as_deref().unwrap_or("error")),
+                ("file_directories", settings.file_directories.as_deref().unwrap_or("")),
             ]
             .into_iter()
             .map(|(name, value)| Ok((name, Engine::checked_setting(name, value)?)))

@@ -101,7 +101,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         "shutdown_grace" => Some(config.shutdown_grace.as_secs().to_string()),
         "log_format" => text(&format!("{:?}", config.log_format).to_lowercase()),
         "log" => text(&config.log),
-        "log_min_duration_statement" | "log_statement" | "log_min_error_statement" => {
+        "log_min_duration_statement" | "log_statement" | "log_min_error_statement" | "file_directories" => {
             config.session_settings.iter().find(|(setting, _)| *setting == name).and_then(|(_, value)| text(value))
         }
         "tls.mode" => text(&match tls {

@@ -12,6 +12,7 @@ mod read;
 mod source;
 mod text;
 mod typed;
+mod write;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use kind::Kind;
 use source::Source;
 
 pub use read::{ParquetRows, ParquetTable};
+pub use write::{ParquetCompression, ParquetSink};
 
 /// Rows read at once.
 const BATCH_ROWS: usize = 1024;

@@ -25,7 +25,7 @@ use super::value::{Reader, Value};
 use crate::bind::BoundStatement;
 use crate::catalog::{Column, Relation, TableInfo};
 use crate::engine::Engine;
-use crate::exec::{ColumnBuilder, StatementScope, TierMark};
+use crate::exec::{CancelFlag, ColumnBuilder, StatementScope, TierMark};
 use crate::func::{FuncContext, SequenceSource};
 use crate::session::{Running, SessionSequences};
 
@@ -128,6 +128,12 @@ impl Load {
             rows: 0,
             loader,
         })
+    }
+
+    /// Says that the data is a file's; what cancels the COPY.
+    pub fn of_file(&mut self, bytes: u64) -> CancelFlag {
+        self.loader.shown.set_file(bytes);
+        self.loader.running.flag.clone()
     }
 
     /// Takes complete rows into the batch until it is full (true) or the data is used up.

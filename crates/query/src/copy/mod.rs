@@ -6,6 +6,7 @@ mod lines;
 mod load;
 mod options;
 mod progress;
+mod server_file;
 mod source;
 mod unload;
 mod value;
@@ -13,6 +14,7 @@ mod value;
 use std::sync::Arc;
 
 use heliosdb_contracts::{CopyFormat, Execution, TreeLockMode};
+use heliosdb_runtime::{HostFiles, HostKind};
 use heliosdb_types::{Datum, Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
@@ -22,7 +24,7 @@ use crate::catalog::{CatalogSnapshot, Column, Identity, Privileges, Relation, Re
 use crate::exec::StatementScope;
 use crate::func::NameLookup;
 use crate::pg_catalog::quote_identifier;
-use crate::session::{Binding, CopySource, CopyStatement, CopyTarget, Parsed, Running, Session};
+use crate::session::{Binding, CopySource, CopyStatement, Parsed, Running, Session};
 
 pub(crate) use fields::{Field, split_csv};
 pub(crate) use lines::Lines;
@@ -36,7 +38,12 @@ pub(crate) use value::Reader;
 impl Session {
     pub(crate) async fn copy(&mut self, copy: &CopyStatement, text: &Arc<str>) -> Result<Execution> {
         let options = options::read_options(&copy.options, copy.to)?;
-        self.check_target(copy)?;
+        let file = self.copy_file(&copy.target, copy.to)?;
+        if options.format == Format::Parquet && file.is_none() {
+            let what = if copy.to { "COPY TO STDOUT" } else { "COPY FROM STDIN" };
+            return Err(Error::unsupported(format!("{what} with FORMAT parquet"))
+                .with_hint("Name a file of the server, or use \"heliosdb import\"."));
+        }
         match &copy.source {
             CopySource::Table { name, columns } if copy.to => {
                 let (relation, columns) = self.copy_columns(name, columns, Privileges::SELECT)?;
@@ -56,29 +63,15 @@ impl Session {
                 check_named_columns(&relation, &columns, &options)?;
                 let sql = format!("SELECT {} FROM {}", list(&columns), self.qualified(&relation)?);
                 let statement = bind::parse(&sql)?.pop().ok_or_else(|| Error::internal("a SELECT of our own"))?;
-                self.copy_to(statement.statement, Arc::from(sql.as_str()), relation.oid, options).await
+                self.copy_to(statement.statement, Arc::from(sql.as_str()), relation.oid, options, file).await
             }
             CopySource::Query(statement) => {
-                self.copy_to((**statement).clone(), Arc::clone(text), Oid(0), options).await
+                self.copy_to((**statement).clone(), Arc::clone(text), Oid(0), options, file).await
             }
-            CopySource::Table { name, columns } => self.copy_from(name, columns, options, copy.filter.as_ref()).await,
+            CopySource::Table { name, columns } => {
+                self.copy_from(name, columns, options, copy.filter.as_ref(), file).await
+            }
         }
-    }
-
-    /// Files and programs are the server's, so they would need its superuser; we leave them to clients altogether.
-    fn check_target(&self, copy: &CopyStatement) -> Result<()> {
-        let (what, privilege) = match (copy.target, copy.to) {
-            (CopyTarget::Client, _) => return Ok(()),
-            (CopyTarget::Program, _) => ("to or from an external program", "pg_execute_server_program"),
-            (CopyTarget::File, false) => ("from a file", "pg_read_server_files"),
-            (CopyTarget::File, true) => ("to a file", "pg_write_server_files"),
-        };
-        let hint = "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.";
-        if !self.user.superuser {
-            let message = format!("must be superuser or have privileges of the {privilege} role to COPY {what}");
-            return Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint));
-        }
-        Err(Error::unsupported(format!("COPY {what} on the server")).with_hint(hint))
     }
 
     /// `schema.table`, quoted.
@@ -153,6 +146,7 @@ impl Session {
         text: Arc<str>,
         table: Oid,
         options: CopyOptions,
+        file: Option<String>,
     ) -> Result<Execution> {
         let parsed = Parsed::from(statement);
         if !parsed.is_planned() {
@@ -183,6 +177,9 @@ impl Session {
             Execution::Rows { columns, rows, .. } => {
                 let format = CopyFormat { binary: options.format == Format::Binary, columns: columns.len() };
                 let shown = self.show_copy(table, "COPY TO");
+                if let Some(path) = file {
+                    return self.unload_file(path, rows, columns, options, shown.of_file(0)).await;
+                }
                 let chunks = unload::chunks(rows, columns, options, self.text_context(), shown);
                 Ok(Execution::CopyOut { format, chunks })
             }
@@ -196,6 +193,7 @@ impl Session {
         columns: &[ast::Ident],
         options: CopyOptions,
         filter: Option<&ast::Expr>,
+        file: Option<String>,
     ) -> Result<Execution> {
         self.require_read_write("COPY FROM")?;
         let running = self.start_cancellable();
@@ -212,6 +210,20 @@ impl Session {
             }
             check_named_columns(&relation, &columns, &options)?;
             if self.lock_unchanged(&relation, TreeLockMode::RowExclusive, &running).await? {
+                if let Some(path) = &file
+                    && options.format == Format::Parquet
+                {
+                    return self.load_parquet(path.clone(), &relation, &columns, filter, &running).await;
+                }
+                if let Some(path) = file {
+                    let bytes = match HostFiles.kind(&path)? {
+                        HostKind::File { bytes } => bytes,
+                        _ => 0,
+                    };
+                    let mut load = self.start_load(relation, columns, options, filter, running).await?;
+                    let cancel = load.of_file(bytes);
+                    return self.load_file(path, load, &cancel).await;
+                }
                 let load = self.start_load(relation, columns, options, filter, running).await?;
                 return Ok(Execution::CopyIn(Box::new(load)));
             }

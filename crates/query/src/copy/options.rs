@@ -1,5 +1,6 @@
 //! COPY's options.
 
+use heliosdb_files::ParquetCompression;
 use heliosdb_types::{Error, Result, SqlState};
 
 use crate::session::{CopyOption, CopyValue};
@@ -10,6 +11,8 @@ pub(crate) enum Format {
     Text,
     Csv,
     Binary,
+    /// Only files of the server.
+    Parquet,
 }
 
 /// What is done about the first line.
@@ -36,6 +39,8 @@ pub(crate) struct CopyOptions {
     pub force_quote: Vec<String>,
     pub force_not_null: Vec<String>,
     pub force_null: Vec<String>,
+    /// Of a Parquet file.
+    pub compression: ParquetCompression,
 }
 
 impl CopyOptions {
@@ -52,6 +57,7 @@ impl CopyOptions {
             force_quote: Vec::new(),
             force_not_null: Vec::new(),
             force_null: Vec::new(),
+            compression: ParquetCompression::default(),
         }
     }
 }
@@ -69,6 +75,7 @@ struct Given {
     force_quote: Option<Vec<String>>,
     force_not_null: Option<Vec<String>>,
     force_null: Option<Vec<String>>,
+    compression: Option<(String, Option<u32>)>,
 }
 
 fn unsupported(message: impl Into<String>) -> Error {
@@ -90,7 +97,7 @@ pub(crate) fn read_options(options: &[CopyOption], to: bool) -> Result<CopyOptio
         let again = match option.name.as_str() {
             "format" => {
                 let name = text(option)?;
-                let known = matches!(name.as_str(), "text" | "csv" | "binary");
+                let known = matches!(name.as_str(), "text" | "csv" | "binary" | "parquet");
                 if !known && given.format.is_none() {
                     return Err(at(value(format!("COPY format \"{name}\" not recognized"))));
                 }
@@ -106,6 +113,7 @@ pub(crate) fn read_options(options: &[CopyOption], to: bool) -> Result<CopyOptio
             "force_quote" => given.force_quote.replace(columns(option, true).map_err(at)?).is_some(),
             "force_not_null" => given.force_not_null.replace(columns(option, false).map_err(at)?).is_some(),
             "force_null" => given.force_null.replace(columns(option, false).map_err(at)?).is_some(),
+            "compression" => given.compression.replace((text(option)?, option.position)).is_some(),
             other => return Err(at(Error::syntax(format!("option \"{other}\" not recognized")))),
         };
         if again {
@@ -163,6 +171,7 @@ fn finish(given: Given, to: bool) -> Result<CopyOptions> {
         None | Some("text") => Format::Text,
         Some("csv") => Format::Csv,
         Some("binary") => Format::Binary,
+        Some("parquet") => Format::Parquet,
         Some(other) => return Err(value(format!("COPY format \"{other}\" not recognized"))),
     };
     if let Some(name) = &given.encoding {
@@ -174,6 +183,44 @@ fn finish(given: Given, to: bool) -> Result<CopyOptions> {
     // Rows of a COPY are never seen before their transaction commits; freezing is storage's business.
     if given.freeze == Some(true) && to {
         return Err(unsupported("COPY FREEZE cannot be used with COPY TO"));
+    }
+    let compression = match &given.compression {
+        None => ParquetCompression::default(),
+        // PostgreSQL has no such option.
+        Some((_, position)) if format != Format::Parquet => {
+            let error = Error::syntax("option \"compression\" not recognized");
+            return Err(match position {
+                Some(position) => error.with_position(*position),
+                None => error,
+            });
+        }
+        Some(_) if !to => return Err(unsupported("COPY COMPRESSION only available using COPY TO")),
+        Some((name, _)) => match name.to_ascii_lowercase().as_str() {
+            "zstd" => ParquetCompression::Zstd,
+            "snappy" => ParquetCompression::Snappy,
+            "none" | "uncompressed" => ParquetCompression::None,
+            _ => {
+                return Err(value(format!("COPY compression \"{name}\" not recognized"))
+                    .with_hint("Known are zstd, snappy and none."));
+            }
+        },
+    };
+    if format == Format::Parquet {
+        let refused = [
+            ("DELIMITER", given.delimiter.is_some()),
+            ("NULL", given.null.is_some()),
+            ("HEADER", given.header.is_some()),
+            ("QUOTE", given.quote.is_some()),
+            ("ESCAPE", given.escape.is_some()),
+            ("ENCODING", given.encoding.is_some()),
+            ("FORCE_QUOTE", given.force_quote.is_some()),
+            ("FORCE_NOT_NULL", given.force_not_null.is_some()),
+            ("FORCE_NULL", given.force_null.is_some()),
+        ];
+        if let Some((name, _)) = refused.iter().find(|(_, given)| *given) {
+            return Err(Error::syntax(format!("cannot specify {name} in PARQUET mode")));
+        }
+        return Ok(CopyOptions { format, compression, csv: false, ..CopyOptions::csv(b'\t', String::new()) });
     }
     let csv = format == Format::Csv;
     let header = given.header.unwrap_or(Header::No);
@@ -246,6 +293,7 @@ fn finish(given: Given, to: bool) -> Result<CopyOptions> {
         force_quote: given.force_quote.unwrap_or_default(),
         force_not_null: given.force_not_null.unwrap_or_default(),
         force_null: given.force_null.unwrap_or_default(),
+        compression,
     })
 }
 

@@ -1,11 +1,13 @@
 //! The COPYs that run, for `pg_stat_progress_copy`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use heliosdb_types::Oid;
 use parking_lot::Mutex;
+
+use crate::exec::TierMark;
 
 /// How far one session's COPY is.
 #[derive(Debug)]
@@ -18,12 +20,34 @@ pub(crate) struct CopyProgress {
     bytes: AtomicU64,
     rows: AtomicU64,
     excluded: AtomicU64,
+    /// Of the file; 0: nobody knows.
+    total: AtomicU64,
+    file: AtomicBool,
+    /// A statement of its own reads the file, and counts.
+    reading: OnceLock<TierMark>,
 }
 
 impl CopyProgress {
     /// Bytes, rows, and rows that WHERE left out.
     pub fn counts(&self) -> [u64; 3] {
+        if let Some(reading) = self.reading.get() {
+            let progress = reading.progress().get();
+            return [progress.bytes, progress.rows, 0];
+        }
         [&self.bytes, &self.rows, &self.excluded].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Bytes there are to read.
+    pub fn total(&self) -> u64 {
+        match self.reading.get() {
+            Some(reading) => reading.progress().get().bytes_total,
+            None => self.total.load(Ordering::Relaxed),
+        }
+    }
+
+    /// `FILE`, `PIPE`
+    pub fn kind(&self) -> &'static str {
+        if self.file.load(Ordering::Relaxed) { "FILE" } else { "PIPE" }
     }
 }
 
@@ -45,10 +69,30 @@ impl ShownCopy {
         table: Oid,
         command: &'static str,
     ) -> ShownCopy {
-        let (bytes, rows, excluded) = Default::default();
-        let progress = Arc::new(CopyProgress { database, table, command, bytes, rows, excluded });
+        let (bytes, rows, excluded, total) = Default::default();
+        let (file, reading) = Default::default();
+        let progress = Arc::new(CopyProgress { database, table, command, bytes, rows, excluded, total, file, reading });
         copies.lock().insert(pid, Arc::clone(&progress));
         ShownCopy { copies: Arc::clone(copies), pid, progress }
+    }
+
+    /// It is about a file of the server, of so many bytes.
+    pub fn set_file(&self, bytes: u64) {
+        self.progress.file.store(true, Ordering::Relaxed);
+        self.progress.total.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The same.
+    pub fn of_file(self, bytes: u64) -> ShownCopy {
+        self.set_file(bytes);
+        self
+    }
+
+    /// A file of the server that a statement of the session reads.
+    pub fn reading(self, mark: TierMark) -> ShownCopy {
+        // Set once: this is its only writer.
+        let _ = self.progress.reading.set(mark);
+        self.of_file(0)
     }
 
     pub fn bytes(&self, count: usize) {

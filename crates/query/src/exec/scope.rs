@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use datafusion::prelude::SessionConfig;
 use heliosdb_contracts::{LockWait, ReadContext, ShardClient};
@@ -112,11 +112,57 @@ pub struct TierMark(Arc<Marked>);
 struct Marked {
     tier: AtomicU8,
     tally: Tally,
+    progress: ScanProgress,
+}
+
+/// How far the running statement is with the files it reads.
+#[derive(Debug, Default)]
+pub(crate) struct ScanProgress {
+    bytes: AtomicU64,
+    bytes_total: AtomicU64,
+    rows: AtomicU64,
+}
+
+/// What [`ScanProgress`] says at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progressed {
+    pub bytes: u64,
+    pub bytes_total: u64,
+    pub rows: u64,
+}
+
+impl ScanProgress {
+    /// Another statement begins.
+    pub fn reset(&self) {
+        for count in [&self.bytes, &self.bytes_total, &self.rows] {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// So many bytes are going to be read.
+    pub fn plan(&self, bytes: u64) {
+        self.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn read(&self, bytes: u64, rows: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> Progressed {
+        let [bytes, bytes_total, rows] =
+            [&self.bytes, &self.bytes_total, &self.rows].map(|count| count.load(Ordering::Relaxed));
+        Progressed { bytes: bytes.min(bytes_total), bytes_total, rows }
+    }
 }
 
 impl TierMark {
     pub(crate) fn set(&self, tier: Tier) {
         self.0.tier.store(tier as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) -> &ScanProgress {
+        &self.0.progress
     }
 
     pub(crate) fn tally(&self) -> &Tally {

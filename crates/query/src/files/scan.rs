@@ -47,6 +47,7 @@ impl FileScanExec {
         partitions: usize,
     ) -> Result<FileScanExec> {
         let found = source.units(files)?;
+        source.scope.tier.progress().plan(found.units.iter().map(|(_, bytes)| bytes).sum());
         let schema = Arc::new(schema.project(&source.projection).map_err(from_arrow)?);
         let partitions = partitions.clamp(1, found.units.len().max(1));
         let mut units: Vec<Vec<(Unit, u64)>> = vec![Vec::new(); partitions];
@@ -150,6 +151,7 @@ impl ExecutionPlan for FileScanExec {
             schema: self.schema(),
             units: self.units.get(partition).cloned().unwrap_or_default(),
             next: 0,
+            current: (0, 0),
             state: State::Between,
             left: self.source.limit.unwrap_or(usize::MAX),
             metrics: BaselineMetrics::new(&self.metrics, partition),
@@ -183,6 +185,8 @@ struct FileStream {
     units: Arc<[(Unit, u64)]>,
     /// The unit to be opened next.
     next: usize,
+    /// Bytes and rows of the unit that is read.
+    current: (u64, u64),
     state: State,
     /// Rows the limit still allows.
     left: usize,
@@ -201,7 +205,10 @@ impl FileStream {
                 State::Between => {
                     self.state = match self.units.get(self.next) {
                         None => State::Done,
-                        Some((unit, _)) => open(&self.source, unit, &self.schema)?,
+                        Some((unit, bytes)) => {
+                            self.current = (*bytes, 0);
+                            open(&self.source, unit, &self.schema)?
+                        }
                     };
                     self.next += 1;
                     continue;
@@ -209,6 +216,7 @@ impl FileStream {
                 State::Parquet(rows) => rows.next_batch()?,
                 State::Text(rows) => rows.next_batch()?,
             };
+            self.note(batch.as_ref().map(RecordBatch::num_rows));
             match batch {
                 None => self.state = State::Between,
                 Some(batch) if batch.num_rows() == 0 => {}
@@ -219,6 +227,29 @@ impl FileStream {
                 }
             }
         }
+    }
+}
+
+impl FileStream {
+    /// Counts what was read of a unit: what is still to come of it when it ends. A group's rows stand for its bytes.
+    fn note(&mut self, rows: Option<usize>) {
+        let (left, before) = self.current;
+        let bytes = match (rows, &self.state, self.units.get(self.next.wrapping_sub(1))) {
+            (None, ..) => left,
+            (Some(rows), _, Some((Unit::Group { table, group }, all))) => {
+                let part = u128::from(*all) * rows as u128 / u128::from(table.group_rows(*group).max(1));
+                u64::try_from(part).unwrap_or(u64::MAX)
+            }
+            (Some(_), State::Text(rows), _) => {
+                let consumed = rows.consumed();
+                self.current.1 = consumed;
+                consumed.saturating_sub(before)
+            }
+            _ => 0,
+        };
+        let bytes = bytes.min(left);
+        self.current.0 -= bytes;
+        self.source.scope.tier.progress().read(bytes, rows.unwrap_or(0) as u64);
     }
 }
 

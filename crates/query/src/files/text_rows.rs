@@ -78,6 +78,14 @@ impl TextRows {
         Ok(TextRows { source: Arc::clone(source), path: Arc::clone(path), schema: Arc::clone(schema), rows, readers })
     }
 
+    /// Bytes of the file read so far.
+    pub fn consumed(&self) -> u64 {
+        match &self.rows {
+            Rows::Csv(rows) => rows.input.consumed(),
+            Rows::Json { objects, at: _ } => objects.input().get_ref().consumed(),
+        }
+    }
+
     /// The next rows; `None` at the end.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut builders = Vec::with_capacity(self.schema.fields().len());

@@ -84,6 +84,31 @@ pub(super) fn pg_stat_progress_basebackup(source: &Source<'_>, rows: &mut Rows) 
     Ok(())
 }
 
+/// How far running statements are with the files they read.
+pub(super) fn helios_progress(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
+    let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
+    for session in source.facts.engine.sessions.list() {
+        let progress = session.tier.progress().get();
+        if session.state != "active" || progress.bytes_total == 0 {
+            continue;
+        }
+        let mut row = vec![
+            ("pid", Datum::Int32(session.pid)),
+            ("datid", oid(session.database.0)),
+            ("datname", text(&session.database.1)),
+        ];
+        if super::statements::may_see(source.facts, session.user.0) {
+            row.extend([
+                ("bytes_processed", count(progress.bytes)),
+                ("bytes_total", count(progress.bytes_total)),
+                ("tuples_processed", count(progress.rows)),
+            ]);
+        }
+        rows.add(&row)?;
+    }
+    Ok(())
+}
+
 pub(super) fn pg_stat_progress_copy(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
     let count = |value: u64| Datum::Int64(i64::try_from(value).unwrap_or(i64::MAX));
     let copies = source.facts.engine.copies.lock().clone();
@@ -97,10 +122,10 @@ pub(super) fn pg_stat_progress_copy(source: &Source<'_>, rows: &mut Rows) -> Res
             row.extend([
                 ("relid", oid(copy.table)),
                 ("command", text(copy.command)),
-                ("type", text("PIPE")),
+                ("type", text(copy.kind())),
                 ("bytes_processed", count(bytes)),
                 // A client does not say how much it will send.
-                ("bytes_total", Datum::Int64(0)),
+                ("bytes_total", count(copy.total())),
                 ("tuples_processed", count(tuples)),
                 ("tuples_excluded", count(excluded)),
             ]);

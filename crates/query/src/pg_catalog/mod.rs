@@ -52,6 +52,7 @@ pub fn virtual_tables() -> &'static [Arc<Relation>] {
 /// Who fills a table of `pg_catalog`; what we have none of stays empty.
 fn pg_fill(name: &str) -> Option<Fill> {
     let fill: Fill = match name {
+        "helios_progress" => activity::helios_progress,
         "helios_relations" => segments::helios_relations,
         "helios_segments" => segments::helios_segments,
         "pg_aggregate" => fixed::pg_aggregate,

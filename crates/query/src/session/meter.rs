@@ -88,6 +88,7 @@ impl Session {
         let slow = self.slow_of(prepared, text, if said.is_some() { &[] } else { parameters });
         self.counted = entry.filter(|_| !is_about_others(prepared));
         self.tier.set(Tier::Utility);
+        self.tier.progress().reset();
         if self.tier.tally().is_long() {
             self.engine.statistics.usages.take(self.database.id, self.tier.tally());
         }

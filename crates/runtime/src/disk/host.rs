@@ -31,29 +31,29 @@ pub enum HostKind {
 pub struct HostFiles;
 
 /// The system's words, as PostgreSQL passes them on.
-fn failed(what: &str, path: &str, error: io::Error) -> Error {
+fn failed(what: &str, path: &str, why: &str, error: io::Error) -> Error {
     let state = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SqlState::UNDEFINED_FILE,
         io::ErrorKind::PermissionDenied => SqlState::INSUFFICIENT_PRIVILEGE,
         io::ErrorKind::IsADirectory => SqlState::WRONG_OBJECT_TYPE,
         io::ErrorKind::InvalidInput => SqlState::INVALID_NAME,
-        _ => return Error::io(format!("{what} \"{path}\""), error),
+        _ => return Error::io(format!("{what} \"{path}\"{why}"), error),
     };
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
-    Error::invalid(state, format!("could not {what} \"{path}\": {text}"))
+    Error::invalid(state, format!("could not {what} \"{path}\"{why}: {text}"))
 }
 
 impl HostFiles {
     /// The one path of something that exists: whole, without links, `.` and `..`. A relative one counts from the process's working directory.
     pub fn canonical(self, path: &str) -> Result<String> {
-        let found = fs::canonicalize(path).map_err(|error| failed("open file", path, error))?;
+        let found = fs::canonicalize(path).map_err(|error| failed("open file", path, " for reading", error))?;
         let not_text = || Error::invalid(SqlState::INVALID_NAME, format!("the path of \"{path}\" is not UTF-8"));
         found.into_os_string().into_string().map_err(|_| not_text())
     }
 
     pub fn kind(self, path: &str) -> Result<HostKind> {
-        let found = fs::metadata(path).map_err(|error| failed("look at", path, error))?;
+        let found = fs::metadata(path).map_err(|error| failed("open file", path, " for reading", error))?;
         Ok(match found.file_type() {
             kind if kind.is_file() => HostKind::File { bytes: found.len() },
             kind if kind.is_dir() => HostKind::Directory,
@@ -63,7 +63,7 @@ impl HostFiles {
 
     /// The names in a directory, sorted; those that are not UTF-8 cannot be named in a statement.
     pub fn names(self, dir: &str) -> Result<Vec<String>> {
-        let wrong = |error| failed("open directory", dir, error);
+        let wrong = |error| failed("open directory", dir, "", error);
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).map_err(wrong)? {
             names.extend(entry.map_err(wrong)?.file_name().into_string().ok());
@@ -97,11 +97,11 @@ impl HostFiles {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("open file for writing", path, error)),
+            Err(error) => return Err(failed("open file", path, " for writing", error)),
         }
         let above = Path::new(path).parent().and_then(Path::to_str).unwrap_or("/");
         if !Path::new(above).is_dir() {
-            return Err(failed("open file for writing", path, io::Error::from_raw_os_error(libc::ENOENT)));
+            return Err(failed("open file", path, " for writing", io::Error::from_raw_os_error(libc::ENOENT)));
         }
         let (disk, name) = place(path)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -167,6 +167,11 @@ fn getting_started_can_be_followed() {
     assert_eq!(folder.value("SELECT count(*) FROM reading"), "100002");
     assert!(printed.contains("2 rows into cities"), "{printed}");
     assert_eq!(folder.value("SELECT pg_typeof(founded), sum(area_km2) FROM cities GROUP BY 1"), "date|1739.1");
+    assert!(printed.contains("COPY 100002") && printed.contains("Row Groups: 0 to read, 1 skipped"), "{printed}");
+    assert_eq!(
+        folder.value("SELECT max(celsius) > 29.5, count(*) > 0 FROM warm JOIN reading USING (sensor, at)"),
+        "t|t"
+    );
     assert!(Path::new(&folder.dir.path().join("heliosdb-data")).is_dir(), "the data is where the page says");
     // The page's last step: the password is set, the server may listen to others, and asks.
     folder.stop();

@@ -11,6 +11,7 @@ mod damage;
 mod docs;
 mod elle;
 mod fence;
+mod files;
 mod golden;
 mod housekeeping;
 mod htap;

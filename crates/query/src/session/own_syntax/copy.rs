@@ -24,10 +24,11 @@ pub(crate) enum CopySource {
     Query(Box<ast::Statement>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CopyTarget {
     Client,
-    File,
+    /// Of the server.
+    File(String),
     Program,
 }
 
@@ -76,8 +77,7 @@ pub(super) fn copy(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
         cursor.string()?;
         CopyTarget::Program
     } else {
-        cursor.string()?;
-        CopyTarget::File
+        CopyTarget::File(cursor.string()?)
     };
     let with = cursor.eat("WITH");
     if cursor.peek() == Some(&Token::LParen) {

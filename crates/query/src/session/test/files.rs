@@ -28,6 +28,13 @@ impl Files {
         std::fs::canonicalize(self.dir.path()).unwrap().to_str().unwrap().to_owned()
     }
 
+    fn names(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.dir.path()).unwrap();
+        let mut names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     fn run(&self, client: &mut Client, script: &str) -> String {
         let root = self.root();
         client.run(&script.replace('$', &root)).replace(&root, "$")
@@ -116,15 +123,14 @@ fn many_files_are_one_table_if_they_agree() {
     let mut run = |sql: &str| files.run(&mut root, sql);
     assert_eq!(run("select count(*), sum(id) from '$/y=*/*.csv'"), "4|10\n");
     assert_eq!(run("select string_agg(name, '' order by name) from '$/y=*/?.csv' where id > 1"), "bcd\n");
-    assert_eq!(
-        run("select * from '$/odd/*.csv'"),
+    // Rows of the files before it may have come.
+    assert!(run("select * from '$/odd/*.csv'").ends_with(
         "ERROR 42804: file \"$/odd/d.csv\" has other columns than the files before it\n\
          DETAIL: Its first line is id, other, but id, name was expected.\n"
-    );
-    assert_eq!(
-        run("select * from '$/wide/*.csv'"),
+    ));
+    assert!(run("select * from '$/wide/*.csv'").ends_with(
         "ERROR 22P02: invalid input syntax for type integer: \"x\"\nCONTEXT: file \"$/wide/2.csv\", line 2, column id\n"
-    );
+    ));
     assert_eq!(run("select * from '$/none/*.csv'"), "ERROR 58P01: no file matches \"$/none/*.csv\"\n");
 }
 
@@ -190,7 +196,10 @@ fn what_cannot_be_read_says_why() {
     let mut run = |sql: &str| files.run(&mut root, sql);
     for (sql, error) in [
         ("select * from '$/a.txt'", "ERROR 22023: \"$/a.txt\" does not end like a data file"),
-        ("select * from '$/none.csv'", "ERROR 58P01: could not open file \"$/none.csv\": No such file or directory"),
+        (
+            "select * from '$/none.csv'",
+            "ERROR 58P01: could not open file \"$/none.csv\" for reading: No such file or directory",
+        ),
         ("select * from '$'", "ERROR 22023: \"$\" does not end like a data file"),
         ("select * from read_csv('$')", "ERROR 42809: \"$\" is a directory"),
         ("select * from read_csv('/dev/zero')", "ERROR 42809: \"/dev/zero\" is not a regular file"),
@@ -259,4 +268,163 @@ fn explain_shows_files_columns_and_filters() {
     let plan = root.run(&format!("explain (costs off) select tiny from '{TYPES}' where big_id > 300"));
     assert!(plan.contains("Row Groups: 0 to read, 1 skipped"), "{plan}");
     assert_eq!(root.run(&format!("select tiny from '{TYPES}' where big_id > 300")), "");
+}
+
+#[test]
+fn tables_go_out_as_parquet_and_come_back_the_same() {
+    let files = Files::new(&[]);
+    let server = Server::new();
+    let mut root = server.client();
+    let mut run = |sql: &str| files.run(&mut root, sql);
+    run("create type mood as enum ('sad', 'ok');
+         create table t (id int primary key, s smallint, b bigint, f real, d double precision, n numeric(10, 2),
+            w numeric(30, 4), x text, v varchar(5), c char(3), bo boolean, da date, ti time, ts timestamp, tz timestamptz, u uuid,
+            j json, jb jsonb, by bytea, ia int[], ta text[], m mood);
+         insert into t values (1, -2, 3000000000, 1.5, 'NaN', -1.25, 12345678901234567890.1234, 'é''s', 'v', 'c', true, '2024-02-29',
+            '23:59:58.5', '2024-05-17 12:00:00.000001', '2024-05-17 12:00:00+02', '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
+            '{\"a\": 1}', '[1, null]', '\\x00ff', '{1,NULL,3}', '{a,\"b c\",NULL}', 'ok');
+         insert into t (id) select generate_series(2, 20)");
+    for compression in ["zstd", "snappy", "none"] {
+        let copied = run(&format!("copy t to '$/t.parquet' with (format parquet, compression {compression})"));
+        assert_eq!(copied, "COPY 20\n");
+        let columns = "id, s, b, f, d, n, w, x, v, c, bo, da, ti, ts, tz, u, j::text::jsonb, jb, by, ia, ta, m::text";
+        let back = "id, s, b, f, d, n, w, x, v, c, bo, da, ti, ts, tz, u, j, jb, by, ia, ta, m";
+        assert_eq!(
+            run(&format!("select {back} from '$/t.parquet' order by id")),
+            run(&format!("select {columns} from t order by id"))
+        );
+    }
+    assert_eq!(
+        run("create table u (like t); copy u from '$/t.parquet' (format parquet)").lines().last(),
+        Some("ERROR 42804: column \"m\" is of type mood but expression is of type text")
+    );
+    run("drop table if exists u; create table u (id int primary key, x text default 'none', m text)");
+    assert_eq!(run("copy (select id, x from t) to '$/two.parquet' (format parquet)"), "COPY 20\n");
+    assert_eq!(run("copy u (id, x) from '$/two.parquet' (format parquet) where id < 3"), "COPY 2\n");
+    assert_eq!(run("select * from u order by id"), "1|é's|\n2||\n");
+    assert_eq!(run("copy u from '$/two.parquet' (format parquet)"), "ERROR 22P04: missing data for column \"m\"\n");
+    assert_eq!(
+        run("copy u (id) from '$/two.parquet' (format parquet)"),
+        "ERROR 22P04: extra data after last expected column\n"
+    );
+    assert!(run("copy u (id, x) from '$/two.parquet' (format parquet)").starts_with("ERROR 23505"));
+    assert_eq!(
+        run(
+            "copy (select 1 as a where false) to '$/none.parquet' (format parquet); select count(*) from '$/none.parquet'"
+        ),
+        "COPY 0\n0\n"
+    );
+    assert_eq!(files.names(), ["none.parquet", "t.parquet", "two.parquet"]);
+}
+
+#[test]
+fn a_copy_that_fails_leaves_no_file() {
+    let files = Files::new(&[("kept.parquet", "old")]);
+    let server = Server::new();
+    let mut root = server.client();
+    let mut run = |sql: &str| files.run(&mut root, sql);
+    for (sql, error) in [
+        (
+            "copy (select 1 / (5 - n) as x from generate_series(1, 9) n) to '$/kept.parquet' (format parquet)",
+            "ERROR 22012: division by zero",
+        ),
+        (
+            "copy (select 1.5 as x) to '$/x.parquet' (format parquet)",
+            "ERROR 0A000: column \"x\" of type numeric without at most 38 digits in a Parquet file is not supported yet",
+        ),
+        (
+            "copy (select interval '1 day' as x) to '$/x.parquet' (format parquet)",
+            "ERROR 0A000: column \"x\" of type interval in a Parquet file is not supported yet",
+        ),
+        (
+            "copy (select date 'infinity' as x) to '$/x.parquet' (format parquet)",
+            "ERROR 22008: an infinite date or timestamp cannot be written to a Parquet file",
+        ),
+        (
+            "copy (select 1 as a, 2 as a) to '$/x.parquet' (format parquet)",
+            "ERROR 42701: column \"a\" specified more than once",
+        ),
+        (
+            "copy (select 1) to '$/no/x.parquet' (format parquet)",
+            "ERROR 58P01: could not open file \"$/no/x.parquet\" for writing: No such file or directory",
+        ),
+        ("copy (select 1) to 'x.parquet' (format parquet)", "ERROR 42602: relative path not allowed for COPY to file"),
+        (
+            "copy (select 1) to '$' (format parquet)",
+            "ERROR 42809: could not open file \"$\" for writing: it is not a regular file",
+        ),
+        (
+            "copy (select 1) to stdout (format parquet)",
+            "ERROR 0A000: COPY TO STDOUT with FORMAT parquet is not supported yet",
+        ),
+        (
+            "copy (select 1) to '$/x.csv' (format csv, compression zstd)",
+            "ERROR 42601: option \"compression\" not recognized",
+        ),
+        (
+            "copy (select 1) to '$/x.parquet' (format parquet, compression brotli)",
+            "ERROR 22023: COPY compression \"brotli\" not recognized",
+        ),
+        (
+            "copy (select 1) to '$/x.parquet' (format parquet, header)",
+            "ERROR 42601: cannot specify HEADER in PARQUET mode",
+        ),
+        (
+            "copy (select n, 1 / (9000 - n) from generate_series(1, 20000) n) to '$/x.csv' (format csv)",
+            "ERROR 22012: division by zero",
+        ),
+    ] {
+        let answer = run(sql);
+        assert_eq!(answer.lines().next().unwrap_or_default(), error, "{sql}");
+    }
+    assert_eq!(files.names(), ["kept.parquet"]);
+    assert_eq!(std::fs::read(files.dir.path().join("kept.parquet")).unwrap(), b"old");
+}
+
+#[test]
+fn copy_with_files_of_the_server() {
+    let files = Files::new(&[("in.csv", "a,b\n1,x\n2,\n")]);
+    let server = Server::new();
+    let mut root = server.client();
+    assert_eq!(
+        files.run(&mut root, "create table t (a int primary key, b text); copy t from '$/in.csv' (format csv, header)"),
+        "CREATE TABLE\nCOPY 2\n"
+    );
+    assert_eq!(
+        files.run(&mut root, "copy t to '$/out.txt'; copy t to '$/out.bin' (format binary)"),
+        "COPY 2\nCOPY 2\n"
+    );
+    assert_eq!(std::fs::read_to_string(files.dir.path().join("out.txt")).unwrap(), "1\tx\n2\t\\N\n");
+    assert_eq!(
+        files.run(&mut root, "truncate t; copy t from '$/out.bin' (format binary); select * from t order by a"),
+        "TRUNCATE TABLE\nCOPY 2\n1|x\n2|\n"
+    );
+    assert_eq!(
+        files.run(&mut root, "copy t from '$/none'"),
+        "ERROR 58P01: could not open file \"$/none\" for reading: No such file or directory\n"
+    );
+    root.run("create role ann login; create role bob login; grant pg_write_server_files to ann; grant select, insert on t to ann, bob");
+    let (mut ann, mut bob) = (server.client_as("ann").unwrap(), server.client_as("bob").unwrap());
+    assert_eq!(files.run(&mut ann, "copy t to '$/ann.txt'"), "COPY 2\n");
+    assert_eq!(
+        files.run(&mut ann, "copy t from '$/ann.txt'"),
+        "ERROR 42501: must be superuser or have privileges of the pg_read_server_files role to COPY from a file\n"
+    );
+    for (sql, what) in [
+        ("copy t to '$/x'", "pg_write_server_files role to COPY to a file"),
+        ("copy t from '$/x'", "pg_read_server_files role to COPY from a file"),
+        ("copy t to program 'cat'", "pg_execute_server_program role to COPY to or from an external program"),
+    ] {
+        assert_eq!(
+            files.run(&mut bob, sql),
+            format!("ERROR 42501: must be superuser or have privileges of the {what}\n")
+        );
+    }
+    files.run(&mut root, "alter role bob set file_directories = '$'");
+    let mut bob = server.client_as("bob").unwrap();
+    assert!(
+        files.run(&mut bob, "copy t from '$/out.txt'").starts_with("ERROR 23505"),
+        "he may read, the rows are there"
+    );
+    assert!(files.run(&mut bob, "copy t to '$/x'").starts_with("ERROR 42501"));
 }
