@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::file::{HEADER_BYTES, spare_path};
 use crate::options::WalConfig;
 use crate::record::{RECORD_HEAD, TERMINATOR};
-use crate::writer::FileSet;
+use crate::writer::{FileSet, Spare};
 
 /// A file with its blocks reserved, under a spare's name.
 #[derive(Debug)]
@@ -106,24 +106,24 @@ impl Reserve {
 pub(crate) fn prepare(config: &WalConfig, files: &Mutex<FileSet>, needed: u64) -> Result<Prepared> {
     let least = (HEADER_BYTES + RECORD_HEAD + TERMINATOR) as u64;
     let capacity = config.options.file_bytes.max(needed).max(least);
-    let (path, recycled) = {
+    let (Spare { path, written }, recycled) = {
         let mut set = files.lock();
         set.next_spare += 1;
         let recycled = set.spares.pop();
         let is_recycled = recycled.is_some();
-        (recycled.unwrap_or_else(|| spare_path(&config.dir, set.next_spare)), is_recycled)
+        let fresh = || Spare { path: spare_path(&config.dir, set.next_spare), written: 0 };
+        (recycled.unwrap_or_else(fresh), is_recycled)
     };
     let reserve = || {
         let file = config.disk.open(&path, OpenMode::Create)?;
-        let initialized = file.len()?.min(capacity);
         file.allocate(capacity)?;
-        Ok((file, initialized))
+        Ok(file)
     };
     match reserve() {
-        Ok((file, initialized)) => Ok(Prepared { path, file, capacity, initialized }),
+        Ok(file) => Ok(Prepared { path, file, capacity, initialized: written.min(capacity) }),
         Err(error) => {
             if recycled {
-                files.lock().spares.push(path);
+                files.lock().spares.push(Spare { path, written });
             } else if let Err(left) = config.disk.remove(&path) {
                 // The next start removes it.
                 tracing::debug!(error = %left, "could not remove a log file that found no space");

@@ -14,7 +14,7 @@ use crate::options::{ReplayFrom, WalConfig};
 use crate::record::{NewRecord, Record, RecordKind};
 use crate::recover::{ReplayReport, recover};
 use crate::times::SyncTimes;
-use crate::writer::{FileMeta, FileSet, Writer};
+use crate::writer::{FileMeta, FileSet, Spare, Writer};
 
 /// An open log. Share it by `Arc`; dropping the last one writes what is buffered and ends the thread.
 pub struct Wal {
@@ -141,7 +141,7 @@ impl Wal {
             match self.next_spare(recycled.len()) {
                 Some(spare) => {
                     self.config.disk.rename(&path, &spare)?;
-                    recycled.push(spare);
+                    recycled.push(Spare { path: spare, written: file.bytes });
                 }
                 None => self.config.disk.remove(&path)?,
             }

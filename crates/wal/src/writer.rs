@@ -29,11 +29,20 @@ pub(crate) struct FileMeta {
     pub bytes: u64,
 }
 
+/// A file given up that waits to be written over.
+#[derive(Clone, Debug)]
+pub(crate) struct Spare {
+    pub path: String,
+    /// Below this its blocks have been written. The file is longer than that where it was reserved and never filled: writing
+    /// there changes metadata, which makes each sync a commit of the file system's journal.
+    pub written: u64,
+}
+
 /// Every named file, oldest first, and the spares. Shared by the writer and by who retires files.
 #[derive(Debug, Default)]
 pub(crate) struct FileSet {
     pub files: VecDeque<FileMeta>,
-    pub spares: Vec<String>,
+    pub spares: Vec<Spare>,
     pub next_spare: u64,
 }
 

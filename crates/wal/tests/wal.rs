@@ -164,6 +164,36 @@ fn a_record_larger_than_a_file_gets_one_of_its_size() {
 }
 
 #[test]
+fn what_was_never_written_of_a_recycled_file_is_filled_before_records_come_there() {
+    let disk = SimDisk::new(1);
+    let options = WalOptions { file_bytes: 64 << 10, spare_files_max: 2, ..small() };
+    let (wal, ..) = open(&disk, &options, from(1)).unwrap();
+    commit(&wal, 1, 10);
+    drop(wal);
+    // The file of the first run is reserved to its end, and all but empty.
+    let (wal, ..) = open(&disk, &options, from(1)).unwrap();
+    commit(&wal, 11, 10);
+    assert_eq!(wal.retire(Lsn(11)).unwrap(), 1);
+    let begun = log_files(&disk).len();
+    let mut next = 21;
+    while log_files(&disk).len() == begun {
+        commit(&wal, next, 1);
+        next += 1;
+    }
+    // In the recycled file: behind what the first run wrote, one commit fills the rest, and the others write and sync.
+    let mut changes = Vec::new();
+    for _ in 0..40 {
+        let before = disk.changes();
+        commit(&wal, next, 1);
+        changes.push(disk.changes() - before);
+        next += 1;
+    }
+    let usual = changes[changes.len() - 1];
+    let more: Vec<_> = changes.iter().enumerate().filter(|(_, n)| **n != usual).collect();
+    assert!(matches!(more[..], [(at, n)] if at > 2 && at < 20 && *n == usual + 1), "{changes:?}");
+}
+
+#[test]
 fn retired_files_are_recycled_and_their_old_records_stay_dead() {
     let disk = SimDisk::new(1);
     let options = WalOptions { spare_files_max: 2, ..small() };
