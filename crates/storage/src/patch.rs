@@ -6,11 +6,12 @@
 use bytes::Bytes;
 use heliosdb_contracts::{KeyedRow, NewestRow, PatchBatch, RowHint, RowSink, TreeDescriptor, WriteBatch};
 use heliosdb_types::{
-    BranchId, CommandId, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, SchemaVersion, TxnId, encode_row,
-    splice_row,
+    BranchId, CommandId, CommitTs, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, SchemaVersion, TxnId,
+    encode_row, splice_row,
 };
 
 use crate::core::Core;
+use crate::memtable::BranchTree;
 use crate::txnbuf::{NEVER, Own};
 
 /// What a batch's patches are.
@@ -68,7 +69,7 @@ impl Core {
         let has_large = !tree.is_system() && self.with_large(BranchId(0), Some(txn), tree)?.is_some();
         let mut updates = Vec::with_capacity(batch.rows.len());
         for (KeyedRow { key, row }, hint) in &batch.rows {
-            let base = if has_large { None } else { self.base(txn, &patch, key)? };
+            let base = if has_large { None } else { self.base(txn, &patch, key, *hint)? };
             let row = match base {
                 Some(base) => patch.of(&base, row)?,
                 None => self.read_and_encode(txn, &patch, key, row)?,
@@ -85,7 +86,7 @@ impl Core {
     }
 
     /// The newest version of a row, if it has the shape that the patch gives it.
-    fn base(&self, txn: TxnId, patch: &Patch<'_>, key: &[u8]) -> Result<Option<Bytes>> {
+    fn base(&self, txn: TxnId, patch: &Patch<'_>, key: &[u8], hint: RowHint) -> Result<Option<Bytes>> {
         let tree = patch.descriptor.tree;
         let same = |schema: SchemaVersion| schema == patch.descriptor.version;
         let branch = {
@@ -98,10 +99,36 @@ impl Core {
                 Own::Untouched => buffer.branch,
             }
         };
+        if let Some(row) = self.base_at((branch, tree), patch, key, hint)? {
+            return Ok(Some(row));
+        }
         match self.newest_committed((branch, tree), key, true)? {
             NewestRow::Committed { row, descriptor, .. } => Ok(same(descriptor.version).then_some(row)),
             _ => Err(Error::internal("a transaction updates a row that is not there")),
         }
+    }
+
+    /// The same where the row was last seen, in a segment: it is not looked for again.
+    fn base_at(&self, tree: BranchTree, patch: &Patch<'_>, key: &[u8], hint: RowHint) -> Result<Option<Bytes>> {
+        let version = self.version.load();
+        let Some(segment) = version.segments(tree).iter().find(|segment| segment.meta.id == hint.segment) else {
+            return Ok(None);
+        };
+        // Not deleted, it is the newest version: there is no newer one beside one that lives.
+        if segment.deletes.deleted_at(hint.row).is_some() || !segment.is_at(hint.row, key)? {
+            return Ok(None);
+        }
+        if let Some(found) = self.row_cache.newest(tree, key)
+            && found.schema == patch.descriptor.version
+        {
+            return Ok(Some(found.bytes));
+        }
+        let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(None) };
+        let shape = state.newest();
+        if shape.descriptor.version != patch.descriptor.version {
+            return Ok(None);
+        }
+        segment.row_bytes(hint.row, shape).map(Some)
     }
 
     fn read_and_encode(&self, txn: TxnId, patch: &Patch<'_>, key: &[u8], row: &[u8]) -> Result<Bytes> {

@@ -3,7 +3,8 @@
 //! A row of a segment lies in as many places as it has columns; read again, it is one here. An entry names the segment and the
 //! row it was read from, and holds as long as that segment is in the current version and the row is not deleted for who
 //! asks: then it is the row that is visible, whatever memtables hold. So nothing has to be taken out when rows change.
-//! Rows enter on their second read: of keys read once each, nothing is kept and nothing is evicted.
+//! Rows enter on their second read: of keys read once each, nothing is kept and nothing is evicted. While there is room, rows whose
+//! columns are read for the most part enter on their first.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -117,6 +118,11 @@ impl RowCache {
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
+    }
+
+    /// Whether less than half of the space is used, about.
+    pub fn has_room(&self) -> bool {
+        self.told.load(Ordering::Relaxed) < self.rows.capacity() / 2
     }
 
     /// Whether a row that was just read should be kept: its key was read before, not long ago.

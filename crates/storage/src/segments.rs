@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use heliosdb_contracts::SegmentFacts;
 use heliosdb_runtime::Disk;
-use heliosdb_types::{CommitTs, Error, Result, encode_row};
+use heliosdb_types::{CommitTs, DatumRef, Error, Result, encode_row};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
@@ -185,10 +185,9 @@ impl Segment {
 
     /// A row in the row codec's form and the newest shape.
     pub fn row_bytes(&self, row: u32, shape: &Shape) -> Result<Bytes> {
-        let columns: Vec<_> = shape.descriptor.columns.iter().map(|column| column.id).collect();
-        let types = shape.descriptor.physical_types();
         let mut out = Vec::new();
-        self.reader.read_row(row, &shape.descriptor, &columns, &mut |values| encode_row(&types, values, &mut out))?;
+        let mut sink = |values: &[DatumRef<'_>]| encode_row(&shape.types, values, &mut out);
+        self.reader.read_row(row, &shape.descriptor, &shape.columns, &mut sink)?;
         Ok(out.into())
     }
 

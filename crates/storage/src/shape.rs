@@ -13,6 +13,8 @@ use smallvec::SmallVec;
 pub(crate) struct Shape {
     pub descriptor: TreeDescriptorRef,
     pub layout: RowLayout,
+    pub columns: Vec<ColumnId>,
+    pub types: Vec<PhysicalType>,
 }
 
 /// Every shape of a tree, oldest first. Never changed in place.
@@ -24,8 +26,9 @@ pub(crate) struct TreeState {
 
 impl Shape {
     pub fn new(descriptor: TreeDescriptorRef) -> Shape {
-        let layout = RowLayout::new(&descriptor.physical_types());
-        Shape { descriptor, layout }
+        let types = descriptor.physical_types();
+        let columns = descriptor.columns.iter().map(|column| column.id).collect();
+        Shape { layout: RowLayout::new(&types), columns, types, descriptor }
     }
 }
 

@@ -79,14 +79,14 @@ pub fn encode_row(types: &[PhysicalType], values: &[DatumRef<'_>], out: &mut Vec
         return Err(Error::internal(format!("a row of {} values for {} columns", values.len(), types.len())));
     }
     let start = out.len();
-    out.extend_from_slice(&(types.len() as u16).to_le_bytes());
-    let bitmap = out.len();
-    out.resize(bitmap + types.len().div_ceil(8), 0);
-    let fixed = out.len();
     let fixed_len: usize = types.iter().map(|&physical| slot_width(physical)).sum();
     let var_len: usize = values.iter().map(|value| var_bytes(value).map_or(0, <[u8]>::len)).sum();
+    let bitmap_len = types.len().div_ceil(8);
+    out.reserve(2 + bitmap_len + fixed_len + var_len);
+    out.extend_from_slice(&(types.len() as u16).to_le_bytes());
+    let bitmap = out.len();
+    let fixed = bitmap + bitmap_len;
     out.resize(fixed + fixed_len, 0);
-    out.reserve(var_len);
     if u32::try_from(out.len() - start + var_len).is_err() {
         return Err(Error::invalid(crate::SqlState::PROGRAM_LIMIT_EXCEEDED, "row is larger than 4 GB"));
     }

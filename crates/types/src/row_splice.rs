@@ -85,9 +85,9 @@ mod tests {
     fn value(physical: PhysicalType, seed: u16) -> Datum {
         let text = "x".repeat(usize::from(seed % 40));
         match physical {
-            _ if seed % 5 == 0 => Datum::Null,
+            _ if seed.is_multiple_of(5) => Datum::Null,
             PhysicalType::Int32 => Datum::Int32(i32::from(seed)),
-            PhysicalType::Bool => Datum::Bool(seed % 2 == 0),
+            PhysicalType::Bool => Datum::Bool(seed.is_multiple_of(2)),
             PhysicalType::Bytes => Datum::Bytes(text.into_bytes()),
             PhysicalType::Numeric => Datum::Numeric(crate::Numeric::from_bytes_unchecked(text.as_bytes())),
             PhysicalType::Decimal64 { scale, .. } => Datum::Decimal { unscaled: -i128::from(seed), scale },

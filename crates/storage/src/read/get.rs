@@ -62,7 +62,9 @@ impl Core {
         for segment in version.segments(branch_tree).iter().filter(|segment| segment.meta.may_hold(key)) {
             let Some(row) = segment.visible(key, snapshot)? else { continue };
             let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
-            if self.row_cache.wants(branch_tree, key)
+            // Of a row most of which is read, the rest costs little.
+            let mostly = projection.len() * 2 >= state.newest().columns.len() && self.row_cache.has_room();
+            if (mostly || self.row_cache.wants(branch_tree, key))
                 && let Some((schema, bytes)) = self.keep_row(&version, branch_tree, key, segment, row)?
             {
                 return emit(&state, schema, &bytes, projection, hint, sink);
