@@ -1,7 +1,6 @@
 //! The SQL engine: what all sessions share, and the door protocols come through.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -10,7 +9,7 @@ use futures::future::BoxFuture;
 use heliosdb_contracts::{
     ConnectRequest, Credential, IsolationLevel, ReadContext, ShardClient, SqlService, SqlSession,
 };
-use heliosdb_runtime::{Clock, Entropy, Spawner};
+use heliosdb_runtime::{Clock, Disk, Entropy, Spawner};
 use heliosdb_types::{BranchId, CommandId, CommitTs, DatabaseId, Error, Oid, Result, SqlState};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -18,7 +17,7 @@ use tokio::runtime::Handle;
 use crate::analyze::{self, Changes};
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::copy::Copies;
-use crate::exec::{Executor, ExecutorOptions};
+use crate::exec::{Executor, ExecutorOptions, QueryMemory};
 use crate::housekeeping::Backups;
 use crate::index_builds::IndexBuilds;
 use crate::session::{
@@ -35,7 +34,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Memory all queries may use together before they spill.
     pub query_memory_bytes: usize,
-    pub spill_dir: PathBuf,
+    /// The directory for what does not fit into that memory: nothing else is there, nothing survives.
+    pub spill: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     /// The product's version, e.g. `0.1.0`.
@@ -78,7 +78,7 @@ impl Engine {
             spawner: Spawner::on(options.analytics.clone()),
             threads: options.threads,
             memory_bytes: options.query_memory_bytes,
-            spill_dir: options.spill_dir.clone(),
+            spill: Arc::clone(&options.spill),
         })?;
         let start_micros = options.clock.now_micros();
         let engine = Arc::new(Engine {
@@ -128,6 +128,11 @@ impl Engine {
     /// A table has been looked at: its statistics know of all changes so far.
     pub(crate) fn analyzed(&self, database: DatabaseId, oid: Oid, table: Oid) {
         self.changes.known(database, table, analyze::changes(&self.usages(database, oid), table));
+    }
+
+    /// Memory of running statements.
+    pub fn query_memory(&self) -> QueryMemory {
+        self.executor.memory_in_use()
     }
 
     /// The committed catalog of now.

@@ -241,7 +241,7 @@ fn open(
         analytics: analytics.handle(),
         threads: config.worker_threads,
         query_memory_bytes: budget.query_bytes,
-        spill_dir: config.data_dir.join(SPILL_DIR),
+        spill: Arc::new(RealDisk::new(config.data_dir.join(SPILL_DIR)).map_err(Failure::data)?),
         clock,
         entropy,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -302,6 +302,13 @@ impl Probe for Monitor {
         out.counter("lock_escalations", "Row locks replaced by a table lock", locks.escalations);
         out.gauge("row_locks", "Row locks held", locks.row_locks);
         out.gauge("memory_budget_bytes", "The memory budget", self.memory_bytes);
+        let queries = self.engine.query_memory();
+        out.gauge("query_memory_bytes", "Memory that operators of statements hold", queries.held as u64);
+        out.gauge(
+            "query_memory_limit_bytes",
+            "What they may hold together before they write to disk",
+            queries.limit as u64,
+        );
         collect_shard(&self.shard.metrics(), out);
     }
 }

@@ -56,7 +56,7 @@ impl Offline {
             analytics: pool.handle(),
             threads: 2,
             query_memory_bytes: MEMORY_BYTES as usize,
-            spill_dir: spill.clone(),
+            spill: Arc::new(RealDisk::new(&spill)?),
             clock,
             entropy,
             version: env!("CARGO_PKG_VERSION").to_owned(),

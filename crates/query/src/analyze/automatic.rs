@@ -171,6 +171,7 @@ impl Engine {
             lock_wait,
             cancel: CancelFlag::default(),
             short_path: false,
+            memory_bytes: None,
             in_order: false,
             now_micros,
             text: Arc::new(TextContext::default()),

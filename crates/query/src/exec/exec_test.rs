@@ -7,6 +7,7 @@ use arrow_array::types::{Int32Type, Int64Type};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::StreamExt;
+use heliosdb_runtime::RealDisk;
 use heliosdb_types::{SqlState, SqlType};
 
 use super::*;
@@ -75,7 +76,7 @@ fn sorting_spills_when_memory_is_short() {
         spawner: bench.pool.spawner(),
         threads: 1,
         memory_bytes: 3 << 20,
-        spill_dir: spill.path().to_owned(),
+        spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
     };
     bench.executor = Executor::new(options).unwrap();
     let wide = vec![col("t.id"), col("t.name"), text(&"x".repeat(200)).alias("pad")];

@@ -24,6 +24,7 @@ use super::row_write::{RowWriteExec, RowWriteOp};
 use super::run_aggregate::RUN_AGGREGATE;
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
+use super::spill::SPILL_JOIN;
 use super::state::Executor;
 use super::watched_windows::WATCHED;
 use crate::files::FileScanExec;
@@ -320,6 +321,7 @@ fn title(name: &str) -> String {
         "CoalescePartitionsExec" => "Gather".into(),
         "SortPreservingMergeExec" => "Gather Merge".into(),
         RUN_AGGREGATE => "Aggregate".into(),
+        SPILL_JOIN => "Hash Join".into(),
         "UnionExec" => "Append".into(),
         "PlaceholderRowExec" => "Result".into(),
         "DataSourceExec" => "Values".into(),

@@ -12,8 +12,10 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 
-const JOINS: [&str; 5] =
-    ["CrossJoinExec", "HashJoinExec", "NestedLoopJoinExec", "PiecewiseMergeJoin", "SortMergeJoinExec"];
+use super::spill::SPILL_JOIN;
+
+const JOINS: [&str; 6] =
+    ["CrossJoinExec", "HashJoinExec", "NestedLoopJoinExec", "PiecewiseMergeJoin", "SortMergeJoinExec", SPILL_JOIN];
 
 #[derive(Debug)]
 pub(super) struct YieldAboveJoins;

@@ -88,6 +88,8 @@ pub struct StatementScope {
     pub cancel: CancelFlag,
     /// Statements about one row may take the short path.
     pub short_path: bool,
+    /// What operators of this statement may hold together; `None`: all there is.
+    pub memory_bytes: Option<usize>,
     /// Tables are read in the order of their rows, by one partition: frozen rows by key, then others as they were written.
     pub in_order: bool,
     /// What `now()` says: microseconds since 1970-01-01 UTC.

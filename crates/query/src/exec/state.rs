@@ -1,22 +1,22 @@
 //! The executor: one DataFusion session as a template, copied for every statement; memory and spill space shared by all.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::common::config::SpillCompression;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
-use heliosdb_runtime::Spawner;
+use heliosdb_runtime::{Disk, Spawner};
 use heliosdb_types::Result;
 
 use super::apply::ApplyPlanner;
@@ -24,12 +24,14 @@ use super::error::from_datafusion;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::lock_rows::LockRowsPlanner;
+use super::memory::{Memory, QueryMemory};
 use super::order_repair;
 use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
 use super::run_aggregate::AggregateRuns;
 use super::scope::StatementScope;
+use super::spill::{SpillFiles, SpillJoins};
 use super::watched_windows::WatchWindows;
 use super::{filter_guard, filter_names};
 
@@ -43,8 +45,6 @@ pub(super) const ARRAY_JOIN_DENSITY: f64 = 0.01;
 /// by their keys costs more than building that table alone, and what is known of a divided side is worth less to scans.
 const BUILD_ROWS: usize = 1 << 20;
 const BUILD_BYTES: usize = 64 << 20;
-/// Consumers named when memory runs out.
-const CONSUMERS_REPORTED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(5).expect("not zero");
 
 /// How statements run.
 #[derive(Clone, Debug)]
@@ -55,13 +55,15 @@ pub struct ExecutorOptions {
     pub threads: usize,
     /// What operators of all statements may hold together; beyond it they spill or fail with 53200.
     pub memory_bytes: usize,
-    pub spill_dir: PathBuf,
+    /// The directory for what does not fit: nothing else is there, nothing survives.
+    pub spill: Arc<dyn Disk>,
 }
 
 /// Runs bound plans.
 pub struct Executor {
     pub(super) template: SessionState,
     pub(crate) spawner: Spawner,
+    pub(super) memory: Memory,
 }
 
 impl fmt::Debug for Executor {
@@ -72,9 +74,11 @@ impl fmt::Debug for Executor {
 
 impl Executor {
     pub fn new(options: ExecutorOptions) -> Result<Executor> {
-        let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes), CONSUMERS_REPORTED);
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_dir]));
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk);
+        let memory = Memory::new(options.memory_bytes);
+        let disk = DiskManagerMode::Custom(Arc::new(SpillFiles::new(options.spill)));
+        let disk = DiskManagerBuilder::default().with_mode(disk);
+        // Each statement has a pool of its own; this one is of those that plan and run nothing.
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
         let runtime = runtime.build_arc().map_err(from_datafusion)?;
         // All of DataFusion's logical and physical rules stay on: each is a no-op unless its pattern is there, and the
         // order between them is tested upstream as a whole. Ours come after them, or before the last one, which only checks.
@@ -86,22 +90,32 @@ impl Executor {
             .with_physical_optimizer_rules(filter_names::guarded(order_repair::rules()))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
+            .with_physical_optimizer_rule(Arc::new(SpillJoins))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .with_physical_optimizer_rule(Arc::new(WatchWindows))
             .build();
-        Ok(Executor { template, spawner: options.spawner })
+        Ok(Executor { template, spawner: options.spawner, memory })
     }
 
-    /// A session for one statement.
+    /// A session for one statement, with memory of its own.
     pub(super) fn session(&self, scope: Arc<StatementScope>) -> SessionState {
-        let mut state = self.template.clone();
+        let runtime = RuntimeEnv {
+            memory_pool: self.memory.statement(scope.memory_bytes),
+            ..self.template.runtime_env().as_ref().clone()
+        };
+        let mut state = SessionStateBuilder::new_from_existing(self.template.clone())
+            .with_session_id(self.template.session_id().to_owned())
+            .with_runtime_env(Arc::new(runtime))
+            .build();
         state.config_mut().set_extension(scope);
         state
     }
-}
 
-impl Executor {
-    /// Memory of the pool that statements share, for what is kept outside of operators.
+    pub fn memory_in_use(&self) -> QueryMemory {
+        self.memory.in_use()
+    }
+
+    /// Memory of the budget that statements share, for what is kept outside of operators.
     pub(crate) fn memory(&self, consumer: &str) -> MemoryReservation {
         MemoryConsumer::new(consumer).register(&self.template.runtime_env().memory_pool)
     }
@@ -129,6 +143,8 @@ fn config(threads: usize) -> SessionConfig {
     options.optimizer.hash_join_single_partition_threshold = BUILD_BYTES;
     // Files are not ours to list or measure here.
     options.execution.collect_statistics = false;
+    // Of what spills, a half at little cost.
+    options.execution.spill_compression = SpillCompression::Lz4Frame;
     config
 }
 

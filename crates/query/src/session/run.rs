@@ -397,6 +397,7 @@ impl Session {
             lock_wait: self.lock_wait(),
             cancel: running.flag.clone(),
             short_path: self.settings.parsed.short_path,
+            memory_bytes: self.settings.parsed.query_memory,
             in_order: false,
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),

@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     OnlyBool(bool),
     /// Milliseconds with an optional unit.
     Millis,
+    /// Kilobytes with an optional unit.
+    KiloBytes,
     /// The same, or -1.
     MillisOrOff,
     Integer {
@@ -69,7 +71,7 @@ impl Parameter {
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Bool | Kind::OnlyBool(_) => "bool",
-            Kind::Millis | Kind::MillisOrOff | Kind::Integer { .. } => "integer",
+            Kind::Millis | Kind::MillisOrOff | Kind::KiloBytes | Kind::Integer { .. } => "integer",
             Kind::Enum { .. } => "enum",
             Kind::Text | Kind::Names | Kind::DateStyle | Kind::Encoding | Kind::Zone | Kind::Role | Kind::Internal => {
                 "string"
@@ -149,6 +151,8 @@ parameters! {
     "max_index_keys" = "32", Kind::Internal, false, "Shows the maximum number of index keys.";
     "password_encryption" = "scram-sha-256", Kind::Enum { values: &["scram-sha-256", "md5"], implemented: 1 }, false,
         "Chooses the algorithm for encrypting passwords.";
+    "query_memory" = "0", Kind::KiloBytes, false,
+        "Sets the most memory that a statement's operators hold together before they write to disk; 0 for all that queries may use.";
     "quote_all_identifiers" = "off", Kind::OnlyBool(false), false, "When generating SQL fragments, quote all identifiers.";
     "role" = "none", Kind::Role, false, "Sets the current role.";
     "row_security" = "on", Kind::Bool, false, "Enable row security.";
@@ -194,6 +198,8 @@ pub(crate) struct ParsedSettings {
     pub deadlock_timeout: Option<Duration>,
     pub statement_timeout: Option<Duration>,
     pub short_path: bool,
+    /// Bytes of `query_memory`; `None`: not limited by the session.
+    pub query_memory: Option<usize>,
     /// The `default_transaction_...` ones.
     pub isolation: IsolationLevel,
     pub read_only: bool,
@@ -207,6 +213,7 @@ impl ParsedSettings {
             deadlock_timeout: settings.timeout("deadlock_timeout"),
             statement_timeout: settings.timeout("statement_timeout"),
             short_path: settings.get("enable_shortpath") == "on",
+            query_memory: settings.bytes("query_memory"),
             isolation: match settings.get("default_transaction_isolation") {
                 "serializable" => IsolationLevel::Serializable,
                 "repeatable read" => IsolationLevel::RepeatableRead,
@@ -241,6 +248,7 @@ impl Settings {
             deadlock_timeout: None,
             statement_timeout: None,
             short_path: true,
+            query_memory: None,
             isolation: IsolationLevel::ReadCommitted,
             read_only: false,
             deferrable: false,
@@ -297,6 +305,12 @@ impl Settings {
         let millis = parse_millis(self.get(name)).unwrap_or(0);
         (millis > 0).then(|| Duration::from_millis(millis as u64))
     }
+
+    /// A size in bytes; `None` if 0.
+    fn bytes(&self, name: &str) -> Option<usize> {
+        let kilobytes = parse_kilobytes(self.get(name)).unwrap_or(0);
+        (kilobytes > 0).then(|| (kilobytes as usize).saturating_mul(1024))
+    }
 }
 
 /// 42501 for a parameter that only superusers set.
@@ -326,6 +340,7 @@ pub(crate) fn check(position: usize, value: &str) -> Result<String> {
         },
         Kind::MillisOrOff if value.trim() == "-1" => Ok("-1".to_owned()),
         Kind::Millis | Kind::MillisOrOff => parse_millis(value).map(show_millis).ok_or_else(invalid),
+        Kind::KiloBytes => parse_kilobytes(value).map(show_kilobytes).ok_or_else(invalid),
         Kind::Integer { min, max, implemented_from } => {
             let number: i64 = value.trim().parse().map_err(|_| invalid())?;
             if !(min..=max).contains(&number) {
@@ -389,29 +404,38 @@ pub(crate) fn parse_bool(value: &str) -> Option<bool> {
 }
 
 pub(super) fn parse_millis(value: &str) -> Option<i64> {
+    let units = [("", 1.0), ("ms", 1.0), ("us", 0.001), ("s", 1e3), ("min", 60e3), ("h", 3600e3), ("d", 86_400e3)];
+    parse_units(value, &units)
+}
+
+fn parse_kilobytes(value: &str) -> Option<i64> {
+    let units = [("", 1.0), ("kB", 1.0), ("B", 1.0 / 1024.0), ("MB", 1024.0), ("GB", 1048576.0), ("TB", 1073741824.0)];
+    parse_units(value, &units)
+}
+
+/// A number with a unit behind it, in the unit whose factor is 1.
+fn parse_units(value: &str, units: &[(&str, f64)]) -> Option<i64> {
     let value = value.trim();
     let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
-    let factor = match unit.trim() {
-        "" | "ms" => 1.0,
-        "us" => 0.001,
-        "s" => 1_000.0,
-        "min" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
-    let millis = number.parse::<f64>().ok()? * factor;
-    (0.0..=f64::from(i32::MAX)).contains(&millis).then_some(millis.round() as i64)
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    let given = number.parse::<f64>().ok()? * factor;
+    (0.0..=f64::from(i32::MAX)).contains(&given).then_some(given.round() as i64)
 }
 
-/// As SHOW prints it: in the largest unit that divides it.
+fn show_kilobytes(kilobytes: i64) -> String {
+    show_units(kilobytes, &[(1 << 30, "TB"), (1 << 20, "GB"), (1 << 10, "MB"), (1, "kB")])
+}
+
 fn show_millis(millis: i64) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    match units.iter().find(|(unit, _)| millis != 0 && millis % unit == 0) {
-        Some((unit, name)) => format!("{}{name}", millis / unit),
-        None if millis == 0 => "0".to_owned(),
-        None => format!("{millis}ms"),
+    show_units(millis, &[(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")])
+}
+
+/// As SHOW prints it: in the largest unit that divides it, the largest first.
+fn show_units(value: i64, units: &[(i64, &str)]) -> String {
+    match units.iter().find(|(unit, _)| value != 0 && value % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", value / unit),
+        None => value.to_string(),
     }
 }
 
@@ -468,6 +492,10 @@ mod tests {
     #[test]
     fn values_are_checked_and_canonical() {
         assert_eq!(set("statement_timeout", "2 s").unwrap(), "2s");
+        assert_eq!(set("query_memory", "64 MB").unwrap(), "64MB");
+        assert_eq!(set("query_memory", "1.5GB").unwrap(), "1536MB");
+        assert_eq!(set("query_memory", "0").unwrap(), "0");
+        assert!(set("query_memory", "64mb").is_err() && set("query_memory", "-1").is_err());
         assert_eq!(set("statement_timeout", "1500").unwrap(), "1500ms");
         assert_eq!(set("DATESTYLE", "iso").unwrap(), "ISO, MDY");
         assert_eq!(set("timezone", "europe/berlin").unwrap(), "Europe/Berlin");

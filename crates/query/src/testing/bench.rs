@@ -8,7 +8,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::StreamExt;
 use heliosdb_contracts::{IsolationLevel, LockWait, ReadContext, ShardClient, Snapshot, datum_at};
-use heliosdb_runtime::Pool;
+use heliosdb_runtime::{Pool, RealDisk};
 use heliosdb_types::{BranchId, CommandId, Datum, DatumRef, Result, TextContext, TxnId};
 
 use super::MemShard;
@@ -34,7 +34,7 @@ impl Bench {
             spawner: pool.spawner(),
             threads: 2,
             memory_bytes: 64 << 20,
-            spill_dir: spill.path().to_owned(),
+            spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
         });
         let bench =
             Bench { shard: Arc::default(), table: Arc::new(table), executor: executor.unwrap(), pool, _spill: spill };
@@ -71,6 +71,7 @@ impl Bench {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             short_path: true,
+            memory_bytes: None,
             in_order: false,
             now_micros: 0,
             references: Arc::default(),

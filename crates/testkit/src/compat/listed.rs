@@ -180,6 +180,26 @@ pub const LISTED: &[Listed] = &[
         },
     },
     Listed {
+        name: "letters in the collation of names",
+        why: "there is one collation; PostgreSQL derives `C`, in which only letters of ASCII have cases, where an argument is a \
+          `name` such as the encoding of `convert_from`",
+        is: |sql, ours, theirs| {
+            let by_case =
+                ["upper(", "lower(", "initcap(", " ILIKE ", " ~* ", "'i'"].iter().any(|word| sql.contains(word));
+            by_case
+                && sql.contains("convert_from(")
+                && !sql.is_ascii()
+                && state(ours).is_empty()
+                && state(theirs).is_empty()
+                && same_columns(ours, theirs)
+        },
+    },
+    Listed {
+        name: "what PostgreSQL did not finish",
+        why: "its statement_timeout came first",
+        is: |_, ours, theirs| state(theirs) == "57014" && state(ours).is_empty(),
+    },
+    Listed {
         name: NOT_NEEDED,
         why: "one server computed an expression the other had no need of (constants of a query without rows, unused columns, \
           the rest of a decided condition) or met another error first; each raises the other's error for the same part of \

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use heliosdb_contracts::{IsolationLevel, LockWait, ReadContext, ShardClient, datum_at};
-use heliosdb_runtime::Pool;
+use heliosdb_runtime::{Pool, RealDisk};
 use heliosdb_types::{
     BranchId, CommandId, Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState, SqlType, TextContext, TreeId,
     TxnId, write_text,
@@ -33,7 +33,7 @@ impl Sql {
             spawner: pool.spawner(),
             threads: 2,
             memory_bytes: 64 << 20,
-            spill_dir: spill.path().to_owned(),
+            spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
         });
         let mut catalog = CatalogSnapshot::default();
         for (oid, name) in [(11, "pg_catalog"), (2200, "public")] {
@@ -109,6 +109,7 @@ impl Sql {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             short_path: true,
+            memory_bytes: None,
             in_order: false,
             now_micros: 1_700_000_000_000_000,
             references: Arc::default(),

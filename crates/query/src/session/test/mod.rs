@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use heliosdb_contracts::{ConnectRequest, Execution, Prepared, RowsTag, SqlService, SqlSession, datum_at};
-use heliosdb_runtime::{Pool, SeededEntropy, SimClock};
+use heliosdb_runtime::{Pool, RealDisk, SeededEntropy, SimClock};
 use heliosdb_types::{Datum, DatumRef, PhysicalType, Result, SqlType, text_of};
 
 use crate::engine::{Engine, EngineOptions, EngineService};
@@ -60,7 +60,7 @@ impl Server {
             analytics: pool.handle(),
             threads: 2,
             query_memory_bytes: 64 << 20,
-            spill_dir: spill.path().to_owned(),
+            spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(7)),
             version: "0.0.0".to_owned(),

@@ -1,0 +1,345 @@
+//! Hash joins whose smaller side may be larger than memory.
+//!
+//! The build side is read first. If memory holds it, the join of DataFusion gets its rows and does everything; this is how nearly
+//! all joins go, at the price of passing batches on. If not, both sides are divided into files by the hash of their keys, and the
+//! files of each number are joined by themselves, divided again if need be. A row finds all of its matches in the file of its own
+//! number, so each of these joins is whole, whatever its type, and their results one after the other are the join's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use datafusion::config::ConfigOptions;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::execution_plan::apply_expression_roots;
+use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, PartitionMode};
+use datafusion::physical_plan::limit::LimitStream;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, Statistics, StatisticsArgs,
+};
+use futures::future::{BoxFuture, Shared, try_join_all};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+
+use super::divide::{Divider, Files, PARTS, PartFile, SpilledExec};
+use super::handover::{Given, Handover};
+
+/// How EXPLAIN knows the node.
+pub(in crate::exec) const SPILL_JOIN: &str = "SpillJoinExec";
+/// What a row costs in a join's hash table, beside itself: its hash, its number and the next row, in a table half empty.
+const TABLE_BYTES: usize = 64;
+/// How often rows are divided. Rows still too many for memory then have one key.
+const LEVELS: u64 = 4;
+
+/// Lets hash joins spill.
+#[derive(Debug)]
+pub(in crate::exec) struct SpillJoins;
+
+impl PhysicalOptimizerRule for SpillJoins {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let replace = |plan: Arc<dyn ExecutionPlan>| match plan.downcast_ref::<HashJoinExec>() {
+            // NOT IN must know of all rows whether one is NULL.
+            Some(join) if !join.null_aware => {
+                Ok(Transformed::yes(Arc::new(SpillJoinExec::new(join, 0)?) as Arc<dyn ExecutionPlan>))
+            }
+            _ => Ok(Transformed::no(plan)),
+        };
+        plan.transform_up(replace).map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        "spill_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// A hash join that divides its rows when memory does not hold them.
+#[derive(Debug)]
+struct SpillJoinExec {
+    /// The join over `left` and `right`, which pass the sides on.
+    join: Arc<HashJoinExec>,
+    sides: Arc<Sides>,
+    /// How often the rows have been divided already.
+    level: u64,
+    metrics: ExecutionPlanMetricsSet,
+    /// For each build that is made: one for all, or one a partition.
+    builds: Mutex<Vec<Option<Build>>>,
+}
+
+#[derive(Debug)]
+struct Sides {
+    build: Arc<dyn ExecutionPlan>,
+    probe: Arc<dyn ExecutionPlan>,
+    left: Arc<Handover>,
+    right: Arc<Handover>,
+}
+
+/// Both sides in files, by part: of the probe side one for each of its partitions.
+type Parts = Arc<Vec<(PartFile, Vec<PartFile>)>>;
+/// How a build ended, for all who wait for it: `None` if its rows are in memory.
+type Build = Shared<BoxFuture<'static, Result<Option<Parts>, Arc<DataFusionError>>>>;
+
+impl SpillJoinExec {
+    fn new(join: &HashJoinExec, level: u64) -> DfResult<SpillJoinExec> {
+        let (build, probe) = (Arc::clone(join.left()), Arc::clone(join.right()));
+        let left = Arc::new(Handover::new(Arc::clone(&build)));
+        let right = Arc::new(Handover::new(Arc::clone(&probe)));
+        let join = HashJoinExecBuilder::from(join)
+            .with_new_children(vec![Arc::clone(&left) as _, Arc::clone(&right) as _])?
+            .build()?;
+        let builds = build.output_partitioning().partition_count();
+        Ok(SpillJoinExec {
+            join: Arc::new(join),
+            sides: Arc::new(Sides { build, probe, left, right }),
+            level,
+            metrics: ExecutionPlanMetricsSet::new(),
+            builds: Mutex::new(vec![None; builds]),
+        })
+    }
+
+    /// The build that a partition waits for, begun by whoever asks first.
+    fn build(&self, number: usize, context: &Arc<TaskContext>) -> DfResult<Build> {
+        let mut builds = self.builds.lock();
+        let Some(slot) = builds.get_mut(number) else {
+            return Err(DataFusionError::Internal(format!("a join has no build {number}")));
+        };
+        if let Some(build) = slot {
+            return Ok(build.clone());
+        }
+        let (sides, context) = (Arc::clone(&self.sides), Arc::clone(context));
+        // The probe partitions that are joined with this build.
+        let partitions = match self.join.partition_mode() {
+            PartitionMode::CollectLeft => (0..self.sides.probe.output_partitioning().partition_count()).collect(),
+            _ => vec![number],
+        };
+        let keys = |side: fn(&(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)) -> &Arc<dyn PhysicalExpr>| {
+            self.join.on().iter().map(|on| Arc::clone(side(on))).collect::<Vec<_>>()
+        };
+        let read = Read {
+            number,
+            partitions,
+            left_keys: keys(|on| &on.0),
+            right_keys: keys(|on| &on.1),
+            left_files: Files::new(&context, self.sides.build.schema(), &self.metrics),
+            right_files: Files::new(&context, self.sides.probe.schema(), &self.metrics),
+            level: self.level,
+            memory: MemoryConsumer::new("HashJoinBuild").with_can_spill(true).register(context.memory_pool()),
+        };
+        let build: Build = read.run(sides, context).map_err(Arc::new).boxed().shared();
+        *slot = Some(build.clone());
+        Ok(build)
+    }
+}
+
+/// What reading a build side needs.
+struct Read {
+    number: usize,
+    partitions: Vec<usize>,
+    left_keys: Vec<Arc<dyn PhysicalExpr>>,
+    right_keys: Vec<Arc<dyn PhysicalExpr>>,
+    left_files: Files,
+    right_files: Files,
+    level: u64,
+    memory: MemoryReservation,
+}
+
+impl Read {
+    async fn run(self, sides: Arc<Sides>, context: Arc<TaskContext>) -> DfResult<Option<Parts>> {
+        let mut rows = sides.build.execute(self.number, Arc::clone(&context))?;
+        let mut batches = Vec::new();
+        let mut counter = RecordBatchMemoryCounter::new();
+        let divided = loop {
+            let Some(batch) = rows.next().await.transpose()? else { break None };
+            let bytes = counter.count_batch(&batch) + batch.num_rows() * TABLE_BYTES;
+            batches.push(batch);
+            if self.memory.try_grow(bytes).is_err() {
+                let mut divider = Divider::new(self.left_keys, self.level, &self.left_files)?;
+                for batch in batches.drain(..) {
+                    divider.push(&batch)?;
+                }
+                self.memory.free();
+                while let Some(batch) = rows.next().await.transpose()? {
+                    divider.push(&batch)?;
+                }
+                break Some(divider.finish()?);
+            }
+        };
+        let Some(left) = divided else {
+            sides.left.give(self.number, Given::Rows(batches, self.memory));
+            return Ok(None);
+        };
+        let probes = self.partitions.iter().map(async |partition| {
+            let mut divider = Divider::new(self.right_keys.clone(), self.level, &self.right_files)?;
+            let mut rows = sides.probe.execute(*partition, Arc::clone(&context))?;
+            while let Some(batch) = rows.next().await.transpose()? {
+                divider.push(&batch)?;
+            }
+            divider.finish()
+        });
+        let mut right: Vec<Vec<PartFile>> = vec![Vec::new(); PARTS];
+        for files in try_join_all(probes).await? {
+            for (part, file) in right.iter_mut().zip(files) {
+                part.push(file);
+            }
+        }
+        Ok(Some(Arc::new(left.into_iter().zip(right).collect())))
+    }
+}
+
+/// The joins of files, one after the other.
+struct PartJoins {
+    join: Arc<HashJoinExec>,
+    level: u64,
+    left: Files,
+    right: Files,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl PartJoins {
+    /// The join of one part.
+    fn plan(&self, left: PartFile, right: Vec<PartFile>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let left = SpilledExec::new(self.left.clone(), [left]);
+        let right = SpilledExec::new(self.right.clone(), right);
+        let join = HashJoinExecBuilder::from(self.join.as_ref())
+            .reset_state()
+            .with_partition_mode(PartitionMode::Partitioned)
+            .with_new_children(vec![Arc::new(left), Arc::new(right)])?
+            .recompute_properties()
+            .build()?;
+        if self.level >= LEVELS {
+            return Ok(Arc::new(join));
+        }
+        let mut join = SpillJoinExec::new(&join, self.level)?;
+        join.metrics = self.metrics.clone();
+        Ok(Arc::new(join))
+    }
+}
+
+impl SpillJoinExec {
+    /// What one partition puts out when the rows are in files.
+    fn joined_parts(
+        &self,
+        parts: Vec<(PartFile, Vec<PartFile>)>,
+        context: &Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let joins = PartJoins {
+            join: Arc::clone(&self.join),
+            level: self.level + 1,
+            left: Files::new(context, self.sides.build.schema(), &self.metrics),
+            right: Files::new(context, self.sides.probe.schema(), &self.metrics),
+            metrics: self.metrics.clone(),
+        };
+        let of = Arc::clone(context);
+        let run = move |(left, right)| joins.plan(left, right)?.execute(0, Arc::clone(&of));
+        let rows = stream::iter(parts).map(run).try_flatten();
+        let mut rows: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows));
+        if let Some(order) = self.properties().output_ordering() {
+            // Whoever is above was promised it.
+            let input = Handover::new(Arc::new(EmptyExec::new(self.schema())));
+            input.give(0, Given::Stream(rows));
+            rows = SortExec::new(order.clone(), Arc::new(input)).execute(0, Arc::clone(context))?;
+        }
+        if let Some(fetch) = self.join.fetch() {
+            rows = Box::pin(LimitStream::new(rows, 0, Some(fetch), BaselineMetrics::new(&self.metrics, 0)));
+        }
+        Ok(rows)
+    }
+}
+
+impl DisplayAs for SpillJoinExec {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.join.fmt_as(t, f)
+    }
+}
+
+impl ExecutionPlan for SpillJoinExec {
+    fn name(&self) -> &str {
+        SPILL_JOIN
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.join.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.sides.build, &self.sides.probe]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        apply_expression_roots(self.join.on().iter().flat_map(|(left, right)| [left, right]), f)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let join = HashJoinExecBuilder::from(self.join.as_ref()).with_new_children(children)?.build()?;
+        Ok(Arc::new(SpillJoinExec::new(&join, self.level)?))
+    }
+
+    fn reset_state(self: Arc<Self>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let children = vec![Arc::clone(&self.sides.build), Arc::clone(&self.sides.probe)];
+        let join = HashJoinExecBuilder::from(self.join.as_ref()).with_new_children(children)?.reset_state().build()?;
+        Ok(Arc::new(SpillJoinExec::new(&join, self.level)?))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        let shared = *self.join.partition_mode() == PartitionMode::CollectLeft;
+        let build = self.build(if shared { 0 } else { partition }, &context)?;
+        let this = self.clone_for_run();
+        let outputs = if shared { self.sides.probe.output_partitioning().partition_count() } else { 1 };
+        let first = if shared { partition } else { 0 };
+        let rows = async move {
+            let parts = build.await.map_err(DataFusionError::Shared)?;
+            let Some(parts) = parts else { return this.join.execute(partition, context) };
+            // Nobody builds here, which filters for the probe side need not wait for.
+            this.sides.left.give(partition, Given::Nothing);
+            this.sides.right.give(partition, Given::Nothing);
+            if !shared {
+                drop(this.join.execute(partition, Arc::clone(&context))?);
+            }
+            this.joined_parts(parts.iter().skip(first).step_by(outputs).cloned().collect(), &context)
+        };
+        let rows = rows.try_flatten_stream();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut all = self.join.metrics().unwrap_or_default();
+        self.metrics.clone_inner().iter().for_each(|metric| all.push(Arc::clone(metric)));
+        Some(all)
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
+        self.join.statistics_from_inputs(inputs, args)
+    }
+}
+
+impl SpillJoinExec {
+    /// The same join over the same sides, for a stream that outlives the plan's borrow.
+    fn clone_for_run(&self) -> SpillJoinExec {
+        SpillJoinExec {
+            join: Arc::clone(&self.join),
+            sides: Arc::clone(&self.sides),
+            level: self.level,
+            metrics: self.metrics.clone(),
+            builds: Mutex::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "join_test.rs"]
+mod tests;

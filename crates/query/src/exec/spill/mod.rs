@@ -1,0 +1,11 @@
+//! What statements do when memory is short: files for what does not fit, and joins that divide what they join.
+//!
+//! Sorts, aggregates and exchanges spill by themselves, through [`SpillFiles`]; hash joins by [`SpillJoins`].
+
+mod divide;
+mod files;
+mod handover;
+mod join;
+
+pub(super) use files::SpillFiles;
+pub(super) use join::{SPILL_JOIN, SpillJoins};
