@@ -5,13 +5,15 @@
 //! one compares the key. Slots are only ever filled. A part that fills up is replaced by a larger copy; who still reads the smaller
 //! one misses only what was added since, which no snapshot taken before can see.
 //!
-//! No search looks at more than [`PROBES`] slots, whatever the keys are: what found no place is left to the ordered index.
+//! No search looks at more than [`PROBES`] slots, whatever the keys are: what found no place is left to the ordered index. The rule
+//! that makes "absent" true: a version is in one of the slots its hash may be in, or all of these are taken, in every copy.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use super::chunk::VersionId;
@@ -29,6 +31,8 @@ struct Part {
     /// A power of two of them; 0 is empty, else 32 bits of the hash and the version's number plus one.
     slots: Box<[AtomicU64]>,
     used: AtomicU64,
+    /// What found no place; in a larger copy there may be one.
+    homeless: Mutex<Vec<u64>>,
 }
 
 /// What a search found.
@@ -51,7 +55,17 @@ fn slot_of(hash: u64, id: VersionId) -> u64 {
 impl Part {
     fn new(slots: usize) -> Part {
         debug_assert!(slots.is_power_of_two());
-        Part { slots: (0..slots).map(|_| AtomicU64::new(0)).collect(), used: AtomicU64::new(0) }
+        let slots = (0..slots).map(|_| AtomicU64::new(0)).collect();
+        Part { slots, used: AtomicU64::new(0), homeless: Mutex::default() }
+    }
+
+    /// A copy with twice the slots.
+    fn larger(&self) -> Part {
+        let larger = Part::new(self.slots.len() * 2);
+        let placed = self.slots.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|slot| *slot != 0);
+        let homeless = self.homeless.lock();
+        placed.chain(homeless.iter().copied()).for_each(|slot| _ = larger.put(slot));
+        larger
     }
 
     /// The slots a hash may be in, in the order they are tried: its lower half says where they begin.
@@ -70,12 +84,13 @@ impl Part {
                 return true;
             }
         }
+        self.homeless.lock().push(slot);
         false
     }
 
-    /// Filled to two thirds.
+    /// Half full: the next place is seldom far then.
     fn is_crowded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) * 3 >= self.slots.len() as u64 * 2
+        self.used.load(Ordering::Relaxed) * 2 >= self.slots.len() as u64
     }
 }
 
@@ -93,15 +108,7 @@ impl KeyHashes {
     pub fn insert(&self, hash: u64, id: VersionId) -> bool {
         let part = self.part(hash);
         if part.load().is_crowded() {
-            let before = part.load();
-            let larger = Part::new(before.slots.len() * 2);
-            for slot in &before.slots {
-                let slot = slot.load(Ordering::Relaxed);
-                // What finds no place in twice the room is found in order, as it would be if it came now.
-                if slot != 0 {
-                    larger.put(slot);
-                }
-            }
+            let larger = part.load().larger();
             part.store(Arc::new(larger));
         }
         part.load().put(slot_of(hash, id))
@@ -155,5 +162,18 @@ mod tests {
         });
         assert_eq!(found, Hashed::Unknown);
         assert!(tried.get() <= PROBES as u32);
+        // However much the part grows afterwards, none of them is taken for absent.
+        for n in 1000..20_000_u32 {
+            hashes.insert(u64::from(n.wrapping_mul(0x9e37_79b9)), VersionId(n));
+            if n.is_power_of_two() || n == 19_999 {
+                for early in 0..1000 {
+                    assert_ne!(hashes.find(7, |id| id.0 == early), Hashed::Absent, "{early} of one hash, after {n}");
+                }
+            }
+        }
+        for n in 1000..20_000_u32 {
+            let found = hashes.find(u64::from(n.wrapping_mul(0x9e37_79b9)), |id| id.0 == n);
+            assert_ne!(found, Hashed::Absent, "{n} of its own hash");
+        }
     }
 }

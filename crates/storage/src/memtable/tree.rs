@@ -373,6 +373,20 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_a_large_memtable_is_found() {
+        let key = |n: u64| Bytes::from([&[1][..], &n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()].concat());
+        for tree in [TreeMem::new(), TreeMem::unordered()] {
+            for n in 0..200_000 {
+                tree.push(key(n), Bytes::from_static(b"row"), SchemaVersion(1), CommitTs(1));
+                let before = key(n / 3);
+                assert!(tree.newest(&before, |_, found| found.key == before).unwrap(), "key {} of {n}", n / 3);
+            }
+            assert!((0..200_000).all(|n| tree.newest(&key(n), |_, found| found.key == key(n)) == Some(true)));
+            assert_eq!(tree.newest(&key(200_000), |id, _| id), None);
+        }
+    }
+
+    #[test]
     fn readers_find_every_key_while_one_writes() {
         let tree = TreeMem::new();
         let written = std::sync::atomic::AtomicU64::new(0);
