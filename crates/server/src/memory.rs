@@ -1,5 +1,9 @@
 //! Sizes as people write them, and how the memory budget is divided.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use heliosdb_runtime::{Clock, Spawner, release_memory, resident_bytes};
 use heliosdb_types::{Error, Result, SqlState};
 
 /// A memory setting before it is known how much there is.
@@ -57,6 +61,9 @@ pub(crate) struct Budget {
     pub(crate) memtable_bytes: usize,
     pub(crate) cache_bytes: u64,
     pub(crate) query_bytes: usize,
+    /// Rows of one transaction; as many again while those are written out. Of the tenth that is kept free, for few transactions are
+    /// large.
+    pub(crate) txn_spill_bytes: usize,
 }
 
 /// The active memtable, and those frozen and not yet in segments.
@@ -71,6 +78,39 @@ impl Budget {
             memtable_bytes: memtable_bytes as usize,
             cache_bytes: rest / 2,
             query_bytes: usize::try_from(rest / 2).unwrap_or(usize::MAX),
+            txn_spill_bytes: (memory_bytes / 32).clamp(4 << 20, 64 << 20) as usize,
+        }
+    }
+}
+
+/// How often somebody looks whether the process holds more than it may.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// When what was freed should go back to the system: the allocator keeps it, in a heap for each thread, so that what one query had
+/// is not there for the next thing that needs memory.
+#[derive(Debug, Default)]
+struct Tide {
+    /// What the process still had after the last time.
+    left: u64,
+}
+
+impl Tide {
+    /// Whether to give memory back at `resident` bytes. Above the budget, but not again and again for what is truly in use.
+    fn is_high(&mut self, resident: u64, budget: u64) -> bool {
+        // Less than last time: what was in use then is free by now.
+        self.left = self.left.min(resident);
+        resident > budget - budget / 20 && resident > self.left + budget / 32
+    }
+}
+
+/// Gives freed memory back to the system while the process holds about as much as it may, or more. Never ends.
+pub(crate) async fn stay_within(budget: u64, clock: Arc<dyn Clock>, spawner: Spawner) {
+    let mut tide = Tide::default();
+    loop {
+        clock.sleep(LOOK_AGAIN).await;
+        if tide.is_high(resident_bytes(), budget) {
+            let _ = spawner.blocking(release_memory).await;
+            tide.left = resident_bytes();
         }
     }
 }
@@ -105,8 +145,22 @@ mod tests {
         for memory in [BYTES_MIN, 1 << 30, 8 << 30, 1 << 40] {
             let budget = Budget::of(memory);
             let memtables = budget.memtable_bytes as u64 * MEMTABLES;
-            assert!(memtables + budget.cache_bytes + budget.query_bytes as u64 <= memory, "{memory}");
+            let spilling = budget.txn_spill_bytes as u64 * 2;
+            assert!(memtables + budget.cache_bytes + budget.query_bytes as u64 + spilling <= memory, "{memory}");
             assert!(budget.cache_bytes > 0 && budget.query_bytes > 0);
         }
+    }
+
+    #[test]
+    fn memory_is_given_back_when_there_is_much_and_not_for_nothing() {
+        let (budget, mut tide) = (1000, Tide::default());
+        assert!(!tide.is_high(900, budget), "below the budget");
+        assert!(tide.is_high(1300, budget));
+        tide.left = 1200;
+        assert!(!tide.is_high(1210, budget), "it is in use");
+        assert!(tide.is_high(1300, budget), "more came");
+        tide.left = 1290;
+        assert!(!tide.is_high(960, budget), "much was freed since");
+        assert!(tide.is_high(1100, budget), "and came back");
     }
 }

@@ -24,7 +24,7 @@ use crate::data_dir;
 use crate::exit::{ExitCode, Failure};
 use crate::http::{self, Health, Probe, Stage};
 use crate::http_limits::LimitedListener;
-use crate::memory::{Budget, MEMTABLES};
+use crate::memory::{Budget, MEMTABLES, stay_within};
 use crate::metrics::Encoder;
 
 /// The one shard of a single node.
@@ -46,6 +46,7 @@ pub struct Node {
     database: Database,
     connections: Pool,
     _analytics: Pool,
+    _memory: Task<()>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -111,6 +112,8 @@ impl Node {
             counters: postgres.counters(),
             memory_bytes: config.memory_bytes,
         }));
+        let (clock, spawner) = (RealClock::new(), connections.spawner());
+        let memory = connections.spawner().task(stay_within(config.memory_bytes, Arc::new(clock), spawner));
         health.set(Stage::Serving);
         Ok(Node {
             postgres,
@@ -124,6 +127,7 @@ impl Node {
             database,
             connections,
             _analytics: analytics,
+            _memory: memory,
             _lock: lock,
         })
     }
@@ -226,7 +230,7 @@ fn open(
         memtable_bytes: config.storage_memtable_bytes.unwrap_or(budget.memtable_bytes),
         frozen_max: MEMTABLES as usize - 1,
         cache_bytes: budget.cache_bytes,
-        txn_spill_bytes: config.storage_txn_spill_bytes.unwrap_or(ShardOptions::default().txn_spill_bytes),
+        txn_spill_bytes: config.storage_txn_spill_bytes.unwrap_or(budget.txn_spill_bytes),
         background_io_rate: config.background_io_rate,
         log_file_bytes: config.storage_wal_file_bytes.unwrap_or(ShardOptions::default().log_file_bytes),
         ..ShardOptions::default()
