@@ -34,6 +34,7 @@ cargo xtask <command>
   fuzz [--minutes N] [--only TARGET]
                        mutated inputs for the decoders; finds go to fuzz/corpus
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
+  bench plans [--sf N] [--scale N] [--verbose]    estimates of rows beside PostgreSQL's
   bench oltp [--scale N] [--seconds N] [--rounds N] [--only CELL]
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]

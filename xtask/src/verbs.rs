@@ -140,13 +140,13 @@ pub fn profile(otherwise: &str) -> String {
 pub fn bench(arguments: &[String]) -> Done {
     let profile = profile("release");
     match arguments.split_first() {
-        Some((name, rest)) if ["olap", "oltp", "tpcc", "htap", "load"].contains(&name.as_str()) => {
+        Some((name, rest)) if ["olap", "oltp", "tpcc", "htap", "load", "plans"].contains(&name.as_str()) => {
             testkit(&profile, name, rest)
         }
         Some((name, rest)) if name == "build" => build_times::run(rest),
         Some((name, rest)) if name == "formats" => bench_formats(rest),
         Some((name, rest)) if name == "storage" => bench_storage(rest),
-        _ => Err("which benchmark? olap, oltp, tpcc, htap, load, formats, storage or build".into()),
+        _ => Err("which benchmark? olap, oltp, tpcc, htap, load, plans, formats, storage or build".into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use heliosdb_testkit::bench::{htap, load, olap, oltp, tpcc};
+use heliosdb_testkit::bench::{htap, load, olap, oltp, plans, tpcc};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
@@ -38,6 +38,21 @@ enum Verb {
         /// Only these queries, e.g. Q01
         #[arg(long)]
         only: Vec<String>,
+    },
+    /// Estimates of rows beside PostgreSQL's
+    Plans {
+        /// Of TPC-H
+        #[arg(long = "sf", default_value_t = 0.2)]
+        tpch_scale: f64,
+        /// Of the joins' data: 1 is a million rows
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+        /// Say every estimate
+        #[arg(long)]
+        verbose: bool,
+        /// Write no history
+        #[arg(long)]
+        no_history: bool,
     },
     /// pgbench beside PostgreSQL
     Oltp {
@@ -192,6 +207,10 @@ async fn main() -> ExitCode {
         Verb::Olap { scale, runs, threads, check, only } => {
             let options = olap::OlapOptions { scale, runs, threads, work_dir: work_dir(), check_only: check, only };
             olap::run(&options).await
+        }
+        Verb::Plans { tpch_scale, scale, verbose, no_history } => {
+            let work_dir = work_dir();
+            plans::run(&plans::PlansOptions { tpch_scale, scale, verbose, no_history, work_dir }).await
         }
         Verb::Oltp { scale, seconds, rounds, only } => {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, only, work_dir: work_dir() }).await

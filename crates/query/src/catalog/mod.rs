@@ -24,9 +24,7 @@ pub use model::{
     PrimaryKey, ReferentialAction, Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema, SchemaFacts,
     SequenceInfo, TableInfo, ViewInfo, ViewName, VirtualTable,
 };
-pub use statistics::{
-    ColumnStatistics, Place, Profile, StoredStatistics, TableStatistics, number, order_key, type_name,
-};
+pub use statistics::{ColumnStatistics, Place, Profile, TableStatistics, order_key, type_name};
 pub use system::{
     CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, DATABASE_OWNER_ROLE,
     INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA, TEMPLATE1_DATABASE_OID,

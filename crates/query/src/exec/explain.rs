@@ -3,6 +3,7 @@
 //! Estimates are shown as rows only: there is no cost model to quote. Times are the operator's own, summed over its
 //! partitions, so on several threads they may add up to more than the statement took.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, exe
 use futures::StreamExt;
 use heliosdb_types::{Datum, Result, SqlType};
 
+use super::cardinality::{address, walk};
 use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
@@ -105,7 +107,7 @@ impl Executor {
                 with.push(explained.part(part).await?);
             }
             let summary = options.summary.unwrap_or(options.analyze);
-            let mut shown = node(&plan, options);
+            let mut shown = node(&plan, options, &estimates(&plan, options));
             shown.children.extend(with);
             let report = Report {
                 plan: shown,
@@ -147,7 +149,7 @@ impl Explained<'_> {
             self.drain(&plan, take).await?;
             self.scope.parts.give(part.number, given, None);
         }
-        let child = node(&plan, self.options);
+        let child = node(&plan, self.options, &estimates(&plan, self.options));
         Ok(Node { title: format!("CTE {}", part.name), children: vec![child], ..Node::default() })
     }
 
@@ -202,12 +204,21 @@ pub(super) struct Node {
     pub children: Vec<Node>,
 }
 
-fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> Node {
+/// Estimated rows of the steps over tables that were analyzed.
+fn estimates(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> HashMap<usize, f64> {
+    let mut estimates = HashMap::new();
+    if options.costs {
+        walk(plan, &mut estimates);
+    }
+    estimates
+}
+
+fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &HashMap<usize, f64>) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
     if matches!(plan.name(), "CooperativeExec" | WATCHED)
         && let [child] = plan.children().as_slice()
     {
-        return node(child, options);
+        return node(child, options, estimates);
     }
     let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name()).filter(|_| options.analyze);
     let (title, details) = describe(plan, options);
@@ -224,6 +235,7 @@ fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> Node {
         estimated_rows: scan
             .map(|scan| scan.estimated_rows())
             .or_else(|| file.map(|file| file.estimated_rows()))
+            .or_else(|| estimates.get(&address(plan)).map(|rows| rows.round() as u64))
             .filter(|_| options.costs),
         rows: metrics.as_ref().and_then(MetricsSet::output_rows),
         time_ms: metrics
@@ -232,7 +244,7 @@ fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> Node {
             .filter(|_| options.timing)
             .map(|nanos| nanos as f64 / 1e6),
         counters: metrics.as_ref().map(|metrics| counters(plan, metrics, options)).unwrap_or_default(),
-        children: plan.children().into_iter().map(|child| node(child, options)).collect(),
+        children: plan.children().into_iter().map(|child| node(child, options, estimates)).collect(),
     }
 }
 
@@ -353,6 +365,11 @@ fn counters(plan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet, options: Explai
     }
     if plan.downcast_ref::<RowWriteExec>().is_some() {
         lines.push(format!("Rows written: {}", value("rows_written")));
+    }
+    // Operators name what they held differently.
+    let held = ["build_mem_used", "peak_mem_used", "mem_used"].map(|name| value(name)).into_iter().max().unwrap_or(0);
+    if held > 0 && options.buffers {
+        lines.push(format!("Memory: {held} bytes"));
     }
     if let Some(bytes) = metrics.spilled_bytes().filter(|bytes| *bytes > 0) {
         lines.push(format!("Spilled: {bytes} bytes in {} files", metrics.spill_count().unwrap_or(0)));

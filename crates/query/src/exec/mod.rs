@@ -2,6 +2,7 @@
 
 mod apply;
 mod arrays;
+mod cardinality;
 mod direct;
 mod dynamic;
 mod error;

@@ -109,11 +109,18 @@ fn leads_key(expr: &Arc<dyn PhysicalExpr>, plan: &Arc<dyn ExecutionPlan>) -> boo
 
 /// The first stage of an aggregate: the groups of each batch with their states.
 #[derive(Debug)]
-struct RunAggregateExec {
+pub(super) struct RunAggregateExec {
     /// What it replaces, with the shape of the output.
     partial: AggregateExec,
     input: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+impl RunAggregateExec {
+    /// The stage it stands for.
+    pub(super) fn partial(&self) -> &AggregateExec {
+        &self.partial
+    }
 }
 
 impl DisplayAs for RunAggregateExec {

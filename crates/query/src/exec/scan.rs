@@ -32,6 +32,7 @@ use heliosdb_contracts::{BatchReader, ColumnPredicate, ROW_REF_COLUMN, ScanReque
 use heliosdb_types::{Error, Oid, Result};
 use parking_lot::Mutex;
 
+use super::cardinality::{Estimate, filtered};
 use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
 use super::estimate;
@@ -56,6 +57,8 @@ pub(super) struct ScanSource {
     pub conjuncts: Arc<Vec<Expr>>,
     /// What they say of columns and of values indexes compute; it only chooses an index.
     pub conditions: Vec<ColumnPredicate>,
+    /// The filters the scan evaluates, over the table's columns: what its rows are estimated from.
+    pub exact: Vec<Arc<dyn PhysicalExpr>>,
     /// The predicates as SQL, for EXPLAIN.
     pub filters: Vec<String>,
     pub limit: Option<usize>,
@@ -92,6 +95,15 @@ impl ScanSource {
 }
 
 impl ScanSource {
+    /// The table's columns after the exact filters, from what ANALYZE found.
+    fn known(&self) -> Option<Estimate> {
+        let table = self.relation.table()?;
+        table.statistics.as_ref()?;
+        let rows = self.scope.shard.tree_size(table.tree.tree).rows as f64;
+        let whole = Estimate::of_table(&self.relation, rows, self.schema.fields().len())?;
+        Some(filtered(&whole, &self.exact))
+    }
+
     fn wanted<'a>(&'a self, conditions: &'a [ColumnPredicate]) -> Wanted<'a> {
         Wanted {
             relation: &self.relation,
@@ -111,6 +123,8 @@ pub(crate) struct HeliosScanExec {
     /// Filters other operators will fill in before this scan is read.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     estimated_rows: u64,
+    /// What ANALYZE knows of the rows that are left.
+    known: Option<Arc<Estimate>>,
     /// The index the rows were found through.
     index: Option<String>,
     /// Asked for once per pair of joins, and not free.
@@ -152,11 +166,16 @@ impl HeliosScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
+        let known = source.known();
         Ok(HeliosScanExec {
-            estimated_rows: match index {
-                Some(_) => scan.estimated_rows().max(1),
-                None => estimate::rows(&*scan, &source.predicates),
+            estimated_rows: match (&index, &known) {
+                // The rows of an index were counted, what is left of them was not.
+                (Some(_), Some(known)) => scan.estimated_rows().min(known.rows.round() as u64).max(1),
+                (Some(_), None) => scan.estimated_rows().max(1),
+                (None, Some(known)) => known.rows.round() as u64,
+                (None, None) => estimate::rows(&*scan, &source.predicates),
             },
+            known: known.map(|known| Arc::new(known.projected(&source.projection))),
             index,
             statistics: OnceLock::new(),
             source,
@@ -207,6 +226,7 @@ impl HeliosScanExec {
         );
         Ok(Some(HeliosScanExec {
             estimated_rows: scan.estimated_rows().max(1),
+            known: self.known.clone(),
             index: Some(index),
             source: source.clone(),
             places,
@@ -233,6 +253,12 @@ impl HeliosScanExec {
 
     pub(crate) fn estimated_rows(&self) -> u64 {
         self.estimated_rows
+    }
+
+    /// What ANALYZE lets know of the rows; `None`: the table was never analyzed.
+    pub(crate) fn estimate(&self) -> Option<Estimate> {
+        let rows = self.source.limit.map_or(self.estimated_rows, |limit| self.estimated_rows.min(limit as u64));
+        self.known.as_ref().map(|known| (**known).clone().with_rows(rows as f64))
     }
 
     /// Names of the columns read.
@@ -367,6 +393,7 @@ impl ExecutionPlan for HeliosScanExec {
             shared: Arc::clone(&self.shared),
             dynamic: filters,
             estimated_rows: self.estimated_rows,
+            known: self.known.clone(),
             index: self.index.clone(),
             statistics: self.statistics.clone(),
             properties: Arc::clone(&self.properties),

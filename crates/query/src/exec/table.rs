@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Constraint, Constraints, Result as DfResult};
+use datafusion::common::{Constraint, Constraints, DFSchema, Result as DfResult};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use heliosdb_contracts::{ROW_REF_COLUMN, arrow_type};
 use heliosdb_types::{Error, Result};
 
+use super::cardinality::over;
 use super::error::to_datafusion;
 use super::index::{IndexWrite, TableKeys, bare, split};
 use super::pushdown::translate;
@@ -116,7 +117,7 @@ impl TableProvider for HeliosTable {
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let scope = StatementScope::of(state.config()).map_err(to_datafusion)?;
-        let (mut predicates, mut shown, mut conjuncts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut predicates, mut shown, mut conjuncts, mut exact) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for filter in filters {
             let mut parts = Vec::new();
             split(filter, &mut parts);
@@ -125,6 +126,7 @@ impl TableProvider for HeliosTable {
                 Some(translated) => {
                     predicates.extend(translated);
                     shown.push(filter.human_display().to_string());
+                    exact.push(bare(filter.clone()));
                 }
                 // It stays above.
                 None if self.keys.can_use(&self.relation, filter) => {}
@@ -133,6 +135,12 @@ impl TableProvider for HeliosTable {
             }
         }
         let conditions = self.keys.conditions(&self.relation, &conjuncts);
+        let mut estimated_by = Vec::with_capacity(exact.len());
+        // Only what ANALYZE has looked at is estimated so.
+        if self.relation.table().is_some_and(|table| table.statistics.is_some()) {
+            let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+            estimated_by.extend(exact.iter().filter_map(|filter| over(filter, &schema)));
+        }
         let target_partitions = if scope.in_order { 1 } else { state.config().target_partitions() };
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let source = ScanSource {
@@ -144,6 +152,7 @@ impl TableProvider for HeliosTable {
             keys: Arc::clone(&self.keys),
             conjuncts: Arc::new(conjuncts),
             conditions,
+            exact: estimated_by,
             filters: shown,
             limit,
             target_partitions,

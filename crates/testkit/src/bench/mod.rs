@@ -5,6 +5,7 @@ pub mod htap;
 pub mod load;
 pub mod olap;
 pub mod oltp;
+pub mod plans;
 mod stats;
 pub mod tpcc;
 

@@ -11,6 +11,7 @@ use heliosdb_contracts::{ColumnPredicate, ScanRequest, TableScan};
 use heliosdb_types::ColumnId;
 
 use crate::catalog::Relation;
+use crate::exec::cardinality::{Estimate, estimate_logical, kept};
 use crate::exec::estimate;
 use crate::exec::pushdown::translate;
 use crate::exec::scope::StatementScope;
@@ -28,6 +29,8 @@ pub(super) struct Facts {
     /// After its own conditions, at least one.
     pub rows: f64,
     base: Option<Base>,
+    /// What ANALYZE lets know, if all its tables were analyzed; nothing else is asked then.
+    pub known: Option<Estimate>,
 }
 
 /// A table beneath the relation, if it is little more than that.
@@ -40,17 +43,21 @@ struct Base {
 impl Facts {
     /// `conditions` are the ones of the query above that name this relation only.
     pub fn of(plan: &LogicalPlan, conditions: &[Expr], scope: &StatementScope) -> Facts {
+        if let Some(whole) = estimate_logical(plan, scope) {
+            let left = kept(whole, conditions, plan.schema());
+            return Facts { rows: left.rows, base: None, known: Some(left) };
+        }
         let mut own: Vec<Expr> = conditions.to_vec();
         let Some(relation) = base_table(plan, &mut own) else {
             let unknown = UNKNOWN_CONDITION.powi(i32::try_from(conditions.len().min(8)).unwrap_or(8));
-            return Facts { rows: (rows_of(plan, scope) * unknown).max(1.0), base: None };
+            return Facts { rows: (rows_of(plan, scope) * unknown).max(1.0), base: None, known: None };
         };
-        let Some(scan) = scan(&relation, scope) else { return Facts { rows: UNKNOWN_ROWS, base: None } };
+        let Some(scan) = scan(&relation, scope) else { return Facts { rows: UNKNOWN_ROWS, base: None, known: None } };
         let (predicates, others) = translated(&own, &relation);
         let unknown = UNKNOWN_CONDITION.powi(i32::try_from(others.min(8)).unwrap_or(8));
         let rows = (estimate::rows(&*scan, &predicates) as f64 * unknown).max(1.0);
         let all = (scan.estimated_rows() as f64).max(1.0);
-        Facts { rows, base: Some(Base { relation, scan, rows: all }) }
+        Facts { rows, base: Some(Base { relation, scan, rows: all }), known: None }
     }
 
     /// Distinct values of a column, before conditions.

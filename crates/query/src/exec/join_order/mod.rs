@@ -20,6 +20,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use facts::Facts;
 use search::{Edge, Graph, bit};
 
+use super::cardinality::{Estimate, Pair, of_expression, over, pairs_selectivity};
 use super::scope::StatementScope;
 
 /// Kept by a condition between relations that is not an equality.
@@ -30,8 +31,8 @@ const RELATIONS_MAX: usize = 60;
 /// Values computed from a relation's columns are taken to be so many, as PostgreSQL takes them.
 const UNKNOWN_DISTINCT: f64 = 200.0;
 
-/// What must be equal, of the relation with the smaller position first: columns, or `None` for what is computed from some.
-type Equal<'a> = (Option<&'a Column>, Option<&'a Column>);
+/// What must be equal, of the relation with the smaller position first.
+type Equal<'a> = (&'a Expr, &'a Expr);
 
 /// The plan with its inner joins reordered.
 pub(super) fn reorder(plan: LogicalPlan, scope: &StatementScope) -> DfResult<LogicalPlan> {
@@ -138,8 +139,12 @@ fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -
     }
     for (a, b, columns) in pairs {
         let (Some(left), Some(right)) = (facts.get(a), facts.get(b)) else { continue };
-        let of_left: Vec<&Column> = columns.iter().filter_map(|(column, _)| *column).collect();
-        let of_right: Vec<&Column> = columns.iter().filter_map(|(_, column)| *column).collect();
+        if let Some(selectivity) = known_selectivity((a, left), (b, right), &columns, relations) {
+            edges.push(Edge { relations: bit(a) | bit(b), selectivity });
+            continue;
+        }
+        let of_left: Vec<&Column> = columns.iter().filter_map(|(expr, _)| column(expr)).collect();
+        let of_right: Vec<&Column> = columns.iter().filter_map(|(_, expr)| column(expr)).collect();
         // Each row finds at most one row of a key; else as many as share its values.
         let key = match (left.rows_if_key(&of_left), right.rows_if_key(&of_right)) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -147,7 +152,7 @@ fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -
         };
         let pairs_of_values = || {
             let of_each = columns.iter().map(|(a, b)| {
-                let known = [a.map(|a| left.distinct(a)), b.map(|b| right.distinct(b))];
+                let known = [column(a).map(|a| left.distinct(a)), column(b).map(|b| right.distinct(b))];
                 known.into_iter().flatten().reduce(f64::max).unwrap_or(UNKNOWN_DISTINCT)
             });
             of_each.fold(1.0, |product, distinct| product * distinct).min(left.rows.max(right.rows))
@@ -158,6 +163,22 @@ fn edges(between: &[(u64, &Expr)], relations: &[LogicalPlan], facts: &[Facts]) -
     edges
 }
 
+/// By what ANALYZE found about both sides.
+fn known_selectivity(
+    (a, left): (usize, &Facts),
+    (b, right): (usize, &Facts),
+    equal: &[Equal<'_>],
+    relations: &[LogicalPlan],
+) -> Option<f64> {
+    let (left, right) = (left.known.as_ref()?, right.known.as_ref()?);
+    let facts = |expr: &Expr, at: usize, estimate: &Estimate| {
+        let expr = over(expr, relations.get(at)?.schema())?;
+        Some(of_expression(&expr, estimate))
+    };
+    let pair = |(x, y): &Equal<'_>| Some(Pair { left: facts(x, a, left)?, right: facts(y, b, right)? });
+    Some(pairs_selectivity(&equal.iter().map(pair).collect::<Option<Vec<_>>>()?))
+}
+
 /// `a.x = b.y`, or of what is computed from columns of a and of b, with the relation of each, the smaller position first.
 fn equality<'a>(condition: &'a Expr, relations: &[LogicalPlan]) -> Option<(usize, usize, Equal<'a>)> {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return None };
@@ -166,7 +187,7 @@ fn equality<'a>(condition: &'a Expr, relations: &[LogicalPlan]) -> Option<(usize
         (set.count_ones() == 1).then(|| set.trailing_zeros() as usize)
     };
     let (a, b) = (relation(left)?, relation(right)?);
-    let (left, right) = (column(left), column(right));
+    let (left, right) = (left.as_ref(), right.as_ref());
     match a.cmp(&b) {
         std::cmp::Ordering::Less => Some((a, b, (left, right))),
         std::cmp::Ordering::Greater => Some((b, a, (right, left))),

@@ -1,0 +1,92 @@
+//! How many groups rows fall into.
+
+use std::sync::Arc;
+
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::facts::{ColumnFacts, Estimate, Source};
+use super::{UNKNOWN_DISTINCT, known, selectivity};
+
+/// Facts about what an expression gives: of its column if it is one.
+pub(crate) fn of_expression(expr: &Arc<dyn PhysicalExpr>, input: &Estimate) -> ColumnFacts {
+    if let Some(column) = expr.downcast_ref::<datafusion::physical_expr::expressions::Column>() {
+        return input.column(column.index()).cloned().unwrap_or_else(ColumnFacts::unknown);
+    }
+    if let Some((_, facts)) = selectivity::column(expr, input) {
+        // Cast: other values, as many of them.
+        return ColumnFacts { profile: None, types: None, ..facts.clone() };
+    }
+    let distinct = known::distinct(expr, input).or_else(|| {
+        let at = known::only_column(expr)?;
+        input.column(at).map(|facts| facts.distinct)
+    });
+    let unknown = ColumnFacts::unknown();
+    ColumnFacts { distinct: distinct.unwrap_or(UNKNOWN_DISTINCT), ..unknown }
+}
+
+/// Different combinations of the columns among the rows.
+pub(super) fn groups(columns: &[ColumnFacts], rows: f64) -> f64 {
+    let mut tables: Vec<(Option<&Arc<Source>>, Vec<&ColumnFacts>)> = Vec::new();
+    for column in columns {
+        let source = column.origin.as_ref().map(|(source, _)| source);
+        let same = |other: &Option<&Arc<Source>>| match (other, source) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        match tables.iter_mut().find(|(other, _)| same(other)) {
+            Some((_, columns)) => columns.push(column),
+            None => tables.push((source, vec![column])),
+        }
+    }
+    let product: f64 = tables.iter().map(|(source, columns)| of_table(*source, columns, rows)).product();
+    product.clamp(1.0, rows.max(1.0))
+}
+
+/// Of one table: no more than it has rows, and of a key's columns as many. Of columns that are none, more than a tenth of the
+/// rows only if one alone has more; then as many as that many draws give.
+fn of_table(source: Option<&Arc<Source>>, columns: &[&ColumnFacts], rows: f64) -> f64 {
+    let with_null = |column: &&ColumnFacts| column.distinct + f64::from(u8::from(column.null_frac > 0.0));
+    let product: f64 = columns.iter().map(with_null).product();
+    let Some(source) = source else { return product };
+    let attributes: Vec<i16> =
+        columns.iter().filter_map(|column| column.origin.as_ref()).map(|(_, attribute)| *attribute).collect();
+    let is_key = !source.key.is_empty() && source.key.iter().all(|attribute| attributes.contains(attribute));
+    let whole = if is_key {
+        source.rows
+    } else {
+        let largest = columns.iter().map(with_null).fold(1.0, f64::max);
+        let most = if columns.len() > 1 { (source.rows * 0.1).max(largest) } else { source.rows };
+        product.min(most)
+    };
+    drawn(whole.max(1.0), source.rows, rows)
+}
+
+/// Different values among `rows` drawn from a table of `all` with `distinct` of them, as many rows each (Yao 1977, put simply).
+pub(super) fn drawn(distinct: f64, all: f64, rows: f64) -> f64 {
+    if rows >= all || distinct <= 1.0 {
+        return distinct;
+    }
+    distinct * (1.0 - ((all - rows) / all).powf(all / distinct))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(source: &Arc<Source>, attribute: i16, distinct: f64) -> ColumnFacts {
+        ColumnFacts { distinct, origin: Some((Arc::clone(source), attribute)), ..ColumnFacts::unknown() }
+    }
+
+    #[test]
+    fn groups_are_bounded_by_tables_keys_and_rows() {
+        let orders = Arc::new(Source { rows: 1000.0, key: vec![1] });
+        let other = Arc::new(Source { rows: 50.0, key: vec![1, 2] });
+        assert_eq!(groups(&[column(&orders, 2, 5.0), column(&orders, 3, 4.0)], 1000.0), 20.0);
+        assert_eq!(groups(&[column(&orders, 2, 90.0), column(&orders, 3, 70.0)], 1000.0), 100.0, "a tenth of the rows");
+        assert_eq!(groups(&[column(&orders, 1, 1000.0), column(&orders, 3, 70.0)], 1000.0), 1000.0);
+        assert_eq!(groups(&[column(&orders, 2, 5.0), column(&other, 3, 4.0)], 1000.0), 20.0);
+        assert_eq!(groups(&[column(&orders, 2, 90.0)], 7.0), 7.0_f64.min(drawn(90.0, 1000.0, 7.0)));
+        // Ten of a hundred rows with 50 values: each twice.
+        assert!((drawn(50.0, 100.0, 10.0) - 9.5).abs() < 0.01);
+    }
+}
