@@ -14,14 +14,13 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::operator_statistics::StatisticsRegistry;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use heliosdb_runtime::{Disk, Spawner};
 use heliosdb_types::Result;
 
 use super::apply::ApplyPlanner;
-use super::cardinality::Provider;
+use super::cardinality::informed;
 use super::error::from_datafusion;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
@@ -88,9 +87,8 @@ impl Executor {
             .with_config(config(options.threads))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
-            .with_statistics_registry(StatisticsRegistry::with_providers(vec![Arc::new(Provider)]))
             .with_optimizer_rules(filter_guard::rules())
-            .with_physical_optimizer_rules(filter_names::guarded(order_repair::rules()))
+            .with_physical_optimizer_rules(informed(filter_names::guarded(order_repair::rules())))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(SpillJoins))
@@ -144,8 +142,6 @@ fn config(threads: usize) -> SessionConfig {
     options.execution.perfect_hash_join_min_key_density = ARRAY_JOIN_DENSITY;
     options.optimizer.hash_join_single_partition_threshold_rows = BUILD_ROWS;
     options.optimizer.hash_join_single_partition_threshold = BUILD_BYTES;
-    // The sides of joins are chosen by what ANALYZE found, where all tables below were analyzed.
-    options.optimizer.use_statistics_registry = true;
     // Files are not ours to list or measure here.
     options.execution.collect_statistics = false;
     // Of what spills, a half at little cost.

@@ -80,11 +80,10 @@ fn equal(left: &ColumnFacts, right: &ColumnFacts) -> f64 {
     first.min(second).clamp(1e-12, 1.0)
 }
 
-/// The share of one side's rows that find any on the other: its values that are there.
+/// The share of one side's rows that find any on the other: of all values of either side those that the other side still has.
 fn finding(own: &ColumnFacts, other: &ColumnFacts, other_rows: f64) -> f64 {
     let theirs = other.distinct.min(other_rows).max(1.0);
-    let present = 1.0 - own.null_frac;
-    if own.distinct <= theirs { present } else { present * theirs / own.distinct }
+    (1.0 - own.null_frac) * theirs / own.distinct.max(other.distinct).max(1.0)
 }
 
 /// The rows of a join. `kept` is the share of equal pairs that fulfil the join's other conditions.
@@ -98,7 +97,8 @@ pub(super) fn joined(left: &Estimate, right: &Estimate, pairs: &[Pair], kept: f6
         let share = share.fold(1.0, f64::min);
         // Of several found rows one has to fulfil the rest.
         let found = (inner / kept.max(1e-12) / (own.rows * share).max(1.0)).max(1.0);
-        own.rows * share * (1.0 - (1.0 - kept).max(0.0).powf(found)).clamp(0.0, 1.0)
+        // Who finds several counts once, who finds none not at all.
+        (own.rows * share * (1.0 - (1.0 - kept).max(0.0).powf(found)).clamp(0.0, 1.0)).min(inner)
     };
     match join_type {
         JoinType::Inner => inner,

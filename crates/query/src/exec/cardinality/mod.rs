@@ -14,13 +14,15 @@ mod known;
 mod logical;
 mod physical;
 mod selectivity;
+mod sides;
 
 pub(super) use facts::Estimate;
 pub(super) use groups::of_expression;
 pub(super) use joins::{Pair, pairs_selectivity};
 pub(super) use logical::{estimate as estimate_logical, kept, over};
-pub(super) use physical::{Provider, address, walk};
+pub(super) use physical::{address, walk};
 pub(super) use selectivity::filtered;
+pub(super) use sides::informed;
 
 /// As many different values as PostgreSQL takes for what it knows nothing of.
 const UNKNOWN_DISTINCT: f64 = 200.0;

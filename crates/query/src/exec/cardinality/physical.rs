@@ -28,6 +28,10 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
     if let Some(scan) = plan.downcast_ref::<HeliosScanExec>() {
         return scan.estimate();
     }
+    if plan.name() == "ScalarSubqueryExec" {
+        // The first input with what the others compute.
+        return inputs.first().cloned();
+    }
     let [input, others @ ..] = inputs else {
         return (plan.name() == "PlaceholderRowExec").then(|| unknown(1.0, plan.schema().fields().len()));
     };

@@ -280,38 +280,86 @@ fn in_list(list: &InListExpr, input: &Estimate) -> Option<f64> {
     Some(kept.clamp(LEAST, 1.0))
 }
 
-/// What a condition that holds says of its column: only these values, or none that is NULL.
+/// What a condition that holds says of its column: only these values, only this range, or none that is NULL.
 fn narrow(condition: &Condition, out: &mut Estimate) {
     let Some(at) = known::only_column(condition) else { return };
-    let mut places = Vec::new();
-    if let Some(found) = compared(condition, out).filter(|found| found.op == Operator::Eq) {
-        places.push(found.value);
-    } else if let Some(list) = condition.downcast_ref::<InListExpr>().filter(|list| !list.negated())
-        && let Some((sql_type, physical)) = out.column(at).and_then(|facts| facts.types.clone())
-        && list.expr().downcast_ref::<Column>().is_some()
-    {
-        let value = |item: &Condition| pushdown::datum(item.downcast_ref::<Literal>()?.value(), physical);
-        places.extend(list.list().iter().filter_map(value).map(|value| Place::of(&sql_type, value)));
-    }
-    let is_null = condition.downcast_ref::<IsNullExpr>().is_some();
-    let Some(facts) = out.columns.get_mut(at) else { return };
-    if places.is_empty() {
-        if !is_null {
-            facts.null_frac = 0.0;
-        }
-        return;
-    }
-    let shares: Vec<f64> = match &facts.profile {
-        Some(profile) => places.iter().map(|place| equal(profile, facts.distinct, place)).collect(),
-        None => vec![1.0; places.len()],
+    let narrowed = match values(condition, out) {
+        Some(places) => out.column(at).map(|facts| only(places, facts)),
+        None => compared(condition, out).filter(|found| is_inequality(found.op)).and_then(|found| within(&found)),
     };
+    let Some(facts) = out.columns.get_mut(at) else { return };
+    if let Some((profile, distinct)) = narrowed {
+        facts.profile = Some(Arc::new(profile));
+        facts.distinct = distinct;
+    }
+    if condition.downcast_ref::<IsNullExpr>().is_none() {
+        facts.null_frac = 0.0;
+    }
+}
+
+/// The values that equalities, a list, or alternatives of these leave of a column.
+fn values(condition: &Condition, input: &Estimate) -> Option<Vec<Place>> {
+    if let Some(found) = compared(condition, input) {
+        return (found.op == Operator::Eq).then(|| vec![found.value]);
+    }
+    if let Some(either) = condition.downcast_ref::<BinaryExpr>().filter(|binary| *binary.op() == Operator::Or) {
+        let mut places = values(either.left(), input)?;
+        places.extend(values(either.right(), input)?);
+        return Some(places);
+    }
+    let list = condition.downcast_ref::<InListExpr>().filter(|list| !list.negated())?;
+    let (sql_type, physical) = input.column(list.expr().downcast_ref::<Column>()?.index())?.types.as_ref()?;
+    let place = |item: &Condition| {
+        let value = pushdown::datum(item.downcast_ref::<Literal>()?.value(), *physical)?;
+        Some(Place::of(sql_type, value))
+    };
+    list.list().iter().map(place).collect()
+}
+
+/// A column that has only these values, each as often as it was among the others.
+fn only(mut places: Vec<Place>, facts: &ColumnFacts) -> (Profile, f64) {
+    places.sort_by(|a, b| a.key.cmp(&b.key));
+    places.dedup_by(|a, b| a.key == b.key);
+    let share = |place: &Place| facts.profile.as_ref().map_or(1.0, |profile| equal(profile, facts.distinct, place));
+    let shares: Vec<f64> = places.iter().map(share).collect();
     let sum: f64 = shares.iter().sum::<f64>().max(LEAST);
     let count = places.len() as f64;
-    let common = places.into_iter().zip(shares).map(|(place, share)| (place, share / sum)).collect();
-    let width = facts.width;
-    facts.profile = Some(Arc::new(Profile { null_frac: 0.0, width, distinct: count, common, bounds: Vec::new() }));
-    facts.distinct = facts.distinct.min(count);
-    facts.null_frac = 0.0;
+    let mut common: Vec<(Place, f64)> =
+        places.into_iter().zip(shares).map(|(place, share)| (place, share / sum)).collect();
+    common.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let profile = Profile { null_frac: 0.0, width: facts.width, distinct: count, common, bounds: Vec::new() };
+    (profile, facts.distinct.min(count).max(1.0))
+}
+
+/// A column on one side of a bound.
+fn within(found: &Compared<'_>) -> Option<(Profile, f64)> {
+    let profile = found.facts.profile.as_ref()?;
+    let kept = comparison(found).max(LEAST);
+    let upper = matches!(found.op, Operator::Lt | Operator::LtEq);
+    let inside = |place: &&Place| if upper { place.key <= found.value.key } else { place.key >= found.value.key };
+    let common: Vec<(Place, f64)> = profile
+        .common
+        .iter()
+        .filter(|(place, _)| inside(&place))
+        .map(|(place, share)| (place.clone(), (share / kept).min(1.0)))
+        .collect();
+    let mut bounds: Vec<Place> = profile.bounds.iter().filter(inside).cloned().collect();
+    if !profile.bounds.is_empty() {
+        bounds.insert(if upper { bounds.len() } else { 0 }, found.value.clone());
+        bounds.dedup_by(|a, b| a.key == b.key);
+    }
+    // Of the values, not of the rows: by how much of their span is left, or of those that are known.
+    let all = || profile.common.iter().map(|(place, _)| place).chain(&profile.bounds);
+    let span = |number: fn(f64, f64) -> f64, start: f64| all().filter_map(|place| place.number).fold(start, number);
+    let (low, high) = (span(f64::min, f64::INFINITY), span(f64::max, f64::NEG_INFINITY));
+    let share = match found.value.number {
+        Some(at) if high > low && upper => (at - low) / (high - low),
+        Some(at) if high > low => (high - at) / (high - low),
+        _ => all().filter(inside).count() as f64 / all().count().max(1) as f64,
+    };
+    let least = (common.len() as f64).max(1.0).min(found.facts.distinct);
+    let distinct = (found.facts.distinct * share.clamp(0.0, 1.0)).clamp(least, found.facts.distinct.max(least));
+    Some((Profile { null_frac: 0.0, width: profile.width, distinct, common, bounds }, distinct))
 }
 
 #[cfg(test)]
@@ -425,5 +473,18 @@ mod tests {
         assert_eq!((left.columns[0].distinct, left.columns[0].null_frac), (1.0, 0.0));
         let again = filtered(&left, &[compare(Operator::Eq, 7)]);
         assert!((again.rows - left.rows).abs() < 0.1, "the same condition again keeps all");
+        let either = binary(compare(Operator::Eq, 7), Operator::Or, compare(Operator::Eq, 1000), &schema()).unwrap();
+        let left = filtered(&numbers(), &[either]);
+        let shares: Vec<f64> =
+            left.columns[0].profile.as_ref().unwrap().common.iter().map(|(_, share)| *share).collect();
+        assert_eq!(left.columns[0].distinct, 2.0);
+        assert!((shares[0] - 0.75).abs() < 1e-9 && (shares[1] - 0.25).abs() < 1e-9, "{shares:?}");
+        // Up to a tenth of the span, and the common value in it.
+        let left = filtered(&numbers(), &[compare(Operator::LtEq, 100)]);
+        let facts = &left.columns[0];
+        assert!((facts.distinct - 40.2).abs() < 0.5, "{}", facts.distinct);
+        assert_eq!(facts.profile.as_ref().unwrap().common.len(), 1);
+        let again = filtered(&left, &[compare(Operator::LtEq, 100)]);
+        assert!((again.rows - left.rows).abs() < 0.01 * left.rows, "{} and {}", again.rows, left.rows);
     }
 }
