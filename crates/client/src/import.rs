@@ -159,7 +159,8 @@ fn load(
                 shape.columns.iter().enumerate().map(|(at, column)| (column.key.as_str(), at)).collect();
             connection.copy_in(&copy, &mut |chunk| {
                 while chunk.len() < CHUNK_BYTES {
-                    let object = objects.next().map_err(|e| Failure::Usage(format!("{path}, {}", e.message())))?;
+                    let object =
+                        objects.next_object().map_err(|e| Failure::Usage(format!("{path}, {}", e.message())))?;
                     let Some(JsonObject(fields)) = object else { break };
                     let mut cells = vec![String::new(); shape.columns.len()];
                     for (name, value) in &fields {

@@ -63,7 +63,7 @@ impl<R: BufRead> JsonObjects<R> {
     }
 
     /// The line the last object began on.
-    pub fn line(&self) -> u64 {
+    pub fn began_on(&self) -> u64 {
         self.began
     }
 
@@ -98,7 +98,7 @@ impl<R: BufRead> JsonObjects<R> {
     }
 
     /// The next object; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<JsonObject>> {
+    pub fn next_object(&mut self) -> Result<Option<JsonObject>> {
         loop {
             let next = self.peek()?;
             self.began = self.line;
@@ -186,9 +186,9 @@ mod tests {
     fn all(text: &str, buffer: usize) -> Result<Vec<String>> {
         let mut objects = JsonObjects::new(BufReader::with_capacity(buffer, Cursor::new(text.to_owned())));
         let mut out = Vec::new();
-        while let Some(JsonObject(fields)) = objects.next()? {
+        while let Some(JsonObject(fields)) = objects.next_object()? {
             let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            out.push(format!("{}:{}", objects.line(), fields.join("&")));
+            out.push(format!("{}:{}", objects.began_on(), fields.join("&")));
         }
         Ok(out)
     }

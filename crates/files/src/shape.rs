@@ -146,7 +146,7 @@ pub fn json_shape(path: &str, rows: Option<u64>, looked: Looked<'_>) -> Result<S
     let mut at: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<(String, Guess)> = Vec::new();
     let (mut records, mut complete) = (0, true);
-    while let Some(JsonObject(fields)) = objects.next().map_err(|error| in_file(path, error))? {
+    while let Some(JsonObject(fields)) = objects.next_object().map_err(|error| in_file(path, error))? {
         for (name, value) in &fields {
             let column = match at.get(name) {
                 Some(&column) => column,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use heliosdb_files::{CsvOptions, Form, ParquetTable, csv_shape, find_files, json_shape};
+use heliosdb_files::{CsvOptions, Form, ParquetTable, Shape, csv_shape, find_files, json_shape};
+use heliosdb_runtime::{HostFiles, HostKind};
 use heliosdb_types::{Error, Result, SqlState};
 use parking_lot::Mutex;
 
@@ -46,26 +47,45 @@ impl FileRequest {
         let mut nothing = None;
         for file in &files {
             stop()?;
+            let rows: u64;
             let found = match self.form {
-                Form::Parquet => (ParquetTable::open(file)?.columns().to_vec(), None),
+                Form::Parquet => {
+                    let table = ParquetTable::open(file)?;
+                    rows = table.rows();
+                    (table.columns().to_vec(), None)
+                }
                 Form::Csv => {
                     let shape = csv_shape(file, &self.csv, self.sample, &mut |_| stop())?;
+                    rows = rows_of(file, &shape);
                     let text = Text { delimiter: shape.delimiter, header: shape.header, complete: shape.complete };
                     (if self.all_text { shape.as_text() } else { shape }.columns, Some(text))
                 }
                 Form::Json => {
                     let shape = json_shape(file, self.sample, &mut |_| stop())?;
+                    rows = rows_of(file, &shape);
                     let text = Text { delimiter: b',', header: false, complete: shape.complete };
                     (if self.all_text { shape.as_text() } else { shape }.columns, Some(text))
                 }
             };
             match found {
                 (columns, _) if columns.is_empty() => nothing = nothing.or(Some(file.clone())),
-                (columns, text) => return FileTable::new(self, rights, columns, text),
+                (columns, text) => {
+                    // The others may be as large.
+                    let rows = rows.saturating_mul(files.len() as u64);
+                    return FileTable::new(self, rights, columns, text, rows);
+                }
             }
         }
         let file = nothing.unwrap_or_default();
         Err(Error::invalid(SqlState::BAD_COPY_FILE_FORMAT, format!("{file} has no columns")))
+    }
+}
+
+/// How many rows a text has: those that were counted, or a guess from its length.
+fn rows_of(file: &str, shape: &Shape) -> u64 {
+    match HostFiles.kind(file) {
+        Ok(HostKind::File { bytes }) if !shape.complete => shape.records.max(bytes / 64),
+        _ => shape.records,
     }
 }
 

@@ -14,3 +14,4 @@ mod text_rows;
 pub(crate) use look::{FileLooks, FileRequest};
 pub(crate) use rights::FileRights;
 pub(crate) use scan::FileScanExec;
+pub(crate) use table::FileTable;

@@ -36,6 +36,8 @@ pub(crate) struct FileTable {
     pub columns: Vec<FileColumn>,
     pub text: Option<Text>,
     pub schema: SchemaRef,
+    /// A guess, for the order of joins.
+    pub rows: u64,
 }
 
 impl fmt::Debug for FileTable {
@@ -50,13 +52,14 @@ impl FileTable {
         rights: FileRights,
         columns: Vec<FileColumn>,
         text: Option<Text>,
+        rows: u64,
     ) -> Result<FileTable> {
         let field = |column: &FileColumn| {
             let physical = column.sql_type.physical().ok_or_else(|| Error::internal("a type without storage"))?;
             Ok(Field::new(&column.name, arrow_type(physical), true))
         };
         let fields = columns.iter().map(field).collect::<Result<Vec<_>>>()?;
-        Ok(FileTable { request, rights, columns, text, schema: Arc::new(Schema::new(fields)) })
+        Ok(FileTable { request, rights, columns, text, schema: Arc::new(Schema::new(fields)), rows })
     }
 
     /// What the table is called where it has no alias: after the file.

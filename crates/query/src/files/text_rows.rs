@@ -233,10 +233,10 @@ fn take_object(
     batch: &mut Batch,
 ) -> Result<bool> {
     let object = objects
-        .next()
+        .next_object()
         .map_err(|error| Error::new(error.kind(), error.state(), format!("{path}, {}", error.message())))?;
     let Some(JsonObject(fields)) = object else { return Ok(false) };
-    let line = objects.line();
+    let line = objects.began_on();
     let mut values: Vec<Option<&Json>> = vec![None; readers.len()];
     for (name, value) in &fields {
         let slot = at.get(name).and_then(|at| values.get_mut(*at));

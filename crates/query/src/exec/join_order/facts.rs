@@ -1,5 +1,6 @@
 //! What is guessed of one relation of a join: rows, and how many values a column has.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::exec::estimate;
 use crate::exec::pushdown::translate;
 use crate::exec::scope::StatementScope;
 use crate::exec::table::HeliosTable;
+use crate::files::FileTable;
 
 /// Kept by a condition nothing is known about.
 const UNKNOWN_CONDITION: f64 = 0.3;
@@ -139,7 +141,13 @@ fn translated(conditions: &[Expr], relation: &Relation) -> (Vec<ColumnPredicate>
 fn rows_of(plan: &LogicalPlan, scope: &StatementScope) -> f64 {
     let inputs = || plan.inputs().into_iter().map(|input| rows_of(input, scope));
     match plan {
-        LogicalPlan::TableScan(_) => {
+        LogicalPlan::TableScan(found) => {
+            let provider = source_as_provider(&found.source).ok();
+            if let Some(files) =
+                provider.as_deref().and_then(|provider| (provider as &dyn Any).downcast_ref::<FileTable>())
+            {
+                return files.rows as f64;
+            }
             let relation = base_table(plan, &mut Vec::new());
             let scan = relation.and_then(|relation| scan(&relation, scope));
             scan.map_or(UNKNOWN_ROWS, |scan| scan.estimated_rows() as f64)
