@@ -22,6 +22,7 @@ use super::joins::{Pair, joined};
 use super::{groups, selectivity};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
+use crate::exec::spill::as_hash_join;
 
 /// A step's estimate from those of its inputs; `None`: it is not known how.
 fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
@@ -124,15 +125,16 @@ fn join(plan: &dyn ExecutionPlan, left: &Estimate, right: &Estimate) -> Option<E
     if plan.downcast_ref::<CrossJoinExec>().is_some() {
         return Some(sides(left, right, JoinType::Inner).with_rows(left.rows * right.rows));
     }
-    let (on, filter, join_type, projection, fetch) = if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        (join.on(), join.filter(), *join.join_type(), join.projection.clone(), join.fetch())
-    } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
-        (join.on(), join.filter().as_ref(), join.join_type(), None, None)
-    } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-        (&[][..], join.filter(), *join.join_type(), join.projection().clone(), None)
-    } else {
-        return None;
-    };
+    let (on, filter, join_type, projection, fetch) =
+        if let Some(join) = plan.downcast_ref::<HashJoinExec>().or_else(|| as_hash_join(plan)) {
+            (join.on(), join.filter(), *join.join_type(), join.projection.clone(), join.fetch())
+        } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+            (join.on(), join.filter().as_ref(), join.join_type(), None, None)
+        } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+            (&[][..], join.filter(), *join.join_type(), join.projection().clone(), None)
+        } else {
+            return None;
+        };
     let pair = |(a, b): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| Pair {
         left: groups::of_expression(a, left),
         right: groups::of_expression(b, right),

@@ -78,6 +78,11 @@ struct SpillJoinExec {
     builds: Mutex<Vec<Option<Build>>>,
 }
 
+/// The hash join that a step is when memory holds its rows.
+pub(in crate::exec) fn as_hash_join(plan: &dyn ExecutionPlan) -> Option<&HashJoinExec> {
+    plan.downcast_ref::<SpillJoinExec>().map(|spill| &*spill.join)
+}
+
 #[derive(Debug)]
 struct Sides {
     build: Arc<dyn ExecutionPlan>,

@@ -8,4 +8,4 @@ mod handover;
 mod join;
 
 pub(super) use files::SpillFiles;
-pub(super) use join::{SPILL_JOIN, SpillJoins};
+pub(super) use join::{SPILL_JOIN, SpillJoins, as_hash_join};
