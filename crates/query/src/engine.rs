@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use crate::analyze::{self, Changes};
 use crate::catalog::{self, CatalogSnapshot, POSTGRES_DATABASE};
 use crate::copy::Copies;
-use crate::exec::{Executor, ExecutorOptions, QueryMemory};
+use crate::exec::{Executor, ExecutorOptions, QueryMemory, QueryQueue};
 use crate::housekeeping::Backups;
 use crate::index_builds::IndexBuilds;
 use crate::session::{
@@ -34,6 +34,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Memory all queries may use together before they spill.
     pub query_memory_bytes: usize,
+    /// How many queries compute at once; others wait.
+    pub queries_max: usize,
     /// The directory for what does not fit into that memory: nothing else is there, nothing survives.
     pub spill: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
@@ -78,6 +80,8 @@ impl Engine {
             spawner: Spawner::on(options.analytics.clone()),
             threads: options.threads,
             memory_bytes: options.query_memory_bytes,
+            queries_max: options.queries_max,
+            clock: Arc::clone(&options.clock),
             spill: Arc::clone(&options.spill),
         })?;
         let start_micros = options.clock.now_micros();
@@ -128,6 +132,11 @@ impl Engine {
     /// A table has been looked at: its statistics know of all changes so far.
     pub(crate) fn analyzed(&self, database: DatabaseId, oid: Oid, table: Oid) {
         self.changes.known(database, table, analyze::changes(&self.usages(database, oid), table));
+    }
+
+    /// Queries that compute and that wait.
+    pub fn query_queue(&self) -> QueryQueue {
+        self.executor.queue()
     }
 
     /// Memory of running statements.

@@ -55,6 +55,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "HELIOSDB_QUERY_NICENESS")]
     query_niceness: Option<u8>,
 
+    /// Queries that compute at once; others wait their turn [default: four times the worker threads]
+    #[arg(long, value_name = "N", env = "HELIOSDB_MAX_RUNNING_QUERIES")]
+    max_running_queries: Option<usize>,
+
     /// Whether tables that have changed enough are analyzed by themselves: true or false [default: true]
     #[arg(long, value_name = "BOOL", env = "HELIOSDB_AUTOANALYZE")]
     autoanalyze: Option<bool>,
@@ -185,6 +189,7 @@ impl Settings {
             memory: self.memory.or(under.memory),
             worker_threads: self.worker_threads.or(under.worker_threads),
             query_niceness: self.query_niceness.or(under.query_niceness),
+            max_running_queries: self.max_running_queries.or(under.max_running_queries),
             autoanalyze: self.autoanalyze.or(under.autoanalyze),
             max_connections: self.max_connections.or(under.max_connections),
             reserved_connections: self.reserved_connections.or(under.reserved_connections),
@@ -220,6 +225,7 @@ pub struct Config {
     pub memory_bytes: u64,
     pub worker_threads: usize,
     pub query_niceness: u8,
+    pub queries_max: usize,
     pub autoanalyze: bool,
     pub connections_max: usize,
     /// Of those, only superusers may take so many.
@@ -305,6 +311,10 @@ impl Config {
             http_port: settings.http_port.unwrap_or(8080),
             memory_bytes,
             worker_threads: positive("worker_threads", settings.worker_threads.unwrap_or(cores))?,
+            queries_max: positive(
+                "max_running_queries",
+                settings.max_running_queries.unwrap_or(4 * settings.worker_threads.unwrap_or(cores)),
+            )?,
             query_niceness: niceness(settings.query_niceness.unwrap_or(QUERY_NICENESS))?,
             autoanalyze: settings.autoanalyze.unwrap_or(true),
             connections_max,

@@ -245,6 +245,7 @@ fn open(
         analytics: analytics.handle(),
         threads: config.worker_threads,
         query_memory_bytes: budget.query_bytes,
+        queries_max: config.queries_max,
         spill: Arc::new(RealDisk::new(config.data_dir.join(SPILL_DIR)).map_err(Failure::data)?),
         clock,
         entropy,
@@ -306,6 +307,9 @@ impl Probe for Monitor {
         out.counter("lock_escalations", "Row locks replaced by a table lock", locks.escalations);
         out.gauge("row_locks", "Row locks held", locks.row_locks);
         out.gauge("memory_budget_bytes", "The memory budget", self.memory_bytes);
+        let queue = self.engine.query_queue();
+        out.gauge("queries_running", "Queries that compute", queue.running as u64);
+        out.gauge("queries_waiting", "Queries that wait for others to end", queue.waiting as u64);
         let queries = self.engine.query_memory();
         out.gauge("query_memory_bytes", "Memory that operators of statements hold", queries.held as u64);
         out.gauge(

@@ -56,6 +56,7 @@ impl Offline {
             analytics: pool.handle(),
             threads: 2,
             query_memory_bytes: MEMORY_BYTES as usize,
+            queries_max: 2,
             spill: Arc::new(RealDisk::new(&spill)?),
             clock,
             entropy,

@@ -90,6 +90,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         "worker_threads" => Some(config.worker_threads.to_string()),
         "autoanalyze" => Some(config.autoanalyze.to_string()),
         "query_niceness" => Some(config.query_niceness.to_string()),
+        "max_running_queries" => Some(config.queries_max.to_string()),
         "max_connections" => Some(config.connections_max.to_string()),
         "reserved_connections" => Some(config.connections_reserved.to_string()),
         "authentication_timeout" => Some(config.authentication_timeout.as_secs().to_string()),

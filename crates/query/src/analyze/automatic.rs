@@ -172,6 +172,7 @@ impl Engine {
             cancel: CancelFlag::default(),
             short_path: false,
             memory_bytes: None,
+            admission_timeout: None,
             in_order: false,
             now_micros,
             text: Arc::new(TextContext::default()),

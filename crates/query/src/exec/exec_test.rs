@@ -7,7 +7,7 @@ use arrow_array::types::{Int32Type, Int64Type};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::StreamExt;
-use heliosdb_runtime::RealDisk;
+use heliosdb_runtime::{RealClock, RealDisk};
 use heliosdb_types::{SqlState, SqlType};
 
 use super::*;
@@ -76,6 +76,8 @@ fn sorting_spills_when_memory_is_short() {
         spawner: bench.pool.spawner(),
         threads: 1,
         memory_bytes: 3 << 20,
+        queries_max: 8,
+        clock: Arc::new(RealClock::new()),
         spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
     };
     bench.executor = Executor::new(options).unwrap();

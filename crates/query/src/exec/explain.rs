@@ -84,6 +84,7 @@ impl Executor {
         options: ExplainOptions,
     ) -> Result<Vec<String>> {
         let session = self.session(Arc::clone(&scope));
+        let admission = Arc::clone(&self.admission);
         let (statement, types, parts) = (statement.clone(), types.to_vec(), parts.to_vec());
         let work = self.spawner.task(async move {
             let (planning, running) = (Time::new(), Time::new());
@@ -100,6 +101,7 @@ impl Executor {
             let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
             timer.stop();
             if options.analyze {
+                let _seat = admission.seat(&plan, &scope).await?;
                 let _timer = running.timer();
                 explained.drain(&plan, |_| Ok(())).await?;
             }

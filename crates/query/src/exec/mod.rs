@@ -1,5 +1,6 @@
 //! Running plans: DataFusion's optimiser and operators over our scans and writes.
 
+mod admission;
 mod apply;
 mod arrays;
 mod cardinality;
@@ -37,6 +38,7 @@ mod state;
 mod table;
 mod watched_windows;
 
+pub use admission::QueryQueue;
 pub use apply::ApplyNode;
 pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
 pub(crate) use error::{from_arrow, from_datafusion, to_datafusion};

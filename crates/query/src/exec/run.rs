@@ -17,6 +17,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use heliosdb_runtime::Task;
 use heliosdb_types::{Datum, Error, Result, SqlType};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::direct::Direct;
 use super::error::from_datafusion;
@@ -111,15 +112,29 @@ impl Executor {
     ) -> BoxStream<'static, Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let watched = Arc::clone(&scope);
+        let admission = Arc::clone(&self.admission);
         let driver = self.spawner.task(async move {
             let drive = async {
                 let statement = join_order::reorder(statement, &scope).map_err(from_datafusion)?;
                 let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
-                let mut batches = execute_stream(plan, session.task_ctx()).map_err(from_datafusion)?;
+                let mut seat = admission.seat(&plan, &scope).await?;
+                let mut batches = execute_stream(Arc::clone(&plan), session.task_ctx()).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
                     let batch = batch.map_err(from_datafusion)?;
-                    if batch.num_rows() > 0 && sender.send(Message::Batch(batch)).await.is_err() {
-                        break; // nobody listens any more
+                    if batch.num_rows() == 0 {
+                        continue;
+                    }
+                    match sender.try_send(Message::Batch(batch)) {
+                        Ok(()) => {}
+                        // Others compute while the client reads.
+                        Err(TrySendError::Full(batch)) => {
+                            drop(seat);
+                            if sender.send(batch).await.is_err() {
+                                break;
+                            }
+                            seat = admission.seat(&plan, &scope).await?;
+                        }
+                        Err(TrySendError::Closed(_)) => break, // nobody listens any more
                     }
                 }
                 Ok(())

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use datafusion::prelude::SessionConfig;
 use heliosdb_contracts::{LockWait, ReadContext, ShardClient};
@@ -90,6 +91,8 @@ pub struct StatementScope {
     pub short_path: bool,
     /// What operators of this statement may hold together; `None`: all there is.
     pub memory_bytes: Option<usize>,
+    /// How long to wait for others to end before it computes; `None`: as long as it takes.
+    pub admission_timeout: Option<Duration>,
     /// Tables are read in the order of their rows, by one partition: frozen rows by key, then others as they were written.
     pub in_order: bool,
     /// What `now()` says: microseconds since 1970-01-01 UTC.
@@ -113,6 +116,7 @@ pub struct TierMark(Arc<Marked>);
 #[derive(Debug, Default)]
 struct Marked {
     tier: AtomicU8,
+    queued: AtomicBool,
     tally: Tally,
     progress: ScanProgress,
 }
@@ -167,6 +171,16 @@ impl TierMark {
         &self.0.progress
     }
 
+    /// Shows the statement as one that waits to compute, until what is returned is dropped.
+    pub(crate) fn queued(&self) -> Queued {
+        self.0.queued.store(true, Ordering::Relaxed);
+        Queued(self.clone())
+    }
+
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.queued.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn tally(&self) -> &Tally {
         &self.0.tally
     }
@@ -177,6 +191,15 @@ impl TierMark {
             tier if tier == Tier::Analytical as u8 => Tier::Analytical,
             _ => Tier::Utility,
         }
+    }
+}
+
+/// A statement that waits to compute.
+pub(crate) struct Queued(TierMark);
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.0.queued.store(false, Ordering::Relaxed);
     }
 }
 

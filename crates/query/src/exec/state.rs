@@ -16,9 +16,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
-use heliosdb_runtime::{Disk, Spawner};
+use heliosdb_runtime::{Clock, Disk, Spawner};
 use heliosdb_types::Result;
 
+use super::admission::{Admission, QueryQueue};
 use super::apply::ApplyPlanner;
 use super::cardinality::informed;
 use super::error::from_datafusion;
@@ -56,6 +57,9 @@ pub struct ExecutorOptions {
     pub threads: usize,
     /// What operators of all statements may hold together; beyond it they spill or fail with 53200.
     pub memory_bytes: usize,
+    /// How many may compute at once.
+    pub queries_max: usize,
+    pub clock: Arc<dyn Clock>,
     /// The directory for what does not fit: nothing else is there, nothing survives.
     pub spill: Arc<dyn Disk>,
 }
@@ -64,7 +68,8 @@ pub struct ExecutorOptions {
 pub struct Executor {
     pub(super) template: SessionState,
     pub(crate) spawner: Spawner,
-    pub(super) memory: Memory,
+    pub(super) memory: Arc<Memory>,
+    pub(super) admission: Arc<Admission>,
 }
 
 impl fmt::Debug for Executor {
@@ -75,7 +80,8 @@ impl fmt::Debug for Executor {
 
 impl Executor {
     pub fn new(options: ExecutorOptions) -> Result<Executor> {
-        let memory = Memory::new(options.memory_bytes);
+        let memory = Arc::new(Memory::new(options.memory_bytes));
+        let admission = Admission::new(options.queries_max, Arc::clone(&memory), options.clock);
         let disk = DiskManagerMode::Custom(Arc::new(SpillFiles::new(options.spill)));
         let disk = DiskManagerBuilder::default().with_mode(disk);
         // Each statement has a pool of its own; this one is of those that plan and run nothing.
@@ -95,7 +101,7 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .with_physical_optimizer_rule(Arc::new(WatchWindows))
             .build();
-        Ok(Executor { template, spawner: options.spawner, memory })
+        Ok(Executor { template, spawner: options.spawner, memory, admission })
     }
 
     /// A session for one statement, with memory of its own.
@@ -110,6 +116,10 @@ impl Executor {
             .build();
         state.config_mut().set_extension(scope);
         state
+    }
+
+    pub fn queue(&self) -> QueryQueue {
+        self.admission.queue()
     }
 
     pub fn memory_in_use(&self) -> QueryMemory {

@@ -98,6 +98,7 @@ pub(super) fn pg_stat_activity(source: &Source<'_>, rows: &mut Rows) -> Result<(
     for session in source.facts.engine.sessions.list() {
         let wait = match (waits.get(&session.owner), session.state) {
             (Some(event), _) => Some(("Lock", *event)),
+            (None, "active") if session.tier.is_queued() => Some(("IPC", "QueryAdmission")),
             (None, "active") => None,
             (None, _) => Some(("Client", "ClientRead")),
         };

@@ -398,6 +398,7 @@ impl Session {
             cancel: running.flag.clone(),
             short_path: self.settings.parsed.short_path,
             memory_bytes: self.settings.parsed.query_memory,
+            admission_timeout: self.settings.parsed.admission_timeout,
             in_order: false,
             now_micros: self.open_transaction()?.start_micros,
             text: self.text_context(),

@@ -97,6 +97,8 @@ const MESSAGE_LEVELS: &[&str] =
     &["notice", "warning", "error", "debug5", "debug4", "debug3", "debug2", "debug1", "log", "info", "debug"];
 
 parameters! {
+    "admission_timeout" = "5min", Kind::Millis, false,
+        "Sets how long a query waits for others to end before it may compute.";
     "application_name" = "", Kind::Text, true, "Sets the application name to be reported in statistics and logs.";
     "block_size" = "8192", Kind::Internal, false, "Shows the size of a disk block.";
     "bytea_output" = "hex", Kind::Enum { values: &["hex", "escape"], implemented: 1 }, false,
@@ -197,6 +199,7 @@ pub(crate) struct ParsedSettings {
     pub lock_timeout: Option<Duration>,
     pub deadlock_timeout: Option<Duration>,
     pub statement_timeout: Option<Duration>,
+    pub admission_timeout: Option<Duration>,
     pub short_path: bool,
     /// Bytes of `query_memory`; `None`: not limited by the session.
     pub query_memory: Option<usize>,
@@ -212,6 +215,7 @@ impl ParsedSettings {
             lock_timeout: settings.timeout("lock_timeout"),
             deadlock_timeout: settings.timeout("deadlock_timeout"),
             statement_timeout: settings.timeout("statement_timeout"),
+            admission_timeout: settings.timeout("admission_timeout"),
             short_path: settings.get("enable_shortpath") == "on",
             query_memory: settings.bytes("query_memory"),
             isolation: match settings.get("default_transaction_isolation") {
@@ -247,6 +251,7 @@ impl Settings {
             lock_timeout: None,
             deadlock_timeout: None,
             statement_timeout: None,
+            admission_timeout: None,
             short_path: true,
             query_memory: None,
             isolation: IsolationLevel::ReadCommitted,

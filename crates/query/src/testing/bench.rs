@@ -8,7 +8,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::StreamExt;
 use heliosdb_contracts::{IsolationLevel, LockWait, ReadContext, ShardClient, Snapshot, datum_at};
-use heliosdb_runtime::{Pool, RealDisk};
+use heliosdb_runtime::{Pool, RealClock, RealDisk};
 use heliosdb_types::{BranchId, CommandId, Datum, DatumRef, Result, TextContext, TxnId};
 
 use super::MemShard;
@@ -34,6 +34,8 @@ impl Bench {
             spawner: pool.spawner(),
             threads: 2,
             memory_bytes: 64 << 20,
+            queries_max: 8,
+            clock: Arc::new(RealClock::new()),
             spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
         });
         let bench =
@@ -72,6 +74,7 @@ impl Bench {
             cancel: CancelFlag::default(),
             short_path: true,
             memory_bytes: None,
+            admission_timeout: None,
             in_order: false,
             now_micros: 0,
             references: Arc::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use heliosdb_contracts::{IsolationLevel, LockWait, ReadContext, ShardClient, datum_at};
-use heliosdb_runtime::{Pool, RealDisk};
+use heliosdb_runtime::{Pool, RealClock, RealDisk};
 use heliosdb_types::{
     BranchId, CommandId, Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState, SqlType, TextContext, TreeId,
     TxnId, write_text,
@@ -33,6 +33,8 @@ impl Sql {
             spawner: pool.spawner(),
             threads: 2,
             memory_bytes: 64 << 20,
+            queries_max: 8,
+            clock: Arc::new(RealClock::new()),
             spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
         });
         let mut catalog = CatalogSnapshot::default();
@@ -110,6 +112,7 @@ impl Sql {
             cancel: CancelFlag::default(),
             short_path: true,
             memory_bytes: None,
+            admission_timeout: None,
             in_order: false,
             now_micros: 1_700_000_000_000_000,
             references: Arc::default(),

@@ -35,6 +35,9 @@ use heliosdb_types::{Datum, DatumRef, PhysicalType, Result, SqlType, text_of};
 use crate::engine::{Engine, EngineOptions, EngineService};
 use crate::testing::MemShard;
 
+/// Queries that may compute at once: whoever waits for another that waits for a seat would be noticed.
+const SEATS: usize = 1;
+
 /// An engine with an empty database.
 pub(super) struct Server {
     pub engine: Arc<Engine>,
@@ -60,6 +63,7 @@ impl Server {
             analytics: pool.handle(),
             threads: 2,
             query_memory_bytes: 64 << 20,
+            queries_max: SEATS,
             spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(7)),

@@ -2,7 +2,7 @@ use heliosdb_contracts::TransactionStatus;
 use heliosdb_runtime::Clock;
 use heliosdb_types::{Datum, SqlState};
 
-use super::Server;
+use super::{SEATS, Server};
 
 #[test]
 fn a_block_commits_or_leaves_nothing() {
@@ -199,6 +199,48 @@ fn the_statement_timeout_stops_a_statement() {
     let stopped = client.run("select count(*) from t a, t b, t c where a.a + b.a + c.a = 7");
     assert_eq!(stopped, "ERROR 57014: canceling statement due to statement timeout\n");
     ticking.join().unwrap();
+}
+
+#[test]
+fn queries_beyond_the_seats_wait_and_are_shown_waiting() {
+    let server = Server::new();
+    let mut first = server.client();
+    first.run("create table t (a int); insert into t select * from generate_series(1, 60)");
+    // In small steps, so that the threads it shares with the others are free now and then.
+    let slow = "set statement_timeout = '60s'; \
+                select count(*) filter (where a.a + b.a + c.a + d.a + e.a = 7) from t a, t b, t c, t d, t e";
+    let step = || std::thread::sleep(std::time::Duration::from_millis(5));
+    std::thread::scope(|scope| {
+        for mut client in (0..SEATS).map(|_| server.client()) {
+            let ended = "SET\nERROR 57014: canceling statement due to statement timeout\n";
+            scope.spawn(move || assert_eq!(client.run(slow), ended));
+        }
+        while server.engine.query_queue().running < SEATS {
+            step();
+        }
+        let mut late = server.client();
+        let late = scope.spawn(move || late.run("set admission_timeout = '1s'; select sum(a) from t"));
+        while server.engine.query_queue().waiting == 0 {
+            step();
+        }
+        // What needs no seat goes on: catalogs, rows by key, writes.
+        let waiting = "select wait_event_type, wait_event, query from pg_stat_activity where wait_event_type = 'IPC'";
+        let shown = "IPC|QueryAdmission|set admission_timeout = '1s'; select sum(a) from t\n";
+        assert_eq!(first.run(waiting), shown);
+        assert_eq!(first.run("insert into t select 1 from t where a < 3"), "INSERT 0 2\n");
+        while !late.is_finished() {
+            server.clock.advance(std::time::Duration::from_millis(100));
+            step();
+        }
+        let refused = late.join().unwrap();
+        while server.engine.query_queue().running > 0 {
+            server.clock.advance(std::time::Duration::from_secs(5));
+            step();
+        }
+        let said = "SET\nERROR 53000: canceling statement due to admission timeout\n";
+        assert!(refused.starts_with(said), "{refused}");
+    });
+    assert_eq!(first.run("select count(*) from t"), "62\n");
 }
 
 /// A window over a moving frame is computed between two yields; cancelled, it leaves its thread all the same.
