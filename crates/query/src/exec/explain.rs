@@ -369,7 +369,7 @@ fn counters(plan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet, options: Explai
         lines.push(format!("Rows written: {}", value("rows_written")));
     }
     // Operators name what they held differently.
-    let held = ["build_mem_used", "peak_mem_used", "mem_used"].map(|name| value(name)).into_iter().max().unwrap_or(0);
+    let held = ["build_mem_used", "peak_mem_used", "mem_used"].map(&value).into_iter().max().unwrap_or(0);
     if held > 0 && options.buffers {
         lines.push(format!("Memory: {held} bytes"));
     }

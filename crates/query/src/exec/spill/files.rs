@@ -219,10 +219,11 @@ mod tests {
     use super::*;
     use crate::exec::error::from_datafusion;
 
-    fn files() -> (tempfile::TempDir, SpillFiles) {
+    fn files() -> (Arc<dyn Disk>, tempfile::TempDir, SpillFiles) {
         let dir = tempfile::tempdir().unwrap();
-        let disk = RealDisk::new(dir.path()).unwrap();
-        (dir, SpillFiles::new(Arc::new(disk)))
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir.path()).unwrap());
+        let files = SpillFiles::new(Arc::clone(&disk));
+        (disk, dir, files)
     }
 
     fn read(file: &Arc<dyn SpillFile>) -> Result<Vec<u8>> {
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_was_written_comes_back_and_the_file_goes_with_its_holder() {
-        let (dir, files) = files();
+        let (disk, _dir, files) = files();
         let file = files.create_temp_file("sort").unwrap();
         let bytes: Vec<u8> = (0..3 * BLOCK as u32 + 17).map(|n| (n % 251) as u8).collect();
         let mut writer = file.open_writer().unwrap();
@@ -246,14 +247,14 @@ mod tests {
         writer.finish().unwrap();
         drop(writer);
         assert!(read(&file).unwrap() == bytes);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(disk.list("").unwrap().len(), 1);
         drop(file);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(disk.list("").unwrap().is_empty());
     }
 
     #[test]
     fn a_reader_goes_on_with_what_is_written_later() {
-        let (_dir, files) = files();
+        let (_disk, _dir, files) = files();
         let file = files.create_temp_file("exchange").unwrap();
         let mut writer = file.open_writer().unwrap();
         let mut reader = file.read_stream().unwrap();
@@ -271,21 +272,23 @@ mod tests {
 
     #[test]
     fn damage_is_noticed_wherever_it_is() {
-        let (dir, files) = files();
+        let (disk, _dir, files) = files();
         let file = files.create_temp_file("sort").unwrap();
         let mut writer = file.open_writer().unwrap();
         writer.write_all(&[7; 100]).unwrap();
         writer.finish().unwrap();
-        let path = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
-        let whole = std::fs::read(&path).unwrap();
+        let name = disk.list("").unwrap().remove(0);
+        let whole = disk.read(&name).unwrap();
+        let on_disk = disk.open(&name, OpenMode::Write).unwrap();
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << (at % 8);
-            std::fs::write(&path, &damaged).unwrap();
+            on_disk.write_at(&damaged, 0).unwrap();
             let error = read(&file).unwrap_err();
             assert_eq!(error.state(), SqlState::DATA_CORRUPTED, "{at}: {error}");
         }
-        std::fs::write(&path, &whole[..50]).unwrap();
+        on_disk.write_at(&whole, 0).unwrap();
+        on_disk.truncate(50).unwrap();
         assert_eq!(read(&file).unwrap_err().state(), SqlState::DATA_CORRUPTED);
     }
 }

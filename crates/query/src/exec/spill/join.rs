@@ -129,14 +129,12 @@ impl SpillJoinExec {
             PartitionMode::CollectLeft => (0..self.sides.probe.output_partitioning().partition_count()).collect(),
             _ => vec![number],
         };
-        let keys = |side: fn(&(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)) -> &Arc<dyn PhysicalExpr>| {
-            self.join.on().iter().map(|on| Arc::clone(side(on))).collect::<Vec<_>>()
-        };
+        let (left_keys, right_keys) = self.join.on().iter().cloned().unzip();
         let read = Read {
             number,
             partitions,
-            left_keys: keys(|on| &on.0),
-            right_keys: keys(|on| &on.1),
+            left_keys,
+            right_keys,
             left_files: Files::new(&context, self.sides.build.schema(), &self.metrics),
             right_files: Files::new(&context, self.sides.probe.schema(), &self.metrics),
             level: self.level,
