@@ -59,7 +59,10 @@ impl Read for Packing {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Packing::None(raw) => raw.read(buf),
-            Packing::Gzip(unpacking) => unpacking.read(buf),
+            Packing::Gzip(unpacking) => unpacking.read(buf).map_err(|error| {
+                let why = format!("cannot be unpacked by gzip ({error}); it may be cut off or damaged: gzip --test");
+                io::Error::new(error.kind(), why)
+            }),
         }
     }
 }

@@ -162,8 +162,8 @@ fn odd_files_are_read_or_explained() {
         path
     };
     for (name, bytes, said) in [
-        ("a.csv.gz", &b"\x1f\x8b\x08\0rest"[..], "is compressed by gzip; unpack it first"),
-        ("b.csv", b"\x1f\x8b\x08\0rest", "is compressed by gzip"),
+        ("a.csv.gz", &b"\x1f\x8b\x08\0rest"[..], "it may be cut off or damaged"),
+        ("b.csv", b"\x1f\x8b\x08\0rest", "cannot be unpacked by gzip"),
         ("c.csv", b"PK\x03\x04xlsx", "a zip archive or a spreadsheet"),
         ("d.csv", b"\xff\xfea\0,\0b\0\n\0", "is UTF-16; convert it"),
         ("e.csv", b"a,b\n1,\xe9\n", "line 2: not UTF-8; if it is Latin-1"),

@@ -253,6 +253,13 @@ async fn what_makes_a_statement_fail_is_as_written() {
                 // A share of 256 MB.
                 state(&one, "SELECT length(string_agg(repeat('x', 1000000), '')) FROM generate_series(1, 900)").await
             }
+            "53000 `admission timeout`" => {
+                shown_by(
+                    "crates/query/src/session/test/transactions.rs",
+                    &["canceling statement due to admission timeout"],
+                );
+                continue;
+            }
             "54001" => state(&one, &format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000))).await,
             "53100" => {
                 shown_by("crates/server/tests/it/disk_full.rs", &["53100"]);

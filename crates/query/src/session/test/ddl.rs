@@ -223,6 +223,6 @@ fn several_actions_are_one_change() {
         "UPDATE 1\nALTER TABLE\n"
     );
     assert!(client.run("alter table t alter b type date").contains("cannot be cast automatically"));
-    assert!(client.run("alter table t alter b set statistics 10").starts_with("ERROR 0A000"));
+    assert_eq!(client.run("alter table t alter b set statistics 10"), "ALTER TABLE\n");
     assert!(client.run("alter table t alter a type bigint, foo").starts_with("ERROR 42601"));
 }
