@@ -1,24 +1,20 @@
 //! Dividing rows among files by their join keys: rows that may find each other are in files of one number.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use arrow_select::take::take_record_batch;
 use datafusion::common::hash_utils::create_hashes;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::spill_file::SpillFile;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_plan::SpillManager;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::joins::SeededRandomState;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::super::error::to_datafusion;
@@ -103,67 +99,12 @@ impl Files {
             None => file.finish(),
         }))
     }
-}
 
-/// Reads files one after the other, in one partition.
-pub(super) struct SpilledExec {
-    files: Files,
-    parts: Vec<Arc<dyn SpillFile>>,
-    properties: Arc<PlanProperties>,
-}
-
-impl SpilledExec {
-    pub fn new(files: Files, parts: impl IntoIterator<Item = PartFile>) -> SpilledExec {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(files.0.schema())),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        SpilledExec { files, parts: parts.into_iter().flatten().collect(), properties: Arc::new(properties) }
-    }
-}
-
-impl fmt::Debug for SpilledExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Spilled({} files)", self.parts.len())
-    }
-}
-
-impl DisplayAs for SpilledExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Spilled")
-    }
-}
-
-impl ExecutionPlan for SpilledExec {
-    fn name(&self) -> &str {
-        "Spilled"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, _: usize, _: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let files = self.files.clone();
+    /// The rows of files, one after the other.
+    pub fn read(&self, parts: Vec<PartFile>) -> SendableRecordBatchStream {
+        let files = self.clone();
         let read = move |file| files.0.read_spill_as_stream_unbuffered(file, None);
-        let rows = stream::iter(self.parts.clone()).map(read).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+        let rows = stream::iter(parts.into_iter().flatten()).map(read).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.0.schema()), rows))
     }
 }

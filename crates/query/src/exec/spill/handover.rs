@@ -12,6 +12,7 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::stream::EmptyRecordBatchStream;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::Stream;
@@ -47,6 +48,13 @@ impl Handover {
     pub fn new(input: Arc<dyn ExecutionPlan>) -> Handover {
         let partitions = input.output_partitioning().partition_count();
         Handover { input, given: Mutex::new((0..partitions).map(|_| None).collect()) }
+    }
+
+    /// One partition, with the rows of a stream, for one reader.
+    pub fn of(rows: SendableRecordBatchStream) -> Handover {
+        let leaf = Handover::new(Arc::new(EmptyExec::new(rows.schema())));
+        leaf.give(0, Given::Stream(rows));
+        leaf
     }
 
     /// What the partition's next (and only) reader gets.

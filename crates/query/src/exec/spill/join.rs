@@ -16,7 +16,6 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::apply_expression_roots;
 use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, PartitionMode};
 use datafusion::physical_plan::limit::LimitStream;
@@ -30,7 +29,7 @@ use futures::future::{BoxFuture, Shared, try_join_all};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
-use super::divide::{Divider, Files, PARTS, PartFile, SpilledExec};
+use super::divide::{Divider, Files, PARTS, PartFile};
 use super::handover::{Given, Handover};
 
 /// How EXPLAIN knows the node.
@@ -201,61 +200,46 @@ impl Read {
     }
 }
 
-/// The joins of files, one after the other.
-struct PartJoins {
+/// What a partition's rows are made with; its stream outlives the plan's borrow.
+struct Output {
     join: Arc<HashJoinExec>,
+    sides: Arc<Sides>,
     level: u64,
-    left: Files,
-    right: Files,
     metrics: ExecutionPlanMetricsSet,
+    context: Arc<TaskContext>,
 }
 
-impl PartJoins {
+impl Output {
     /// The join of one part.
-    fn plan(&self, left: PartFile, right: Vec<PartFile>) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let left = SpilledExec::new(self.left.clone(), [left]);
-        let right = SpilledExec::new(self.right.clone(), right);
+    fn part(&self, left: PartFile, right: Vec<PartFile>) -> DfResult<SendableRecordBatchStream> {
+        let rows = |side: &Arc<dyn ExecutionPlan>, files| -> Arc<dyn ExecutionPlan> {
+            Arc::new(Handover::of(Files::new(&self.context, side.schema(), &self.metrics).read(files)))
+        };
         let join = HashJoinExecBuilder::from(self.join.as_ref())
             .reset_state()
             .with_partition_mode(PartitionMode::Partitioned)
-            .with_new_children(vec![Arc::new(left), Arc::new(right)])?
+            .with_new_children(vec![rows(&self.sides.build, vec![left]), rows(&self.sides.probe, right)])?
             .recompute_properties()
             .build()?;
-        if self.level >= LEVELS {
-            return Ok(Arc::new(join));
+        if self.level + 1 >= LEVELS {
+            return join.execute(0, Arc::clone(&self.context));
         }
-        let mut join = SpillJoinExec::new(&join, self.level)?;
+        let mut join = SpillJoinExec::new(&join, self.level + 1)?;
         join.metrics = self.metrics.clone();
-        Ok(Arc::new(join))
+        join.execute(0, Arc::clone(&self.context))
     }
-}
 
-impl SpillJoinExec {
-    /// What one partition puts out when the rows are in files.
-    fn joined_parts(
-        &self,
-        parts: Vec<(PartFile, Vec<PartFile>)>,
-        context: &Arc<TaskContext>,
-    ) -> DfResult<SendableRecordBatchStream> {
-        let joins = PartJoins {
-            join: Arc::clone(&self.join),
-            level: self.level + 1,
-            left: Files::new(context, self.sides.build.schema(), &self.metrics),
-            right: Files::new(context, self.sides.probe.schema(), &self.metrics),
-            metrics: self.metrics.clone(),
-        };
-        let of = Arc::clone(context);
-        let run = move |(left, right)| joins.plan(left, right)?.execute(0, Arc::clone(&of));
-        let rows = stream::iter(parts).map(run).try_flatten();
-        let mut rows: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows));
-        if let Some(order) = self.properties().output_ordering() {
+    /// The joins of parts, one after the other.
+    fn parts(self, parts: Vec<(PartFile, Vec<PartFile>)>) -> DfResult<SendableRecordBatchStream> {
+        let (join, metrics, context) = (Arc::clone(&self.join), self.metrics.clone(), Arc::clone(&self.context));
+        let rows = stream::iter(parts).map(move |(left, right)| self.part(left, right)).try_flatten();
+        let mut rows: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(join.schema(), rows));
+        if let Some(order) = join.properties().output_ordering() {
             // Whoever is above was promised it.
-            let input = Handover::new(Arc::new(EmptyExec::new(self.schema())));
-            input.give(0, Given::Stream(rows));
-            rows = SortExec::new(order.clone(), Arc::new(input)).execute(0, Arc::clone(context))?;
+            rows = SortExec::new(order.clone(), Arc::new(Handover::of(rows))).execute(0, context)?;
         }
-        if let Some(fetch) = self.join.fetch() {
-            rows = Box::pin(LimitStream::new(rows, 0, Some(fetch), BaselineMetrics::new(&self.metrics, 0)));
+        if let Some(fetch) = join.fetch() {
+            rows = Box::pin(LimitStream::new(rows, 0, Some(fetch), BaselineMetrics::new(&metrics, 0)));
         }
         Ok(rows)
     }
@@ -301,19 +285,25 @@ impl ExecutionPlan for SpillJoinExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
         let shared = *self.join.partition_mode() == PartitionMode::CollectLeft;
         let build = self.build(if shared { 0 } else { partition }, &context)?;
-        let this = self.clone_for_run();
+        let output = Output {
+            join: Arc::clone(&self.join),
+            sides: Arc::clone(&self.sides),
+            level: self.level,
+            metrics: self.metrics.clone(),
+            context: Arc::clone(&context),
+        };
         let outputs = if shared { self.sides.probe.output_partitioning().partition_count() } else { 1 };
         let first = if shared { partition } else { 0 };
         let rows = async move {
             let parts = build.await.map_err(DataFusionError::Shared)?;
-            let Some(parts) = parts else { return this.join.execute(partition, context) };
+            let Some(parts) = parts else { return output.join.execute(partition, context) };
             // Nobody builds here, which filters for the probe side need not wait for.
-            this.sides.left.give(partition, Given::Nothing);
-            this.sides.right.give(partition, Given::Nothing);
+            output.sides.left.give(partition, Given::Nothing);
+            output.sides.right.give(partition, Given::Nothing);
             if !shared {
-                drop(this.join.execute(partition, Arc::clone(&context))?);
+                drop(output.join.execute(partition, context)?);
             }
-            this.joined_parts(parts.iter().skip(first).step_by(outputs).cloned().collect(), &context)
+            output.parts(parts.iter().skip(first).step_by(outputs).cloned().collect())
         };
         let rows = rows.try_flatten_stream();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
@@ -327,19 +317,6 @@ impl ExecutionPlan for SpillJoinExec {
 
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
         self.join.statistics_from_inputs(inputs, args)
-    }
-}
-
-impl SpillJoinExec {
-    /// The same join over the same sides, for a stream that outlives the plan's borrow.
-    fn clone_for_run(&self) -> SpillJoinExec {
-        SpillJoinExec {
-            join: Arc::clone(&self.join),
-            sides: Arc::clone(&self.sides),
-            level: self.level,
-            metrics: self.metrics.clone(),
-            builds: Mutex::default(),
-        }
     }
 }
 
