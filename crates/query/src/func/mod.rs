@@ -16,6 +16,7 @@ mod json;
 mod literal;
 mod operator;
 mod record;
+mod regex;
 mod rows;
 mod scalar;
 mod series;

@@ -19,7 +19,6 @@ pub(super) use arithmetic::float_value_power;
 use arithmetic::{Arithmetic, arithmetic};
 pub(super) use comparison::{bytes_decide, compare};
 pub use comparison::{check_comparable, is_distinct, is_its_own_key, sort_key};
-pub(super) use pattern::{Regex, RegexOptions, compile_regex_with};
 pub use pattern::{like, similar_to};
 use resolution::Found;
 

@@ -1,6 +1,5 @@
 //! LIKE, ILIKE, SIMILAR TO and regular expressions.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, Like};
@@ -8,6 +7,7 @@ use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlState, SqlType};
 use parking_lot::Mutex;
 
 use super::super::cast::{cast, is_text};
+use super::super::regex::{Regex, RegexOptions};
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed};
@@ -221,177 +221,20 @@ fn regex_call(name: &str, input: Expr, pattern: Typed, case_insensitive: bool, n
     Typed::new(function.call(vec![input, pattern.expr]), SqlType::Bool)
 }
 
-pub(crate) type Regex = Arc<regex::Regex>;
-
 /// The regular expression last used: patterns are nearly always one literal.
 #[derive(Default)]
-struct RegexCache(Mutex<Option<(String, Regex)>>);
+struct RegexCache(Mutex<Option<(String, Arc<Regex>)>>);
 
 impl RegexCache {
-    fn get(&self, pattern: &str, case_insensitive: bool) -> Result<Regex> {
+    fn get(&self, pattern: &str, case_insensitive: bool) -> Result<Arc<Regex>> {
         let mut slot = self.0.lock();
         if let Some((known, regex)) = slot.as_ref()
             && known == pattern
         {
             return Ok(regex.clone());
         }
-        let regex = compile_regex(pattern, case_insensitive)?;
+        let regex = Arc::new(Regex::new(pattern, RegexOptions { case_insensitive, ..RegexOptions::default() })?);
         *slot = Some((pattern.to_owned(), regex.clone()));
         Ok(regex)
     }
-}
-
-/// How an expression is read and matched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RegexOptions {
-    pub case_insensitive: bool,
-    /// A dot does not match the end of a line.
-    pub dot_stops: bool,
-    /// `^` and `$` match at every line.
-    pub lines: bool,
-    /// Blanks and comments in the expression do not count.
-    pub expanded: bool,
-    /// The expression is the text to find.
-    pub literal: bool,
-}
-
-/// PostgreSQL's advanced regular expression as Rust's. Look-around and back-references do not exist there: 0A000.
-fn compile_regex(pattern: &str, case_insensitive: bool) -> Result<Regex> {
-    compile(pattern, RegexOptions { case_insensitive, ..RegexOptions::default() })
-}
-
-/// What a class of characters is among those beyond ASCII, to stand inside brackets; `None`: as Rust's, of ASCII alone.
-fn letters(class: &str) -> Option<&'static str> {
-    Some(match class {
-        "alpha" => r"\p{Alphabetic}",
-        "alnum" => r"\p{Alphabetic}\p{Nd}",
-        "lower" => r"\p{Lowercase}",
-        "upper" => r"\p{Uppercase}",
-        "punct" => r"\p{P}\p{S}",
-        _ => return None,
-    })
-}
-
-/// The same with every option. Patterns are nearly always one literal, so each thread keeps the last one.
-pub(crate) fn compile_regex_with(pattern: &str, options: RegexOptions) -> Result<Regex> {
-    thread_local! {
-        static LAST: RefCell<Option<(String, RegexOptions, Regex)>> = const { RefCell::new(None) };
-    }
-    LAST.with_borrow_mut(|last| {
-        if let Some((known, with, regex)) = last
-            && known == pattern
-            && *with == options
-        {
-            return Ok(regex.clone());
-        }
-        let regex = compile(pattern, options)?;
-        *last = Some((pattern.to_owned(), options, regex.clone()));
-        Ok(regex)
-    })
-}
-
-fn compile(pattern: &str, options: RegexOptions) -> Result<Regex> {
-    let translated = if options.literal { regex::escape(pattern) } else { translate(pattern)? };
-    let regex = regex::RegexBuilder::new(&translated)
-        .case_insensitive(options.case_insensitive)
-        .dot_matches_new_line(!options.dot_stops)
-        .multi_line(options.lines)
-        .ignore_whitespace(options.expanded)
-        .size_limit(1 << 24)
-        .build();
-    regex.map(Arc::new).map_err(|error| {
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let reason = match reason.as_str() {
-            "unclosed group" | "unopened group" => "parentheses () not balanced",
-            "unclosed character class" => "brackets [] not balanced",
-            "repetition operator missing expression" => "quantifier operand invalid",
-            other => other,
-        };
-        Error::invalid(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {reason}"))
-    })
-}
-
-fn translate(pattern: &str) -> Result<String> {
-    let unsupported = |what: &str| Error::unsupported(format!("{what} in a regular expression"));
-    if pattern.starts_with("***") {
-        return Err(unsupported("a director (***)"));
-    }
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let mut chars = pattern.chars().peekable();
-    let mut class_depth = 0;
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if class_depth == 0 => match chars.next() {
-                Some('m') => out.push_str(r"\b{start}"),
-                Some('M') => out.push_str(r"\b{end}"),
-                Some('y') => out.push_str(r"\b"),
-                Some('Y') => out.push_str(r"\B"),
-                Some('Z') => out.push_str(r"\z"),
-                Some('1'..='9') => return Err(unsupported("a back-reference")),
-                Some(other) => {
-                    out.push('\\');
-                    out.push(other);
-                }
-                None => {
-                    return Err(Error::invalid(
-                        SqlState::INVALID_REGULAR_EXPRESSION,
-                        "invalid regular expression: invalid escape \\ sequence",
-                    ));
-                }
-            },
-            '(' if class_depth == 0 && chars.peek() == Some(&'?') => {
-                let rest: String = chars.clone().take(3).collect();
-                if rest.starts_with("?=")
-                    || rest.starts_with("?!")
-                    || rest.starts_with("?<=")
-                    || rest.starts_with("?<!")
-                {
-                    return Err(unsupported("look-around"));
-                }
-                out.push('(');
-            }
-            '[' if class_depth == 0 => {
-                class_depth = 1;
-                out.push('[');
-                // A bracket or a caret and a bracket right at the start are members.
-                if chars.peek() == Some(&'^') {
-                    chars.next();
-                    out.push('^');
-                }
-                if chars.peek() == Some(&']') {
-                    chars.next();
-                    out.push_str(r"\]");
-                }
-            }
-            '[' if matches!(chars.peek(), Some(':')) => {
-                // [:alpha:] up to its end.
-                chars.next();
-                let mut name = String::new();
-                while let Some(inner) = chars.next() {
-                    if inner == ':' && chars.peek() == Some(&']') {
-                        chars.next();
-                        break;
-                    }
-                    name.push(inner);
-                }
-                match letters(&name) {
-                    Some(letters) => out.push_str(letters),
-                    None => out.extend(["[:", &name, ":]"]),
-                }
-            }
-            '[' => out.push_str(r"\["),
-            ']' if class_depth == 1 => {
-                class_depth = 0;
-                out.push(']');
-            }
-            // Set operators of Rust's classes are plain characters in PostgreSQL's.
-            '&' | '~' if class_depth == 1 => {
-                out.push('\\');
-                out.push(c);
-            }
-            other => out.push(other),
-        }
-    }
-    Ok(out)
 }

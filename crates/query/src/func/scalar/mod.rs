@@ -6,6 +6,7 @@ mod datetime;
 mod degrees;
 mod encoding;
 mod math;
+mod number_template;
 mod overlaps;
 mod regexp;
 mod size;
@@ -16,6 +17,7 @@ mod system;
 mod to_char;
 mod to_char_number;
 mod to_date;
+mod to_number;
 
 pub(super) use regexp::{regexp_matches, regexp_split};
 pub use to_char::time_of_day;
@@ -126,7 +128,7 @@ fn tables() -> impl Iterator<Item = &'static Overload> {
         encoding::FUNCTIONS,
         regexp::FUNCTIONS,
         datetime::FUNCTIONS,
-        to_char::FUNCTIONS,
+        to_number::FUNCTIONS,
         to_char_number::NUMBERS,
     ]
     .into_iter()

@@ -1,8 +1,11 @@
 //! Regular expression functions.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use heliosdb_types::{Datum, DatumRef, Error, Result, TextContext, text_array};
 
-use super::super::operator::{Regex, RegexOptions, compile_regex_with};
+use super::super::regex::{self, Captures, Regex, RegexOptions};
 use super::super::value::{int_of, text_of_datum};
 use super::T::{Bool, Int4, Text};
 use super::{Overload, invalid_parameter, wrong_arguments};
@@ -37,18 +40,18 @@ pub(super) const FUNCTIONS: &[Overload] = &[
 ];
 
 /// The groups of a match, or the whole of it if there are none.
-fn groups<'t>(found: &regex::Captures<'t>) -> Vec<Option<&'t str>> {
+fn groups<'t>(found: &Captures<'t>) -> Vec<Option<&'t str>> {
     if found.len() == 1 {
-        return vec![found.get(0).map(|m| m.as_str())];
+        return vec![found.get(0)];
     }
-    found.iter().skip(1).map(|group| group.map(|m| m.as_str())).collect()
+    (1..found.len()).map(|group| found.get(group)).collect()
 }
 
 /// Text arrays come from [`special`](super::special): they need an array type.
 pub(super) fn regexp_match(text: &str, pattern: &str, flags: &str) -> Result<Datum> {
     let flags = Flags::parse(flags)?;
     flags.refuse_global("regexp_match", Some("Use the regexp_matches function instead."))?;
-    match flags.compile(pattern)?.captures(text) {
+    match flags.compile(pattern)?.captures(text)? {
         Some(found) => text_array(groups(&found)),
         None => Ok(Datum::Null),
     }
@@ -58,8 +61,8 @@ pub(super) fn regexp_match(text: &str, pattern: &str, flags: &str) -> Result<Dat
 pub(in crate::func) fn regexp_matches(text: &str, pattern: &str, flags: &str) -> Result<Vec<Datum>> {
     let flags = Flags::parse(flags)?;
     let regex = flags.compile(pattern)?;
-    let found = regex.captures_iter(text).take(if flags.global { usize::MAX } else { 1 });
-    found.map(|found| text_array(groups(&found))).collect()
+    let found = regex.matches(text, 0).take(if flags.global { usize::MAX } else { 1 });
+    found.map(|found| text_array(groups(&found?))).collect()
 }
 
 /// The parts between matches. Empty matches at either end and right after another match separate nothing.
@@ -68,12 +71,13 @@ pub(in crate::func) fn regexp_split<'t>(name: &str, text: &'t str, pattern: &str
     flags.refuse_global(name, None)?;
     let regex = flags.compile(pattern)?;
     let (mut parts, mut from) = (Vec::new(), 0);
-    for found in regex.find_iter(text) {
-        if found.is_empty() && (found.start() == from || found.start() == text.len()) {
+    for found in regex.matches(text, 0) {
+        let found = found?.whole();
+        if found.is_empty() && (found.start == from || found.start == text.len()) {
             continue;
         }
-        parts.push(text.get(from..found.start()).unwrap_or(""));
-        from = found.end();
+        parts.push(text.get(from..found.start).unwrap_or(""));
+        from = found.end;
     }
     parts.push(text.get(from..).unwrap_or(""));
     Ok(parts)
@@ -88,23 +92,11 @@ struct Flags {
 impl Flags {
     fn parse(flags: &str) -> Result<Flags> {
         let mut parsed = Flags { global: false, options: RegexOptions::default() };
-        let options = &mut parsed.options;
         for flag in flags.chars() {
-            match flag {
-                'g' => parsed.global = true,
-                'i' => options.case_insensitive = true,
-                'c' => options.case_insensitive = false,
-                'n' | 'm' => (options.dot_stops, options.lines) = (true, true),
-                's' => (options.dot_stops, options.lines) = (false, false),
-                'p' => (options.dot_stops, options.lines) = (true, false),
-                'w' => (options.dot_stops, options.lines) = (false, true),
-                'x' => options.expanded = true,
-                't' => options.expanded = false,
-                'q' => options.literal = true,
-                // Advanced expressions are what there is.
-                'e' => {}
-                'b' => return Err(heliosdb_types::Error::unsupported("regular expression option \"b\"")),
-                flag => return Err(invalid_parameter(format!("invalid regular expression option: \"{flag}\""))),
+            if flag == 'g' {
+                parsed.global = true;
+            } else if !parsed.options.set(flag)? {
+                return Err(invalid_parameter(format!("invalid regular expression option: \"{flag}\"")));
             }
         }
         Ok(parsed)
@@ -121,8 +113,8 @@ impl Flags {
         })
     }
 
-    fn compile(&self, pattern: &str) -> Result<Regex> {
-        compile_regex_with(pattern, self.options)
+    fn compile(&self, pattern: &str) -> Result<Arc<Regex>> {
+        regex::compile(pattern, self.options)
     }
 }
 
@@ -174,33 +166,24 @@ fn regexp_replace(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let Some(from) = offset(text, start) else { return Ok(Datum::Text(text.to_owned())) };
     let mut out = String::with_capacity(text.len());
     let mut end = 0;
-    let (mut at, mut count) = (from, 0);
-    while let Some(found) = regex.captures_at(text, at) {
-        let Some(whole) = found.get(0) else { break };
-        count += 1;
-        if nth == 0 || count == nth {
-            out.push_str(text.get(end..whole.start()).unwrap_or(""));
+    for (at, found) in regex.matches(text, from).enumerate() {
+        let found = found?;
+        if nth == 0 || at + 1 == nth {
+            let whole = found.whole();
+            out.push_str(text.get(end..whole.start).unwrap_or(""));
             expand(replacement, &found, &mut out);
-            end = whole.end();
-            if nth > 0 {
-                break;
-            }
+            end = whole.end;
         }
-        at = if whole.is_empty() {
-            match text.get(whole.end()..).and_then(|rest| rest.chars().next()) {
-                Some(c) => whole.end() + c.len_utf8(),
-                None => break,
-            }
-        } else {
-            whole.end()
-        };
+        if at + 1 == nth {
+            break;
+        }
     }
     out.push_str(text.get(end..).unwrap_or(""));
     Ok(Datum::Text(out))
 }
 
 /// `\1`..`\9` and `\&` in a replacement; `\\` is a backslash.
-fn expand(replacement: &str, found: &regex::Captures<'_>, out: &mut String) {
+fn expand(replacement: &str, found: &Captures<'_>, out: &mut String) {
     let mut chars = replacement.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
@@ -208,10 +191,10 @@ fn expand(replacement: &str, found: &regex::Captures<'_>, out: &mut String) {
             continue;
         }
         match chars.next() {
-            Some('&') => out.push_str(found.get(0).map_or("", |m| m.as_str())),
+            Some('&') => out.push_str(found.get(0).unwrap_or("")),
             Some(digit @ '1'..='9') => {
                 let group = digit as usize - '0' as usize;
-                out.push_str(found.get(group).map_or("", |m| m.as_str()));
+                out.push_str(found.get(group).unwrap_or(""));
             }
             Some('\\') | None => out.push('\\'),
             Some(other) => {
@@ -236,33 +219,16 @@ fn regexp_count(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let regex = flags.compile(text_at(args, 1)?)?;
     let Some(from) = offset(text, start) else { return Ok(Datum::Int32(0)) };
     // A position inside the text: what stands before it still counts for ^ and \b.
-    let count = matches_from(&regex, text, from).count();
-    Ok(Datum::Int32(i32::try_from(count).unwrap_or(i32::MAX)))
-}
-
-/// Matches that begin at or after a byte position.
-fn matches_from<'r, 't>(
-    regex: &'r Regex,
-    text: &'t str,
-    from: usize,
-) -> impl Iterator<Item = regex::Captures<'t>> + use<'r, 't> {
-    let mut at = Some(from);
-    std::iter::from_fn(move || {
-        let found = regex.captures_at(text, at?)?;
-        let whole = found.get(0)?;
-        at = match whole.is_empty() {
-            false => Some(whole.end()),
-            true => text.get(whole.end()..).and_then(|rest| rest.chars().next()).map(|c| whole.end() + c.len_utf8()),
-        };
-        Some(found)
-    })
+    let count = regex.matches(text, from).try_fold(0i32, |count, found| found.map(|_| count.saturating_add(1)))?;
+    Ok(Datum::Int32(count))
 }
 
 /// The `n`-th match from `start` on; its group `group`, 0 being the whole.
-fn nth_match<'t>(regex: &Regex, text: &'t str, start: usize, n: usize, group: usize) -> Option<regex::Match<'t>> {
-    let found = matches_from(regex, text, offset(text, start)?).nth(n - 1)?;
+fn nth_match(regex: &Regex, text: &str, start: usize, n: usize, group: usize) -> Result<Option<Range<usize>>> {
+    let Some(from) = offset(text, start) else { return Ok(None) };
+    let Some(found) = regex.matches(text, from).nth(n - 1).transpose()? else { return Ok(None) };
     // A pattern without groups has one: all of it.
-    if group == 1 && found.len() == 1 { found.get(0) } else { found.get(group) }
+    Ok(if group == 1 && found.len() == 1 { found.range(0) } else { found.range(group) })
 }
 
 fn regexp_instr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
@@ -276,9 +242,9 @@ fn regexp_instr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     flags.refuse_global("regexp_instr", None)?;
     let group = number_at(args, 6, "subexpr", 0, 0)?;
     let regex = flags.compile(text_at(args, 1)?)?;
-    let found = nth_match(&regex, text, start, n, group);
+    let found = nth_match(&regex, text, start, n, group)?;
     Ok(Datum::Int32(found.map_or(0, |found| {
-        let at = if end == 1 { found.end() } else { found.start() };
+        let at = if end == 1 { found.end } else { found.start };
         text.get(..at).map_or(0, |before| before.chars().count() as i32 + 1)
     })))
 }
@@ -290,14 +256,14 @@ fn regexp_substr(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     flags.refuse_global("regexp_substr", None)?;
     let group = number_at(args, 5, "subexpr", 0, 0)?;
     let regex = flags.compile(text_at(args, 1)?)?;
-    let found = nth_match(&regex, text, start, n, group);
-    Ok(found.map_or(Datum::Null, |found| Datum::Text(found.as_str().to_owned())))
+    let found = nth_match(&regex, text, start, n, group)?;
+    Ok(found.and_then(|found| text.get(found)).map_or(Datum::Null, |found| Datum::Text(found.to_owned())))
 }
 
 /// `substring(text from pattern)`: the first group, or the whole match if there is none.
 fn substring(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let regex = Flags::parse("")?.compile(text_at(args, 1)?)?;
-    let Some(found) = regex.captures(text_at(args, 0)?) else { return Ok(Datum::Null) };
+    let Some(found) = regex.captures(text_at(args, 0)?)? else { return Ok(Datum::Null) };
     let part = if found.len() > 1 { found.get(1) } else { found.get(0) };
-    Ok(part.map_or(Datum::Null, |m| Datum::Text(m.as_str().to_owned())))
+    Ok(part.map_or(Datum::Null, |part| Datum::Text(part.to_owned())))
 }

@@ -4,13 +4,10 @@ use heliosdb_types::datetime::{
     CivilTime, DateField, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, days_from_civil, extract_timestamp,
     is_finite_timestamp, timestamptz_to_timestamp,
 };
-use heliosdb_types::{Datum, DatumRef, Error, Numeric, Result, TextContext};
+use heliosdb_types::{Datum, DatumRef, Error, Result, TextContext};
 
 use super::super::value::text_of_datum;
-use super::T::{Num, Text};
-use super::{Overload, invalid_parameter, wrong_arguments};
-
-pub(super) const FUNCTIONS: &[Overload] = &[("to_number", &[Text, Text], Num, to_number)];
+use super::{invalid_parameter, wrong_arguments};
 
 pub(super) const MONTHS: [&str; 12] = [
     "January",
@@ -287,62 +284,4 @@ fn ordinal_suffix(value: i64, upper: bool) -> String {
         _ => "th",
     };
     if upper { suffix.to_uppercase() } else { suffix.to_owned() }
-}
-
-/// What of a number template matters to reading.
-#[derive(Clone, Copy, PartialEq)]
-enum Token {
-    Digit,
-    Point,
-    Bracket,
-}
-
-fn number_tokens(template: &str) -> Result<Vec<Token>> {
-    let mut tokens = Vec::new();
-    let mut rest = template;
-    while let Some(c) = rest.chars().next() {
-        let starts = |key: &str| rest.get(..key.len()).is_some_and(|head| head.eq_ignore_ascii_case(key));
-        if let Some(key) = ["EEEE", "RN", "V"].iter().find(|key| starts(key)) {
-            return Err(Error::unsupported(format!("to_number template {key}")));
-        }
-        if starts("PR") {
-            tokens.push(Token::Bracket);
-        }
-        let length = if ["FM", "MI", "PL", "SG", "PR", "TH"].into_iter().any(starts) { 2 } else { c.len_utf8() };
-        rest = rest.get(length..).unwrap_or_default();
-        match c {
-            '9' | '0' => tokens.push(Token::Digit),
-            '.' | 'D' | 'd' => tokens.push(Token::Point),
-            '"' => rest = rest.split_once('"').map_or("", |(_, rest)| rest),
-            _ => {}
-        }
-    }
-    Ok(tokens)
-}
-
-/// `to_number`: the digits of the text; what the template's other characters stand for is skipped.
-fn to_number(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
-    let [text, template] = args else { return Err(wrong_arguments("to_number")) };
-    let (text, template) = (text_of_datum(*text)?, text_of_datum(*template)?);
-    let tokens = number_tokens(template)?;
-    let negative = text.contains('-') || (text.contains('<') && tokens.contains(&Token::Bracket));
-    let places = tokens.iter().filter(|token| **token == Token::Digit).count();
-    let mut digits = String::new();
-    let (mut taken, mut point) = (0, false);
-    for c in text.chars() {
-        match c {
-            '0'..='9' if taken < places => {
-                digits.push(c);
-                taken += 1;
-            }
-            '.' if !point && tokens.contains(&Token::Point) => {
-                digits.push('.');
-                point = true;
-            }
-            '0'..='9' | '.' => break,
-            _ => {}
-        }
-    }
-    let number = Numeric::parse(if digits.is_empty() { text } else { &digits })?;
-    Ok(Datum::Numeric(if negative { number.neg() } else { number }))
 }
