@@ -174,6 +174,15 @@ impl Part {
 
     /// Where this part ends and what comes after it begins.
     fn split(&self, after: &Automaton, text: &str, range: &Range<usize>) -> Result<Option<usize>> {
+        // What it likes best mostly fits.
+        let best = match self.preference {
+            Some(Preference::Shortest) => self.automaton()?.shortest(text, range.clone())?,
+            _ => self.automaton()?.longest(text, range.clone())?,
+        };
+        let Some(best) = best else { return Ok(None) };
+        if after.is_whole(text, best..range.end)? {
+            return Ok(Some(best));
+        }
         let mut ends = self.automaton()?.ends(text, range.clone())?;
         let starts = after.starts(text, range.clone())?;
         ends.retain(|end| starts.binary_search(end).is_ok());
