@@ -21,7 +21,8 @@ use crate::exec::{Executor, ExecutorOptions, QueryMemory, QueryQueue};
 use crate::housekeeping::Backups;
 use crate::index_builds::IndexBuilds;
 use crate::session::{
-    Channels, SequenceCache, Session, Sessions, check_setting, drop_temp, scram_from_text, setting_position,
+    Channels, SequenceCache, Session, Sessions, SharedStatements, check_setting, drop_temp, scram_from_text,
+    setting_position,
 };
 use crate::statistics::{Statistics, Usages};
 
@@ -68,6 +69,7 @@ pub struct Engine {
     /// Numbers of the sessions' temporary schemas.
     pub(crate) temp_numbers: AtomicU64,
     pub(crate) statistics: Statistics,
+    pub(crate) shared_statements: SharedStatements,
     /// What statistics of tables know of.
     pub(crate) changes: Changes,
 }
@@ -99,6 +101,7 @@ impl Engine {
             start_micros,
             temp_numbers: AtomicU64::new(1),
             statistics: Statistics::new(start_micros),
+            shared_statements: SharedStatements::default(),
             changes: Changes::default(),
         });
         // What sessions of before a crash left behind.

@@ -76,8 +76,8 @@ impl Session {
             (whole.with, *whole.body) = (Some(with), ast::SetExpr::Insert(statement));
             statement = ast::Statement::Query(whole);
         }
-        let (catalog, bound) = (self.catalog()?, self.bind(&statement, text, &[])?);
-        let plan = CachedPlan::new(&catalog, self.database.id, self.settings.version, bound);
+        let (catalog, (bound, personal)) = (self.catalog()?, self.bind(&statement, text, &[])?);
+        let plan = CachedPlan::new(&catalog, self.database.id, self.settings.version, bound, personal);
         let bound = &plan.bound;
         let running = self.start_cancellable();
         if !self.lock_reads(&plan, &running).await? || !self.lock_targets(bound, &running).await? {

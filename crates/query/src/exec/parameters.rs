@@ -2,7 +2,7 @@
 //!
 //! Where the bound plan has `$1` or `$__now`, the compiled expressions have a [`ParameterExpr`] that reads the value of the
 //! running execution. All of them share one set of values, so a compiled statement runs once at a time: whoever cannot get
-//! the [`Turn`] compiles again for himself.
+//! it, or the [`Turn`], compiles again for himself.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -16,6 +16,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, Stream, StreamExt};
 use heliosdb_runtime::Task;
 use heliosdb_types::{Datum, Error, Result, SqlType};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -39,9 +40,48 @@ enum Message {
     Done,
 }
 
-/// What a plan has been compiled to, at its first execution.
+/// What a plan has been compiled to. Sessions share it, and a compiled statement runs once at a time: there are as many as have
+/// run at once, which is about as many as there are threads.
 #[derive(Default)]
-pub struct Compiled(OnceLock<Option<Direct>>);
+pub struct Compiled {
+    #[expect(clippy::vec_box, reason = "each execution takes one out and puts it back")]
+    idle: Mutex<Vec<Box<Direct>>>,
+    /// Whether it can be compiled at all, once that is known.
+    short: OnceLock<bool>,
+}
+
+/// So many that do not run are kept.
+const IDLE_MAX: usize = 16;
+
+impl Compiled {
+    /// `None`: it cannot be compiled without its values.
+    fn take(&self, statement: &LogicalPlan, session: &SessionState) -> Option<Taken<'_>> {
+        if self.short.get() == Some(&false) {
+            return None;
+        }
+        let idle = self.idle.lock().pop();
+        // What cannot be compiled without its values says so when it is compiled with them.
+        let direct = idle.or_else(|| Direct::compile(statement, session).ok().flatten().map(Box::new));
+        // Whether it can be does not change.
+        self.short.get_or_init(|| direct.is_some());
+        direct.map(|direct| Taken { direct: Some(direct), home: self })
+    }
+}
+
+/// A compiled statement, until it goes back.
+struct Taken<'a> {
+    direct: Option<Box<Direct>>,
+    home: &'a Compiled,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut idle = self.home.idle.lock();
+        if idle.len() < IDLE_MAX {
+            idle.extend(self.direct.take());
+        }
+    }
+}
 
 impl Executor {
     /// Runs a statement about one row to its end, here and now. `None`: it is not one, or its compiled form is in use.
@@ -53,21 +93,16 @@ impl Executor {
         types: &[SqlType],
         scope: &Arc<StatementScope>,
     ) -> Result<Option<Vec<RecordBatch>>> {
-        let direct = if scope.short_path { self.compiled(compiled, statement) } else { None };
-        let Some(direct) = direct else { return Ok(None) };
+        let taken = if scope.short_path { compiled.take(statement, &self.template) } else { None };
+        let Some(direct) = taken.as_ref().and_then(|taken| taken.direct.as_deref()) else { return Ok(None) };
         let Some(turn) = direct.take_turn(parameters, types, scope)? else { return Ok(None) };
         scope.tier.set(Tier::Direct);
         run_direct(direct, turn, scope).await
     }
 
-    fn compiled<'a>(&self, compiled: &'a Compiled, statement: &LogicalPlan) -> Option<&'a Direct> {
-        // What cannot be compiled without its values says so when it is compiled with them.
-        compiled.0.get_or_init(|| Direct::compile(statement, &self.template).ok().flatten()).as_ref()
-    }
-
     /// Whether a statement can be compiled to run as a short one.
     pub(crate) fn is_short(&self, compiled: &Compiled, statement: &LogicalPlan) -> bool {
-        self.compiled(compiled, statement).is_some()
+        compiled.take(statement, &self.template).is_some()
     }
 
     /// Starts a statement and gives its batches, whose columns are the plan's by position. Dropping the stream stops the

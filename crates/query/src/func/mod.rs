@@ -80,7 +80,19 @@ pub enum CastKind {
 pub struct FuncContext {
     pub text: Arc<TextContext>,
     pub names: Arc<dyn NameLookup>,
-    pub sequences: Arc<dyn SequenceSource>,
+    sequences: Arc<dyn SequenceSource>,
+}
+
+impl FuncContext {
+    pub fn new(text: Arc<TextContext>, names: Arc<dyn NameLookup>, sequences: Arc<dyn SequenceSource>) -> FuncContext {
+        FuncContext { text, names, sequences }
+    }
+
+    /// The session's sequences, for a plan that holds on to them.
+    pub fn sequences(&self) -> Arc<dyn SequenceSource> {
+        self.names.note_personal();
+        Arc::clone(&self.sequences)
+    }
 }
 
 /// Catalog look-ups behind `reg*` casts and catalog functions.
@@ -118,6 +130,8 @@ pub trait NameLookup: Send + Sync {
     fn listening(&self) -> Arc<Mutex<Vec<Arc<str>>>> {
         Arc::default()
     }
+    /// What is being bound depends on the session itself: no other may run it.
+    fn note_personal(&self) {}
     /// A function of the catalog or the session (`pg_get_expr`, `current_setting`, ...); `None`: no such function.
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>>;
 }

@@ -1,6 +1,7 @@
 //! What catalog tables and functions are computed from: the catalog a statement was bound with, and its session.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use heliosdb_types::{Error, Oid, Result, SqlState, SqlType, TextContext};
@@ -38,15 +39,21 @@ pub struct Facts {
     pub(crate) named: Arc<Mutex<NamedStatements>>,
     /// These facts, for functions that hold on to them.
     pub(crate) me: Weak<Facts>,
+    /// What was bound with these facts asked for something that is the session's own.
+    pub(crate) personal: AtomicBool,
 }
 
 impl Facts {
     pub(crate) fn func_context(self: &Arc<Self>) -> FuncContext {
-        FuncContext {
-            text: Arc::clone(&self.text),
-            names: Arc::clone(self) as _,
-            sequences: Arc::clone(&self.sequences) as _,
-        }
+        FuncContext::new(Arc::clone(&self.text), Arc::clone(self) as _, Arc::clone(&self.sequences) as _)
+    }
+
+    /// Whether what was bound with these facts and their one context (`func_context`) is of use to this session alone: it has
+    /// asked for what is its own, or holds on to it.
+    pub(crate) fn are_personal(self: &Arc<Self>) -> bool {
+        // Those who ask hold the facts and the context; the facts know themselves.
+        let held = Arc::strong_count(self) > 2 || Arc::weak_count(self) > 1;
+        held || self.personal.load(Ordering::Relaxed)
     }
 
     /// A relation's name, with its schema unless the search path finds it.
@@ -366,10 +373,17 @@ impl NameLookup for Facts {
     }
 
     fn listening(&self) -> Arc<Mutex<Vec<Arc<str>>>> {
+        self.note_personal();
         Arc::clone(&self.listening)
     }
 
+    fn note_personal(&self) {
+        self.personal.store(true, Ordering::Relaxed);
+    }
+
     fn call(&self, name: &str, args: &[Typed]) -> Option<Result<Typed>> {
-        super::functions::call(&self.me.upgrade()?, name, args)
+        let called = super::functions::call(&self.me.upgrade()?, name, args)?;
+        self.note_personal();
+        Some(called)
     }
 }

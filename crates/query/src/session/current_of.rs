@@ -161,7 +161,8 @@ impl Session {
         outer: &PreparedStatement,
     ) -> Result<(Vec<SqlType>, Option<Vec<ResultColumn>>)> {
         self.refuse_view(statement)?;
-        let bound = self.bound(&inner(statement.clone(), outer))?.bound;
+        let plan = self.bound(&inner(statement.clone(), outer))?;
+        let bound = &plan.bound;
         Ok((bound.parameters.clone(), bound.columns.clone()))
     }
 

@@ -60,10 +60,10 @@ impl Session {
         // Only EXPLAIN ANALYZE writes; the plan alone needs no lock.
         let (bound, scope) = if options.analyze {
             let (plan, scope) = self.bound_and_scoped(prepared, &running).await?;
-            (plan.bound, scope)
+            (Arc::clone(&plan.bound), scope)
         } else {
             let plan = self.bound_when_still(prepared).await?;
-            let bound = plan.bound;
+            let bound = Arc::clone(&plan.bound);
             self.check_privileges(&bound)?;
             let scope = self.scope(&running, &bound.relations)?;
             (bound, scope)

@@ -29,6 +29,7 @@ mod scram;
 mod sequences;
 mod set;
 mod settings;
+mod shared;
 mod statement;
 mod statement_log;
 mod temp;
@@ -69,6 +70,7 @@ pub(crate) use sequences::{SequenceCache, SessionSequences};
 pub(crate) use settings::{
     PARAMETERS, Settings, check as check_setting, may_set, parse_bool, position as setting_position,
 };
+pub(crate) use shared::SharedStatements;
 pub(crate) use timezones::Zones;
 
 use activity::Seat;
@@ -87,7 +89,7 @@ use settings::{Kind, Parameter, ParsedSettings};
 use statement::ScriptStatement;
 pub(crate) use statement::{CachedPlan, Parsed, PreparedStatement};
 pub(crate) use temp::{TEMP_PREFIX, drop_temp};
-use templates::Templated;
+use templates::{Templated, type_numbers};
 use transaction::State;
 
 /// A setting changed by a function (`set_config`) while its statement runs; the session takes it over afterwards.
@@ -468,6 +470,11 @@ impl SqlSession for Session {
             }
             let text: Arc<str> = Arc::from(sql);
             (self.log_text, self.log_ended) = (Arc::clone(&text), false);
+            if let Some(prepared) = self.shared_statement(&text, type_numbers(parameter_types)) {
+                let prepared = Arc::new(prepared);
+                self.remember_prepared(parameter_types, &prepared);
+                return Ok(prepared as Arc<dyn Prepared>);
+            }
             let mut statements = own_syntax::parse_script(sql)?;
             if statements.len() > 1 {
                 return Err(Error::syntax("cannot insert multiple commands into a prepared statement"));
@@ -475,7 +482,9 @@ impl SqlSession for Session {
             let declared = parameter_types.iter().map(|oid| self.declared_type(*oid)).collect::<Result<Vec<_>>>()?;
             let parsed = statements.pop().map(Arc::new);
             let prepared = Arc::new(self.prepare_parsed(parsed, text, 0, declared).await?);
-            self.remember_prepared(parameter_types, &prepared);
+            if self.remember_prepared(parameter_types, &prepared) {
+                self.share_statement(type_numbers(parameter_types), &prepared);
+            }
             Ok(prepared as Arc<dyn Prepared>)
         }
         .boxed()

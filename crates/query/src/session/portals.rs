@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::current_of::CursorRows;
 use super::own_syntax::{DeclareCursor, Direction, OwnStatement};
 use super::portal_rows::PortalRows;
-use super::statement::{CachedPlan, Parsed, PreparedStatement};
+use super::statement::{Parsed, PreparedStatement};
 use super::transaction::State;
 use super::{Running, Session, control, prepare};
 use crate::bind::BoundStatement;
@@ -266,18 +266,19 @@ impl Session {
             Some((keyed, rows)) => (keyed, Some(rows)),
             None => (inner, None),
         };
-        let (CachedPlan { bound, .. }, scope) = self.bound_and_scoped(&inner, &running).await?;
+        let (plan, scope) = self.bound_and_scoped(&inner, &running).await?;
+        let bound = &plan.bound;
         let columns = bound.columns.as_deref().unwrap_or(&[]);
         let locks = bound.locking_command().is_some();
         let stands_on = stands_on.unwrap_or_else(|| CursorRows::none(columns.len(), locks));
         let columns: Arc<[ResultColumn]> = columns.iter().take(stands_on.visible).cloned().collect();
-        check_locking(&bound, *scroll == Some(true), *hold)?;
+        check_locking(bound, *scroll == Some(true), *hold)?;
         if bound.targets().next().is_some() {
             let message = "DECLARE CURSOR must not contain data-modifying statements in WITH";
             return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
         }
         self.next_command();
-        let rows = self.run_rows(&bound, parameters, scope).await?;
+        let rows = self.run_rows(bound, parameters, scope).await?;
         let open = OpenPortal {
             rows: PortalRows::new(rows, *scroll, *hold).showing(stands_on.visible),
             tag: RowsTag::Counted("SELECT"),

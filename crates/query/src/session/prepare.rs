@@ -1,6 +1,7 @@
 //! Preparing: binding a statement against the catalog of now, and keeping the plan while that catalog holds.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use heliosdb_contracts::{IsolationLevel, ReadContext, ResultColumn};
 use heliosdb_types::{CommandId, Error, Oid, Result, SqlState, SqlType};
@@ -110,6 +111,7 @@ impl Session {
             listening: Arc::clone(&self.ears.channels),
             said: Arc::clone(&self.ears.said),
             named: Arc::clone(&self.named),
+            personal: AtomicBool::new(false),
         });
         let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
         self.sequences.use_catalog(&catalog, self.user.oid, read_only);
@@ -141,7 +143,7 @@ impl Session {
         if parsed.is_planned() {
             let plan = self.bound_when_still(&prepared).await?;
             prepared.parameters = plan.bound.parameters.clone();
-            prepared.columns = plan.columns;
+            prepared.columns = plan.columns.clone();
         } else {
             let (parameters, columns) = loop {
                 match self.describe_utility(&prepared) {
@@ -160,7 +162,7 @@ impl Session {
     }
 
     /// The statement's plan for the catalog and settings of now.
-    pub(crate) fn bound(&mut self, prepared: &PreparedStatement) -> Result<CachedPlan> {
+    pub(crate) fn bound(&mut self, prepared: &PreparedStatement) -> Result<Arc<CachedPlan>> {
         let catalog = self.catalog()?;
         let settings_version = self.settings.version;
         if let Some(cached) = &*prepared.plan.lock()
@@ -168,7 +170,7 @@ impl Session {
         {
             let read_only = self.state.open().is_some_and(|transaction| transaction.read_only);
             self.sequences.use_catalog(&catalog, self.user.oid, read_only);
-            return Ok(cached.clone());
+            return Ok(Arc::clone(cached));
         }
         let Some(Parsed::Ast(statement)) = prepared.parsed.as_deref() else {
             return Err(Error::internal("a statement without a plan"));
@@ -180,26 +182,28 @@ impl Session {
             prepared.parameters.iter().cloned().map(Some).collect()
         };
         let began = self.engine.options.clock.monotonic();
-        let bound = self.bind(statement, &prepared.text, &declared)?;
+        let (bound, personal) = self.bind(statement, &prepared.text, &declared)?;
         if let Some(columns) = &prepared.columns {
             same_result(columns, bound.columns.as_deref().unwrap_or(&[]))?;
         }
-        let cached = CachedPlan::new(&catalog, self.database.id, settings_version, bound);
-        *prepared.plan.lock() = Some(cached.clone());
+        let cached = Arc::new(CachedPlan::new(&catalog, self.database.id, settings_version, bound, personal));
+        *prepared.plan.lock() = Some(Arc::clone(&cached));
         if let Some(entry) = self.entry_of(prepared) {
             entry.planned(self.engine.options.clock.monotonic().saturating_sub(began));
         }
         Ok(cached)
     }
 
+    /// A plan, and whether it has something of this session in it.
     pub(crate) fn bind(
         &mut self,
         statement: &ast::Statement,
         text: &str,
         declared: &[Option<SqlType>],
-    ) -> Result<BoundStatement> {
+    ) -> Result<(BoundStatement, bool)> {
         let binding = self.binding()?;
-        bind::bind_statement(statement, text, &binding.context(declared))
+        let bound = bind::bind_statement(statement, text, &binding.context(declared))?;
+        Ok((bound, binding.facts.are_personal()))
     }
 
     /// One text column, as SHOW and EXPLAIN give.

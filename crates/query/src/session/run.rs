@@ -106,7 +106,7 @@ impl Session {
         &mut self,
         prepared: &PreparedStatement,
         running: &Running,
-    ) -> Result<(CachedPlan, Arc<StatementScope>)> {
+    ) -> Result<(Arc<CachedPlan>, Arc<StatementScope>)> {
         for _ in 0..REBINDS_MAX {
             let plan = self.bound_and_locked(prepared, running).await?;
             let scope = self.scope(running, &plan.bound.relations)?;
@@ -122,7 +122,7 @@ impl Session {
         &mut self,
         prepared: &PreparedStatement,
         running: &Running,
-    ) -> Result<CachedPlan> {
+    ) -> Result<Arc<CachedPlan>> {
         for _ in 0..REBINDS_MAX {
             let plan = match self.bound(prepared) {
                 Ok(plan) => plan,
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// The statement's plan, once nobody is changing what it reads: what is prepared now must not be outdated when it runs.
-    pub(super) async fn bound_when_still(&mut self, prepared: &PreparedStatement) -> Result<CachedPlan> {
+    pub(super) async fn bound_when_still(&mut self, prepared: &PreparedStatement) -> Result<Arc<CachedPlan>> {
         for _ in 0..REBINDS_MAX {
             let plan = match self.bound(prepared) {
                 Ok(plan) => plan,

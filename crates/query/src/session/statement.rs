@@ -52,17 +52,25 @@ pub(crate) struct CachedPlan {
     pub compiled: Arc<Compiled>,
     /// What it reads and does not lock otherwise.
     pub reads: Arc<[TreeRef]>,
+    /// It has something of its session in it: no other may run it.
+    pub personal: bool,
 }
 
 impl CachedPlan {
-    pub fn new(catalog: &CatalogSnapshot, database: DatabaseId, settings_version: u64, bound: BoundStatement) -> Self {
+    pub fn new(
+        catalog: &CatalogSnapshot,
+        database: DatabaseId,
+        settings_version: u64,
+        bound: BoundStatement,
+        personal: bool,
+    ) -> Self {
         let columns = bound.columns.as_deref().map(Arc::from);
         let locked =
             |oid: &Oid| bound.targets().any(|target| target == *oid) || bound.row_locks.iter().any(|(l, _)| l == oid);
         let read = bound.relations.iter().filter(|oid| !locked(oid)).filter_map(|oid| catalog.relations.get(oid));
         let reads = read.filter_map(|relation| relation.lock_tree(database)).collect();
         let (generation, compiled) = (catalog.generation, Arc::default());
-        CachedPlan { generation, settings_version, bound: Arc::new(bound), columns, compiled, reads }
+        CachedPlan { generation, settings_version, bound: Arc::new(bound), columns, compiled, reads, personal }
     }
 }
 
@@ -77,7 +85,7 @@ pub(crate) struct PreparedStatement {
     pub declared: Vec<Option<SqlType>>,
     pub parameters: Vec<SqlType>,
     pub columns: Option<Arc<[ResultColumn]>>,
-    pub plan: Mutex<Option<CachedPlan>>,
+    pub plan: Mutex<Option<Arc<CachedPlan>>>,
     /// Where it is counted, once it has run.
     pub entry: Mutex<Option<Arc<Entry>>>,
 }

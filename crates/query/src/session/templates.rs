@@ -115,14 +115,17 @@ impl Session {
         self.templates.prepared.get(&prepared_key(sql, types)).cloned()
     }
 
-    pub(super) fn remember_prepared(&mut self, types: &[Option<Oid>], prepared: &Arc<PreparedStatement>) {
+    /// Whether the statement means the same whenever it comes again, and was kept.
+    pub(super) fn remember_prepared(&mut self, types: &[Option<Oid>], prepared: &Arc<PreparedStatement>) -> bool {
         let planned = prepared.parsed.as_ref().is_some_and(|parsed| parsed.is_planned());
         let files = prepared.plan.lock().as_ref().is_some_and(|plan| plan.bound.reads_files);
         let lasting = !files && prepared.text.len() <= ONE_TEXT_BYTES_MAX && !may_mean_the_time(&prepared.text);
-        if planned && lasting && self.forget_outdated().is_some() {
+        let keeps = planned && lasting && self.forget_outdated().is_some();
+        if keeps {
             self.templates.prepared_bytes += prepared.text.len();
             self.templates.prepared.insert(prepared_key(&prepared.text, types), Arc::clone(prepared));
         }
+        keeps
     }
 
     /// Runs a statement as if its like had never come before.
@@ -133,14 +136,26 @@ impl Session {
     }
 
     fn prepare_template(&mut self, template: &Template) -> Option<Arc<PreparedStatement>> {
-        let mut statements = own_syntax::parse_script(&template.text).ok()?;
-        let parsed = statements.pop().filter(|parsed| statements.is_empty() && parsed.is_planned())?;
-        let declared = template.literals.iter().map(|literal| literal.sql_type.clone()).collect();
-        let text = Arc::from(template.text.as_str());
-        let prepared = self.prepare_parsed(Some(Arc::new(parsed)), text, 0, declared).now_or_never()?.ok()?;
+        let text: Arc<str> = Arc::from(template.text.as_str());
+        let declared: Vec<_> = template.literals.iter().map(|literal| literal.sql_type.clone()).collect();
+        let types: Vec<u32> =
+            declared.iter().map(|declared| declared.as_ref().map_or(0, |known| known.oid().0)).collect();
+        let known = self.shared_statement(&text, types.clone());
+        let is_new = known.is_none();
+        let prepared = match known {
+            Some(prepared) => prepared,
+            None => {
+                let mut statements = own_syntax::parse_script(&text).ok()?;
+                let parsed = statements.pop().filter(|parsed| statements.is_empty() && parsed.is_planned())?;
+                self.prepare_parsed(Some(Arc::new(parsed)), text, 0, declared).now_or_never()?.ok()?
+            }
+        };
         let plan = self.bound(&prepared).ok()?;
         let fits = prepared.parameters.len() == template.literals.len()
             && self.engine.executor.is_short(&plan.compiled, &plan.bound.plan);
+        if fits && is_new && !may_mean_the_time(&prepared.text) {
+            self.share_statement(types, &prepared);
+        }
         fits.then(|| Arc::new(prepared))
     }
 }
@@ -153,7 +168,12 @@ fn may_mean_the_time(sql: &str) -> bool {
 }
 
 fn prepared_key(sql: &str, types: &[Option<Oid>]) -> (Arc<str>, Vec<u32>) {
-    (Arc::from(sql), types.iter().map(|oid| oid.map_or(0, |oid| oid.0)).collect())
+    (Arc::from(sql), type_numbers(types))
+}
+
+/// Declared types by number, 0 where there is none.
+pub(super) fn type_numbers(types: &[Option<Oid>]) -> Vec<u32> {
+    types.iter().map(|oid| oid.map_or(0, |oid| oid.0)).collect()
 }
 
 #[cfg(test)]

@@ -77,11 +77,11 @@ impl Sql {
             files: Arc::default(),
             catalog: Arc::clone(&self.catalog),
             search_path: vec!["public".into()],
-            func: FuncContext {
-                text: Arc::new(TextContext::default()),
-                names: Arc::new(Names(Arc::clone(&self.catalog))),
-                sequences: Arc::new(NoSequences),
-            },
+            func: FuncContext::new(
+                Arc::new(TextContext::default()),
+                Arc::new(Names(Arc::clone(&self.catalog))),
+                Arc::new(NoSequences),
+            ),
             parameter_types,
         };
         bind_statement(&statement.statement, sql, &context)

@@ -57,7 +57,7 @@ fn oid_of(value: DatumRef<'_>) -> Result<heliosdb_types::Oid> {
 
 fn sequence_call(name: &str, sequence: Typed, ctx: &FuncContext) -> Result<Typed> {
     let sequence = sequence_argument(sequence, ctx)?;
-    let (sequences, next) = (ctx.sequences.clone(), name == "nextval");
+    let (sequences, next) = (ctx.sequences(), name == "nextval");
     let function = Function::strict(name, name, vec![PhysicalType::Int64], PhysicalType::Int64, move |args| {
         let [sequence] = args else { return Err(wrong_arguments("nextval")) };
         let oid = oid_of(*sequence)?;
@@ -67,7 +67,7 @@ fn sequence_call(name: &str, sequence: Typed, ctx: &FuncContext) -> Result<Typed
 }
 
 fn lastval(ctx: &FuncContext) -> Typed {
-    let sequences = ctx.sequences.clone();
+    let sequences = ctx.sequences();
     let function = Function::values("lastval", "lastval", Vec::new(), PhysicalType::Int64, move |_| {
         sequences.lastval().map(Datum::Int64)
     });
@@ -85,7 +85,7 @@ fn setval(args: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
         exprs.push(cast(is_called, &SqlType::Bool, CastKind::Implicit, ctx)?.expr);
         types.push(PhysicalType::Bool);
     }
-    let sequences = ctx.sequences.clone();
+    let sequences = ctx.sequences();
     let function = Function::strict("setval", "setval", types, PhysicalType::Int64, move |args| match args {
         [sequence, DatumRef::Int64(value)] => sequences.setval(oid_of(*sequence)?, *value, true).map(Datum::Int64),
         [sequence, DatumRef::Int64(value), DatumRef::Bool(is_called)] => {

@@ -20,6 +20,7 @@ mod indexes;
 mod notify;
 mod portals;
 mod settings;
+mod shared;
 mod short_path;
 mod statistics;
 mod transactions;
