@@ -113,6 +113,9 @@ fn judged(cell: &Cell, samples: &[Vec<Sample>; 2], ceiling: Option<f64>) -> Valu
         // As a multiple of PostgreSQL's, whichever asks less.
         let asked = ceiling.map_or(bar.must, |ceiling| bar.must.min(0.8 * ceiling / peer));
         must = format!("{asked:.2}x (aim {}x)", bar.aim);
+        if let Some(ceiling) = ceiling {
+            must.push_str(&format!(", the disk: {ceiling:.0} tps"));
+        }
         if ratio < asked {
             missed.push("throughput");
         }
