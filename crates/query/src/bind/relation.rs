@@ -84,7 +84,11 @@ impl Binder<'_> {
             RelationKind::Virtual(table) => self.bind_provider(relation, Arc::clone(&table.provider), schema, alias),
             RelationKind::View(view) => {
                 self.refuse_locked(&alias_parts(alias)?.0.unwrap_or_else(|| relation.name.clone()), "a view")?;
-                self.bind_view(relation, view, alias)
+                let mut item = self.bind_view(relation, view, alias)?;
+                for relation in &mut item.scope.relations {
+                    relation.schema.clone_from(&schema);
+                }
+                Ok(item)
             }
             RelationKind::Sequence(_) => {
                 let oid = relation.oid.0;

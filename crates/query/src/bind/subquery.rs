@@ -130,7 +130,7 @@ impl Binder<'_> {
 
     /// `x [NOT] IN (SELECT ...)` at the top of a condition.
     fn bind_top_in(&mut self, left: &ast::Expr, query: &ast::Query, negated: bool) -> Result<Expr> {
-        if matches!(left, ast::Expr::Tuple(_)) {
+        if row_parts(left).is_some() {
             return Ok(self.bind_in_subquery(left, query, negated)?.expr);
         }
         let value = self.bind_expr(left)?;
@@ -188,10 +188,10 @@ impl Binder<'_> {
     }
 
     fn row_values(&mut self, left: &ast::Expr) -> Result<Vec<Typed>> {
-        match left {
-            ast::Expr::Tuple(parts) => parts.iter().map(|part| self.bind_expr(part)).collect(),
-            ast::Expr::Nested(inner) => self.row_values(inner),
-            other => Ok(vec![self.bind_expr(other)?]),
+        match (row_parts(left), left) {
+            (Some(parts), _) => parts.into_iter().map(|part| self.bind_expr(part)).collect(),
+            (None, ast::Expr::Nested(inner)) => self.row_values(inner),
+            (None, other) => Ok(vec![self.bind_expr(other)?]),
         }
     }
 
@@ -212,17 +212,17 @@ impl Binder<'_> {
             values.iter().any(|value| contains_aggregate(&value.expr)),
             "an aggregate compared with a subquery here",
         )?;
-        let mut comparison: Option<Expr> = None;
+        let mut pairs = Vec::with_capacity(values.len());
         let mut nullable = false;
         for (value, column) in values.iter().zip(&bound.columns) {
-            let part = compare(outer(value)?, &column.value, op, self.func())?;
             nullable |= self.level_value_may_be_null(value) || may_be_null(&column.value.expr, bound.plan.schema());
-            comparison = Some(match comparison {
-                None => part,
-                Some(before) => before.and(part),
-            });
+            pairs.push((outer(value)?, column.value.clone()));
         }
-        let comparison = comparison.ok_or_else(|| Error::syntax("a row of no columns"))?;
+        let comparison = match pairs.as_slice() {
+            [(value, column)] => compare(value.clone(), column, op, self.func())?,
+            // Rows are unequal if any of their parts are, and less by the first part that is not equal.
+            rows => self.compare_rows(rows, op)?.expr,
+        };
         let matches = self.exists(plan::filter(bound.plan.clone(), comparison.clone())?, false)?;
         let result = if nullable {
             let unknown = Expr::IsUnknown(Box::new(comparison));
@@ -262,6 +262,26 @@ impl Binder<'_> {
             Expr::Literal(value, _) => value.is_null(),
             _ => true,
         }
+    }
+}
+
+/// The parts of `(a, b)` and of `ROW(a, b)`.
+fn row_parts(expr: &ast::Expr) -> Option<Vec<&ast::Expr>> {
+    match expr {
+        ast::Expr::Tuple(parts) => Some(parts.iter().collect()),
+        ast::Expr::Function(call) => {
+            let [ast::ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
+            let ast::FunctionArguments::List(list) = &call.args else { return None };
+            if name.quote_style.is_some() || !name.value.eq_ignore_ascii_case("row") {
+                return None;
+            }
+            let parts = list.args.iter().map(|argument| match argument {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(part)) => Some(part),
+                _ => None,
+            });
+            parts.collect()
+        }
+        _ => None,
     }
 }
 

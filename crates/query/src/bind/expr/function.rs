@@ -8,7 +8,7 @@ use datafusion::functions_aggregate::grouping::grouping_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use heliosdb_types::{Error, Result, SqlState, SqlType};
-use sqlparser::ast::{self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause};
+use sqlparser::ast::{self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, Spanned};
 use sqlparser::tokenizer::Span;
 
 use crate::bind::aggregate::contains_window;
@@ -238,6 +238,9 @@ impl Binder<'_> {
         let parts = self.bind_aggregate_parts(arguments, filter);
         self.level().in_aggregate = false;
         let (args, order_by, filter) = parts?;
+        if arguments.distinct {
+            self.check_distinct_order(arguments, &args, &order_by)?;
+        }
         let windowed = args.iter().any(|arg| contains_window(&arg.expr));
         if windowed {
             let message = "aggregate function calls cannot contain window function calls";
@@ -248,6 +251,16 @@ impl Binder<'_> {
             "an aggregate of an outer query's columns inside a subquery",
         )?;
         func::aggregate(function, args, arguments.distinct, filter, order_by, arguments.star, self.func())
+    }
+
+    /// Values that are told apart by the arguments alone have no one place in an order by something else.
+    fn check_distinct_order(&self, arguments: &Arguments<'_>, args: &[Typed], order_by: &[Sort]) -> Result<()> {
+        let args = args.iter().map(|arg| self.settle(arg.clone()).map(|arg| func::sort_key(&arg)));
+        let args = args.collect::<Result<Vec<_>>>()?;
+        let Some(at) = order_by.iter().position(|key| !args.contains(&key.expr)) else { return Ok(()) };
+        let span = arguments.order_by.get(at).map_or_else(Span::empty, |item| item.expr.span());
+        let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+        Err(self.error_at(span, SqlState::INVALID_COLUMN_REFERENCE, message))
     }
 
     #[allow(clippy::type_complexity)]

@@ -315,10 +315,20 @@ impl Binder<'_> {
         if let Some(parts) = tuple {
             return self.bind_row_in_list(parts, list, negated);
         }
-        let value = self.bind_expr(expr)?;
+        let mut value = self.bind_expr(expr)?;
+        let elements = list.iter().map(|element| self.bind_expr(element)).collect::<Result<Vec<_>>>()?;
+        if value.is_unknown() {
+            // What has no type yet takes the elements' common one, and then gives it to those that have none.
+            let known: Vec<&Typed> = elements.iter().filter(|element| !element.is_unknown()).collect();
+            if !known.is_empty()
+                && let Ok(common) = func::common_type(&known, "IN")
+            {
+                let cast = func::cast(value, &common, func::CastKind::Implicit, self.func());
+                value = cast.map_err(|error| self.positions.blame(error, [expr]))?;
+            }
+        }
         let mut parts = Vec::with_capacity(list.len());
-        for element in list {
-            let element_value = self.bind_expr(element)?;
+        for (element, element_value) in list.iter().zip(elements) {
             let equal = func::binary(&BinaryOperator::Eq, value.clone(), element_value, self.func());
             parts.push(equal.map_err(|error| self.positions.blame(error, [element, expr]))?.expr);
         }

@@ -46,6 +46,16 @@ fn names() {
             "42P10: for SELECT DISTINCT, ORDER BY expressions must appear in select list @36",
         ),
         (
+            "SELECT string_agg(DISTINCT name, ',' ORDER BY id) FROM t",
+            "42P10: in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list @47",
+        ),
+        (
+            "SELECT concat()",
+            "42883: function concat() does not exist @8 HINT: No function matches the given name and argument types. You might need to add explicit type casts.",
+        ),
+        ("SELECT '1' IN ('a', 'b', 1)", "22P02: invalid input syntax for type integer: \"a\" @16"),
+        ("SELECT NULL IN ('a', 1)", "22P02: invalid input syntax for type integer: \"a\" @17"),
+        (
             "WITH a AS (SELECT id FROM t), a AS (SELECT id FROM t) SELECT id FROM a",
             "42712: WITH query name \"a\" specified more than once @31",
         ),

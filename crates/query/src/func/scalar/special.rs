@@ -24,7 +24,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
         ("nullif", [a, b]) => conditional::nullif(a.clone(), b.clone(), ctx),
         ("greatest" | "least", [_, ..]) => conditional::extreme(name == "greatest", owned(), ctx),
         ("num_nulls" | "num_nonnulls", [_, ..]) => Ok(conditional::count_nulls(name == "num_nulls", owned())),
-        ("concat", _) => texts(owned(), ctx).map(concat),
+        ("concat", [_, ..]) => texts(owned(), ctx).map(concat),
         // The separator and the pattern are texts; anything goes after them.
         ("concat_ws", [first, _, ..]) | ("format", [first, ..])
             if !first.is_unknown() && !can_cast(&first.sql_type, &SqlType::Text, CastKind::Implicit) =>
