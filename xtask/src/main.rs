@@ -31,6 +31,8 @@ cargo xtask <command>
                        drivers and ORMs of every ecosystem against a fresh server (or against PostgreSQL)
   compat [--random N] [--seed N] [--files NAME] [--write]
                        the golden scripts and random statements beside PostgreSQL
+  slt [--corpus sqlite|datafusion|duckdb] [--dir DIR] [--only TEXT] [--all] [--write] [--verbose]
+                       other engines' sqllogictest files, fetched, with PostgreSQL as the arbiter
   fuzz [--minutes N] [--only TARGET]
                        mutated inputs for the decoders; finds go to fuzz/corpus
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         "elle" => verbs::testkit("debug", "elle", &rest),
         "clients" => verbs::clients(&rest),
         "compat" => verbs::testkit(&verbs::profile("debug"), "compat", &rest),
+        "slt" => verbs::slt(&rest),
         "fuzz" => verbs::fuzz(&rest),
         "bench" => verbs::bench(&rest),
         "tidy" => verbs::tidy(),

@@ -167,6 +167,12 @@ fn bench_storage(arguments: &[String]) -> Done {
     run(command.args(["--history", "bench/history/storage.jsonl"]).args(arguments))
 }
 
+/// Other engines' sqllogictest files beside PostgreSQL.
+pub fn slt(arguments: &[String]) -> Done {
+    install::postgres()?;
+    testkit(&profile("release"), "slt", arguments)
+}
+
 pub fn tidy() -> Done {
     run_cargo(&["test", "-p", "heliosdb-testkit", "--test", "it", "tidy"])
 }

@@ -12,6 +12,7 @@ use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
 use heliosdb_testkit::elle;
 use heliosdb_testkit::long_haul::{self, LongHaulOptions};
+use heliosdb_testkit::slt::public::{self, SltOptions};
 use heliosdb_testkit::tidy::root;
 use heliosdb_testkit::tpcc::{LEVELS, Scale};
 
@@ -151,6 +152,27 @@ enum Verb {
         #[arg(long)]
         write: bool,
     },
+    /// Other engines' sqllogictest files, with PostgreSQL as the arbiter
+    Slt {
+        /// sqlite, datafusion or duckdb; all without it
+        #[arg(long)]
+        corpus: Vec<String>,
+        /// The corpus' folder, if it is there already
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Only files whose path contains this
+        #[arg(long, default_value = "")]
+        only: String,
+        /// All of sqlite's index files, not one a folder
+        #[arg(long)]
+        all: bool,
+        /// Write the lists of outcomes
+        #[arg(long)]
+        write: bool,
+        /// Say every record that is refused
+        #[arg(long)]
+        verbose: bool,
+    },
     /// Random list-append transactions with crashes, checked for a serial order
     Elle {
         #[arg(long, default_value_t = 30.0)]
@@ -242,6 +264,9 @@ async fn main() -> ExitCode {
         Verb::Clients { installed, only, postgres } => clients::run(&ClientOptions { installed, only, postgres }).await,
         Verb::Compat { random, seed, files, shrink, write } => {
             compat::run(&CompatOptions { random, seed, files, shrink, write }).await
+        }
+        Verb::Slt { corpus, dir, only, all, write, verbose } => {
+            public::run(&SltOptions { corpora: corpus, dir, only, all, write, verbose, cache: work_dir() }).await
         }
         Verb::Elle { minutes, clients, weakened, level } => elle_history(minutes, clients, weakened, &level).await,
         Verb::LongHaul { minutes, kill_every, backup_every, warehouses, clients, rate, seed, scale_down, plots } => {

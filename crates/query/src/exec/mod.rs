@@ -20,6 +20,7 @@ mod join_order;
 mod key_sets;
 mod lock_rows;
 mod memory;
+mod null_keys;
 mod order_repair;
 mod parameters;
 mod parts;

@@ -35,7 +35,7 @@ use super::run_aggregate::AggregateRuns;
 use super::scope::StatementScope;
 use super::spill::{SpillFiles, SpillJoins};
 use super::watched_windows::WatchWindows;
-use super::{filter_guard, filter_names};
+use super::{filter_guard, filter_names, null_keys};
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
 const BATCH_ROWS: usize = 8192;
@@ -93,7 +93,7 @@ impl Executor {
             .with_config(config(options.threads))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
-            .with_optimizer_rules(filter_guard::rules())
+            .with_optimizer_rules(null_keys::guarded(filter_guard::rules()))
             .with_physical_optimizer_rules(informed(filter_names::guarded(order_repair::rules())))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))

@@ -1,4 +1,4 @@
-//! Reading a script. Records are parted by empty lines; `#` begins a comment line.
+//! Reading a script. Records are parted by empty lines; `#` begins a comment line, and a comment behind `skipif` and `onlyif`.
 
 /// A file's records, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Script {
 pub struct Record {
     /// Where it begins, from 1.
     pub line: usize,
+    /// Which of the script's connections; empty: its first.
+    pub connection: String,
     /// `skipif` and `onlyif` lines in front of it: whether the server must be it, and its name.
     pub only: Vec<(bool, String)>,
     pub sql: String,
@@ -46,6 +48,10 @@ pub enum Expected {
     Values(Vec<String>),
     /// How many values, and the MD5 of them, each followed by a line's end.
     Hash(usize, String),
+    /// One row a line, its values parted by blanks or tabs.
+    Lines(Vec<String>),
+    /// Not said in a way that is read here.
+    Unread,
 }
 
 /// Reads a script; the error names its line.
@@ -70,10 +76,13 @@ pub fn parse(text: &str) -> Result<Script, String> {
             sql.join("\n")
         };
         let mut push = |sql: String, want: Want| {
-            script.records.push(Record { line, only: std::mem::take(&mut only), sql, want });
+            let only = std::mem::take(&mut only);
+            script.records.push(Record { line, connection: String::new(), only, sql, want });
         };
         match (verb, rest) {
-            ("skipif" | "onlyif", [name]) => only.push((verb == "onlyif", (*name).to_owned())),
+            ("skipif" | "onlyif", [name, comment @ ..]) if comment.first().is_none_or(|word| word.starts_with('#')) => {
+                only.push((verb == "onlyif", (*name).to_owned()))
+            }
             ("halt", []) => push(String::new(), Want::Halt),
             // From how many values on results are written as a hash: both forms are read, whatever it says.
             ("hash-threshold", [count]) if count.parse::<usize>().is_ok() => {}
@@ -117,7 +126,8 @@ pub fn parse(text: &str) -> Result<Script, String> {
     if only.is_empty() { Ok(script) } else { Err("the last skipif or onlyif has nothing behind it".to_owned()) }
 }
 
-fn expected(values: Vec<String>) -> Expected {
+/// The form of a query's results: values, or how many there are and their hash.
+pub(super) fn expected(values: Vec<String>) -> Expected {
     if let [one] = values.as_slice()
         && let [count, "values", "hashing", "to", hash] = one.split_whitespace().collect::<Vec<_>>().as_slice()
         && let Ok(count) = count.parse()
@@ -134,7 +144,7 @@ mod tests {
     #[test]
     fn records_of_every_kind() {
         let script = parse(
-            "# a comment\n\nhash-threshold 8\n\nstatement ok\nCREATE TABLE t (\n  a int)\n\nonlyif mysql\nskipif heliosdb\n\
+            "# a comment\n\nhash-threshold 8\n\nstatement ok\nCREATE TABLE t (\n  a int)\n\nonlyif mysql # why\nskipif heliosdb\n\
              statement error 42601 at or\nSELEC\n\nquery IT rowsort x-1\nSELECT 1, 'a'\n----\n1\na\n\nquery R\nSELECT 1\n----\n\
              30 values hashing to 0123\n\nonlyif postgresql\nhalt\n",
         )
@@ -160,6 +170,7 @@ mod tests {
             ("statement ok\n\n", "line 1: no SQL"),
             ("mode parallel\n", "line 1: not known"),
             ("onlyif heliosdb\n", "nothing behind it"),
+            ("onlyif heliosdb mysql\nhalt\n", "line 1: not known"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.contains(line), "{said}");

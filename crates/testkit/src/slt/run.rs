@@ -71,7 +71,7 @@ fn rows(messages: Vec<SimpleQueryMessage>, types: &[char]) -> Result<Vec<Vec<Str
     Ok(all)
 }
 
-fn value(text: Option<&str>, kind: char) -> Result<String, String> {
+pub(super) fn value(text: Option<&str>, kind: char) -> Result<String, String> {
     let Some(text) = text else { return Ok("NULL".to_owned()) };
     match kind {
         'I' => text.parse::<i128>().map(|n| n.to_string()).map_err(|_| format!("{text:?} is not an integer")),
@@ -81,7 +81,7 @@ fn value(text: Option<&str>, kind: char) -> Result<String, String> {
     }
 }
 
-fn sorted(mut rows: Vec<Vec<String>>, sort: Sort) -> Vec<String> {
+pub(super) fn sorted(mut rows: Vec<Vec<String>>, sort: Sort) -> Vec<String> {
     if sort == Sort::Rows {
         rows.sort();
     }
@@ -92,7 +92,8 @@ fn sorted(mut rows: Vec<Vec<String>>, sort: Sort) -> Vec<String> {
     values
 }
 
-fn check(values: &[String], expected: &Expected) -> Result<(), String> {
+/// Whether values are the expected ones, and if not, where they part.
+pub(super) fn check(values: &[String], expected: &Expected) -> Result<(), String> {
     match expected {
         Expected::Values(expected) if expected == values => Ok(()),
         Expected::Values(expected) => {
@@ -109,6 +110,7 @@ fn check(values: &[String], expected: &Expected) -> Result<(), String> {
             }
             Err(format!("{} values hashing to {found}, expected {count} hashing to {hash}", values.len()))
         }
+        Expected::Lines(_) | Expected::Unread => Err("a form of results that is not this format's own".to_owned()),
     }
 }
 
