@@ -36,6 +36,8 @@ cargo xtask <command>
   fuzz [--minutes N] [--only TARGET]
                        mutated inputs for the decoders; finds go to fuzz/corpus
   bench olap [--sf N] [--runs N] [--only Q01]     TPC-H beside DuckDB
+  bench weblog [--rows N] [--runs N] [--only W01] [--check]
+                       43 queries over a wide web log beside DuckDB
   bench plans [--sf N] [--scale N] [--verbose]    estimates of rows beside PostgreSQL's
   bench oltp [--scale N] [--seconds N] [--rounds N] [--only CELL]
                        pgbench beside PostgreSQL

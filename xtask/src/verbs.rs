@@ -45,6 +45,7 @@ pub fn test() -> Done {
     run_clients("debug", &[])?;
     run_testkit("debug", "crash", &["--cycles".into(), "200".into()])?;
     run_testkit("debug", "olap", &["--sf".into(), "0.05".into(), "--check".into()])?;
+    run_testkit("debug", "weblog", &["--check".into()])?;
     // The first 1,000 random statements and the golden files beside PostgreSQL: rates may not fall.
     run_testkit(
         "debug",
@@ -140,13 +141,13 @@ pub fn profile(otherwise: &str) -> String {
 pub fn bench(arguments: &[String]) -> Done {
     let profile = profile("release");
     match arguments.split_first() {
-        Some((name, rest)) if ["olap", "oltp", "tpcc", "htap", "load", "plans"].contains(&name.as_str()) => {
+        Some((name, rest)) if ["olap", "weblog", "oltp", "tpcc", "htap", "load", "plans"].contains(&name.as_str()) => {
             testkit(&profile, name, rest)
         }
         Some((name, rest)) if name == "build" => build_times::run(rest),
         Some((name, rest)) if name == "formats" => bench_formats(rest),
         Some((name, rest)) if name == "storage" => bench_storage(rest),
-        _ => Err("which benchmark? olap, oltp, tpcc, htap, load, plans, formats, storage or build".into()),
+        _ => Err("which benchmark? olap, weblog, oltp, tpcc, htap, load, plans, formats, storage or build".into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What tests and benchmarks share: a server in its own process, TPC-H data and answers, peers to be measured beside,
+//! What tests and benchmarks share: a server in its own process, TPC-H and web log data, answers, peers to be measured beside,
 //! the crash harness, the `tidy` checks.
 //!
 //! Does: drive the built `heliosdb` binary from outside, as a client would. Does not: link the engine, except that
@@ -24,3 +24,4 @@ pub mod slt;
 pub mod tidy;
 pub mod tpcc;
 pub mod tpch;
+pub mod weblog;

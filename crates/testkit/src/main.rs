@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use heliosdb_testkit::bench::{htap, load, olap, oltp, plans, tpcc};
+use heliosdb_testkit::bench::{htap, load, olap, oltp, plans, tpcc, weblog};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
@@ -37,6 +37,21 @@ enum Verb {
         #[arg(long)]
         check: bool,
         /// Only these queries, e.g. Q01
+        #[arg(long)]
+        only: Vec<String>,
+    },
+    /// A wide web log beside DuckDB
+    Weblog {
+        #[arg(long, default_value_t = 10_000_000)]
+        rows: u64,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Compare the 43 answers over few rows only
+        #[arg(long)]
+        check: bool,
+        /// Only these queries, e.g. W01
         #[arg(long)]
         only: Vec<String>,
     },
@@ -229,6 +244,10 @@ async fn main() -> ExitCode {
         Verb::Olap { scale, runs, threads, check, only } => {
             let options = olap::OlapOptions { scale, runs, threads, work_dir: work_dir(), check_only: check, only };
             olap::run(&options).await
+        }
+        Verb::Weblog { rows, runs, threads, check, only } => {
+            let (work_dir, check_only) = (work_dir(), check);
+            weblog::run(&weblog::WeblogOptions { rows, runs, threads, work_dir, check_only, only }).await
         }
         Verb::Plans { tpch_scale, scale, verbose, no_history } => {
             let work_dir = work_dir();

@@ -1,5 +1,6 @@
 //! Benchmarks: us beside the peer, in one run on one machine; a table for people, a JSON line for history.
 
+mod beside;
 mod history;
 pub mod htap;
 pub mod load;
@@ -8,6 +9,7 @@ pub mod oltp;
 pub mod plans;
 mod stats;
 pub mod tpcc;
+pub mod weblog;
 
 pub use history::append;
 pub use stats::{median, spread};

@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use futures::SinkExt;
-use serde_json::{Value, json};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use serde_json::json;
+use tokio_postgres::Client;
 
-use super::{history, median};
+use super::beside::{self, chosen, describe};
+use super::history;
 use crate::peer::{DuckDb, install_duckdb};
 use crate::server::{Server, ServerOptions, folder_bytes};
-use crate::tpch::{self, Answer};
+use crate::tpch;
+
+/// Times DuckDB's: all queries, and the worst of them.
+const TOTAL_MAX: f64 = 1.8;
+const WORST_MAX: f64 = 4.0;
 
 #[derive(Clone, Debug)]
 pub struct OlapOptions {
@@ -25,12 +30,6 @@ pub struct OlapOptions {
     pub check_only: bool,
     /// Only these queries (`Q01`); empty: all.
     pub only: Vec<String>,
-}
-
-struct Timing {
-    name: &'static str,
-    ours: f64,
-    peer: f64,
 }
 
 /// Runs the benchmark; the error lists every answer that differs.
@@ -74,68 +73,23 @@ async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Pa
         segment_bytes as f64 / 1e6
     );
 
-    let (timings, wrong) = queries(options, &client, &mut duck).await?;
+    let queries = chosen(tpch::QUERIES, &options.only);
+    let runs = if options.check_only { 0 } else { options.runs };
+    let (timings, wrong) = beside::compare(&queries, runs, &client, &mut duck).await?;
     if !options.check_only {
-        report(&timings);
-        let ours: f64 = timings.iter().map(|t| t.ours).sum();
-        let peer: f64 = timings.iter().map(|t| t.peer).sum();
+        beside::report(&timings, TOTAL_MAX, WORST_MAX);
+        let (total, each) = beside::as_json(&timings);
         let result = json!({
             "scale": options.scale, "threads": options.threads, "runs": options.runs, "peer": format!("DuckDB {}", duck.version),
             "load_seconds": {"ours": our_load, "peer": peer_load},
             "bytes": {"ours": our_bytes, "segments": segment_bytes, "peer": peer_bytes},
-            "total_seconds": {"ours": ours, "peer": peer, "ratio": ours / peer},
-            "queries": timings.iter().map(|t| (t.name.to_owned(), json!({"ours": t.ours, "peer": t.peer}))).collect::<serde_json::Map<String, Value>>(),
-            "wrong": wrong.len(),
+            "total_seconds": total, "queries": each, "wrong": wrong.len(),
         });
         if options.only.is_empty() {
             history::append("olap", result).map_err(|error| error.to_string())?;
         }
     }
-    if wrong.is_empty() {
-        println!("all {} answers agree", timings.len());
-        Ok(())
-    } else {
-        Err(format!("answers differ from DuckDB's:\n{}", wrong.join("\n")))
-    }
-}
-
-async fn queries(
-    options: &OlapOptions,
-    client: &Client,
-    duck: &mut DuckDb,
-) -> Result<(Vec<Timing>, Vec<String>), String> {
-    let mut timings = Vec::new();
-    let mut wrong = Vec::new();
-    for (name, sql) in tpch::QUERIES {
-        if !options.only.is_empty() && !options.only.iter().any(|only| only.eq_ignore_ascii_case(name)) {
-            continue;
-        }
-        let (theirs, _) = duck.query(sql).map_err(|error| format!("{name}: {error}"))?;
-        match query(client, sql).await {
-            Err(error) => wrong.push(format!("{name}: {error}")),
-            Ok((ours, _)) => {
-                wrong.extend(tpch::differences(&ours, &theirs).into_iter().map(|d| format!("{name}: {d}")));
-            }
-        }
-        let (mut our_times, mut peer_times) = (Vec::new(), Vec::new());
-        for _ in 0..if options.check_only { 0 } else { options.runs } {
-            if let Ok((_, seconds)) = query(client, sql).await {
-                our_times.push(seconds);
-            }
-            peer_times.push(duck.query(sql).map_err(|error| error.to_string())?.1);
-        }
-        timings.push(Timing { name, ours: median(&our_times), peer: median(&peer_times) });
-    }
-    Ok((timings, wrong))
-}
-
-fn report(timings: &[Timing]) {
-    println!("{:<8} {:>10} {:>10} {:>8}", "query", "ours ms", "DuckDB ms", "ratio");
-    for t in timings {
-        println!("{:<8} {:>10.1} {:>10.1} {:>7.2}x", t.name, t.ours * 1e3, t.peer * 1e3, t.ours / t.peer);
-    }
-    let (ours, peer): (f64, f64) = (timings.iter().map(|t| t.ours).sum(), timings.iter().map(|t| t.peer).sum());
-    println!("{:<8} {:>10.1} {:>10.1} {:>7.2}x", "total", ours * 1e3, peer * 1e3, ours / peer);
+    beside::verdict(timings.len(), &wrong)
 }
 
 /// Creates the tables and copies the files in, as `psql \copy` would; seconds of the COPYs.
@@ -174,23 +128,4 @@ fn load_peer(duck: &mut DuckDb, data: &Path) -> io::Result<f64> {
         seconds += duck.execute(&format!("COPY {table} FROM '{}' (FORMAT csv, HEADER false)", file.display()))?;
     }
     Ok(seconds + duck.execute("CHECKPOINT")?)
-}
-
-/// Runs a query over the simple protocol; rows as text and seconds until the last row.
-async fn query(client: &Client, sql: &str) -> Result<(Answer, f64), String> {
-    let began = Instant::now();
-    let messages = client.simple_query(sql).await.map_err(|error| describe("query", &error))?;
-    let seconds = began.elapsed().as_secs_f64();
-    let rows = messages.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
-        _ => None,
-    });
-    Ok((rows.collect(), seconds))
-}
-
-fn describe(what: &str, error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{what}: {}: {}", db.code().code(), db.message()),
-        None => format!("{what}: {error}"),
-    }
 }
