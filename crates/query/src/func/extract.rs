@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Decimal64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, PrimitiveArray};
-use arrow_schema::DataType;
+use arrow_array::types::{Date32Type, Decimal64Type, Time64MicrosecondType, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
 use datafusion::arrow::compute::kernels::arity::unary;
+use datafusion::logical_expr::Expr;
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::datetime::{
     DATE_INFINITY, DATE_NEGATIVE_INFINITY, DateField, Extracted, MICROS_PER_DAY, civil_from_days, extract_date,
@@ -61,10 +61,10 @@ fn compute(field: DateField, value: DatumRef<'_>, zone: &dyn TimeZone) -> Result
 pub fn extract(field: &str, input: Typed, ctx: &FuncContext) -> Result<Typed> {
     let input = settle(input, "extract", ctx)?;
     let field = field_of(field, &input.sql_type)?;
-    if let Some(physical) = calendar_field(field, &input.sql_type) {
-        return Ok(Typed::numeric(calendar_call(field, input, physical), physical));
-    }
     let zone = ctx.text.time_zone.clone();
+    if let Some(physical) = column_field(field, &input.sql_type) {
+        return Ok(Typed::numeric(column_call(field, input, physical, zone), physical));
+    }
     let key = format!("extract {} {}", field.name(), zone.name());
     let function = Function::strict("extract", key, vec![input.physical()], PhysicalType::Numeric, move |args| {
         let [value] = args else { return Err(Error::internal("one value")) };
@@ -110,39 +110,52 @@ pub(super) fn date_part_of(field: Typed, input: Typed, ctx: &FuncContext) -> Res
     Ok(Typed::new(function.call(vec![field.expr, input.expr]), SqlType::Float8))
 }
 
-/// Year, month and day of dates and timestamps are small integers: a decimal without scale, computed a column at a time.
-fn calendar_field(field: DateField, sql_type: &SqlType) -> Option<PhysicalType> {
-    let calendar = matches!(field, DateField::Year | DateField::Month | DateField::Day | DateField::Quarter);
-    let plain = matches!(sql_type, SqlType::Date | SqlType::Timestamp(_));
-    (calendar && plain).then_some(PhysicalType::Decimal64 { precision: 10, scale: 0 })
+/// Fields that are small numbers of few digits: a decimal, computed a column at a time.
+fn column_field(field: DateField, sql_type: &SqlType) -> Option<PhysicalType> {
+    use DateField::{
+        Day, Dow, Doy, Hour, IsoDow, Microseconds, Milliseconds, Minute, Month, Quarter, Second, Week, Year,
+    };
+    let dated = matches!(sql_type, SqlType::Date | SqlType::Timestamp(_) | SqlType::Timestamptz(_));
+    let timed = matches!(sql_type, SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_));
+    let scale = match field {
+        Year | Quarter | Month | Week | Day | Dow | IsoDow | Doy if dated => 0,
+        Hour | Minute | Microseconds if timed => 0,
+        Milliseconds if timed => 3,
+        Second if timed => 6,
+        _ => return None,
+    };
+    Some(PhysicalType::Decimal64 { precision: 10, scale })
 }
 
-fn calendar_call(field: DateField, input: Typed, physical: PhysicalType) -> datafusion::logical_expr::Expr {
-    let key = format!("extract {} {:?}", field.name(), input.physical());
+fn column_call(field: DateField, input: Typed, physical: PhysicalType, zone: Arc<dyn TimeZone>) -> Expr {
+    let from = input.physical();
+    let key = match from {
+        PhysicalType::TimestampTz => format!("extract {} {from:?} {}", field.name(), zone.name()),
+        _ => format!("extract {} {from:?}", field.name()),
+    };
     let arrow = arrow_type(physical);
     let function = Function::arrays("extract", key, arrow.clone(), move |args, _| {
         let [array] = args else { return Err(Error::internal("one value")) };
-        let of_day = move |days: i64| -> i64 {
-            let (year, month, day) = civil_from_days(days);
-            match field {
-                DateField::Year if year <= 0 => year - 1,
-                DateField::Year => year,
-                DateField::Month => i64::from(month),
-                DateField::Quarter => i64::from((month - 1) / 3 + 1),
-                _ => i64::from(day),
-            }
+        let of = |value: DatumRef<'_>| match compute(field, value, zone.as_ref())? {
+            Extracted::Value { unscaled, .. } => Ok(Some(unscaled)),
+            Extracted::Null => Ok(None),
+            // A decimal has no infinity to answer `extract(year from 'infinity')` with.
+            _ => Err(Error::unsupported("extract of a calendar field from infinity")),
         };
-        let out: PrimitiveArray<Decimal64Type> = match array.data_type() {
-            DataType::Date32 => {
-                let days = array.as_primitive::<Date32Type>();
-                refuse_infinite(days.iter().flatten().any(|d| d == DATE_INFINITY || d == DATE_NEGATIVE_INFINITY))?;
-                unary(days, |days| of_day(i64::from(days)))
+        let out: PrimitiveArray<Decimal64Type> = match (from, calendar(field)) {
+            (PhysicalType::Date, Some(of_day)) if all_finite_days(array) => {
+                unary(array.as_primitive::<Date32Type>(), |days| of_day(i64::from(days)))
             }
-            _ => {
+            (PhysicalType::Timestamp, Some(of_day)) if all_finite(array) => {
                 let micros = array.as_primitive::<TimestampMicrosecondType>();
-                refuse_infinite(micros.iter().flatten().any(|micros| !is_finite_timestamp(micros)))?;
                 unary(micros, |micros| of_day(micros.div_euclid(MICROS_PER_DAY)))
             }
+            (PhysicalType::Date, _) => each(array.as_primitive::<Date32Type>(), |v| of(DatumRef::Date(v)))?,
+            (PhysicalType::Time, _) => each(array.as_primitive::<Time64MicrosecondType>(), |v| of(DatumRef::Time(v)))?,
+            (PhysicalType::Timestamp, _) => {
+                each(array.as_primitive::<TimestampMicrosecondType>(), |v| of(DatumRef::Timestamp(v)))?
+            }
+            _ => each(array.as_primitive::<TimestampMicrosecondType>(), |v| of(DatumRef::TimestampTz(v)))?,
         };
         debug_assert_eq!(out.len(), array.len());
         Ok(Arc::new(out.with_data_type(arrow.clone())) as ArrayRef)
@@ -150,7 +163,32 @@ fn calendar_call(field: DateField, input: Typed, physical: PhysicalType) -> data
     function.call(vec![input.expr])
 }
 
-/// A decimal has no infinity to answer `extract(year from 'infinity')` with.
-fn refuse_infinite(found: bool) -> Result<()> {
-    if found { Err(Error::unsupported("extract of a calendar field from infinity")) } else { Ok(()) }
+fn each<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    of: impl Fn(T::Native) -> Result<Option<i64>>,
+) -> Result<PrimitiveArray<Decimal64Type>> {
+    values.iter().map(|value| value.map_or(Ok(None), &of)).collect()
+}
+
+/// The field of a day in which the calendar is all there is to it.
+fn calendar(field: DateField) -> Option<impl Fn(i64) -> i64> {
+    let known = matches!(field, DateField::Year | DateField::Month | DateField::Day | DateField::Quarter);
+    known.then_some(move |days: i64| {
+        let (year, month, day) = civil_from_days(days);
+        match field {
+            DateField::Year if year <= 0 => year - 1,
+            DateField::Year => year,
+            DateField::Month => i64::from(month),
+            DateField::Quarter => i64::from((month - 1) / 3 + 1),
+            _ => i64::from(day),
+        }
+    })
+}
+
+fn all_finite_days(array: &ArrayRef) -> bool {
+    array.as_primitive::<Date32Type>().iter().flatten().all(|d| d != DATE_INFINITY && d != DATE_NEGATIVE_INFINITY)
+}
+
+fn all_finite(array: &ArrayRef) -> bool {
+    array.as_primitive::<TimestampMicrosecondType>().iter().flatten().all(is_finite_timestamp)
 }

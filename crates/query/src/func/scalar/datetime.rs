@@ -1,11 +1,19 @@
 //! Functions of dates and times.
 
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, PrimitiveArray};
+use datafusion::logical_expr::Expr;
+use heliosdb_contracts::arrow_type;
 use heliosdb_types::datetime::{
     self, DateField, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, is_finite_timestamp,
     timestamp_to_timestamptz, timestamptz_to_timestamp, trunc_interval, trunc_timestamp, trunc_timestamptz,
 };
-use heliosdb_types::{Datum, DatumRef, Error, FixedOffset, Interval, Result, SqlState, TextContext};
+use heliosdb_types::{Datum, DatumRef, Error, FixedOffset, Interval, PhysicalType, Result, SqlState, TextContext};
 
+use super::super::udf::Function;
 use super::super::value::{float_of, int_of, text_of_datum};
 use super::T::Interval as Span;
 use super::T::{Bool, Date, F8, Int4, Text, Time, Ts, Tstz};
@@ -93,6 +101,22 @@ fn date_trunc(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
         }
         _ => Err(wrong_arguments("date_trunc")),
     }
+}
+
+/// `date_trunc` of timestamps to a constant unit, computed a column at a time.
+pub(super) fn trunc_column(args: &[Expr]) -> Option<Expr> {
+    let [Expr::Literal(unit, _), value] = args else { return None };
+    let unit = DateField::from_name(unit.try_as_str()??)?;
+    trunc_timestamp(unit, 0).ok()?;
+    let arrow = arrow_type(PhysicalType::Timestamp);
+    let key = format!("date_trunc {}", unit.name());
+    let function = Function::arrays("date_trunc", key, arrow, move |args, _| {
+        let [_, values] = args else { return Err(wrong_arguments("date_trunc")) };
+        let values = values.as_primitive::<TimestampMicrosecondType>().iter();
+        let truncated = values.map(|value| value.map(|value| trunc_timestamp(unit, value)).transpose());
+        Ok(Arc::new(truncated.collect::<Result<PrimitiveArray<TimestampMicrosecondType>>>()?) as ArrayRef)
+    });
+    Some(function.strict_columns().call(vec![args.first()?.clone(), value.clone()]))
 }
 
 fn date_bin(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {

@@ -241,6 +241,10 @@ fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Ty
     let key = format!("{name} {params:?} {}", text.time_zone.name());
     let returns = result.sql();
     let function = Function::strict(name, key, types, physical_of_type(&returns), move |values| run(values, &text));
+    let function = match (name, params) {
+        ("date_trunc", [T::Text, T::Ts]) => function.specialised_by(datetime::trunc_column),
+        _ => function,
+    };
     Ok(Typed::new(function.call(args.into_iter().map(|arg| arg.expr).collect()), returns))
 }
 
