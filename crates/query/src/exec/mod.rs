@@ -18,6 +18,7 @@ mod instantiate;
 mod interrupt;
 mod join_order;
 mod key_sets;
+mod late_rows;
 mod lock_rows;
 mod memory;
 mod null_keys;

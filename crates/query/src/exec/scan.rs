@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as DfResult, Statistics};
@@ -29,7 +29,7 @@ use datafusion::physical_plan::{
 };
 use futures::Stream;
 use heliosdb_contracts::{BatchReader, ColumnPredicate, ROW_REF_COLUMN, ScanRequest, TableScan};
-use heliosdb_types::{Error, Oid, Result};
+use heliosdb_types::{Error, Oid, PhysicalType, Result, TreeRef};
 use parking_lot::Mutex;
 
 use super::cardinality::{Estimate, filtered};
@@ -236,6 +236,38 @@ impl HeliosScanExec {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }))
+    }
+
+    /// Whether it may give fewer columns and the rows' references instead: it gives no references yet, and all rows.
+    pub(super) fn can_narrow(&self) -> bool {
+        let source = &self.source;
+        source.limit.is_none() && self.index.is_none() && source.schema.fields().len() == source.relation.columns.len()
+    }
+
+    /// The same scan of some of its columns, with the rows' references last; `None` if its rows are found through an index now.
+    /// Filters of operators above are left away: they only spare work.
+    pub(super) fn narrowed(&self, columns: &[usize]) -> Result<Option<HeliosScanExec>> {
+        let mut source = self.source.clone();
+        let mut fields: Vec<_> = source.schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(ROW_REF_COLUMN, DataType::BinaryView, false)));
+        source.schema = Arc::new(Schema::new(fields));
+        let place = |at: &usize| self.source.projection.get(*at).copied();
+        let projection = columns.iter().map(place).chain([Some(self.source.relation.columns.len())]);
+        source.projection =
+            projection.collect::<Option<_>>().ok_or_else(|| Error::internal("a scan gives fewer columns"))?;
+        let scan = HeliosScanExec::open(source)?;
+        Ok(scan.index.is_none().then_some(scan))
+    }
+
+    pub(super) fn tree(&self) -> Result<TreeRef> {
+        let table = self.source.relation.table().ok_or_else(|| Error::internal("a scan of no table"))?;
+        Ok(table.tree.tree)
+    }
+
+    /// The table's column at a place of the output, and how it is kept.
+    pub(super) fn stored(&self, at: usize) -> Option<(heliosdb_types::ColumnId, PhysicalType)> {
+        let column = self.source.relation.columns.get(*self.source.projection.get(at)?)?;
+        Some((column.id, column.sql_type.physical()?))
     }
 
     pub(crate) fn relation(&self) -> &Relation {

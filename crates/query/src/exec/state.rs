@@ -25,6 +25,7 @@ use super::cardinality::informed;
 use super::error::from_datafusion;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
+use super::late_rows::LateRows;
 use super::lock_rows::LockRowsPlanner;
 use super::memory::{Memory, QueryMemory};
 use super::order_repair;
@@ -96,6 +97,7 @@ impl Executor {
             .with_optimizer_rules(null_keys::guarded(filter_guard::rules()))
             .with_physical_optimizer_rules(informed(filter_names::guarded(order_repair::rules())))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
+            .with_physical_optimizer_rule(Arc::new(LateRows))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(SpillJoins))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))

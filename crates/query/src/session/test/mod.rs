@@ -17,6 +17,7 @@ mod fuzz;
 mod housekeeping;
 mod index_paths;
 mod indexes;
+mod late_rows;
 mod notify;
 mod portals;
 mod settings;
