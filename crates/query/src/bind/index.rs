@@ -11,7 +11,7 @@ use super::parse::parse_expression;
 use super::scope::{Clause, Scope, column_value};
 use crate::catalog::{IndexColumn, IndexInfo, Relation};
 use crate::exec::IndexWrite;
-use crate::func::{Typed, sort_key};
+use crate::func::{Typed, is_kept_as_numeric, sort_key, to_numeric_bytes};
 use crate::pg_catalog::quote_identifier;
 
 /// Binds an index for whoever keeps it or reads it.
@@ -42,6 +42,9 @@ pub fn bind_index(info: &IndexInfo, relation: &Arc<Relation>, context: &BindCont
 /// What of a value an entry's key is made of: the key codec knows floats, numeric and interval, other types say.
 fn key_of(value: &Typed) -> datafusion::logical_expr::Expr {
     use heliosdb_types::PhysicalType::{Float32, Float64, Interval, Numeric};
+    if is_kept_as_numeric(value) {
+        return to_numeric_bytes(value.clone()).expr;
+    }
     match value.sql_type.physical() {
         Some(Float32 | Float64 | Numeric | Interval) => value.expr.clone(),
         _ => sort_key(value),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal64Type, Time64MicrosecondType, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
+use arrow_schema::DataType;
 use datafusion::arrow::compute::kernels::arity::unary;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::Expr;
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::datetime::{
@@ -118,13 +120,29 @@ fn column_field(field: DateField, sql_type: &SqlType) -> Option<PhysicalType> {
     let dated = matches!(sql_type, SqlType::Date | SqlType::Timestamp(_) | SqlType::Timestamptz(_));
     let timed = matches!(sql_type, SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::Timestamptz(_));
     let scale = match field {
-        Year | Quarter | Month | Week | Day | Dow | IsoDow | Doy if dated => 0,
+        Year | Quarter | Month | Day if dated && !matches!(sql_type, SqlType::Timestamptz(_)) => {
+            return Some(PhysicalType::Decimal64 { precision: 10, scale: 0 });
+        }
+        Quarter | Month | Week | Day | Dow | IsoDow | Doy if dated => 0,
         Hour | Minute | Microseconds if timed => 0,
         Milliseconds if timed => 3,
         Second if timed => 6,
         _ => return None,
     };
-    Some(PhysicalType::Decimal64 { precision: 10, scale })
+    Some(PhysicalType::Decimal64 { precision: LATER_DIGITS, scale })
+}
+
+/// Digits of the fields that became decimals after indexes on them had been built of numeric: by these they are known.
+const LATER_DIGITS: u8 = 9;
+
+/// Whether indexes keep a value as numeric because a part of it once was.
+pub fn is_kept_as_numeric(value: &Typed) -> bool {
+    let later = |expr: &Expr| {
+        let Expr::ScalarFunction(call) = expr else { return Ok(false) };
+        Ok(call.func.name() == "extract" && matches!(call.func.return_type(&[])?, DataType::Decimal64(LATER_DIGITS, _)))
+    };
+    matches!(value.arrow, DataType::Decimal64(..) | DataType::Decimal128(..))
+        && value.expr.exists(later).unwrap_or(false)
 }
 
 fn column_call(field: DateField, input: Typed, physical: PhysicalType, zone: Arc<dyn TimeZone>) -> Expr {

@@ -43,7 +43,7 @@ pub use cast::{cast, reference_for_client, reg_from_name, to_numeric_bytes};
 pub(crate) use catalog_rows::EXPAND_ARRAY;
 pub use chain::Chain;
 pub use common::{as_it_is, common_type, unify};
-pub use extract::extract;
+pub use extract::{extract, is_kept_as_numeric};
 pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};
 pub use literal::literal;
 pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
