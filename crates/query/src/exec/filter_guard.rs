@@ -14,7 +14,9 @@ use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// DataFusion's rules with this one around the one that pushes conditions down.
+use super::shifted_sums::ShiftedSums;
+
+/// DataFusion's rules with this one around the one that pushes conditions down, and before them ours.
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     for rule in &mut rules {
@@ -22,6 +24,7 @@ pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
             *rule = Arc::new(GuardedPushDown(PushDownFilter::new()));
         }
     }
+    rules.insert(0, Arc::new(ShiftedSums));
     rules
 }
 

@@ -34,6 +34,7 @@ mod run;
 mod run_aggregate;
 mod scan;
 mod scope;
+mod shifted_sums;
 mod small_batches;
 mod spill;
 mod state;

@@ -8,6 +8,7 @@ mod json;
 mod moments;
 mod ordered;
 mod ordered_set;
+mod shifted;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed, decimal};
 use exact::{ExactSum, Output};
 use fold::FoldAggregate;
+pub(crate) use shifted::ShiftedSum;
 
 const NAMES: &[&str] = &[
     "array_agg",

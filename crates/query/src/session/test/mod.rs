@@ -22,6 +22,7 @@ mod notify;
 mod portals;
 mod settings;
 mod shared;
+mod shifted_sums;
 mod short_path;
 mod statistics;
 mod transactions;
