@@ -39,6 +39,15 @@ enum Verb {
         /// Only these queries, e.g. Q01
         #[arg(long)]
         only: Vec<String>,
+        /// The first query after a start with an empty page cache
+        #[arg(long, conflicts_with_all = ["after_updates", "datafusion"])]
+        cold: bool,
+        /// After 5 % updates and 1 % deletes, beside ours as loaded
+        #[arg(long, conflicts_with = "datafusion")]
+        after_updates: bool,
+        /// Beside DataFusion on Parquet
+        #[arg(long)]
+        datafusion: bool,
     },
     /// A wide web log beside DuckDB
     Weblog {
@@ -241,8 +250,15 @@ enum Verb {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Verb::Olap { scale, runs, threads, check, only } => {
-            let options = olap::OlapOptions { scale, runs, threads, work_dir: work_dir(), check_only: check, only };
+        Verb::Olap { scale, runs, threads, check, only, cold, after_updates, datafusion } => {
+            let against = match (cold, after_updates, datafusion) {
+                (true, ..) => olap::Against::ColdDuckDb,
+                (_, true, _) => olap::Against::Fresh,
+                (.., true) => olap::Against::DataFusion,
+                _ => olap::Against::DuckDb,
+            };
+            let (work_dir, check_only) = (work_dir(), check);
+            let options = olap::OlapOptions { scale, runs, threads, work_dir, check_only, only, against };
             olap::run(&options).await
         }
         Verb::Weblog { rows, runs, threads, check, only } => {

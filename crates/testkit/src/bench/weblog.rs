@@ -79,7 +79,7 @@ async fn compare(options: &WeblogOptions, packages: &Path, place: &Path) -> Resu
     // An answer without rows would agree with any other one.
     wrong.extend(timings.iter().filter(|t| t.rows == 0).map(|t| format!("{}: no rows", t.name)));
     if !options.check_only {
-        beside::report(&timings, TOTAL_MAX, WORST_MAX);
+        beside::report(&timings, "DuckDB", TOTAL_MAX, WORST_MAX);
         let (total, each) = beside::as_json(&timings);
         let result = json!({
             "rows": rows, "threads": options.threads, "runs": options.runs, "peer": format!("DuckDB {}", duck.version),
@@ -91,7 +91,7 @@ async fn compare(options: &WeblogOptions, packages: &Path, place: &Path) -> Resu
             history::append("weblog", result).map_err(|error| error.to_string())?;
         }
     }
-    beside::verdict(timings.len(), &wrong)
+    beside::verdict("DuckDB", timings.len(), &wrong)
 }
 
 /// Makes the rows part by part; each part goes to us by COPY and to DuckDB through a file that is removed afterwards. Seconds of

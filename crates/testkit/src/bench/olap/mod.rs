@@ -1,4 +1,8 @@
-//! TPC-H: ours beside DuckDB's native tables; every answer compared.
+//! TPC-H: ours beside DuckDB's native tables; every answer compared. Hot, cold, or ours after changes beside ours as loaded.
+
+mod changed;
+mod cold;
+mod datafusion;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +34,21 @@ pub struct OlapOptions {
     pub check_only: bool,
     /// Only these queries (`Q01`); empty: all.
     pub only: Vec<String>,
+    pub against: Against,
+}
+
+/// What is measured, and beside what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Against {
+    /// Hot, beside DuckDB.
+    #[default]
+    DuckDb,
+    /// The first query after a start with an empty page cache, beside DuckDB.
+    ColdDuckDb,
+    /// After updates and deletes, beside ourselves as loaded.
+    Fresh,
+    /// Hot, beside DataFusion on Parquet.
+    DataFusion,
 }
 
 /// Runs the benchmark; the error lists every answer that differs.
@@ -39,17 +58,18 @@ pub async fn run(options: &OlapOptions) -> Result<(), String> {
     let packages = install_duckdb(&options.work_dir).map_err(fail)?;
     let place = options.work_dir.join(format!("olap-{}", std::process::id()));
     std::fs::create_dir_all(&place).map_err(fail)?;
-    let result = compare(options, &data, &packages, &place).await;
+    let result = match options.against {
+        Against::DuckDb => compare(options, &data, &packages, &place).await,
+        Against::ColdDuckDb => cold::run(options, &data, &packages, &place).await,
+        Against::DataFusion => datafusion::run(options, &data, &packages, &place).await,
+        Against::Fresh => changed::run(options, &data, &packages, &place).await,
+    };
     let _ = std::fs::remove_dir_all(&place);
     result
 }
 
 async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Path) -> Result<(), String> {
-    let start = ServerOptions::new(place.join("ours"))
-        .env("HELIOSDB_LOG", "warn")
-        .arg("--worker-threads")
-        .arg(options.threads.to_string());
-    let server = Server::start(&start).await.map_err(|error| error.to_string())?;
+    let server = start(options, &place.join("ours")).await?;
     let client = server.connect().await.map_err(|error| error.to_string())?;
     let mut duck =
         DuckDb::open(packages, &place.join("peer.duckdb"), options.threads).map_err(|error| error.to_string())?;
@@ -77,7 +97,7 @@ async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Pa
     let runs = if options.check_only { 0 } else { options.runs };
     let (timings, wrong) = beside::compare(&queries, runs, &client, &mut duck).await?;
     if !options.check_only {
-        beside::report(&timings, TOTAL_MAX, WORST_MAX);
+        beside::report(&timings, "DuckDB", TOTAL_MAX, WORST_MAX);
         let (total, each) = beside::as_json(&timings);
         let result = json!({
             "scale": options.scale, "threads": options.threads, "runs": options.runs, "peer": format!("DuckDB {}", duck.version),
@@ -89,7 +109,15 @@ async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Pa
             history::append("olap", result).map_err(|error| error.to_string())?;
         }
     }
-    beside::verdict(timings.len(), &wrong)
+    beside::verdict("DuckDB", timings.len(), &wrong)
+}
+
+async fn start(options: &OlapOptions, data_dir: &Path) -> Result<Server, String> {
+    let start = ServerOptions::new(data_dir)
+        .env("HELIOSDB_LOG", "warn")
+        .arg("--worker-threads")
+        .arg(options.threads.to_string());
+    Server::start(&start).await.map_err(|error| error.to_string())
 }
 
 /// Creates the tables and copies the files in, as `psql \copy` would; seconds of the COPYs.
