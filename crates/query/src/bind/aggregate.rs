@@ -263,14 +263,23 @@ fn precompute(input: &mut LogicalPlan, clauses: &mut Clauses, calls: &mut [Expr]
         let original = key.clone();
         if lift(key)? {
             let key = key.clone();
-            for expr in clauses.grouping.exprs.iter_mut().filter(|expr| **expr == original) {
-                *expr = key.clone();
-            }
+            clauses.grouping.exprs.iter_mut().for_each(|expr| replace_key(expr, &original, &key));
             replaced.push((original, key));
         }
     }
     *input = plan::extend(input.clone(), computed)?;
     Ok(replaced)
+}
+
+/// Groups by another expression in the place of a key.
+fn replace_key(expr: &mut Expr, key: &Expr, by: &Expr) {
+    match expr {
+        Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
+            sets.iter_mut().flatten().for_each(|expr| replace_key(expr, key, by));
+        }
+        expr if expr == key => *expr = by.clone(),
+        _ => {}
+    }
 }
 
 /// Every distinct aggregate call in an expression; a windowed aggregate is not one, but its arguments may hold some.

@@ -1,5 +1,6 @@
 //! Functions with a syntax of their own: EXTRACT, SUBSTRING, TRIM, POSITION, AT TIME ZONE, INTERVAL literals, COLLATE.
 
+use heliosdb_types::datetime::{DateField, parse_interval, trunc_interval, write_interval};
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, CeilFloorKind, DateTimeField, Expr};
 
@@ -90,7 +91,7 @@ impl Binder<'_> {
         }
     }
 
-    /// `INTERVAL '...' [unit]`: a bare number takes the unit, other text must name its own.
+    /// `INTERVAL '...' [field]`: a bare number counts the field, and what is smaller than the field is cut off.
     pub fn bind_interval(&mut self, interval: &ast::Interval) -> Result<Typed> {
         let ast::Interval { value, leading_field, leading_precision, last_field, fractional_seconds_precision } =
             interval;
@@ -102,13 +103,46 @@ impl Binder<'_> {
         };
         let text = match leading_field {
             None => text.clone(),
-            Some(field) if text.trim().parse::<f64>().is_ok() => format!("{} {}", text.trim(), field_name(field)),
-            Some(_) => return Err(Error::unsupported("INTERVAL text with units and a field after it")),
+            Some(field) => {
+                let text = interval_of_field(text, field);
+                self.at(*span, text)?
+            }
         };
         let literal = func::literal(&ast::Value::SingleQuotedString(text))?;
         let cast = func::cast(literal, &SqlType::Interval, CastKind::Explicit, self.func());
         self.at(*span, cast)
     }
+}
+
+fn interval_of_field(text: &str, field: &DateTimeField) -> Result<String> {
+    let (unit, smallest) = match field {
+        DateTimeField::Year => ("year", Some(DateField::Year)),
+        DateTimeField::Month => ("month", Some(DateField::Month)),
+        DateTimeField::Day => ("day", Some(DateField::Day)),
+        DateTimeField::Hour => ("hour", Some(DateField::Hour)),
+        DateTimeField::Minute => ("minute", Some(DateField::Minute)),
+        // Fractions of it stay.
+        DateTimeField::Second => ("second", None),
+        // PostgreSQL takes such a word for a label, and the number for seconds.
+        other => {
+            let message = format!("\"{}\" is not a field of INTERVAL", field_name(other));
+            return Err(
+                Error::syntax(message).with_hint("Write the unit between the quotes, as in INTERVAL '5 years'.")
+            );
+        }
+    };
+    let is_number = |word: &str| word.parse::<f64>().is_ok();
+    let text = match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [number] if is_number(number) => format!("{number} {unit}"),
+        [.., last] if is_number(last) => {
+            return Err(Error::unsupported("INTERVAL text that ends in a number without a unit, and a field after it"));
+        }
+        _ => text.to_owned(),
+    };
+    let Some(smallest) = smallest else { return Ok(text) };
+    let mut whole = String::new();
+    write_interval(trunc_interval(smallest, parse_interval(&text)?)?, &mut whole);
+    Ok(whole)
 }
 
 fn field_name(field: &DateTimeField) -> String {
