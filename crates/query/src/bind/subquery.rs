@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{ScalarValue, Spans};
+use datafusion::common::{JoinType, ScalarValue, Spans};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -250,11 +250,24 @@ impl Binder<'_> {
         if let ([value], [column]) = (values, bound.columns.as_slice()) {
             let y_null = plan::filter(bound.plan.clone(), Expr::IsNull(Box::new(column.value.expr.clone())))?;
             let x_null = Expr::IsNull(Box::new(value.expr.clone()));
-            let any_row = self.exists(bound.plan, false)?;
-            let null_row = self.exists(y_null, false)?;
+            let any_row = self.exists_below(bound.plan)?;
+            let null_row = self.exists_below(y_null)?;
             return Ok(x_null.and(any_row).or(null_row));
         }
-        self.exists(plan::filter(bound.plan, unknown)?, false)
+        self.exists_below(plan::filter(bound.plan, unknown)?)
+    }
+
+    /// EXISTS somewhere within a condition. Where it has an outer join its rows are counted: as a mark join, its mark can lose the
+    /// name that the condition knows it by.
+    fn exists_below(&mut self, plan: LogicalPlan) -> Result<Expr> {
+        let outer = |plan: &LogicalPlan| match plan {
+            LogicalPlan::Join(join) => matches!(join.join_type, JoinType::Left | JoinType::Right | JoinType::Full),
+            _ => false,
+        };
+        if plan.exists(|plan| Ok(outer(plan))).map_err(from_datafusion)? {
+            return Ok(self.row_count(plan)?.gt(lit(0i64)));
+        }
+        self.exists(plan, false)
     }
 
     fn level_value_may_be_null(&mut self, value: &Typed) -> bool {

@@ -18,6 +18,7 @@ use heliosdb_types::{Datum, Result, SqlType};
 use super::cardinality::{address, walk};
 use super::direct::Direct;
 use super::error::from_datafusion;
+use super::grouping_sets::REGROUPED;
 use super::instantiate::instantiate;
 use super::join_order;
 use super::lock_rows::LockRowsExec;
@@ -217,7 +218,7 @@ fn estimates(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> HashMap<
 
 fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &HashMap<usize, f64>) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if matches!(plan.name(), "CooperativeExec" | WATCHED)
+    if matches!(plan.name(), "CooperativeExec" | REGROUPED | WATCHED)
         && let [child] = plan.children().as_slice()
     {
         return node(child, options, estimates);

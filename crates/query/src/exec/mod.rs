@@ -13,6 +13,7 @@ mod explain_format;
 mod filter_guard;
 mod filter_names;
 mod foreign;
+mod grouping_sets;
 mod index;
 mod instantiate;
 mod interrupt;

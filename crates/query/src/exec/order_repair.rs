@@ -18,11 +18,14 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// DataFusion's rules with this one right before the check.
+use super::grouping_sets::ForgetKeys;
+
+/// DataFusion's rules, and what keeps them from losing orders: some before, one right before the check.
 pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let check = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(check, Arc::new(RepairOrder));
+    rules.insert(0, Arc::new(ForgetKeys));
     let orders = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
     rules.insert(orders, Arc::new(NoConstantSort));
     // Before what the first rows of each partition confine is made known to scans.

@@ -81,6 +81,7 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | "BufferExec"
             | "WindowAggExec"
             | "BoundedWindowAggExec"
+            | crate::exec::grouping_sets::REGROUPED
             | crate::exec::late_rows::LATE_ROWS
             | crate::exec::watched_windows::WATCHED
     );

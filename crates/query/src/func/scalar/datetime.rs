@@ -234,6 +234,9 @@ fn timezone(args: &[DatumRef<'_>], context: &TextContext) -> Result<Datum> {
     }
 }
 
+/// From 1970 to 2000.
+const SECONDS_TO_2000: f64 = 946_684_800.0;
+
 fn to_timestamp(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let seconds = args.first().copied().ok_or_else(|| wrong_arguments("to_timestamp")).and_then(float_of)?;
     let out_of_range = || {
@@ -248,6 +251,7 @@ fn to_timestamp(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
         let infinite = if seconds > 0.0 { datetime::TIMESTAMP_INFINITY } else { datetime::TIMESTAMP_NEGATIVE_INFINITY };
         return Ok(Datum::TimestampTz(infinite));
     }
-    let micros = (seconds * 1e6).round_ties_even();
+    // Counted from 2000 as PostgreSQL does, so that the same fractions are lost.
+    let micros = ((seconds - SECONDS_TO_2000) * 1e6).round_ties_even() + SECONDS_TO_2000 * 1e6;
     if !(-2.108e17..9.223e18).contains(&micros) { Err(out_of_range()) } else { Ok(Datum::TimestampTz(micros as i64)) }
 }

@@ -178,6 +178,13 @@ fn choose<'a>(name: &str, candidates: &[&'a Overload], args: &[Typed]) -> Result
             return of_known_type(&equals, args).ok_or_else(|| not_unique(name, args));
         }
     }
+    // Arguments of known types that several overloads would take equally well choose none.
+    if !args.iter().any(Typed::is_unknown)
+        && let Some(most) = viable.iter().map(|(score, _)| *score).max()
+        && viable.iter().filter(|(score, _)| *score == most).count() > 1
+    {
+        return Err(not_unique(name, args));
+    }
     // The first of equals wins: tables list the likelier overload first.
     let mut best: Option<((usize, usize, usize), &Overload)> = None;
     for (score, overload) in viable {

@@ -95,6 +95,10 @@ impl Read {
     }
 }
 
+/// Keywords that stand for no digits.
+const WORDS: [&str; 16] =
+    ["MONTH", "MON", "DAY", "DY", "AM", "PM", "A.M.", "P.M.", "AD", "BC", "A.D.", "B.C.", "RM", "TZ", "TZH", "OF"];
+
 fn read(text: &str, template: &str) -> Result<Read> {
     let pieces = pieces(template)?;
     let mut out = Read::default();
@@ -115,7 +119,11 @@ fn read(text: &str, template: &str) -> Result<Read> {
             }
             Piece::Key { key, ordinal, .. } => {
                 // Digits run together: each field takes only its width if another number follows directly.
-                let adjacent = matches!(pieces.get(at + 1), Some(Piece::Key { .. }));
+                let adjacent = match pieces.get(at + 1) {
+                    Some(Piece::Key { key, .. }) => !WORDS.contains(key),
+                    Some(Piece::Literal(next)) => next.starts_with(|c: char| c.is_ascii_digit()),
+                    None => false,
+                };
                 rest = rest.trim_start();
                 rest = field(key, rest, adjacent, &mut out, text)?;
                 if ordinal.is_some() {
@@ -154,15 +162,15 @@ fn named<'a>(key: &str, rest: &'a str, names: &[&str], short: bool) -> Result<(u
 
 fn field<'a>(key: &str, rest: &'a str, adjacent: bool, out: &mut Read, text: &str) -> Result<&'a str> {
     let wide = |width: usize| if adjacent { width } else { 18 };
-    let number = |width: usize| digits(key, rest, width);
+    let number = |width: usize| digits(key, rest, wide(width));
     Ok(match key {
         "YYYY" => {
-            let (value, _, tail) = number(wide(4))?;
+            let (value, _, tail) = number(4)?;
             out.year = Some(value);
             tail
         }
         "YYY" | "YY" | "Y" => {
-            let (value, len, tail) = number(wide(key.len()))?;
+            let (value, len, tail) = number(key.len())?;
             // The century that brings the year closest to 2020.
             out.year = Some(match len {
                 1 | 2 => value + if value < 70 { 2000 } else { 1900 },
@@ -189,7 +197,7 @@ fn field<'a>(key: &str, rest: &'a str, adjacent: bool, out: &mut Read, text: &st
                 "US" => 6,
                 _ => usize::from(key.as_bytes()[2] - b'0'),
             };
-            let (value, len, tail) = number(width)?;
+            let (value, len, tail) = digits(key, rest, width)?;
             out.micros = value * 10i64.pow(6 - len as u32);
             tail
         }
