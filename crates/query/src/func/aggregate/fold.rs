@@ -169,7 +169,7 @@ impl AggregateUDFImpl for FoldAggregate {
             fold.start_sliding();
             return Ok(Box::new(ForgettingFold { function: self.clone(), fold }));
         }
-        Ok(Box::new(SlidingFold { function: self.clone(), rows: VecDeque::new() }))
+        Ok(Box::new(SlidingFold::new(self.clone())))
     }
 
     fn order_sensitivity(&self) -> datafusion::logical_expr::utils::AggregateOrderSensitivity {
@@ -378,10 +378,33 @@ impl Accumulator for ForgettingFold {
     }
 }
 
-/// A fold over a moving window frame: most folds cannot forget a row, so the frame's rows are kept and folded anew each time.
+/// A fold over a moving window frame: most folds cannot forget a row, so the frame's rows are kept, and folded anew when some have left it.
 struct SlidingFold {
     function: FoldAggregate,
     rows: VecDeque<Vec<u8>>,
+    /// Of all rows; `None` since some left.
+    fold: Option<Box<dyn Fold>>,
+    /// What it comes to, as long as the frame stays.
+    value: Option<ScalarValue>,
+}
+
+impl SlidingFold {
+    fn new(function: FoldAggregate) -> SlidingFold {
+        SlidingFold { function, rows: VecDeque::new(), fold: None, value: None }
+    }
+
+    fn refolded(&self) -> Result<Box<dyn Fold>> {
+        let layout = RowLayout::new(&self.function.arguments);
+        let mut fold = (self.function.make)();
+        for row in &self.rows {
+            let view = RowView::new(&layout, row)?;
+            let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
+            if !self.function.skips(&args) {
+                fold.add(&args)?;
+            }
+        }
+        Ok(fold)
+    }
 }
 
 impl fmt::Debug for SlidingFold {
@@ -399,13 +422,22 @@ impl Accumulator for SlidingFold {
             let mut encoded = Vec::new();
             encode_row(&self.function.arguments, &args, &mut encoded).map_err(to_datafusion)?;
             self.rows.push_back(encoded);
+            self.value = None;
+            if let Some(fold) = &mut self.fold
+                && !self.function.skips(&args)
+            {
+                fold.add(&args).map_err(to_datafusion)?;
+            }
         }
         Ok(())
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
         let rows = values.first().map_or(0, |array| array.len()).min(self.rows.len());
-        self.rows.drain(..rows);
+        if rows > 0 {
+            self.rows.drain(..rows);
+            (self.fold, self.value) = (None, None);
+        }
         Ok(())
     }
 
@@ -414,18 +446,18 @@ impl Accumulator for SlidingFold {
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
-        let finish = || -> Result<ScalarValue> {
+        let mut finish = || -> Result<ScalarValue> {
             check_cancelled()?;
-            let layout = RowLayout::new(&self.function.arguments);
-            let mut fold = (self.function.make)();
-            for row in &self.rows {
-                let view = RowView::new(&layout, row)?;
-                let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
-                if !(self.function.skip_nulls && args.first().is_some_and(DatumRef::is_null)) {
-                    fold.add(&args)?;
-                }
+            if let Some(value) = &self.value {
+                return Ok(value.clone());
             }
-            scalar_of(self.function.returns, fold.finish()?.as_ref())
+            let fold = match self.fold.take() {
+                Some(fold) => fold,
+                None => self.refolded()?,
+            };
+            let value = scalar_of(self.function.returns, fold.finish()?.as_ref())?;
+            (self.fold, self.value) = (Some(fold), Some(value.clone()));
+            Ok(value)
         };
         finish().map_err(to_datafusion)
     }
