@@ -45,7 +45,7 @@ fn differ_within_a_day_of_antiquity(ours: &Answer, theirs: &Answer) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(&theirs).all(near)
 }
 
-/// Whether all that differs is numbers below one, by less than a hundredth.
+/// Whether all that differs is numbers below one, by less than a hundredth, or others in their last digits.
 fn differ_in_tiny_numbers(ours: &Answer, theirs: &Answer) -> bool {
     let cells = |answer: &Answer| answer.rows.iter().flatten().cloned().collect::<Vec<_>>();
     let (mine, other) = (cells(ours), cells(theirs));
@@ -53,7 +53,8 @@ fn differ_in_tiny_numbers(ours: &Answer, theirs: &Answer) -> bool {
         let number = |cell: &Option<String>| cell.as_ref().and_then(|text| text.parse::<f64>().ok());
         match (number(a), number(b)) {
             _ if a == b => true,
-            (Some(a), Some(b)) => a.abs() < 1.0 && b.abs() < 1.0 && (a - b).abs() < 0.01,
+            (Some(a), Some(b)) if a.abs() < 1.0 && b.abs() < 1.0 => (a - b).abs() < 0.01,
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
             _ => false,
         }
     };
