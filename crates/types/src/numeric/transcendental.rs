@@ -25,6 +25,14 @@ impl Numeric {
         }
     }
 
+    /// The root rounded to a number of decimal places, once.
+    pub fn sqrt_to(&self, scale: i32) -> Result<Numeric> {
+        match self.value() {
+            Value::Finite(x) if !x.negative => Numeric::from_digits(&sqrt(&x, scale)),
+            _ => self.sqrt(),
+        }
+    }
+
     pub fn exp(&self) -> Result<Numeric> {
         match self.value() {
             Value::Nan | Value::Infinity { negative: false } => Ok(self.clone()),

@@ -218,7 +218,7 @@ fn spread(state: &Moments, population: bool, root: bool) -> Result<Datum> {
     }
     let other = if population { count.clone() } else { Numeric::from_i64(state.count - 1) };
     let variance = numerator.div(&count.mul(&other)?)?;
-    let result = if root { variance.sqrt()?.round(variance.scale())? } else { variance };
+    let result = if root { variance.sqrt_to(variance.scale())? } else { variance };
     Ok(Datum::Numeric(result))
 }
 
