@@ -78,11 +78,6 @@ impl<'t> Captures<'t> {
     pub fn get(&self, group: usize) -> Option<&'t str> {
         self.text.get(self.range(group)?)
     }
-
-    /// All of the match.
-    pub fn whole(&self) -> Range<usize> {
-        self.range(0).unwrap_or(0..0)
-    }
 }
 
 impl Regex {
@@ -114,9 +109,8 @@ impl Regex {
         Ok(Some(start..end.ok_or_else(|| Error::internal("a match without an end"))?))
     }
 
-    /// The same with its groups.
-    pub fn captures_at<'t>(&self, text: &'t str, from: usize) -> Result<Option<Captures<'t>>> {
-        let Some(whole) = self.find_at(text, from)? else { return Ok(None) };
+    /// What the groups of a match hold.
+    pub fn groups<'t>(&self, text: &'t str, whole: Range<usize>) -> Result<Captures<'t>> {
         let mut ranges = vec![None; self.groups + 1];
         if let Some(parts) = &self.parts {
             parts.dissect(text, whole.clone(), &mut ranges)?;
@@ -124,44 +118,30 @@ impl Regex {
         if let Some(first) = ranges.first_mut() {
             *first = Some(whole);
         }
-        Ok(Some(Captures { text, ranges }))
+        Ok(Captures { text, ranges })
     }
 
+    /// The first match with its groups.
     pub fn captures<'t>(&self, text: &'t str) -> Result<Option<Captures<'t>>> {
-        self.captures_at(text, 0)
+        self.find_at(text, 0)?.map(|whole| self.groups(text, whole)).transpose()
     }
 
     /// All matches that begin at `from` or later, one after the other: the next is looked for where the last ended, or one
     /// character on if it was empty.
-    pub fn matches<'r, 't>(&'r self, text: &'t str, from: usize) -> Matches<'r, 't> {
-        Matches { regex: self, text, at: Some(from) }
-    }
-}
-
-/// See [`Regex::matches`].
-pub(crate) struct Matches<'r, 't> {
-    regex: &'r Regex,
-    text: &'t str,
-    at: Option<usize>,
-}
-
-impl<'t> Iterator for Matches<'_, 't> {
-    type Item = Result<Captures<'t>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let found = match self.regex.captures_at(self.text, self.at?) {
-            Ok(found) => found?,
-            Err(error) => {
-                self.at = None;
-                return Some(Err(error));
+    pub fn matches(&self, text: &str, from: usize) -> impl Iterator<Item = Result<Range<usize>>> {
+        let mut next = Some(from);
+        std::iter::from_fn(move || {
+            let found = self.find_at(text, next.take()?).transpose()?;
+            if let Ok(whole) = &found {
+                next = match whole.is_empty() {
+                    false => Some(whole.end),
+                    true => {
+                        text.get(whole.end..).and_then(|rest| rest.chars().next()).map(|c| whole.end + c.len_utf8())
+                    }
+                };
             }
-        };
-        let end = found.whole().end;
-        self.at = match found.whole().is_empty() {
-            false => Some(end),
-            true => self.text.get(end..).and_then(|rest| rest.chars().next()).map(|c| end + c.len_utf8()),
-        };
-        Some(Ok(found))
+            Some(found)
+        })
     }
 }
 

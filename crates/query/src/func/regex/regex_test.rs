@@ -51,7 +51,7 @@ fn lines_and_dots_follow_the_options() {
 #[test]
 fn an_empty_match_may_follow_another() {
     let regex = compiled("a*");
-    let found = regex.matches("baaac", 0).map(|found| found.unwrap().whole()).collect::<Vec<_>>();
+    let found = regex.matches("baaac", 0).map(Result::unwrap).collect::<Vec<_>>();
     assert_eq!(found, [0..0, 1..4, 4..4, 5..5]);
 }
 

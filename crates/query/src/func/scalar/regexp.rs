@@ -62,7 +62,7 @@ pub(in crate::func) fn regexp_matches(text: &str, pattern: &str, flags: &str) ->
     let flags = Flags::parse(flags)?;
     let regex = flags.compile(pattern)?;
     let found = regex.matches(text, 0).take(if flags.global { usize::MAX } else { 1 });
-    found.map(|found| text_array(groups(&found?))).collect()
+    found.map(|whole| text_array(groups(&regex.groups(text, whole?)?))).collect()
 }
 
 /// The parts between matches. Empty matches at either end and right after another match separate nothing.
@@ -72,7 +72,7 @@ pub(in crate::func) fn regexp_split<'t>(name: &str, text: &'t str, pattern: &str
     let regex = flags.compile(pattern)?;
     let (mut parts, mut from) = (Vec::new(), 0);
     for found in regex.matches(text, 0) {
-        let found = found?.whole();
+        let found = found?;
         if found.is_empty() && (found.start == from || found.start == text.len()) {
             continue;
         }
@@ -167,12 +167,11 @@ fn regexp_replace(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let mut out = String::with_capacity(text.len());
     let mut end = 0;
     for (at, found) in regex.matches(text, from).enumerate() {
-        let found = found?;
+        let whole = found?;
         if nth == 0 || at + 1 == nth {
-            let whole = found.whole();
             out.push_str(text.get(end..whole.start).unwrap_or(""));
-            expand(replacement, &found, &mut out);
             end = whole.end;
+            expand(replacement, &regex.groups(text, whole)?, &mut out);
         }
         if at + 1 == nth {
             break;
@@ -226,7 +225,8 @@ fn regexp_count(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
 /// The `n`-th match from `start` on; its group `group`, 0 being the whole.
 fn nth_match(regex: &Regex, text: &str, start: usize, n: usize, group: usize) -> Result<Option<Range<usize>>> {
     let Some(from) = offset(text, start) else { return Ok(None) };
-    let Some(found) = regex.matches(text, from).nth(n - 1).transpose()? else { return Ok(None) };
+    let Some(whole) = regex.matches(text, from).nth(n - 1).transpose()? else { return Ok(None) };
+    let found = regex.groups(text, whole)?;
     // A pattern without groups has one: all of it.
     Ok(if group == 1 && found.len() == 1 { found.range(0) } else { found.range(group) })
 }
