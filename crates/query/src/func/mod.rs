@@ -8,6 +8,7 @@ mod array;
 mod cast;
 mod catalog_rows;
 mod chain;
+mod columns;
 mod common;
 mod decimal;
 mod enums;

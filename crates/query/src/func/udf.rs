@@ -119,6 +119,21 @@ impl Function {
         Function { arguments: known, ..function }
     }
 
+    /// Takes columns at once, if any argument is one; the function of single values says what they have to give.
+    pub fn by_column(
+        mut self,
+        columns: impl Fn(&[ColumnarValue], usize) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Function {
+        let single = self.kernel;
+        self.kernel = Arc::new(move |args, rows| {
+            if args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) {
+                return single(args, rows);
+            }
+            columns(args, rows).map(ColumnarValue::Array)
+        });
+        self
+    }
+
     /// The arguments of a call of our function `name` over single values, and their types, if `expr` is such a call.
     pub fn unwrap_call<'a>(expr: &'a Expr, name: &str) -> Option<(&'a [Expr], &'a [PhysicalType])> {
         let Expr::ScalarFunction(call) = expr else { return None };

@@ -19,6 +19,7 @@ use super::super::array::array_key;
 use super::super::cast::{cast, integer_to_decimal, is_integer, is_number, is_text, to_numeric_bytes};
 use super::super::common::{category, unify_numerics, without_modifier};
 use super::super::literal::numeric_literal;
+use super::super::scalar::without_blanks;
 use super::super::udf::Function;
 use super::super::value::{literal_of, physical_of_type, text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed};
@@ -428,7 +429,7 @@ fn trimmed(input: Typed) -> Expr {
         let [value] = args else { return Err(Error::internal("one value")) };
         Ok(Datum::Text(text_of_datum(*value)?.trim_end_matches(' ').to_owned()))
     });
-    function.call(vec![input.expr])
+    function.by_column(without_blanks).strict_columns().call(vec![input.expr])
 }
 
 /// Bytes whose order is the numbers' order, whatever their display scale.

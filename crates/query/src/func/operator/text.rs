@@ -3,6 +3,7 @@
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlType};
 
 use super::super::cast::{cast, is_text};
+use super::super::scalar::concat_columns;
 use super::super::udf::Function;
 use super::super::value::text_of_datum;
 use super::super::{CastKind, FuncContext, Typed};
@@ -29,7 +30,9 @@ pub(super) fn concat(left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typ
     let function = Function::strict("textcat", "textcat", types, PhysicalType::Text, |args| {
         let [a, b] = args else { return Err(Error::internal("two operands")) };
         Ok(Datum::Text([text_of_datum(*a)?, text_of_datum(*b)?].concat()))
-    });
+    })
+    .by_column(concat_columns)
+    .strict_columns();
     Ok(Typed::new(function.call(vec![left.expr, right.expr]), SqlType::Text))
 }
 

@@ -129,7 +129,7 @@ fn out_of_range() -> Error {
     Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "input is out of range")
 }
 
-fn integer_out_of_range(name: &str) -> Error {
+pub(super) fn integer_out_of_range(name: &str) -> Error {
     Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"))
 }
 

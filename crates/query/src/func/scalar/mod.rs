@@ -6,6 +6,7 @@ mod datetime;
 mod degrees;
 mod encoding;
 mod math;
+mod math_columns;
 mod number_template;
 mod overlaps;
 mod regexp;
@@ -14,12 +15,14 @@ mod special;
 mod string;
 mod substring;
 mod system;
+mod text_columns;
 mod to_char;
 mod to_char_number;
 mod to_date;
 mod to_number;
 
 pub(super) use regexp::{regexp_matches, regexp_split};
+pub(super) use text_columns::{concat as concat_columns, without_blanks};
 pub use to_char::time_of_day;
 
 use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextContext, TimeZone};
@@ -248,6 +251,10 @@ fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Ty
     let key = format!("{name} {params:?} {}", text.time_zone.name());
     let returns = result.sql();
     let function = Function::strict(name, key, types, physical_of_type(&returns), move |values| run(values, &text));
+    let function = match text_columns::kernel(name, params).or_else(|| math_columns::kernel(name, params)) {
+        Some(columns) => function.by_column(columns).strict_columns(),
+        None => function,
+    };
     let function = match (name, params) {
         ("date_trunc", [T::Text, T::Ts]) => function.specialised_by(datetime::trunc_column),
         _ => function,

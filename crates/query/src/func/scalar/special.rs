@@ -11,7 +11,9 @@ use heliosdb_types::{
 use super::super::udf::Function;
 use super::super::value::{text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed, array, cast, enums, extract, json};
-use super::{can_cast, conditional, invalid_parameter, overlaps, regexp, string, substring, system, to_text};
+use super::{
+    can_cast, conditional, invalid_parameter, overlaps, regexp, string, substring, system, text_columns, to_text,
+};
 
 /// `None`: not a function of this module.
 pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Result<Typed>> {
@@ -131,9 +133,13 @@ fn concat(args: Vec<Typed>) -> Typed {
     if args.is_empty() {
         return text_literal("", SqlType::Text);
     }
-    text_function("concat", args, SqlType::Text, PhysicalType::Text, |texts| {
-        Ok(Datum::Text(texts.iter().flatten().copied().collect()))
-    })
+    let types = vec![PhysicalType::Text; args.len()];
+    let function = Function::values("concat", "concat", types, PhysicalType::Text, |values| {
+        let present = values.iter().filter(|value| !value.is_null());
+        Ok(Datum::Text(present.map(|value| text_of_datum(*value)).collect::<Result<String>>()?))
+    });
+    let function = function.by_column(text_columns::concat_all);
+    Typed::new(function.call(args.into_iter().map(|arg| arg.expr).collect()), SqlType::Text)
 }
 
 fn concat_ws(args: Vec<Typed>) -> Typed {

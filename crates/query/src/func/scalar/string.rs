@@ -108,7 +108,7 @@ fn octets(args: &[DatumRef<'_>]) -> Result<i32> {
 }
 
 /// A letter for a letter, as C's `towupper`: what would become several stays.
-fn upper(c: char) -> char {
+pub(super) fn upper(c: char) -> char {
     let mut upper = c.to_uppercase();
     match (upper.next(), upper.next()) {
         (Some(upper), None) => upper,
@@ -117,7 +117,7 @@ fn upper(c: char) -> char {
 }
 
 /// The same the other way; only the dotted I would become two.
-fn lower(c: char) -> char {
+pub(super) fn lower(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
@@ -264,6 +264,24 @@ fn split_part(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     let at = if n > 0 { n - 1 } else { fields.len() as i64 + n };
     let field = usize::try_from(at).ok().and_then(|at| fields.get(at)).copied().unwrap_or_default();
     Ok(Datum::Text(field.to_owned()))
+}
+
+/// The same without a list of all fields.
+pub(super) fn field_at<'a>(s: &'a str, delimiter: &str, n: i64) -> Result<&'a str> {
+    let place = |n: i64| usize::try_from(n - 1).unwrap_or(usize::MAX);
+    let field = match n {
+        0 => return Err(super::invalid_parameter("field position must not be zero")),
+        1 | -1 if delimiter.is_empty() => Some(s),
+        _ if delimiter.is_empty() => None,
+        1.. => s.split(delimiter).nth(place(n)),
+        // From the end, but by the same cuts: those of "xyxyx" at "xyx" are found from the start.
+        _ => s
+            .split(delimiter)
+            .count()
+            .checked_sub(place(n.saturating_neg()) + 1)
+            .and_then(|at| s.split(delimiter).nth(at)),
+    };
+    Ok(field.unwrap_or_default())
 }
 
 /// `\\XXXX`, `\\+XXXXXX`, `\\uXXXX` and `\\UXXXXXXXX` as the characters they stand for.

@@ -12,6 +12,7 @@ use super::super::cast::is_text;
 use super::super::udf::Function;
 use super::super::{FuncContext, Typed};
 use super::string::window;
+use super::text_columns::slice;
 
 /// `None` if an argument is of another kind; the general function takes it.
 pub(super) fn call(args: &[Typed], _ctx: &FuncContext) -> Option<Result<Typed>> {
@@ -37,31 +38,22 @@ pub(super) fn call(args: &[Typed], _ctx: &FuncContext) -> Option<Result<Typed>> 
         let texts = array.as_string_view_opt().ok_or_else(|| Error::internal("text travels as Utf8View"))?;
         for value in texts {
             let value = if padded { value.map(|text| text.trim_end_matches(' ')) } else { value };
-            out.append_option(value.map(|text| slice(text, from, to)));
+            out.append_option(value.map(|text| slice(text, (from, to))));
         }
         Ok(Arc::new(out.finish()) as ArrayRef)
     });
     Some(Ok(Typed::new(function.call(vec![input.expr.clone()]), SqlType::Text)))
 }
 
-/// Characters `from..to`.
-fn slice(text: &str, from: usize, to: usize) -> &str {
-    if text.is_ascii() {
-        return text.get(from.min(text.len())..to.min(text.len())).unwrap_or_default();
-    }
-    let at = |position: usize| text.char_indices().nth(position).map_or(text.len(), |(at, _)| at);
-    text.get(at(from)..at(to)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::slice;
+    use super::super::text_columns::slice;
 
     #[test]
     fn positions_are_characters() {
-        assert_eq!(slice("héllo", 1, 3), "él");
-        assert_eq!(slice("hello", 1, 3), "el");
-        assert_eq!(slice("hé", 1, usize::MAX), "é");
-        assert_eq!(slice("ab", 5, 9), "");
+        assert_eq!(slice("héllo", (1, 3)), "él");
+        assert_eq!(slice("hello", (1, 3)), "el");
+        assert_eq!(slice("hé", (1, usize::MAX)), "é");
+        assert_eq!(slice("ab", (5, 9)), "");
     }
 }
