@@ -40,7 +40,8 @@ cargo xtask <command>
                        loaded; or beside DataFusion on Parquet
   bench weblog [--rows N] [--runs N] [--only W01] [--check]
                        43 queries over a wide web log beside DuckDB
-  bench plans [--sf N] [--scale N] [--verbose]    estimates of rows beside PostgreSQL's
+  bench plans [--sf N] [--scale N] [--orders N] [--verbose]
+                       estimates of rows beside PostgreSQL's, and own join orders beside random ones
   bench oltp [--scale N] [--seconds N] [--rounds N] [--only CELL]
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]

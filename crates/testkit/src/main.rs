@@ -72,6 +72,9 @@ enum Verb {
         /// Of the joins' data: 1 is a million rows
         #[arg(long, default_value_t = 1.0)]
         scale: f64,
+        /// Random join orders that each query is run in beside its own; 0 for none
+        #[arg(long, default_value_t = 100)]
+        orders: u64,
         /// Say every estimate
         #[arg(long)]
         verbose: bool,
@@ -265,9 +268,9 @@ async fn main() -> ExitCode {
             let (work_dir, check_only) = (work_dir(), check);
             weblog::run(&weblog::WeblogOptions { rows, runs, threads, work_dir, check_only, only }).await
         }
-        Verb::Plans { tpch_scale, scale, verbose, no_history } => {
+        Verb::Plans { tpch_scale, scale, orders, verbose, no_history } => {
             let work_dir = work_dir();
-            plans::run(&plans::PlansOptions { tpch_scale, scale, verbose, no_history, work_dir }).await
+            plans::run(&plans::PlansOptions { tpch_scale, scale, orders, verbose, no_history, work_dir }).await
         }
         Verb::Oltp { scale, seconds, rounds, only } => {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, only, work_dir: work_dir() }).await

@@ -171,6 +171,7 @@ impl Engine {
             lock_wait,
             cancel: CancelFlag::default(),
             short_path: false,
+            join_order_seed: None,
             memory_bytes: None,
             admission_timeout: None,
             in_order: false,

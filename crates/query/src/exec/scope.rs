@@ -89,6 +89,8 @@ pub struct StatementScope {
     pub cancel: CancelFlag,
     /// Statements about one row may take the short path.
     pub short_path: bool,
+    /// Inner joins are made in an order drawn by it, whatever it costs: to measure how good the chosen ones are.
+    pub join_order_seed: Option<u64>,
     /// What operators of this statement may hold together; `None`: all there is.
     pub memory_bytes: Option<usize>,
     /// How long to wait for others to end before it computes; `None`: as long as it takes.

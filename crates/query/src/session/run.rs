@@ -397,6 +397,7 @@ impl Session {
             lock_wait: self.lock_wait(),
             cancel: running.flag.clone(),
             short_path: self.settings.parsed.short_path,
+            join_order_seed: self.settings.parsed.join_order_seed,
             memory_bytes: self.settings.parsed.query_memory,
             admission_timeout: self.settings.parsed.admission_timeout,
             in_order: false,

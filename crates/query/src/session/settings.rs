@@ -138,6 +138,8 @@ parameters! {
         values: &["postgres", "postgres_verbose", "sql_standard", "iso_8601"], implemented: 1,
     }, true, "Sets the display format for interval values.";
     "is_superuser" = "on", Kind::Internal, true, "Shows whether the current user is a superuser.";
+    "join_order_seed" = "0", Kind::Integer { min: 0, max: i32::MAX as i64, implemented_from: 0 }, false,
+        "Draws the order of inner joins at random by this seed instead of choosing it by cost; 0 for the latter.";
     "lc_collate" = "C.UTF-8", Kind::Internal, false, "Shows the collation order locale.";
     "lc_ctype" = "C.UTF-8", Kind::Internal, false, "Shows the character classification and case conversion locale.";
     "lc_messages" = "C", Kind::Enum { values: &["C"], implemented: 1 }, false, "Sets the language in which messages are displayed.";
@@ -201,6 +203,8 @@ pub(crate) struct ParsedSettings {
     pub statement_timeout: Option<Duration>,
     pub admission_timeout: Option<Duration>,
     pub short_path: bool,
+    /// `join_order_seed`, if it is not 0.
+    pub join_order_seed: Option<u64>,
     /// Bytes of `query_memory`; `None`: not limited by the session.
     pub query_memory: Option<usize>,
     /// The `default_transaction_...` ones.
@@ -217,6 +221,7 @@ impl ParsedSettings {
             statement_timeout: settings.timeout("statement_timeout"),
             admission_timeout: settings.timeout("admission_timeout"),
             short_path: settings.get("enable_shortpath") == "on",
+            join_order_seed: settings.get("join_order_seed").parse().ok().filter(|seed| *seed > 0),
             query_memory: settings.bytes("query_memory"),
             isolation: match settings.get("default_transaction_isolation") {
                 "serializable" => IsolationLevel::Serializable,
@@ -253,6 +258,7 @@ impl Settings {
             statement_timeout: None,
             admission_timeout: None,
             short_path: true,
+            join_order_seed: None,
             query_memory: None,
             isolation: IsolationLevel::ReadCommitted,
             read_only: false,

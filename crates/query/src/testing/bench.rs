@@ -73,6 +73,7 @@ impl Bench {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             short_path: true,
+            join_order_seed: None,
             memory_bytes: None,
             admission_timeout: None,
             in_order: false,

@@ -111,6 +111,7 @@ impl Sql {
             lock_wait: LockWait::FOREVER,
             cancel: CancelFlag::default(),
             short_path: true,
+            join_order_seed: None,
             memory_bytes: None,
             admission_timeout: None,
             in_order: false,

@@ -47,7 +47,8 @@ fn rewrite(plan: LogicalPlan, scope: &StatementScope) -> DfResult<Transformed<Lo
     for relation in group.relations {
         relations.push(rewrite(relation, scope)?.data);
     }
-    let order = graph(&relations, &group.conditions, scope).order();
+    let graph = graph(&relations, &group.conditions, scope);
+    let order = scope.join_order_seed.map_or_else(|| graph.order(), |seed| graph.drawn(seed));
     let mut ordered: Vec<Option<LogicalPlan>> = relations.into_iter().map(Some).collect();
     let mut inputs = order.into_iter().filter_map(|at| ordered.get_mut(at)?.take());
     let Some(first) = inputs.next() else { return Ok(Transformed::no(plan)) };

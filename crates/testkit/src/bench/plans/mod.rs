@@ -2,9 +2,10 @@
 //!
 //! Two sets: every leading part of thirty joins over skewed, correlated data (its estimate against its count), and the results of
 //! the 22 TPC-H queries without their LIMIT. A q-error is how many times too high or too low an estimate is; both it and the
-//! count are at least one row.
+//! count are at least one row. Then how long each query takes beside the best of random orders of its joins.
 
 mod data;
+mod orders;
 mod queries;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ pub struct PlansOptions {
     pub tpch_scale: f64,
     /// Of the music service: 1 has half a million plays.
     pub scale: f64,
+    /// Random orders of each query's joins; 0: none.
+    pub orders: u64,
     /// Say every estimate.
     pub verbose: bool,
     /// Write no history.
@@ -85,11 +88,12 @@ async fn compare(options: &PlansOptions, place: &Path) -> Result<(), String> {
     for (name, set) in [("parts of 30 joins", &joins), ("results of TPC-H", &results)] {
         lines.push(report(name, set, options.verbose));
     }
+    let orders = orders::run(ours, options.orders, options.verbose).await?;
     if options.no_history {
         return Ok(());
     }
     let result = json!({"peer": format!("PostgreSQL {}", peer.version), "tpch_scale": options.tpch_scale,
-        "scale": options.scale, "sets": lines});
+        "scale": options.scale, "sets": lines, "orders": orders});
     history::append("plans", result).map_err(fail)
 }
 
