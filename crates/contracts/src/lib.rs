@@ -29,7 +29,8 @@ pub use housekeeping::{BackupPart, BackupSource, Checked, ColumnFacts, Finding, 
 pub use range::{KeyRange, RangeCursor, RangeRequest, RangeSink, after_prefix};
 pub use row_ref::{RowHint, RowRef};
 pub use scan::{
-    BatchReader, ColumnPredicate, CompareOp, PredicateOp, ROW_REF_COLUMN, ScanMetrics, ScanRequest, TableScan,
+    BatchReader, Bound, BoundValues, ColumnPredicate, CompareOp, FirstBy, PredicateOp, ROW_REF_COLUMN, ScanMetrics,
+    ScanRequest, TableScan,
 };
 pub use session::{
     BoundPortal, Canceller, ConnectRequest, CopyChunk, CopyFormat, CopyIn, Credential, Execution, Notice, Notification,

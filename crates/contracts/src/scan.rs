@@ -49,6 +49,32 @@ pub enum PredicateOp {
     Member(Arc<KeySet>),
 }
 
+/// Which rows of a scan are wanted first: of an ORDER BY with a LIMIT, its leading column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstBy {
+    pub column: ColumnId,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+/// What is left to look for in a column while a scan runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    pub column: ColumnId,
+    /// Rows without a value are wanted.
+    pub nulls: bool,
+    pub values: BoundValues,
+}
+
+/// Data have the column's physical type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BoundValues {
+    /// Rows with a value are not wanted.
+    None,
+    /// From the one to the other, both included; without an end where there is none.
+    Within(Option<Datum>, Option<Datum>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompareOp {
     Eq,
@@ -82,6 +108,15 @@ pub trait TableScan: Send + Sync {
     /// may exist, and `None` means unknown.
     fn estimated_bounds(&self, _column: ColumnId) -> Option<(Datum, Datum)> {
         None
+    }
+
+    /// Reads what may hold the first rows by a column first, in whatever order the rows would come otherwise. Before a partition
+    /// is opened. Advice.
+    fn first_by(&self, _first: FirstBy) {}
+
+    /// From now on rows outside of `bound` are not wanted, and are left out as far as that pays; a later bound replaces it. Advice.
+    fn narrow(&self, _bound: &Bound) -> Result<()> {
+        Ok(())
     }
 
     /// From now on gives only about one in `every` of its rows, whole blocks spread over all of them, chosen by `seed`: a sample.

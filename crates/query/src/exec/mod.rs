@@ -12,6 +12,7 @@ mod explain;
 mod explain_format;
 mod filter_guard;
 mod filter_names;
+mod first_rows;
 mod foreign;
 mod grouping_sets;
 mod index;

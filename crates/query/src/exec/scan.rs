@@ -36,6 +36,7 @@ use super::cardinality::{Estimate, filtered};
 use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
 use super::estimate;
+use super::first_rows::{FirstRowsOf, Told};
 use super::index::{Found, KeyedScan, OrderBy, TableKeys, Wanted, find, first_in_order};
 use super::scope::StatementScope;
 use super::small_batches::SmallBatches;
@@ -122,6 +123,8 @@ pub(crate) struct HeliosScanExec {
     shared: Arc<Shared>,
     /// Filters other operators will fill in before this scan is read.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    /// The sort above that wants only the first rows by a column.
+    first: Option<FirstRowsOf>,
     estimated_rows: u64,
     /// What ANALYZE knows of the rows that are left.
     known: Option<Arc<Estimate>>,
@@ -136,6 +139,15 @@ pub(crate) struct HeliosScanExec {
 /// The shard's scan, shared by the partitions.
 struct Shared {
     scan: Mutex<Bound>,
+    /// What the shard knows of the sort above.
+    told: Told,
+}
+
+impl Shared {
+    fn of(scan: Arc<dyn TableScan>) -> Arc<Shared> {
+        let scan = Mutex::new(Bound { scan, started: None, index: None });
+        Arc::new(Shared { scan, told: Told::default() })
+    }
 }
 
 struct Bound {
@@ -180,8 +192,9 @@ impl HeliosScanExec {
             statistics: OnceLock::new(),
             source,
             places,
-            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None, index: None }) }),
+            shared: Shared::of(scan),
             dynamic: Vec::new(),
+            first: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -230,8 +243,9 @@ impl HeliosScanExec {
             index: Some(index),
             source: source.clone(),
             places,
-            shared: Arc::new(Shared { scan: Mutex::new(Bound { scan, started: None, index: None }) }),
+            shared: Shared::of(scan),
             dynamic: Vec::new(),
+            first: None,
             statistics: OnceLock::new(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -257,6 +271,29 @@ impl HeliosScanExec {
             projection.collect::<Option<_>>().ok_or_else(|| Error::internal("a scan gives fewer columns"))?;
         let scan = HeliosScanExec::open(source)?;
         Ok(scan.index.is_none().then_some(scan))
+    }
+
+    /// The same scan for a sort that wants the first rows only; `None` if it reads few rows anyway, or the first that come.
+    pub(super) fn with_first(&self, first: FirstRowsOf) -> Option<HeliosScanExec> {
+        let whole = self.source.limit.is_none() && self.index.is_none();
+        whole.then(|| HeliosScanExec { first: Some(first), ..self.again() })
+    }
+
+    /// The same scan, not yet read.
+    fn again(&self) -> HeliosScanExec {
+        HeliosScanExec {
+            source: self.source.clone(),
+            places: self.places.clone(),
+            shared: Arc::clone(&self.shared),
+            dynamic: self.dynamic.clone(),
+            first: self.first.clone(),
+            estimated_rows: self.estimated_rows,
+            known: self.known.clone(),
+            index: self.index.clone(),
+            statistics: self.statistics.clone(),
+            properties: Arc::clone(&self.properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 
     pub(super) fn tree(&self) -> Result<TreeRef> {
@@ -355,6 +392,7 @@ impl ExecutionPlan for HeliosScanExec {
                 source: self.source.clone(),
                 shared: Arc::clone(&self.shared),
                 dynamic: self.dynamic.clone(),
+                first: self.first.clone(),
                 schema: self.schema(),
                 step: self.properties.partitioning.partition_count().max(1),
                 index: self.index.clone(),
@@ -419,18 +457,7 @@ impl ExecutionPlan for HeliosScanExec {
         if phase == FilterPushdownPhase::Pre || filters.is_empty() || self.source.limit.is_some() {
             return Ok(answer);
         }
-        let scan = HeliosScanExec {
-            source: self.source.clone(),
-            places: self.places.clone(),
-            shared: Arc::clone(&self.shared),
-            dynamic: filters,
-            estimated_rows: self.estimated_rows,
-            known: self.known.clone(),
-            index: self.index.clone(),
-            statistics: self.statistics.clone(),
-            properties: Arc::clone(&self.properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        };
+        let scan = HeliosScanExec { dynamic: filters, ..self.again() };
         Ok(answer.with_updated_node(Arc::new(scan)))
     }
 }
@@ -455,6 +482,7 @@ struct Opener {
     source: ScanSource,
     shared: Arc<Shared>,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    first: Option<FirstRowsOf>,
     schema: SchemaRef,
     /// The plan's partitions. A scan bound again may have more or fewer of its own.
     step: usize,
@@ -464,7 +492,7 @@ struct Opener {
 
 impl Opener {
     /// The reader of a partition, if there is such a partition and anything can match.
-    fn open(&self, partition: usize) -> Result<Option<(Box<dyn BatchReader>, Started)>> {
+    fn open(&self, partition: usize) -> Result<Option<(Reader, Started)>> {
         let mut bound = self.shared.scan.lock();
         let started = match &bound.started {
             Some(started) => started.clone(),
@@ -479,7 +507,9 @@ impl Opener {
         }
         let scan = Arc::clone(&bound.scan);
         drop(bound);
-        Ok(Some((scan.open(partition)?, started)))
+        let rows = scan.open(partition)?;
+        let narrowed = self.first.is_some().then_some(scan);
+        Ok(Some((Reader { rows, narrowed }, started)))
     }
 
     /// Takes what dynamic filters say now, and scans anew if the shard can use it.
@@ -492,6 +522,9 @@ impl Opener {
             // A join with few rows on its other side finds its rows here one by one.
             (bound.scan, bound.index) = through_index(&self.source, &request, scan)?;
         }
+        if let Some(first) = &self.first {
+            bound.scan.first_by(first.first);
+        }
         let index = bound.index.as_ref().or(self.index.as_ref());
         let index = index.and_then(|name| index_oid(&self.source.relation, name));
         let (table, tally) = (self.source.relation.oid, self.source.scope.tier.tally());
@@ -503,10 +536,26 @@ impl Opener {
     }
 }
 
+/// A partition of the shard's scan.
+struct Reader {
+    rows: Box<dyn BatchReader>,
+    /// The scan, if it is told what is still looked for.
+    narrowed: Option<Arc<dyn TableScan>>,
+}
+
+impl Reader {
+    fn next(&mut self, opener: &Opener) -> Result<Option<RecordBatch>> {
+        if let (Some(first), Some(scan)) = (&opener.first, &self.narrowed) {
+            first.tell(&**scan, &opener.shared.told)?;
+        }
+        self.rows.next_batch()
+    }
+}
+
 enum State {
     /// To be opened: this partition of the shard's scan.
     Closed(usize),
-    Open(usize, Box<dyn BatchReader>),
+    Open(usize, Reader),
     Done,
 }
 
@@ -559,7 +608,7 @@ impl ScanStream {
                         self.filter.get_or_insert_with(|| BatchFilter::new(started.filters));
                     }
                 }
-                State::Open(partition, reader) => match reader.next_batch()? {
+                State::Open(partition, reader) => match reader.next(&self.opener)? {
                     None => self.state = State::Closed(*partition + self.opener.step),
                     Some(batch) if batch.num_rows() == 0 => {}
                     Some(batch) => {
@@ -571,9 +620,12 @@ impl ScanStream {
                             Some(filter) => filter.apply(batch)?,
                             None => batch,
                         };
-                        if batch.num_rows() > 0
-                            && let Some(batch) = self.small.push(batch)?
-                        {
+                        if batch.num_rows() == 0 {
+                            continue;
+                        }
+                        // A sort that wants the first rows only is told nothing by rows that wait.
+                        let ready = if self.opener.first.is_some() { Some(batch) } else { self.small.push(batch)? };
+                        if let Some(batch) = ready {
                             return Ok(Some(batch));
                         }
                     }

@@ -23,6 +23,7 @@ use super::admission::{Admission, QueryQueue};
 use super::apply::ApplyPlanner;
 use super::cardinality::informed;
 use super::error::from_datafusion;
+use super::first_rows::FirstRows;
 use super::index::FirstByIndex;
 use super::interrupt::YieldAboveJoins;
 use super::late_rows::LateRows;
@@ -98,6 +99,7 @@ impl Executor {
             .with_physical_optimizer_rules(informed(filter_names::guarded(order_repair::rules())))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(LateRows))
+            .with_physical_optimizer_rule(Arc::new(FirstRows))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(SpillJoins))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))

@@ -13,7 +13,8 @@ use arrow_buffer::Buffer;
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use heliosdb_contracts::{
-    BatchReader, ColumnPredicate, PredicateOp, ReadContext, ScanMetrics, ScanRequest, TableScan, datum_at,
+    BatchReader, Bound, BoundValues, ColumnPredicate, FirstBy, PredicateOp, ReadContext, ScanMetrics, ScanRequest,
+    TableScan, TreeDescriptorRef, datum_at,
 };
 use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, TreeRef};
 
@@ -34,6 +35,7 @@ struct Shared {
     core: Arc<Core>,
     context: ReadContext,
     tree: TreeRef,
+    descriptor: TreeDescriptorRef,
     schema: SchemaRef,
     /// Columns of the scan below that may hold references.
     places: Vec<usize>,
@@ -82,6 +84,7 @@ pub(crate) fn open_scan(core: &Arc<Core>, context: &ReadContext, request: &ScanR
         tree: request.tree,
         schema,
         places: large_places(&descriptor, &below.projection),
+        descriptor,
         tests,
         wanted,
         extra,
@@ -92,17 +95,20 @@ pub(crate) fn open_scan(core: &Arc<Core>, context: &ReadContext, request: &ScanR
 
 /// Whether a reference answers as the value it stands for.
 fn is_comparable(op: &PredicateOp) -> bool {
-    let short = |datum: &Datum| match datum {
-        Datum::Text(text) => text.len() <= COMPARABLE_BYTES,
-        Datum::Bytes(bytes) => bytes.len() <= COMPARABLE_BYTES,
-        _ => true,
-    };
     match op {
-        PredicateOp::Compare(_, datum) => short(datum),
-        PredicateOp::In(list) => list.iter().all(short),
+        PredicateOp::Compare(_, datum) => is_short(datum),
+        PredicateOp::In(list) => list.iter().all(is_short),
         PredicateOp::IsNull | PredicateOp::IsNotNull | PredicateOp::Member(_) => true,
         PredicateOp::StartsWith(prefix) => prefix.len() <= COMPARABLE_BYTES,
         PredicateOp::Contains(_) => false,
+    }
+}
+
+fn is_short(datum: &Datum) -> bool {
+    match datum {
+        Datum::Text(text) => text.len() <= COMPARABLE_BYTES,
+        Datum::Bytes(bytes) => bytes.len() <= COMPARABLE_BYTES,
+        _ => true,
     }
 }
 
@@ -144,6 +150,22 @@ impl TableScan for Scan {
 
     fn estimated_bounds(&self, column: ColumnId) -> Option<(Datum, Datum)> {
         self.rows.estimated_bounds(column)
+    }
+
+    fn first_by(&self, first: FirstBy) {
+        self.rows.first_by(first);
+    }
+
+    fn narrow(&self, bound: &Bound) -> Result<()> {
+        let ends = match &bound.values {
+            BoundValues::None => [&None, &None],
+            BoundValues::Within(low, high) => [low, high],
+        };
+        // A reference says how its value begins, no more.
+        if may_be_large(&self.shared.descriptor, bound.column) && ends.into_iter().flatten().any(|end| !is_short(end)) {
+            return Ok(());
+        }
+        self.rows.narrow(bound)
     }
 
     fn thin(&self, every: usize, seed: u64) -> bool {

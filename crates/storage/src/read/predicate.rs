@@ -32,6 +32,10 @@ const ADVICE_KEEPS_MAX: u64 = 70;
 const SHARE_STEPS: u64 = 8;
 
 impl Tally {
+    pub fn of_advice() -> Tally {
+        Tally { advice: true, ..Tally::default() }
+    }
+
     pub fn add(&self, seen: usize, kept: usize) {
         self.seen.fetch_add(seen as u64, Ordering::Relaxed);
         self.kept.fetch_add(kept as u64, Ordering::Relaxed);
@@ -76,7 +80,7 @@ pub(crate) fn compile(predicates: &[ColumnPredicate], state: &TreeState) -> Resu
     Ok(compiled)
 }
 
-fn translate(op: &PredicateOp) -> Predicate<'_> {
+pub(super) fn translate(op: &PredicateOp) -> Predicate<'_> {
     match op {
         PredicateOp::Compare(op, datum) => {
             let op = match op {

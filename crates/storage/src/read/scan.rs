@@ -9,15 +9,18 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use heliosdb_contracts::{
-    BatchReader, ROW_REF_COLUMN, ReadContext, RowHint, RowRef, ScanMetrics, ScanRequest, TableScan, arrow_type,
+    BatchReader, Bound, FirstBy, ROW_REF_COLUMN, ReadContext, RowHint, RowRef, ScanMetrics, ScanRequest, TableScan,
+    arrow_type,
 };
 use heliosdb_hcc::Bitmap;
 use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result, SchemaVersion, SegmentId, compare};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
-use super::{ColumnBuilder, ColumnFilter, batch, compile};
+use super::order::by_best;
+use super::predicate::Tally;
+use super::{ColumnBound, ColumnBuilder, ColumnFilter, batch, compile};
 use crate::core::Core;
 use crate::memtable::{BranchTree, Chunk, Generation};
 use crate::segment::BlockScan;
@@ -45,6 +48,11 @@ struct Plan {
     /// transaction's own last.
     work: Vec<Work>,
     next: AtomicUsize,
+    /// Another order of the work, block by block, and no work twice.
+    order: OnceLock<Vec<(usize, Range<usize>)>>,
+    /// What is still looked for.
+    bound: RwLock<Option<Arc<ColumnBound>>>,
+    bound_tally: Arc<Tally>,
     /// What a sample leaves out.
     thinned: OnceLock<Thinned>,
 }
@@ -66,7 +74,7 @@ impl Thinned {
 }
 
 /// A piece of work small enough to balance partitions by.
-enum Work {
+pub(super) enum Work {
     /// A chunk of a memtable.
     Chunk(Arc<Chunk>, Arc<Generation>),
     /// The transaction's own rows, `from..to` of the overlay's.
@@ -164,6 +172,9 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         version,
         work,
         next: AtomicUsize::new(0),
+        order: OnceLock::new(),
+        bound: RwLock::new(None),
+        bound_tally: Arc::new(Tally::of_advice()),
         thinned: OnceLock::new(),
     };
     let opened = Mutex::new(vec![false; partitions]);
@@ -202,7 +213,7 @@ fn segment_blocks(segment: &Segment, state: &TreeState, filters: &[ColumnFilter]
         return 0..0;
     }
     let descriptor = &state.newest().descriptor;
-    let scan = BlockScan { descriptor, projection: &[], filters, as_of: snapshot, want_keys: false };
+    let scan = BlockScan { descriptor, projection: &[], filters, bound: None, as_of: snapshot, want_keys: false };
     let count = segment.reader.info().block_count();
     let may = |block: &usize| segment.reader.block_may_match(*block, &scan);
     match (0..count).find(may) {
@@ -270,6 +281,16 @@ impl TableScan for Scan {
         })
     }
 
+    fn first_by(&self, first: FirstBy) {
+        self.plan.order.get_or_init(|| by_best(&self.plan.work, &self.plan.state, first));
+    }
+
+    fn narrow(&self, bound: &Bound) -> Result<()> {
+        let compiled = ColumnBound::compile(bound, &self.plan.state, self.plan.bound_tally.clone())?;
+        *self.plan.bound.write() = compiled.map(Arc::new);
+        Ok(())
+    }
+
     fn thin(&self, every: usize, seed: u64) -> bool {
         // Of a few pieces a sample would be all or nothing.
         let enough = every > 1 && self.plan.work.len() * BLOCKS_PER_PIECE >= every.saturating_mul(8);
@@ -296,30 +317,30 @@ impl BatchReader for Partition {
                 return Ok(Some(batch));
             }
             let plan = self.plan.clone();
-            let at = plan.next.fetch_add(1, Ordering::Relaxed);
-            let Some(work) = plan.work.get(at) else { break };
+            let Some((at, work, part)) = plan.piece(plan.next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let bound = plan.bound.read().clone();
             match work {
                 Work::Chunk(..) | Work::Own(..) if !plan.reads(at * BLOCKS_PER_PIECE) => {}
                 Work::Blocks { segment, blocks, hidden } => {
                     // In reverse, as batches are taken from the end.
-                    for block in blocks.clone().rev() {
+                    for block in part.unwrap_or(blocks).clone().rev() {
                         if !plan.reads(at * BLOCKS_PER_PIECE + (block - blocks.start)) {
                             continue;
                         }
-                        let made = plan.block(segment, block, hidden.as_deref())?;
+                        let made = plan.block(segment, block, hidden.as_deref(), bound.as_deref())?;
                         self.hand_out(made);
                     }
                 }
                 Work::Chunk(chunk, generation) => {
                     let made = if chunk.is_full() && chunk.len() >= IMAGE_ROWS_MIN {
-                        plan.full_chunk(chunk, generation)?
+                        plan.full_chunk(chunk, generation, bound.as_deref())?
                     } else {
-                        plan.chunk(chunk)?
+                        plan.chunk(chunk, bound.as_deref())?
                     };
                     self.hand_out(made);
                 }
                 Work::Own(from, to) => {
-                    let made = plan.own(*from, *to)?;
+                    let made = plan.own(*from, *to, bound.as_deref())?;
                     self.hand_out(made);
                 }
             }
@@ -339,13 +360,22 @@ impl Partition {
 }
 
 impl Plan {
+    /// The piece of work that is next after `taken` others: its place, and which of its blocks if not all.
+    fn piece(&self, taken: usize) -> Option<(usize, &Work, Option<&Range<usize>>)> {
+        let (at, part) = match self.order.get() {
+            Some(order) => order.get(taken).map(|(at, blocks)| (*at, Some(blocks)))?,
+            None => (taken, None),
+        };
+        Some((at, self.work.get(at)?, part))
+    }
+
     /// Whether a sample has a block; pieces count as [`BLOCKS_PER_PIECE`] of them.
     fn reads(&self, block: usize) -> bool {
         self.thinned.get().is_none_or(|thinned| thinned.has(block))
     }
 
-    fn chunk(&self, chunk: &Chunk) -> Result<Option<RecordBatch>> {
-        let mut out = RowBatch::new(self);
+    fn chunk(&self, chunk: &Chunk, bound: Option<&ColumnBound>) -> Result<Option<RecordBatch>> {
+        let mut out = RowBatch::new(self, bound);
         for version in chunk.versions() {
             if version.is_visible(self.snapshot) && !self.overlay.hidden.contains_key(&version.key) {
                 out.add(&version.key, &version.row, version.schema)?;
@@ -356,7 +386,12 @@ impl Plan {
     }
 
     /// A chunk that no longer grows is read by column, as a segment's block is.
-    fn full_chunk(&self, chunk: &Chunk, generation: &Generation) -> Result<Option<RecordBatch>> {
+    fn full_chunk(
+        &self,
+        chunk: &Chunk,
+        generation: &Generation,
+        bound: Option<&ColumnBound>,
+    ) -> Result<Option<RecordBatch>> {
         let column = |id: ColumnId| {
             let (view, bytes) = chunk.column(&self.state, id)?;
             generation.add_bytes(bytes);
@@ -370,6 +405,12 @@ impl Plan {
             }
         }
         ScanMetrics::add(&self.metrics.memtable_rows, chunk.len() as u64);
+        if let Some(bound) = bound {
+            let view = column(bound.column)?;
+            if let Some(filter) = bound.of_rows(view.null_count() > 0) {
+                view.filter(filter, &mut selection)?;
+            }
+        }
         for filter in &self.filters {
             if selection.none() {
                 return Ok(None);
@@ -406,15 +447,21 @@ impl Plan {
         batch(&self.schema, columns, rows).map(Some)
     }
 
-    fn own(&self, from: usize, to: usize) -> Result<Option<RecordBatch>> {
-        let mut out = RowBatch::new(self);
+    fn own(&self, from: usize, to: usize, bound: Option<&ColumnBound>) -> Result<Option<RecordBatch>> {
+        let mut out = RowBatch::new(self, bound);
         for (key, row, schema) in self.overlay.rows.iter().take(to).skip(from) {
             out.add(key, row, *schema)?;
         }
         out.finish()
     }
 
-    fn block(&self, segment: &Segment, block: usize, hidden: Option<&RoaringBitmap>) -> Result<Option<RecordBatch>> {
+    fn block(
+        &self,
+        segment: &Segment,
+        block: usize,
+        hidden: Option<&RoaringBitmap>,
+        bound: Option<&ColumnBound>,
+    ) -> Result<Option<RecordBatch>> {
         let range = segment.reader.block_range(block);
         let mut clear_hidden = |selection: &mut Bitmap| {
             if let Some(hidden) = hidden {
@@ -428,6 +475,7 @@ impl Plan {
             descriptor: &self.state.newest().descriptor,
             projection: &self.columns,
             filters: &self.filters,
+            bound,
             as_of: self.snapshot,
             want_keys: self.row_refs,
         };
@@ -454,6 +502,7 @@ impl Plan {
 /// Rows in memory on their way to a batch: filtered one by one, then built column by column.
 struct RowBatch<'a> {
     plan: &'a Plan,
+    bound: Option<&'a ColumnBound>,
     /// For the shape of the last row; rows of one shape come together.
     projection: Option<Projection>,
     tested: Option<Projection>,
@@ -464,9 +513,10 @@ struct RowBatch<'a> {
 }
 
 impl<'a> RowBatch<'a> {
-    fn new(plan: &'a Plan) -> RowBatch<'a> {
+    fn new(plan: &'a Plan, bound: Option<&'a ColumnBound>) -> RowBatch<'a> {
         RowBatch {
             plan,
+            bound,
             projection: None,
             tested: None,
             builders: plan.types.iter().map(|&physical| ColumnBuilder::new(physical, 0)).collect(),
@@ -478,14 +528,16 @@ impl<'a> RowBatch<'a> {
 
     fn add(&mut self, key: &Bytes, row: &Bytes, schema: SchemaVersion) -> Result<()> {
         if self.projection.as_ref().is_none_or(|projection| projection.version() != schema) {
-            let tested: Vec<ColumnId> = self.plan.filters.iter().map(|filter| filter.column).collect();
+            let bound = self.bound.iter().map(|bound| bound.column);
+            let tested: Vec<ColumnId> = self.plan.filters.iter().map(|filter| filter.column).chain(bound).collect();
             self.tested = Some(Projection::new(&self.plan.state, schema, &tested)?);
             self.projection = Some(Projection::new(&self.plan.state, schema, &self.plan.columns)?);
         }
         let (Some(tested), Some(projection)) = (&self.tested, &self.projection) else { return Ok(()) };
-        if !self.plan.filters.is_empty() {
+        if !self.plan.filters.is_empty() || self.bound.is_some() {
             let values = tested.values(row)?;
-            if !self.plan.filters.iter().zip(&values).all(|(test, value)| test.filter.matches(value)) {
+            let bounded = self.bound.zip(values.last()).is_none_or(|(bound, value)| bound.matches(value));
+            if !bounded || !self.plan.filters.iter().zip(&values).all(|(test, value)| test.filter.matches(value)) {
                 return Ok(());
             }
         }

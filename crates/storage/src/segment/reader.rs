@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
 use heliosdb_contracts::ScanMetrics;
-use heliosdb_hcc::{BlockView, Shared};
+use heliosdb_hcc::{BlockStats, BlockView, Shared};
 use heliosdb_runtime::{Disk, DiskFile, OpenMode};
 use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, SegmentId, compare};
 use smallvec::SmallVec;
@@ -111,6 +111,12 @@ impl SegmentReader {
             }
         }
         bounds.map(|(low, high)| (low.clone(), high.clone()))
+    }
+
+    /// A block's zone map of a column; `None`: the column is younger than the segment.
+    pub fn block_stats(&self, block: usize, column: ColumnId) -> Option<&BlockStats> {
+        let column = self.info.column(column)?;
+        Some(&self.info.blocks.get(block)?.chunks.get(column)?.stats)
     }
 
     /// Whether the key may be in here, by fences and bloom filter: no disk read.

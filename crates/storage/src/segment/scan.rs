@@ -9,7 +9,7 @@ use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result};
 
 use super::SegmentReader;
 use super::lookup::{KeyColumns, missing_value};
-use crate::read::{ColumnBuilder, ColumnFilter};
+use crate::read::{ColumnBound, ColumnBuilder, ColumnFilter};
 
 /// What is wanted of each block.
 pub(crate) struct BlockScan<'a> {
@@ -17,6 +17,8 @@ pub(crate) struct BlockScan<'a> {
     pub descriptor: &'a TreeDescriptor,
     pub projection: &'a [ColumnId],
     pub filters: &'a [ColumnFilter],
+    /// What is still looked for, if the scan is for the first rows by some order.
+    pub bound: Option<&'a ColumnBound>,
     /// Rows that begin later are not seen. Ignored where rows share a stamp, which the caller compares itself.
     pub as_of: CommitTs,
     pub want_keys: bool,
@@ -83,10 +85,22 @@ impl SegmentReader {
         if self.info.stamped_rows && info.min_ts > scan.as_of {
             return false;
         }
+        if let Some(bound) = scan.bound
+            && !self.block_may_hold(block, bound, scan.descriptor)
+        {
+            return false;
+        }
         scan.filters.iter().all(|filter| match self.info.column(filter.column) {
             Some(column) => info.chunks.get(column).is_some_and(|chunk| filter.filter.may_match(&chunk.stats)),
             None => filter.filter.matches(&missing_value(scan.descriptor, filter.column)),
         })
+    }
+
+    fn block_may_hold(&self, block: usize, bound: &ColumnBound, descriptor: &TreeDescriptor) -> bool {
+        match self.block_stats(block, bound.column) {
+            Some(stats) => bound.may_match(stats),
+            None => bound.matches(&missing_value(descriptor, bound.column)),
+        }
     }
 
     /// The block's rows that pass the filters and `visible`, which clears the bits of rows the caller hides (bit n is the
@@ -107,6 +121,7 @@ impl SegmentReader {
         let mut selection = Bitmap::all_set(range.len());
         visible(&mut selection)?;
         self.keep_begun(block, scan.as_of, &mut selection, metrics)?;
+        self.keep_bounded(block, scan, &mut selection, metrics)?;
         self.keep_matching(block, scan, &mut selection, metrics)?;
         let rows = selection.count();
         if rows == 0 {
@@ -129,6 +144,28 @@ impl SegmentReader {
         let newest = Datum::Int64(i64::try_from(as_of.0).unwrap_or(i64::MAX));
         let filter = Filter::compile(&Predicate::Compare(CompareOp::LtEq, &newest), PhysicalType::Int64)?;
         self.counted_chunk(block, chunk, metrics)?.filter(&filter, selection)
+    }
+
+    /// Drops rows that are no longer looked for: usually nearly all, and by a column that is quick to test.
+    fn keep_bounded(
+        &self,
+        block: usize,
+        scan: &BlockScan<'_>,
+        selection: &mut Bitmap,
+        metrics: &ScanMetrics,
+    ) -> Result<()> {
+        let Some(bound) = scan.bound else { return Ok(()) };
+        let (Some(column), Some(stats)) = (self.info.column(bound.column), self.block_stats(block, bound.column))
+        else {
+            return Ok(());
+        };
+        let Some(filter) = bound.of_rows(stats.null_count > 0).filter(|filter| !filter.must_match(stats)) else {
+            return Ok(());
+        };
+        let rows = selection.count();
+        self.counted_chunk(block, column, metrics)?.filter(filter, selection)?;
+        bound.tally.add(rows, selection.count());
+        Ok(())
     }
 
     /// Applies the filters, those that leave least and the smallest columns first, and stops when nothing is left.

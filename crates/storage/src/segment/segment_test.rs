@@ -256,7 +256,14 @@ fn scans_filter_see_and_prune() {
     ];
     let projection = [ColumnId(9), ColumnId(4), ColumnId(3)];
     let as_of = CommitTs(1130);
-    let scan = BlockScan { descriptor: &later, projection: &projection, filters: &filters, as_of, want_keys: true };
+    let scan = BlockScan {
+        descriptor: &later,
+        projection: &projection,
+        filters: &filters,
+        bound: None,
+        as_of,
+        want_keys: true,
+    };
     let metrics = ScanMetrics::default();
     let hidden = |row: u32| row % 10 == 4;
     let mut got: Vec<(u32, Bytes, Vec<Datum>)> = Vec::new();
@@ -360,7 +367,8 @@ fn everything(disk: &dyn Disk, file: &SegmentFile, descriptor: &TreeDescriptor, 
         out += &format!("{:?} {:?} {:?}", full.columns, full.keys, full.begin);
     }
     let ids = all_ids();
-    let scan = BlockScan { descriptor, projection: &ids, filters: &[], as_of: CommitTs(1050), want_keys: false };
+    let scan =
+        BlockScan { descriptor, projection: &ids, filters: &[], bound: None, as_of: CommitTs(1050), want_keys: false };
     for block in 0..reader.info().block_count() {
         let scanned = reader.scan_block(block, &scan, &mut |_| Ok(()), &ScanMetrics::default())?;
         out += &format!("{:?}", scanned.map(|scanned| (scanned.rows, scanned.columns)));

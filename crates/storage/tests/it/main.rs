@@ -3,6 +3,7 @@
 
 mod basics;
 mod durability;
+mod first_rows;
 mod housekeeping;
 mod large;
 mod large_transaction;
