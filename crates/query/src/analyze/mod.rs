@@ -8,6 +8,7 @@
 mod automatic;
 mod column;
 mod distinct;
+mod extended;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,9 @@ use heliosdb_contracts::ScanRequest;
 use heliosdb_runtime::Clock;
 use heliosdb_types::{Error, Result};
 
-use crate::catalog::{Column, ColumnStatistics, IndexColumn, Relation, TableInfo};
+use crate::catalog::{
+    Column, ColumnStatistics, CombinedStatistics, ExtendedStatistics, IndexColumn, Relation, TableInfo,
+};
 use crate::exec::{Executor, StatementScope, from_datafusion};
 use crate::func::is_its_own_key;
 use column::{Cell, Size};
@@ -42,6 +45,8 @@ pub(crate) struct Found {
     pub rows_read: u64,
     pub rows_sampled: usize,
     pub columns: BTreeMap<i16, ColumnStatistics>,
+    /// By the OID of the object that asks for them.
+    pub combined: BTreeMap<u32, CombinedStatistics>,
 }
 
 /// How to look.
@@ -85,11 +90,19 @@ pub(crate) async fn collect(
             batch_rows: BATCH_ROWS,
         };
         let scan = scope.shard.scan(&scope.read, &request)?;
-        let size = chosen.iter().map(|(_, target)| *target).max().unwrap_or(0).max(1) * ROWS_PER_TARGET;
+        let targets: Vec<(i16, usize)> = chosen.iter().map(|(column, target)| (column.attribute, *target)).collect();
+        let objects = objects(table, &targets);
+        let largest = targets.iter().map(|(_, target)| *target).chain(objects.iter().map(|object| object.target)).max();
+        let size = largest.unwrap_or(0).max(1) * ROWS_PER_TARGET;
         let estimated = scan.estimated_rows();
         let every = usize::try_from(estimated / (size as u64 * READ_PER_SAMPLED)).unwrap_or(usize::MAX);
         let thinned = every >= 2 && scan.thin(every, look.seed);
         let mut sample = Sample::new(&wanted, size, Random(look.seed));
+        for object in &objects {
+            for places in extended::combinations(object.places.len()) {
+                sample.count(places.iter().filter_map(|at| object.places.get(*at)).copied().collect());
+            }
+        }
         for partition in 0..scan.partition_count() {
             let mut reader = scan.open(partition)?;
             let mut turn = 0;
@@ -110,6 +123,7 @@ pub(crate) async fn collect(
         let share = if rows > 0.0 { sample.rows as f64 / rows } else { 1.0 };
         let complete = sample.has_all() && !thinned;
         let mut columns = BTreeMap::new();
+        let cells: Vec<Vec<Cell>> = (0..wanted.len()).map(|at| sample.column(at)).collect();
         for (at, ((column, target), of)) in chosen.iter().zip(&wanted).enumerate() {
             scope.cancel.check()?;
             let counted = sample.distinct.get(at).and_then(|distinct| distinct.as_ref());
@@ -119,13 +133,47 @@ pub(crate) async fn collect(
                 distinct: counted.map(|distinct| distinct.whole(share)),
                 unique: is_key(table, column),
             };
-            let cells: Vec<Cell> = sample.column(at);
-            columns.extend(column::column(&of.sql_type, &cells, size, *target).map(|found| (column.attribute, found)));
+            let cells = cells.get(at).map_or(&[][..], Vec::as_slice);
+            columns.extend(column::column(&of.sql_type, cells, size, *target).map(|found| (column.attribute, found)));
             tokio::task::yield_now().await;
         }
-        Ok(Found { rows, rows_read: sample.rows, rows_sampled: sample.len(), columns })
+        let counted = sample.combinations(share);
+        let mut combined = BTreeMap::new();
+        for object in &objects {
+            scope.cancel.check()?;
+            let part = |at: &usize| {
+                let ((column, _), cells) = (chosen.get(*at)?, cells.get(*at)?);
+                Some(extended::Part { attribute: column.attribute, sql_type: &column.sql_type, cells })
+            };
+            let parts: Vec<extended::Part<'_>> = object.places.iter().filter_map(part).collect();
+            let size = Size { table_rows: rows, complete, distinct: None, unique: false };
+            let found = extended::combined(object.asked, &object.places, &parts, size, &counted, object.target);
+            combined.insert(object.asked.oid.0, found);
+            tokio::task::yield_now().await;
+        }
+        Ok(Found { rows, rows_read: sample.rows, rows_sampled: sample.len(), columns, combined })
     });
     task.await?
+}
+
+/// Statistics of several columns that are asked for.
+struct Object<'a> {
+    asked: &'a ExtendedStatistics,
+    /// Of its columns among those that are looked at.
+    places: Vec<usize>,
+    target: usize,
+}
+
+/// Those of a table all of whose columns are looked at, which have these targets.
+fn objects<'a>(table: &'a TableInfo, columns: &[(i16, usize)]) -> Vec<Object<'a>> {
+    let object = |asked: &'a ExtendedStatistics| {
+        let place = |attribute: &i16| columns.iter().position(|(column, _)| column == attribute);
+        let places = asked.attributes.iter().map(place).collect::<Option<Vec<_>>>()?;
+        let largest = places.iter().filter_map(|at| columns.get(*at)).map(|(_, target)| *target).max()?;
+        let own = asked.target.and_then(|target| usize::try_from(target).ok());
+        Some(Object { asked, places, target: own.unwrap_or(largest) })
+    };
+    table.extended.iter().filter_map(object).filter(|object| object.target > 0).collect()
 }
 
 /// Whether a key of the table is this column alone.

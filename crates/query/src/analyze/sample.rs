@@ -4,6 +4,8 @@
 //! Li's algorithm L ("Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n)))", 1994), which draws how many rows to
 //! leave out rather than whether to take each.
 
+use std::collections::HashMap;
+
 use arrow_array::RecordBatch;
 use datafusion::common::hash_utils::{HLL_RANDOM_STATE, create_hashes};
 use heliosdb_contracts::datum_at;
@@ -48,6 +50,8 @@ pub(super) struct Sample<'a> {
     /// Which row of those read is in each slot.
     places: Vec<u64>,
     pub distinct: Vec<Option<Distinct>>,
+    /// Different combinations of the columns at some places.
+    combinations: Vec<(Vec<usize>, Distinct)>,
     pub rows: u64,
     random: Random,
     /// The next row to take once the slots are full.
@@ -65,6 +69,7 @@ impl<'a> Sample<'a> {
             cells: columns.iter().map(|_| Vec::new()).collect(),
             places: Vec::new(),
             distinct: columns.iter().map(|column| column.hashable.then(Distinct::new)).collect(),
+            combinations: Vec::new(),
             rows: 0,
             random,
             next: 0,
@@ -73,6 +78,46 @@ impl<'a> Sample<'a> {
             bytes: 0,
             columns,
         }
+    }
+
+    /// Counts different combinations of the columns at these places too, NULL being a value.
+    pub fn count(&mut self, places: Vec<usize>) {
+        let known = self.combinations.iter().any(|(known, _)| *known == places);
+        let hashable = places.iter().all(|at| self.columns.get(*at).is_some_and(|column| column.hashable));
+        if !known && hashable {
+            self.combinations.push((places, Distinct::new()));
+        }
+    }
+
+    /// How many of each there are in the whole table, of which `share` was read.
+    pub fn combinations(&self, share: f64) -> HashMap<Vec<usize>, f64> {
+        self.combinations.iter().map(|(places, distinct)| (places.clone(), distinct.whole(share))).collect()
+    }
+
+    fn add_combinations(&mut self, batch: &RecordBatch, apart: bool) -> Result<()> {
+        let rows = batch.num_rows();
+        let mut alone: Vec<Option<Vec<u64>>> = vec![None; batch.num_columns()];
+        for at in self.combinations.iter().flat_map(|(places, _)| places) {
+            let (Some(hashes @ None), Some(array)) = (alone.get_mut(*at), batch.columns().get(*at)) else { continue };
+            let mut own = vec![0; rows];
+            create_hashes([array], &HLL_RANDOM_STATE, &mut own).map_err(from_datafusion)?;
+            *hashes = Some(own);
+        }
+        for (places, distinct) in &mut self.combinations {
+            if apart {
+                distinct.gap();
+            }
+            let columns: Vec<&[u64]> = places.iter().filter_map(|at| alone.get(*at)?.as_deref()).collect();
+            for row in 0..rows {
+                let mix = |hash: u64, column: &&[u64]| {
+                    let next = hash.rotate_left(23) ^ column.get(row).copied().unwrap_or(0);
+                    next.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                };
+                let hash = columns.iter().fold(0x51_7c_c1_b7_27_22_0a_95, mix);
+                distinct.add(hash ^ (hash >> 32));
+            }
+        }
+        Ok(())
     }
 
     /// The rows that come next; `apart`: others lie between them and those before.
@@ -91,6 +136,9 @@ impl<'a> Sample<'a> {
                     distinct.add(*hash);
                 }
             }
+        }
+        if !self.combinations.is_empty() {
+            self.add_combinations(batch, apart)?;
         }
         let (first, end) = (self.rows, self.rows + rows as u64);
         self.rows = end;

@@ -10,8 +10,8 @@ use heliosdb_types::{
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    CheckConstraint, Column, ForeignKey, IndexInfo, OnCommit, PrimaryKey, Relation, RelationAccess, RelationKind,
-    SequenceInfo, TableInfo, ViewInfo,
+    CheckConstraint, Column, ExtendedStatistics, ForeignKey, IndexInfo, OnCommit, PrimaryKey, Relation, RelationAccess,
+    RelationKind, SequenceInfo, TableInfo, ViewInfo,
 };
 use super::user_type::stored_column;
 
@@ -34,6 +34,8 @@ struct TableDefinition {
     indexes: Vec<IndexInfo>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     foreign_keys: Vec<ForeignKey>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    extended: Vec<ExtendedStatistics>,
     last_attribute: i16,
     last_column_id: ColumnId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +108,7 @@ fn table_definition(relation: &Relation, table: &TableInfo) -> Result<TableDefin
         checks: table.checks.clone(),
         indexes: table.indexes.clone(),
         foreign_keys: table.foreign_keys.clone(),
+        extended: table.extended.clone(),
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
         on_commit: table.on_commit,
@@ -129,6 +132,7 @@ fn table_info(database: DatabaseId, table: TableDefinition) -> Result<(Vec<Colum
         checks: table.checks,
         indexes: table.indexes,
         foreign_keys: table.foreign_keys,
+        extended: table.extended,
         last_attribute: table.last_attribute,
         last_column_id: table.last_column_id,
         on_commit: table.on_commit,
@@ -253,6 +257,7 @@ mod tests {
                 readable_from: CommitTs(0),
             }],
             foreign_keys: Vec::new(),
+            extended: Vec::new(),
             checks: vec![CheckConstraint {
                 oid: Oid(8),
                 name: "c".to_owned(),

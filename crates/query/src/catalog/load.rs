@@ -21,8 +21,8 @@ use super::system::{
 use super::user_type;
 use crate::pg_catalog;
 
-/// First OID of the system trees' own tables in `pg_helios`; the tree's id is added.
-const SYSTEM_TABLE_OID: u32 = 13_200;
+/// First OID of the system trees' own tables in `pg_helios`; the tree's id is added. PostgreSQL's views have OIDs from 13227 on.
+const SYSTEM_TABLE_OID: u32 = 13_110;
 
 /// The catalog of `database` as `context` sees it. `before` is one loaded earlier, from which we know what has been there
 /// for longer.
@@ -48,6 +48,8 @@ pub fn load(
         names: HashMap::new(),
         index_tables: HashMap::new(),
         referencing: HashMap::new(),
+        extended_tables: HashMap::new(),
+        extended_names: HashMap::new(),
         comments: HashMap::new(),
         types: HashMap::new(),
         type_names: HashMap::new(),
@@ -122,6 +124,10 @@ fn add(catalog: &mut CatalogSnapshot, relation: Arc<Relation>) {
     if let Some(table) = relation.table() {
         let indexes = table.primary_key.iter().map(|key| key.oid).chain(table.indexes.iter().map(|index| index.oid));
         catalog.index_tables.extend(indexes.map(|index| (index, relation.oid)));
+        for extended in &table.extended {
+            catalog.extended_tables.insert(extended.oid, relation.oid);
+            catalog.extended_names.insert((extended.schema, extended.name.clone()), extended.oid);
+        }
         for key in &table.foreign_keys {
             let children = catalog.referencing.entry(key.parent).or_default();
             if !children.contains(&relation.oid) {
@@ -269,6 +275,7 @@ fn system_tables(database: DatabaseId) -> impl Iterator<Item = Relation> {
             checks: Vec::new(),
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
+            extended: Vec::new(),
             last_attribute: tree.columns.len() as i16,
             last_column_id: heliosdb_types::ColumnId(tree.columns.len() as u32),
             on_commit: None,

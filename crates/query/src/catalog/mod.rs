@@ -20,15 +20,20 @@ pub(crate) use definition::{describe as describe_tree, refuse_as_key};
 pub use load::load;
 pub use model::{
     CatalogSnapshot, CheckConstraint, Column, CommentKey, Database, DatabaseFacts, DefaultAcl, Deferrable,
-    FIRST_USER_OID, ForeignKey, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Membership, OnCommit,
-    PrimaryKey, ReferentialAction, Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema, SchemaFacts,
-    SequenceInfo, TableInfo, ViewInfo, ViewName, VirtualTable,
+    ExtendedStatistics, FIRST_USER_OID, ForeignKey, Identity, IndexColumn, IndexInfo, IndexKey, IndexState, Membership,
+    OnCommit, PrimaryKey, ReferentialAction, Relation, RelationAccess, RelationKind, Role, RoleFacts, Schema,
+    SchemaFacts, SequenceInfo, StatisticsKind, TableInfo, ViewInfo, ViewName, VirtualTable,
 };
-pub use statistics::{ColumnStatistics, Place, Profile, TableStatistics, order_key, type_name};
+#[cfg(test)]
+pub use statistics::KnownCombination;
+pub use statistics::{
+    ColumnStatistics, Combined, CombinedStatistics, CommonCombination, Place, Profile, TableStatistics, order_key,
+    type_name,
+};
 pub use system::{
-    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, DATABASE_OWNER_ROLE,
-    INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA, TEMPLATE1_DATABASE_OID,
-    schema_facts,
+    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_STATISTICS, CLASS_TYPE,
+    DATABASE_OWNER_ROLE, INFORMATION_SCHEMA, PG_CATALOG, POSTGRES_DATABASE, POSTGRES_ROLE, PUBLIC_SCHEMA,
+    TEMPLATE1_DATABASE_OID, schema_facts,
 };
 pub use user_type::UserType;
 pub use writer::CatalogWriter;

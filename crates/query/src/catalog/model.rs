@@ -41,6 +41,10 @@ pub struct CatalogSnapshot {
     pub index_tables: HashMap<Oid, Oid>,
     /// Referenced table -> tables with foreign keys to it, itself among them if it refers to itself.
     pub referencing: HashMap<Oid, Vec<Oid>>,
+    /// Statistics of several columns -> their table.
+    pub extended_tables: HashMap<Oid, Oid>,
+    /// (schema, name) -> statistics of several columns.
+    pub extended_names: HashMap<(Oid, String), Oid>,
     /// COMMENT ON.
     pub comments: HashMap<CommentKey, String>,
     /// User-defined types.
@@ -198,6 +202,8 @@ pub struct TableInfo {
     /// Secondary indexes, oldest first.
     pub indexes: Vec<IndexInfo>,
     pub foreign_keys: Vec<ForeignKey>,
+    /// CREATE STATISTICS, oldest first.
+    pub extended: Vec<ExtendedStatistics>,
     /// The highest attribute number ever used, so that a dropped column's is not given again.
     pub last_attribute: i16,
     /// The highest column id ever used in the tree.
@@ -289,6 +295,56 @@ pub enum IndexColumn {
         sql: String,
         sql_type: SqlType,
     },
+}
+
+/// CREATE STATISTICS: what ANALYZE looks at beyond single columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendedStatistics {
+    pub oid: Oid,
+    pub name: String,
+    pub schema: Oid,
+    pub owner: Oid,
+    /// Ascending, at least two.
+    pub attributes: Vec<i16>,
+    pub kinds: Vec<StatisticsKind>,
+    /// ALTER STATISTICS ... SET STATISTICS; `None`: the largest of its columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<i32>,
+}
+
+/// What is looked for in several columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatisticsKind {
+    /// How many different combinations there are.
+    Distinct,
+    /// How far some columns decide another.
+    Dependencies,
+    /// The most common combinations.
+    Common,
+}
+
+impl StatisticsKind {
+    pub const ALL: [StatisticsKind; 3] =
+        [StatisticsKind::Distinct, StatisticsKind::Dependencies, StatisticsKind::Common];
+
+    /// As CREATE STATISTICS calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            StatisticsKind::Distinct => "ndistinct",
+            StatisticsKind::Dependencies => "dependencies",
+            StatisticsKind::Common => "mcv",
+        }
+    }
+
+    /// As `pg_statistic_ext.stxkind` calls it.
+    pub fn letter(self) -> &'static str {
+        match self {
+            StatisticsKind::Distinct => "d",
+            StatisticsKind::Dependencies => "f",
+            StatisticsKind::Common => "m",
+        }
+    }
 }
 
 /// FOREIGN KEY (attributes) REFERENCES parent (parent_attributes).
@@ -439,6 +495,15 @@ pub enum Identity {
     No,
     Always,
     ByDefault,
+}
+
+impl CatalogSnapshot {
+    /// Statistics of several columns, with their table.
+    pub fn extended(&self, oid: Oid) -> Option<(&Arc<Relation>, &ExtendedStatistics)> {
+        let table = self.relations.get(self.extended_tables.get(&oid)?)?;
+        let found = table.table()?.extended.iter().find(|extended| extended.oid == oid)?;
+        Some((table, found))
+    }
 }
 
 impl Relation {

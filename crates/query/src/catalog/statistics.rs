@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use heliosdb_types::{Datum, DatumRef, SqlType, TextContext, array_sort_bytes, encode_key, parse_text};
+use heliosdb_types::{Datum, DatumRef, Oid, SqlType, TextContext, array_sort_bytes, encode_key, parse_text};
 use serde::{Deserialize, Serialize};
 
-use super::model::Relation;
+use super::model::{ExtendedStatistics, Relation};
 
 /// The statistics of a table.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -32,11 +32,16 @@ pub struct TableStatistics {
     /// By attribute number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<i16, ColumnStatistics>,
+    /// Of several columns, by the OID of the object that asks for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub combined: BTreeMap<u32, CombinedStatistics>,
     /// ALTER COLUMN ... SET STATISTICS, by attribute number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<i16, i32>,
     #[serde(skip)]
     profiles: OnceLock<HashMap<i16, Arc<Profile>>>,
+    #[serde(skip)]
+    combinations: OnceLock<HashMap<Oid, Arc<Combined>>>,
 }
 
 /// The same as it is kept, read when somebody asks.
@@ -85,6 +90,50 @@ pub struct ColumnStatistics {
     /// How well the order of the values agrees with that of the rows: from -1 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<f32>,
+}
+
+/// What is known of several columns together, as `pg_stats_ext` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CombinedStatistics {
+    /// The columns' types when they were looked at.
+    pub sql_types: Vec<String>,
+    /// Different combinations of some of the columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distinct: Vec<(Vec<i16>, f64)>,
+    /// The share of rows in which some columns decide another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<(Vec<i16>, i16, f64)>,
+    /// The most common first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub common: Vec<CommonCombination>,
+}
+
+/// A combination of values of all columns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommonCombination {
+    pub values: Vec<Option<String>>,
+    pub frequency: f64,
+    /// Its frequency if the columns had nothing to do with each other.
+    pub base: f64,
+}
+
+/// The same as estimates want it.
+#[derive(Debug)]
+pub struct Combined {
+    /// Ascending.
+    pub attributes: Vec<i16>,
+    pub distinct: Vec<(Vec<i16>, f64)>,
+    pub dependencies: Vec<(Vec<i16>, i16, f64)>,
+    pub common: Vec<KnownCombination>,
+}
+
+/// A common combination as estimates want it.
+#[derive(Debug)]
+pub struct KnownCombination {
+    /// Compare as the values do; `None` is NULL.
+    pub keys: Vec<Option<Vec<u8>>>,
+    pub frequency: f64,
+    pub base: f64,
 }
 
 /// A column's statistics as estimates want them.
@@ -165,7 +214,32 @@ impl TableStatistics {
             };
             relation.columns.iter().filter_map(of_column).collect()
         });
-        profiles.get(&attribute).cloned()
+        self.column(relation, attribute).and_then(|_| profiles.get(&attribute).cloned())
+    }
+
+    /// What was found about several columns, if it still counts.
+    pub fn combined(&self, relation: &Relation, extended: &ExtendedStatistics) -> Option<&CombinedStatistics> {
+        let types = extended.attributes.iter().map(|attribute| {
+            let column = relation.columns.iter().find(|column| column.attribute == *attribute)?;
+            Some(type_name(&column.sql_type))
+        });
+        let types = types.collect::<Option<Vec<_>>>()?;
+        self.combined.get(&extended.oid.0).filter(|found| found.sql_types == types)
+    }
+
+    /// The same of all that the table has, as estimates want it.
+    pub fn combinations(&self, relation: &Relation) -> Vec<Arc<Combined>> {
+        let extended = relation.table().map_or(&[][..], |table| &table.extended);
+        let counts = |extended: &&ExtendedStatistics| self.combined(relation, extended).is_some();
+        // What is kept is of objects that were there then; those of today decide.
+        let known = self.combinations.get_or_init(|| {
+            let parsed = |extended: &ExtendedStatistics| {
+                let found = self.combined(relation, extended)?;
+                Some((extended.oid, Arc::new(parsed_combination(relation, extended, found))))
+            };
+            extended.iter().filter_map(parsed).collect()
+        });
+        extended.iter().filter(counts).filter_map(|extended| known.get(&extended.oid).cloned()).collect()
     }
 }
 
@@ -181,6 +255,26 @@ pub fn type_name(sql_type: &SqlType) -> String {
     match sql_type {
         SqlType::Enum(of) => format!("enum {}", of.oid),
         other => other.name(),
+    }
+}
+
+fn parsed_combination(relation: &Relation, extended: &ExtendedStatistics, found: &CombinedStatistics) -> Combined {
+    let context = TextContext::default();
+    let key = |attribute: &i16, text: &Option<String>| {
+        let Some(text) = text else { return Some(None) };
+        let column = relation.columns.iter().find(|column| column.attribute == *attribute)?;
+        let value = parse_text(&column.sql_type, text, &context).ok()?;
+        Some(Some(order_key(&column.sql_type, value.as_ref())))
+    };
+    let common = found.common.iter().filter_map(|one| {
+        let keys = extended.attributes.iter().zip(&one.values).map(|(attribute, text)| key(attribute, text));
+        Some(KnownCombination { keys: keys.collect::<Option<Vec<_>>>()?, frequency: one.frequency, base: one.base })
+    });
+    Combined {
+        attributes: extended.attributes.clone(),
+        distinct: found.distinct.clone(),
+        dependencies: found.dependencies.clone(),
+        common: common.collect(),
     }
 }
 

@@ -190,7 +190,17 @@ pub const STATISTICS: SystemTree = SystemTree {
     key: &[0],
 };
 
-pub const ALL: [SystemTree; 13] = [
+/// (schema, name) of all statistics of several columns.
+pub const STATISTICS_NAMES: SystemTree = SystemTree {
+    name: "statistics_names",
+    id: TreeId(27),
+    version: 1,
+    shared: false,
+    columns: &[("schema", OID, false), ("name", TEXT, false), ("oid", OID, false)],
+    key: &[0, 1],
+};
+
+pub const ALL: [SystemTree; 14] = [
     DATABASES,
     DATABASE_NAMES,
     ROLES,
@@ -204,12 +214,14 @@ pub const ALL: [SystemTree; 13] = [
     TYPES,
     TYPE_NAMES,
     STATISTICS,
+    STATISTICS_NAMES,
 ];
 
 /// The catalogs whose rows comments are about, by PostgreSQL's OIDs.
 pub const CLASS_RELATION: Oid = Oid(1259);
 pub const CLASS_SCHEMA: Oid = Oid(2615);
 pub const CLASS_CONSTRAINT: Oid = Oid(2606);
+pub const CLASS_STATISTICS: Oid = Oid(3381);
 pub const CLASS_TYPE: Oid = Oid(1247);
 pub const CLASS_DATABASE: Oid = Oid(1262);
 pub const CLASS_ROLE: Oid = Oid(1260);

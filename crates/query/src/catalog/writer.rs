@@ -21,7 +21,7 @@ use super::model::{
 use super::statistics::{StoredStatistics, TableStatistics};
 use super::system::{
     self, CLASS_DATABASE, CLASS_ROLE, COMMENTS, DATABASE_NAMES, DATABASES, RELATION_NAMES, RELATIONS, ROLE_NAMES,
-    ROLES, SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, STATISTICS, SystemTree,
+    ROLES, SCHEMA_NAMES, SCHEMAS, SHARED_COMMENTS, STATISTICS, STATISTICS_NAMES, SystemTree,
 };
 
 /// The counter OIDs come from.
@@ -200,6 +200,18 @@ impl CatalogWriter {
 
     pub async fn release_relation_name(&mut self, schema: Oid, name: &str) -> Result<()> {
         self.delete(&RELATION_NAMES, &[oid(schema), text(name)]).await
+    }
+
+    /// Reserves a name among a schema's statistics of several columns; false if it is taken.
+    pub async fn take_statistics_name(&mut self, schema: Oid, name: &str, target: Oid) -> Result<bool> {
+        if !self.hold_schema(schema).await? {
+            return Err(Error::invalid(SqlState::INVALID_SCHEMA_NAME, "the schema was dropped concurrently"));
+        }
+        self.insert(&STATISTICS_NAMES, &[oid(schema), text(name), oid(target)]).await
+    }
+
+    pub async fn release_statistics_name(&mut self, schema: Oid, name: &str) -> Result<()> {
+        self.delete(&STATISTICS_NAMES, &[oid(schema), text(name)]).await
     }
 
     /// Replaces a relation's definition; the name must be the same (see [`CatalogWriter::rename_relation`]). Privileges stay

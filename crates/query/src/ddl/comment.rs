@@ -6,8 +6,8 @@ use sqlparser::ast;
 use super::kind_name;
 use crate::bind;
 use crate::catalog::{
-    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_TYPE, CommentKey, Relation,
-    RelationKind,
+    CLASS_CONSTRAINT, CLASS_DATABASE, CLASS_RELATION, CLASS_ROLE, CLASS_SCHEMA, CLASS_STATISTICS, CLASS_TYPE,
+    CommentKey, Relation, RelationKind,
 };
 use crate::session::{CommentTarget, Session};
 
@@ -88,6 +88,7 @@ impl Session {
                 self.require_superuser("must be superuser to comment on a role")?;
                 Ok(whole(CLASS_ROLE, role))
             }
+            CommentTarget::Statistics(name) => Ok(whole(CLASS_STATISTICS, self.statistics_named(name)?.1.oid)),
             CommentTarget::Type(name) => {
                 let (schema, type_name) = bind::object_name(name)?;
                 let path = self.search_path();

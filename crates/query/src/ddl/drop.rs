@@ -8,6 +8,7 @@ use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast::{self, ObjectType};
 
 use super::index::renumbered;
+use super::statistics::{drop_statistics_of, forget_statistics};
 use super::{LOOKS_MAX, is_system_schema, kind_name, no_schema, owned_sequences};
 use crate::access::{Rights, must_be_owner};
 use crate::bind;
@@ -77,6 +78,7 @@ impl Session {
             refuse_or_tell(self, &set, cascade)?;
             let schemas = set.schemas.clone();
             self.check_types_of(&schemas, cascade)?;
+            self.check_statistics_of(&schemas, cascade)?;
             let mut unchanged = true;
             let children = constraints_to(&catalog, &set);
             let relations = set.relations.iter().chain(set.cascaded.iter().map(|(relation, _)| relation));
@@ -90,6 +92,7 @@ impl Session {
                 continue;
             }
             let mut writer = self.catalog_writer()?;
+            drop_statistics_of(&mut writer, &schemas).await?;
             drop_all(&mut writer, &set).await?;
             self.catalog_written(&writer);
             return self.drop_types_of(&schemas).await;
@@ -381,6 +384,9 @@ async fn drop_all(writer: &mut CatalogWriter, set: &DropSet) -> Result<()> {
         if let Some(table) = relation.table() {
             if let Some(key) = &table.primary_key {
                 writer.release_relation_name(relation.schema, &key.name).await?;
+            }
+            for extended in &table.extended {
+                forget_statistics(writer, extended).await?;
             }
             for index in &table.indexes {
                 writer.drop_index(relation.schema, table.index_tree(index), &index.name).await?;

@@ -61,6 +61,9 @@ impl Session {
         let indexes = relation.table().map_or(&[][..], |table| &table.indexes);
         let copies = indexes.get(indexes.len().saturating_sub(count)..).unwrap_or_default();
         for (source, like, first) in sources {
+            if like.includes(LikeOption::Statistics) {
+                self.copy_statistics(&source, &relation).await?;
+            }
             if like.includes(LikeOption::Comments) {
                 self.copy_comments(&source, &relation, like, copies.get(first..).unwrap_or_default()).await?;
             }

@@ -18,6 +18,7 @@ mod regclass;
 mod relation;
 mod schema;
 mod sequence;
+mod statistics;
 mod table_as;
 mod truncate;
 mod view;

@@ -7,7 +7,7 @@ use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, RegKind, Result,
 
 use super::indexes::index_named;
 use super::table::{array_text, stored};
-use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier, statements};
+use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier, statements, statistics};
 use crate::catalog::{CLASS_RELATION, CommentKey, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, NameLookup, Typed};
 use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, may_set, setting_position};
@@ -96,7 +96,7 @@ functions! {
     "pg_opclass_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
     "pg_opfamily_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
     "pg_conversion_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
-    "pg_statistics_obj_is_visible"(OID) optional 0 -> Bool = |_, _| yes();
+    "pg_statistics_obj_is_visible"(OID) optional 0 -> Bool = |facts, args| Ok(statistics::is_visible(facts, number(args, 0)));
     "format_type"(OID, INT) optional 0 strict no -> Text = format_type;
     "pg_get_expr"(TEXT, OID, BOOL) optional 1 -> Text = |facts, args| Ok(Datum::Text(shown_expression(facts, string(args, 0))));
     "pg_get_userbyid"(OID) optional 0 -> Name = user_by_id;
@@ -110,8 +110,8 @@ functions! {
     "pg_get_function_identity_arguments"(OID) optional 0 -> Text = |_, args| Ok(optional(fixed::function_arguments(number(args, 0))));
     "pg_get_function_sqlbody"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_function_result"(OID) optional 0 -> Text = |_, args| Ok(optional(fixed::function_result(number(args, 0))));
-    "pg_get_statisticsobjdef_columns"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
-    "pg_get_statisticsobjdef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
+    "pg_get_statisticsobjdef_columns"(OID) optional 0 -> Text = |facts, args| Ok(optional(statistics::columns_definition(facts, number(args, 0))));
+    "pg_get_statisticsobjdef"(OID) optional 0 -> Text = |facts, args| Ok(optional(statistics::definition(facts, number(args, 0))));
     "pg_get_partkeydef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_partition_constraintdef"(OID) optional 0 -> Text = |_, _| Ok(Datum::Null);
     "pg_get_serial_sequence"(TEXT, TEXT) optional 0 -> Text = serial_sequence;

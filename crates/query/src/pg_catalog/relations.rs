@@ -9,7 +9,9 @@ use super::indexes::indexes_of;
 use super::table::{Rows, Source, array_text, oid, text};
 use super::types::TYPES;
 use super::{Facts, functions};
-use crate::catalog::{Acl, CatalogSnapshot, Column, FIRST_USER_OID, Identity, Relation, RelationKind, TableInfo};
+use crate::catalog::{
+    Acl, CLASS_STATISTICS, CatalogSnapshot, Column, FIRST_USER_OID, Identity, Relation, RelationKind, TableInfo,
+};
 use crate::func::NameLookup;
 
 /// OID of `pg_class` itself, as `pg_depend` and `pg_description` name it.
@@ -327,6 +329,13 @@ pub(super) fn pg_depend(source: &Source<'_>, rows: &mut Rows) -> Result<()> {
         }
         for index in indexes_of(relation).iter().filter(|index| index.constraint.is_none()) {
             depends(rows, (PG_CLASS, index.oid, 0), this, "a")?;
+        }
+        for extended in relation.table().map_or(&[][..], |table| &table.extended) {
+            let own = (CLASS_STATISTICS, extended.oid, 0);
+            depends(rows, own, (PG_NAMESPACE, extended.schema, 0), "n")?;
+            for attribute in &extended.attributes {
+                depends(rows, own, (PG_CLASS, relation.oid, i32::from(*attribute)), "a")?;
+            }
         }
     }
     Ok(())

@@ -139,6 +139,8 @@ fn sql_type(name: &str) -> SqlType {
         "_char" => array(SqlType::QuotedChar),
         "_oid" | "oidvector" => array(SqlType::Oid),
         "_int2" | "int2vector" => array(SqlType::Int2),
+        "_bool" => array(SqlType::Bool),
+        "_float8" => array(SqlType::Float8),
         // pg_node_tree, anyarray, inet, pg_lsn: shown as their text.
         _ => SqlType::Text,
     }

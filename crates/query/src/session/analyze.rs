@@ -193,6 +193,9 @@ pub(crate) fn take(statistics: &mut TableStatistics, relation: &Relation, found:
     statistics.rows = Some(found.rows);
     statistics.columns.extend(found.columns);
     statistics.columns.retain(|attribute, _| lives(attribute));
+    let asked = relation.table().map_or(&[][..], |table| &table.extended);
+    statistics.combined.extend(found.combined);
+    statistics.combined.retain(|oid, _| asked.iter().any(|extended| extended.oid.0 == *oid));
     statistics.targets.retain(|attribute, _| lives(attribute));
     if automatic {
         statistics.last_autoanalyze = Some(now);

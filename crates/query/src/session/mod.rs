@@ -80,7 +80,7 @@ pub(crate) use notify::{Channels, Said};
 pub(crate) use own_syntax::{
     AccessStatement, AlterAction, CheckWhat, CommentTarget, CopyOption, CopySource, CopyStatement, CopyTarget,
     CopyValue, DatabaseChange, Grant, GrantKind, GrantRoles, GrantTarget, IdentityChange, Like, LikeOption,
-    ReindexTarget, RelationChange, RoleOption, RoleSpec, SequenceOptions, SettingEdit, TableAs,
+    ReindexTarget, RelationChange, RoleOption, RoleSpec, SequenceOptions, SettingEdit, StatisticsStatement, TableAs,
 };
 pub(crate) use portals::CursorList;
 pub(crate) use prepare::Binding;

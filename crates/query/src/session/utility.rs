@@ -235,6 +235,7 @@ impl Session {
                 self.reindex(target, name.as_ref(), *concurrently).await?;
                 Ok(Execution::Done("REINDEX".to_owned()))
             }
+            OwnStatement::Statistics(statement) => done(self.define_statistics(statement).await?),
             OwnStatement::Vacuum(statement) => {
                 if statement.full {
                     return Err(Error::unsupported("VACUUM FULL"));

@@ -46,6 +46,7 @@ pub(crate) fn relation(name: &str, columns: &[(&str, SqlType)], key: &[&str]) ->
         checks: Vec::new(),
         indexes: Vec::new(),
         foreign_keys: Vec::new(),
+        extended: Vec::new(),
         last_attribute: columns.len() as i16,
         last_column_id,
         on_commit: None,

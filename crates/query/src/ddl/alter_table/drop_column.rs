@@ -6,8 +6,9 @@ use heliosdb_types::{Error, Result, SqlState};
 
 use super::rename::names_column;
 use super::{Change, no_column};
-use crate::catalog::{CLASS_RELATION, CommentKey, IndexColumn, IndexInfo, Relation, RelationKind};
+use crate::catalog::{CLASS_RELATION, CommentKey, ExtendedStatistics, IndexColumn, IndexInfo, Relation, RelationKind};
 use crate::ddl::drop::views_above;
+use crate::ddl::statistics::forget_statistics;
 use crate::ddl::view::views_using;
 use crate::session::Session;
 
@@ -74,6 +75,10 @@ impl Session {
             self.drop_references(change, index.oid, &what, &what, cascade).await?;
         }
         change.table_mut()?.indexes.retain(|index| !index_uses(index, column.attribute, name));
+        let beside = |extended: &ExtendedStatistics| !extended.attributes.contains(&column.attribute);
+        let gone: Vec<ExtendedStatistics> =
+            change.table()?.extended.iter().filter(|extended| !beside(extended)).cloned().collect();
+        change.table_mut()?.extended.retain(beside);
         change.table_mut()?.foreign_keys.retain(|key| !key.attributes.contains(&column.attribute));
         change.new.columns.remove(at);
         change.table_mut()?.checks.retain(|check| !names_column(&check.expression, name));
@@ -88,6 +93,9 @@ impl Session {
         let comment = CommentKey { class: CLASS_RELATION, object: change.new.oid, sub: i32::from(column.attribute) };
         let mut writer = self.catalog_writer()?;
         writer.set_comment(comment, None).await?;
+        for extended in &gone {
+            forget_statistics(&mut writer, extended).await?;
+        }
         for sequence in owned {
             writer.drop_relation(&sequence).await?;
         }

@@ -231,6 +231,7 @@ impl Session {
                 checks,
                 indexes: Vec::new(),
                 foreign_keys: Vec::new(),
+                extended: Vec::new(),
                 last_attribute: last as i16,
                 last_column_id: ColumnId(last as u32),
                 on_commit: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use heliosdb_types::{PhysicalType, SqlType};
 
 use super::UNKNOWN_DISTINCT;
-use crate::catalog::{Profile, Relation};
+use crate::catalog::{Combined, Profile, Relation};
 
 /// A table somewhere below.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Source {
     pub rows: f64,
     /// Attributes of its primary key.
     pub key: Vec<i16>,
+    /// What CREATE STATISTICS had ANALYZE find.
+    pub combined: Vec<Arc<Combined>>,
 }
 
 /// One column of an output.
@@ -52,7 +54,8 @@ impl Estimate {
         statistics.rows?;
         let rows = rows.max(1.0);
         let key = table.primary_key.as_ref().map(|key| key.attributes.clone()).unwrap_or_default();
-        let source = Arc::new(Source { rows, key });
+        let combined = statistics.combinations(relation);
+        let source = Arc::new(Source { rows, key, combined });
         let facts = |column: &crate::catalog::Column| {
             let profile = statistics.profile(relation, column.attribute);
             let unique = source.key == [column.attribute];

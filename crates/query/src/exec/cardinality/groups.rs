@@ -54,11 +54,27 @@ fn of_table(source: Option<&Arc<Source>>, columns: &[&ColumnFacts], rows: f64) -
     let whole = if is_key {
         source.rows
     } else {
+        let (known, rest) = together(source, &attributes);
+        let others = columns.iter().filter(|column| column.origin.as_ref().is_some_and(|(_, own)| rest.contains(own)));
+        let product = product.min(known * others.map(with_null).product::<f64>());
         let largest = columns.iter().map(with_null).fold(1.0, f64::max);
-        let most = if columns.len() > 1 { (source.rows * 0.1).max(largest) } else { source.rows };
+        let counted = rest.is_empty() || columns.len() == 1;
+        let most = if counted { source.rows } else { (source.rows * 0.1).max(largest).max(known) };
         product.min(most)
     };
     drawn(whole.max(1.0), source.rows, rows)
+}
+
+/// Combinations of those columns that were counted together (the largest sets first), and the columns left.
+fn together(source: &Source, attributes: &[i16]) -> (f64, Vec<i16>) {
+    let (mut known, mut rest) = (1.0, attributes.to_vec());
+    loop {
+        let all = source.combined.iter().flat_map(|combined| &combined.distinct);
+        let within = all.filter(|(columns, _)| columns.iter().all(|column| rest.contains(column)));
+        let Some((columns, distinct)) = within.max_by_key(|(columns, _)| columns.len()) else { return (known, rest) };
+        known *= distinct;
+        rest.retain(|column| !columns.contains(column));
+    }
 }
 
 /// Different values among `rows` drawn from a table of `all` with `distinct` of them, as many rows each (Yao 1977, put simply).
@@ -72,6 +88,7 @@ pub(super) fn drawn(distinct: f64, all: f64, rows: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Combined;
 
     fn column(source: &Arc<Source>, attribute: i16, distinct: f64) -> ColumnFacts {
         ColumnFacts { distinct, origin: Some((Arc::clone(source), attribute)), ..ColumnFacts::unknown() }
@@ -79,8 +96,8 @@ mod tests {
 
     #[test]
     fn groups_are_bounded_by_tables_keys_and_rows() {
-        let orders = Arc::new(Source { rows: 1000.0, key: vec![1] });
-        let other = Arc::new(Source { rows: 50.0, key: vec![1, 2] });
+        let orders = Arc::new(Source { rows: 1000.0, key: vec![1], combined: Vec::new() });
+        let other = Arc::new(Source { rows: 50.0, key: vec![1, 2], combined: Vec::new() });
         assert_eq!(groups(&[column(&orders, 2, 5.0), column(&orders, 3, 4.0)], 1000.0), 20.0);
         assert_eq!(groups(&[column(&orders, 2, 90.0), column(&orders, 3, 70.0)], 1000.0), 100.0, "a tenth of the rows");
         assert_eq!(groups(&[column(&orders, 1, 1000.0), column(&orders, 3, 70.0)], 1000.0), 1000.0);
@@ -88,5 +105,22 @@ mod tests {
         assert_eq!(groups(&[column(&orders, 2, 90.0)], 7.0), 7.0_f64.min(drawn(90.0, 1000.0, 7.0)));
         // Ten of a hundred rows with 50 values: each twice.
         assert!((drawn(50.0, 100.0, 10.0) - 9.5).abs() < 0.01);
+    }
+
+    #[test]
+    fn columns_counted_together_are_no_product() {
+        let counted = Combined {
+            attributes: vec![2, 3],
+            distinct: vec![(vec![2, 3], 120.0)],
+            dependencies: Vec::new(),
+            common: Vec::new(),
+        };
+        let places = Arc::new(Source { rows: 1000.0, key: vec![1], combined: vec![Arc::new(counted)] });
+        let [city, country, noise] = [(2, 100.0), (3, 10.0), (4, 3.0)].map(|(at, count)| column(&places, at, count));
+        assert_eq!(groups(&[city.clone(), country.clone()], 1000.0), 120.0);
+        assert_eq!(groups(&[country.clone(), noise.clone()], 1000.0), 30.0);
+        assert_eq!(groups(&[city.clone(), country.clone(), noise], 1000.0), 120.0, "not more than were counted");
+        // One city left by a condition.
+        assert_eq!(groups(&[ColumnFacts { distinct: 1.0, ..city }, country], 1000.0), 10.0);
     }
 }

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn several_columns_of_a_key_are_one_condition() {
-        let source = Arc::new(Source { rows: 800.0, key: vec![1, 2] });
+        let source = Arc::new(Source { rows: 800.0, key: vec![1, 2], combined: Vec::new() });
         let part = |attribute, distinct| ColumnFacts {
             distinct,
             origin: Some((Arc::clone(&source), attribute)),

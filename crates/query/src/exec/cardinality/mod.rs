@@ -15,6 +15,7 @@ mod logical;
 mod physical;
 mod selectivity;
 mod sides;
+mod together;
 
 pub(super) use facts::Estimate;
 pub(super) use groups::of_expression;

@@ -10,14 +10,14 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 
 use super::facts::{ColumnFacts, Estimate};
-use super::{UNKNOWN_EQUAL, UNKNOWN_LESS, UNKNOWN_OTHER, UNKNOWN_RANGE, known};
+use super::{UNKNOWN_EQUAL, UNKNOWN_LESS, UNKNOWN_OTHER, UNKNOWN_RANGE, known, together};
 use crate::catalog::{Place, Profile};
 use crate::exec::pushdown;
 
 /// The least share anything keeps.
 const LEAST: f64 = 1e-10;
 
-type Condition = Arc<dyn PhysicalExpr>;
+pub(super) type Condition = Arc<dyn PhysicalExpr>;
 
 /// The rows a condition leaves, and what it says of their columns.
 pub(crate) fn filtered(input: &Estimate, conditions: &[Condition]) -> Estimate {
@@ -45,8 +45,9 @@ struct Bounds {
 
 /// Two bounds of one column are one range: what is below the upper and not below the lower.
 fn all(conditions: &[&Condition], input: &Estimate) -> f64 {
-    let (mut share, mut ranges) = (1.0, Vec::<Bounds>::new());
-    for condition in conditions {
+    let (mut share, done) = together::equal(conditions, input);
+    let mut ranges = Vec::<Bounds>::new();
+    for (_, condition) in conditions.iter().enumerate().filter(|(at, _)| !done.contains(at)) {
         let bound = compared(condition, input).filter(|found| is_inequality(found.op) && found.facts.profile.is_some());
         let Some(found) = bound else {
             share *= single(condition, input);
@@ -165,14 +166,14 @@ pub(super) fn column<'a>(expr: &Condition, input: &'a Estimate) -> Option<(usize
 }
 
 /// `column op constant`.
-struct Compared<'a> {
-    column: usize,
-    facts: &'a ColumnFacts,
-    op: Operator,
-    value: Place,
+pub(super) struct Compared<'a> {
+    pub column: usize,
+    pub facts: &'a ColumnFacts,
+    pub op: Operator,
+    pub value: Place,
 }
 
-fn compared<'a>(condition: &Condition, input: &'a Estimate) -> Option<Compared<'a>> {
+pub(super) fn compared<'a>(condition: &Condition, input: &'a Estimate) -> Option<Compared<'a>> {
     let binary = condition.downcast_ref::<BinaryExpr>()?;
     let side = |expr: &Condition| expr.downcast_ref::<Column>().map(Column::index);
     let (column, op, constant) = match side(binary.left()) {

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
 use super::sequence::SequenceOptions;
-use super::{OwnStatement, refused};
+use super::{OwnStatement, refused, statistics};
 use crate::bind;
 
 /// What may be done to any relation.
@@ -72,6 +72,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Option<OwnStatement>> {
         "SCHEMA" => Some(schema(&mut ahead)?),
         "TABLE" => table(&mut ahead)?,
         "TYPE" => type_of(&mut ahead)?,
+        "STATISTICS" => Some(statistics::alter(&mut ahead)?),
         _ => None,
     };
     if own.is_some() {

@@ -21,6 +21,7 @@ pub(crate) enum CommentTarget {
     Database(ast::Ident),
     Role(ast::Ident),
     Type(ast::ObjectName),
+    Statistics(ast::ObjectName),
 }
 
 pub(super) fn comment(cursor: &mut Cursor<'_>) -> Result<OwnStatement> {
@@ -70,7 +71,10 @@ fn target(cursor: &mut Cursor<'_>) -> Result<CommentTarget> {
     if cursor.eat("TYPE") {
         return Ok(CommentTarget::Type(cursor.name()?));
     }
-    const OTHERS: [&str; 24] = [
+    if cursor.eat("STATISTICS") {
+        return Ok(CommentTarget::Statistics(cursor.name()?));
+    }
+    const OTHERS: [&str; 23] = [
         "ACCESS",
         "AGGREGATE",
         "CAST",
@@ -91,7 +95,6 @@ fn target(cursor: &mut Cursor<'_>) -> Result<CommentTarget> {
         "ROUTINE",
         "RULE",
         "SERVER",
-        "STATISTICS",
         "SUBSCRIPTION",
         "TABLESPACE",
         "TRIGGER",

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
 use super::sequence::SequenceOptions;
-use super::{OwnStatement, refused, table_as};
+use super::{OwnStatement, refused, statistics, table_as};
 use crate::bind;
 
 /// `LIKE table INCLUDING ...` in a table's column list.
@@ -45,6 +45,11 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Option<OwnStatement>> {
     let mut ahead = *cursor;
     ahead.expect("CREATE")?;
     refused::refuse_object("CREATE", &ahead)?;
+    if ahead.word() == "STATISTICS" {
+        let own = statistics::create(&mut ahead)?;
+        cursor.rest();
+        return Ok(Some(own));
+    }
     let _ = ahead.eat("GLOBAL") || ahead.eat("LOCAL");
     let temporary = ahead.eat("TEMP") || ahead.eat("TEMPORARY");
     if ahead.eat("SEQUENCE") {

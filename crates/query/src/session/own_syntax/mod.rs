@@ -18,6 +18,7 @@ mod portals;
 mod refused;
 mod reindex;
 mod sequence;
+mod statistics;
 mod table_as;
 mod vacuum;
 
@@ -40,6 +41,7 @@ pub(crate) use housekeeping::CheckWhat;
 pub(crate) use portals::{DeclareCursor, Direction};
 pub(crate) use reindex::ReindexTarget;
 pub(crate) use sequence::SequenceOptions;
+pub(crate) use statistics::StatisticsStatement;
 pub(crate) use table_as::TableAs;
 pub(crate) use vacuum::Vacuum;
 
@@ -156,6 +158,8 @@ pub(crate) enum OwnStatement {
         target: CommentTarget,
         text: Option<String>,
     },
+    /// CREATE, ALTER and DROP STATISTICS
+    Statistics(Box<StatisticsStatement>),
     /// VACUUM and ANALYZE; no tables: all of them.
     Vacuum(Vacuum),
 }
@@ -250,6 +254,7 @@ fn parse_piece(sql: &str, piece: &[TokenWithSpan], out: &mut Vec<Parsed>) -> Res
         "DROP" if cursor.word_at(1) == "INDEX" && cursor.word_at(2) == "CONCURRENTLY" => {
             Some(reindex::drop_concurrently(&mut cursor)?)
         }
+        "DROP" if cursor.word_at(1) == "STATISTICS" => Some(statistics::drop(&mut cursor)?),
         "REINDEX" => Some(reindex::reindex(&mut cursor)?),
         "COMMENT" => Some(comment::comment(&mut cursor)?),
         "ALTER" => alter::alter(&mut cursor)?,

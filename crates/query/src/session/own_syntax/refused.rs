@@ -9,7 +9,7 @@ const STATEMENTS: [&str; 7] =
     ["DO", "CALL", "CLUSTER", "LOAD", "SECURITY LABEL", "REFRESH MATERIALIZED VIEW", "IMPORT FOREIGN SCHEMA"];
 
 /// What CREATE, ALTER and DROP refuse.
-const OBJECTS: [&str; 28] = [
+const OBJECTS: [&str; 27] = [
     "ACCESS METHOD",
     "AGGREGATE",
     "CAST",
@@ -30,7 +30,6 @@ const OBJECTS: [&str; 28] = [
     "ROUTINE",
     "RULE",
     "SERVER",
-    "STATISTICS",
     "SUBSCRIPTION",
     "SYSTEM",
     "TABLESPACE",

@@ -10,6 +10,7 @@ mod copy;
 mod ddl;
 mod deferrable;
 mod definitions;
+mod extended_statistics;
 mod files;
 mod foreign_keys;
 mod functions;
