@@ -16,7 +16,7 @@ use crate::delete_vector::DeleteVector;
 use crate::large::tree_number;
 use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
 use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
-use crate::memtable::Generation;
+use crate::memtable::{Generation, Rotation};
 use crate::metrics::Counters;
 use crate::options::ShardOptions;
 use crate::segments::Segment;
@@ -86,8 +86,13 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let (wal, log) = Wal::open(config, from, &mut |record| replay.record(record))?;
     let Replay { version, state, catalog_ts, next_tree, row_ids, .. } = replay;
     let last_commit = state.last_ts;
-    let version = Arc::unwrap_or_clone(version.into_inner());
-    version.active.replayed();
+    let mut version = Arc::unwrap_or_clone(version.into_inner());
+    let replayed = std::mem::take(&mut version.active);
+    if !replayed.is_empty() {
+        // Becomes segments at leisure: the next restart need not replay it again, and nobody waits for its keys to be sorted.
+        replayed.freeze(Rotation { lsn: log.last, ts: last_commit });
+        version.frozen.push(replayed);
+    }
     if !Canary::SweepBeforeSync.sings(options.canary) {
         // The process that swapped `CURRENT` in may have ended before its name was durable; what only the manifest before
         // it names must stay until no power loss can bring that one back.
@@ -184,15 +189,19 @@ impl Replay {
     }
 
     fn record(&mut self, record: Record) -> Result<()> {
-        let what = format!("log record {}", record.lsn);
+        let what = || format!("log record {}", record.lsn);
         match record.kind {
             RecordKind(KIND_COUNTER) => {
-                let (sequence, value) = decode_counter(&record.ops, &what)?;
+                let (sequence, value) = decode_counter(&record.ops, &what())?;
                 self.state.counters.insert(sequence, value);
                 Ok(())
             }
-            RecordKind(KIND_COMMIT) => self.commit(&record, decode_ops(&record.ops, &what)?),
-            RecordKind(kind) => Err(Error::corrupt(format!("{what} is of unknown kind {kind}"))),
+            RecordKind(KIND_COMMIT) => {
+                // Names cost more than small records do, and only errors need them.
+                let ops = decode_ops(&record.ops, "").or_else(|_| decode_ops(&record.ops, &what()))?;
+                self.commit(&record, ops)
+            }
+            RecordKind(kind) => Err(Error::corrupt(format!("{} is of unknown kind {kind}", what()))),
         }
     }
 

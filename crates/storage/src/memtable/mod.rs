@@ -6,10 +6,11 @@
 mod chunk;
 mod hash;
 mod image;
+mod order;
 mod tree;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use heliosdb_types::{BranchId, CommitTs, Lsn, TreeRef};
 use parking_lot::{Mutex, RwLock};
@@ -25,8 +26,8 @@ pub(crate) type BranchTree = (BranchId, TreeRef);
 pub(crate) struct Generation {
     trees: RwLock<FxHashMap<BranchTree, Arc<TreeMem>>>,
     bytes: AtomicUsize,
-    /// The log is being replayed into it, by one thread: keys are put in order at the end.
-    replaying: AtomicBool,
+    /// The log is replayed into it, by one thread; it is frozen before anybody else uses it.
+    replaying: bool,
     /// Set once, at rotation.
     rotation: RwLock<Option<Rotation>>,
     /// Versions that ended after the rotation: replayed onto the segments when those are installed.
@@ -41,15 +42,9 @@ pub(crate) struct Rotation {
 }
 
 impl Generation {
-    /// One that the log is replayed into; nobody else uses it before [`Generation::replayed`].
+    /// One that the log is replayed into.
     pub fn replaying() -> Generation {
-        Generation { replaying: AtomicBool::new(true), ..Generation::default() }
-    }
-
-    /// Makes it ready for everybody.
-    pub fn replayed(&self) {
-        self.replaying.store(false, Ordering::Release);
-        self.trees.read().values().for_each(|tree| tree.order());
+        Generation { replaying: true, ..Generation::default() }
     }
 
     pub fn tree(&self, tree: BranchTree) -> Option<Arc<TreeMem>> {
@@ -60,7 +55,7 @@ impl Generation {
         if let Some(found) = self.tree(tree) {
             return found;
         }
-        let new = if self.replaying.load(Ordering::Acquire) { TreeMem::unordered } else { TreeMem::new };
+        let new = if self.replaying { TreeMem::replaying } else { TreeMem::new };
         self.trees.write().entry(tree).or_insert_with(|| Arc::new(new())).clone()
     }
 

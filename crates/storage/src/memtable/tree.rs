@@ -3,32 +3,26 @@
 //! Both name a key's first version, which knows the newest. So a row that is replaced changes no index.
 
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
 use heliosdb_contracts::KeyRange;
 use heliosdb_types::CommitTs;
-use smallvec::SmallVec;
 
 use super::chunk::{Chunk, RowVersion, VersionId};
 use super::hash::{Hashed, KeyHashes, hash_of};
+use super::order::Order;
 
 /// Chunks grow so that a tree of few rows stays small: 16, 64, 256, 1,024, then 4,096 rows each.
 const CAPACITY_MAX: usize = 4096;
 const GROWTH: [usize; 5] = [16, 64, 256, 1024, CAPACITY_MAX];
 
-/// Keys lie in the index's nodes where they are short, as most are: each step of a search then touches one place less.
-type IndexKey = SmallVec<[u8; 24]>;
-
 pub(crate) struct TreeMem {
     chunks: ArcSwap<Vec<Arc<Chunk>>>,
     hashes: KeyHashes,
-    index: SkipMap<IndexKey, VersionId>,
-    /// Set once `index` has every key. It has not while the log is replayed: putting all keys in at once, sorted, is cheaper.
-    ordered: OnceLock<()>,
+    order: Order,
     len: AtomicU32,
     bytes: AtomicUsize,
     /// Versions that have not ended.
@@ -60,33 +54,26 @@ fn place(id: VersionId) -> (usize, usize) {
 }
 
 /// A version, if it was there when the chunks were listed.
-fn at(chunks: &[Arc<Chunk>], id: VersionId) -> Option<&RowVersion> {
+pub(super) fn at(chunks: &[Arc<Chunk>], id: VersionId) -> Option<&RowVersion> {
     let (chunk, at) = place(id);
     chunks.get(chunk).and_then(|chunk| chunk.get(at))
 }
 
-/// A key's first bytes, as a number of the same order.
-fn prefix(key: &[u8]) -> u128 {
-    let mut first = [0; 16];
-    let len = key.len().min(16);
-    first[..len].copy_from_slice(&key[..len]);
-    u128::from_be_bytes(first)
-}
-
 impl TreeMem {
     pub fn new() -> TreeMem {
-        let tree = TreeMem::unordered();
-        tree.ordered.get_or_init(|| ());
-        tree
+        TreeMem::of(Order::growing())
     }
 
-    /// One whose keys [`TreeMem::order`] puts in order; until then only one thread may use it.
-    pub fn unordered() -> TreeMem {
+    /// One that the log is replayed into by one thread, and that takes no row once others use it.
+    pub fn replaying() -> TreeMem {
+        TreeMem::of(Order::replayed())
+    }
+
+    fn of(order: Order) -> TreeMem {
         TreeMem {
             chunks: ArcSwap::from_pointee(Vec::new()),
             hashes: KeyHashes::new(),
-            index: SkipMap::new(),
-            ordered: OnceLock::new(),
+            order,
             len: AtomicU32::new(0),
             bytes: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
@@ -122,7 +109,6 @@ impl TreeMem {
         let id = VersionId(self.len.load(Ordering::Relaxed));
         let hash = hash_of(&key);
         let before = self.find(&key, hash);
-        let new_key = (before.is_none() && self.ordered.get().is_some()).then(|| IndexKey::from_slice(&key));
         let version = RowVersion::new(key, row, schema, begin, before.map(|(_, newest)| newest));
         let bytes = version.bytes();
         self.append(version);
@@ -132,10 +118,10 @@ impl TreeMem {
         match before {
             Some((first, _)) => _ = self.with(first, |first| first.set_newest(id)),
             None => {
-                if let Some(key) = new_key {
-                    self.index.insert(key, id);
+                self.with(id, |version| self.order.insert(&version.key, id));
+                if !self.hashes.insert(hash, id) {
+                    self.with(id, |version| self.order.stray(&version.key, id));
                 }
-                self.hashes.insert(hash, id);
             }
         }
         bytes
@@ -159,30 +145,10 @@ impl TreeMem {
             (Hashed::Found(first), newest) => Some((first, newest.unwrap_or(first))),
             (Hashed::Absent, _) => None,
             (Hashed::Unknown, _) => {
-                let first = *self.in_order().get(key)?.value();
+                let first = self.order.find(key)?;
                 Some((first, self.with(first, RowVersion::newest)?.unwrap_or(first)))
             }
         }
-    }
-
-    /// The index in order, complete.
-    fn in_order(&self) -> &SkipMap<IndexKey, VersionId> {
-        self.ordered.get_or_init(|| {
-            let chunks = self.chunks.load();
-            let versions = chunks.iter().flat_map(|chunk| chunk.versions());
-            let first = (0..).map(VersionId).zip(versions).filter(|(_, version)| version.older().is_none());
-            // Most keys differ in their first 16 bytes, which are compared without looking for the keys.
-            let mut keys: Vec<(u128, VersionId, &Bytes)> =
-                first.map(|(id, version)| (prefix(&version.key), id, &version.key)).collect();
-            keys.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.cmp(b.2)));
-            keys.iter().for_each(|(_, id, key)| _ = self.index.insert(IndexKey::from_slice(key), *id));
-        });
-        &self.index
-    }
-
-    /// Puts the keys in order now, if they are not.
-    pub fn order(&self) {
-        self.in_order();
     }
 
     fn append(&self, version: RowVersion) {
@@ -266,24 +232,25 @@ impl TreeMem {
         if is_empty(from, to) {
             return (None, true);
         }
-        let mut entries = self.in_order().range::<[u8], _>((from, to));
+        let chunks = self.chunks();
+        let mut keys = self.order.range(&chunks, (from, to));
         let mut reached = None;
         for _ in 0..count {
-            let entry = if range.reverse { entries.next_back() } else { entries.next() };
-            let Some(entry) = entry else { return (None, true) };
-            self.visible_from(self.newest_of(*entry.value()), snapshot, |version| {
+            let first = if range.reverse { keys.next_back() } else { keys.next() };
+            let Some(first) = first else { return (None, true) };
+            self.visible_from(self.newest_of(first), snapshot, |version| {
                 visit(&version.key, &version.row, version.schema);
             });
-            reached = Some(entry);
+            reached = Some(first);
         }
-        (reached.map(|entry| Bytes::copy_from_slice(entry.key())), false)
+        (reached.and_then(|first| self.with(first, |version| Bytes::copy_from_slice(&version.key))), false)
     }
 
     /// Every version, by key ascending, newest first within a key. Only for memtables that no longer grow.
     pub fn for_each_sorted<E>(&self, mut visit: impl FnMut(VersionId, &RowVersion) -> Result<(), E>) -> Result<(), E> {
         let chunks = self.chunks.load();
-        for entry in self.in_order() {
-            let mut next = Some(self.newest_of(*entry.value()));
+        for first in self.order.range(&chunks, (Bound::Unbounded, Bound::Unbounded)) {
+            let mut next = Some(self.newest_of(first));
             while let Some(id) = next {
                 let Some(version) = at(&chunks, id) else { break };
                 visit(id, version)?;
@@ -355,7 +322,7 @@ mod tests {
 
     #[test]
     fn keys_put_in_order_late_are_those_put_in_order_at_once() {
-        let trees = [TreeMem::new(), TreeMem::unordered()];
+        let trees = [TreeMem::new(), TreeMem::replaying()];
         for tree in &trees {
             for n in 0..5_000_u64 {
                 // Long common beginnings, keys that begin others, and each third key again.
@@ -363,10 +330,24 @@ mod tests {
                 push(tree, &key, &n.to_string(), n + 1);
             }
         }
-        trees[1].order();
         assert_eq!(rows(&trees[0]), rows(&trees[1]));
-        push(&trees[1], "after", "r", 9_000);
-        assert_eq!(rows(&trees[1]).len(), rows(&trees[0]).len() + 1, "later keys come in order, too");
+        let part = |tree: &TreeMem, reverse: bool| {
+            let range =
+                KeyRange { lower: Bytes::from_static(b"   1"), upper: Some(Bytes::from_static(b" 27")), reverse };
+            let (mut last, mut found) = (None, Vec::new());
+            loop {
+                let visit = |key: &Bytes, _: &Bytes, _| found.push(key.clone());
+                let (reached, done) = tree.visible_range(last, &range, CommitTs(6_000), 7, visit);
+                last = reached;
+                if done {
+                    return found;
+                }
+            }
+        };
+        for reverse in [false, true] {
+            let found = part(&trees[0], reverse);
+            assert!(found.len() > 50 && found == part(&trees[1], reverse), "{} keys", found.len());
+        }
         for (key, row) in rows(&trees[0]) {
             assert_eq!(trees[1].visible(&key, CommitTs(6_000), |v| v.row.clone()), Some(row));
         }
@@ -375,7 +356,7 @@ mod tests {
     #[test]
     fn every_key_of_a_large_memtable_is_found() {
         let key = |n: u64| Bytes::from([&[1][..], &n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()].concat());
-        for tree in [TreeMem::new(), TreeMem::unordered()] {
+        for tree in [TreeMem::new(), TreeMem::replaying()] {
             for n in 0..200_000 {
                 tree.push(key(n), Bytes::from_static(b"row"), SchemaVersion(1), CommitTs(1));
                 let before = key(n / 3);
