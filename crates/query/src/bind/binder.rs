@@ -400,7 +400,7 @@ fn is_immutable(expr: &datafusion::logical_expr::Expr) -> bool {
 }
 
 /// Whether an unknown-typed value is still a literal or an open parameter, which a cast can decide.
-fn is_open(value: &Typed) -> bool {
+pub(super) fn is_open(value: &Typed) -> bool {
     use datafusion::logical_expr::Expr;
     matches!(value.expr, Expr::Literal(..) | Expr::Placeholder(_))
 }

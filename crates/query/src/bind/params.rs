@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::{Error, Result, SqlState, SqlType};
@@ -126,6 +127,29 @@ fn learn_from(expr: &Expr, types: &mut [Option<SqlType>]) -> datafusion::common:
         }
         Ok(TreeNodeRecursion::Continue)
     })
+}
+
+/// Gives a type to a parameter (`None`: to each) that a plan leaves open: a select list whose columns something outside decides.
+pub(super) fn decide(plan: LogicalPlan, id: Option<&str>, sql_type: &SqlType) -> Result<LogicalPlan> {
+    let decided = |expr: Expr| {
+        expr.transform_up(|expr| {
+            Ok(match &expr {
+                Expr::Placeholder(open) if open.field.is_none() && id.is_none_or(|id| *id == open.id) => {
+                    Transformed::yes(placeholder(&open.id, sql_type).expr)
+                }
+                _ => Transformed::no(expr),
+            })
+        })
+    };
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            decided(expr).map(|expr| expr.update_data(|expr| name.restore(expr)))
+        })?;
+        if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
+    });
+    plan.map(|plan| plan.data).map_err(from_datafusion)
 }
 
 pub(super) fn all_known(types: &[Option<SqlType>]) -> Result<Vec<SqlType>> {

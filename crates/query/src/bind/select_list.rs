@@ -3,7 +3,7 @@
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
 
-use super::binder::Binder;
+use super::binder::{Binder, is_open};
 use super::from::refuse;
 use super::names::{fold_identifier, object_name, object_name_span, output_name};
 use super::plan::Item;
@@ -38,8 +38,7 @@ impl Binder<'_> {
     fn bind_item(&mut self, expr: &ast::Expr, name: String, open: bool) -> Result<Item> {
         let value = self.bind_expr(expr)?;
         let origin = self.origin_of(&value);
-        let literal = matches!(value.expr, datafusion::logical_expr::Expr::Literal(..));
-        let value = if open && literal && value.sql_type == SqlType::Unknown {
+        let value = if open && is_open(&value) && value.sql_type == SqlType::Unknown {
             value
         } else {
             let settled = self.settle(value);

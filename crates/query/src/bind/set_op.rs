@@ -2,11 +2,12 @@
 
 use datafusion::common::{Column, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use heliosdb_types::{Error, Result, SqlState};
+use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
 use sqlparser::tokenizer::Span;
 
 use super::binder::{Binder, BoundQuery, OutputColumn};
+use super::params;
 use super::plan::{self, Item, from_datafusion};
 use super::select::distinct_rows;
 use crate::func::{self, CastKind, Typed};
@@ -38,6 +39,11 @@ impl Binder<'_> {
             let message = format!("each {word} query must have the same number of columns");
             return Err(self.error_at(span, SqlState::SYNTAX_ERROR, message));
         }
+        let (mut left, mut right) = (left, right);
+        for at in 0..left.columns.len() {
+            self.decide_open(&mut left, at, right.columns.get(at))?;
+            self.decide_open(&mut right, at, left.columns.get(at))?;
+        }
         let (left, right) = self.unify_sides(left, right, word, right_list)?;
         let columns = left.columns.clone();
         if op != SetOperator::Union || !all {
@@ -51,6 +57,34 @@ impl Binder<'_> {
             _ => self.intersect_or_except(left, right, op == SetOperator::Intersect, all)?,
         };
         Ok(BoundQuery { plan, columns })
+    }
+
+    /// A parameter alone in a select list takes the type of the other side's column; it is text beside another one.
+    fn decide_open(&mut self, side: &mut BoundQuery, at: usize, other: Option<&OutputColumn>) -> Result<()> {
+        let sql_type = match other.map(|other| &other.value.sql_type) {
+            None | Some(SqlType::Unknown) => SqlType::Text,
+            Some(known) => known.clone(),
+        };
+        self.decide_column(side, at, &sql_type)
+    }
+
+    /// Gives a column that is an open parameter a type.
+    pub fn decide_column(&mut self, query: &mut BoundQuery, at: usize, sql_type: &SqlType) -> Result<()> {
+        let Some(column) = query.columns.get_mut(at).filter(|column| column.value.is_unknown()) else { return Ok(()) };
+        let id = match value_behind(&query.plan, &column.value.expr) {
+            Some(Expr::Placeholder(open)) => open.id,
+            Some(_) => return Ok(()),
+            None => {
+                // Whatever it is, nothing outside reaches it.
+                query.plan = params::decide(std::mem::take(&mut query.plan), None, &SqlType::Text)?;
+                return Ok(());
+            }
+        };
+        let Typed { sql_type, arrow, .. } = params::placeholder(&id, sql_type);
+        query.plan = params::decide(std::mem::take(&mut query.plan), Some(&id), &sql_type)?;
+        self.params.learn(&query.plan)?;
+        column.value = Typed { sql_type, arrow, ..column.value.clone() };
+        Ok(())
     }
 
     /// Both sides with the same types and internal names (the left's SQL names).
@@ -81,7 +115,7 @@ impl Binder<'_> {
                 for (side, plan) in [(&l, &left.plan), (&r, &right.plan)] {
                     // A literal takes the column's type at once: it may be wrong though no row ever has it.
                     if side.value.is_unknown()
-                        && let Some(literal) = literal_behind(plan, &side.value.expr)
+                        && let Some(literal @ Expr::Literal(..)) = value_behind(plan, &side.value.expr)
                     {
                         let literal = Typed { expr: literal, ..side.value.clone() };
                         func::cast(literal, &sql_type, CastKind::Implicit, self.func())?;
@@ -147,8 +181,8 @@ fn keyed(plan: LogicalPlan, columns: &[OutputColumn], mut values: Vec<Expr>, all
     plan::builder(plan).project(values).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
-/// The literal that a column of a select list is.
-fn literal_behind(plan: &LogicalPlan, column: &Expr) -> Option<Expr> {
+/// The literal or parameter that a column of a select list is.
+fn value_behind(plan: &LogicalPlan, column: &Expr) -> Option<Expr> {
     let Expr::Column(wanted) = column else { return None };
     match plan {
         LogicalPlan::Projection(projection) => {
@@ -158,14 +192,14 @@ fn literal_behind(plan: &LogicalPlan, column: &Expr) -> Option<Expr> {
                 expr = &alias.expr;
             }
             match expr {
-                Expr::Literal(..) => Some(expr.clone()),
-                Expr::Column(_) => literal_behind(&projection.input, expr),
+                Expr::Literal(..) | Expr::Placeholder(_) => Some(expr.clone()),
+                Expr::Column(_) => value_behind(&projection.input, expr),
                 _ => None,
             }
         }
-        LogicalPlan::Sort(sort) => literal_behind(&sort.input, column),
-        LogicalPlan::Limit(limit) => literal_behind(&limit.input, column),
-        LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => literal_behind(input, column),
+        LogicalPlan::Sort(sort) => value_behind(&sort.input, column),
+        LogicalPlan::Limit(limit) => value_behind(&limit.input, column),
+        LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => value_behind(input, column),
         _ => None,
     }
 }

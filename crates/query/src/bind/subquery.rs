@@ -99,6 +99,8 @@ impl Binder<'_> {
     }
 
     fn exists(&mut self, plan: LogicalPlan, negated: bool) -> Result<Expr> {
+        // Parameters have their types from a select list that nobody will look at.
+        self.params.learn(&plan)?;
         let plan = whether_rows(plan);
         // What does not correlate is counted once; as mark joins two of them would give columns of one name.
         let correlated = !free_references(&plan).is_empty();

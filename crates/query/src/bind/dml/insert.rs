@@ -139,8 +139,13 @@ impl Binder<'_> {
         if let (SetExpr::Values(values), true, None) = (query.body.as_ref(), plain, &query.fetch) {
             return self.insert_values(relation, targets, explicit, values);
         }
-        let bound = self.bind_query(query, true)?;
+        let mut bound = self.bind_query(query, true)?;
         check_count(targets.len(), bound.columns.len(), explicit).map_err(|e| self.positions.mark(e, query.span()))?;
+        for (number, at) in targets.iter().enumerate() {
+            if let Some(target) = relation.columns.get(*at) {
+                self.decide_column(&mut bound, number, &target.sql_type)?;
+            }
+        }
         let qualifier = self.unique_qualifier("source");
         let plan = plan::alias(bound.plan, qualifier.clone())?;
         let mut values = Vec::with_capacity(bound.columns.len());
