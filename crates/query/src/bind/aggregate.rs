@@ -11,6 +11,7 @@ use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::tokenizer::Span;
 
 use super::binder::Binder;
+use super::inherited_order;
 use super::plan::{self, from_datafusion};
 use super::select::Clauses;
 use super::subquery::has_subquery;
@@ -55,6 +56,7 @@ impl Binder<'_> {
             let output = named(&replaced);
             outputs.insert(original, output);
         }
+        let (input, calls) = inherited_order::carry(input, calls)?;
         let aggregate = Aggregate::try_new(Arc::new(input), exprs, calls).map_err(from_datafusion)?;
         let plan = LogicalPlan::Aggregate(aggregate);
         let available: HashSet<Column> = plan.schema().columns().into_iter().collect();

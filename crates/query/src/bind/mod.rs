@@ -15,6 +15,7 @@ mod file;
 mod from;
 mod grouping;
 mod index;
+mod inherited_order;
 mod join;
 mod limit;
 mod locking;

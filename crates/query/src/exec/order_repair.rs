@@ -9,16 +9,19 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
-use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_expr::{Distribution, LexOrdering, OrderingRequirements};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
-use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::grouping_sets::ForgetKeys;
+use super::row_write::RowWriteExec;
 
 /// DataFusion's rules, and what keeps them from losing orders: some before, one right before the check.
 pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
@@ -27,6 +30,7 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules.insert(check, Arc::new(RepairOrder));
     rules.insert(0, Arc::new(ForgetKeys));
     let orders = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
+    rules.insert(orders, Arc::new(WantedOrder));
     rules.insert(orders, Arc::new(NoConstantSort));
     // Before what the first rows of each partition confine is made known to scans.
     let pushdown = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown")).unwrap_or(rules.len());
@@ -98,6 +102,58 @@ impl PhysicalOptimizerRule for NoConstantSort {
     }
 }
 
+/// Rows are skipped, and written, in the order of a sort below.
+///
+/// DataFusion drops a sort whose keys no column above shows, unless it has a limit of its own, which `OFFSET` alone gives none; a
+/// write would number its rows in any order. What says that an order is wanted is taken away again by DataFusion's own rule.
+#[derive(Debug)]
+struct WantedOrder;
+
+fn wanting(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+    let wants = plan.is::<GlobalLimitExec>() || plan.is::<LocalLimitExec>() || plan.is::<RowWriteExec>();
+    match plan.children().as_slice() {
+        [input] if wants => match wanted(input)? {
+            Some(input) => replace_children_if_necessary(plan, vec![input]).map(Transformed::yes),
+            None => Ok(Transformed::no(plan)),
+        },
+        _ => Ok(Transformed::no(plan)),
+    }
+}
+
+/// A plan with a requirement over the sort that its order is of.
+fn wanted(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(sort) = plan.downcast_ref::<SortExec>() {
+        if sort.fetch().is_some() {
+            return Ok(None);
+        }
+        let order = OrderingRequirements::from(sort.expr().clone());
+        let single = Distribution::SinglePartition;
+        return Ok(Some(Arc::new(OutputRequirementExec::new(Arc::clone(plan), Some(order), single, None))));
+    }
+    let as_it_comes = plan.maintains_input_order() == [true] && plan.required_input_ordering() == [None];
+    match plan.children().as_slice() {
+        [input] if as_it_comes => match wanted(input)? {
+            Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+impl PhysicalOptimizerRule for WantedOrder {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(wanting).map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        "wanted_order"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
 #[derive(Debug)]
 struct RepairOrder;
 
@@ -133,6 +189,36 @@ impl PhysicalOptimizerRule for RepairOrder {
 
     fn name(&self) -> &str {
         "repair_order"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Groups that need not all be made (`SELECT DISTINCT ... LIMIT n`) must come in no order.
+///
+/// DataFusion tells them so early. Where a later rewrite makes it known that a group's column is constant, which is an order,
+/// it would take them for the first groups of a direction that nobody named, and fail.
+#[derive(Debug)]
+pub(super) struct AllOrderedGroups;
+
+fn all_groups(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(Transformed::no(plan)) };
+    let undirected = aggregate.limit_options().is_some_and(|limit| limit.descending().is_none());
+    if !undirected || aggregate.is_unordered_unfiltered_group_by_distinct() || aggregate.get_minmax_desc().is_some() {
+        return Ok(Transformed::no(plan));
+    }
+    Ok(Transformed::yes(Arc::new(aggregate.with_new_limit_options(None))))
+}
+
+impl PhysicalOptimizerRule for AllOrderedGroups {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(all_groups).map(|transformed| transformed.data)
+    }
+
+    fn name(&self) -> &str {
+        "all_ordered_groups"
     }
 
     fn schema_check(&self) -> bool {

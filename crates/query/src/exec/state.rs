@@ -29,7 +29,7 @@ use super::interrupt::YieldAboveJoins;
 use super::late_rows::LateRows;
 use super::lock_rows::LockRowsPlanner;
 use super::memory::{Memory, QueryMemory};
-use super::order_repair;
+use super::order_repair::{self, AllOrderedGroups};
 use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
@@ -104,6 +104,7 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(SpillJoins))
             .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
             .with_physical_optimizer_rule(Arc::new(WatchWindows))
+            .with_physical_optimizer_rule(Arc::new(AllOrderedGroups))
             .build();
         Ok(Executor { template, spawner: options.spawner, memory, admission })
     }

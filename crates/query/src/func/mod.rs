@@ -37,7 +37,9 @@ use arrow_schema::DataType;
 use datafusion::logical_expr::Expr;
 use heliosdb_types::{Oid, Result, SqlType, TextContext};
 
-pub use aggregate::{aggregate, is_aggregate, is_ordered_set, one_of_equals, ordered_set, single_value};
+pub use aggregate::{
+    aggregate, is_aggregate, is_order_sensitive, is_ordered_set, one_of_equals, ordered_set, single_value,
+};
 pub(crate) use array::type_key;
 pub use array::{Subscript, array_of, assign, quantified, subscript};
 pub use cast::{cast, reference_for_client, reg_from_name, to_numeric_bytes};

@@ -45,18 +45,25 @@ fn differ_within_a_day_of_antiquity(ours: &Answer, theirs: &Answer) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(&theirs).all(near)
 }
 
-/// Whether all that differs is numbers below one, by less than a hundredth, or others in their last digits.
+/// Whether all that differs is numbers below one, by less than a hundredth, or others in their last digits; in whatever order rows come.
 fn differ_in_tiny_numbers(ours: &Answer, theirs: &Answer) -> bool {
-    let cells = |answer: &Answer| answer.rows.iter().flatten().cloned().collect::<Vec<_>>();
+    let number = |cell: &Option<String>| cell.as_ref().and_then(|text| text.parse::<f64>().ok());
+    let coarse = |cell: &Option<String>| match number(cell) {
+        Some(number) if number.abs() < 1.0 => Some(String::from("0")),
+        Some(number) => Some(format!("{number:.6e}")),
+        None => cell.clone(),
+    };
+    let cells = |answer: &Answer| {
+        let mut rows = answer.rows.clone();
+        rows.sort_by_cached_key(|row| row.iter().map(coarse).collect::<Vec<_>>());
+        rows.into_iter().flatten().collect::<Vec<_>>()
+    };
     let (mine, other) = (cells(ours), cells(theirs));
-    let near = |(a, b): (&Option<String>, &Option<String>)| {
-        let number = |cell: &Option<String>| cell.as_ref().and_then(|text| text.parse::<f64>().ok());
-        match (number(a), number(b)) {
-            _ if a == b => true,
-            (Some(a), Some(b)) if a.abs() < 1.0 && b.abs() < 1.0 => (a - b).abs() < 0.01,
-            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
-            _ => false,
-        }
+    let near = |(a, b): (&Option<String>, &Option<String>)| match (number(a), number(b)) {
+        _ if a == b => true,
+        (Some(a), Some(b)) if a.abs() < 1.0 && b.abs() < 1.0 => (a - b).abs() < 0.01,
+        (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
+        _ => false,
     };
     same_columns(ours, theirs) && mine.len() == other.len() && mine.iter().zip(&other).all(near)
 }
@@ -68,13 +75,39 @@ fn same_columns(ours: &Answer, theirs: &Answer) -> bool {
     ours.columns.len() == theirs.columns.len() && ours.columns.iter().zip(&theirs.columns).all(same)
 }
 
-/// Whether two answers are the same but for zeros at the end of numerics.
-fn same_but_scale(ours: &Answer, theirs: &Answer) -> bool {
+/// An interval's length with months of thirty days, which is what equality of intervals looks at; `None` for what is none.
+fn interval_seconds(text: &str) -> Option<f64> {
+    let mut seconds = 0.0;
+    let mut words = text.split(' ');
+    while let Some(word) = words.next() {
+        if let Some((hours, rest)) = word.split_once(':') {
+            let (minutes, rest) = rest.split_once(':')?;
+            let of = |text: &str| text.parse::<f64>().ok();
+            let length = of(hours.trim_start_matches(['-', '+']))? * 3600.0 + of(minutes)? * 60.0 + of(rest)?;
+            seconds += if hours.starts_with('-') { -length } else { length };
+            continue;
+        }
+        const DAY: f64 = 86_400.0;
+        let unit = match words.next()?.trim_end_matches('s') {
+            "year" => 360.0 * DAY,
+            "mon" => 30.0 * DAY,
+            "day" => DAY,
+            _ => return None,
+        };
+        seconds += word.parse::<f64>().ok()? * unit;
+    }
+    Some(seconds)
+}
+
+/// Whether two answers are the same but for how equal values are written: zeros at the end of numerics, intervals of one length.
+fn same_but_spelling(ours: &Answer, theirs: &Answer) -> bool {
     const NUMERIC: u32 = 1700;
+    const INTERVAL: u32 = 1186;
     let plain = |cell: &Option<String>, oid: u32| match cell {
         Some(text) if oid == NUMERIC && text.contains('.') => {
             Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
         }
+        Some(text) if oid == INTERVAL => Some(interval_seconds(text).map_or_else(|| text.clone(), |s| s.to_string())),
         other => other.clone(),
     };
     let rows = |answer: &Answer| {
@@ -118,7 +151,7 @@ pub const LISTED: &[Listed] = &[
     Listed {
         name: "one scale for several numerics",
         why: "where CASE, coalesce and the like choose among numerics of different scales and sums or windows go over them, `1` \
-          beside `2.5` prints as `1.0`; of equal numerics in a group, any shows",
+          beside `2.5` prints as `1.0`; of equal numerics or intervals in a group, any shows",
         is: |sql, ours, theirs| {
             let chooses = [
                 "CASE",
@@ -138,7 +171,7 @@ pub const LISTED: &[Listed] = &[
             state(ours).is_empty()
                 && state(theirs).is_empty()
                 && chooses.iter().any(|word| sql.contains(word))
-                && same_but_scale(ours, theirs)
+                && same_but_spelling(ours, theirs)
         },
     },
     Listed {
@@ -164,13 +197,6 @@ pub const LISTED: &[Listed] = &[
             let unknown = theirs.error.as_ref().is_some_and(|error| error.message.contains("input has type unknown"));
             if state(ours).is_empty() && sql.contains('$') && state(theirs) == "42804" && unknown {
                 return true;
-            }
-            // A parameter alone in a set operation is text where PostgreSQL asks the other side.
-            const TEXT: u32 = 25;
-            let one_side = |(a, b): (&Column, &Column)| a.type_oid == b.type_oid || a.type_oid == TEXT;
-            let of_sets = [" UNION ", " INTERSECT ", " EXCEPT "].iter().any(|word| sql.contains(word));
-            if of_sets && sql.contains("SELECT $") && ours.columns.iter().zip(&theirs.columns).all(one_side) {
-                return state(ours).is_empty() && state(theirs).is_empty() && ours.rows == theirs.rows;
             }
             state(ours).is_empty()
                 && ["42883", "42725", "42804"].contains(&state(theirs))
@@ -248,5 +274,20 @@ pub fn told_apart(verdict: Verdict, sql: &str, ours: &Answer, theirs: &Answer) -
     match LISTED.iter().find(|listed| (listed.is)(sql, ours, theirs)) {
         Some(listed) => Verdict::Listed(listed.name),
         None => verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_of_one_length_are_equal() {
+        let same = |a: &str, b: &str| interval_seconds(a).is_some() && interval_seconds(a) == interval_seconds(b);
+        assert!(same("1 mon", "30 days"));
+        assert!(same("1 year 2 mons -3 days +04:05:06.789", "417 days 04:05:06.789"));
+        assert!(same("-1 days -02:00:00", "-26:00:00"));
+        assert!(!same("1 mon", "31 days"));
+        assert_eq!(interval_seconds("soon"), None);
     }
 }

@@ -218,7 +218,7 @@ pub(super) fn resolve(
 }
 
 /// Only these see the order of their input; sorting for the others would be wasted.
-fn is_order_sensitive(name: &str) -> bool {
+pub fn is_order_sensitive(name: &str) -> bool {
     matches!(name, "string_agg" | "array_agg" | "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg")
 }
 

@@ -128,6 +128,7 @@ impl Expr {
             Expr::Sub(_, _, arguments, query) => {
                 arguments.iter().for_each(|argument| argument.pieces(from, out));
                 query.pieces(out);
+                query.pieces_below(from, out);
             }
         }
         out.push(format!("SELECT {}", self.sql()));

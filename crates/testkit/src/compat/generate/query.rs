@@ -211,6 +211,17 @@ impl Query {
         }
     }
 
+    /// The expressions of a subquery that looks outside, over the rows outside and its own.
+    pub fn pieces_below(&self, outside: &str, out: &mut Vec<String>) {
+        if outside.is_empty() || outside.len() > LONG_FROM || !self.ctes.is_empty() {
+            return;
+        }
+        let inside: String = self.from.iter().map(|item| format!(" CROSS JOIN {}", item.factor())).collect();
+        let from = format!("{outside}{inside}");
+        let exprs = self.filter.iter().chain(&self.having).chain(&self.select).chain(&self.group);
+        exprs.for_each(|expr| expr.pieces(&from, out));
+    }
+
     fn with_clause(&self) -> String {
         with_clause(&self.ctes)
     }
