@@ -146,6 +146,37 @@ pub(crate) fn expanded_array(
     string_array(views_of(bounds, &data), data, nulls, physical)
 }
 
+/// The same of some of the strings, all of which were expanded.
+pub(crate) fn picked_array(
+    data: Buffer,
+    bounds: &[usize],
+    rows: &[u32],
+    nulls: Option<NullBuffer>,
+    physical: PhysicalType,
+) -> Result<ArrayRef> {
+    if i32::try_from(data.len()).is_err() {
+        return Err(Error::internal("the strings of a batch exceed 2 GiB"));
+    }
+    if physical == PhysicalType::Text {
+        check_text(data.as_slice(), bounds.iter().copied())?;
+    }
+    let view = |row: &u32| {
+        let (start, end) = match bounds.get(*row as usize..*row as usize + 2) {
+            Some(&[start, end]) => (start, end),
+            _ => (0, 0),
+        };
+        make_view(data.as_slice().get(start..end).unwrap_or(&[]), 0, start as u32)
+    };
+    let views = rows.iter().map(view).collect();
+    string_array(views, data, nulls, physical)
+}
+
+/// Whether so many rows of a block are better expanded with all others: one by one they cost several times as much, and what is
+/// expanded in vain is held as long as they are.
+pub(crate) fn is_dense(picked: usize, rows: usize) -> bool {
+    picked * 2 >= rows
+}
+
 /// An array of fixed-width values.
 pub(crate) fn fixed_array(
     values: Buffer,

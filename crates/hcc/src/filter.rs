@@ -99,6 +99,16 @@ impl BytesTest {
         }
     }
 
+    /// What it says of the empty string and of all others, if that is all it looks at.
+    pub(crate) fn by_emptiness(&self) -> Option<(bool, bool)> {
+        match self {
+            BytesTest::Compare(op, literal) if literal.is_empty() => {
+                Some((op.accepts(std::cmp::Ordering::Equal), op.accepts(std::cmp::Ordering::Greater)))
+            }
+            _ => None,
+        }
+    }
+
     fn may_match(&self, min: Option<&[u8]>, max: Option<&[u8]>) -> bool {
         let in_bounds = |value: &[u8]| min.is_none_or(|min| min <= value) && max.is_none_or(|max| value <= max);
         match self {

@@ -54,6 +54,15 @@ pub(crate) fn retain_expanded(
     })
 }
 
+/// Tests of emptiness, which spans of codes tell without expanding: every string but the empty one has codes.
+pub(crate) fn filter_emptiness(spans: &Spans, selection: &mut Bitmap, (empty, other): (bool, bool)) -> Result<()> {
+    let bounds = spans.decode(0..selection.len());
+    selection.retain(|row| {
+        let is_empty = matches!(bounds.get(row..row + 2), Some(&[start, end]) if start == end);
+        Ok(if is_empty { empty } else { other })
+    })
+}
+
 /// Searches all strings at once, one after the other in `data`: a hit counts if it lies within one string.
 pub(crate) fn search_all(data: &[u8], bounds: &[usize], finder: &Finder<'_>, selection: &mut Bitmap) {
     let needle_len = finder.needle().len();

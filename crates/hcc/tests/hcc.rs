@@ -103,6 +103,7 @@ fn value_of(whole: i64, physical: PhysicalType, shape: Shape) -> Datum {
     let text = || match shape {
         Shape::Constant => "constant text".to_owned(),
         Shape::FewValues => ["DELIVER IN PERSON", "", "é", "RAIL"][(whole & 3) as usize].to_owned(),
+        Shape::Outliers if whole % 7 == 0 => String::new(),
         Shape::SmallRange | Shape::Runs | Shape::MostlyOne | Shape::Series | Shape::Outliers => {
             format!("Customer#{:09} sleeps quickly; carefully é final deposits", whole.unsigned_abs() % 5000)
         }
@@ -378,6 +379,9 @@ fn check_filters(view: &BlockView, values: &[Datum], array: &ArrayRef, shape: Sh
     let ops = [CompareOp::Eq, CompareOp::NotEq, CompareOp::Lt, CompareOp::LtEq, CompareOp::Gt, CompareOp::GtEq];
     for op in ops {
         check_filter(view, &Predicate::Compare(op, &literal(rng)), values, array, rng);
+        if physical == PhysicalType::Text {
+            check_filter(view, &Predicate::Compare(op, &Datum::Text(String::new())), values, array, rng);
+        }
     }
     for count in [0, 2, 9] {
         let list: Vec<Datum> = (0..count).map(|_| literal(rng)).collect();

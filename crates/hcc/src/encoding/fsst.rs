@@ -17,11 +17,11 @@ use fsst::Compressor;
 use heliosdb_types::{Error, PhysicalType, Result};
 
 use crate::Bitmap;
-use crate::arrays::expanded_array;
+use crate::arrays::{expanded_array, is_dense, picked_array};
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{BytesTest, Test};
-use crate::filtering::{filter_strings, retain_expanded, search_all};
+use crate::filtering::{filter_emptiness, filter_strings, retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::offsets::{Spans, span_bytes, write_spans};
 use crate::search::search;
@@ -122,6 +122,10 @@ impl Encoded for FsstStrings {
     }
 
     fn take(&self, rows: &[u32], nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        if is_dense(rows.len(), self.rows) {
+            let (data, bounds) = self.expand(0..self.rows)?;
+            return picked_array(data, &bounds, rows, nulls, self.physical);
+        }
         let codes_len: usize = rows.iter().map(|row| self.codes(*row as usize).len()).sum();
         let mut data = Vec::new();
         data.try_reserve(codes_len * 3).map_err(|_| Error::internal("no memory to expand strings"))?;
@@ -137,6 +141,9 @@ impl Encoded for FsstStrings {
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Bytes(test) = test else { return Err(misplaced("numbers")) };
         let table: &SymbolTable = &self.table;
+        if let Some(answers) = test.by_emptiness().filter(|_| self.physical != PhysicalType::Numeric) {
+            return filter_emptiness(&self.spans, selection, answers);
+        }
         let append = |row: usize, out: &mut Vec<u8>| table.append(self.codes(row), out);
         let codes = self.codes.as_slice();
         match test {

@@ -18,11 +18,11 @@ use arrow_buffer::{Buffer, NullBuffer};
 use heliosdb_types::{Error, PhysicalType, Result};
 
 use crate::Bitmap;
-use crate::arrays::expanded_array;
+use crate::arrays::{expanded_array, is_dense, picked_array};
 use crate::cell::Cell;
 use crate::encoded::{Encoded, Wanted, misplaced};
 use crate::filter::{BytesTest, Test};
-use crate::filtering::{retain_expanded, search_all};
+use crate::filtering::{filter_emptiness, retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::offsets::{Spans, span_bytes, write_spans};
 use crate::order::comparable_bytes;
@@ -177,6 +177,10 @@ impl Encoded for PhraseStrings {
     }
 
     fn take(&self, rows: &[u32], nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        if is_dense(rows.len(), self.rows) {
+            let (data, bounds) = self.expand(0..self.rows)?;
+            return picked_array(data, &bounds, rows, nulls, self.physical);
+        }
         let mut data = Vec::new();
         let mut bounds = Vec::with_capacity(rows.len() + 1);
         bounds.push(0);
@@ -189,6 +193,9 @@ impl Encoded for PhraseStrings {
 
     fn filter(&self, test: &Test, selection: &mut Bitmap) -> Result<()> {
         let Test::Bytes(test) = test else { return Err(misplaced("numbers")) };
+        if let Some(answers) = test.by_emptiness().filter(|_| self.physical != PhysicalType::Numeric) {
+            return filter_emptiness(&self.spans, selection, answers);
+        }
         // Expanding the block costs a few nanoseconds a row, finding one row in it many more.
         if selection.count() * 8 > self.rows {
             let (data, bounds) = self.expand(0..self.rows)?;
