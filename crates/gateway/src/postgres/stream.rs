@@ -55,13 +55,8 @@ impl Stream {
     /// Appends what has arrived, at least a byte; 0 at the end of the stream.
     pub(crate) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Stream::Plain(socket) => loop {
-                match socket.try_read_buf(input) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.readable().await?,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    done => return done,
-                }
-            },
+            // Not `try_read_buf`: that finds out that nothing is left by asking the system again.
+            Stream::Plain(socket) => socket.read_buf(input).await,
             Stream::Encrypted(tls) => tls.read_buf(input).await,
             Stream::Gone => Ok(0),
         }
