@@ -118,10 +118,10 @@ impl Core {
         if segment.deletes.deleted_at(hint.row).is_some() || !segment.is_at(hint.row, key)? {
             return Ok(None);
         }
-        if let Some(found) = self.row_cache.newest(tree, key)
+        if let Some(found) = self.row_cache.newest(tree, version.segments(tree), key)
             && found.schema == patch.descriptor.version
         {
-            return Ok(Some(found.bytes));
+            return Ok(Some(Bytes::copy_from_slice(&found.bytes)));
         }
         let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(None) };
         let shape = state.newest();

@@ -2,16 +2,16 @@
 //!
 //! A row of a segment lies in as many places as it has columns; read again, it is one here. An entry names the segment and the
 //! row it was read from, and holds as long as that segment is in the current version and the row is not deleted for who
-//! asks: then it is the row that is visible, whatever memtables hold. So nothing has to be taken out when rows change.
+//! asks: then it is the row that is visible, whatever memtables hold. So nothing has to be taken out when rows change. Who asks
+//! brings the segments of the version it reads; an entry holds none of them.
 //! Rows enter on their second read: of keys read once each, nothing is kept and nothing is evicted. While there is room, rows whose
 //! columns are read for the most part enter on their first.
 
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
-use heliosdb_types::{CommitTs, SchemaVersion};
+use heliosdb_types::{CommitTs, SchemaVersion, SegmentId};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use rustc_hash::FxBuildHasher;
@@ -37,21 +37,13 @@ impl Equivalent<RowKey> for RowKeyRef<'_> {
     }
 }
 
-struct CachedRow {
-    segment: Weak<Segment>,
-    row: u32,
-    begin: CommitTs,
-    schema: SchemaVersion,
-    bytes: Bytes,
-}
-
-/// A row as it is in a segment of the current version.
-pub(crate) struct RowFound {
-    pub segment: Arc<Segment>,
+/// A row as it is in a segment.
+pub(crate) struct CachedRow {
+    pub segment: SegmentId,
     pub row: u32,
     pub begin: CommitTs,
     pub schema: SchemaVersion,
-    pub bytes: Bytes,
+    pub bytes: Box<[u8]>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,23 +89,39 @@ impl RowCache {
         }
     }
 
-    /// The row a snapshot sees; `None` says nothing.
-    pub fn visible(&self, tree: BranchTree, key: &[u8], snapshot: CommitTs) -> Option<RowFound> {
-        self.find(tree, key, |found| found.begin <= snapshot && !found.segment.deletes.is_deleted(found.row, snapshot))
+    /// The row a snapshot sees; `None` says nothing. `segments` are the tree's, of the version that is read.
+    pub fn visible(
+        &self,
+        tree: BranchTree,
+        segments: &[Arc<Segment>],
+        key: &[u8],
+        snapshot: CommitTs,
+    ) -> Option<Arc<CachedRow>> {
+        let is_visible = |found: &CachedRow, segment: &Segment| {
+            found.begin <= snapshot && !segment.deletes.is_deleted(found.row, snapshot)
+        };
+        self.find(tree, segments, key, is_visible)
     }
 
-    /// The newest version of a key, if it is not deleted; `None` says nothing.
-    pub fn newest(&self, tree: BranchTree, key: &[u8]) -> Option<RowFound> {
-        self.find(tree, key, |found| found.segment.deletes.deleted_at(found.row).is_none())
+    /// The newest version of a key, if it is not deleted; `None` says nothing. `segments` are the tree's, of the current version.
+    pub fn newest(&self, tree: BranchTree, segments: &[Arc<Segment>], key: &[u8]) -> Option<Arc<CachedRow>> {
+        self.find(tree, segments, key, |found, segment| segment.deletes.deleted_at(found.row).is_none())
     }
 
-    fn find(&self, tree: BranchTree, key: &[u8], is_wanted: impl FnOnce(&RowFound) -> bool) -> Option<RowFound> {
+    fn find(
+        &self,
+        tree: BranchTree,
+        segments: &[Arc<Segment>],
+        key: &[u8],
+        is_wanted: impl FnOnce(&CachedRow, &Segment) -> bool,
+    ) -> Option<Arc<CachedRow>> {
+        if segments.is_empty() {
+            return None;
+        }
         let cached = self.rows.get(&RowKeyRef { tree, key });
-        let found = cached.and_then(|cached| {
-            let segment = cached.segment.upgrade().filter(|segment| !segment.is_replaced())?;
-            let CachedRow { row, begin, schema, .. } = *cached;
-            let found = RowFound { segment, row, begin, schema, bytes: cached.bytes.clone() };
-            is_wanted(&found).then_some(found)
+        let found = cached.filter(|cached| {
+            let segment = segments.iter().find(|segment| segment.meta.id == cached.segment);
+            segment.is_some_and(|segment| !segment.is_replaced() && is_wanted(cached, segment))
         });
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -138,13 +146,11 @@ impl RowCache {
     }
 
     /// Keeps a row of a segment. Now and then says that it holds noticeably more than when it last did.
-    pub fn insert(&self, tree: BranchTree, key: &[u8], found: RowFound) -> bool {
-        let RowFound { segment, row, begin, schema, bytes } = found;
-        if bytes.len() > ROW_BYTES_MAX {
+    pub fn insert(&self, tree: BranchTree, key: &[u8], row: Arc<CachedRow>) -> bool {
+        if row.bytes.len() > ROW_BYTES_MAX {
             return false;
         }
-        let cached = CachedRow { segment: Arc::downgrade(&segment), row, begin, schema, bytes };
-        self.rows.insert(RowKey { tree, key: key.into() }, Arc::new(cached));
+        self.rows.insert(RowKey { tree, key: key.into() }, row);
         let (now, told) = (self.rows.weight(), self.told.load(Ordering::Relaxed));
         let much = now.abs_diff(told) > self.rows.capacity() / 16;
         if much {

@@ -186,9 +186,14 @@ impl Segment {
     /// A row in the row codec's form and the newest shape.
     pub fn row_bytes(&self, row: u32, shape: &Shape) -> Result<Bytes> {
         let mut out = Vec::new();
-        let mut sink = |values: &[DatumRef<'_>]| encode_row(&shape.types, values, &mut out);
-        self.reader.read_row(row, &shape.descriptor, &shape.columns, &mut sink)?;
+        self.encode_row(row, shape, &mut out)?;
         Ok(out.into())
+    }
+
+    /// The same, appended to `out`.
+    pub fn encode_row(&self, row: u32, shape: &Shape, out: &mut Vec<u8>) -> Result<()> {
+        let mut sink = |values: &[DatumRef<'_>]| encode_row(&shape.types, values, out);
+        self.reader.read_row(row, &shape.descriptor, &shape.columns, &mut sink)
     }
 
     /// Rows deleted for `snapshot`, as numbers.

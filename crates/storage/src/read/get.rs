@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use heliosdb_contracts::{ReadContext, RowHint, RowSink};
 use heliosdb_types::{ColumnId, CommitTs, Result, SchemaVersion, TreeRef};
 
-use crate::core::Core;
+use crate::core::{Core, with_own};
 use crate::memtable::BranchTree;
-use crate::row_cache::RowFound;
+use crate::row_cache::CachedRow;
 use crate::segments::Segment;
 use crate::shape::TreeState;
 use crate::txnbuf::Own;
 use crate::version::Version;
+
+/// Most rows are encoded in one allocation of this.
+const ROW_BYTES: usize = 256;
 
 impl Core {
     pub fn get(
@@ -24,50 +26,61 @@ impl Core {
         sink: &mut dyn RowSink,
     ) -> Result<bool> {
         let version = self.version.load();
-        let state = self.tree_state(&version, context.txn, context.snapshot.ts, context.snapshot.branch, tree)?;
-        let memory = RowHint { epoch: version.epoch, ..RowHint::default() };
-        if let Some(txn) = context.txn {
-            let buffer = self.txn(txn)?;
-            let buffer = buffer.lock();
-            match buffer.own(tree, key, context.command)? {
-                Own::Untouched => {}
-                Own::Private { segment, row } => {
-                    let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
-                    let newest = &state.newest().descriptor;
-                    segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
-                    return Ok(true);
-                }
-                Own::Deleted => return Ok(false),
-                Own::Put { row, schema } => return emit(&state, schema, row, projection, memory, sink),
-            }
-        }
         let branch_tree = (context.snapshot.branch, tree);
         let snapshot = context.snapshot.ts;
-        let has_segments = !version.segments(branch_tree).is_empty();
-        if has_segments
-            && let Some(found) = self.row_cache.visible(branch_tree, key, snapshot)
+        let committed = version.tree(branch_tree, snapshot);
+        let memory = RowHint { epoch: version.epoch, ..RowHint::default() };
+        let own_shapes;
+        let state: &TreeState = match context.txn {
+            None => committed?,
+            Some(txn) => {
+                let buffer = self.txn(txn)?;
+                let buffer = buffer.lock();
+                let state: &TreeState = match buffer.descriptors(tree).next() {
+                    None => committed?,
+                    Some(_) => {
+                        own_shapes = with_own(committed.cloned(), buffer.descriptors(tree))?;
+                        &own_shapes
+                    }
+                };
+                match buffer.own(tree, key, context.command)? {
+                    Own::Untouched => {}
+                    Own::Private { segment, row } => {
+                        let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
+                        let newest = &state.newest().descriptor;
+                        segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
+                        return Ok(true);
+                    }
+                    Own::Deleted => return Ok(false),
+                    Own::Put { row, schema } => return emit(state, schema, row, projection, memory, sink),
+                }
+                state
+            }
+        };
+        let segments = version.segments(branch_tree);
+        if let Some(found) = self.row_cache.visible(branch_tree, segments, key, snapshot)
             // Else it was kept after this version of the tree was looked up.
             && state.shape(found.schema).is_ok()
         {
-            let hint = RowHint { epoch: version.epoch, segment: found.segment.meta.id, row: found.row };
-            return emit(&state, found.schema, &found.bytes, projection, hint, sink);
+            let hint = RowHint { epoch: version.epoch, segment: found.segment, row: found.row };
+            return emit(state, found.schema, &found.bytes, projection, hint, sink);
         }
         for generation in version.memtables() {
             let Some(memtable) = generation.tree(branch_tree) else { continue };
-            let found = memtable.visible(key, snapshot, |v| emit(&state, v.schema, &v.row, projection, memory, sink));
+            let found = memtable.visible(key, snapshot, |v| emit(state, v.schema, &v.row, projection, memory, sink));
             if let Some(found) = found {
                 return found;
             }
         }
-        for segment in version.segments(branch_tree).iter().filter(|segment| segment.meta.may_hold(key)) {
+        for segment in segments.iter().filter(|segment| segment.meta.may_hold(key)) {
             let Some(row) = segment.visible(key, snapshot)? else { continue };
             let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
             // Of a row most of which is read, the rest costs little.
             let mostly = projection.len() * 2 >= state.newest().columns.len() && self.row_cache.has_room();
             if (mostly || self.row_cache.wants(branch_tree, key))
-                && let Some((schema, bytes)) = self.keep_row(&version, branch_tree, key, segment, row)?
+                && let Some(kept) = self.keep_row(&version, branch_tree, key, segment, row)?
             {
-                return emit(&state, schema, &bytes, projection, hint, sink);
+                return emit(state, kept.schema, &kept.bytes, projection, hint, sink);
             }
             let newest = &state.newest().descriptor;
             segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
@@ -76,25 +89,26 @@ impl Core {
         Ok(false)
     }
 
-    /// Puts a row of a segment into the row cache, and gives it back: its shape and the whole of it.
+    /// Puts a row of a segment into the row cache, and gives it back.
     fn keep_row(
         &self,
         version: &Version,
         tree: BranchTree,
         key: &[u8],
-        segment: &Arc<Segment>,
+        segment: &Segment,
         row: u32,
-    ) -> Result<Option<(SchemaVersion, Bytes)>> {
+    ) -> Result<Option<Arc<CachedRow>>> {
         // Not in a shape that only the reader's transaction knows, and not of a tree that is dropped by now.
         let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(None) };
         let shape = state.newest();
         let (begin, schema) = (segment.begin_of(row)?, shape.descriptor.version);
-        let bytes = segment.row_bytes(row, shape)?;
-        let found = RowFound { segment: segment.clone(), row, begin, schema, bytes: bytes.clone() };
-        if self.row_cache.insert(tree, key, found) {
+        let mut bytes = Vec::with_capacity(ROW_BYTES);
+        segment.encode_row(row, shape, &mut bytes)?;
+        let kept = Arc::new(CachedRow { segment: segment.meta.id, row, begin, schema, bytes: bytes.into() });
+        if self.row_cache.insert(tree, key, kept.clone()) {
             self.balance_memory();
         }
-        Ok(Some((schema, bytes)))
+        Ok(Some(kept))
     }
 }
 

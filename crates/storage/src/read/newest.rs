@@ -44,11 +44,13 @@ impl Core {
 
     pub fn newest_committed(&self, (branch, tree): BranchTree, key: &[u8], want_row: bool) -> Result<NewestRow> {
         let version = self.version.load();
-        if let Some(found) = self.row_cache.newest((branch, tree), key)
+        let segments = version.segments((branch, tree));
+        if let Some(found) = self.row_cache.newest((branch, tree), segments, key)
             && version.tree((branch, tree), found.begin).is_ok_and(|state| state.shape(found.schema).is_ok())
         {
-            let hint = RowHint { epoch: version.epoch, segment: found.segment.meta.id, row: found.row };
-            return self.committed(&version, (branch, tree), found.begin, found.bytes, found.schema, hint);
+            let hint = RowHint { epoch: version.epoch, segment: found.segment, row: found.row };
+            let bytes = if want_row { Bytes::copy_from_slice(&found.bytes) } else { Bytes::new() };
+            return self.committed(&version, (branch, tree), found.begin, bytes, found.schema, hint);
         }
         let memory = newest_in_memory(&version, branch, tree, key, want_row);
         if let Some(live) = memory.as_ref().filter(|found| found.end == CommitTs::MAX) {
@@ -57,7 +59,7 @@ impl Core {
         }
         let mut deleted_at = memory.map_or(CommitTs::ZERO, |found| found.end);
         let (mut asked, mut live) = (0, None);
-        for segment in version.segments((branch, tree)).iter().filter(|segment| segment.meta.may_hold(key)) {
+        for segment in segments.iter().filter(|segment| segment.meta.may_hold(key)) {
             asked += 1;
             match segment.newest(key, CommitTs::MAX)? {
                 Found::Nothing => {}
