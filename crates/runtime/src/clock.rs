@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,18 +23,26 @@ pub trait Clock: Send + Sync + fmt::Debug {
 
     /// Blocks the thread.
     fn sleep_blocking(&self, duration: Duration);
+
+    /// For how long, since an arbitrary origin, something has waited for a processor while all of them were taken: the mean
+    /// of the processors in use. `None` where the system does not tell.
+    fn processor_waits(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The machine's clocks. `sleep` needs a tokio runtime with time enabled.
 #[derive(Debug)]
 pub struct RealClock {
     origin: std::time::Instant,
+    /// Linux's pressure stall information; its kernels can be built and started without.
+    pressure: Option<File>,
 }
 
 #[allow(clippy::disallowed_methods)] // this is the seam the ban points to
 impl RealClock {
     pub fn new() -> RealClock {
-        RealClock { origin: std::time::Instant::now() }
+        RealClock { origin: std::time::Instant::now(), pressure: File::open("/proc/pressure/cpu").ok() }
     }
 }
 
@@ -61,6 +71,19 @@ impl Clock for RealClock {
     fn sleep_blocking(&self, duration: Duration) {
         std::thread::sleep(duration);
     }
+
+    fn processor_waits(&self) -> Option<Duration> {
+        let mut text = [0; 256];
+        let len = self.pressure.as_ref()?.read_at(&mut text, 0).ok()?;
+        pressure_total(text.get(..len)?)
+    }
+}
+
+/// The total of the first line, in microseconds: `some avg10=0.00 avg60=0.00 avg300=0.00 total=123`.
+fn pressure_total(text: &[u8]) -> Option<Duration> {
+    let line = std::str::from_utf8(text).ok()?.lines().next()?.strip_prefix("some ")?;
+    let total = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("total="))?;
+    total.parse().ok().map(Duration::from_micros)
 }
 
 /// A clock that moves only when told to.
@@ -141,6 +164,16 @@ impl Clock for SimClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waits_for_processors_are_read_where_the_system_tells() {
+        let text = b"some avg10=70.53 avg60=69.46 avg300=51.33 total=7892447836\nfull avg10=0.00 total=1\n";
+        assert_eq!(pressure_total(text), Some(Duration::from_micros(7_892_447_836)));
+        assert_eq!((pressure_total(b""), pressure_total(b"some total=x")), (None, None));
+        let clock = RealClock::new();
+        assert!(clock.processor_waits() <= clock.processor_waits(), "it never goes back");
+        assert_eq!(SimClock::new(0).processor_waits(), None);
+    }
 
     #[test]
     fn sleepers_wake_when_due_and_not_before() {

@@ -95,6 +95,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SIZE", env = "HELIOSDB_BACKGROUND_IO_RATE")]
     background_io_rate: Option<String>,
 
+    /// Microseconds a commit waits at most for others to share its write to the disk, while processors are short and others do come: 0 (never) to 100000 [default: 500]
+    #[arg(long, value_name = "MICROSECONDS", env = "HELIOSDB_COMMIT_DELAY")]
+    commit_delay: Option<u32>,
+
     /// Seconds running statements may take to end when the server stops [default: 30]
     #[arg(long, value_name = "SECONDS", env = "HELIOSDB_SHUTDOWN_GRACE")]
     shutdown_grace: Option<u64>,
@@ -197,6 +201,7 @@ impl Settings {
             max_message_memory: self.max_message_memory.or(under.max_message_memory),
             max_prepared_memory: self.max_prepared_memory.or(under.max_prepared_memory),
             background_io_rate: self.background_io_rate.or(under.background_io_rate),
+            commit_delay: self.commit_delay.or(under.commit_delay),
             authentication_timeout: self.authentication_timeout.or(under.authentication_timeout),
             max_message: self.max_message.or(under.max_message),
             shutdown_grace: self.shutdown_grace.or(under.shutdown_grace),
@@ -237,6 +242,8 @@ pub struct Config {
     pub held_bytes_max: usize,
     /// Bytes a second; 0: no limit.
     pub background_io_rate: u64,
+    /// Zero: a commit never waits for others.
+    pub commit_delay: Duration,
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log: String,
@@ -325,6 +332,7 @@ impl Config {
             inbox_bytes_max: usize::try_from(inbox).unwrap_or(usize::MAX),
             held_bytes_max: usize::try_from(held).unwrap_or(usize::MAX),
             background_io_rate,
+            commit_delay: commit_delay(settings.commit_delay.unwrap_or(COMMIT_DELAY_MICROS))?,
             shutdown_grace: Duration::from_secs(settings.shutdown_grace.unwrap_or(30)),
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log.unwrap_or_else(|| "info".into()),
@@ -349,6 +357,16 @@ const BACKGROUND_IO_RATE_MIN: u64 = 1 << 20;
 
 /// Ten steps: queries get a tenth of what short statements want at the same time.
 const QUERY_NICENESS: u8 = 10;
+
+/// A few syncs of a fast disk: see docs/decisions/2026-11-22-gathering-commits.md.
+const COMMIT_DELAY_MICROS: u32 = 500;
+
+fn commit_delay(micros: u32) -> Result<Duration> {
+    if micros <= 100_000 {
+        return Ok(Duration::from_micros(u64::from(micros)));
+    }
+    Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, "commit_delay must be from 0 to 100000 microseconds"))
+}
 
 fn niceness(value: u8) -> Result<u8> {
     if value <= 19 {
@@ -392,6 +410,7 @@ mod tests {
         for settings in [
             Settings { listen: Some("here".into()), ..Settings::default() },
             Settings { worker_threads: Some(0), ..Settings::default() },
+            Settings { commit_delay: Some(100_001), ..Settings::default() },
             Settings { query_niceness: Some(20), ..Settings::default() },
             Settings { max_message: Some("2GB".into()), ..Settings::default() },
             Settings { memory: Some("lots".into()), ..Settings::default() },

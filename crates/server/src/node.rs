@@ -232,6 +232,7 @@ fn open(
         cache_bytes: budget.cache_bytes,
         txn_spill_bytes: config.storage_txn_spill_bytes.unwrap_or(budget.txn_spill_bytes),
         background_io_rate: config.background_io_rate,
+        commit_delay: config.commit_delay,
         log_file_bytes: config.storage_wal_file_bytes.unwrap_or(ShardOptions::default().log_file_bytes),
         ..ShardOptions::default()
     };

@@ -99,6 +99,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         "max_message_memory" => bytes(config.inbox_bytes_max),
         "max_prepared_memory" => bytes(config.held_bytes_max),
         "background_io_rate" => text(&config.background_io_rate),
+        "commit_delay" => Some(config.commit_delay.as_micros().to_string()),
         "shutdown_grace" => Some(config.shutdown_grace.as_secs().to_string()),
         "log_format" => text(&format!("{:?}", config.log_format).to_lowercase()),
         "log" => text(&config.log),

@@ -74,6 +74,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
         dir: "wal".into(),
         options: WalOptions {
             file_bytes: options.log_file_bytes,
+            gather_max: options.commit_delay,
             inline: options.log_inline,
             canary: options.canary,
             ..WalOptions::default()

@@ -126,6 +126,11 @@ impl Visibility {
         self.pending_deletes.load(Ordering::Acquire) > 0
     }
 
+    /// Whether the record is durable and applied.
+    pub fn is_visible(&self, lsn: Lsn) -> bool {
+        lsn <= self.state.lock().visible
+    }
+
     /// Resolves when the record is durable and applied; fails once the shard is fenced.
     pub fn wait(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>> {
         let mut state = self.state.lock();

@@ -19,6 +19,7 @@ use heliosdb_runtime::Clock;
 use heliosdb_types::{Error, Lsn, Result};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::gather::{ENOUGH, Gather};
 use crate::options::WalOptions;
 use crate::record::{NewRecord, encode};
 use crate::reserve::Reserve;
@@ -58,8 +59,11 @@ struct Queue {
     records: Vec<u8>,
     /// The last record handed a number; the buffer ends with it.
     last: Lsn,
+    /// Records in the buffer.
+    count: u64,
     /// An emptied buffer, kept for its memory.
     spare: Vec<u8>,
+    gather: Gather,
     stopping: bool,
 }
 
@@ -72,10 +76,11 @@ struct Waiters {
 impl Group {
     pub fn new(options: WalOptions, clock: Arc<dyn Clock>, writer: Writer, last: Lsn) -> Arc<Group> {
         let reserve = writer.reserve();
+        let gather = Gather::new(options.gather_max);
         Arc::new(Group {
             options,
             clock,
-            queue: Mutex::new(Queue { last, ..Queue::default() }),
+            queue: Mutex::new(Queue { last, gather, ..Queue::default() }),
             work: Condvar::new(),
             space: Condvar::new(),
             writer: Mutex::new(writer),
@@ -158,6 +163,7 @@ impl Group {
             return Err(error);
         }
         queue.last = lsn;
+        queue.count += 1;
         self.appended.store(lsn.0, Ordering::Release);
         self.appended_bytes.fetch_add((queue.records.len() - before) as u64, Ordering::Relaxed);
         Ok(lsn)
@@ -169,8 +175,24 @@ impl Group {
     }
 
     /// Has a waiter's record written: by itself, where nobody is writing and syncs are quick; by whoever is writing, who
-    /// looks for more at the end; or by the log's thread.
+    /// looks for more at the end; or by the log's thread, which waits for more where that pays.
     fn lead(&self) {
+        let (count, gathering, pays) = {
+            let queue = self.queue.lock();
+            (queue.count, queue.gather.is_running(), queue.gather.pays(queue.count))
+        };
+        if count == 0 {
+            // It is being written.
+            return;
+        }
+        if gathering && count < ENOUGH {
+            // The thread will look by itself.
+            return;
+        }
+        if gathering || pays {
+            self.work.notify_one();
+            return;
+        }
         if self.last_micros.load(Ordering::Relaxed) >= LEAD_SYNC_MICROS_MAX {
             self.work.notify_one();
             return;
@@ -182,10 +204,10 @@ impl Group {
 
     fn flush_with(&self, mut writer: MutexGuard<'_, Writer>) -> Result<()> {
         self.check_fence()?;
-        let (mut records, last) = {
+        let (mut records, count, last) = {
             let mut queue = self.queue.lock();
             let spare = std::mem::take(&mut queue.spare);
-            (std::mem::replace(&mut queue.records, spare), queue.last)
+            (std::mem::replace(&mut queue.records, spare), std::mem::take(&mut queue.count), queue.last)
         };
         self.space.notify_all();
         let durable = self.durable();
@@ -208,6 +230,13 @@ impl Group {
         // Only now that the lock is free: a waiter that found it taken had appended before, so its record is seen here.
         let mut queue = self.queue.lock();
         queue.spare = records;
+        if count > 0 {
+            queue.gather.written(count);
+            let now = self.clock.monotonic();
+            if queue.gather.wants_look(now) {
+                queue.gather.look(now, self.clock.processor_waits());
+            }
+        }
         if !queue.records.is_empty() {
             self.work.notify_one();
         }
@@ -245,11 +274,25 @@ impl Group {
                 if self.fenced.get().is_some() || (queue.records.is_empty() && queue.stopping) {
                     return;
                 }
+                self.gather(&mut queue);
             }
             if self.flush().is_err() {
                 return;
             }
         }
+    }
+
+    /// Waits for more records, where that pays.
+    fn gather(&self, queue: &mut MutexGuard<'_, Queue>) {
+        let count = queue.count;
+        queue.gather.begin(self.clock.monotonic(), count);
+        while !queue.stopping && self.fenced.get().is_none() {
+            let count = queue.count;
+            let Some(wait) = queue.gather.wait(self.clock.monotonic(), count) else { return };
+            self.work.wait_for(queue, wait);
+        }
+        let count = queue.count;
+        queue.gather.end(count);
     }
 
     /// No appends from now on; the thread ends after what is buffered.

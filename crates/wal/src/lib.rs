@@ -35,6 +35,7 @@
 //! ```
 
 mod file;
+mod gather;
 mod group;
 mod options;
 mod record;

@@ -1,6 +1,7 @@
 //! Settings (data) and components (handed in), kept apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use heliosdb_runtime::{Canary, Clock, Disk, Entropy, Spawner};
 use heliosdb_types::Lsn;
@@ -12,6 +13,8 @@ pub struct WalOptions {
     pub file_bytes: u64,
     /// An append waits while this much is buffered and not yet written.
     pub buffer_bytes_max: usize,
+    /// What a record waits at most for others to share its sync, where that pays (see `gather`); zero: it never waits.
+    pub gather_max: Duration,
     /// Retired files kept for reuse; beyond, they are removed.
     pub spare_files_max: usize,
     /// No thread: whoever waits for durability writes and syncs. For simulation, where each step must repeat.
@@ -22,7 +25,14 @@ pub struct WalOptions {
 
 impl Default for WalOptions {
     fn default() -> WalOptions {
-        WalOptions { file_bytes: 64 << 20, buffer_bytes_max: 32 << 20, spare_files_max: 4, inline: false, canary: None }
+        WalOptions {
+            file_bytes: 64 << 20,
+            buffer_bytes_max: 32 << 20,
+            gather_max: Duration::from_micros(500),
+            spare_files_max: 4,
+            inline: false,
+            canary: None,
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The log on real and simulated disks: what was acknowledged survives, damage is refused, torn tails are cut.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // the fixture is read with std
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use heliosdb_runtime::{
-    Canary, Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealDisk, SeededEntropy, SimClock, SimDisk,
-    Spawner,
+    Canary, Clock, Disk, Entropy, Fault, FaultKind, FaultOp, OpenMode, Pool, RealClock, RealDisk, SeededEntropy,
+    SimClock, SimDisk, Spawner,
 };
 use heliosdb_types::{BranchId, CommitTs, ErrorKind, Lsn, Result, SchemaVersion, SqlState, TxnId};
 use heliosdb_wal::{NewRecord, Record, RecordKind, ReplayFrom, ReplayReport, Wal, WalConfig, WalOptions};
@@ -230,6 +232,62 @@ fn one_client_pays_one_sync_a_commit_and_many_share() {
     wal.flush().unwrap();
     assert!(disk.syncs() - before <= 1, "a hundred records, one sync");
     assert_eq!(wal.durable(), Lsn(120));
+}
+
+/// A clock on a machine whose processors are always taken.
+#[derive(Debug)]
+struct Busy(RealClock);
+
+impl Clock for Busy {
+    fn now_micros(&self) -> i64 {
+        self.0.now_micros()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.0.sleep(duration)
+    }
+
+    fn sleep_blocking(&self, duration: Duration) {
+        self.0.sleep_blocking(duration);
+    }
+
+    fn processor_waits(&self) -> Option<Duration> {
+        Some(self.monotonic())
+    }
+}
+
+#[test]
+fn commits_wait_for_each_other_while_processors_are_short() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 100;
+    let disk = SimDisk::new(4);
+    let options = WalOptions { gather_max: Duration::from_millis(100), ..WalOptions::default() };
+    let clock = Arc::new(Busy(RealClock::new()));
+    let config = WalConfig { clock: clock.clone(), ..config(Arc::new(disk), &options, 7) };
+    let (wal, _) = Wal::open(config, ReplayFrom::default(), &mut |_| Ok(())).unwrap();
+    // Two at a time: where commits come one by one, nobody waits for another.
+    let put_two = |n| {
+        put(&wal, n).unwrap();
+        let lsn = put(&wal, n).unwrap();
+        wal.wait_durable_blocking(lsn).unwrap();
+        assert!(wal.durable() >= lsn);
+    };
+    // Far enough apart to learn that processors are short.
+    put_two(1);
+    clock.sleep_blocking(Duration::from_millis(30));
+    put_two(1);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..EACH).for_each(put_two));
+        }
+    });
+    assert_eq!(wal.durable(), Lsn(THREADS * EACH * 2 + 4));
+    let syncs: u64 = wal.sync_times().buckets.iter().sum();
+    assert!(syncs < THREADS * EACH / 2, "{syncs} syncs for {} waits", THREADS * EACH);
 }
 
 #[test]
