@@ -160,6 +160,7 @@ impl Core {
         self.wal.check_fence()?;
         let id = TxnId(self.next_txn.fetch_add(1, Ordering::Relaxed));
         self.txns.write().insert(id, Arc::new(Mutex::new(TxnBuffer::new(branch))));
+        self.wal.writer_began();
         Ok(id)
     }
 
@@ -190,7 +191,11 @@ impl Core {
     }
 
     pub fn end_txn(&self, id: TxnId) -> Option<Arc<Mutex<TxnBuffer>>> {
-        self.txns.write().remove(&id)
+        let ended = self.txns.write().remove(&id);
+        if ended.is_some() {
+            self.wal.writer_ended();
+        }
+        ended
     }
 
     pub fn snapshot(&self, branch: BranchId) -> Snapshot {

@@ -2,15 +2,19 @@
 //!
 //! A sync costs processor time (the system call, the disk's interrupt, two task switches), which is wasted only if somebody
 //! else wants the processor. So a group gathers while all of this holds: processors are short; more than one record came
-//! together lately; the group is small; records keep coming; the delay is not used up. A lone client meets none of the
-//! second, a machine with idle processors none of the first. Gatherings in which nobody came make later groups go at once.
+//! together lately; enough transactions have written and will commit soon; the group is small; records keep coming; the delay
+//! is not used up. A lone client meets none of the second and third, a machine with idle processors none of the first. Gatherings in which nobody came make later groups go at once.
 //!
 //! Pure: time and the shortage of processors are told, so that a test can tell them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A group of so many has shared its sync well enough.
 pub(crate) const ENOUGH: u64 = 16;
+/// So many transactions must be about to commit: fewer would all come to wait, and leave the processors idle.
+const SIBLINGS: u64 = 8;
 /// Gathering ends when a part of the delay has passed in which nobody came; so many parts it has.
 const PARTS: u32 = 2;
 /// How often it is asked whether processors are short.
@@ -24,6 +28,8 @@ const PASS_MAX: u32 = 64;
 pub(crate) struct Gather {
     /// What a record waits at most; zero: nothing gathers.
     delay_max: Duration,
+    /// Transactions that have written and not ended.
+    writing: Arc<AtomicU64>,
     /// Records of the group before.
     last_group: u64,
     short: bool,
@@ -47,8 +53,8 @@ struct Run {
 }
 
 impl Gather {
-    pub fn new(delay_max: Duration) -> Gather {
-        Gather { delay_max, ..Gather::default() }
+    pub fn new(delay_max: Duration, writing: Arc<AtomicU64>) -> Gather {
+        Gather { delay_max, writing, ..Gather::default() }
     }
 
     pub fn is_running(&self) -> bool {
@@ -62,6 +68,7 @@ impl Gather {
             && self.pass == 0
             && records < ENOUGH
             && records.max(self.last_group) > 1
+            && self.writing.load(Ordering::Relaxed) >= SIBLINGS
     }
 
     /// Begins to gather, if that pays.
@@ -134,7 +141,7 @@ mod tests {
 
     /// After groups of two, on a machine whose processors were short for `percent` of the time.
     fn after_pairs(percent: u64) -> Gather {
-        let mut gather = Gather::new(micros(1_000));
+        let mut gather = Gather::new(micros(1_000), Arc::new(AtomicU64::new(SIBLINGS)));
         gather.written(2);
         gather.look(micros(0), Some(micros(7)));
         gather.look(micros(25_000), Some(micros(7 + 250 * percent)));
@@ -154,14 +161,17 @@ mod tests {
         let mut long_ago = after_pairs(90);
         long_ago.look(micros(60_000_000), Some(micros(60_000_000)));
         assert!(!long_ago.pays(2));
-        let mut off = Gather::new(Duration::ZERO);
+        let few = after_pairs(90);
+        few.writing.store(SIBLINGS - 1, Ordering::Relaxed);
+        assert!(!few.pays(2));
+        let mut off = Gather::new(Duration::ZERO, Arc::new(AtomicU64::new(SIBLINGS)));
         off.written(5);
         assert!(!off.wants_look(micros(1 << 40)) && !off.pays(5));
     }
 
     #[test]
     fn a_lone_client_asks_nothing() {
-        let mut gather = Gather::new(micros(1_000));
+        let mut gather = Gather::new(micros(1_000), Arc::default());
         gather.written(1);
         assert!(!gather.wants_look(micros(1 << 40)));
         gather.written(2);

@@ -52,6 +52,8 @@ pub(crate) struct Group {
     durable_changed: Condvar,
     fenced: OnceLock<String>,
     on_durable: OnceLock<OnDurable>,
+    /// Transactions that have written and not ended.
+    pub writing: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -76,7 +78,8 @@ struct Waiters {
 impl Group {
     pub fn new(options: WalOptions, clock: Arc<dyn Clock>, writer: Writer, last: Lsn) -> Arc<Group> {
         let reserve = writer.reserve();
-        let gather = Gather::new(options.gather_max);
+        let writing = Arc::<AtomicU64>::default();
+        let gather = Gather::new(options.gather_max, writing.clone());
         Arc::new(Group {
             options,
             clock,
@@ -94,6 +97,7 @@ impl Group {
             durable_changed: Condvar::new(),
             fenced: OnceLock::new(),
             on_durable: OnceLock::new(),
+            writing,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use heliosdb_runtime::{Thread, failpoint};
 use heliosdb_types::{Lsn, Result, SqlState};
@@ -79,6 +80,16 @@ impl Wal {
     /// the writer's thread; it must not wait for the log.
     pub fn on_durable(&self, callback: impl Fn(Lsn) + Send + Sync + 'static) {
         self.group.set_on_durable(Box::new(callback));
+    }
+
+    /// Counts a transaction that has begun to write: its commit is worth waiting for when it is one of many.
+    pub fn writer_began(&self) {
+        self.group.writing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It commits or rolls back.
+    pub fn writer_ended(&self) {
+        self.group.writing.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Writes and syncs what is buffered on the calling thread.

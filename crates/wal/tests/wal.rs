@@ -280,6 +280,8 @@ fn commits_wait_for_each_other_while_processors_are_short() {
     put_two(1);
     clock.sleep_blocking(Duration::from_millis(30));
     put_two(1);
+    // As many have written and not ended.
+    (0..8).for_each(|_| wal.writer_began());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| (0..EACH).for_each(put_two));
