@@ -218,7 +218,7 @@ fn estimates(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> HashMap<
 
 fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &HashMap<usize, f64>) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if matches!(plan.name(), "CooperativeExec" | "CoalesceBatchesExec" | REGROUPED | WATCHED)
+    if matches!(plan.name(), "CooperativeExec" | REGROUPED | WATCHED)
         && let [child] = plan.children().as_slice()
     {
         return node(child, options, estimates);
