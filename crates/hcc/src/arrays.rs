@@ -130,6 +130,17 @@ pub(crate) fn string_array(
     })
 }
 
+/// Strings that were just expanded can be viewed by 32 bits, and text is text.
+fn check_expanded(data: &Buffer, bounds: &[usize], physical: PhysicalType) -> Result<()> {
+    if i32::try_from(data.len()).is_err() {
+        return Err(Error::internal("the strings of a batch exceed 2 GiB"));
+    }
+    if physical == PhysicalType::Text {
+        check_text(data.as_slice(), bounds.iter().copied())?;
+    }
+    Ok(())
+}
+
 /// An array over strings that were just expanded: checks text, then views them.
 pub(crate) fn expanded_array(
     data: Buffer,
@@ -137,12 +148,7 @@ pub(crate) fn expanded_array(
     nulls: Option<NullBuffer>,
     physical: PhysicalType,
 ) -> Result<ArrayRef> {
-    if i32::try_from(data.len()).is_err() {
-        return Err(Error::internal("the strings of a batch exceed 2 GiB"));
-    }
-    if physical == PhysicalType::Text {
-        check_text(data.as_slice(), bounds.iter().copied())?;
-    }
+    check_expanded(&data, bounds, physical)?;
     string_array(views_of(bounds, &data), data, nulls, physical)
 }
 
@@ -154,12 +160,7 @@ pub(crate) fn picked_array(
     nulls: Option<NullBuffer>,
     physical: PhysicalType,
 ) -> Result<ArrayRef> {
-    if i32::try_from(data.len()).is_err() {
-        return Err(Error::internal("the strings of a batch exceed 2 GiB"));
-    }
-    if physical == PhysicalType::Text {
-        check_text(data.as_slice(), bounds.iter().copied())?;
-    }
+    check_expanded(&data, bounds, physical)?;
     let view = |row: &u32| {
         let (start, end) = match bounds.get(*row as usize..*row as usize + 2) {
             Some(&[start, end]) => (start, end),

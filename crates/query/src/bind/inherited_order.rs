@@ -18,9 +18,8 @@ pub(super) fn carry(input: LogicalPlan, calls: Vec<Expr>) -> Result<(LogicalPlan
         return Ok((input, calls));
     }
     let Some((input, keys)) = with_keys(&input)? else { return Ok((input, calls)) };
-    let columns = input.schema().columns().into_iter();
-    let columns = columns.skip(input.schema().fields().len() - keys.len());
-    let keys: Vec<Sort> = columns.zip(keys).map(|(column, key)| Sort { expr: Expr::Column(column), ..key }).collect();
+    let columns = last_columns(&input, keys.len());
+    let keys: Vec<Sort> = columns.zip(keys).map(|(column, key)| Sort { expr: column, ..key }).collect();
     let sorted = |call: Expr| match unsorted(&call) {
         Some(plain) => {
             let mut sorted = plain.clone();
@@ -46,6 +45,13 @@ fn unsorted(call: &Expr) -> Option<&AggregateFunction> {
     }
 }
 
+/// So many columns from the end: the keys.
+fn last_columns(plan: &LogicalPlan, count: usize) -> impl Iterator<Item = Expr> {
+    let columns = plan.schema().columns();
+    let before = columns.len() - count;
+    columns.into_iter().skip(before).map(Expr::Column)
+}
+
 /// A plan whose rows come in the order of an ORDER BY, with its keys behind all other columns; `None` where they come in no order.
 fn with_keys(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Vec<Sort>)>> {
     let input = match plan {
@@ -65,9 +71,7 @@ fn with_keys(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Vec<Sort>)>> {
     let Some((input, keys)) = with_keys(input)? else { return Ok(None) };
     let plan = match plan {
         LogicalPlan::Projection(project) => {
-            let columns = input.schema().columns();
-            let carried = columns.into_iter().skip(input.schema().fields().len() - keys.len()).map(Expr::Column);
-            let exprs = project.expr.iter().cloned().chain(carried).collect();
+            let exprs = project.expr.iter().cloned().chain(last_columns(&input, keys.len())).collect();
             Projection::try_new(exprs, Arc::new(input)).map(LogicalPlan::Projection)
         }
         LogicalPlan::SubqueryAlias(alias) => {

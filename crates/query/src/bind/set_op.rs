@@ -32,14 +32,13 @@ impl Binder<'_> {
             SetOperator::Minus => return Err(Error::unsupported("MINUS")),
         };
         let (left_list, right_list) = (first_list(left), first_list(right));
-        let left = self.bind_set_operand(left)?;
-        let right = self.bind_set_operand(right)?;
+        let mut left = self.bind_set_operand(left)?;
+        let mut right = self.bind_set_operand(right)?;
         if left.columns.len() != right.columns.len() {
             let span = right_list.first().map_or(Span::empty(), Spanned::span);
             let message = format!("each {word} query must have the same number of columns");
             return Err(self.error_at(span, SqlState::SYNTAX_ERROR, message));
         }
-        let (mut left, mut right) = (left, right);
         for at in 0..left.columns.len() {
             self.decide_open(&mut left, at, right.columns.get(at))?;
             self.decide_open(&mut right, at, left.columns.get(at))?;

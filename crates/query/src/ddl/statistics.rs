@@ -17,8 +17,6 @@ use crate::session::{Session, StatisticsStatement};
 
 /// Columns of one object, as in PostgreSQL.
 const COLUMNS_MAX: usize = 8;
-/// The largest statistics target.
-const TARGET_MAX: i64 = 10_000;
 
 impl Session {
     /// Runs one of them; its command tag.
@@ -200,14 +198,7 @@ impl Session {
 
     async fn aim_statistics(&mut self, name: &ast::ObjectName, if_exists: bool, target: i64) -> Result<()> {
         self.require_read_write("ALTER STATISTICS")?;
-        if target < -1 {
-            let message = format!("statistics target {target} is too low");
-            return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message));
-        }
-        if target > TARGET_MAX {
-            let message = format!("lowering statistics target to {TARGET_MAX}");
-            self.warning(SqlState::INVALID_PARAMETER_VALUE, message);
-        }
+        let target = self.statistics_target(target)?;
         let (table, old) = match self.locked_statistics(name).await {
             Err(error) if if_exists && is_missing(&error) => {
                 self.notice_text(SqlState::SUCCESSFUL_COMPLETION, format!("{}, skipping", error.message()));
@@ -215,7 +206,7 @@ impl Session {
             }
             found => found?,
         };
-        let target = (target >= 0).then_some(target.min(TARGET_MAX) as i32);
+        let target = (target >= 0).then_some(target);
         self.replace_statistics(&table, &old, ExtendedStatistics { target, ..old.clone() }).await
     }
 

@@ -148,8 +148,8 @@ impl Session {
         Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
     }
 
-    /// ALTER COLUMN ... SET STATISTICS.
-    pub(crate) async fn set_statistics_target(&mut self, table: Oid, attribute: i16, target: i64) -> Result<()> {
+    /// What SET STATISTICS asks for, lowered with a warning if it is too much.
+    pub(crate) fn statistics_target(&mut self, target: i64) -> Result<i32> {
         if target < -1 {
             let message = format!("statistics target {target} is too low");
             return Err(Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message));
@@ -158,7 +158,12 @@ impl Session {
             let message = format!("lowering statistics target to {TARGET_MAX}");
             self.warning(SqlState::INVALID_PARAMETER_VALUE, message);
         }
-        let target = target.min(TARGET_MAX) as i32;
+        Ok(target.min(TARGET_MAX) as i32)
+    }
+
+    /// ALTER COLUMN ... SET STATISTICS.
+    pub(crate) async fn set_statistics_target(&mut self, table: Oid, attribute: i16, target: i64) -> Result<()> {
+        let target = self.statistics_target(target)?;
         let now = self.engine.options.clock.now_micros();
         let mut writer = self.catalog_writer()?;
         let set = |statistics: &mut TableStatistics| {

@@ -232,7 +232,7 @@ impl TreeMem {
         if is_empty(from, to) {
             return (None, true);
         }
-        let chunks = self.chunks();
+        let chunks = self.chunks.load();
         let mut keys = self.order.range(&chunks, (from, to));
         let mut reached = None;
         for _ in 0..count {
