@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::config::SpillCompression;
+use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -161,7 +161,18 @@ fn config(threads: usize) -> SessionConfig {
     options.execution.collect_statistics = false;
     // Of what spills, a half at little cost.
     options.execution.spill_compression = SpillCompression::Lz4Frame;
+    seal_each_spilled_batch(&mut config);
     config
+}
+
+/// Exchanges write each batch that they spill to a file of its own.
+///
+/// Two inputs that spill at once have two files open. The reader takes them in turn and would wait for more of the first
+/// while what it needs is in the second, and both inputs wait for the reader: nothing ever moves
+/// (apache/datafusion#24883). A file that is closed as soon as it has a batch is never waited for.
+pub(super) fn seal_each_spilled_batch(config: &mut SessionConfig) {
+    let one = ConfigNonZeroUsize::try_new(1).expect("not zero");
+    config.options_mut().execution.max_spill_file_size_bytes = one;
 }
 
 #[derive(Debug)]

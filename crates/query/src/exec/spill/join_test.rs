@@ -18,6 +18,7 @@ use heliosdb_runtime::{Entropy, RealDisk, SeededEntropy};
 use super::super::files::SpillFiles;
 use super::*;
 use crate::exec::memory::Memory;
+use crate::exec::state::seal_each_spilled_batch;
 
 fn schema(side: &str) -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -77,9 +78,9 @@ fn place(bytes: usize) -> Place {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)));
     let memory = Memory::new(bytes);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
-    let context = TaskContext::default()
-        .with_runtime(runtime.build_arc().unwrap())
-        .with_session_config(SessionConfig::new().with_batch_size(100));
+    let mut config = SessionConfig::new().with_batch_size(100);
+    seal_each_spilled_batch(&mut config);
+    let context = TaskContext::default().with_runtime(runtime.build_arc().unwrap()).with_session_config(config);
     Place { dir, memory, context: Arc::new(context) }
 }
 

@@ -3,6 +3,9 @@
 //! Sorts, aggregates and exchanges spill by themselves, through [`SpillFiles`]; hash joins by [`SpillJoins`].
 
 mod divide;
+#[cfg(test)]
+#[path = "exchange_test.rs"]
+mod exchange_test;
 mod files;
 mod handover;
 mod join;
