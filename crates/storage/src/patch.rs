@@ -119,7 +119,7 @@ impl Core {
             return Ok(None);
         }
         if let Some(found) = self.row_cache.newest(tree, version.segments(tree), key)
-            && found.schema == patch.descriptor.version
+            && found.origin.schema == patch.descriptor.version
         {
             return Ok(Some(Bytes::copy_from_slice(&found.bytes)));
         }

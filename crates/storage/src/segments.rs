@@ -145,15 +145,16 @@ impl Segment {
             .ok_or_else(|| Error::internal(format!("segment {} has no commit timestamp", self.meta.id)))
     }
 
-    /// The row of the key that a snapshot sees.
-    pub fn visible(&self, key: &[u8], snapshot: CommitTs) -> Result<Option<u32>> {
+    /// The row of the key that a snapshot sees, and its begin.
+    pub fn visible(&self, key: &[u8], snapshot: CommitTs) -> Result<Option<(u32, CommitTs)>> {
         if self.meta.min_ts > snapshot {
             return Ok(None);
         }
         for row in self.reader.find(key)? {
-            if self.begin_of(row)? <= snapshot {
+            let begin = self.begin_of(row)?;
+            if begin <= snapshot {
                 // Newest first: an older version ended when this one began.
-                return Ok((!self.deletes.is_deleted(row, snapshot)).then_some(row));
+                return Ok((!self.deletes.is_deleted(row, snapshot)).then_some((row, begin)));
             }
         }
         Ok(None)

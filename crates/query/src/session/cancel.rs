@@ -74,12 +74,12 @@ impl Session {
     pub(super) fn session_end(&self, idle: bool) -> BoxFuture<'static, Error> {
         let idle = match self.session_status() {
             _ if !idle => None,
-            TransactionStatus::Idle => self.settings.timeout("idle_session_timeout").map(|timeout| {
+            TransactionStatus::Idle => self.settings.parsed.idle_session_timeout.map(|timeout| {
                 let message = "terminating connection due to idle-session timeout";
                 (timeout, SqlState::IDLE_SESSION_TIMEOUT, message)
             }),
             TransactionStatus::InTransaction | TransactionStatus::Failed => {
-                self.settings.timeout("idle_in_transaction_session_timeout").map(|timeout| {
+                self.settings.parsed.idle_in_transaction_timeout.map(|timeout| {
                     let message = "terminating connection due to idle-in-transaction timeout";
                     (timeout, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, message)
                 })

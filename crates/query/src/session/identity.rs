@@ -105,8 +105,12 @@ pub(crate) fn may_become(
 impl Session {
     /// Takes the roles the settings name. Called whenever settings may have changed.
     pub(crate) fn take_roles(&mut self) {
+        if self.roles_version == self.settings.version {
+            return;
+        }
         let (session, role) = (self.settings.get("session_authorization"), self.settings.get("role"));
         if (session, role) == (self.roles_from.0.as_str(), self.roles_from.1.as_str()) {
+            self.roles_version = self.settings.version;
             return;
         }
         let named = (session.to_owned(), role.to_owned());

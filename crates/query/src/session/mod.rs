@@ -52,7 +52,7 @@ use heliosdb_contracts::{
     BoundPortal, Canceller, ConnectRequest, Execution, LockWait, Notice, Notification, OutputSettings, PortalRun,
     PortalShape, Prepared, Script, SqlSession, TransactionStatus,
 };
-use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext, TimeZone};
+use heliosdb_types::{BranchId, Datum, Error, Oid, Result, SqlState, SqlType, TextContext};
 use parking_lot::Mutex;
 
 use crate::catalog::{CatalogSnapshot, Database, Role};
@@ -113,6 +113,8 @@ pub(crate) struct Session {
     pub(crate) hidden: (u64, Oid, Vec<String>),
     /// The values of `session_authorization` and `role` that `session_user` and `user` were taken from.
     pub(crate) roles_from: (String, String),
+    /// The version of the settings that named these.
+    pub(crate) roles_version: u64,
     pub(crate) database: Arc<Database>,
     pub(crate) branch: BranchId,
     pub(crate) pid: i32,
@@ -124,8 +126,8 @@ pub(crate) struct Session {
     pub(crate) told: Vec<Option<String>>,
     /// The version of the settings `told` is about.
     pub(crate) told_version: u64,
-    /// The zone `TimeZone` names, for the version of the settings it was looked up at.
-    pub(crate) zone: Mutex<(u64, Arc<dyn TimeZone>)>,
+    /// What values are read and written with, as last asked for, and the version of the settings it was made from.
+    text: Mutex<(u64, Arc<TextContext>)>,
     pub(crate) state: State,
     pub(crate) sequences: Arc<SessionSequences>,
     pub(crate) changes: Arc<Mutex<Vec<SettingChange>>>,
@@ -168,7 +170,8 @@ impl Session {
     pub fn connect(engine: Arc<Engine>, request: ConnectRequest) -> Result<Session> {
         let (user, database) = identity::admit(&engine, &request)?;
         let settings = start_settings(&engine, &user, &database, &request.parameters)?;
-        let zone = Mutex::new((settings.version, settings.time_zone()));
+        let text = TextContext { time_zone: settings.time_zone(), zones: Arc::new(Zones), ..TextContext::default() };
+        let text = Mutex::new((settings.version, Arc::new(text)));
         let now = engine.options.clock.now_micros();
         let cancel = Arc::<CancelSlot>::default();
         let locks = SessionLocks::open(Arc::clone(&engine.shard), request.pid, database.id);
@@ -196,6 +199,7 @@ impl Session {
             database_counts: engine.statistics.database(database.id),
             hidden: (0, user.oid, Vec::new()),
             roles_from: (user.name.clone(), "none".to_owned()),
+            roles_version: 0,
             session_user: Arc::clone(&user),
             login_user: Arc::clone(&user),
             user,
@@ -207,7 +211,7 @@ impl Session {
             settings,
             told: vec![None; PARAMETERS.len()],
             told_version: 0,
-            zone,
+            text,
             state: State::Idle,
             changes: Arc::default(),
             notices: Vec::new(),
@@ -246,21 +250,19 @@ impl Session {
         }
     }
 
-    fn time_zone(&self) -> Arc<dyn TimeZone> {
-        let mut zone = self.zone.lock();
-        if zone.0 != self.settings.version {
-            *zone = (self.settings.version, self.settings.time_zone());
-        }
-        Arc::clone(&zone.1)
-    }
-
     pub(crate) fn text_context(&self) -> Arc<TextContext> {
-        Arc::new(TextContext {
-            time_zone: self.time_zone(),
-            zones: Arc::new(Zones),
-            now_micros: self.state.open().map_or_else(|| self.now_micros(), |transaction| transaction.start_micros),
-            explicit_cast: false,
-        })
+        let now_micros = self.state.open().map_or_else(|| self.now_micros(), |transaction| transaction.start_micros);
+        let mut kept = self.text.lock();
+        let (version, context) = &mut *kept;
+        if *version != self.settings.version {
+            let time_zone = self.settings.time_zone();
+            (*version, *context) = (self.settings.version, Arc::new(TextContext { time_zone, ..(**context).clone() }));
+        }
+        if context.now_micros != now_micros {
+            // Copied only while a statement still holds it.
+            Arc::make_mut(context).now_micros = now_micros;
+        }
+        Arc::clone(context)
     }
 
     /// Tells the client something; `client_min_messages` decides whether it arrives.

@@ -1,13 +1,11 @@
 //! Point reads: own writes, then rows read before, then memtables, then segments.
 
-use std::sync::Arc;
-
 use heliosdb_contracts::{ReadContext, RowHint, RowSink};
 use heliosdb_types::{ColumnId, CommitTs, Result, SchemaVersion, TreeRef};
 
 use crate::core::{Core, with_own};
 use crate::memtable::BranchTree;
-use crate::row_cache::CachedRow;
+use crate::row_cache::RowOrigin;
 use crate::segments::Segment;
 use crate::shape::TreeState;
 use crate::txnbuf::Own;
@@ -60,10 +58,10 @@ impl Core {
         let segments = version.segments(branch_tree);
         if let Some(found) = self.row_cache.visible(branch_tree, segments, key, snapshot)
             // Else it was kept after this version of the tree was looked up.
-            && state.shape(found.schema).is_ok()
+            && state.shape(found.origin.schema).is_ok()
         {
-            let hint = RowHint { epoch: version.epoch, segment: found.segment, row: found.row };
-            return emit(state, found.schema, &found.bytes, projection, hint, sink);
+            let RowOrigin { segment, row, schema, .. } = found.origin;
+            return emit(state, schema, &found.bytes, projection, RowHint { epoch: version.epoch, segment, row }, sink);
         }
         for generation in version.memtables() {
             let Some(memtable) = generation.tree(branch_tree) else { continue };
@@ -73,14 +71,14 @@ impl Core {
             }
         }
         for segment in segments.iter().filter(|segment| segment.meta.may_hold(key)) {
-            let Some(row) = segment.visible(key, snapshot)? else { continue };
+            let Some((row, begin)) = segment.visible(key, snapshot)? else { continue };
             let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
             // Of a row most of which is read, the rest costs little.
             let mostly = projection.len() * 2 >= state.newest().columns.len() && self.row_cache.has_room();
             if (mostly || self.row_cache.wants(branch_tree, key))
-                && let Some(kept) = self.keep_row(&version, branch_tree, key, segment, row)?
+                && let Some((schema, kept)) = self.keep_row(&version, branch_tree, key, segment, (row, begin))?
             {
-                return emit(state, kept.schema, &kept.bytes, projection, hint, sink);
+                return emit(state, schema, &kept, projection, hint, sink);
             }
             let newest = &state.newest().descriptor;
             segment.reader.read_row(row, newest, projection, &mut |values| sink.row(values, hint))?;
@@ -96,19 +94,19 @@ impl Core {
         tree: BranchTree,
         key: &[u8],
         segment: &Segment,
-        row: u32,
-    ) -> Result<Option<Arc<CachedRow>>> {
+        (row, begin): (u32, CommitTs),
+    ) -> Result<Option<(SchemaVersion, Vec<u8>)>> {
         // Not in a shape that only the reader's transaction knows, and not of a tree that is dropped by now.
         let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(None) };
         let shape = state.newest();
-        let (begin, schema) = (segment.begin_of(row)?, shape.descriptor.version);
+        let schema = shape.descriptor.version;
         let mut bytes = Vec::with_capacity(ROW_BYTES);
         segment.encode_row(row, shape, &mut bytes)?;
-        let kept = Arc::new(CachedRow { segment: segment.meta.id, row, begin, schema, bytes: bytes.into() });
-        if self.row_cache.insert(tree, key, kept.clone()) {
+        let origin = RowOrigin { segment: segment.meta.id, row, begin, schema };
+        if self.row_cache.insert(tree, key, origin, &bytes) {
             self.balance_memory();
         }
-        Ok(Some(kept))
+        Ok(Some((schema, bytes)))
     }
 }
 

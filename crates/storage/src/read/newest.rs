@@ -7,6 +7,7 @@ use heliosdb_types::{BranchId, CommitTs, Result, SchemaVersion, TreeRef, TxnId};
 use crate::core::Core;
 use crate::memtable::BranchTree;
 use crate::metrics::Counters;
+use crate::row_cache::RowOrigin;
 use crate::segments::Found;
 use crate::txnbuf::{NEVER, Own};
 use crate::version::Version;
@@ -46,11 +47,12 @@ impl Core {
         let version = self.version.load();
         let segments = version.segments((branch, tree));
         if let Some(found) = self.row_cache.newest((branch, tree), segments, key)
-            && version.tree((branch, tree), found.begin).is_ok_and(|state| state.shape(found.schema).is_ok())
+            && let RowOrigin { segment, row, begin, schema } = found.origin
+            && version.tree((branch, tree), begin).is_ok_and(|state| state.shape(schema).is_ok())
         {
-            let hint = RowHint { epoch: version.epoch, segment: found.segment, row: found.row };
+            let hint = RowHint { epoch: version.epoch, segment, row };
             let bytes = if want_row { Bytes::copy_from_slice(&found.bytes) } else { Bytes::new() };
-            return self.committed(&version, (branch, tree), found.begin, bytes, found.schema, hint);
+            return self.committed(&version, (branch, tree), begin, bytes, schema, hint);
         }
         let memory = newest_in_memory(&version, branch, tree, key, want_row);
         if let Some(live) = memory.as_ref().filter(|found| found.end == CommitTs::MAX) {
