@@ -5,6 +5,7 @@ mod authority;
 mod client;
 mod disk_full;
 mod engine;
+mod large_values;
 mod limits;
 mod many;
 mod process;
