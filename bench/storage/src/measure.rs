@@ -19,10 +19,19 @@ pub fn quantile(sorted: &[u64], share: f64) -> u64 {
 /// Seconds of processor time that this thread needs for a run: what does not wait for a disk or for others is measured so, for then
 /// it matters little what else the machine does.
 pub fn cpu_seconds(run: impl FnOnce()) -> f64 {
+    clock_seconds(libc::CLOCK_THREAD_CPUTIME_ID, run)
+}
+
+/// The same of all threads of the process together.
+pub fn process_cpu_seconds(run: impl FnOnce()) -> f64 {
+    clock_seconds(libc::CLOCK_PROCESS_CPUTIME_ID, run)
+}
+
+fn clock_seconds(clock: libc::clockid_t, run: impl FnOnce()) -> f64 {
     let now = || {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the pointer is valid for the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        unsafe { libc::clock_gettime(clock, &mut time) };
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
     };
     let begun = now();

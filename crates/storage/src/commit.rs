@@ -152,13 +152,7 @@ fn targets(version: &Version, buffer: &TxnBuffer, ops: &[LogOp]) -> Result<Vec<T
 }
 
 /// The live version of a key that began before `before`.
-pub(crate) fn live_row(
-    version: &Version,
-    tree: BranchTree,
-    key: &Bytes,
-    old: Position,
-    before: CommitTs,
-) -> Result<Target> {
+fn live_row(version: &Version, tree: BranchTree, key: &Bytes, old: Position, before: CommitTs) -> Result<Target> {
     for generation in version.memtables() {
         let Some(memtable) = generation.tree(tree) else { continue };
         let found = memtable.newest(key, |id, row| (id, row.is_live() && row.begin < before));
@@ -171,6 +165,17 @@ pub(crate) fn live_row(
             None => {}
         }
     }
+    live_in_segments(version, tree, key, old, before)
+}
+
+/// As [`live_row`], of what is in segments.
+pub(crate) fn live_in_segments(
+    version: &Version,
+    tree: BranchTree,
+    key: &Bytes,
+    old: Position,
+    before: CommitTs,
+) -> Result<Target> {
     if let Some(segment) = version.segment(tree, old.segment)
         && segment.is_at(old.row, key)?
         && segment.deletes.deleted_at(old.row).is_none()
@@ -275,7 +280,7 @@ fn install_load(segments: &mut SegmentMap, loaded: &[LoadedSegment], private: &[
 }
 
 impl Target {
-    fn end(self, ts: CommitTs, tree: BranchTree) {
+    pub fn end(self, ts: CommitTs, tree: BranchTree) {
         match self {
             Target::Nothing | Target::Load(_) | Target::Rows(_) => {}
             Target::Memory { generation, memtable, id } => {

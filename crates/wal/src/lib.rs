@@ -10,7 +10,7 @@
 //! use std::sync::Arc;
 //! use heliosdb_runtime::{SeededEntropy, SimClock, SimDisk, Spawner};
 //! use heliosdb_types::{CommitTs, Lsn};
-//! use heliosdb_wal::{NewRecord, RecordKind, ReplayFrom, Wal, WalConfig, WalOptions};
+//! use heliosdb_wal::{NewRecord, Record, RecordKind, ReplayFrom, Wal, WalConfig, WalOptions};
 //!
 //! let disk = Arc::new(SimDisk::new(1));
 //! let config = |disk: Arc<SimDisk>| WalConfig {
@@ -21,12 +21,12 @@
 //!     entropy: Arc::new(SeededEntropy::new(1)),
 //!     spawner: Spawner::threads(),
 //! };
-//! let (wal, _) = Wal::open(config(disk.clone()), ReplayFrom::default(), &mut |_| Ok(())).unwrap();
+//! let (wal, _) = Wal::open(config(disk.clone()), ReplayFrom::default(), &mut |_: Record| Ok(())).unwrap();
 //! let lsn = wal.append(&NewRecord { commit_ts: CommitTs(5), ..NewRecord::new(RecordKind(1), b"put a") }).unwrap();
 //! wal.wait_durable_blocking(lsn).unwrap();
 //! let after_power_loss = Arc::new(disk.crash());
 //! let mut seen = Vec::new();
-//! let (wal, report) = Wal::open(config(after_power_loss), ReplayFrom::default(), &mut |record| {
+//! let (wal, report) = Wal::open(config(after_power_loss), ReplayFrom::default(), &mut |record: Record| {
 //!     seen.push((record.lsn, record.ops));
 //!     Ok(())
 //! }).unwrap();
@@ -50,7 +50,7 @@ pub use file::VERSION as FORMAT_VERSION;
 pub use group::DurableFuture;
 pub use options::{ReplayFrom, WalConfig, WalOptions};
 pub use record::{NewRecord, RECORD_OPS_BYTES_MAX, Record, RecordKind};
-pub use recover::{ReplayReport, TornTail};
+pub use recover::{Replay, ReplayReport, TornTail};
 pub use survey::{LogFile, LogProblem, LogSurvey, SurveyRange, end_of_record, survey};
 pub use times::{SYNC_BOUNDS_MICROS, SyncTimes};
 pub use wal::{KeptFile, LogPin, Wal};

@@ -16,6 +16,23 @@ use crate::options::ReplayFrom;
 use crate::record::{RECORD_HEAD, Record, RecordKind, TERMINATOR, decode, lsn_field};
 use crate::writer::{FileMeta, FileSet};
 
+/// Who gets a log's records when it is opened. A function that takes them one by one is enough.
+pub trait Replay {
+    /// The next record. An error ends the replay, and the log does not open.
+    fn record(&mut self, record: Record) -> Result<()>;
+
+    /// That was the last one. An error is the last chance to leave the log as it is: it is changed only after this.
+    fn complete(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(Record) -> Result<()>> Replay for F {
+    fn record(&mut self, record: Record) -> Result<()> {
+        self(record)
+    }
+}
+
 /// What replay found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayReport {
@@ -47,12 +64,12 @@ pub(crate) fn recover(
     dir: &str,
     from: ReplayFrom,
     canary: Option<Canary>,
-    replay: &mut dyn FnMut(Record) -> Result<()>,
+    replay: &mut dyn Replay,
 ) -> Result<Recovered> {
     let start = Lsn(from.start.0.max(1));
     let mut found = tidy(disk, dir)?;
     let mut report = ReplayReport { last: Lsn(start.0 - 1), ..ReplayReport::default() };
-    let mut reader = Reader { disk, dir, start, replay, report: &mut report };
+    let mut reader = Reader { disk, dir, start, replay: &mut *replay, report: &mut report };
     let (mut expected, mut cut) = (None, None);
     for at in 0..found.files.len() {
         let sequence = found.files[at].sequence;
@@ -71,6 +88,7 @@ pub(crate) fn recover(
             report.last, from.known_durable
         )));
     }
+    replay.complete()?;
     if let Some(cut) = &cut {
         cut.carry_out(disk, report.torn.is_some(), canary)?;
     }
@@ -109,7 +127,7 @@ struct Reader<'a> {
     disk: &'a dyn Disk,
     dir: &'a str,
     start: Lsn,
-    replay: &'a mut dyn FnMut(Record) -> Result<()>,
+    replay: &'a mut dyn Replay,
     report: &'a mut ReplayReport,
 }
 
@@ -171,7 +189,7 @@ impl Reader<'_> {
             if record.lsn >= self.start && record.kind != RecordKind::MARK {
                 self.report.records += 1;
                 self.report.bytes += (after - end.offset) as u64;
-                (self.replay)(record)?;
+                self.replay.record(record)?;
             }
             end = End { offset: after, next: Lsn(end.next.0 + 1), ..end };
         }

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use crate::file::{file_path, spare_path};
 use crate::group::{DurableFuture, Group};
 use crate::options::{ReplayFrom, WalConfig};
-use crate::record::{NewRecord, Record, RecordKind};
-use crate::recover::{ReplayReport, recover};
+use crate::record::{NewRecord, RecordKind};
+use crate::recover::{Replay, ReplayReport, recover};
 use crate::times::SyncTimes;
 use crate::writer::{FileMeta, FileSet, Spare, Writer};
 
@@ -32,11 +32,7 @@ impl Wal {
     /// Errors: `Corrupt`, naming file and offset, when records known to have been durable cannot be read; and whatever
     /// `replay` returns. A torn tail is cut, reported and logged. New records go to a new file, so nothing behind the cut
     /// can be read again.
-    pub fn open(
-        config: WalConfig,
-        from: ReplayFrom,
-        replay: &mut dyn FnMut(Record) -> Result<()>,
-    ) -> Result<(Wal, ReplayReport)> {
+    pub fn open(config: WalConfig, from: ReplayFrom, replay: &mut dyn Replay) -> Result<(Wal, ReplayReport)> {
         config.disk.create_dir(&config.dir)?;
         let recovered = recover(config.disk.as_ref(), &config.dir, from, config.options.canary, replay)?;
         let last = recovered.report.last;

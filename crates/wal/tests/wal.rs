@@ -31,7 +31,7 @@ fn small() -> WalOptions {
 fn open(disk: &SimDisk, options: &WalOptions, from: ReplayFrom) -> Result<(Wal, ReplayReport, Vec<Record>)> {
     let mut records = Vec::new();
     let config = config(Arc::new(disk.clone()), options, 7);
-    let (wal, report) = Wal::open(config, from, &mut |record| {
+    let (wal, report) = Wal::open(config, from, &mut |record: Record| {
         records.push(record);
         Ok(())
     })?;
@@ -94,12 +94,13 @@ fn a_real_disk_works_the_same() {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir.path()).unwrap());
     for round in 0..3u64 {
         let mut seen = 0;
-        let (wal, report) = Wal::open(config(disk.clone(), &small(), round), ReplayFrom::default(), &mut |record| {
-            seen += 1;
-            assert_eq!((record.lsn, &record.ops[..]), (Lsn(seen), &ops(seen)[..]));
-            Ok(())
-        })
-        .unwrap();
+        let (wal, report) =
+            Wal::open(config(disk.clone(), &small(), round), ReplayFrom::default(), &mut |record: Record| {
+                seen += 1;
+                assert_eq!((record.lsn, &record.ops[..]), (Lsn(seen), &ops(seen)[..]));
+                Ok(())
+            })
+            .unwrap();
         assert_eq!((seen, report.last, report.torn), (round * 100, Lsn(round * 100), None));
         commit(&wal, round * 100 + 1, 100);
         wal.retire(Lsn(0)).unwrap();
@@ -268,7 +269,7 @@ fn commits_wait_for_each_other_while_processors_are_short() {
     let options = WalOptions { gather_max: Duration::from_millis(100), ..WalOptions::default() };
     let clock = Arc::new(Busy(RealClock::new()));
     let config = WalConfig { clock: clock.clone(), ..config(Arc::new(disk), &options, 7) };
-    let (wal, _) = Wal::open(config, ReplayFrom::default(), &mut |_| Ok(())).unwrap();
+    let (wal, _) = Wal::open(config, ReplayFrom::default(), &mut |_: Record| Ok(())).unwrap();
     // Two at a time: where commits come one by one, nobody waits for another.
     let put_two = |n| {
         put(&wal, n).unwrap();

@@ -3,5 +3,6 @@
 mod ops;
 
 pub(crate) use ops::{
-    KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, Position, decode_counter, decode_ops, encode_counter, encode_ops,
+    KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, Position, decode_counter, decode_ops, decode_ops_into,
+    encode_counter, encode_ops,
 };

@@ -76,6 +76,16 @@ impl LogOp {
         }
     }
 
+    /// Tree and key of the one row it writes.
+    pub fn key(&self) -> Option<(TreeRef, &Bytes)> {
+        match self {
+            LogOp::Insert { tree, key, .. } | LogOp::Update { tree, key, .. } | LogOp::Delete { tree, key, .. } => {
+                Some((*tree, key))
+            }
+            _ => None,
+        }
+    }
+
     /// Bytes of the row it brings into memory.
     pub fn row_bytes(&self) -> usize {
         match self {
@@ -177,9 +187,15 @@ fn put_position(out: &mut Vec<u8>, position: Position) {
 
 /// Keys and rows share `bytes`.
 pub(crate) fn decode_ops(bytes: &Bytes, what: &str) -> Result<Vec<LogOp>> {
+    let mut ops = Vec::new();
+    decode_ops_into(&mut ops, bytes, what)?;
+    Ok(ops)
+}
+
+/// As `decode_ops`, behind the operations that are there already. After an error some may have been added.
+pub(crate) fn decode_ops_into(ops: &mut Vec<LogOp>, bytes: &Bytes, what: &str) -> Result<()> {
     let mut reader = Reader::new(bytes, what);
     let (mut tree, mut schema) = (TreeRef::default(), SchemaVersion(0));
-    let mut ops = Vec::new();
     while !reader.is_empty() {
         match reader.u8()? {
             TREE => (tree, schema) = (reader.tree()?, SchemaVersion(reader.u32()?)),
@@ -215,7 +231,7 @@ pub(crate) fn decode_ops(bytes: &Bytes, what: &str) -> Result<Vec<LogOp>> {
             _ => return Err(reader.corrupt("unknown operation")),
         }
     }
-    Ok(ops)
+    Ok(())
 }
 
 fn read_position(reader: &mut Reader<'_>) -> Result<Position> {

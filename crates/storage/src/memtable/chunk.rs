@@ -93,6 +93,14 @@ impl Chunk {
         Chunk { slots, len: AtomicUsize::new(0), images: RwLock::default() }
     }
 
+    /// One that was filled before anybody could see it: these versions, and room for more up to `capacity`.
+    pub fn filled(mut versions: Vec<OnceLock<RowVersion>>, capacity: usize) -> Chunk {
+        let len = versions.len();
+        assert!(len <= capacity && versions.iter().all(|slot| slot.get().is_some()), "no slot is left out");
+        versions.resize_with(capacity, OnceLock::new);
+        Chunk { slots: versions.into_boxed_slice(), len: AtomicUsize::new(len), images: RwLock::default() }
+    }
+
     /// Appends; false when full. One caller at a time (the commit mutex).
     pub fn push(&self, version: RowVersion) -> bool {
         let at = self.len.load(Ordering::Relaxed);

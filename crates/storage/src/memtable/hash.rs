@@ -12,14 +12,14 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use super::chunk::VersionId;
 
 /// Growing copies one part, so that no commit waits for all to be copied.
-const PARTS: usize = 16;
+pub(super) const PARTS: usize = 16;
 const SLOTS_MIN: usize = 8;
 const PROBES: usize = 64;
 
@@ -27,7 +27,7 @@ pub(super) struct KeyHashes {
     parts: [ArcSwap<Part>; PARTS],
 }
 
-struct Part {
+pub(super) struct Part {
     /// A power of two of them; 0 is empty, else 32 bits of the hash and the version's number plus one.
     slots: Box<[AtomicU64]>,
     used: AtomicU64,
@@ -44,8 +44,14 @@ pub(super) enum Hashed {
     Unknown,
 }
 
-pub(super) fn hash_of(key: &[u8]) -> u64 {
+pub(crate) fn hash_of(key: &[u8]) -> u64 {
     FxBuildHasher.hash_one(key)
+}
+
+/// The part that a key of this hash is in.
+pub(super) fn part_of(hash: u64) -> usize {
+    // The lower half is the slot's.
+    (hash >> 60) as usize % PARTS
 }
 
 fn slot_of(hash: u64, id: VersionId) -> u64 {
@@ -80,7 +86,8 @@ impl Part {
         for place in self.probes(slot >> 32) {
             if place.load(Ordering::Relaxed) == 0 {
                 place.store(slot, Ordering::Release);
-                self.used.fetch_add(1, Ordering::Relaxed);
+                // Nobody else counts.
+                self.used.store(self.used.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
                 return true;
             }
         }
@@ -88,36 +95,19 @@ impl Part {
         false
     }
 
-    /// Half full: the next place is seldom far then.
-    fn is_crowded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) * 2 >= self.slots.len() as u64
-    }
-}
-
-impl KeyHashes {
-    pub fn new() -> KeyHashes {
-        KeyHashes { parts: std::array::from_fn(|_| ArcSwap::from_pointee(Part::new(SLOTS_MIN))) }
+    /// Adds a key's version; false when the key is not found this way. One caller at a time, of a part that is not crowded.
+    pub fn add(&self, hash: u64, id: VersionId) -> bool {
+        self.put(slot_of(hash, id))
     }
 
-    fn part(&self, hash: u64) -> &ArcSwap<Part> {
-        // The lower half is the slot's.
-        &self.parts[(hash >> 60) as usize % PARTS]
-    }
-
-    /// Adds a key's version. One caller at a time. False when the key is not found this way.
-    pub fn insert(&self, hash: u64, id: VersionId) -> bool {
-        let part = self.part(hash);
-        if part.load().is_crowded() {
-            let larger = part.load().larger();
-            part.store(Arc::new(larger));
-        }
-        part.load().put(slot_of(hash, id))
+    /// What the slot holds where a search begins.
+    pub fn first_slot(&self, hash: u64) -> u64 {
+        self.probes(hash).next().map_or(0, |slot| slot.load(Ordering::Relaxed))
     }
 
     /// The version whose key `is_it` recognises.
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(VersionId) -> bool) -> Hashed {
-        let part = self.part(hash).load();
-        for slot in part.probes(hash) {
+        for slot in self.probes(hash) {
             let slot = slot.load(Ordering::Acquire);
             if slot == 0 {
                 return Hashed::Absent;
@@ -129,11 +119,54 @@ impl KeyHashes {
         }
         Hashed::Unknown
     }
+
+    /// Half full: the next place is seldom far then.
+    pub fn is_crowded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) * 2 >= self.slots.len() as u64
+    }
+}
+
+impl KeyHashes {
+    pub fn new() -> KeyHashes {
+        KeyHashes { parts: std::array::from_fn(|_| ArcSwap::from_pointee(Part::new(SLOTS_MIN))) }
+    }
+
+    /// The part that a key of this hash is in, as it is now.
+    pub fn part(&self, hash: u64) -> Guard<Arc<Part>> {
+        self.parts[part_of(hash)].load()
+    }
+
+    /// A part as it is now, by its number.
+    pub fn load_part(&self, part: usize) -> Arc<Part> {
+        self.parts[part].load_full()
+    }
+
+    /// Replaces a part, by its number, by a larger copy. One caller at a time, as `insert`.
+    pub fn grow(&self, part: usize) -> Arc<Part> {
+        let larger = Arc::new(self.parts[part].load().larger());
+        self.parts[part].store(larger.clone());
+        larger
+    }
+
+    /// Adds a key's version. One caller at a time. False when the key is not found this way.
+    pub fn insert(&self, hash: u64, id: VersionId) -> bool {
+        let part = self.part(hash);
+        if part.is_crowded() {
+            return self.grow(part_of(hash)).add(hash, id);
+        }
+        part.add(hash, id)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl KeyHashes {
+        fn find(&self, hash: u64, is_it: impl FnMut(VersionId) -> bool) -> Hashed {
+            self.part(hash).find(hash, is_it)
+        }
+    }
 
     #[test]
     fn what_was_put_is_found_however_much_follows() {

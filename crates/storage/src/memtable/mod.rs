@@ -4,6 +4,7 @@
 //! position, so one replay point covers the shard. Writers append under the commit mutex; readers never wait for them.
 
 mod chunk;
+mod fill;
 mod hash;
 mod image;
 mod order;
@@ -17,6 +18,8 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 pub(crate) use chunk::{Chunk, VersionId};
+pub(crate) use fill::TreeFill;
+pub(crate) use hash::hash_of;
 pub(crate) use tree::{TreeMem, is_empty};
 
 /// A tree on a branch.

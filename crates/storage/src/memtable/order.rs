@@ -50,6 +50,10 @@ impl Order {
         Order::Replayed(Replayed::default())
     }
 
+    pub fn is_replayed(&self) -> bool {
+        matches!(self, Order::Replayed(_))
+    }
+
     /// Takes a new key, before its hash does. One caller at a time.
     pub fn insert(&self, key: &[u8], first: VersionId) {
         if let Order::Growing(list) = self {

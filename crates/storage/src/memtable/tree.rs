@@ -20,13 +20,13 @@ const CAPACITY_MAX: usize = 4096;
 const GROWTH: [usize; 5] = [16, 64, 256, 1024, CAPACITY_MAX];
 
 pub(crate) struct TreeMem {
-    chunks: ArcSwap<Vec<Arc<Chunk>>>,
-    hashes: KeyHashes,
-    order: Order,
-    len: AtomicU32,
-    bytes: AtomicUsize,
+    pub(super) chunks: ArcSwap<Vec<Arc<Chunk>>>,
+    pub(super) hashes: KeyHashes,
+    pub(super) order: Order,
+    pub(super) len: AtomicU32,
+    pub(super) bytes: AtomicUsize,
     /// Versions that have not ended.
-    live: AtomicUsize,
+    pub(super) live: AtomicUsize,
 }
 
 /// Whether bounds exclude every key; a map would panic on them.
@@ -37,12 +37,12 @@ pub(crate) fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
     }
 }
 
-fn capacity(chunk: usize) -> usize {
+pub(super) fn capacity(chunk: usize) -> usize {
     GROWTH.get(chunk).copied().unwrap_or(CAPACITY_MAX)
 }
 
 /// The chunk of a version and its place in it.
-fn place(id: VersionId) -> (usize, usize) {
+pub(super) fn place(id: VersionId) -> (usize, usize) {
     let mut at = id.0 as usize;
     for (chunk, &capacity) in GROWTH.iter().enumerate() {
         if at < capacity {
@@ -53,10 +53,22 @@ fn place(id: VersionId) -> (usize, usize) {
     (GROWTH.len() + at / CAPACITY_MAX, at % CAPACITY_MAX)
 }
 
+/// The version at a place of a chunk.
+pub(super) fn id_of(chunk: usize, at: usize) -> VersionId {
+    let before: usize = (0..chunk.min(GROWTH.len())).map(capacity).sum();
+    let id = before + chunk.saturating_sub(GROWTH.len()) * CAPACITY_MAX + at;
+    VersionId(u32::try_from(id).expect("versions are numbered by 32 bits"))
+}
+
 /// A version, if it was there when the chunks were listed.
 pub(super) fn at(chunks: &[Arc<Chunk>], id: VersionId) -> Option<&RowVersion> {
     let (chunk, at) = place(id);
     chunks.get(chunk).and_then(|chunk| chunk.get(at))
+}
+
+/// The newest version of the key whose first version is `first`.
+pub(super) fn newest_of(chunks: &[Arc<Chunk>], first: VersionId) -> VersionId {
+    at(chunks, first).and_then(RowVersion::newest).unwrap_or(first)
 }
 
 impl TreeMem {
@@ -129,26 +141,17 @@ impl TreeMem {
 
     /// A key's first and newest version.
     fn find(&self, key: &[u8], hash: u64) -> Option<(VersionId, VersionId)> {
-        let found = {
+        {
             let chunks = self.chunks.load();
-            let mut newest = None;
-            let found = self.hashes.find(hash, |id| match at(&chunks, id) {
-                Some(version) if version.key == key => {
-                    newest = version.newest();
-                    true
-                }
-                _ => false,
-            });
-            (found, newest)
-        };
-        match found {
-            (Hashed::Found(first), newest) => Some((first, newest.unwrap_or(first))),
-            (Hashed::Absent, _) => None,
-            (Hashed::Unknown, _) => {
-                let first = self.order.find(key)?;
-                Some((first, self.with(first, RowVersion::newest)?.unwrap_or(first)))
+            let is_it = |id| at(&chunks, id).is_some_and(|version| version.key == key);
+            match self.hashes.part(hash).find(hash, is_it) {
+                Hashed::Found(first) => return Some((first, newest_of(&chunks, first))),
+                Hashed::Absent => return None,
+                Hashed::Unknown => {}
             }
         }
+        let first = self.order.find(key)?;
+        Some((first, self.newest_of(first)))
     }
 
     fn append(&self, version: RowVersion) {
@@ -191,7 +194,7 @@ impl TreeMem {
 
     /// The newest version of the key that a version is the first of.
     fn newest_of(&self, first: VersionId) -> VersionId {
-        self.with(first, RowVersion::newest).flatten().unwrap_or(first)
+        newest_of(&self.chunks.load(), first)
     }
 
     /// As [`TreeMem::visible`], from a key's newest version on.

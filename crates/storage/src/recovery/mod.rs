@@ -1,27 +1,25 @@
 //! Opening a shard: 1. the manifest that counts; 2. the log from where the manifest ends; 3. what neither names is swept.
 
+mod applier;
+mod batch;
+mod pipeline;
+
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use heliosdb_contracts::row_id_key;
 use heliosdb_runtime::{Canary, Clock, Disk, Entropy, Spawner};
-use heliosdb_types::{BranchId, CommitTs, Error, Lsn, Result, TreeRef};
-use heliosdb_wal::{Record, RecordKind, ReplayFrom, TornTail, Wal, WalConfig, WalOptions};
-use rustc_hash::FxHashMap;
+use heliosdb_types::{CommitTs, Lsn, Result};
+use heliosdb_wal::{ReplayFrom, TornTail, Wal, WalConfig, WalOptions};
 
+use self::applier::{Applier, Replayed};
+use self::pipeline::Pipeline;
 use crate::cache::BlockCache;
-use crate::commit::{Target, apply_ops, live_row};
-use crate::core::{Beginning, CommitState, Core};
-use crate::delete_vector::DeleteVector;
-use crate::large::tree_number;
-use crate::log::{KIND_COMMIT, KIND_COUNTER, LoadedSegment, LogOp, decode_counter, decode_ops};
-use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, load_deletes, read_current, segment_id_of};
-use crate::memtable::{Generation, Rotation};
+use crate::core::{Beginning, Core};
+use crate::manifest::{Manifest, ManifestFiles, SegmentEntry, deletes_path, read_current, segment_id_of};
+use crate::memtable::Rotation;
 use crate::metrics::Counters;
 use crate::options::ShardOptions;
-use crate::segments::Segment;
-use crate::shape::TreeState;
-use crate::version::{SegmentMap, TreeStates, Version};
+use crate::version::Version;
 
 /// The outside world a shard works with.
 #[derive(Clone)]
@@ -40,23 +38,14 @@ pub struct RecoveryReport {
     /// Records replayed from the log, and their bytes.
     pub replayed_records: u64,
     pub replayed_bytes: u64,
+    /// From reading the log's first byte to applying its last record.
+    pub replay_time: Duration,
     /// The log's unfinished end, which was cut off.
     pub torn_tail: Option<TornTail>,
     /// Newest commit recovered.
     pub last_commit: CommitTs,
     /// Files that nothing named and that were removed.
     pub removed_files: u64,
-}
-
-/// State while the log is replayed.
-struct Replay {
-    disk: Arc<dyn Disk>,
-    cache: Arc<BlockCache>,
-    version: ArcSwap<Version>,
-    state: CommitState,
-    catalog_ts: CommitTs,
-    next_tree: u64,
-    row_ids: FxHashMap<TreeRef, u64>,
 }
 
 pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, RecoveryReport)> {
@@ -68,7 +57,6 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
     let created = found.is_none();
     let manifest = found.unwrap_or_else(Manifest::empty);
     let cache = BlockCache::with_canary(options.cache_bytes, options.canary);
-    let mut replay = Replay::from_manifest(disk, &cache, &manifest)?;
     let config = WalConfig {
         disk: disk.clone(),
         dir: "wal".into(),
@@ -84,10 +72,17 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
         spawner: parts.spawner.clone(),
     };
     let from = ReplayFrom { start: Lsn(manifest.replay_lsn.0 + 1), known_durable: manifest.captured_lsn };
-    let (wal, log) = Wal::open(config, from, &mut |record| replay.record(record))?;
-    let Replay { version, state, catalog_ts, next_tree, row_ids, .. } = replay;
+    let beside = (!options.log_inline).then(|| parts.spawner.clone());
+    let applier = Applier::new(disk, &cache, &manifest)?;
+    let mut pipeline = Pipeline::new(applier, options.log_file_bytes, parts.clock.clone(), beside);
+    let (wal, log) = match Wal::open(config, from, &mut pipeline) {
+        Ok(opened) => opened,
+        // What went wrong with an earlier record is known later.
+        Err(error) => return Err(pipeline.failure().unwrap_or(error)),
+    };
+    let (applier, replay_time) = pipeline.end()?;
+    let Replayed { mut version, state, catalog_ts, next_tree, row_ids } = applier.finish();
     let last_commit = state.last_ts;
-    let mut version = Arc::unwrap_or_clone(version.into_inner());
     let replayed = std::mem::take(&mut version.active);
     if !replayed.is_empty() {
         // Becomes segments at leisure: the next restart need not replay it again, and nobody waits for its keys to be sorted.
@@ -111,6 +106,7 @@ pub(crate) fn open(parts: ShardParts, options: ShardOptions) -> Result<(Core, Re
         created: created && log.records == 0,
         replayed_records: log.records,
         replayed_bytes: log.bytes,
+        replay_time,
         torn_tail: log.torn,
         last_commit,
         removed_files,
@@ -139,146 +135,4 @@ fn sweep(disk: &Arc<dyn Disk>, manifest: &Manifest, version: &Version) -> Result
         }
     }
     Ok((removed, next))
-}
-
-impl Replay {
-    fn from_manifest(disk: &Arc<dyn Disk>, cache: &Arc<BlockCache>, manifest: &Manifest) -> Result<Replay> {
-        let mut trees = TreeStates::default();
-        for entry in manifest.trees.iter().filter(|entry| entry.dropped.is_none()) {
-            let mut descriptors = entry.descriptors.iter().cloned();
-            let first = descriptors.next().ok_or_else(|| Error::corrupt("a tree without a shape"))?;
-            let mut state = TreeState::new(first);
-            for descriptor in descriptors {
-                state = state.with(descriptor)?;
-            }
-            trees.insert((entry.branch, entry.tree), Arc::new(state));
-        }
-        let mut segments = SegmentMap::default();
-        for entry in &manifest.segments {
-            let tree = (entry.meta.branch, entry.meta.tree);
-            if !trees.contains_key(&tree) {
-                // Dropped; no snapshot survives a restart. The sweep removes the file.
-                continue;
-            }
-            let deletes = match &entry.deletes {
-                Some(place) => DeleteVector::from_image(load_deletes(disk, place)?),
-                None => DeleteVector::default(),
-            };
-            let segment = Segment::open(disk, cache, entry.meta.clone(), deletes, entry.deletes)?;
-            Arc::make_mut(segments.entry(tree).or_default()).push(segment);
-        }
-        let version = Version {
-            epoch: manifest.number,
-            trees: Arc::new(trees),
-            active: Arc::new(Generation::replaying()),
-            frozen: Vec::new(),
-            segments: Arc::new(segments),
-        };
-        Ok(Replay {
-            disk: disk.clone(),
-            cache: cache.clone(),
-            version: ArcSwap::from_pointee(version),
-            state: CommitState {
-                last_ts: manifest.last_ts,
-                counters: manifest.counters.iter().copied().collect(),
-                loads: manifest.installed_loads.clone(),
-            },
-            catalog_ts: manifest.catalog_ts,
-            next_tree: manifest.next_tree,
-            row_ids: manifest.row_ids.iter().copied().collect(),
-        })
-    }
-
-    fn record(&mut self, record: Record) -> Result<()> {
-        let what = || format!("log record {}", record.lsn);
-        match record.kind {
-            RecordKind(KIND_COUNTER) => {
-                let (sequence, value) = decode_counter(&record.ops, &what())?;
-                self.state.counters.insert(sequence, value);
-                Ok(())
-            }
-            RecordKind(KIND_COMMIT) => {
-                // Names cost more than small records do, and only errors need them.
-                let ops = decode_ops(&record.ops, "").or_else(|_| decode_ops(&record.ops, &what()))?;
-                self.commit(&record, ops)
-            }
-            RecordKind(kind) => Err(Error::corrupt(format!("{} is of unknown kind {kind}", what()))),
-        }
-    }
-
-    fn commit(&mut self, record: &Record, ops: Vec<LogOp>) -> Result<()> {
-        let (branch, ts) = (record.branch, record.commit_ts);
-        if branch != BranchId(0) {
-            return Err(Error::corrupt(format!("log record {} is of an unknown branch {branch}", record.lsn)));
-        }
-        let mut targets = Vec::with_capacity(ops.len());
-        let version = self.version.load_full();
-        for op in &ops {
-            targets.push(match op {
-                LogOp::Update { tree, key, old, .. } | LogOp::Delete { tree, key, old } => {
-                    live_row(&version, (branch, *tree), key, *old, ts)?
-                }
-                LogOp::Mask { tree, segment, .. } => {
-                    // One that is gone was replaced by what the manifest lists, with these deletes.
-                    let found = version.segment((branch, *tree), *segment);
-                    found.map_or(Target::Nothing, |segment| Target::Rows(segment.clone()))
-                }
-                LogOp::AddSegments(loaded) => self.load(record.lsn, loaded)?,
-                _ => Target::Nothing,
-            });
-        }
-        apply_ops(&self.version, branch, &ops, targets, ts)?;
-        // Only now are the trees known that came with their rows.
-        ops.iter().for_each(|op| self.note(op));
-        self.state.last_ts = self.state.last_ts.max(ts);
-        if ops.iter().any(|op| op.tree().is_some_and(TreeRef::is_system)) {
-            self.catalog_ts = self.catalog_ts.max(ts);
-        }
-        Ok(())
-    }
-
-    /// The files of a bulk load, unless the manifest has them (or what they were merged into) already.
-    fn load(&mut self, lsn: Lsn, loaded: &[LoadedSegment]) -> Result<Target> {
-        if self.state.loads.contains(&lsn) {
-            return Ok(Target::Nothing);
-        }
-        self.state.loads.push(lsn);
-        let mut segments = Vec::with_capacity(loaded.len());
-        for load in loaded {
-            segments.push(Segment::open(&self.disk, &self.cache, load.meta.clone(), DeleteVector::default(), None)?);
-        }
-        Ok(Target::Load(segments))
-    }
-
-    /// Counters that follow from what was logged.
-    fn note(&mut self, op: &LogOp) {
-        match op {
-            LogOp::Define(descriptor) => self.next_tree = self.next_tree.max(tree_number(descriptor.tree) + 1),
-            LogOp::Insert { tree, key, .. } => {
-                let version = self.version.load();
-                let row_id = version.trees.get(&(BranchId(0), *tree)).is_some_and(|state| state.is_row_id());
-                if row_id {
-                    self.note_row_id(*tree, key);
-                }
-            }
-            LogOp::AddSegments(loaded) => {
-                for meta in loaded.iter().map(|load| &load.meta) {
-                    let version = self.version.load();
-                    if version.trees.get(&(meta.branch, meta.tree)).is_some_and(|state| state.is_row_id()) {
-                        self.note_row_id(meta.tree, &meta.max_key);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn note_row_id(&mut self, tree: TreeRef, key: &[u8]) {
-        if let Some(id) = key.first_chunk::<8>() {
-            let id = u64::from_be_bytes(*id);
-            debug_assert_eq!(row_id_key(id)[..], key[..]);
-            let next = self.row_ids.entry(tree).or_insert(1);
-            *next = (*next).max(id.saturating_add(1));
-        }
-    }
 }

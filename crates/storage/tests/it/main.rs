@@ -8,6 +8,7 @@ mod housekeeping;
 mod large;
 mod large_transaction;
 mod patches;
+mod replay;
 mod savepoints;
 mod simulation;
 mod stress;
