@@ -20,6 +20,7 @@ use super::direct::Direct;
 use super::error::from_datafusion;
 use super::grouping_sets::REGROUPED;
 use super::instantiate::instantiate;
+use super::interrupt::WATCHED;
 use super::join_order;
 use super::lock_rows::LockRowsExec;
 use super::parts::{WritePart, as_given};
@@ -29,7 +30,7 @@ use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
 use super::spill::SPILL_JOIN;
 use super::state::Executor;
-use super::watched_windows::WATCHED;
+use super::together::TOGETHER;
 use crate::files::FileScanExec;
 
 /// What EXPLAIN was asked to show.
@@ -218,7 +219,7 @@ fn estimates(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> HashMap<
 
 fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &HashMap<usize, f64>) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if matches!(plan.name(), "CooperativeExec" | REGROUPED | WATCHED)
+    if matches!(plan.name(), "CooperativeExec" | REGROUPED | TOGETHER | WATCHED)
         && let [child] = plan.children().as_slice()
     {
         return node(child, options, estimates);

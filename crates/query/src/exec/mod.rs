@@ -41,7 +41,7 @@ mod small_batches;
 mod spill;
 mod state;
 mod table;
-mod watched_windows;
+mod together;
 
 pub use admission::QueryQueue;
 pub use apply::ApplyNode;
@@ -56,6 +56,7 @@ pub(crate) use index::{
     ENTRY_ROW, TableFindings, UniqueEvent, check_unique, entry_tree, needs_binding, verify_index, verify_rows,
 };
 pub use instantiate::NOW_PLACEHOLDER;
+pub(crate) use interrupt::check_cancelled;
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub use memory::QueryMemory;
 pub(crate) use parts::in_order;
@@ -71,7 +72,6 @@ pub(crate) use run::counted;
 pub use scope::{CancelFlag, StatementScope, TierMark};
 pub use state::{Executor, ExecutorOptions};
 pub use table::HeliosTable;
-pub(crate) use watched_windows::check_cancelled;
 
 #[cfg(test)]
 mod exec_test;

@@ -25,7 +25,7 @@ use super::cardinality::informed;
 use super::error::from_datafusion;
 use super::first_rows::FirstRows;
 use super::index::FirstByIndex;
-use super::interrupt::YieldAboveJoins;
+use super::interrupt::{CheckedConditions, Interruptible};
 use super::late_rows::LateRows;
 use super::lock_rows::LockRowsPlanner;
 use super::memory::{Memory, QueryMemory};
@@ -36,7 +36,7 @@ use super::rows::RowsPlanner;
 use super::run_aggregate::AggregateRuns;
 use super::scope::StatementScope;
 use super::spill::{SpillFiles, SpillJoins};
-use super::watched_windows::WatchWindows;
+use super::together::PutTogether;
 use super::{filter_guard, filter_names, null_keys};
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
@@ -101,9 +101,10 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(LateRows))
             .with_physical_optimizer_rule(Arc::new(FirstRows))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
+            .with_physical_optimizer_rule(Arc::new(CheckedConditions))
             .with_physical_optimizer_rule(Arc::new(SpillJoins))
-            .with_physical_optimizer_rule(Arc::new(YieldAboveJoins))
-            .with_physical_optimizer_rule(Arc::new(WatchWindows))
+            .with_physical_optimizer_rule(Arc::new(PutTogether))
+            .with_physical_optimizer_rule(Arc::new(Interruptible))
             .with_physical_optimizer_rule(Arc::new(AllOrderedGroups))
             .build();
         Ok(Executor { template, spawner: options.spawner, memory, admission })

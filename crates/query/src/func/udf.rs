@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use heliosdb_contracts::datum_at;
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
 
-use crate::exec::{ColumnBuilder, from_datafusion, to_datafusion};
+use crate::exec::{ColumnBuilder, check_cancelled, from_datafusion, to_datafusion};
 
 type Kernel = dyn Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + Sync;
 type Specialise = dyn Fn(&[Expr]) -> Option<Expr> + Send + Sync;
@@ -108,6 +108,7 @@ impl Function {
             let mut out = ColumnBuilder::new(returns, rows);
             let mut row_values = Vec::with_capacity(arrays.len());
             for row in 0..rows {
+                check_cancelled()?;
                 row_values.clear();
                 for (array, physical) in arrays.iter().zip(&arguments) {
                     row_values.push(datum_at(array, row, *physical)?);

@@ -20,9 +20,11 @@ use datafusion::physical_plan::union::UnionExec;
 use super::facts::{ColumnFacts, Estimate};
 use super::joins::{Pair, joined};
 use super::{groups, selectivity};
+use crate::exec::interrupt::{WATCHED, unchecked};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
 use crate::exec::spill::as_hash_join;
+use crate::exec::together::TOGETHER;
 
 /// A step's estimate from those of its inputs; `None`: it is not known how.
 fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
@@ -83,7 +85,8 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | "BoundedWindowAggExec"
             | crate::exec::grouping_sets::REGROUPED
             | crate::exec::late_rows::LATE_ROWS
-            | crate::exec::watched_windows::WATCHED
+            | TOGETHER
+            | WATCHED
     );
     let width = plan.schema().fields().len();
     (passes && width >= input.columns.len()).then(|| {
@@ -171,7 +174,7 @@ fn kept(filter: &JoinFilter, left: &Estimate, right: &Estimate) -> f64 {
         side.cloned().unwrap_or_else(ColumnFacts::unknown)
     };
     let columns = filter.column_indices().iter().map(column).collect();
-    selectivity::one(filter.expression(), &Estimate { rows: left.rows.max(right.rows), columns })
+    selectivity::one(unchecked(filter.expression()), &Estimate { rows: left.rows.max(right.rows), columns })
 }
 
 /// Tells DataFusion's choice of join sides.

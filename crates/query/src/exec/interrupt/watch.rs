@@ -1,8 +1,6 @@
-//! Making window functions interruptible.
+//! A step polled in its statement's name.
 //!
-//! A window operator computes a whole partition between two yields, and an aggregate over a moving frame may fold the frame anew
-//! for each row. So whoever computes one row looks whether its statement is cancelled ([`check_cancelled`]): the operator has a
-//! node above it that says whose work the thread is doing while the operator is polled.
+//! Whoever computes for the step, on this thread and while it is polled, learns from [`check_cancelled`] whether to go on.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,59 +10,37 @@ use std::task::{Context, Poll};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt};
 use heliosdb_types::Result;
 
-use super::error::to_datafusion;
-use super::scope::{CancelFlag, StatementScope};
+use crate::exec::error::to_datafusion;
+use crate::exec::scope::{CancelFlag, StatementScope};
 
 thread_local! {
-    /// The statement whose window this thread computes.
+    /// The statement this thread computes for.
     static WORKING_FOR: RefCell<Option<CancelFlag>> = const { RefCell::new(None) };
 }
 
-/// 57014 if the statement whose window this thread computes is cancelled.
+/// 57014 if the statement this thread computes for is cancelled.
 pub(crate) fn check_cancelled() -> Result<()> {
     WORKING_FOR.with_borrow(|flag| flag.as_ref().map_or(Ok(()), CancelFlag::check))
 }
 
-const WINDOWS: [&str; 2] = ["WindowAggExec", "BoundedWindowAggExec"];
-
-/// Puts the node above window operators.
-#[derive(Debug)]
-pub(super) struct WatchWindows;
-
-impl PhysicalOptimizerRule for WatchWindows {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let wrap = |plan: Arc<dyn ExecutionPlan>| {
-            if WINDOWS.contains(&plan.name()) {
-                return Ok(Transformed::yes(Arc::new(WatchedExec { input: plan }) as Arc<dyn ExecutionPlan>));
-            }
-            Ok(Transformed::no(plan))
-        };
-        plan.transform_up(wrap).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "watch_windows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
 /// Its input, polled in the statement's name.
 #[derive(Debug)]
-struct WatchedExec {
+pub(super) struct WatchedExec {
     input: Arc<dyn ExecutionPlan>,
+}
+
+impl WatchedExec {
+    pub fn new(input: Arc<dyn ExecutionPlan>) -> WatchedExec {
+        WatchedExec { input }
+    }
 }
 
 impl DisplayAs for WatchedExec {
@@ -105,7 +81,7 @@ impl ExecutionPlan for WatchedExec {
         self: Arc<Self>,
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| DataFusionError::Internal("a watched window needs a child".into()))?;
+        let input = children.pop().ok_or_else(|| DataFusionError::Internal("a watched step needs a child".into()))?;
         Ok(Arc::new(WatchedExec { input }))
     }
 
@@ -117,7 +93,7 @@ impl ExecutionPlan for WatchedExec {
 }
 
 /// How EXPLAIN knows the node, to leave it out.
-pub(super) const WATCHED: &str = "WatchedExec";
+pub(in crate::exec) const WATCHED: &str = "WatchedExec";
 
 struct Watched {
     input: SendableRecordBatchStream,
@@ -128,7 +104,10 @@ impl Stream for Watched {
     type Item = DfResult<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<DfResult<RecordBatch>>> {
-        // Windows over windows: the outer one goes on when the inner one has been polled.
+        if let Err(cancelled) = self.cancel.check() {
+            return Poll::Ready(Some(Err(to_datafusion(cancelled))));
+        }
+        // Steps over steps: the outer one goes on when the inner one has been polled.
         let before = WORKING_FOR.replace(Some(self.cancel.clone()));
         let polled = self.input.poll_next_unpin(context);
         WORKING_FOR.set(before);
