@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::common::JoinType;
 
 use super::facts::{ColumnFacts, Estimate};
+use super::meeting::equal;
 
 /// What must be equal: facts of the left and of the right side.
 pub(crate) struct Pair {
@@ -31,53 +32,6 @@ fn by_key<'a>(pairs: &'a [Pair], side: impl Fn(&'a Pair) -> &'a ColumnFacts) -> 
     let (source, _) = origins.first()?;
     let has = |attribute: &i16| origins.iter().any(|(other, own)| Arc::ptr_eq(other, source) && own == attribute);
     (source.key.len() > 1 && source.key.iter().all(has)).then(|| 1.0 / source.rows.max(1.0))
-}
-
-/// The share of pairs with equal values. Common values are matched with each other; the others are spread evenly.
-fn equal(left: &ColumnFacts, right: &ColumnFacts) -> f64 {
-    let even = (1.0 - left.null_frac) * (1.0 - right.null_frac) / left.distinct.max(right.distinct).max(1.0);
-    let (Some(a), Some(b)) = (&left.profile, &right.profile) else { return even };
-    if a.common.is_empty() || b.common.is_empty() {
-        return even;
-    }
-    let same_type = left.types == right.types;
-    let mut taken = vec![false; b.common.len()];
-    let (mut together, mut matched_a, mut matched_b, mut matches) = (0.0, 0.0, 0.0, 0.0);
-    for (place, share) in &a.common {
-        let found = b.common.iter().zip(&taken).position(|((other, _), taken)| {
-            let equal =
-                if same_type { other.key == place.key } else { other.number.is_some() && other.number == place.number };
-            equal && !*taken
-        });
-        let Some(at) = found else { continue };
-        if let (Some((_, other)), Some(taken)) = (b.common.get(at), taken.get_mut(at)) {
-            *taken = true;
-            together += share * other;
-            matched_a += share;
-            matched_b += other;
-            matches += 1.0;
-        }
-    }
-    let sum = |profile: &crate::catalog::Profile| profile.common.iter().map(|(_, share)| share).sum::<f64>();
-    let (common_a, common_b) = (sum(a), sum(b));
-    let (rest_a, rest_b) = ((common_a - matched_a).max(0.0), (common_b - matched_b).max(0.0));
-    let other_a = (1.0 - left.null_frac - common_a).max(0.0);
-    let other_b = (1.0 - right.null_frac - common_b).max(0.0);
-    // Common values of one side may be among the others of the other side; others may be equal to others.
-    let from = |rest: f64, others: f64, theirs: (f64, f64, f64, f64)| {
-        let (their_rest, their_others, distinct, count) = theirs;
-        let mut share = together;
-        if distinct > count {
-            share += rest * their_others / (distinct - count);
-        }
-        if distinct > matches {
-            share += others * (their_others + their_rest) / (distinct - matches);
-        }
-        share
-    };
-    let first = from(rest_a, other_a, (rest_b, other_b, right.distinct, b.common.len() as f64));
-    let second = from(rest_b, other_b, (rest_a, other_a, left.distinct, a.common.len() as f64));
-    first.min(second).clamp(1e-12, 1.0)
 }
 
 /// The share of one side's rows that find any on the other: of all values of either side those that the other side still has.

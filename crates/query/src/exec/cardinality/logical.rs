@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, JoinType};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -11,7 +11,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::facts::{ColumnFacts, Estimate};
 use super::joins::{Pair, joined};
-use super::{UNKNOWN_OTHER, groups, selectivity};
+use super::{UNKNOWN_OTHER, groups, meeting, selectivity};
 use crate::catalog::Relation;
 use crate::exec::scope::StatementScope;
 use crate::exec::table::HeliosTable;
@@ -80,15 +80,20 @@ pub(crate) fn estimate(plan: &LogicalPlan, scope: &StatementScope) -> Option<Est
         }
         LogicalPlan::Join(join) => {
             let (left, right) = (estimate(&join.left, scope)?, estimate(&join.right, scope)?);
-            let mut pairs = Vec::with_capacity(join.on.len());
+            let (mut pairs, mut places) = (Vec::with_capacity(join.on.len()), Vec::with_capacity(join.on.len()));
             for (a, b) in &join.on {
                 let (a, b) = (over(a, join.left.schema())?, over(b, join.right.schema())?);
+                places.push((meeting::place(&a), meeting::place(&b)));
                 let (left, right) = (groups::of_expression(&a, &left), groups::of_expression(&b, &right));
                 pairs.push(Pair { left, right });
             }
             let kept = if join.filter.is_some() { UNKNOWN_OTHER } else { 1.0 };
             let rows = joined(&left, &right, &pairs, kept, join.join_type);
-            let columns: Vec<ColumnFacts> = left.columns.into_iter().chain(right.columns).collect();
+            let lefts = left.columns.len();
+            let mut columns: Vec<ColumnFacts> = left.columns.into_iter().chain(right.columns).collect();
+            if join.join_type == JoinType::Inner {
+                meeting::meet(&mut columns, lefts, &pairs, places);
+            }
             let given = plan.schema().fields().len();
             (columns.len() == given).then(|| Estimate { rows, columns }.with_rows(rows))
         }

@@ -12,6 +12,7 @@ mod groups;
 mod joins;
 mod known;
 mod logical;
+mod meeting;
 mod physical;
 mod selectivity;
 mod sides;

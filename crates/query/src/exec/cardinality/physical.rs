@@ -19,7 +19,7 @@ use datafusion::physical_plan::union::UnionExec;
 
 use super::facts::{ColumnFacts, Estimate};
 use super::joins::{Pair, joined};
-use super::{groups, selectivity};
+use super::{groups, meeting, selectivity};
 use crate::exec::interrupt::{WATCHED, unchecked};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
@@ -147,7 +147,15 @@ fn join(plan: &dyn ExecutionPlan, left: &Estimate, right: &Estimate) -> Option<E
     let pairs: Vec<Pair> = on.iter().map(pair).collect();
     let kept = filter.map_or(1.0, |filter| kept(filter, left, right));
     let rows = joined(left, right, &pairs, kept, join_type);
-    let out = sides(left, right, join_type).with_rows(rows);
+    let mut out = sides(left, right, join_type).with_rows(rows);
+    if join_type == JoinType::Inner {
+        meeting::meet(
+            &mut out.columns,
+            left.columns.len(),
+            &pairs,
+            on.iter().map(|(a, b)| (meeting::place(a), meeting::place(b))),
+        );
+    }
     let out = projection.map_or(out.clone(), |places| out.projected(&places));
     Some(limited(out, fetch))
 }

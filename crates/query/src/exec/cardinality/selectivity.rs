@@ -249,7 +249,7 @@ fn among(bounds: &[Place], value: &Place) -> Option<f64> {
 }
 
 /// Where a value is between two others: 0 at the lower, 1 at the upper.
-fn between(lower: &Place, upper: &Place, value: &Place) -> f64 {
+pub(super) fn between(lower: &Place, upper: &Place, value: &Place) -> f64 {
     if let (Some(low), Some(high), Some(at)) = (lower.number, upper.number, value.number) {
         return if high > low { ((at - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 };
     }
