@@ -42,6 +42,8 @@ cargo xtask <command>
                        43 queries over a wide web log beside DuckDB
   bench plans [--sf N] [--scale N] [--orders N] [--verbose]
                        estimates of rows beside PostgreSQL's, and own join orders beside random ones
+  bench cancel [--rows N] [--tries N] [--only SHAPE]
+                       how long cancelled statements go on
   bench oltp [--scale N] [--seconds N] [--rounds N] [--only CELL]
                        pgbench beside PostgreSQL
   bench tpcc [--warehouses N] [--seconds N] [--rounds N] [--clients N] [--level L] [--scale-down] [--check]

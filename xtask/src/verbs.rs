@@ -138,16 +138,20 @@ pub fn profile(otherwise: &str) -> String {
     std::env::var("HELIOSDB_PROFILE").unwrap_or_else(|_| otherwise.into())
 }
 
+/// Benchmarks of `testkit`.
+const TESTKIT: [&str; 8] = ["olap", "weblog", "oltp", "tpcc", "htap", "load", "plans", "cancel"];
+
 pub fn bench(arguments: &[String]) -> Done {
     let profile = profile("release");
     match arguments.split_first() {
-        Some((name, rest)) if ["olap", "weblog", "oltp", "tpcc", "htap", "load", "plans"].contains(&name.as_str()) => {
-            testkit(&profile, name, rest)
-        }
+        Some((name, rest)) if TESTKIT.contains(&name.as_str()) => testkit(&profile, name, rest),
         Some((name, rest)) if name == "build" => build_times::run(rest),
         Some((name, rest)) if name == "formats" => bench_formats(rest),
         Some((name, rest)) if name == "storage" => bench_storage(rest),
-        _ => Err("which benchmark? olap, weblog, oltp, tpcc, htap, load, plans, formats, storage or build".into()),
+        _ => {
+            Err("which benchmark? olap, weblog, oltp, tpcc, htap, load, plans, cancel, formats, storage or build"
+                .into())
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use heliosdb_testkit::bench::{htap, load, olap, oltp, plans, tpcc, weblog};
+use heliosdb_testkit::bench::{cancel, htap, load, olap, oltp, plans, tpcc, weblog};
 use heliosdb_testkit::clients::{self, ClientOptions};
 use heliosdb_testkit::compat::{self, CompatOptions};
 use heliosdb_testkit::crash::{self, CrashOptions, IndexOptions};
@@ -78,6 +78,23 @@ enum Verb {
         /// Say every estimate
         #[arg(long)]
         verbose: bool,
+        /// Write no history
+        #[arg(long)]
+        no_history: bool,
+    },
+    /// How long cancelled statements go on
+    Cancel {
+        /// Of the table they are about
+        #[arg(long, default_value_t = 2_000_000)]
+        rows: u64,
+        /// Times each statement is cancelled, at random moments
+        #[arg(long, default_value_t = 8)]
+        tries: usize,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only shapes whose name contains this
+        #[arg(long, default_value = "")]
+        only: String,
         /// Write no history
         #[arg(long)]
         no_history: bool,
@@ -271,6 +288,9 @@ async fn main() -> ExitCode {
         Verb::Plans { tpch_scale, scale, orders, verbose, no_history } => {
             let work_dir = work_dir();
             plans::run(&plans::PlansOptions { tpch_scale, scale, orders, verbose, no_history, work_dir }).await
+        }
+        Verb::Cancel { rows, tries, seed, only, no_history } => {
+            cancel::run(&cancel::CancelOptions { rows, tries, seed, only, no_history }).await
         }
         Verb::Oltp { scale, seconds, rounds, only } => {
             oltp::run(&oltp::OltpOptions { scale, seconds, rounds, only, work_dir: work_dir() }).await

@@ -1,6 +1,7 @@
 //! Benchmarks: us beside the peer, in one run on one machine; a table for people, a JSON line for history.
 
 mod beside;
+pub mod cancel;
 mod history;
 pub mod htap;
 pub mod load;
