@@ -77,6 +77,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
         let file = self.open(path, OpenMode::Read)?;
         let len = usize::try_from(file.len()?).map_err(|_| Error::corrupt(format!("{} is too large", file.path())))?;
         let mut bytes = vec![0; len];
+        sys::wish_for_large_pages(&mut bytes);
         file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }
