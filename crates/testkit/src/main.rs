@@ -166,6 +166,12 @@ enum Verb {
         /// Draw docs/plots/htap-*.svg
         #[arg(long)]
         plots: bool,
+        /// Measure the server at this port instead (tables are loaded where there are none), and nothing beside it
+        #[arg(long)]
+        attach: Option<u16>,
+        /// Transactions a second with --attach; without it no think time
+        #[arg(long, requires = "attach")]
+        rate: Option<f64>,
     },
     /// Drivers and ORMs of every ecosystem
     Clients {
@@ -302,7 +308,7 @@ async fn main() -> ExitCode {
             let (check_only, work_dir) = (check, work_dir());
             tpcc::run(&tpcc::TpccOptions { scale, seconds, rounds, clients, seed, level, check_only, work_dir }).await
         }
-        Verb::Htap { warehouses, seconds, minutes, clients, streams, seed, scale_down, check, plots } => {
+        Verb::Htap { warehouses, seconds, minutes, clients, streams, seed, scale_down, check, plots, attach, rate } => {
             let warehouses = warehouses.max(1);
             let scale = if scale_down { Scale::small(warehouses) } else { Scale::full(warehouses) };
             let (check_only, work_dir) = (check, work_dir());
@@ -316,6 +322,8 @@ async fn main() -> ExitCode {
                 check_only,
                 plots,
                 work_dir,
+                attach,
+                rate,
             };
             htap::run(&options).await
         }

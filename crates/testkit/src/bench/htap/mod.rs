@@ -5,6 +5,7 @@
 //! between the queries, and the consistency conditions after every measurement. A pace is a schedule of due times, and a
 //! latency counts from the due time.
 
+mod attach;
 mod phase;
 mod report;
 
@@ -36,6 +37,10 @@ pub struct HtapOptions {
     pub check_only: bool,
     /// Draw `docs/plots/htap-*.svg`.
     pub plots: bool,
+    /// Measure the server at this port instead, and nothing beside it.
+    pub attach: Option<u16>,
+    /// Transactions a second then; without: no think time.
+    pub rate: Option<f64>,
     pub work_dir: PathBuf,
 }
 
@@ -63,6 +68,9 @@ struct Figures {
 }
 
 pub async fn run(options: &HtapOptions) -> Result<(), String> {
+    if let Some(port) = options.attach {
+        return attach::measure(options, port, options.rate).await;
+    }
     let place = std::env::temp_dir().join(format!("heliosdb-htap-{}", std::process::id()));
     std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
     let done = measure(options, &place).await;

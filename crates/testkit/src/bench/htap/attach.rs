@@ -1,0 +1,44 @@
+//! Measurements of a server that runs already, for whoever works on it: no peer, nothing judged, nothing kept.
+
+use std::time::Instant;
+
+use super::{HtapOptions, Load, Side, told, unthrottled};
+use crate::htap;
+
+/// Loads the tables where there are none, times the queries, and measures terminals and a stream, each alone and both at once.
+pub async fn measure(options: &HtapOptions, port: u16, rate: Option<f64>) -> Result<(), String> {
+    let mut side = Side::new("server", port, options.scale, options.seed);
+    // Of its own, so that a second call chooses other transactions.
+    side.measured = u64::from(std::process::id());
+    let client = side.client().await?;
+    let loaded = client.query_one("SELECT to_regclass('order_line') IS NOT NULL", &[]).await;
+    if !loaded.map_err(|error| error.to_string())?.get::<_, bool>(0) {
+        let began = Instant::now();
+        htap::load(&client, options.scale, options.seed).await?;
+        for housekeeping in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            client.batch_execute(housekeeping).await.map_err(|error| format!("{housekeeping}: {error}"))?;
+        }
+        println!("loaded in {:.1} s", began.elapsed().as_secs_f64());
+    }
+    let seconds = htap::run_queries(&client).await?;
+    for ((name, _), seconds) in htap::QUERIES.iter().zip(&seconds) {
+        print!("{name} {:.0}  ", seconds * 1000.0);
+    }
+    println!("all {:.0} ms", seconds.iter().sum::<f64>() * 1000.0);
+    let paced = |streams| Load { rate, ..unthrottled(options, streams) };
+    let loads = [
+        ("one stream alone", Load { terminals: 0, ..unthrottled(options, 1) }),
+        ("terminals alone", paced(0)),
+        ("both", paced(1)),
+    ];
+    for (what, load) in loads {
+        let measured = side.measure(load).await?;
+        told(&side, what, &measured);
+        for (number, seconds) in measured.streams.iter().flat_map(|stream| &stream.seconds).enumerate() {
+            let mean = seconds.iter().sum::<f64>() / seconds.len().max(1) as f64;
+            print!("Q{:02} {:.0}  ", number + 1, mean * 1000.0);
+        }
+        println!();
+    }
+    Ok(())
+}
