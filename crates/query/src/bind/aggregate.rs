@@ -6,11 +6,12 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::GroupingSet;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, when};
 use heliosdb_types::{Error, Result, SqlState};
 use sqlparser::tokenizer::Span;
 
 use super::binder::Binder;
+use super::grouping::Shown;
 use super::inherited_order;
 use super::plan::{self, from_datafusion};
 use super::select::Clauses;
@@ -30,15 +31,16 @@ impl Binder<'_> {
         check_grouping_calls(&calls, &clauses.grouping.keys)?;
         self.add_dependent_columns(clauses);
         let mut outputs = HashMap::new();
-        let precomputed = precompute(&mut input, clauses, &mut calls)?;
+        let mut precomputed = grouping_of_compared(&mut calls, &clauses.grouping.shown);
+        precomputed.extend(precompute(&mut input, clauses, &mut calls)?);
         if calls.is_empty() && clauses.grouping.exprs.is_empty() {
             // HAVING without anything to group: one group, whatever the aggregate.
             let count = func::aggregate("count", vec![], false, None, vec![], true, self.func())?;
             collect_aggregates(&count.expr, &mut calls)?;
         }
-        for (_, smallest) in &clauses.grouping.shown {
-            if !calls.contains(smallest) {
-                calls.push(smallest.clone());
+        for shown in &clauses.grouping.shown {
+            if !calls.contains(&shown.value) {
+                calls.push(shown.value.clone());
             }
         }
         // Names leave out casts, so different keys and calls may have one name: the later ones get another.
@@ -46,8 +48,16 @@ impl Binder<'_> {
         let (exprs, calls, apart) = named_apart(exprs, calls);
         let named = |expr: &Expr| output_column(apart.get(expr).unwrap_or(expr));
         for key in &clauses.grouping.keys {
-            let shown = clauses.grouping.shown.iter().find(|(grouped, _)| grouped == key);
-            outputs.insert(key.clone(), named(shown.map_or(key, |(_, smallest)| smallest)));
+            let output = match clauses.grouping.shown.iter().find(|shown| shown.key == *key) {
+                None => named(key),
+                Some(shown) if !shown.in_sets => named(&shown.value),
+                // Where a set leaves the key out, what is compared by is NULL; else it is only where the value is.
+                Some(shown) => {
+                    let present = named(&shown.compared).is_not_null();
+                    when(present, named(&shown.value)).end().map_err(from_datafusion)?
+                }
+            };
+            outputs.insert(key.clone(), output);
         }
         for call in &calls {
             outputs.insert(unaliased(call).clone(), output_column(call));
@@ -179,6 +189,27 @@ fn check_grouping_calls(calls: &[Expr], keys: &[Expr]) -> Result<()> {
         return Err(Error::invalid(SqlState::GROUPING_ERROR, message));
     }
     Ok(())
+}
+
+/// Makes GROUPING ask for what a key compares by where that is what is grouped by: what was asked and what is.
+fn grouping_of_compared(calls: &mut [Expr], shown: &[Shown]) -> Vec<(Expr, Expr)> {
+    let mut replaced = Vec::new();
+    for call in calls {
+        let original = call.clone();
+        if let Expr::AggregateFunction(grouping) = call
+            && grouping.func.name() == "grouping"
+        {
+            for arg in &mut grouping.params.args {
+                if let Some(shown) = shown.iter().find(|shown| shown.key == *arg) {
+                    *arg = shown.compared.clone();
+                }
+            }
+        }
+        if *call != original {
+            replaced.push((original, call.clone()));
+        }
+    }
+    replaced
 }
 
 /// Grouping expressions, calls, and how those are written that share an earlier one's name.

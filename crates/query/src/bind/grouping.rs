@@ -9,6 +9,7 @@ use super::aggregate::{contains_aggregate, contains_window};
 use super::binder::Binder;
 use super::from::refuse;
 use super::plan::Item;
+use super::subquery::has_subquery;
 use crate::func::{self, FuncContext, Typed};
 
 /// What GROUP BY says; empty when there is none.
@@ -20,27 +21,48 @@ pub(super) struct Grouping {
     pub exprs: Vec<Expr>,
     /// Every distinct plain expression, also those inside sets.
     pub keys: Vec<Expr>,
-    /// Keys that are grouped by what they compare by (numeric with display scale, interval): the key, and the aggregate
-    /// that picks the value of the group to show.
-    pub shown: Vec<(Expr, Expr)>,
+    /// Keys that are grouped by what they compare by (numeric with display scale, interval).
+    pub shown: Vec<Shown>,
+}
+
+/// A key that is grouped by another expression.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub key: Expr,
+    /// What is grouped by.
+    pub compared: Expr,
+    /// The aggregate that picks the value of the group to show.
+    pub value: Expr,
+    /// Only grouping sets have it, so that some may leave it out.
+    pub in_sets: bool,
 }
 
 impl Grouping {
-    fn key(&mut self, value: Typed) -> Expr {
+    fn key(&mut self, value: Typed) {
         if !self.keys.contains(&value.expr) {
-            self.keys.push(value.expr.clone());
+            self.keys.push(value.expr);
         }
-        value.expr
+    }
+
+    /// What to group by for a key.
+    fn compared(&mut self, value: Typed, in_sets: bool, ctx: &FuncContext) -> Result<Expr> {
+        func::check_comparable(&value, false)?;
+        let compared = func::sort_key(&value);
+        if compared != value.expr {
+            match self.shown.iter_mut().find(|shown| shown.key == value.expr) {
+                Some(shown) => shown.in_sets &= in_sets,
+                None => {
+                    let (key, smallest) = (value.expr.clone(), func::one_of_equals(value.clone(), ctx)?.expr);
+                    self.shown.push(Shown { key, compared: compared.clone(), value: smallest, in_sets });
+                }
+            }
+        }
+        self.key(value);
+        Ok(compared)
     }
 
     fn plain(&mut self, value: Typed, ctx: &FuncContext) -> Result<()> {
-        func::check_comparable(&value, false)?;
-        let compared = func::sort_key(&value);
-        if compared != value.expr && !self.keys.contains(&value.expr) {
-            let smallest = func::one_of_equals(value.clone(), ctx)?;
-            self.shown.push((value.expr.clone(), smallest.expr));
-        }
-        self.key(value);
+        let compared = self.compared(value, false, ctx)?;
         if !self.exprs.contains(&compared) {
             self.exprs.push(compared);
         }
@@ -99,11 +121,9 @@ impl Binder<'_> {
                 };
                 for part in parts {
                     let value = self.bind_group_key(part, items)?;
-                    refuse(
-                        func::sort_key(&value) != value.expr,
-                        "GROUPING SETS over floats, numeric without precision, or interval",
-                    )?;
-                    exprs.push(grouping.key(value));
+                    // Another text of it elsewhere would not be known for the same.
+                    refuse(has_subquery(&value.expr), "a subquery in ROLLUP, CUBE or GROUPING SETS")?;
+                    exprs.push(grouping.compared(value, true, self.func())?);
                 }
             }
             bound.push(exprs);

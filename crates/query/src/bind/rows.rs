@@ -176,7 +176,7 @@ impl Binder<'_> {
             *expr = rewrite(std::mem::take(expr), &columns)?;
         }
         let grouping = &mut clauses.grouping;
-        let shown = grouping.shown.iter_mut().flat_map(|(key, value)| [key, value]);
+        let shown = grouping.shown.iter_mut().flat_map(|shown| [&mut shown.key, &mut shown.compared, &mut shown.value]);
         for expr in grouping.exprs.iter_mut().chain(&mut grouping.keys).chain(shown) {
             *expr = rewrite(std::mem::take(expr), &columns)?;
         }

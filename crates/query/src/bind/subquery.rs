@@ -152,7 +152,7 @@ impl Binder<'_> {
             return self.exists(plan, true);
         }
         let mut compared = comparison.right.as_ref().clone();
-        if negated && !matches!(comparison.left.as_ref(), Expr::Column(_)) {
+        if negated && !func::Function::keeps_values(&comparison.left) {
             // DataFusion asks the columns in the two sides whether they may be NULL, where the left's value may be NULL although
             // its columns are not (`nullif(id, 1)`): the right one says yes for it.
             let arrow = compared.get_type(bound.plan.schema()).map_err(from_datafusion)?;

@@ -62,6 +62,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                     | "ISNULL"
                     | "NOTNULL"
                     | "VARIADIC"
+                    | "IN"
                     | "ROLLUP"
                     | "CUBE"
                     | "SETS"
@@ -97,6 +98,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
             Some("ROLLUP" | "CUBE" | "SETS") if is(&tokens, at + 1, &Token::LParen) => {
                 grouping_elements(&mut tokens, at + 2);
             }
+            Some("IN") => listed_subquery(&mut tokens, at + 1),
             // `x ISNULL` is `x IS NULL`; both are reserved.
             Some(word @ ("ISNULL" | "NOTNULL")) if at > 0 && !is(&tokens, at - 1, &Token::Period) => {
                 let words: &[&str] = if word == "ISNULL" { &["IS", "NULL"] } else { &["IS", "NOT", "NULL"] };
@@ -131,8 +133,8 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
     Ok(tokens)
 }
 
-/// Brackets around the elements of ROLLUP, CUBE and GROUPING SETS that begin with a bracket but are no list, such as `(a)::text`:
-/// the parser takes the bracket for a list's. In GROUPING SETS it wants brackets around single expressions too.
+/// Brackets around the elements of ROLLUP, CUBE and GROUPING SETS that begin with a bracket but are no list, such as `(a)::text`
+/// or a subquery: the parser takes the bracket for a list's. In GROUPING SETS it wants brackets around single expressions too.
 fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, first: usize) {
     let sets = first.checked_sub(2).and_then(|at| tokens.get(at)).and_then(keyword).as_deref() == Some("SETS");
     let mut at = first;
@@ -158,7 +160,8 @@ fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, first: usize) {
         }
         let bracketed = is(tokens, start, &Token::LParen);
         let nested = matches!(tokens.get(start).and_then(keyword).as_deref(), Some("ROLLUP" | "CUBE" | "GROUPING"));
-        let list = bracketed && closed.is_some_and(|closed| closed + 1 == at);
+        let subquery = matches!(tokens.get(start + 1).and_then(keyword).as_deref(), Some("SELECT" | "WITH" | "VALUES"));
+        let list = bracketed && !subquery && closed.is_some_and(|closed| closed + 1 == at);
         if start < at && !list && !nested && (bracketed || sets) {
             let span = |at: usize| tokens.get(at).map_or(Span::empty(), |token| token.span);
             let (open, close) = (span(start), span(at - 1));
@@ -171,6 +174,37 @@ fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, first: usize) {
         }
         at += 1;
     }
+}
+
+/// A subquery that is the first of several elements of `IN (...)`, where the parser would take it for all of them: it becomes the
+/// one argument of `coalesce`, which gives it as it is.
+fn listed_subquery(tokens: &mut Vec<TokenWithSpan>, open: usize) {
+    let first = open + 1;
+    if !is(tokens, open, &Token::LParen) || !is(tokens, first, &Token::LParen) {
+        return;
+    }
+    let mut at = first;
+    while is(tokens, at, &Token::LParen) {
+        at += 1;
+    }
+    if !matches!(tokens.get(at).and_then(keyword).as_deref(), Some("SELECT" | "WITH" | "VALUES")) {
+        return;
+    }
+    let mut depth = 0usize;
+    let closed = (first..tokens.len()).find(|at| {
+        match tokens.get(*at).map(|token| &token.token) {
+            Some(Token::LParen) => depth += 1,
+            Some(Token::RParen) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let Some(closed) = closed.filter(|closed| is(tokens, closed + 1, &Token::Comma)) else { return };
+    let span = |at: usize| tokens.get(at).map_or(Span::empty(), |token| token.span);
+    let (start, end) = (span(first), span(closed));
+    tokens.insert(closed + 1, TokenWithSpan { token: Token::RParen, span: end });
+    let call = [Token::make_keyword("coalesce"), Token::LParen];
+    tokens.splice(first..first, call.map(|token| TokenWithSpan { token, span: start }));
 }
 
 fn without_blanks(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {

@@ -21,6 +21,7 @@ use sqlparser::ast;
 use crate::access::{Rights, denied, noun};
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, Column, Identity, Privileges, Relation, RelationKind};
+use crate::ddl::changed_too_often;
 use crate::exec::StatementScope;
 use crate::func::NameLookup;
 use crate::pg_catalog::quote_identifier;
@@ -228,7 +229,7 @@ impl Session {
                 return Ok(Execution::CopyIn(Box::new(load)));
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     async fn start_load(

@@ -9,7 +9,7 @@ use sqlparser::ast::{self, ObjectType};
 
 use super::index::renumbered;
 use super::statistics::{drop_statistics_of, forget_statistics};
-use super::{LOOKS_MAX, is_system_schema, kind_name, no_schema, owned_sequences};
+use super::{LOOKS_MAX, changed_too_often, is_system_schema, kind_name, no_schema, owned_sequences};
 use crate::access::{Rights, must_be_owner};
 use crate::bind;
 use crate::catalog::{
@@ -97,7 +97,7 @@ impl Session {
             self.catalog_written(&writer);
             return self.drop_types_of(&schemas).await;
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the catalog changed again and again before it could be locked"))
+        Err(changed_too_often("the catalog"))
     }
 
     fn add_named(

@@ -7,7 +7,7 @@ use heliosdb_types::{
 };
 use sqlparser::ast;
 
-use super::{LOOKS_MAX, no_schema};
+use super::{LOOKS_MAX, changed_too_often, no_schema};
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, CatalogWriter, Relation, RelationKind, Schema, UserType};
 use crate::session::Session;
@@ -161,7 +161,7 @@ impl Session {
                 return Ok((Arc::clone(current), writer));
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the type changed again and again before it could be locked"))
+        Err(changed_too_often("the type"))
     }
 
     fn type_to_change(&mut self, catalog: &CatalogSnapshot, name: &ast::ObjectName) -> Result<Arc<UserType>> {

@@ -7,7 +7,7 @@ use heliosdb_types::{Error, PhysicalType, Result, SqlState, text_of};
 use sqlparser::ast;
 
 use super::index::renumbered;
-use super::{LOOKS_MAX, candidate_names, undefined_relation};
+use super::{LOOKS_MAX, candidate_names, changed_too_often, undefined_relation};
 use crate::bind;
 use crate::catalog::{
     CatalogWriter, ForeignKey, IndexInfo, Privileges, ReferentialAction, Relation, RelationKind, TableInfo,
@@ -197,7 +197,7 @@ impl Session {
                 return Ok(parent);
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     /// Writers of the parents must look at the catalog again: they have children to think of, or no more.

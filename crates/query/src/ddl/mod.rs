@@ -42,6 +42,11 @@ pub(crate) use drop::drop_schema_now;
 /// `Session::lock_unchanged`.
 pub(crate) const LOOKS_MAX: usize = 10_000;
 
+/// When they were resolved that often.
+pub(crate) fn changed_too_often(what: &str) -> Error {
+    Error::retry(SqlState::LOCK_NOT_AVAILABLE, format!("{what} changed again and again before it could be locked"))
+}
+
 /// Identifiers are at most this long, as PostgreSQL's NAMEDATALEN - 1.
 const NAME_BYTES_MAX: usize = 63;
 

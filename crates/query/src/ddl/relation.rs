@@ -7,7 +7,9 @@ use heliosdb_types::{Error, Oid, Result, SqlState};
 use sqlparser::ast;
 
 use super::regclass::renamed;
-use super::{LOOKS_MAX, duplicate_relation, kind_name, no_schema, owned_sequences, undefined_relation};
+use super::{
+    LOOKS_MAX, changed_too_often, duplicate_relation, kind_name, no_schema, owned_sequences, undefined_relation,
+};
 use crate::bind;
 use crate::catalog::{CatalogWriter, Relation, RelationKind, Schema};
 use crate::session::{RelationChange, Session};
@@ -67,7 +69,7 @@ impl Session {
                 return Ok(Some(Arc::clone(relation)));
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     /// ALTER TABLE may name an index.

@@ -6,7 +6,7 @@ use heliosdb_contracts::TreeLockMode;
 use heliosdb_types::{Error, Oid, Result, SqlState, SqlType};
 use sqlparser::ast;
 
-use super::{LOOKS_MAX, object_name_of};
+use super::{LOOKS_MAX, changed_too_often, object_name_of};
 use crate::access::{Rights, must_be_owner};
 use crate::bind;
 use crate::catalog::{
@@ -103,7 +103,7 @@ impl Session {
             self.catalog_written(&writer);
             return Ok(());
         }
-        Err(changed_again())
+        Err(changed_too_often("the table"))
     }
 
     /// For CREATE TABLE (LIKE ... INCLUDING STATISTICS): the source's objects, under names of their own.
@@ -164,7 +164,7 @@ impl Session {
                 return Ok((table, extended));
             }
         }
-        Err(changed_again())
+        Err(changed_too_often("the table"))
     }
 
     async fn rename_statistics(&mut self, name: &ast::ObjectName, new_name: &str) -> Result<()> {
@@ -387,8 +387,4 @@ fn is_missing(error: &Error) -> bool {
 
 fn taken(name: &str, place: &str) -> Error {
     Error::invalid(SqlState::DUPLICATE_OBJECT, format!("statistics object \"{name}\" already exists{place}"))
-}
-
-fn changed_again() -> Error {
-    Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked")
 }

@@ -7,7 +7,7 @@ use heliosdb_types::{Error, Result, SchemaVersion, SqlState, TreeRef};
 use sqlparser::ast;
 
 use super::foreign_key::truncated_with;
-use super::{LOOKS_MAX, kind_name, owned_sequences};
+use super::{LOOKS_MAX, changed_too_often, kind_name, owned_sequences};
 use crate::access::{Rights, denied};
 use crate::catalog::{CatalogWriter, Privileges, Relation, RelationKind, TableInfo};
 use crate::exec::entry_tree;
@@ -82,7 +82,7 @@ impl Session {
                 return Ok(relation);
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 }
 

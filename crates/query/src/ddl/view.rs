@@ -6,7 +6,7 @@ use heliosdb_contracts::{ResultColumn, TreeLockMode};
 use heliosdb_types::{ColumnId, Error, Oid, Result, SqlState, SqlType};
 use sqlparser::ast::{self, Expr, GroupByExpr, Ident, ObjectNamePart, SelectItem, SetExpr, TableFactor};
 
-use super::{LOOKS_MAX, duplicate_relation};
+use super::{LOOKS_MAX, changed_too_often, duplicate_relation};
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, Column, Identity, Relation, RelationAccess, RelationKind, ViewInfo, ViewName};
 use crate::session::{PreparedStatement, Session};
@@ -45,7 +45,7 @@ impl Session {
                 return self.store_view(&catalog, create.or_replace, relation).await;
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "a table changed again and again before it could be locked"))
+        Err(changed_too_often("a table"))
     }
 
     /// Whether a view reads something temporary, which makes it temporary.

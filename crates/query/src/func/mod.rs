@@ -54,7 +54,7 @@ pub use record::{field, row};
 pub use rows::{RowsCall, RowsColumn, gives_rows, integer_series, ordinality, rows, series_bound};
 #[cfg(test)]
 pub use scalar::overloads;
-pub use scalar::{call, time_of_day};
+pub use scalar::{call, call_variadic, time_of_day};
 pub use types::type_from_ast;
 pub use window::{WindowCall, is_window, window};
 pub use window_range::{RangeKey, constant_distance, has_interval_distances, range_distance, range_key};

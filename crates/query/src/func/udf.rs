@@ -36,6 +36,8 @@ pub(crate) struct Function {
     kernel: Arc<Kernel>,
     /// A kernel over columns that gives NULL where an argument is.
     strict: bool,
+    /// It has a value wherever its arguments have.
+    total: bool,
     /// A better expression for a call whose arguments are (partly) constants.
     specialise: Option<Arc<Specialise>>,
 }
@@ -56,6 +58,7 @@ impl Function {
             signature: Signature::user_defined(Volatility::Immutable),
             kernel: Arc::new(kernel),
             strict: false,
+            total: false,
             specialise: None,
         }
     }
@@ -148,6 +151,27 @@ impl Function {
     pub fn strict_columns(mut self) -> Function {
         self.strict = true;
         self
+    }
+
+    /// It has a value wherever its arguments have, or fails.
+    pub fn total(mut self) -> Function {
+        self.total = true;
+        self
+    }
+
+    /// Whether an expression has a value wherever the columns in it have.
+    pub fn keeps_values(expr: &Expr) -> bool {
+        match expr {
+            Expr::Column(_) => true,
+            Expr::Literal(value, _) => !value.is_null(),
+            Expr::Alias(alias) => Function::keeps_values(&alias.expr),
+            Expr::ScalarFunction(call) => {
+                let inner: &dyn std::any::Any = call.func.inner().as_ref();
+                let total = inner.downcast_ref::<Function>().is_some_and(|function| function.total);
+                total && call.args.iter().all(Function::keeps_values)
+            }
+            _ => false,
+        }
     }
 
     /// Result may differ between calls with the same arguments (nextval, random): never folded.

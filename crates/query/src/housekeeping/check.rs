@@ -16,6 +16,7 @@ use sqlparser::ast;
 use crate::access::Rights;
 use crate::bind;
 use crate::catalog::{CatalogSnapshot, ForeignKey, Relation, RelationKind};
+use crate::ddl::changed_too_often;
 use crate::exec::{TableFindings, verify_index, verify_rows};
 use crate::pg_catalog::quote_identifier;
 use crate::session::{CheckWhat, Running, Session, text_rows};
@@ -223,7 +224,7 @@ impl Session {
                 return Ok(Some(relation));
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     /// Counts the rows that break a constraint.

@@ -12,7 +12,7 @@ use crate::access::Rights;
 use crate::analyze::{Found, Look, collect};
 use crate::bind;
 use crate::catalog::{FIRST_USER_OID, Relation, TableStatistics};
-use crate::ddl::LOOKS_MAX;
+use crate::ddl::{LOOKS_MAX, changed_too_often};
 
 /// The largest statistics target.
 const TARGET_MAX: i64 = 10_000;
@@ -145,7 +145,7 @@ impl Session {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     /// What SET STATISTICS asks for, lowered with a warning if it is too much.

@@ -9,7 +9,7 @@ use sqlparser::ast;
 use super::{Running, Session};
 use crate::access::{Rights, denied, noun};
 use crate::catalog::{CatalogSnapshot, FIRST_USER_OID, Privileges, Relation, RelationKind};
-use crate::ddl::LOOKS_MAX;
+use crate::ddl::{LOOKS_MAX, changed_too_often};
 
 impl Session {
     pub(super) async fn lock_tables(&mut self, lock: &ast::Lock) -> Result<()> {
@@ -33,7 +33,7 @@ impl Session {
                 return Ok(());
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     async fn lock_as_asked(

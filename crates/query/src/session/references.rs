@@ -13,6 +13,7 @@ use heliosdb_types::{Datum, DatumRef, Error, Oid, PhysicalType, Result, SqlState
 use super::Session;
 use crate::bind;
 use crate::catalog::{Column, ForeignKey, ReferentialAction, Relation};
+use crate::ddl::changed_too_often;
 use crate::exec::{
     ChildEvent, ForeignCheck, ForeignSpec, ParentEvent, References, UniqueEvent, array_of, check_unique,
 };
@@ -268,7 +269,7 @@ impl Session {
             self.open_transaction()?.deferred.extend(children);
             return Ok((batches, parents));
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "a table changed again and again before it could be locked"))
+        Err(changed_too_often("a table"))
     }
 
     /// Checks that waited, of the constraints `wanted` says.

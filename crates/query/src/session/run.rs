@@ -16,6 +16,7 @@ use super::{Running, Session, control};
 use crate::access::Rights;
 use crate::bind::BoundStatement;
 use crate::catalog::{FIRST_USER_OID, Relation, RelationKind};
+use crate::ddl::changed_too_often;
 use crate::exec::{Parts, StatementScope, counted};
 use crate::func;
 
@@ -151,7 +152,7 @@ impl Session {
                 return Ok(plan);
             }
         }
-        Err(changed_too_often())
+        Err(changed_too_often("the table"))
     }
 
     /// The statement's plan, once nobody is changing what it reads: what is prepared now must not be outdated when it runs.
@@ -180,7 +181,7 @@ impl Session {
                 return Ok(plan);
             }
         }
-        Err(changed_too_often())
+        Err(changed_too_often("the table"))
     }
 
     /// Locks what a plan reads until the transaction ends; false if that took waiting, so that the plan may be outdated.
@@ -552,10 +553,6 @@ impl Session {
             _ => Ok(()),
         }
     }
-}
-
-fn changed_too_often() -> Error {
-    Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked")
 }
 
 /// The scope the parts of a statement share.

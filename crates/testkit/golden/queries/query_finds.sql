@@ -49,3 +49,11 @@ SELECT (SELECT max(c.d) FROM here a CROSS JOIN there c WHERE a.f4 = o.f8) AS lat
 SELECT (SELECT max(c.d) FROM here a, there c WHERE a.id + 1 = o.id) AS latest FROM here o ORDER BY 1;
 SELECT (SELECT count(*) FROM here a, there c WHERE a.id = o.id AND c.id > a.id) AS later FROM here o ORDER BY 1;
 DROP TABLE here, there;
+CREATE TABLE grouped (id int, f double precision, n numeric, i interval, k int);
+INSERT INTO grouped VALUES (1, 0.0, 1.0, '1 day', 1), (2, '-0', 1.00, '24 hours', 1), (3, NULL, NULL, NULL, 2), (4, 'NaN', 2, '1 mon', 2), (5, 'NaN', 'NaN', '30 days', NULL);
+SELECT f, count(*), grouping(f), sum(id) FROM grouped GROUP BY ROLLUP (f) ORDER BY 3, 1;
+SELECT n = 1 AS one, n IS NULL AS gone, k, count(*), grouping(n, k) FROM grouped GROUP BY CUBE (n, k) ORDER BY 5, 1, 2, 3, 4;
+SELECT i = interval '24 hours' AS day, count(*), grouping(i), grouping(k) FROM grouped GROUP BY GROUPING SETS ((i), (k), ()) ORDER BY 3, 4, 1, 2;
+SELECT f, n = 1 AS one, count(*) FROM grouped GROUP BY f, ROLLUP (n, f) ORDER BY 1, 2, 3;
+SELECT f * 2 AS twice, count(*) FROM grouped GROUP BY ROLLUP (f * 2) HAVING grouping(f * 2) = 1 OR count(*) > 1 ORDER BY 1, 2;
+DROP TABLE grouped;

@@ -43,3 +43,7 @@ INSERT INTO ranged VALUES (11);
 SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(n, s) WHERE n > 1;
 VALUES (1, 'a'), (2, NULL) ORDER BY 1 DESC;
 SELECT * FROM (VALUES (1), (2.5), (NULL)) t ORDER BY 1;
+SELECT x, x IN ((SELECT 1), 2), x NOT IN ((SELECT 1), (SELECT 3)), x IN ((SELECT NULL::int), 2) FROM generate_series(1, 3) x;
+SELECT x FROM generate_series(1, 4) x WHERE x IN ((SELECT 1 UNION SELECT 1), (WITH w AS (SELECT 4 AS y) SELECT y FROM w));
+SELECT x FROM generate_series(1, 4) x WHERE x IN ((SELECT 1)) OR x IN ((VALUES (2), (3)));
+SELECT 1 IN ((SELECT 1 UNION SELECT 2), 3);

@@ -123,11 +123,6 @@ fn same_but_spelling(ours: &Answer, theirs: &Answer) -> bool {
 
 pub const LISTED: &[Listed] = &[
     Listed {
-        name: "syntax the parser does not know",
-        why: "`IN ((SELECT ...), x)`",
-        is: |sql, ours, _| state(ours) == "42601" && sql.contains("IN ((SELECT "),
-    },
-    Listed {
         name: "to_char of NaN and infinity",
         why: "prints `#` where PostgreSQL prints the word, or the other way round",
         is: |sql, ours, theirs| {

@@ -27,6 +27,8 @@ struct Arguments<'q> {
     order_by: &'q [ast::OrderByExpr],
     /// `name => value`.
     named: Vec<(String, &'q Expr)>,
+    /// Whether the last of `exprs` is an array of arguments.
+    variadic: bool,
 }
 
 impl Binder<'_> {
@@ -56,6 +58,10 @@ impl Binder<'_> {
             };
         }
         let arguments = arguments(args)?;
+        if arguments.variadic {
+            let special = !within_group.is_empty() || over.is_some() || func::is_aggregate(&function);
+            refuse(special, "VARIADIC in a call of an aggregate or window function")?;
+        }
         if !within_group.is_empty() {
             refuse(over.is_some(), "OVER for an ordered-set aggregate")?;
             let bound = self.bind_ordered_set(&function, &arguments, within_group, filter.as_deref(), span);
@@ -128,9 +134,16 @@ impl Binder<'_> {
         }
         let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>()?;
         let result = match function {
-            "coalesce" | "greatest" | "least" | "nullif" => self
+            "coalesce" | "greatest" | "least" | "nullif" if !arguments.variadic => self
                 .bind_conditional(function, args)
                 .and_then(|result| result.ok_or_else(|| Error::internal("not a conditional"))),
+            _ if arguments.variadic => {
+                let last = arguments.exprs.last().map_or(span, |array| array.span());
+                func::call_variadic(function, &args, self.func()).map_err(|error| match error.state() {
+                    SqlState::DATATYPE_MISMATCH => self.positions.mark(error, last),
+                    _ => error,
+                })
+            }
             _ if func::gives_rows(function) => self.bind_rows_call(function, args),
             _ => func::call(function, args, self.func()),
         };
@@ -433,7 +446,14 @@ fn only_outer<'a>(parts: impl Iterator<Item = &'a PlanExpr>) -> bool {
 }
 
 fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
-    let mut result = Arguments { exprs: Vec::new(), star: false, distinct: false, order_by: &[], named: Vec::new() };
+    let mut result = Arguments {
+        exprs: Vec::new(),
+        star: false,
+        distinct: false,
+        order_by: &[],
+        named: Vec::new(),
+        variadic: false,
+    };
     let list = match args {
         ast::FunctionArguments::None => return Ok(result),
         ast::FunctionArguments::Subquery(_) => return Err(Error::internal("a subquery is not an argument list")),
@@ -451,14 +471,26 @@ fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
         result.star = true;
         return Ok(result);
     }
+    let (args, variadic) = match args.split_last() {
+        Some((FunctionArg::Named { name, arg: FunctionArgExpr::Expr(array), operator: _ }, before))
+            if name.value == VARIADIC =>
+        {
+            (before, Some(array))
+        }
+        _ => (args.as_slice(), None),
+    };
     let (named, plain): (Vec<_>, Vec<_>) = args.iter().partition(|arg| matches!(arg, FunctionArg::Named { .. }));
     for arg in named {
         if let FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), operator: _ } = arg {
-            refuse(name.value == VARIADIC, "VARIADIC in a call")?;
+            if name.value == VARIADIC {
+                return Err(Error::syntax("VARIADIC must be the last argument"));
+            }
             result.named.push((fold_identifier(name), expr));
         }
     }
     result.exprs = plain.into_iter().map(positional).collect::<Result<_>>()?;
+    result.exprs.extend(variadic);
+    result.variadic = variadic.is_some();
     Ok(result)
 }
 

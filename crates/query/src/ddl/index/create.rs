@@ -10,7 +10,7 @@ use sqlparser::ast::{self, Expr};
 use super::written::{WrittenIndex, WrittenPart, check_method, read_part};
 use crate::bind;
 use crate::catalog::{CatalogWriter, IndexColumn, IndexInfo, IndexKey, IndexState, Relation, RelationKind};
-use crate::ddl::{LOOKS_MAX, candidate_names, duplicate_relation, kind_name};
+use crate::ddl::{LOOKS_MAX, candidate_names, changed_too_often, duplicate_relation, kind_name};
 use crate::exec::{build_index, entry_tree};
 use crate::index_builds::{IndexBuild, ShownBuild};
 use crate::session::Session;
@@ -153,7 +153,7 @@ impl Session {
                 return Ok(relation);
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     /// An index as the catalog keeps it, with a tree id of its own. `taken` are names this statement has used up.

@@ -10,7 +10,7 @@ use super::create::renumbered;
 use crate::bind;
 use crate::catalog::{IndexInfo, Relation};
 use crate::ddl::foreign_key::{references_over, still_referenced};
-use crate::ddl::{LOOKS_MAX, kind_name, no_schema};
+use crate::ddl::{LOOKS_MAX, changed_too_often, kind_name, no_schema};
 use crate::session::Session;
 
 /// What a name means where an index is wanted.
@@ -90,7 +90,7 @@ impl Session {
                 return Ok(Some((relation, *index)));
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     pub(super) fn index_named(&mut self, name: &ast::ObjectName, if_exists: bool) -> Result<Option<Named>> {

@@ -17,7 +17,7 @@ use super::create::renumbered;
 use super::drop::Named;
 use crate::bind;
 use crate::catalog::{IndexInfo, IndexState, Relation};
-use crate::ddl::{LOOKS_MAX, candidate_names, duplicate_relation};
+use crate::ddl::{LOOKS_MAX, candidate_names, changed_too_often, duplicate_relation};
 use crate::exec::complete_index;
 use crate::index_builds::{self, ShownBuild};
 use crate::session::{Running, Session};
@@ -158,7 +158,7 @@ impl Session {
                 return Ok(found.map(|index| (relation, index)));
             }
         }
-        Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, "the table changed again and again before it could be locked"))
+        Err(changed_too_often("the table"))
     }
 
     /// Waits for everybody who may write by an older catalog.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use heliosdb_types::{Datum, DatumRef, Error, JsonTree, Result, SqlState, SqlType, write_json_string};
+use heliosdb_types::{ArrayView, Datum, DatumRef, Error, JsonTree, Result, SqlState, SqlType, write_json_string};
 
 use super::super::aggregate::undefined;
 use super::super::common::polymorphic_unknown;
@@ -74,34 +74,40 @@ pub(super) fn object(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<Ty
     }
     let shown = name.to_owned();
     Ok(function(name, key, args, returns, false, move |values| {
-        if values.len() % 2 != 0 {
-            let hint = format!("The arguments of {shown}() must consist of alternating keys and values.");
-            return Err(invalid("argument list must have even number of elements").with_hint(hint));
-        }
-        let (mut members, mut out) = (Vec::with_capacity(values.len() / 2), String::from("{"));
-        for (at, (pair, converters)) in values.chunks_exact(2).zip(converters.chunks_exact(2)).enumerate() {
-            let ([key, value], [key_converter, converter]) = (pair, converters) else { return Err(wrong_arguments()) };
-            if key.is_null() {
-                return Err(null_key(binary, 2 * at + 1));
-            }
-            let key = key_converter.member_name(*key)?;
-            if binary {
-                members.push((Cow::Owned(key), converter.tree(*value)?));
-                continue;
-            }
-            if at > 0 {
-                out.push_str(", ");
-            }
-            write_json_string(&key, &mut out);
-            out.push_str(" : ");
-            converter.write(*value, false, &mut out)?;
-        }
-        if binary {
-            return JsonTree::Object(members).encode().map(Datum::Bytes);
-        }
-        out.push('}');
-        Ok(Datum::Text(out))
+        let all: Vec<_> = values.iter().copied().zip(&converters).collect();
+        object_of(&shown, binary, &all)
     }))
+}
+
+/// An object of keys and values in turns.
+fn object_of(name: &str, binary: bool, values: &[(DatumRef<'_>, &Converter)]) -> Result<Datum> {
+    if !values.len().is_multiple_of(2) {
+        let hint = format!("The arguments of {name}() must consist of alternating keys and values.");
+        return Err(invalid("argument list must have even number of elements").with_hint(hint));
+    }
+    let (mut members, mut out) = (Vec::with_capacity(values.len() / 2), String::from("{"));
+    for (at, pair) in values.chunks_exact(2).enumerate() {
+        let [(key, key_converter), (value, converter)] = pair else { return Err(wrong_arguments()) };
+        if key.is_null() {
+            return Err(null_key(binary, 2 * at + 1));
+        }
+        let key = key_converter.member_name(*key)?;
+        if binary {
+            members.push((Cow::Owned(key), converter.tree(*value)?));
+            continue;
+        }
+        if at > 0 {
+            out.push_str(", ");
+        }
+        write_json_string(&key, &mut out);
+        out.push_str(" : ");
+        converter.write(*value, false, &mut out)?;
+    }
+    if binary {
+        return JsonTree::Object(members).encode().map(Datum::Bytes);
+    }
+    out.push('}');
+    Ok(Datum::Text(out))
 }
 
 fn null_key(binary: bool, at: usize) -> Error {
@@ -120,20 +126,39 @@ pub(super) fn array(name: &str, args: &[Typed], ctx: &FuncContext) -> Result<Typ
         return cast(super::super::value::text_literal("[]", SqlType::Unknown), &returns, CastKind::Implicit, ctx);
     }
     Ok(function(name, key, args, returns, false, move |values| {
-        if binary {
-            let elements = values.iter().zip(&converters).map(|(value, converter)| converter.tree(*value));
-            return JsonTree::Array(elements.collect::<Result<_>>()?).encode().map(Datum::Bytes);
-        }
-        let mut out = String::from("[");
-        for (at, (value, converter)) in values.iter().zip(&converters).enumerate() {
-            if at > 0 {
-                out.push_str(", ");
-            }
-            converter.write(*value, false, &mut out)?;
-        }
-        out.push(']');
-        Ok(Datum::Text(out))
+        let all: Vec<_> = values.iter().copied().zip(&converters).collect();
+        array_of(binary, &all)
     }))
+}
+
+fn array_of(binary: bool, values: &[(DatumRef<'_>, &Converter)]) -> Result<Datum> {
+    if binary {
+        let elements = values.iter().map(|(value, converter)| converter.tree(*value));
+        return JsonTree::Array(elements.collect::<Result<_>>()?).encode().map(Datum::Bytes);
+    }
+    let mut out = String::from("[");
+    for (at, (value, converter)) in values.iter().enumerate() {
+        if at > 0 {
+            out.push_str(", ");
+        }
+        converter.write(*value, false, &mut out)?;
+    }
+    out.push(']');
+    Ok(Datum::Text(out))
+}
+
+/// `json_build_object(VARIADIC array)` and `json_build_array(VARIADIC array)`: NULL for no array.
+pub(super) fn of_elements(name: &str, array: Typed, element: &SqlType, ctx: &FuncContext) -> Typed {
+    let binary = name.starts_with("jsonb");
+    let returns = if binary { SqlType::Jsonb } else { SqlType::Json };
+    let (shown, element, converter) = (name.to_owned(), element.clone(), Converter::new(element, &ctx.text));
+    let key = format!("VARIADIC {}", converter.key());
+    function(name, key, vec![array], returns, true, move |values| {
+        let [DatumRef::Bytes(bytes)] = values else { return Err(wrong_arguments()) };
+        let elements = ArrayView::new(&element, bytes)?.iter().collect::<Result<Vec<_>>>()?;
+        let all: Vec<_> = elements.iter().map(|value| (value.as_ref(), &converter)).collect();
+        if shown.ends_with("object") { object_of(&shown, binary, &all) } else { array_of(binary, &all) }
+    })
 }
 
 /// `json_object(keys and values)` and `json_object(keys, values)`.

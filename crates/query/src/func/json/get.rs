@@ -148,6 +148,12 @@ pub(super) fn extract_path(name: &str, args: &[Typed], ctx: &FuncContext) -> Res
     }))
 }
 
+/// `json_extract_path(document, VARIADIC keys)`, which is `document #> keys`.
+pub(super) fn extract_path_of(name: &str, args: &[Typed], keys: Typed, ctx: &FuncContext) -> Result<Typed> {
+    let symbol = if name.ends_with("_text") { "#>>" } else { "#>" };
+    path(symbol, document(name, args, ctx)?, keys, ctx)?.ok_or_else(|| undefined(name, args))
+}
+
 /// `j['a'][0]`: a key of an object or an index of an array each.
 pub fn subscript_json(value: Typed, subscripts: Vec<Typed>, ctx: &FuncContext) -> Result<Typed> {
     let returns = value.sql_type.clone();

@@ -64,6 +64,25 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
     })
 }
 
+/// A call whose last argument is `VARIADIC array`; `None`: not a function of JSON.
+pub(super) fn call_variadic(
+    name: &str,
+    args: &[Typed],
+    element: Option<&SqlType>,
+    ctx: &FuncContext,
+) -> Option<Result<Typed>> {
+    Some(match (name, args) {
+        ("json_build_object" | "jsonb_build_object" | "json_build_array" | "jsonb_build_array", [array]) => {
+            Ok(build::of_elements(name, array.clone(), element?, ctx))
+        }
+        (
+            "json_extract_path" | "json_extract_path_text" | "jsonb_extract_path" | "jsonb_extract_path_text",
+            [_, path],
+        ) => get::extract_path_of(name, args, path.clone(), ctx),
+        _ => return None,
+    })
+}
+
 /// A call of a function of single values. `key` tells it from others of its name.
 fn function(
     name: &str,

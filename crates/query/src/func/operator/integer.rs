@@ -43,7 +43,7 @@ pub(super) fn call(op: Arithmetic, left: Typed, right: Typed, sql_type: SqlType)
             _ => error,
         })
     });
-    Typed::new(function.strict_columns().call(vec![left.expr, right.expr]), sql_type)
+    Typed::new(function.strict_columns().total().call(vec![left.expr, right.expr]), sql_type)
 }
 
 fn short_name(physical: PhysicalType) -> &'static str {
@@ -68,6 +68,9 @@ fn compute(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: Physi
                 (_, (y, false)) => y.len(),
                 _ => 1,
             };
+            if let ((x, false), (y, true)) = (x, y) {
+                return remainder_of(x, y, physical);
+            }
             let expand = |(array, scalar): (&dyn Array, bool)| -> std::result::Result<ArrayRef, ArrowError> {
                 if !scalar || array.len() == rows {
                     return Ok(arrow_array::make_array(array.to_data()));
@@ -79,6 +82,34 @@ fn compute(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: Physi
         }
     })
     .map_err(from_datafusion)
+}
+
+/// By one divisor for all.
+fn remainder_of(x: &dyn Array, y: &dyn Array, physical: PhysicalType) -> std::result::Result<ArrayRef, ArrowError> {
+    fn of<T: ArrowPrimitiveType>(
+        x: &dyn Array,
+        y: &dyn Array,
+        op: impl Fn(T::Native, T::Native) -> T::Native,
+    ) -> std::result::Result<ArrayRef, ArrowError> {
+        let y = y.as_primitive::<T>();
+        if y.is_null(0) {
+            return Ok(arrow_array::new_null_array(x.data_type(), x.len()));
+        }
+        let (x, y) = (x.as_primitive::<T>(), y.value(0));
+        if y == T::Native::default() {
+            // Only values can be divided.
+            return match x.null_count() == x.len() {
+                true => Ok(std::sync::Arc::new(x.clone())),
+                false => Err(ArrowError::DivideByZero),
+            };
+        }
+        Ok(std::sync::Arc::new(x.unary::<_, T>(|a| op(a, y))))
+    }
+    match physical {
+        PhysicalType::Int16 => of::<Int16Type>(x, y, i16::wrapping_rem),
+        PhysicalType::Int32 => of::<Int32Type>(x, y, i32::wrapping_rem),
+        _ => of::<Int64Type>(x, y, i64::wrapping_rem),
+    }
 }
 
 fn remainder(x: &ArrayRef, y: &ArrayRef, physical: PhysicalType) -> std::result::Result<ArrayRef, ArrowError> {
@@ -121,7 +152,7 @@ pub(super) fn negate(input: Typed) -> Typed {
         negated.map_err(crate::exec::from_arrow)
     });
     let sql_type = input.sql_type.clone();
-    Typed::new(function.strict_columns().call(vec![input.expr]), sql_type)
+    Typed::new(function.strict_columns().total().call(vec![input.expr]), sql_type)
 }
 
 fn wide(value: i64, physical: PhysicalType) -> Datum {

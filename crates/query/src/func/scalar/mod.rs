@@ -20,10 +20,12 @@ mod to_char;
 mod to_char_number;
 mod to_date;
 mod to_number;
+mod variadic;
 
 pub(super) use regexp::{regexp_matches, regexp_split};
 pub(super) use text_columns::{concat as concat_columns, without_blanks};
 pub use to_char::time_of_day;
+pub use variadic::call_variadic;
 
 use heliosdb_types::{Datum, DatumRef, Error, Result, SqlState, SqlType, TextContext, TimeZone};
 
@@ -33,7 +35,8 @@ use super::common::not_unique;
 use super::types::named_type;
 use super::udf::Function;
 use super::value::physical_of_type;
-use super::{CastKind, FuncContext, Typed};
+use super::{CastKind, FuncContext, Typed, binary};
+use sqlparser::ast::BinaryOperator;
 
 /// A type in an overload table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +249,9 @@ fn invoke(overload: &Overload, args: Vec<Typed>, ctx: &FuncContext) -> Result<Ty
         .zip(params)
         .map(|(arg, param)| cast(arg, &param.sql(), CastKind::Implicit, ctx))
         .collect::<Result<Vec<_>>>()?;
+    if let ("mod", [T::Int2 | T::Int4 | T::Int8, _], [a, b]) = (name, params, args.as_slice()) {
+        return binary(&BinaryOperator::Modulo, a.clone(), b.clone(), ctx);
+    }
     let types = args.iter().map(Typed::physical).collect();
     let text = ctx.text.clone();
     let key = format!("{name} {params:?} {}", text.time_zone.name());

@@ -67,7 +67,7 @@ pub(super) fn call(name: &str, args: &[Typed], ctx: &FuncContext) -> Option<Resu
 }
 
 /// A parameter where any type will do has none.
-fn open_parameter(name: &str, args: &[Typed]) -> Option<Error> {
+pub(super) fn open_parameter(name: &str, args: &[Typed]) -> Option<Error> {
     let from = match name {
         "concat" | "num_nulls" | "num_nonnulls" | "json_build_array" | "jsonb_build_array" | "json_build_object"
         | "jsonb_build_object" => 0,
@@ -177,7 +177,7 @@ fn format(args: Vec<Typed>) -> Typed {
 }
 
 /// `%[position$][-][width]type` with types s, I, L; `%%` is a percent sign.
-fn format_text(pattern: &str, args: &[Option<&str>]) -> Result<String> {
+pub(super) fn format_text(pattern: &str, args: &[Option<&str>]) -> Result<String> {
     let mut out = String::new();
     let mut next = 0;
     let mut chars = pattern.chars().peekable();

@@ -1,0 +1,23 @@
+-- Calls whose last argument is an array of arguments.
+CREATE TABLE lists (id int, words text[], numbers int[], flags boolean[]);
+INSERT INTO lists VALUES (1, '{a,b}', '{1,2,3}', '{t,f}'), (2, '{}', '{}', '{}'), (3, NULL, NULL, NULL), (4, '{x,NULL,z}', '{NULL,7}', '{NULL}');
+SELECT id, concat(VARIADIC words), concat(VARIADIC numbers), concat(VARIADIC flags) FROM lists ORDER BY id;
+SELECT id, concat_ws('-', VARIADIC words), concat_ws(NULL, VARIADIC words), concat_ws(id::text, VARIADIC flags) FROM lists ORDER BY id;
+SELECT id, num_nulls(VARIADIC words), num_nonnulls(VARIADIC numbers) FROM lists ORDER BY id;
+SELECT id, json_build_array(VARIADIC words), jsonb_build_array(VARIADIC numbers), jsonb_build_array(VARIADIC flags) FROM lists ORDER BY id;
+SELECT jsonb_build_object(VARIADIC ARRAY['a', '1', 'b', NULL]), json_build_object(VARIADIC ARRAY['a', 'x y', 'b', '"']);
+SELECT json_build_object(VARIADIC ARRAY['a']);
+SELECT jsonb_build_object(VARIADIC ARRAY[NULL, 'a']);
+SELECT json_build_array(VARIADIC ARRAY[[1, 2], [3, 4]]), concat(VARIADIC ARRAY[[1, 2], [3, 4]]);
+SELECT format('%s, %I and %L', VARIADIC ARRAY['a', 'B c', NULL]), format('%2$s %1$s', VARIADIC ARRAY[1, 2]), format('x', VARIADIC NULL::text[]);
+SELECT format('%s %s', VARIADIC ARRAY['a']);
+SELECT format(NULL, VARIADIC ARRAY['a']);
+SELECT json_extract_path('{"a": {"b": [1, 2]}}', VARIADIC ARRAY['a', 'b', '1']), jsonb_extract_path_text('{"a": {"b": "c"}}', VARIADIC '{a,b}');
+SELECT concat(VARIADIC NULL::text[]) IS NULL, concat_ws(',', VARIADIC NULL::text[]) IS NULL;
+SELECT concat(VARIADIC 1);
+SELECT concat(VARIADIC 'a');
+SELECT concat('a', VARIADIC ARRAY['b']);
+SELECT lower(VARIADIC ARRAY['b']);
+SELECT json_extract_path('{"a": 1}', VARIADIC 1);
+SELECT count(*), concat(VARIADIC array_agg(id::text ORDER BY id)) FROM lists;
+DROP TABLE lists;
