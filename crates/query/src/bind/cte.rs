@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, Schema};
 use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::Result as DfResult;
 use datafusion::common::TableReference;
-use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
 use sqlparser::tokenizer::Span;
@@ -15,7 +17,7 @@ use super::binder::{Binder, BoundQuery, OutputColumn, alias_columns};
 use super::dml::BoundWrite;
 use super::from::{alias_parts, refuse};
 use super::plan::{self, Item, from_datafusion, internal_name};
-use crate::exec::{GivenTable, WritePart};
+use crate::exec::{GivenTable, SharedNode, WritePart};
 use crate::func::Typed;
 
 /// A WITH query in scope. Its plan is copied to each place that names it.
@@ -31,12 +33,13 @@ pub(super) struct Cte {
 
 impl Binder<'_> {
     /// Binds WITH and leaves its queries in scope; the caller truncates `ctes` to the length before.
-    /// `top`: it is the statement's own, so its queries may modify data.
-    pub fn bind_with(&mut self, with: &ast::With, top: bool) -> Result<()> {
+    /// `query`: the one it belongs to. `top`: it is the statement's own, so its queries may modify data.
+    pub fn bind_with(&mut self, with: &ast::With, query: &ast::Query, top: bool) -> Result<()> {
+        let whole = query;
         let ast::With { with_token: _, recursive, cte_tables } = with;
         let first = self.ctes.len();
         for cte in cte_tables {
-            let ast::Cte { alias, query, from, materialized: _, closing_paren_token: _ } = cte;
+            let ast::Cte { alias, query, from, materialized, closing_paren_token: _ } = cte;
             refuse(from.is_some(), "FROM in WITH")?;
             let (name, column_aliases) = alias_parts(Some(alias))?;
             let name = name.unwrap_or_default();
@@ -60,6 +63,10 @@ impl Binder<'_> {
             super::check_size(&bound.plan)?;
             // What a query that nothing reads says about a parameter's type counts too.
             self.params.learn(&bound.plan)?;
+            let bound = match times_named(whole, &name) {
+                0 | 1 => bound,
+                _ => share(bound, *materialized).map_err(from_datafusion)?,
+            };
             self.ctes.push(Cte { name, query: bound, gives_rows: true, depth: self.levels.len() });
         }
         Ok(())
@@ -101,7 +108,7 @@ impl Binder<'_> {
         }
         let visible = self.ctes.len();
         if let Some(with) = &query.with {
-            self.bind_with(with, false)?;
+            self.bind_with(with, query, false)?;
         }
         let write = self.bind_write(&query.body)?;
         self.ctes.truncate(visible);
@@ -276,13 +283,54 @@ fn is_write(body: &SetExpr) -> bool {
     matches!(body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
 }
 
+/// A query whose rows should be computed once, whatever the number of places that name it: where another run might give other
+/// rows, or is not cheap. Others are better copied, for each place knows what it needs of them.
+fn share(bound: BoundQuery, materialized: Option<ast::CteAsMaterialized>) -> DfResult<BoundQuery> {
+    let mut copied = materialized == Some(ast::CteAsMaterialized::NotMaterialized);
+    let mut dear = materialized == Some(ast::CteAsMaterialized::Materialized);
+    let (mut volatile, mut limited, mut foreign) = (false, false, false);
+    bound.plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            volatile |= expr.is_volatile();
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        match node {
+            LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_) => dear = true,
+            LogicalPlan::RecursiveQuery(_) => dear = true,
+            LogicalPlan::Limit(_) => limited = true,
+            // Locks, rows that a part of the statement gives, and the rows so far of a recursive query around this one.
+            LogicalPlan::Extension(extension) => foreign |= !matches!(extension.node.name(), "Rows" | "Shared"),
+            LogicalPlan::TableScan(scan) => {
+                let table = source_as_provider(&scan.source)?;
+                let table = table.as_ref() as &dyn std::any::Any;
+                foreign |= table.is::<CteWorkTable>() || table.is::<GivenTable>();
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    // Rows that come in an order have it for whoever names them, which is lost where they are kept.
+    copied |= !volatile && !limited && is_sorted(&bound.plan);
+    copied |= foreign || !super::unnest::free_references(&bound.plan).is_empty();
+    match (dear || limited) && !copied || volatile && !foreign {
+        true => Ok(BoundQuery { plan: SharedNode::share(bound.plan), ..bound }),
+        false => Ok(bound),
+    }
+}
+
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
+        LogicalPlan::Filter(filter) => is_sorted(&filter.input),
+        LogicalPlan::Limit(limit) => is_sorted(&limit.input),
+        _ => false,
+    }
+}
+
 /// Whether a data-modifying query reads `name`, beside perhaps writing to a table of that name.
 fn reads(query: &ast::Query, name: &str) -> bool {
-    let mut named = 0;
-    let _: std::ops::ControlFlow<()> = ast::visit_relations(query, |relation| {
-        named += usize::from(matches!(super::names::object_name(relation), Ok((None, table)) if table == name));
-        std::ops::ControlFlow::Continue(())
-    });
     let target = match query.body.as_ref() {
         SetExpr::Insert(ast::Statement::Insert(insert)) => insert.table.to_string(),
         SetExpr::Update(ast::Statement::Update(update)) => update.table.relation.to_string(),
@@ -294,7 +342,17 @@ fn reads(query: &ast::Query, name: &str) -> bool {
         _ => String::new(),
     };
     let target = target.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    named > usize::from(target == name)
+    times_named(query, name) > usize::from(target == name)
+}
+
+/// How often a query's text names `name` as a table.
+fn times_named(query: &ast::Query, name: &str) -> usize {
+    let mut named = 0;
+    let _: std::ops::ControlFlow<()> = ast::visit_relations(query, |relation| {
+        named += usize::from(matches!(super::names::object_name(relation), Ok((None, table)) if table == name));
+        std::ops::ControlFlow::Continue(())
+    });
+    named
 }
 
 /// Whether a query's text names `name` as a table anywhere.

@@ -146,7 +146,9 @@ fn check_size(plan: &LogicalPlan) -> Result<()> {
 }
 
 fn checked(bound: BoundStatement) -> Result<BoundStatement> {
-    check_size(&bound.plan).map(|()| bound)
+    check_size(&bound.plan)?;
+    let plan = crate::exec::settle_shared(bound.plan).map_err(plan::from_datafusion)?;
+    Ok(BoundStatement { plan, ..bound })
 }
 
 /// Binds SELECT, VALUES, TABLE, INSERT, UPDATE or DELETE. `sql_text` is the text the statement was parsed from: it turns spans

@@ -60,7 +60,7 @@ impl Binder<'_> {
                     let message = "WITH RECURSIVE is not supported for MERGE statement";
                     return Err(Error::syntax(message));
                 }
-                self.bind_with(with, true)?;
+                self.bind_with(with, query, true)?;
                 let write = self.bind_write(body)?;
                 Ok(self.write_statement(write))
             }
@@ -133,7 +133,7 @@ impl Binder<'_> {
         let top = std::mem::take(&mut self.at_top);
         let outer = (std::mem::take(&mut self.lock_wishes), std::mem::take(&mut self.locked));
         if let Some(with) = with {
-            self.bind_with(with, top)?;
+            self.bind_with(with, query, top)?;
         }
         let limits = self.bind_limits(limit_clause.as_ref(), fetch.as_ref())?;
         if let (Some(wish), true) = (wishes.first(), matches!(body.as_ref(), SetExpr::SetOperation { .. })) {

@@ -28,6 +28,7 @@ use super::row_write::{RowWriteExec, RowWriteOp};
 use super::run_aggregate::RUN_AGGREGATE;
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
+use super::shared_rows::SHARED;
 use super::spill::SPILL_JOIN;
 use super::state::Executor;
 use super::together::TOGETHER;
@@ -338,6 +339,7 @@ fn title(name: &str) -> String {
         "SortPreservingMergeExec" => "Gather Merge".into(),
         RUN_AGGREGATE => "Aggregate".into(),
         SPILL_JOIN => "Hash Join".into(),
+        SHARED => "Materialize".into(),
         "UnionExec" => "Append".into(),
         "PlaceholderRowExec" => "Result".into(),
         "DataSourceExec" => "Values".into(),

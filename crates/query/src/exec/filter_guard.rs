@@ -14,9 +14,10 @@ use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::determined_keys::DeterminedKeys;
 use super::shifted_sums::ShiftedSums;
 
-/// DataFusion's rules with this one around the one that pushes conditions down, and before them ours.
+/// DataFusion's rules with this one around the one that pushes conditions down, and before and after them ours.
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     for rule in &mut rules {
@@ -25,6 +26,7 @@ pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         }
     }
     rules.insert(0, Arc::new(ShiftedSums));
+    rules.push(Arc::new(DeterminedKeys));
     rules
 }
 

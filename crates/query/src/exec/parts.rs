@@ -27,6 +27,7 @@ use super::apply::ApplyNode;
 use super::error::{from_arrow, from_datafusion, to_datafusion};
 use super::row_write::RowWriteNode;
 use super::scope::StatementScope;
+use super::shared_rows::SharedRows;
 
 /// Memory the keys of one statement's rows may take.
 const KEY_BYTES_MAX: usize = 256 << 20;
@@ -56,6 +57,7 @@ pub struct Parts {
     several: bool,
     given: Mutex<HashMap<usize, Given>>,
     rows: Mutex<Rows>,
+    shared: SharedRows,
 }
 
 struct Given {
@@ -91,6 +93,11 @@ impl Parts {
     /// Of a statement with parts.
     pub(crate) fn several() -> Parts {
         Parts { several: true, ..Parts::default() }
+    }
+
+    /// The rows of queries that several places read.
+    pub(super) fn shared(&self) -> &SharedRows {
+        &self.shared
     }
 
     pub(crate) fn are_several(&self) -> bool {

@@ -35,6 +35,7 @@ use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
 use super::run_aggregate::AggregateRuns;
 use super::scope::StatementScope;
+use super::shared_rows::SharedPlanner;
 use super::spill::{SpillFiles, SpillJoins};
 use super::together::PutTogether;
 use super::{filter_guard, filter_names, null_keys};
@@ -192,6 +193,7 @@ impl QueryPlanner for Planner {
             Arc::new(RowsPlanner),
             Arc::new(ApplyPlanner),
             Arc::new(SlotPlanner),
+            Arc::new(SharedPlanner),
         ]);
         planner.create_physical_plan(plan, session).await
     }

@@ -23,6 +23,7 @@ use super::{groups, meeting, selectivity};
 use crate::exec::interrupt::{WATCHED, unchecked};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
+use crate::exec::shared_rows::SHARED;
 use crate::exec::spill::as_hash_join;
 use crate::exec::together::TOGETHER;
 
@@ -87,6 +88,7 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | crate::exec::late_rows::LATE_ROWS
             | TOGETHER
             | WATCHED
+            | SHARED
     );
     let width = plan.schema().fields().len();
     (passes && width >= input.columns.len()).then(|| {

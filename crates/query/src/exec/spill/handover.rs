@@ -20,13 +20,13 @@ use parking_lot::Mutex;
 
 /// Passes its child on, a partition at a time, unless it has been given something in its place.
 #[derive(Debug)]
-pub(super) struct Handover {
+pub(in crate::exec) struct Handover {
     input: Arc<dyn ExecutionPlan>,
     given: Mutex<Vec<Option<Given>>>,
 }
 
 /// What stands for a partition.
-pub(super) enum Given {
+pub(in crate::exec) enum Given {
     /// Rows read before, and the memory they take.
     Rows(Vec<RecordBatch>, MemoryReservation),
     /// What comes out of this.

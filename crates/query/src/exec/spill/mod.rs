@@ -11,4 +11,5 @@ mod handover;
 mod join;
 
 pub(super) use files::SpillFiles;
+pub(super) use handover::Handover;
 pub(super) use join::{SPILL_JOIN, SpillJoins, as_hash_join};
