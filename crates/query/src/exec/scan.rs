@@ -32,7 +32,7 @@ use heliosdb_contracts::{BatchReader, ColumnPredicate, ROW_REF_COLUMN, ScanReque
 use heliosdb_types::{Error, Oid, PhysicalType, Result, TreeRef};
 use parking_lot::Mutex;
 
-use super::cardinality::{Estimate, filtered};
+use super::cardinality::{Estimate, filtered, looked};
 use super::dynamic::{BatchFilter, Snapshot};
 use super::error::to_datafusion;
 use super::estimate;
@@ -128,6 +128,8 @@ pub(crate) struct HeliosScanExec {
     estimated_rows: u64,
     /// What ANALYZE knows of the rows that are left.
     known: Option<Arc<Estimate>>,
+    /// What a look at the rows found, if there are few; looked at when a join wants to know.
+    seen: OnceLock<Option<Arc<Estimate>>>,
     /// The index the rows were found through.
     index: Option<String>,
     /// Asked for once per pair of joins, and not free.
@@ -189,6 +191,7 @@ impl HeliosScanExec {
             },
             known: known.map(|known| Arc::new(known.projected(&source.projection))),
             index,
+            seen: OnceLock::new(),
             statistics: OnceLock::new(),
             source,
             places,
@@ -246,6 +249,7 @@ impl HeliosScanExec {
             shared: Shared::of(scan),
             dynamic: Vec::new(),
             first: None,
+            seen: OnceLock::new(),
             statistics: OnceLock::new(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -290,6 +294,7 @@ impl HeliosScanExec {
             estimated_rows: self.estimated_rows,
             known: self.known.clone(),
             index: self.index.clone(),
+            seen: self.seen.clone(),
             statistics: self.statistics.clone(),
             properties: Arc::clone(&self.properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -326,6 +331,14 @@ impl HeliosScanExec {
 
     /// What ANALYZE lets know of the rows; `None`: the table was never analyzed.
     pub(crate) fn estimate(&self) -> Option<Estimate> {
+        let known = self.known.as_ref()?;
+        let source = &self.source;
+        let look = || looked(known, &source.relation, &source.predicates, &source.projection, &source.scope);
+        if source.limit.is_none()
+            && let Some(seen) = self.seen.get_or_init(|| look().map(Arc::new))
+        {
+            return Some((**seen).clone());
+        }
         let rows = self.source.limit.map_or(self.estimated_rows, |limit| self.estimated_rows.min(limit as u64));
         self.known.as_ref().map(|known| (**known).clone().with_rows(rows as f64))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::JoinType;
 
 use super::facts::{ColumnFacts, Estimate};
-use super::meeting::equal;
+use super::meeting::{equal, finding};
 
 /// What must be equal: facts of the left and of the right side.
 pub(crate) struct Pair {
@@ -32,12 +32,6 @@ fn by_key<'a>(pairs: &'a [Pair], side: impl Fn(&'a Pair) -> &'a ColumnFacts) -> 
     let (source, _) = origins.first()?;
     let has = |attribute: &i16| origins.iter().any(|(other, own)| Arc::ptr_eq(other, source) && own == attribute);
     (source.key.len() > 1 && source.key.iter().all(has)).then(|| 1.0 / source.rows.max(1.0))
-}
-
-/// The share of one side's rows that find any on the other: of all values of either side those that the other side still has.
-fn finding(own: &ColumnFacts, other: &ColumnFacts, other_rows: f64) -> f64 {
-    let theirs = other.distinct.min(other_rows).max(1.0);
-    (1.0 - own.null_frac) * theirs / own.distinct.max(other.distinct).max(1.0)
 }
 
 /// The rows of a join. `kept` is the share of equal pairs that fulfil the join's other conditions.

@@ -31,6 +31,18 @@ pub(super) fn equal(left: &ColumnFacts, right: &ColumnFacts) -> f64 {
     }
 }
 
+/// The share of one side's rows that find any on the other, which has `other_rows` left: of each value of the other side as many as
+/// have it, of all values of either side those that the other side still has.
+pub(super) fn finding(own: &ColumnFacts, other: &ColumnFacts, other_rows: f64) -> f64 {
+    match Meeting::of(own, other) {
+        Some(meeting) => (meeting.finding() * (other_rows / other.distinct.max(1.0)).min(1.0)).clamp(0.0, 1.0),
+        None => {
+            let theirs = other.distinct.min(other_rows).max(1.0);
+            (1.0 - own.null_frac) * theirs / own.distinct.max(other.distinct).max(1.0)
+        }
+    }
+}
+
 /// Which column of its input an expression is.
 pub(super) fn place(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
     expr.downcast_ref::<Column>().map(Column::index)
@@ -124,6 +136,19 @@ impl<'a> Meeting<'a> {
         from(rest_a, a.others, b, rest_b).min(from(rest_b, b.others, a, rest_a))
     }
 
+    /// The share of the left side's rows whose value the right side has.
+    fn finding(&self) -> f64 {
+        let (own, other) = (&self.left, &self.right);
+        let matched: f64 = self.matches.iter().map(|(at, _)| own.common(*at)).sum();
+        let alone = |side: &Side<'_>| (side.count_inside() - self.matches.len()) as f64;
+        // Values that are not common on both sides: common ones of the left among the right's others, others among all.
+        let rest = (own.common_inside() - matched).max(0.0);
+        let of_rest = other.values / (own.values + alone(own)).max(other.values).max(1.0);
+        let theirs = other.values + alone(other);
+        let of_others = theirs / own.values.max(theirs).max(1.0);
+        matched + rest * of_rest + own.others * of_others
+    }
+
     /// The values that pairs of equal ones have; `None`: the sides' types have no values in common that could be compared.
     fn met(&self) -> Option<Arc<Profile>> {
         if !self.same_type {
@@ -190,8 +215,9 @@ impl<'a> Side<'a> {
             (Some(first), Some(last), Some(least), Some(greatest)) if last > first => {
                 let (from, to) = (least.max(first), greatest.min(last));
                 let width = to - from;
-                // Whole numbers cannot be more than there are.
-                let common = inside.iter().filter(|inside| **inside).count() as f64;
+                // Whole numbers cannot be more than there are between common ones.
+                let between = |(place, _): &&(Place, f64)| place.number.is_some_and(|at| from <= at && at <= to);
+                let common = profile.common.iter().filter(between).count() as f64;
                 let most = if is_whole(facts) { (width + 1.0 - common).max(0.0) } else { f64::INFINITY };
                 (values * (width / (last - first)).clamp(0.0, 1.0)).min(most)
             }
@@ -294,6 +320,25 @@ mod tests {
         near(equal(&refers, &keys_without_common_ones), 0.5 * 0.1 / 100.0);
         // Nothing in common, as far as is known.
         assert!(equal(&refers, &side(100.0, &[], Some((5000, 5099)))) < 1e-5);
+    }
+
+    #[test]
+    fn common_values_beside_the_others_take_none_of_their_places() {
+        // Ten of a thousand numbers of which each is there as often; that the first hundred are listed says nothing.
+        let listed: Vec<(i32, f64)> = (1..=100).map(|number| (number, 0.001)).collect();
+        let all = side(1000.0, &listed, Some((101, 1000)));
+        let some: Vec<(i32, f64)> = (0..10).map(|at| (9 + at * 100, 0.1)).collect();
+        near(equal(&side(10.0, &some, None), &all), 0.001);
+    }
+
+    #[test]
+    fn who_finds_any_is_told_by_the_values_that_are_there() {
+        let refers = side(1000.0, &[(1, 0.3), (3, 0.1), (700, 0.1)], Some((0, 999)));
+        // All values of the other side are known.
+        near(finding(&refers, &side(2.0, &[(1, 0.5), (700, 0.5)], None), 2.0), 0.4);
+        near(finding(&refers, &side(1000.0, &[], Some((0, 999))), 1000.0), 1.0);
+        near(finding(&refers, &side(1000.0, &[], Some((0, 999))), 100.0), 0.1);
+        near(finding(&side(1000.0, &[], None), &side(100.0, &[], None), 100.0), 0.1);
     }
 
     #[test]

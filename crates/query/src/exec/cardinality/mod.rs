@@ -5,13 +5,15 @@
 //! analyzed; there `exec/estimate.rs` reckons from zone maps. Invariants: an estimate has a column of facts for each column of the
 //! plan's output; rows are at least one; nothing but speed depends on it. The reasoning is that of Selinger's System R (1979) with
 //! the refinements PostgreSQL documents (chapter "How the Planner Uses Statistics"): conditions are taken to be independent,
-//! unless two bound one column; every value of the side with fewer different values of a join column is taken to be on the other.
+//! unless two bound one column; every value of the side with fewer different values of a join column is taken to be on the other,
+//! as far as both lie in one range (`meeting.rs`). What conditions leave of a small table is not reckoned but read (`look.rs`).
 
 mod facts;
 mod groups;
 mod joins;
 mod known;
 mod logical;
+mod look;
 mod meeting;
 mod physical;
 mod selectivity;
@@ -22,6 +24,7 @@ pub(super) use facts::Estimate;
 pub(super) use groups::of_expression;
 pub(super) use joins::{Pair, pairs_selectivity};
 pub(super) use logical::{estimate as estimate_logical, kept, over};
+pub(super) use look::looked;
 pub(super) use physical::{address, walk};
 pub(super) use selectivity::filtered;
 pub(super) use sides::informed;

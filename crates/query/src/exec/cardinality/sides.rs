@@ -47,7 +47,10 @@ impl PhysicalOptimizerContext for Context {
 impl PhysicalOptimizerRule for Informed {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
         let mut known = HashMap::new();
-        walk(&plan, &mut known);
+        // To know may take a look at small tables.
+        if joins(&plan) {
+            walk(&plan, &mut known);
+        }
         if known.is_empty() || !sides_are_known(&plan, &known) {
             return self.0.optimize(plan, config);
         }
@@ -66,11 +69,17 @@ impl PhysicalOptimizerRule for Informed {
     }
 }
 
+fn is_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<HashJoinExec>() || plan.is::<NestedLoopJoinExec>() || plan.is::<CrossJoinExec>()
+}
+
+fn joins(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    is_join(plan) || plan.children().into_iter().any(joins)
+}
+
 fn sides_are_known(plan: &Arc<dyn ExecutionPlan>, known: &HashMap<usize, f64>) -> bool {
-    let joins = plan.downcast_ref::<HashJoinExec>().is_some()
-        || plan.downcast_ref::<NestedLoopJoinExec>().is_some()
-        || plan.downcast_ref::<CrossJoinExec>().is_some();
+    let join = is_join(plan);
     plan.children()
         .into_iter()
-        .all(|child| (!joins || known.contains_key(&address(child))) && sides_are_known(child, known))
+        .all(|child| (!join || known.contains_key(&address(child))) && sides_are_known(child, known))
 }

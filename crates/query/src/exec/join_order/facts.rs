@@ -12,7 +12,7 @@ use heliosdb_contracts::{ColumnPredicate, ScanRequest, TableScan};
 use heliosdb_types::ColumnId;
 
 use crate::catalog::Relation;
-use crate::exec::cardinality::{Estimate, estimate_logical, kept};
+use crate::exec::cardinality::{Estimate, estimate_logical, kept, looked};
 use crate::exec::estimate;
 use crate::exec::pushdown::translate;
 use crate::exec::scope::StatementScope;
@@ -46,7 +46,7 @@ impl Facts {
     /// `conditions` are the ones of the query above that name this relation only.
     pub fn of(plan: &LogicalPlan, conditions: &[Expr], scope: &StatementScope) -> Facts {
         if let Some(whole) = estimate_logical(plan, scope) {
-            let left = kept(whole, conditions, plan.schema());
+            let left = seen(plan, conditions, &whole, scope).unwrap_or_else(|| kept(whole, conditions, plan.schema()));
             return Facts { rows: left.rows, base: None, known: Some(left) };
         }
         let mut own: Vec<Expr> = conditions.to_vec();
@@ -89,6 +89,17 @@ impl Facts {
             !key.attributes.is_empty() && key.attributes.iter().all(named)
         })
     }
+}
+
+/// What the conditions leave of a small table, if a scan could evaluate them all.
+fn seen(plan: &LogicalPlan, conditions: &[Expr], whole: &Estimate, scope: &StatementScope) -> Option<Estimate> {
+    let mut own = conditions.to_vec();
+    let relation = base_table(plan, &mut own)?;
+    let places: Vec<usize> = (0..relation.columns.len()).collect();
+    let (predicates, others) = translated(&own, &relation);
+    (others == 0 && whole.columns.len() >= places.len())
+        .then(|| looked(whole, &relation, &predicates, &places, scope))
+        .flatten()
 }
 
 /// The table under aliases and conditions, which are collected.

@@ -173,3 +173,30 @@ fn estimates_follow_what_was_found() {
     is("select * from a where not exists (select from b where b.a = a.id and b.id < 0)", "Join", 999.0);
     is("select * from b where d >= date '2024-07-01' and d < date '2024-08-01'", "Scan on b", 212.0);
 }
+
+/// Which country a condition on its name leaves no statistics say, and most listeners may be of it.
+#[test]
+fn small_tables_are_looked_at_when_joins_are_planned() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table country (id int primary key, name text not null, region text)");
+    client.run("insert into country select n, 'country ' || n, 'region ' || n % 5 from generate_series(0, 39) n");
+    client.run("create table listener (id int primary key, country_id int not null)");
+    client.run(
+        "insert into listener select n, case when n % 3 > 0 then 7 else n % 40 end from generate_series(0, 2999) n",
+    );
+    client.run("analyze");
+    let mut estimate = |condition: &str| {
+        let from = format!("from country c, listener l where l.country_id = c.id and {condition}");
+        let plan = client.run(&format!("explain select 1 {from}"));
+        let join = plan.lines().skip_while(|line| !line.contains("Join")).find_map(|line| line.split("rows=").nth(1));
+        let rows = join.unwrap_or_else(|| panic!("{plan}")).trim_end_matches(')').parse::<f64>().unwrap();
+        let count = client.run(&format!("select count(*) {from}")).trim().parse::<f64>().unwrap();
+        (rows / count, plan)
+    };
+    for condition in ["c.name = 'country 7'", "c.name = 'country 8'", "c.region = 'region 2'", "c.region > 'region 2'"]
+    {
+        let (ratio, plan) = estimate(condition);
+        assert!((0.8..1.25).contains(&ratio), "{condition}: {ratio}\n{plan}");
+    }
+}
