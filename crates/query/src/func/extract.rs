@@ -178,7 +178,7 @@ fn column_call(field: DateField, input: Typed, physical: PhysicalType, zone: Arc
         debug_assert_eq!(out.len(), array.len());
         Ok(Arc::new(out.with_data_type(arrow.clone())) as ArrayRef)
     });
-    function.call(vec![input.expr])
+    function.strict_columns().call(vec![input.expr])
 }
 
 fn each<T: ArrowPrimitiveType>(

@@ -26,3 +26,5 @@ SELECT to_char(9223372036854775807, '99V9');
 SELECT to_char(1, '');
 SELECT to_char(1, NULL);
 SELECT to_char(1.5, 'TH');
+SELECT pow(2.0, log(2.0, 0.001) % 30), pow(10.0, 2.5), pow(1.0001, 12345.6), pow(0.99999, 1.5), pow(123456.789, -2.25), pow(2.0, 3.0000000001), pow(9.99, -3.3), pow(1e10, 0.3), pow(1e-10, 1.7);
+SELECT (1.0 IN (SELECT extract(quarter from d))), true <> (2 IN (SELECT extract(month from d))) FROM (VALUES (timestamp '2024-02-29'), (NULL)) v (d) ORDER BY d;

@@ -334,7 +334,11 @@ fn power(base: &Digits, exponent: &Digits) -> Result<Digits> {
     }
     let magnitude = base.clone().abs();
     let operands = base.dscale.max(exponent.dscale);
-    let estimate = to_f64(&exponent.mul(&ln(&magnitude, (8 - ln_weight(&magnitude)).max(0) + 8)));
+    // As many digits as PostgreSQL's: where the result is all but a power of ten, they decide its scale.
+    let rough = (8 - ln_weight(&magnitude)).max(0);
+    let mut estimate = exponent.mul(&ln(&magnitude, rough));
+    estimate.round(rough);
+    let estimate = to_f64(&estimate);
     if estimate.abs() > EXP_ARGUMENT_MAX * 1.005 {
         return if estimate > 0.0 { Err(overflow()) } else { Ok(Digits::zero(super::arith::DISPLAY_SCALE_MAX)) };
     }

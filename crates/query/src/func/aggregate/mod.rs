@@ -1,6 +1,7 @@
 //! Aggregates: PostgreSQL's result types, over DataFusion's accumulators where they agree and ours where they do not.
 
 mod exact;
+mod float_extreme;
 mod float_spread;
 mod fold;
 mod folds;
@@ -23,6 +24,7 @@ use super::operator::sort_key;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed, decimal};
 use exact::{ExactSum, Output};
+use float_extreme::FloatExtreme;
 use fold::FoldAggregate;
 pub(crate) use shifted::ShiftedSum;
 
@@ -320,6 +322,10 @@ fn extreme(name: &str, input: Typed, ctx: &FuncContext) -> Result<Resolved> {
     let input = settle_text(input, ctx)?;
     let function = if name == "min" { df::min_max::min_udaf() } else { df::min_max::max_udaf() };
     let sql_type = super::common::without_modifier(&input.sql_type);
+    let function = match &input.sql_type {
+        SqlType::Float4 | SqlType::Float8 => Arc::new(AggregateUDF::new_from_impl(FloatExtreme::new(function))),
+        _ => function,
+    };
     match &input.sql_type {
         SqlType::Bool
         | SqlType::Uuid

@@ -445,7 +445,7 @@ pub(crate) fn numeric_key(input: Typed) -> Expr {
         }
         Ok(Arc::new(out.finish()) as ArrayRef)
     });
-    function.call(vec![input.expr])
+    function.strict_columns().call(vec![input.expr])
 }
 
 /// Bytes whose order is the values' order.
@@ -474,5 +474,5 @@ pub(crate) fn interval_key(input: Typed) -> Expr {
         debug_assert_eq!(totals.len(), array.len());
         Ok(Arc::new(totals) as ArrayRef)
     });
-    function.call(vec![input.expr])
+    function.strict_columns().call(vec![input.expr])
 }
