@@ -1,5 +1,6 @@
 //! GROUP BY: expressions, output names and numbers, GROUPING SETS, ROLLUP, CUBE.
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use heliosdb_types::{Error, Result, SqlState};
@@ -9,7 +10,7 @@ use super::aggregate::{contains_aggregate, contains_window};
 use super::binder::Binder;
 use super::from::refuse;
 use super::plan::Item;
-use super::subquery::has_subquery;
+use super::unnest::free_references;
 use crate::func::{self, FuncContext, Typed};
 
 /// What GROUP BY says; empty when there is none.
@@ -122,7 +123,9 @@ impl Binder<'_> {
                 for part in parts {
                     let value = self.bind_group_key(part, items)?;
                     // Another text of it elsewhere would not be known for the same.
-                    refuse(has_subquery(&value.expr), "a subquery in ROLLUP, CUBE or GROUPING SETS")?;
+                    let constant = has_constant_subquery(&value.expr);
+                    refuse(constant, "a subquery without outer columns in ROLLUP, CUBE or GROUPING SETS")?;
+                    refuse(has_outer(&value.expr), "a column of an outer query in ROLLUP, CUBE or GROUPING SETS")?;
                     exprs.push(grouping.compared(value, true, self.func())?);
                 }
             }
@@ -170,6 +173,18 @@ fn cube(lists: &[Vec<Expr>]) -> Result<Vec<Vec<Expr>>> {
         chosen.flat_map(|(_, list)| list.iter().cloned()).collect()
     };
     Ok((0..1u32 << lists.len()).rev().map(subset).collect())
+}
+
+fn has_constant_subquery(expr: &Expr) -> bool {
+    let constant = |node: &Expr| match node {
+        Expr::ScalarSubquery(subquery) => free_references(&subquery.subquery).is_empty(),
+        _ => false,
+    };
+    expr.exists(|node| Ok(constant(node))).unwrap_or(true)
+}
+
+fn has_outer(expr: &Expr) -> bool {
+    expr.exists(|node| Ok(matches!(node, Expr::OuterReferenceColumn(..)))).unwrap_or(true)
 }
 
 /// Whether an expression over a plan's columns can be NULL; unknown counts as yes.

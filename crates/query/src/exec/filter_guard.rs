@@ -15,15 +15,21 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::determined_keys::DeterminedKeys;
+use super::doubtful_keys::{BELIEVERS, ForgetDoubtfulKeys};
+use super::shared_rows::SHARED_QUERY;
 use super::shifted_sums::ShiftedSums;
 
-/// DataFusion's rules with this one around the one that pushes conditions down, and before and after them ours.
+/// DataFusion's rules with this one around the one that pushes conditions down, and before, between and after them ours.
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    for rule in &mut rules {
-        if rule.name() == "push_down_filter" {
-            *rule = Arc::new(GuardedPushDown(PushDownFilter::new()));
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Vec::new();
+    for rule in Optimizer::new().rules {
+        if BELIEVERS.contains(&rule.name()) {
+            rules.push(Arc::new(ForgetDoubtfulKeys));
         }
+        rules.push(match rule.name() {
+            "push_down_filter" => Arc::new(GuardedPushDown(PushDownFilter::new())),
+            _ => rule,
+        });
     }
     rules.insert(0, Arc::new(ShiftedSums));
     rules.push(Arc::new(DeterminedKeys));
@@ -62,6 +68,8 @@ fn must_stay(plan: &LogicalPlan) -> bool {
             let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
             without_columns && (aggregate.group_expr.is_empty() || sets)
         }
+        // What one place that reads a shared query knows is not known in the others.
+        LogicalPlan::Extension(extension) => extension.node.name() == SHARED_QUERY,
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ mod arrays;
 mod cardinality;
 mod determined_keys;
 mod direct;
+mod doubtful_keys;
 mod dynamic;
 mod error;
 mod estimate;

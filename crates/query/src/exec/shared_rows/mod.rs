@@ -1,7 +1,7 @@
 //! Rows that a statement computes once and reads several times: WITH queries that are named more than once.
 //!
 //! Each place that names such a query has a plan of it below a [`SharedNode`] with the query's number. Nothing is pushed through
-//! the node, so the plans are alike, and whichever is asked first runs: its rows go to the statement's scope under the number,
+//! the node (`filter_guard` sees to conditions without columns), so the plans are alike, and whichever is asked first runs: its rows go to the statement's scope under the number,
 //! where the others find them. So `random()` is asked once, as in PostgreSQL, and an expensive aggregate is made once.
 
 mod read;
@@ -30,6 +30,9 @@ use super::apply::ApplyNode;
 
 /// Distinguishes queries of one statement; views bring their own.
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+/// What the logical node is called.
+pub(super) const SHARED_QUERY: &str = "Shared";
 
 /// A query whose rows several places of a statement read.
 #[derive(Clone, Debug)]
@@ -110,7 +113,7 @@ impl PartialOrd for SharedNode {
 
 impl UserDefinedLogicalNodeCore for SharedNode {
     fn name(&self) -> &str {
-        "Shared"
+        SHARED_QUERY
     }
 
     fn inputs(&self) -> Vec<&LogicalPlan> {

@@ -53,6 +53,9 @@ fn what_is_named_twice_is_computed_once() {
     ] {
         assert_eq!(client.run(sql), expected, "{sql}");
     }
+    // Conditions without columns stay where they are.
+    let never = "with r as materialized (select true as c) select time '00:00' from r a cross join t right join r b on null::boolean";
+    assert_eq!(client.run(never), "00:00:00\n");
     let twice = "with r as (select g, sum(v) as total from t group by g) select * from r where total = (select max(total) from r)";
     let plan = client.run(&format!("explain (costs off) {twice}"));
     assert_eq!(plan.matches("Materialize").count(), 2, "{plan}");
