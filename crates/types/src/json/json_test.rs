@@ -119,6 +119,9 @@ fn json_keeps_its_text() {
     let mut stripped = String::new();
     strip_json_nulls("{\"a\": null, \"b\" : [null, {\"c\":null}]}", &mut stripped).unwrap();
     assert_eq!(stripped, "{\"b\":[null,{}]}");
+    let mut stripped = String::new();
+    strip_json_nulls(" [\"\\u00e9\\/\", {\"k\\u0041\": \"\\n\"}]", &mut stripped).unwrap();
+    assert_eq!(stripped, "[\"é/\",{\"kA\":\"\\n\"}]", "strings are written anew");
 }
 
 /// A JSON text of a few levels.

@@ -85,6 +85,11 @@ pub fn split_json(text: &str) -> Result<Vec<JsonPart<'_>>> {
 /// Writes a json text again without blanks and without members that are null.
 pub fn strip_json_nulls(text: &str, out: &mut String) -> Result<()> {
     let kind = json_kind(text);
+    if kind == JsonbKind::String {
+        // Written anew, as keys are: without the escapes it need not have.
+        super::write_json_string(&unescape_json(text.trim())?, out);
+        return Ok(());
+    }
     if !matches!(kind, JsonbKind::Object | JsonbKind::Array) {
         out.push_str(text.trim());
         return Ok(());
