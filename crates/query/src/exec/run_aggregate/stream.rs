@@ -1,6 +1,7 @@
 //! Groups of equal neighbours, batch by batch, where a first look says that there are enough of them.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -55,17 +56,20 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    fn aggregate(&self, batch: &RecordBatch) -> DfResult<RecordBatch> {
+    /// The runs of a batch, and their keys.
+    fn of_batch(&self, batch: &RecordBatch) -> DfResult<(Vec<Range<usize>>, Vec<ArrayRef>)> {
         let keys = evaluate_expressions_to_arrays(&self.groups, batch)?;
         let runs = arrow_ord::partition::partition(&keys)?.ranges();
+        let firsts = UInt32Array::from_iter_values(runs.iter().map(|run| run.start as u32));
+        let keys = keys.iter().map(|key| arrow_select::take::take(key, &firsts, None));
+        Ok((runs, keys.collect::<Result<_, _>>()?))
+    }
+
+    fn aggregate(&self, batch: &RecordBatch) -> DfResult<RecordBatch> {
+        let (runs, mut columns) = self.of_batch(batch)?;
         let mut group_of = Vec::with_capacity(batch.num_rows());
         for (group, run) in runs.iter().enumerate() {
             group_of.resize(group_of.len() + run.len(), group);
-        }
-        let firsts = UInt32Array::from_iter_values(runs.iter().map(|run| run.start as u32));
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for key in &keys {
-            columns.push(arrow_select::take::take(key, &firsts, None)?);
         }
         for call in &self.calls {
             columns.extend(call.states(batch, &group_of, runs.len())?);
@@ -78,12 +82,9 @@ impl Runs {
         let (mut rows, mut runs, mut groups) = (0, 0, HashSet::new());
         let seed = RandomState::default();
         for batch in batches {
-            let keys = evaluate_expressions_to_arrays(&self.groups, batch)?;
-            let ranges = arrow_ord::partition::partition(&keys)?.ranges();
-            let firsts = UInt32Array::from_iter_values(ranges.iter().map(|run| run.start as u32));
-            let firsts = keys.iter().map(|key| arrow_select::take::take(key, &firsts, None));
+            let (ranges, keys) = self.of_batch(batch)?;
             let mut hashes = vec![0; ranges.len()];
-            create_hashes(&firsts.collect::<Result<Vec<_>, _>>()?, &seed, &mut hashes)?;
+            create_hashes(&keys, &seed, &mut hashes)?;
             groups.extend(hashes);
             rows += batch.num_rows();
             runs += ranges.len();

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_schema::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -16,6 +14,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::exec::error::to_datafusion;
+use crate::exec::parts::as_given;
 use crate::exec::scope::StatementScope;
 
 /// How EXPLAIN knows the node.
@@ -91,7 +90,7 @@ impl ExecutionPlan for SharedExec {
             rows.read()
         });
         let rows = rows.try_flatten().map(move |batch| {
-            let batch = under(&schema, &batch?)?;
+            let batch = as_given(&batch?, &schema).map_err(to_datafusion)?;
             metrics.record_output(batch.num_rows());
             Ok(batch)
         });
@@ -101,10 +100,4 @@ impl ExecutionPlan for SharedExec {
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
     }
-}
-
-/// The rows under the names of this place.
-fn under(schema: &SchemaRef, batch: &RecordBatch) -> DfResult<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)?)
 }
