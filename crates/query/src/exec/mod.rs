@@ -1,5 +1,6 @@
 //! Running plans: DataFusion's optimiser and operators over our scans and writes.
 
+mod above;
 mod admission;
 mod apply;
 mod arrays;

@@ -4,7 +4,6 @@
 //! its own, with a task and a place in the merge that no budget counts: of 196,020 batches of 20 rows it held 11 GB. So cross
 //! joins' batches are put together, and those of whatever else is below a sort.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,17 +12,18 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::coalesce::BatchCoalescer;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt};
+
+use super::above::{Above, Step};
 
 /// Long values that wait; more of them go on by themselves, however few rows they are.
 const LONG_BYTES: usize = 1 << 20;
@@ -37,12 +37,12 @@ pub(super) struct PutTogether;
 
 fn put_together(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
     if plan.is::<CrossJoinExec>() {
-        return Ok(Transformed::yes(Arc::new(TogetherExec { input: plan })));
+        return Ok(Transformed::yes(Arc::new(TogetherExec::new(Coalesce, plan))));
     }
     // With a limit it keeps rows, not batches.
     match plan.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_none()).map(SortExec::input) {
         Some(input) if !input.is::<TogetherExec>() => {
-            let input = Arc::new(TogetherExec { input: Arc::clone(input) });
+            let input = Arc::new(TogetherExec::new(Coalesce, Arc::clone(input)));
             replace_children_if_necessary(plan, vec![input]).map(Transformed::yes)
         }
         _ => Ok(Transformed::no(plan)),
@@ -65,55 +65,25 @@ impl PhysicalOptimizerRule for PutTogether {
 
 /// Its input in batches that are worth their price; large ones pass as they are.
 #[derive(Debug)]
-struct TogetherExec {
-    input: Arc<dyn ExecutionPlan>,
-}
+struct Coalesce;
 
-impl DisplayAs for TogetherExec {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(TOGETHER)
-    }
-}
+type TogetherExec = Above<Coalesce>;
 
-impl ExecutionPlan for TogetherExec {
-    fn name(&self) -> &str {
-        TOGETHER
+impl Step for Coalesce {
+    const NAME: &'static str = TOGETHER;
+
+    fn anew(&self) -> Coalesce {
+        Coalesce
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| DataFusionError::Internal("batches come from a child".into()))?;
-        Ok(Arc::new(TogetherExec { input }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
         let rows = context.session_config().batch_size();
-        let input = self.input.execute(partition, context)?;
+        let input = input.execute(partition, context)?;
         let waiting = BatchCoalescer::new(input.schema(), rows).with_biggest_coalesce_batch_size(Some(rows / 2));
         Ok(Box::pin(Together { input, waiting, long_bytes: 0, ended: false }))
     }
@@ -190,6 +160,7 @@ mod tests {
     use arrow_array::{Int32Array, StringViewArray};
     use arrow_schema::{Field, Schema};
     use datafusion::datasource::memory::MemorySourceConfig;
+    use datafusion::physical_expr::PhysicalExpr;
     use datafusion::physical_plan::collect;
 
     use super::*;

@@ -28,9 +28,10 @@ pub(super) use condition::{CheckedConditions, unchecked};
 pub(super) use watch::WATCHED;
 pub(crate) use watch::check_cancelled;
 
+use super::above::Above;
 use super::scan::HeliosScanExec;
 use super::spill::SPILL_JOIN;
-use watch::WatchedExec;
+use watch::Watch;
 
 const JOINS: [&str; 6] =
     ["CrossJoinExec", "HashJoinExec", "NestedLoopJoinExec", "PiecewiseMergeJoin", "SortMergeJoinExec", SPILL_JOIN];
@@ -55,12 +56,12 @@ pub(super) struct Interruptible;
 fn watched(plan: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
     if JOINS.contains(&plan.name()) {
         let plan = Arc::new(CooperativeExec::new(plan));
-        return Transformed::yes(Arc::new(WatchedExec::new(plan)));
+        return Transformed::yes(Arc::new(Above::new(Watch, plan)));
     }
     // A scan looks itself.
     let leaf = plan.children().is_empty() && !plan.is::<HeliosScanExec>();
     if leaf || WORKERS.contains(&plan.name()) {
-        return Transformed::yes(Arc::new(WatchedExec::new(plan)));
+        return Transformed::yes(Arc::new(Above::new(Watch, plan)));
     }
     Transformed::no(plan)
 }

@@ -3,21 +3,19 @@
 //! Whoever computes for the step, on this thread and while it is polled, learns from [`check_cancelled`] whether to go on.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
 use futures::{Stream, StreamExt};
 use heliosdb_types::Result;
 
+use crate::exec::above::Step;
 use crate::exec::error::to_datafusion;
 use crate::exec::scope::{CancelFlag, StatementScope};
 
@@ -33,61 +31,23 @@ pub(crate) fn check_cancelled() -> Result<()> {
 
 /// Its input, polled in the statement's name.
 #[derive(Debug)]
-pub(super) struct WatchedExec {
-    input: Arc<dyn ExecutionPlan>,
-}
+pub(super) struct Watch;
 
-impl WatchedExec {
-    pub fn new(input: Arc<dyn ExecutionPlan>) -> WatchedExec {
-        WatchedExec { input }
-    }
-}
+impl Step for Watch {
+    const NAME: &'static str = WATCHED;
 
-impl DisplayAs for WatchedExec {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WatchedExec")
-    }
-}
-
-impl ExecutionPlan for WatchedExec {
-    fn name(&self) -> &str {
-        WATCHED
+    fn anew(&self) -> Watch {
+        Watch
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| DataFusionError::Internal("a watched step needs a child".into()))?;
-        Ok(Arc::new(WatchedExec { input }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
         let scope = StatementScope::of(context.session_config()).map_err(to_datafusion)?;
-        let input = self.input.execute(partition, context)?;
+        let input = input.execute(partition, context)?;
         Ok(Box::pin(Watched { input, cancel: scope.cancel.clone() }))
     }
 }

@@ -23,9 +23,10 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalN
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
+use self::read::ReadShared;
 pub(super) use self::read::SHARED;
-use self::read::SharedExec;
 pub(crate) use self::rows::SharedRows;
+use super::above::Above;
 use super::apply::ApplyNode;
 
 /// Distinguishes queries of one statement; views bring their own.
@@ -156,6 +157,6 @@ impl ExtensionPlanner for SharedPlanner {
         let (Some(node), [input]) = (node.as_any().downcast_ref::<SharedNode>(), physical_inputs) else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(SharedExec::new(node.number, Arc::clone(input)))))
+        Ok(Some(Arc::new(Above::new(ReadShared::new(node.number), Arc::clone(input)))))
     }
 }
