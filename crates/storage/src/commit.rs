@@ -183,7 +183,7 @@ pub(crate) fn live_in_segments(
     {
         return Ok(Target::Segment { segment: segment.clone(), row: old.row });
     }
-    for segment in version.segments(tree).iter().filter(|segment| segment.meta.may_hold(key)) {
+    for segment in version.segments(tree).holding(key) {
         if let Found::Live { row, .. } = segment.newest(key, before)? {
             return Ok(Target::Segment { segment: segment.clone(), row });
         }

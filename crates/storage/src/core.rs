@@ -395,7 +395,7 @@ impl Core {
             size.rows += memtable.live_rows() as u64;
             size.memory_bytes += memtable.bytes() as u64;
         }
-        for segment in version.segments(tree) {
+        for segment in version.segments(tree).iter() {
             size.rows += u64::from(segment.meta.rows).saturating_sub(segment.deletes.count());
             size.disk_bytes += segment.meta.file_bytes;
         }

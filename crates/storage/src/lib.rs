@@ -48,6 +48,7 @@ mod read;
 mod recovery;
 mod row_cache;
 mod segment;
+mod segment_list;
 mod segments;
 mod shape;
 mod shard;

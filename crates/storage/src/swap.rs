@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use heliosdb_runtime::{Canary, failpoint};
 use heliosdb_types::{CommitTs, Lsn, Result, SegmentId, SqlState};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use crate::core::Core;
 use crate::delete_vector::DeleteImage;
@@ -223,12 +223,13 @@ impl Core {
 
 /// The segments after the change.
 fn next_segments(version: &Version, change: &Change<'_>, gone: &FxHashSet<BranchTree>) -> SegmentMap {
-    let mut segments: FxHashMap<BranchTree, Arc<Vec<Arc<Segment>>>> = (*version.segments).clone();
+    let mut segments: SegmentMap = (*version.segments).clone();
     segments.retain(|tree, _| !gone.contains(tree));
     if !change.remove.is_empty() {
         for list in segments.values_mut() {
             if list.iter().any(|segment| change.remove.contains(&segment.meta.id)) {
-                Arc::make_mut(list).retain(|segment| !change.remove.contains(&segment.meta.id));
+                let left = list.iter().filter(|segment| !change.remove.contains(&segment.meta.id));
+                *list = Arc::new(left.cloned().collect());
             }
         }
     }

@@ -11,7 +11,7 @@ use heliosdb_types::{BranchId, ColumnId, CommitTs, Error, Result, SchemaVersion,
 
 use crate::manifest::{SegmentMeta, segment_path};
 use crate::read::ColumnBuilder;
-use crate::segment::{CommitStamp, SegmentOptions, SegmentWriter};
+use crate::segment::{CommitStamp, FilterBits, SegmentOptions, SegmentWriter};
 use crate::shape::{Projection, Shape, TreeState};
 
 /// Where segments are written and how large they get.
@@ -30,6 +30,7 @@ pub(crate) struct TreeWriter {
     branch: BranchId,
     level: u8,
     stamp: CommitStamp,
+    filter: FilterBits,
     shape: Arc<Shape>,
     state: Arc<TreeState>,
     current: Option<(SegmentId, SegmentWriter)>,
@@ -60,7 +61,16 @@ impl TreeWriter {
         let builders = shape.descriptor.columns.iter().map(|column| ColumnBuilder::new(column.physical, 0)).collect();
         let batch = RowsBatch { builders, keys: Vec::new(), begin: Vec::new(), bytes: 0, projection: None };
         let (current, done) = (None, Vec::new());
-        TreeWriter { target, branch, level, stamp, shape, state, current, done, batch, last_key: None, finished: false }
+        // What is frozen comes by the memtable and covers what came before; what is loaded is in the order of its keys.
+        let filter = if (level, stamp) == (0, CommitStamp::PerRow) { FilterBits::Crowded } else { FilterBits::Alone };
+        let (last_key, finished) = (None, false);
+        TreeWriter { target, branch, level, stamp, filter, shape, state, current, done, batch, last_key, finished }
+    }
+
+    /// With filters for keys that other segments cover, too.
+    pub fn among_others(mut self) -> Self {
+        self.filter = FilterBits::Crowded;
+        self
     }
 
     /// Adds a row in the row codec's form.
@@ -129,6 +139,7 @@ impl TreeWriter {
                 stamp: self.stamp,
                 canary: self.target.canary,
                 encode: EncodeOptions { temperature: self.temperature(), ..Default::default() },
+                filter: self.filter,
             };
             let disk = self.target.disk.clone();
             let writer = SegmentWriter::new(disk, &segment_path(id), self.shape.descriptor.clone(), options)?;

@@ -6,11 +6,12 @@ use heliosdb_types::{CommitTs, Error, Result, SegmentId, SqlState};
 use rustc_hash::FxHashMap;
 
 use crate::memtable::{BranchTree, Generation};
+use crate::segment_list::{NO_SEGMENTS, SegmentList};
 use crate::segments::Segment;
 use crate::shape::TreeState;
 
 pub(crate) type TreeStates = FxHashMap<BranchTree, Arc<TreeState>>;
-pub(crate) type SegmentMap = FxHashMap<BranchTree, Arc<Vec<Arc<Segment>>>>;
+pub(crate) type SegmentMap = FxHashMap<BranchTree, Arc<SegmentList>>;
 
 /// Never changed in place: commits append to its active memtable, everything else installs a new version.
 #[derive(Clone)]
@@ -30,8 +31,8 @@ impl Version {
         std::iter::once(&self.active).chain(&self.frozen)
     }
 
-    pub fn segments(&self, tree: BranchTree) -> &[Arc<Segment>] {
-        self.segments.get(&tree).map_or(&[], |segments| segments.as_slice())
+    pub fn segments(&self, tree: BranchTree) -> &SegmentList {
+        self.segments.get(&tree).map_or(&NO_SEGMENTS, |segments| segments)
     }
 
     pub fn segment(&self, tree: BranchTree, id: SegmentId) -> Option<&Arc<Segment>> {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use heliosdb_hcc::Temperature;
 use heliosdb_runtime::failpoint;
 use heliosdb_types::{CommitTs, Error, Result};
@@ -111,6 +112,9 @@ impl Core {
         });
         let mut rows = Merge::new(sources.collect(), self.options.block_rows)?;
         let mut writer = TreeWriter::new(self.background_target(), tree.0, state, job.level, CommitStamp::PerRow);
+        if overlap(&inputs) {
+            writer = writer.among_others();
+        }
         let mut map = RowMap::new(&inputs);
         let mut written = 0;
         while let Some(merged) = rows.next()? {
@@ -151,6 +155,13 @@ fn dead_rows(segment: &Segment, horizon: CommitTs) -> Option<Arc<RoaringBitmap>>
     let mut dead = dead.map(Arc::unwrap_or_clone).unwrap_or_default();
     dead.extend(hidden);
     Some(Arc::new(dead))
+}
+
+/// Whether keys of one lie between keys of another.
+fn overlap(segments: &[Arc<Segment>]) -> bool {
+    let mut ranges: Vec<(&Bytes, &Bytes)> = segments.iter().map(|s| (&s.meta.min_key, &s.meta.max_key)).collect();
+    ranges.sort_unstable();
+    ranges.windows(2).any(|pair| matches!(pair, [(_, last), (first, _)] if first < last))
 }
 
 /// Deletes of the inputs in `(after, upto]`, onto the outputs, in commit order.

@@ -70,7 +70,7 @@ impl Core {
                 return found;
             }
         }
-        for segment in segments.iter().filter(|segment| segment.meta.may_hold(key)) {
+        for segment in segments.holding(key) {
             let Some((row, begin)) = segment.visible(key, snapshot)? else { continue };
             let hint = RowHint { epoch: version.epoch, segment: segment.meta.id, row };
             // Of a row most of which is read, the rest costs little.

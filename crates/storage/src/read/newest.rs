@@ -61,7 +61,7 @@ impl Core {
         }
         let mut deleted_at = memory.map_or(CommitTs::ZERO, |found| found.end);
         let (mut asked, mut live) = (0, None);
-        for segment in segments.iter().filter(|segment| segment.meta.may_hold(key)) {
+        for segment in segments.holding(key) {
             asked += 1;
             match segment.newest(key, CommitTs::MAX)? {
                 Found::Nothing => {}

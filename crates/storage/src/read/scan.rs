@@ -197,7 +197,7 @@ fn hidden_rows(
             hidden.entry(segment.meta.id).or_default().insert(hint.row);
             continue;
         }
-        for segment in version.segments(tree).iter().filter(|segment| segment.meta.may_hold(key)) {
+        for segment in version.segments(tree).holding(key) {
             let rows = segment.reader.find(key)?;
             if !rows.is_empty() {
                 hidden.entry(segment.meta.id).or_default().insert_range(rows);

@@ -1,19 +1,26 @@
 //! A split-block bloom filter over keys: one cache line of eight words a probe, one bit in each word.
 //!
 //! After Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", and Parquet's filter of the same shape.
-//! Young segments spend 12 bits a key, of which about one absent key in 300 passes: several of them may cover a key, and
-//! each that lets it pass is searched in vain. Settled ones hardly overlap, so that 8 bits, one in 35, cost a probe next to
-//! nothing and save a fiftieth of the file; filters are in memory for as long as their segment is open.
+//! Where several segments may cover a key each that lets an absent one pass is searched in vain: those spend 12 bits a key, of
+//! which about one absent key in 300 passes. They are young segments, and those merged from others that overlapped: keys come at
+//! random there, and will again. Where segments hardly overlap 8 bits, one in 35, cost a probe next to nothing and save a fiftieth
+//! of the file; filters are in memory for as long as their segment is open.
 //!
 //! Where whole numbers follow one another with hardly a gap (serial keys, loaded or appended), nearly every key between a
 //! segment's first and last is there: a filter would let nearly all probes pass, and is left out.
 
-use heliosdb_hcc::Temperature;
 use heliosdb_types::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-const YOUNG_BITS_PER_KEY: usize = 12;
-const SETTLED_BITS_PER_KEY: usize = 8;
+/// How much a filter tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FilterBits {
+    /// Few other segments cover the same keys.
+    Alone = 8,
+    /// Several do.
+    Crowded = 12,
+}
+
 const BLOCK_BYTES: usize = 32;
 /// Odd multipliers that spread the low half of the hash over the eight words.
 const SALTS: [u32; 8] =
@@ -41,9 +48,8 @@ pub(super) fn needless(keys: usize, span: Option<u64>) -> bool {
 }
 
 /// The filter's bytes for these hashes.
-pub(super) fn build(hashes: &[u64], temperature: Temperature) -> Vec<u8> {
-    let bits = if temperature == Temperature::Young { YOUNG_BITS_PER_KEY } else { SETTLED_BITS_PER_KEY };
-    let blocks = (hashes.len() * bits).div_ceil(BLOCK_BYTES * 8).max(1);
+pub(super) fn build(hashes: &[u64], bits: FilterBits) -> Vec<u8> {
+    let blocks = (hashes.len() * bits as usize).div_ceil(BLOCK_BYTES * 8).max(1);
     let mut words = vec![[0_u32; 8]; blocks];
     for hash in hashes {
         if let Some(block) = words.get_mut(block_of(*hash, blocks)) {
@@ -101,13 +107,11 @@ mod tests {
     #[test]
     fn holds_what_was_entered_and_little_else() {
         let hashes: Vec<u64> = (0..20_000_u64).map(|i| key_hash(&i.to_be_bytes())).collect();
-        for (temperature, most) in
-            [(Temperature::Young, 700), (Temperature::Settled, 4_000), (Temperature::Cold, 4_000)]
-        {
-            let bloom = Bloom::read(&build(&hashes, temperature)).unwrap();
+        for (bits, most) in [(FilterBits::Crowded, 700), (FilterBits::Alone, 4_000)] {
+            let bloom = Bloom::read(&build(&hashes, bits)).unwrap();
             assert!(hashes.iter().all(|hash| bloom.may_hold(*hash)));
             let wrong = (20_000..120_000_u64).filter(|i| bloom.may_hold(key_hash(&i.to_be_bytes()))).count();
-            assert!(wrong < most, "{wrong} of 100,000 absent keys pass a {temperature:?} filter");
+            assert!(wrong < most, "{wrong} of 100,000 absent keys pass a filter of {bits:?} segments");
         }
     }
 }

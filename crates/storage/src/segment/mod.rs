@@ -21,6 +21,7 @@ mod scan;
 mod segment_test;
 mod writer;
 
+pub(crate) use bloom::FilterBits;
 pub(crate) use facts::Facts;
 #[cfg(test)]
 pub(crate) use lies::{Lie, with_lie};

@@ -10,7 +10,7 @@ use heliosdb_hcc::{ColumnEncoder, EncodeOptions, collect_stats};
 use heliosdb_runtime::{Canary, Disk, DiskFile, OpenMode};
 use heliosdb_types::{CommitTs, Error, Result, encode_key};
 
-use super::bloom;
+use super::bloom::{self, FilterBits};
 use super::format::{Block, Chunk, Place, SegmentInfo, header, trailer};
 
 /// Bytes collected before they are written to the file.
@@ -33,12 +33,19 @@ pub(crate) struct SegmentOptions {
     pub block_rows: u32,
     pub stamp: CommitStamp,
     pub encode: EncodeOptions,
+    pub filter: FilterBits,
     pub canary: Option<Canary>,
 }
 
 impl Default for SegmentOptions {
     fn default() -> SegmentOptions {
-        SegmentOptions { block_rows: 8192, stamp: CommitStamp::PerRow, encode: EncodeOptions::default(), canary: None }
+        SegmentOptions {
+            block_rows: 8192,
+            stamp: CommitStamp::PerRow,
+            encode: EncodeOptions::default(),
+            filter: FilterBits::Alone,
+            canary: None,
+        }
     }
 }
 
@@ -279,7 +286,7 @@ impl SegmentWriter {
             self.info.shared.push(places?);
         }
         if self.info.row_id_chunk().is_none() && !bloom::needless(self.hashes.len(), self.info.key_span()) {
-            let filter = bloom::build(&self.hashes, self.info.temperature);
+            let filter = bloom::build(&self.hashes, self.options.filter);
             self.info.bloom = Some(self.append(&filter)?);
         }
         let footer = self.append(&self.info.encode())?;

@@ -339,3 +339,33 @@ fn copies_beside_writers_are_whole() {
     assert_eq!(world.shard.metrics().backups, 6);
     world.shard.close().unwrap();
 }
+
+/// A key is looked for in every segment whose range it lies in, and each filter that lets an absent one pass costs a read.
+#[test]
+fn segments_merged_because_they_overlap_have_filters_that_tell_more() {
+    let world = World::with(37, ShardOptions { segment_rows: 4096, block_rows: 1024, ..small_options() });
+    let (scattered, ordered) = (world.create(2000), world.create(2001));
+    // Gaps, so that a filter is worth having.
+    let (parts, each, gap) = (12, 64, 7);
+    for part in 0..parts {
+        for at in 0..each {
+            let mut txn = world.begin();
+            txn.put(&scattered, (at * parts + part) * gap, at);
+            txn.put(&ordered, (part * each + at) * gap, at);
+            txn.commit().unwrap();
+        }
+        block_on(world.shard.checkpoint(false)).unwrap();
+    }
+    while world.shard.merge_once().unwrap() {}
+    let bits_a_key = |tree| {
+        let merged = world.shard.segments(tree).unwrap().into_iter().filter(|segment| segment.level > 0);
+        let (bytes, rows) = merged.fold((0, 0), |sum, segment| (sum.0 + segment.bloom_bytes, sum.1 + segment.rows));
+        assert!(rows >= 256, "{rows} rows have been merged");
+        8.0 * bytes as f64 / rows as f64
+    };
+    let (scattered_bits, ordered_bits) = (bits_a_key(scattered.tree), bits_a_key(ordered.tree));
+    assert!((12.0..13.0).contains(&scattered_bits), "{scattered_bits}");
+    assert!((8.0..9.0).contains(&ordered_bits), "{ordered_bits}");
+    let expected: Vec<(i64, i64)> = (0..parts * each).map(|at| (at * gap, at / parts)).collect();
+    assert_eq!(world.rows(&scattered).into_iter().collect::<Vec<_>>(), expected);
+}
