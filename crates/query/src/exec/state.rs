@@ -48,8 +48,8 @@ pub(super) const ARRAY_JOIN_RANGE: usize = 1 << 20;
 pub(super) const ARRAY_JOIN_DENSITY: f64 = 0.01;
 /// A join's smaller side up to this size is read into one table that all threads ask: dividing both sides among the threads
 /// by their keys costs more than building that table alone, and what is known of a divided side is worth less to scans.
-const BUILD_ROWS: usize = 1 << 20;
-const BUILD_BYTES: usize = 64 << 20;
+const BUILD_ROWS: usize = 1 << 22;
+const BUILD_BYTES: usize = 256 << 20;
 
 /// How statements run.
 #[derive(Clone, Debug)]
