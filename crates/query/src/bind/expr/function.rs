@@ -11,6 +11,7 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, Spanned};
 use sqlparser::tokenizer::Span;
 
+use super::filter;
 use crate::bind::aggregate::contains_window;
 use crate::bind::binder::Binder;
 use crate::bind::from::refuse;
@@ -218,7 +219,10 @@ impl Binder<'_> {
             only_outer(std::iter::once(&key.value.expr).chain(&filter)),
             "an aggregate of an outer query's columns inside a subquery",
         )?;
-        func::ordered_set(function, direct, key.value, !key.asc, filter, self.func())
+        let mut value = [key.value];
+        filter::guard(&mut value, &mut [], filter.as_ref())?;
+        let [value] = value;
+        func::ordered_set(function, direct, value, !key.asc, filter, self.func())
     }
 
     /// Whether an aggregate may stand here.
@@ -250,7 +254,7 @@ impl Binder<'_> {
         self.level().in_aggregate = true;
         let parts = self.bind_aggregate_parts(arguments, filter);
         self.level().in_aggregate = false;
-        let (args, order_by, filter) = parts?;
+        let (mut args, mut order_by, filter) = parts?;
         if arguments.distinct {
             self.check_distinct_order(arguments, &args, &order_by)?;
         }
@@ -263,6 +267,10 @@ impl Binder<'_> {
             only_outer(args.iter().map(|arg| &arg.expr).chain(&filter)),
             "an aggregate of an outer query's columns inside a subquery",
         )?;
+        // With DISTINCT the keys are arguments as they are written.
+        if !arguments.distinct || order_by.is_empty() {
+            filter::guard(&mut args, &mut order_by, filter.as_ref())?;
+        }
         func::aggregate(function, args, arguments.distinct, filter, order_by, arguments.star, self.func())
     }
 
@@ -341,7 +349,7 @@ impl Binder<'_> {
             order_by: window.order_by,
             frame: window.frame,
         };
-        func::window(function, call, self.func())
+        func::window(function, filter::without_filter(function, call)?, self.func())
     }
 
     /// GROUPING(a, b): which of the arguments the row's grouping set leaves out, as bits. DataFusion resolves it.

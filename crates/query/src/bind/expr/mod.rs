@@ -2,6 +2,7 @@
 
 mod case;
 mod column;
+mod filter;
 mod function;
 mod operator;
 mod special;

@@ -13,6 +13,7 @@ mod definitions;
 mod determined_keys;
 mod extended_statistics;
 mod files;
+mod filters;
 mod foreign_keys;
 mod functions;
 mod fuzz;
