@@ -23,6 +23,7 @@ mod indexes;
 mod late_rows;
 mod notify;
 mod portals;
+mod run_aggregate;
 mod settings;
 mod shared;
 mod shared_rows;
