@@ -32,6 +32,7 @@ use super::shared_rows::SHARED;
 use super::spill::SPILL_JOIN;
 use super::state::Executor;
 use super::together::TOGETHER;
+use super::windows::{COUNTED_WINDOWS, WHOLE_WINDOWS};
 use crate::files::FileScanExec;
 
 /// What EXPLAIN was asked to show.
@@ -344,7 +345,7 @@ fn title(name: &str) -> String {
         "PlaceholderRowExec" => "Result".into(),
         "DataSourceExec" => "Values".into(),
         "GlobalLimitExec" | "LocalLimitExec" => "Limit".into(),
-        "BoundedWindowAggExec" | "WindowAggExec" => "WindowAgg".into(),
+        COUNTED_WINDOWS | WHOLE_WINDOWS => "WindowAgg".into(),
         _ => {
             let name = name.strip_suffix("Exec").unwrap_or(name);
             let mut words = String::new();

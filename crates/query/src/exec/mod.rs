@@ -46,6 +46,7 @@ mod spill;
 mod state;
 mod table;
 mod together;
+mod windows;
 
 pub use admission::QueryQueue;
 pub use apply::ApplyNode;

@@ -38,6 +38,7 @@ use super::scope::StatementScope;
 use super::shared_rows::SharedPlanner;
 use super::spill::{SpillFiles, SpillJoins};
 use super::together::PutTogether;
+use super::windows::BudgetWindows;
 use super::{filter_guard, filter_names, null_keys};
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
@@ -104,6 +105,7 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(CheckedConditions))
             .with_physical_optimizer_rule(Arc::new(SpillJoins))
+            .with_physical_optimizer_rule(Arc::new(BudgetWindows))
             .with_physical_optimizer_rule(Arc::new(PutTogether))
             .with_physical_optimizer_rule(Arc::new(Interruptible))
             .with_physical_optimizer_rule(Arc::new(AllOrderedGroups))

@@ -97,6 +97,18 @@ struct Together {
     ended: bool,
 }
 
+/// Bytes of a batch's rows, of slices too.
+pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
+    let column = |array: &ArrayRef| {
+        let width = match array.data_type() {
+            DataType::Utf8View | DataType::BinaryView => 16,
+            kind => kind.primitive_width().unwrap_or_else(|| usize::from(*kind == DataType::Boolean)),
+        };
+        array.len() * width + long_bytes(array)
+    };
+    batch.columns().iter().map(column).sum()
+}
+
 /// Bytes of values that have no width.
 fn long_bytes(array: &ArrayRef) -> usize {
     match array.data_type() {

@@ -26,6 +26,7 @@ use crate::exec::scan::HeliosScanExec;
 use crate::exec::shared_rows::SHARED;
 use crate::exec::spill::as_hash_join;
 use crate::exec::together::TOGETHER;
+use crate::exec::windows::{COUNTED_WINDOWS, WHOLE_WINDOWS};
 
 /// A step's estimate from those of its inputs; `None`: it is not known how.
 fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
@@ -84,6 +85,8 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | "BufferExec"
             | "WindowAggExec"
             | "BoundedWindowAggExec"
+            | COUNTED_WINDOWS
+            | WHOLE_WINDOWS
             | crate::exec::grouping_sets::REGROUPED
             | crate::exec::late_rows::LATE_ROWS
             | TOGETHER

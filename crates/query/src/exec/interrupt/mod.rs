@@ -31,6 +31,7 @@ pub(crate) use watch::check_cancelled;
 use super::above::Above;
 use super::scan::HeliosScanExec;
 use super::spill::SPILL_JOIN;
+use super::windows::{COUNTED_WINDOWS, WHOLE_WINDOWS};
 use watch::Watch;
 
 const JOINS: [&str; 6] =
@@ -39,14 +40,14 @@ const JOINS: [&str; 6] =
 /// What computes, or makes rows of few; besides what has no inputs.
 const WORKERS: [&str; 9] = [
     "AggregateExec",
-    "BoundedWindowAggExec",
     "FilterExec",
     "PartialSortExec",
     "ProjectionExec",
     "RecursiveQueryExec",
     "SortExec",
     "UnnestExec",
-    "WindowAggExec",
+    COUNTED_WINDOWS,
+    WHOLE_WINDOWS,
 ];
 
 /// Has steps look whether their statement is cancelled, and joins yield.

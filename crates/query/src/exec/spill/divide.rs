@@ -26,7 +26,7 @@ pub(super) const PARTS: usize = 16;
 const SEED: u64 = 0x6469_7669_6465;
 
 /// One part's file; `None` if no row is in it.
-pub(super) type PartFile = Option<Arc<dyn SpillFile>>;
+pub(in crate::exec) type PartFile = Option<Arc<dyn SpillFile>>;
 
 /// Writes rows into the files of their parts.
 pub(super) struct Divider {
@@ -36,17 +36,17 @@ pub(super) struct Divider {
 }
 
 struct Part {
-    write: Write,
+    write: WriteFile,
     waiting: SmallBatches,
 }
 
 /// Appends a batch to a file, or ends the file and gives it. (The type of an unfinished file has no public name.)
-type Write = Box<dyn FnMut(Option<&RecordBatch>) -> DfResult<PartFile> + Send>;
+pub(in crate::exec) type WriteFile = Box<dyn FnMut(Option<&RecordBatch>) -> DfResult<PartFile> + Send>;
 
 impl Divider {
     /// `level` says how often these rows have been divided before.
     pub fn new(keys: Vec<Arc<dyn PhysicalExpr>>, level: u64, files: &Files) -> DfResult<Divider> {
-        let part = |_| Ok(Part { write: files.create()?, waiting: SmallBatches::default() });
+        let part = |_| Ok(Part { write: files.create("join")?, waiting: SmallBatches::default() });
         let parts = (0..PARTS).map(part).collect::<DfResult<_>>()?;
         Ok(Divider { keys, seed: SeededRandomState::with_seed(SEED + level), parts })
     }
@@ -84,7 +84,7 @@ impl Divider {
 
 /// Where rows of one schema are written to and read from.
 #[derive(Clone, Debug)]
-pub(super) struct Files(SpillManager);
+pub(in crate::exec) struct Files(SpillManager);
 
 impl Files {
     pub fn new(context: &TaskContext, schema: SchemaRef, metrics: &ExecutionPlanMetricsSet) -> Files {
@@ -92,8 +92,9 @@ impl Files {
         Files(manager.with_compression_type(context.session_config().spill_compression()))
     }
 
-    fn create(&self) -> DfResult<Write> {
-        let mut file = self.0.create_in_progress_file("join")?;
+    /// A file to write; `what` is for whom.
+    pub fn create(&self, what: &str) -> DfResult<WriteFile> {
+        let mut file = self.0.create_in_progress_file(what)?;
         Ok(Box::new(move |batch| match batch {
             Some(batch) => file.append_batch(batch).map(|_| None),
             None => file.finish(),

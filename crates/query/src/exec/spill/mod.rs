@@ -1,6 +1,7 @@
 //! What statements do when memory is short: files for what does not fit, and joins that divide what they join.
 //!
-//! Sorts, aggregates and exchanges spill by themselves, through [`SpillFiles`]; hash joins by [`SpillJoins`].
+//! Sorts, aggregates and exchanges spill by themselves, through [`SpillFiles`]; hash joins by [`SpillJoins`],
+//! window functions in `exec/windows`.
 
 mod divide;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod files;
 mod handover;
 mod join;
 
+pub(super) use divide::{Files, WriteFile};
 pub(super) use files::SpillFiles;
-pub(super) use handover::Handover;
+pub(super) use handover::{Given, Handover};
 pub(super) use join::{SPILL_JOIN, SpillJoins, as_hash_join};

@@ -31,6 +31,7 @@ mod shifted_sums;
 mod short_path;
 mod statistics;
 mod transactions;
+mod windows;
 mod with_writes;
 
 use std::sync::Arc;
