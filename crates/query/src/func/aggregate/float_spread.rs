@@ -79,6 +79,10 @@ impl Fold for Spread {
         self.absorb(Spread { count, sum, squares, ..*self })
     }
 
+    fn bytes(&self, _came: usize) -> usize {
+        0
+    }
+
     fn finish(&self) -> Result<Datum> {
         let least = if self.population { 1 } else { 2 };
         if self.count < least {
@@ -211,6 +215,10 @@ impl Fold for Pairs {
         self.yy += other.yy + weight * y * y;
         self.xy += other.xy + weight * x * y;
         self.checked(before, other.x, other.y)
+    }
+
+    fn bytes(&self, _came: usize) -> usize {
+        0
     }
 
     fn finish(&self) -> Result<Datum> {

@@ -1,6 +1,7 @@
 //! Aggregates of single values: a [`Fold`] sees one row at a time and can be saved to bytes and merged. Slower than DataFusion's
 //! columnar accumulators; used where those have no PostgreSQL semantics. DISTINCT is handled here, before the fold.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -26,6 +27,10 @@ pub(super) trait Fold: Send + Sync {
     fn save(&self) -> Result<Vec<u8>>;
     fn merge(&mut self, saved: &[u8]) -> Result<()>;
     fn finish(&self) -> Result<Datum>;
+    /// Bytes it holds beside itself, if `came` have come: all of them, unless it says something else.
+    fn bytes(&self, came: usize) -> usize {
+        came
+    }
     /// Rows will leave again: what that takes is kept from now on.
     fn start_sliding(&mut self) {}
     /// Whether [`Fold::remove`] can take a row out again, the first that came.
@@ -151,7 +156,7 @@ impl AggregateUDFImpl for FoldAggregate {
             function: self.clone(),
             fold: (self.make)(),
             distinct: (args.is_distinct || self.distinct).then(BTreeMap::new),
-            saved_bytes: 0,
+            bytes: 0,
         }))
     }
 
@@ -186,13 +191,16 @@ impl AggregateUDFImpl for FoldAggregate {
 
 /// Key to encoded row: PostgreSQL finds distinct values by sorting, so they come sorted.
 type Distinct = BTreeMap<Vec<u8>, Vec<u8>>;
+/// What a row costs there beside its bytes.
+const DISTINCT_BYTES: usize = 64;
 
 struct FoldAccumulator {
     function: FoldAggregate,
     fold: Box<dyn Fold>,
     /// Rows seen, by the key their values compare by.
     distinct: Option<Distinct>,
-    saved_bytes: usize,
+    /// Of the rows that came, or of those that are different.
+    bytes: usize,
 }
 
 impl fmt::Debug for FoldAccumulator {
@@ -206,8 +214,10 @@ impl FoldAccumulator {
         if self.function.skips(row) {
             return Ok(());
         }
-        self.saved_bytes += row.iter().map(datum_bytes).sum::<usize>();
-        let Some(distinct) = &mut self.distinct else { return self.fold.add(row) };
+        let Some(distinct) = &mut self.distinct else {
+            self.bytes += row.iter().map(datum_bytes).sum::<usize>();
+            return self.fold.add(row);
+        };
         let mut key = Vec::new();
         for value in row {
             // The last two bytes are the display scale: 1.0 and 1.00 are one value.
@@ -221,7 +231,10 @@ impl FoldAccumulator {
         }
         let mut encoded = Vec::new();
         encode_row(&self.function.arguments, row, &mut encoded)?;
-        distinct.entry(key).or_insert(encoded);
+        if let Entry::Vacant(place) = distinct.entry(key) {
+            self.bytes += place.key().len() + encoded.len() + DISTINCT_BYTES;
+            place.insert(encoded);
+        }
         Ok(())
     }
 
@@ -231,7 +244,7 @@ impl FoldAccumulator {
     }
 }
 
-fn datum_bytes(value: &DatumRef<'_>) -> usize {
+pub(super) fn datum_bytes(value: &DatumRef<'_>) -> usize {
     match value {
         DatumRef::Text(text) => text.len(),
         DatumRef::Bytes(bytes) | DatumRef::Numeric(bytes) => bytes.len(),
@@ -273,7 +286,8 @@ impl Accumulator for FoldAccumulator {
     }
 
     fn size(&self) -> usize {
-        size_of::<FoldAccumulator>() + self.saved_bytes
+        let held = if self.distinct.is_some() { self.bytes } else { self.fold.bytes(self.bytes) };
+        size_of::<FoldAccumulator>() + size_of_val(&*self.fold) + held
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
@@ -303,7 +317,7 @@ impl Accumulator for FoldAccumulator {
 impl FoldAccumulator {
     fn merge(&mut self, bytes: &[u8]) -> Result<()> {
         if self.distinct.is_none() {
-            self.saved_bytes += bytes.len();
+            self.bytes += bytes.len();
             return self.fold.merge(bytes);
         }
         let layout = RowLayout::new(&self.function.arguments);

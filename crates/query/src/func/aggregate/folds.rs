@@ -6,7 +6,7 @@ use heliosdb_types::{
 };
 
 use super::super::value::{int_of, text_of_datum, wrong_shape};
-use super::fold::{Fold, FoldAggregate};
+use super::fold::{Fold, FoldAggregate, datum_bytes};
 
 /// Saves values as one encoded row.
 pub(super) fn save_row(types: &[PhysicalType], values: &[DatumRef<'_>]) -> Result<Vec<u8>> {
@@ -61,6 +61,10 @@ impl Fold for IntervalSum {
         self.count -= 1;
         self.sum = self.sum.checked_sub(value)?;
         Ok(())
+    }
+
+    fn bytes(&self, _came: usize) -> usize {
+        0
     }
 
     fn finish(&self) -> Result<Datum> {
@@ -144,6 +148,10 @@ impl Fold for Kept {
         self.offer(value)
     }
 
+    fn bytes(&self, _came: usize) -> usize {
+        self.value.as_ref().map_or(0, |value| datum_bytes(&value.as_ref()))
+    }
+
     fn finish(&self) -> Result<Datum> {
         Ok(self.value.clone().unwrap_or(Datum::Null))
     }
@@ -201,6 +209,10 @@ impl Fold for Truth {
         Ok(())
     }
 
+    fn bytes(&self, _came: usize) -> usize {
+        0
+    }
+
     fn finish(&self) -> Result<Datum> {
         Ok(match (self.trues, self.falses) {
             (0, 0) => Datum::Null,
@@ -252,6 +264,10 @@ impl Fold for Bits {
         }
         let layout = RowLayout::new(&[PhysicalType::Int64]);
         self.add(&[RowView::new(&layout, saved)?.get(0)?])
+    }
+
+    fn bytes(&self, _came: usize) -> usize {
+        0
     }
 
     fn finish(&self) -> Result<Datum> {

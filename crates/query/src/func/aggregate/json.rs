@@ -57,6 +57,10 @@ impl Fold for Parts {
         Ok(())
     }
 
+    fn bytes(&self, came: usize) -> usize {
+        came + self.parts.capacity() * size_of::<(String, Vec<u8>)>()
+    }
+
     fn finish(&self) -> Result<Datum> {
         if self.parts.is_empty() {
             return Ok(Datum::Null);

@@ -172,6 +172,10 @@ impl Fold for Moments {
         Ok(())
     }
 
+    fn bytes(&self, _came: usize) -> usize {
+        self.sum.as_bytes().len() + self.squares.as_ref().map_or(0, |squares| squares.as_bytes().len())
+    }
+
     fn finish(&self) -> Result<Datum> {
         (self.finish)(self)
     }
@@ -279,6 +283,10 @@ impl Fold for FloatSum {
         self.count += int_of(view.get(0)?)?;
         self.sum = added(self.sum, float_of(view.get(1)?)?)?;
         Ok(())
+    }
+
+    fn bytes(&self, _came: usize) -> usize {
+        self.frame.as_ref().map_or(0, |frame| frame.capacity() * size_of::<f64>())
     }
 
     fn finish(&self) -> Result<Datum> {

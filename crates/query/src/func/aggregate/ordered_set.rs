@@ -158,6 +158,10 @@ impl Fold for Sorted {
         Ok(())
     }
 
+    fn bytes(&self, came: usize) -> usize {
+        came + self.values.capacity() * size_of::<Datum>()
+    }
+
     fn finish(&self) -> Result<Datum> {
         if self.values.is_empty() {
             return Ok(Datum::Null);

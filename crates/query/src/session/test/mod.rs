@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // a thread of the test moves its clock
 
 mod access;
+mod aggregate_memory;
 mod analyze;
 mod chains;
 mod conflicts;
