@@ -84,3 +84,8 @@ SELECT num_nulls(1, NULL, 'x'), num_nonnulls(1, NULL, 'x'), greatest(1, NULL, 3)
 SELECT ltrim('  x'), rtrim('x  ') || '|', char_length(rpad('', 3)), left('abc', 0), right('abc', -1), substring('abc' from 0 for 2), substring('abc' for 2);
 
 SELECT string_agg(x, ',' ORDER BY x DESC), string_agg(DISTINCT x, '-') FROM (VALUES ('b'), ('a'), ('b')) t(x);
+-- A pattern of type char(n) loses its padding, what it is compared with does not
+SELECT 'x'::text LIKE 'x'::char(4) AS like, 'x'::text ~~ 'x'::char(4) AS op, 'x'::char(4) LIKE 'x'::text AS padded,
+  'x'::char(4) LIKE 'x'::char(4) AS both, 'x'::text ILIKE 'x'::char(4) AS ilike, 'x'::text NOT LIKE 'x'::char(4) AS not_like;
+SELECT 'x'::char(4) ~ '^x$' AS padded, 'x'::text ~ 'x'::char(4) AS regex, 'x'::text SIMILAR TO 'x'::char(4) AS similar,
+  'x'::char(4) SIMILAR TO 'x' AS padded, 'x'::text LIKE 'x'::char(4) ESCAPE '#' AS escape;

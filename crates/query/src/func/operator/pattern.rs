@@ -52,16 +52,14 @@ pub fn like(
     Ok(Typed::new(Expr::Like(like), SqlType::Bool))
 }
 
-/// Both sides as text. char(n) keeps its padding, which LIKE sees in PostgreSQL too.
+/// Both sides as text. As in PostgreSQL the input keeps the padding of char(n), and the pattern, which is cast, loses it.
 fn text_operands(symbol: &str, input: Typed, pattern: Typed, ctx: &FuncContext) -> Result<(Typed, Typed)> {
     let texty = |side: &Typed| is_text(&side.sql_type) || side.is_unknown();
     if !texty(&input) || !texty(&pattern) {
         return Err(undefined(symbol, &input, &pattern));
     }
-    let settle = |side: Typed| {
-        if side.is_unknown() { cast(side, &SqlType::Text, CastKind::Implicit, ctx) } else { Ok(side) }
-    };
-    Ok((settle(input)?, settle(pattern)?))
+    let as_text = |side: Typed| cast(side, &SqlType::Text, CastKind::Implicit, ctx);
+    Ok((if input.is_unknown() { as_text(input)? } else { input }, as_text(pattern)?))
 }
 
 /// Whether a pattern that escapes with backslashes does not end in one that escapes nothing.
