@@ -76,3 +76,8 @@ SELECT count(*), sum(n) FROM (SELECT id, x, count(*) AS n FROM (SELECT DISTINCT 
 SELECT count(*) FROM (SELECT g.id, o.x FROM (SELECT id, sum(v) AS s FROM keyed GROUP BY id) g CROSS JOIN other o GROUP BY g.id, o.x) d;
 SELECT d.id, d.x FROM (SELECT g.id, o.x FROM (SELECT id % 2 AS id, sum(v) AS s FROM keyed GROUP BY id % 2) g CROSS JOIN other o GROUP BY g.id, o.x) d ORDER BY d.id, d.x DESC;
 DROP TABLE keyed, other;
+
+-- Two DISTINCT aggregates, neither of whose arguments says anything about the other's
+SELECT count(DISTINCT a), sum(DISTINCT b), sum(DISTINCT b::numeric), avg(DISTINCT b) FROM generate_series(1, 3) a CROSS JOIN generate_series(1, 4) b;
+SELECT count(DISTINCT a % 2), sum(DISTINCT b), min(b), max(a) FROM generate_series(1, 3) a CROSS JOIN generate_series(1, 4) b;
+SELECT a % 2 AS g, count(DISTINCT a), sum(DISTINCT b), sum(DISTINCT b * interval '1 day') FROM generate_series(1, 3) a CROSS JOIN generate_series(1, 4) b GROUP BY g ORDER BY g;

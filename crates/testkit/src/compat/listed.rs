@@ -45,6 +45,23 @@ fn differ_within_a_day_of_antiquity(ours: &Answer, theirs: &Answer) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(&theirs).all(near)
 }
 
+/// Whether all that differs is times of day, by as much as New York's local mean time is from what is kept there since.
+fn differ_by_mean_time(ours: &Answer, theirs: &Answer) -> bool {
+    const SECONDS: f64 = 3.0 * 60.0 + 58.0;
+    let seconds = |cell: &Option<String>| {
+        let cell = cell.as_deref().filter(|cell| cell.as_bytes().get(2) == Some(&b':'))?;
+        interval_seconds(cell)
+    };
+    let cells = |answer: &Answer| answer.rows.iter().flatten().cloned().collect::<Vec<_>>();
+    let (ours, theirs) = (cells(ours), cells(theirs));
+    let near = |(a, b): (&Option<String>, &Option<String>)| match (seconds(a), seconds(b)) {
+        _ if a == b => true,
+        (Some(a), Some(b)) => ((a - b).abs() - SECONDS).abs() < 1e-6,
+        _ => false,
+    };
+    ours.len() == theirs.len() && ours.iter().zip(&theirs).all(near)
+}
+
 /// Whether all that differs is numbers below one, by less than a hundredth, or others in their last digits; in whatever order rows come.
 fn differ_in_tiny_numbers(ours: &Answer, theirs: &Answer) -> bool {
     let number = |cell: &Option<String>| cell.as_ref().and_then(|text| text.parse::<f64>().ok());
@@ -136,7 +153,7 @@ pub const LISTED: &[Listed] = &[
           forgets it in antiquity, and may have older rules of such zones",
         is: |sql, ours, theirs| {
             let antique = sql.contains(" BC'") || shows_antiquity(ours) && shows_antiquity(theirs);
-            (antique || differ_within_a_day_of_antiquity(ours, theirs))
+            (antique || differ_within_a_day_of_antiquity(ours, theirs) || differ_by_mean_time(ours, theirs))
                 && state(ours).is_empty()
                 && state(theirs).is_empty()
                 && same_columns(ours, theirs)
@@ -284,5 +301,18 @@ mod tests {
         assert!(same("-1 days -02:00:00", "-26:00:00"));
         assert!(!same("1 mon", "31 days"));
         assert_eq!(interval_seconds("soon"), None);
+    }
+
+    #[test]
+    fn only_times_apart_by_mean_time_are_zones_long_ago() {
+        let answer = |cell: &str| Answer {
+            columns: vec![Column { name: "t".into(), type_oid: 1083 }],
+            rows: vec![vec![Some("6".into()), Some(cell.into())]],
+            tag: "SELECT 1".into(),
+            error: None,
+        };
+        let differ = |ours, theirs| differ_by_mean_time(&answer(ours), &answer(theirs));
+        assert!(differ("14:56:02", "15:00:00") && differ("15:03:58.5", "15:00:00.5"));
+        assert!(!differ("14:56:03", "15:00:00") && !differ("2", "240") && !differ("1 mon", "30 days"));
     }
 }

@@ -81,9 +81,11 @@ impl FoldAggregate {
         }
     }
 
-    /// The same over distinct rows, however the plan calls it.
+    /// The same over distinct rows, however the plan calls it. It has a name of its own: what is called `sum` the optimiser takes
+    /// apart into sums of groups, when beside it only one argument is distinct.
     pub fn distinct(mut self) -> FoldAggregate {
         self.distinct = true;
+        self.name.push_str(" distinct");
         self.key.push_str(" distinct");
         self
     }
