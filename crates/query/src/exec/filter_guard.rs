@@ -14,6 +14,7 @@ use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::columns_first::ColumnsFirst;
 use super::determined_keys::DeterminedKeys;
 use super::doubtful_keys::{BELIEVERS, ForgetDoubtfulKeys};
 use super::shared_rows::SHARED_QUERY;
@@ -33,6 +34,7 @@ pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     }
     rules.insert(0, Arc::new(ShiftedSums));
     rules.push(Arc::new(DeterminedKeys));
+    rules.push(Arc::new(ColumnsFirst));
     rules
 }
 

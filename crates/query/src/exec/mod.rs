@@ -5,6 +5,7 @@ mod admission;
 mod apply;
 mod arrays;
 mod cardinality;
+mod columns_first;
 mod determined_keys;
 mod direct;
 mod doubtful_keys;

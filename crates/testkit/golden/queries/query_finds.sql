@@ -81,3 +81,11 @@ DROP TABLE keyed, other;
 SELECT count(DISTINCT a), sum(DISTINCT b), sum(DISTINCT b::numeric), avg(DISTINCT b) FROM generate_series(1, 3) a CROSS JOIN generate_series(1, 4) b;
 SELECT count(DISTINCT a % 2), sum(DISTINCT b), min(b), max(a) FROM generate_series(1, 3) a CROSS JOIN generate_series(1, 4) b;
 SELECT a % 2 AS g, count(DISTINCT a), sum(DISTINCT b), sum(DISTINCT b * interval '1 day') FROM generate_series(1, 3) a CROSS JOIN generate_series(1, 4) b GROUP BY g ORDER BY g;
+
+-- Windows over what a condition says is equal to something computed
+SELECT a, min(b) OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1, 2), (1, 3), (-1, 4), (2, 1)) v(a, b) WHERE abs(a) = a ORDER BY 1, b;
+SELECT a, count(*) OVER (PARTITION BY a) FROM (VALUES ('x', 2), ('x', 3), ('Y', 4), ('z', 1)) v(a, b) WHERE lower(a) = a AND greatest(a, a) = a ORDER BY 1, b;
+
+-- Arrays of subqueries as text
+SELECT array_to_string(ARRAY(SELECT 1), NULL), array_to_string(ARRAY(SELECT true), ','), array_to_string(ARRAY(SELECT 1 WHERE false), ',') = '';
+SELECT array_to_string(ARRAY(SELECT x FROM (VALUES ('b'), (NULL), ('a')) v(x) ORDER BY x), '/', '?'), array_to_string(ARRAY(SELECT x FROM (VALUES (2), (1)) v(x) ORDER BY x DESC), '-');

@@ -1,7 +1,6 @@
 //! Function calls: scalar functions, aggregates, window functions.
 
 use arrow_schema::DataType;
-use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::functions::core::expr_fn;
 use datafusion::functions_aggregate::grouping::grouping_udaf;
@@ -122,11 +121,6 @@ impl Binder<'_> {
             let message = format!("{function}(*) specified, but {function} is not an aggregate function");
             return Err(self.error_at(span, SqlState::WRONG_OBJECT_TYPE, message));
         }
-        if function == "array_to_string"
-            && let Some(result) = self.bind_array_to_string(arguments)?
-        {
-            return Ok(result);
-        }
         if !arguments.named.is_empty() {
             return self.bind_named_call(function, arguments);
         }
@@ -172,18 +166,6 @@ impl Binder<'_> {
             }
         }
         func::call(function, args, self.func())
-    }
-
-    /// `array_to_string(ARRAY(SELECT ...), sep)`: a string_agg over the subquery, '' for no rows.
-    fn bind_array_to_string(&mut self, arguments: &Arguments<'_>) -> Result<Option<Typed>> {
-        let [Expr::Function(array), separator] = arguments.exprs.as_slice() else { return Ok(None) };
-        let ast::FunctionArguments::Subquery(query) = &array.args else { return Ok(None) };
-        // The separator goes into the subquery, where this level's columns would be others.
-        if object_name(&array.name)?.1 != "array" || !is_constant(separator) {
-            return Ok(None);
-        }
-        let separator = self.bind_text(separator)?;
-        self.bind_joined_subquery(query, separator).map(Some)
     }
 
     /// `percentile_cont(0.5) WITHIN GROUP (ORDER BY x)`.
@@ -367,15 +349,6 @@ impl Binder<'_> {
         Ok(Typed { expr: PlanExpr::AggregateFunction(call), sql_type: SqlType::Int4, arrow: DataType::Int32 })
     }
 
-    /// A one-column subquery's values joined by a separator; '' for no rows.
-    fn bind_joined_subquery(&mut self, query: &ast::Query, separator: Typed) -> Result<Typed> {
-        let (plan, column, order) = self.bind_column_subquery(query)?;
-        let text = func::cast(column, &SqlType::Text, CastKind::Explicit, self.func())?;
-        let call = func::aggregate("string_agg", vec![text, separator], false, None, order, false, self.func())?;
-        let joined = self.aggregate_subquery(plan, call)?;
-        self.or_empty(joined, "")
-    }
-
     /// `ARRAY(SELECT ...)`: the values in the subquery's order, '{}' for no rows.
     fn bind_array_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
         let (plan, column, order) = self.bind_column_subquery(query)?;
@@ -389,12 +362,6 @@ impl Binder<'_> {
         )?;
         let expr = expr_fn::coalesce(vec![array.expr, empty.expr]);
         Ok(Typed { expr, ..array })
-    }
-
-    fn or_empty(&mut self, value: Typed, empty: &str) -> Result<Typed> {
-        let empty = ScalarValue::Utf8View(Some(empty.to_owned()));
-        let expr = expr_fn::coalesce(vec![value.expr, PlanExpr::Literal(empty, None)]);
-        Ok(Typed { expr, ..value })
     }
 
     /// A subquery's plan, its only column, and the order of its rows as far as its own columns give it.
@@ -422,15 +389,6 @@ fn row_order(plan: &LogicalPlan) -> Option<Vec<Sort>> {
         LogicalPlan::Sort(sort) => Some(sort.expr.clone()),
         LogicalPlan::Limit(limit) => row_order(&limit.input),
         _ => None,
-    }
-}
-
-/// A literal, whatever its type.
-fn is_constant(expr: &Expr) -> bool {
-    match expr {
-        Expr::Value(_) => true,
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_constant(inner),
-        _ => false,
     }
 }
 
