@@ -116,7 +116,8 @@ fn interval_seconds(text: &str) -> Option<f64> {
     Some(seconds)
 }
 
-/// Whether two answers are the same but for how equal values are written: zeros at the end of numerics, intervals of one length.
+/// Whether two answers are the same but for how equal values are written: zeros at the end of numerics, intervals of one
+/// length, zeros with a sign.
 fn same_but_spelling(ours: &Answer, theirs: &Answer) -> bool {
     const NUMERIC: u32 = 1700;
     const INTERVAL: u32 = 1186;
@@ -124,6 +125,7 @@ fn same_but_spelling(ours: &Answer, theirs: &Answer) -> bool {
         Some(text) if oid == NUMERIC && text.contains('.') => {
             Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
         }
+        Some(text) if text == "-0" => Some("0".to_owned()),
         Some(text) if oid == INTERVAL => Some(interval_seconds(text).map_or_else(|| text.clone(), |s| s.to_string())),
         other => other.clone(),
     };
@@ -163,7 +165,7 @@ pub const LISTED: &[Listed] = &[
     Listed {
         name: "one scale for several numerics",
         why: "where CASE, coalesce and the like choose among numerics of different scales and sums or windows go over them, `1` \
-          beside `2.5` prints as `1.0`; of equal numerics or intervals in a group, any shows",
+          beside `2.5` prints as `1.0`; of equal numerics, intervals or zeros in a group, any shows",
         is: |sql, ours, theirs| {
             let chooses = [
                 "CASE",
