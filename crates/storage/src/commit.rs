@@ -52,7 +52,7 @@ impl Core {
         buffer.finish_spill()?;
         self.spill_the_rest(&mut buffer)?;
         let branch = buffer.branch;
-        let masks = buffer.deletes_more_than(self.options.mask_rows_min);
+        let masks = buffer.doomed().next().is_some() || buffer.deletes_more_than(self.options.mask_rows_min);
         let ops = buffer.net_ops(!masks);
         if ops.is_empty() && !masks {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
@@ -71,7 +71,7 @@ impl Core {
             check_trees(&version, branch, &ops)?;
             let targets = targets(&version, &buffer, &ops)?;
             let appended = if masks {
-                let (deletes, rows) = masked(&version, &buffer)?;
+                let (deletes, rows) = masked(&version, &mut buffer)?;
                 let all: Vec<LogOp> = ops.iter().cloned().chain(deletes).collect();
                 self.append(&version, txn, branch, &all, targets.into_iter().chain(rows).collect())
             } else {
@@ -81,7 +81,8 @@ impl Core {
                 // A freeze or merge moved rows meanwhile: look again.
                 Ok(None) => {}
                 Ok(Some(commit)) => {
-                    rows_written = (ops.len() + if masks { buffer.deletes().count() } else { 0 }) as u64;
+                    let doomed: u64 = buffer.doomed().map(|(_, _, rows)| rows.len()).sum();
+                    rows_written = doomed + (ops.len() + if masks { buffer.deletes().count() } else { 0 }) as u64;
                     buffer.keep_private();
                     break commit;
                 }
@@ -152,7 +153,13 @@ fn targets(version: &Version, buffer: &TxnBuffer, ops: &[LogOp]) -> Result<Vec<T
 }
 
 /// The live version of a key that began before `before`.
-fn live_row(version: &Version, tree: BranchTree, key: &Bytes, old: Position, before: CommitTs) -> Result<Target> {
+pub(crate) fn live_row(
+    version: &Version,
+    tree: BranchTree,
+    key: &Bytes,
+    old: Position,
+    before: CommitTs,
+) -> Result<Target> {
     for generation in version.memtables() {
         let Some(memtable) = generation.tree(tree) else { continue };
         let found = memtable.newest(key, |id, row| (id, row.is_live() && row.begin < before));
@@ -246,13 +253,23 @@ pub(crate) fn apply_ops(
 }
 
 /// A transaction's deletes, grouped by segment; those of rows in memory one by one. Of millions no list is made.
-fn masked(version: &Version, buffer: &TxnBuffer) -> Result<(Vec<LogOp>, Vec<Target>)> {
+fn masked(version: &Version, buffer: &mut TxnBuffer) -> Result<(Vec<LogOp>, Vec<Target>)> {
+    buffer.rehome(version)?;
     let mut rows: BTreeMap<SegmentId, (Arc<Segment>, RoaringBitmap)> = BTreeMap::new();
+    for (tree, segment, doomed) in buffer.doomed() {
+        let id = segment.meta.id;
+        let segment = version.segment((buffer.branch, tree), id).cloned();
+        let segment = segment.ok_or_else(|| Error::internal(format!("segment {id} of doomed rows is gone")))?;
+        rows.insert(id, (segment, doomed.clone()));
+    }
     let (mut ops, mut targets) = (Vec::new(), Vec::new());
     for (tree, key, old) in buffer.deletes() {
         match live_row(version, (buffer.branch, tree), key, old, CommitTs::MAX)? {
             Target::Segment { segment, row } => {
-                rows.entry(segment.meta.id).or_insert_with(|| (segment, RoaringBitmap::new())).1.insert(row);
+                let (_, rows) = rows.entry(segment.meta.id).or_insert_with(|| (segment, RoaringBitmap::new()));
+                if !rows.insert(row) {
+                    return Err(Error::internal(format!("a transaction has deleted key {key:02x?} twice")));
+                }
             }
             target => {
                 ops.push(LogOp::Delete { tree, key: key.clone(), old });

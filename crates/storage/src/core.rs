@@ -180,14 +180,14 @@ impl Core {
         let mut buffer = buffer.lock();
         let tree = (buffer.branch, descriptor.tree);
         buffer.insert(command, descriptor, rows, &|key| self.is_just_deleted(tree, key))?;
-        self.spill_if_large(&mut buffer, command)
+        self.spill_if_large(&mut buffer)
     }
 
     pub fn stage_writes(&self, txn: TxnId, command: CommandId, batch: WriteBatch) -> Result<()> {
         let buffer = self.txn(txn)?;
         let mut buffer = buffer.lock();
         buffer.write(command, batch)?;
-        self.spill_if_large(&mut buffer, command)
+        self.spill_if_large(&mut buffer)
     }
 
     pub fn end_txn(&self, id: TxnId) -> Option<Arc<Mutex<TxnBuffer>>> {

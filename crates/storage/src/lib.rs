@@ -32,6 +32,7 @@ mod commit;
 mod compaction;
 mod core;
 mod delete_vector;
+mod doom;
 mod freeze;
 #[cfg(test)]
 mod fuzz_test;

@@ -72,6 +72,8 @@ counters! {
     compaction_written_bytes,
     /// Transactions that outgrew memory.
     spills,
+    /// Rows that transactions deleted or replaced and remembered by position, because they were too many to remember by key.
+    doomed_rows,
     /// Files that nothing named and that the start removed.
     orphans_removed,
     /// Online backups begun, and those that were read to their end.

@@ -178,9 +178,9 @@ impl ShardStore for Shard {
         self.core.txn(txn)?.lock().rollback_to(from)
     }
 
-    fn release_savepoint(&self, txn: TxnId, from: CommandId) -> Result<()> {
-        self.core.txn(txn)?.lock().release_savepoint(from);
-        Ok(())
+    fn release_savepoint(&self, txn: TxnId, _from: CommandId) -> Result<()> {
+        // Nothing is kept for it.
+        self.core.txn(txn).map(|_| ())
     }
 
     fn durable(&self, lsn: Lsn) -> BoxFuture<'static, Result<()>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use heliosdb_runtime::{Disk, failpoint};
-use heliosdb_types::{BranchId, CommandId, CommitTs, Result, SegmentId, TreeRef};
+use heliosdb_types::{BranchId, CommitTs, Result, SegmentId, TreeRef};
 use rustc_hash::FxHashMap;
 
 use crate::cache::BlockCache;
@@ -27,12 +27,13 @@ struct Spiller {
 }
 
 impl Core {
-    /// Moves a transaction's rows to files of its own if they have grown too large. A failed spill fails the next call.
-    pub fn spill_if_large(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
+    /// Moves a transaction's rows to files of its own if they have grown too large, and forgets keys of what it deleted or replaced. A
+    /// failed spill fails the next call.
+    pub fn spill_if_large(&self, buffer: &mut TxnBuffer) -> Result<()> {
         if buffer.spillable_bytes() <= self.options.txn_spill_bytes {
-            return Ok(());
+            return self.doom_if_large(buffer);
         }
-        self.spill(buffer, command)
+        self.spill(buffer)
     }
 
     /// Before a commit: what is left of a transaction that has spilled goes the same way, unless it is little. Logging it and
@@ -42,14 +43,16 @@ impl Core {
         if buffer.private().next().is_none() || buffer.spillable_bytes() <= little {
             return Ok(());
         }
-        self.spill(buffer, CommandId(u32::MAX - 1))?;
+        self.spill(buffer)?;
         buffer.finish_spill()
     }
 
-    fn spill(&self, buffer: &mut TxnBuffer, command: CommandId) -> Result<()> {
+    fn spill(&self, buffer: &mut TxnBuffer) -> Result<()> {
         buffer.finish_spill()?;
+        // Before the next job: while one runs, entries stay where they are.
+        self.doom_if_large(buffer)?;
         failpoint("spill.begin")?;
-        let jobs = buffer.spill_jobs(command);
+        let jobs = buffer.spill_jobs();
         let version = self.version.load();
         let mut states = FxHashMap::default();
         for job in &jobs {
@@ -60,8 +63,7 @@ impl Core {
         let spiller = Spiller { disk, cache, target: self.segment_target(), branch: buffer.branch, states };
         Counters::add(&self.counters.spills, 1);
         if !self.options.background {
-            buffer.spilled(spiller.run(jobs)?);
-            return Ok(());
+            return buffer.spilled(spiller.run(jobs)?);
         }
         let (sender, done) = channel();
         let thread = self.spawner.thread("spill", move || {

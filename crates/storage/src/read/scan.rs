@@ -13,7 +13,9 @@ use heliosdb_contracts::{
     arrow_type,
 };
 use heliosdb_hcc::Bitmap;
-use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result, SchemaVersion, SegmentId, compare};
+use heliosdb_types::{
+    ColumnId, CommitTs, Datum, Error, PhysicalType, Result, SchemaVersion, SegmentId, TreeRef, compare,
+};
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
@@ -26,7 +28,7 @@ use crate::memtable::{BranchTree, Chunk, Generation};
 use crate::segment::BlockScan;
 use crate::segments::Segment;
 use crate::shape::{Projection, TreeState};
-use crate::txnbuf::Overlay;
+use crate::txnbuf::{DoomedMask, Overlay};
 use crate::version::Version;
 
 /// What every partition of a scan shares.
@@ -99,17 +101,10 @@ struct Scan {
 }
 
 pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {
-    let version = core.version.load_full();
     let (snapshot, branch) = (context.snapshot.ts, context.snapshot.branch);
+    let (version, own) = own_rows(core, context, request.tree)?;
+    let Own { overlay, private, doomed } = own;
     let state = core.tree_state(&version, context.txn, snapshot, branch, request.tree)?;
-    let (overlay, private) = match context.txn {
-        Some(txn) => {
-            let buffer = core.txn(txn)?;
-            let buffer = buffer.lock();
-            (buffer.overlay(request.tree, context.command), buffer.private_segments(request.tree, context.command))
-        }
-        None => (Overlay::default(), Vec::new()),
-    };
     let types = request.projection.iter().map(|&id| {
         state.physical(id).ok_or_else(|| Error::internal(format!("tree {} has no column {id}", request.tree)))
     });
@@ -121,6 +116,9 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     let mut estimated_bytes = 0;
     let tree = (branch, request.tree);
     let mut hidden = hidden_rows(&version, tree, &overlay, snapshot)?;
+    for (segment, rows) in doomed {
+        *hidden.entry(segment).or_default() |= rows;
+    }
     let committed = version.segments(tree).iter().map(|segment| {
         let mask = match (segment.mask(snapshot), hidden.remove(&segment.meta.id)) {
             (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | &own)),
@@ -179,6 +177,29 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     };
     let opened = Mutex::new(vec![false; partitions]);
     Ok(Arc::new(Scan { plan: Arc::new(plan), opened, estimated_rows, estimated_bytes }))
+}
+
+/// What a transaction's own writes mean for a scan.
+#[derive(Default)]
+struct Own {
+    overlay: Overlay,
+    private: Vec<(Arc<Segment>, RoaringBitmap)>,
+    doomed: FxHashMap<SegmentId, RoaringBitmap>,
+}
+
+/// The version that a scan reads, and what of it the transaction's earlier commands have changed.
+fn own_rows(core: &Core, context: &ReadContext, tree: TreeRef) -> Result<(Arc<Version>, Own)> {
+    let Some(txn) = context.txn else { return Ok((core.version.load_full(), Own::default())) };
+    let buffer = core.txn(txn)?;
+    let mut buffer = buffer.lock();
+    // Positions are of one version: from here on until the buffer is read, no row is doomed in a younger one.
+    let version = core.version.load_full();
+    buffer.rehome(&version)?;
+    let mut overlay = buffer.overlay(tree, context.command);
+    let private = buffer.private_segments(tree, context.command);
+    let DoomedMask { rows: doomed, keys } = buffer.doomed_mask(tree, context.command, context.snapshot.ts)?;
+    overlay.hidden.extend(keys.into_iter().map(|key| (key, RowHint::default())));
+    Ok((version, Own { overlay, private, doomed }))
 }
 
 /// Positions of the rows the transaction has itself replaced or deleted.

@@ -1,8 +1,12 @@
 //! What one transaction has written and not yet committed, by tree and command.
 //!
 //! A statement sees the writes of earlier commands of its transaction only, so every entry says which command made it
-//! and which command superseded it. Entries are appended, never changed in place, except for that mark.
+//! and which command superseded it. Entries are appended, never changed in place, except for that mark. When they grow too many
+//! they leave: rows go to private segments ([`spill`]), and of rows that were deleted or replaced only the positions stay
+//! ([`doomed`]). Both remember the command of each row.
 
+mod commands;
+mod doomed;
 mod keys;
 mod savepoint;
 mod spill;
@@ -18,6 +22,8 @@ use rustc_hash::FxHashMap;
 
 use crate::log::{LogOp, Position};
 use crate::segments::Segment;
+use doomed::Doomed;
+pub(crate) use doomed::DoomedMask;
 use keys::Keys;
 use spill::Private;
 pub(crate) use spill::{Running, SpillJob, SpillRow, Spilled};
@@ -26,12 +32,12 @@ pub(crate) struct TxnBuffer {
     pub branch: BranchId,
     trees: FxHashMap<TreeRef, TreeWrites>,
     shapes: Vec<(CommandId, ShapeChange)>,
-    /// Commands that begin a part which may be undone by itself, ascending.
-    savepoints: Vec<CommandId>,
     /// Bytes of rows in memory, about...
     spillable: usize,
-    /// ...and of the keys of what was deleted, which stay.
-    deleted: usize,
+    /// ...and of the entries that end rows, which the rows they end may replace...
+    ends: usize,
+    /// ...but for so many that could not go when it was last tried.
+    ends_kept: usize,
     running: Option<Running>,
 }
 
@@ -42,6 +48,7 @@ pub(crate) struct TreeWrites {
     private: Vec<Private>,
     /// The highest key in `private`.
     private_highest: Bytes,
+    doomed: Vec<Doomed>,
     /// Every key of `entries`, once somebody has read them in order.
     ordered: Option<BTreeSet<Bytes>>,
 }
@@ -121,15 +128,15 @@ impl TxnBuffer {
             branch,
             trees: FxHashMap::default(),
             shapes: Vec::new(),
-            savepoints: Vec::new(),
             spillable: 0,
-            deleted: 0,
+            ends: 0,
+            ends_kept: 0,
             running: None,
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.shapes.is_empty() && self.trees.values().all(|tree| tree.entries.is_empty() && tree.private.is_empty())
+        self.shapes.is_empty() && self.trees.values().all(TreeWrites::is_empty)
     }
 
     /// `just_deleted` tells whether a key's committed row has a delete that is not visible yet.
@@ -162,7 +169,7 @@ impl TxnBuffer {
         for (key, image, hint) in updates.chain(deletes) {
             match &image {
                 Image::Row(row) => self.spillable += entry_bytes(&key, row),
-                _ => self.deleted += entry_bytes(&key, &Bytes::new()),
+                _ => self.ends += entry_bytes(&key, &Bytes::new()),
             }
             let base = match tree.newest(&key) {
                 None => match tree.private_row(&key, NEVER)? {
@@ -219,11 +226,12 @@ impl TxnBuffer {
         }
         Ok(match tree.private_row(key, before)? {
             Some((segment, row)) => Own::Private { segment, row },
+            None if tree.is_doomed(key, before)? => Own::Deleted,
             None => Own::Untouched,
         })
     }
 
-    /// What commands before `before` made of a tree.
+    /// What commands before `before` made of a tree, but for what is in private segments and for doomed rows.
     pub fn overlay(&self, tree: TreeRef, before: CommandId) -> Overlay {
         let mut overlay = Overlay::default();
         let Some(tree) = self.trees.get(&tree) else { return overlay };
@@ -326,7 +334,7 @@ impl TxnBuffer {
 
     /// Bytes it holds in memory, about.
     pub fn held_bytes(&self) -> usize {
-        self.spillable + self.deleted
+        self.spillable + self.ends + self.trees.values().map(TreeWrites::position_bytes).sum::<usize>()
     }
 }
 
@@ -335,6 +343,32 @@ fn entry_bytes(key: &Bytes, row: &Bytes) -> usize {
 }
 
 impl TreeWrites {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.private.is_empty() && self.doomed.is_empty()
+    }
+
+    /// Takes entries out and changes others, as `stays` says; what stays keeps its order. None that another is the older of may go.
+    fn retain(&mut self, mut stays: impl FnMut(u32, &mut Entry) -> bool) {
+        let entries = std::mem::take(&mut self.entries);
+        self.keys = Keys::default();
+        // Built again when somebody asks.
+        self.ordered = None;
+        let mut moved: FxHashMap<u32, u32> = FxHashMap::default();
+        for (at, mut entry) in entries.into_iter().enumerate() {
+            if !stays(at as u32, &mut entry) {
+                debug_assert!(entry.older.is_none() && entry.superseded == NEVER, "nothing refers to what goes");
+                continue;
+            }
+            let to = self.entries.len() as u32;
+            if entry.superseded != NEVER {
+                moved.insert(at as u32, to);
+            }
+            entry.older = entry.older.and_then(|older| moved.get(&older).copied());
+            self.keys.append(&self.entries, &entry.key);
+            self.entries.push(entry);
+        }
+    }
+
     fn newest(&self, key: &[u8]) -> Option<&Entry> {
         self.keys.find(&self.entries, key).and_then(|at| self.entries.get(at as usize))
     }

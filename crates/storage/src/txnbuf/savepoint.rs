@@ -2,45 +2,28 @@
 //!
 //! Entries are appended command by command, so going back takes them from the end: the work is in what is undone, not in what
 //! stays, however many savepoints there are. Rows that have been spilled meanwhile stay in their private segment and are
-//! marked dead there; which part of the transaction each came from is kept for as long as a savepoint may ask.
+//! marked dead there; doomed rows live again.
 
 use heliosdb_types::{CommandId, Result};
 
-use super::spill::Private;
 use super::{Base, NEVER, TreeWrites, TxnBuffer};
 
 impl TxnBuffer {
+    /// From here on commands are told apart from those before: whatever is written knows its command, so nothing is kept.
     pub fn savepoint(&mut self, command: CommandId) {
-        debug_assert!(self.savepoints.last().is_none_or(|last| *last <= command), "savepoints follow each other");
-        self.savepoints.push(command);
-    }
-
-    pub fn release_savepoint(&mut self, from: CommandId) {
-        let keep = self.savepoints.partition_point(|command| *command < from);
-        self.savepoints.truncate(keep);
-        if self.savepoints.is_empty() {
-            let private = self.trees.values_mut().flat_map(|writes| &mut writes.private);
-            private.for_each(|private| private.parts = Vec::new());
-        }
+        let newest = |writes: &TreeWrites| writes.entries.last().is_none_or(|entry| entry.command <= command);
+        debug_assert!(self.trees.values().all(newest), "commands follow each other");
     }
 
     /// Undoes what `from` and later commands did.
     pub fn rollback_to(&mut self, from: CommandId) -> Result<()> {
         self.finish_spill()?;
-        let keep = self.savepoints.partition_point(|command| *command <= from);
-        self.savepoints.truncate(keep);
         while self.shapes.pop_if(|(command, _)| *command >= from).is_some() {}
         for writes in self.trees.values_mut() {
             writes.undo(from);
         }
-        self.trees.retain(|_, writes| !writes.entries.is_empty() || !writes.private.is_empty());
+        self.trees.retain(|_, writes| !writes.is_empty());
         Ok(())
-    }
-
-    /// The part of the transaction a command belongs to: the first command of the newest savepoint before it.
-    pub(super) fn part_of(savepoints: &[CommandId], command: CommandId) -> CommandId {
-        let at = savepoints.partition_point(|begin| *begin <= command);
-        at.checked_sub(1).and_then(|at| savepoints.get(at)).copied().unwrap_or(CommandId(0))
     }
 }
 
@@ -53,13 +36,17 @@ impl TreeWrites {
             self.keys.taken(self.entries.len(), entry.key, entry.older);
         }
         self.private.retain_mut(|private| {
-            let whole = private.first >= from;
-            if whole {
+            private.dead |= private.rows.take_from(from);
+            private.ended.take_from(from);
+            let stays = !private.rows.is_empty();
+            if !stays {
                 private.segment.give_up();
-            } else {
-                private.undo(from);
             }
-            !whole
+            stays
+        });
+        self.doomed.retain_mut(|doomed| {
+            doomed.rows.take_from(from);
+            !doomed.rows.is_empty()
         });
         debug_assert!(
             self.entries.iter().all(|entry| match entry.base {
@@ -68,13 +55,5 @@ impl TreeWrites {
             }),
             "what stays stands on what stays"
         );
-    }
-}
-
-impl Private {
-    fn undo(&mut self, from: CommandId) {
-        while let Some((_, rows)) = self.parts.pop_if(|(begin, _)| *begin >= from) {
-            self.dead |= rows;
-        }
     }
 }

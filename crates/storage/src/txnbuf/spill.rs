@@ -1,9 +1,9 @@
 //! What a transaction does when its rows outgrow memory: they go, sorted, to private segments.
 //!
 //! The files are durable before the commit's record names them, and no manifest knows them until then; a rollback removes
-//! them, a crash leaves them to the next start's sweep. Of a row that replaces a committed one the key stays in memory.
+//! them, a crash leaves them to the next start's sweep. Of a row that replaces another the key stays in memory, until that other
+//! is doomed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -13,20 +13,18 @@ use heliosdb_types::{CommandId, Error, Result, SchemaVersion, SegmentId, TreeRef
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
-use super::keys::Keys;
-use super::{Base, Entry, Image, NEVER, TreeWrites, TxnBuffer};
+use super::commands::RowCommands;
+use super::{Base, Entry, Image, NEVER, TreeWrites, TxnBuffer, entry_bytes};
 use crate::log::{LoadedSegment, LogOp, Position};
 use crate::segments::Segment;
 
 /// A segment only its transaction sees.
 pub(crate) struct Private {
     pub segment: Arc<Segment>,
-    /// Rows of this command and earlier ones,
-    pub command: CommandId,
-    /// down to this one.
-    pub first: CommandId,
-    /// While savepoints are open: rows by the part of the transaction they come from, oldest first.
-    pub parts: Vec<(CommandId, RoaringBitmap)>,
+    /// Which command made each row.
+    pub rows: RowCommands,
+    /// Rows that were deleted or replaced and have no entry for that, by the command that did it.
+    pub ended: RowCommands,
     /// Rows a rollback to a savepoint undid.
     pub dead: RoaringBitmap,
 }
@@ -45,7 +43,6 @@ pub(crate) struct SpillRow {
 pub(crate) struct SpillJob {
     pub tree: TreeRef,
     pub rows: Vec<SpillRow>,
-    command: CommandId,
 }
 
 /// The segments a job's rows were written to, and where each row is.
@@ -67,20 +64,12 @@ impl TxnBuffer {
         self.spillable
     }
 
-    /// All rows that can go, by tree. `current` is the running command: its own rows are kept apart, for it must not see
-    /// them. The jobs before must have ended.
-    pub fn spill_jobs(&mut self, current: CommandId) -> Vec<SpillJob> {
+    /// All rows that can go, by tree. The jobs before must have ended.
+    pub fn spill_jobs(&mut self) -> Vec<SpillJob> {
         assert!(self.running.is_none(), "one spill at a time");
-        let mut jobs = Vec::new();
-        for (&tree, writes) in &self.trees {
-            for (command, running) in [(CommandId(current.0.saturating_sub(1)), false), (current, true)] {
-                let rows = writes.rows_to_spill(current, running);
-                if !rows.is_empty() {
-                    jobs.push(SpillJob { tree, rows, command });
-                }
-            }
-        }
-        jobs.sort_by_key(|job| (job.tree, job.command));
+        let jobs = self.trees.iter().map(|(&tree, writes)| SpillJob { tree, rows: writes.rows_to_spill() });
+        let mut jobs: Vec<SpillJob> = jobs.filter(|job| !job.rows.is_empty()).collect();
+        jobs.sort_by_key(|job| job.tree);
         self.spillable = 0;
         jobs
     }
@@ -94,44 +83,40 @@ impl TxnBuffer {
         let Some(Running { done, thread }) = self.running.take() else { return Ok(()) };
         let spilled = done.recv().map_err(|_| Error::internal("a spill stopped before its end"));
         thread.join()?;
-        self.spilled(spilled??);
-        Ok(())
+        self.spilled(spilled??)
     }
 
     /// Rows are in private segments now.
-    pub fn spilled(&mut self, spilled: Vec<Spilled>) {
-        // A tree's jobs together: taking rows out moves the others.
-        let mut moved: BTreeMap<TreeRef, Vec<(u32, Position)>> = BTreeMap::new();
+    pub fn spilled(&mut self, spilled: Vec<Spilled>) -> Result<()> {
         for Spilled { job, segments, places } in spilled {
-            let command = job.command;
-            let parts = parts_of(&self.savepoints, &job, &places);
-            let first = job.rows.iter().map(|row| row.command).min().unwrap_or(command);
-            let private = segments.into_iter().map(|segment| {
-                let rows = parts.iter().filter(|((id, _), _)| *id == segment.meta.id);
-                let parts = rows.map(|((_, part), rows)| (*part, rows.clone())).collect();
-                Private { segment, command, first, parts, dead: RoaringBitmap::new() }
-            });
+            let mut rows: FxHashMap<SegmentId, Vec<(u32, CommandId)>> = FxHashMap::default();
+            for (row, place) in job.rows.iter().zip(&places) {
+                rows.entry(place.segment).or_default().push((place.row, row.command));
+            }
             let writes = self.trees.entry(job.tree).or_default();
-            writes.private.extend(private);
+            for segment in segments {
+                // First of all: from here on the transaction removes the file.
+                writes.private.push(Private::new(segment));
+            }
+            for private in &mut writes.private {
+                private.rows.add(rows.remove(&private.segment.meta.id).unwrap_or_default())?;
+            }
             let highest = writes.private.iter().map(|private| &private.segment.meta.max_key).max();
             writes.private_highest = highest.cloned().unwrap_or_default();
-            moved.entry(job.tree).or_default().extend(job.rows.iter().map(|row| row.at).zip(places));
+            self.ends += writes.moved_out(job.rows.iter().map(|row| row.at).zip(places));
         }
-        for (tree, places) in moved {
-            self.trees.entry(tree).or_default().moved_out(&places);
-        }
+        Ok(())
     }
 
     /// Private segments that a statement sees, and which of their rows it does not.
     pub fn private_segments(&self, tree: TreeRef, before: CommandId) -> Vec<(Arc<Segment>, RoaringBitmap)> {
         let Some(writes) = self.trees.get(&tree) else { return Vec::new() };
         let mut hidden = writes.hidden_rows(before);
-        let seen = writes.private.iter().filter(|private| private.command < before);
-        seen.map(|private| {
+        let all = writes.private.iter().map(|private| {
             let rows = hidden.remove(&private.segment.meta.id).unwrap_or_default();
             (private.segment.clone(), rows)
-        })
-        .collect()
+        });
+        all.filter(|(segment, hidden)| hidden.len() < u64::from(segment.meta.rows)).collect()
     }
 
     /// The operation that makes private segments everybody's.
@@ -169,22 +154,6 @@ impl TxnBuffer {
     }
 }
 
-/// Rows by segment and by the part of the transaction they come from; nothing while there is no savepoint.
-fn parts_of(
-    savepoints: &[CommandId],
-    job: &SpillJob,
-    places: &[Position],
-) -> BTreeMap<(SegmentId, CommandId), RoaringBitmap> {
-    let mut parts: BTreeMap<(SegmentId, CommandId), RoaringBitmap> = BTreeMap::new();
-    if !savepoints.is_empty() {
-        for (row, place) in job.rows.iter().zip(places) {
-            let part = TxnBuffer::part_of(savepoints, row.command);
-            parts.entry((place.segment, part)).or_default().insert(place.row);
-        }
-    }
-    parts
-}
-
 impl Drop for TxnBuffer {
     fn drop(&mut self) {
         // A spill that still runs has files to remove, too; if it failed it has removed them.
@@ -193,50 +162,64 @@ impl Drop for TxnBuffer {
     }
 }
 
-impl TreeWrites {
-    fn rows_to_spill(&self, current: CommandId, running: bool) -> Vec<SpillRow> {
-        let entries = self.entries.iter().enumerate();
-        entries
-            .filter(|(_, entry)| entry.may_spill() && (entry.command >= current) == running)
-            .filter_map(|(at, entry)| match &entry.image {
-                Image::Row(row) => Some(SpillRow {
-                    key: entry.key.clone(),
-                    row: row.clone(),
-                    schema: entry.schema,
-                    command: entry.command,
-                    at: at as u32,
-                }),
-                _ => None,
-            })
-            .collect()
+impl Private {
+    fn new(segment: Arc<Segment>) -> Private {
+        let (rows, ended) = (RowCommands::default(), RowCommands::default());
+        Private { segment, rows, ended, dead: RoaringBitmap::new() }
     }
 
-    /// Takes out fresh inserts that were spilled, and leaves of other rows where they are now; what stays keeps its order.
-    /// A row that was superseded while it was written stays, too: the newer one refers to it.
-    fn moved_out(&mut self, places: &[(u32, Position)]) {
+    /// Whether a row is there for a statement, as far as entries do not say otherwise.
+    fn has(&self, row: u32, before: CommandId) -> bool {
+        self.rows.contains(row, before) && !self.ended.contains(row, before) && !self.dead.contains(row)
+    }
+
+    /// The rows that are not.
+    fn hidden(&self, before: CommandId) -> RoaringBitmap {
+        let seen = self.rows.before(before);
+        let mut hidden = &self.dead | &*self.ended.before(before);
+        if seen.len() < self.rows.len() {
+            hidden |= self.rows.all() - &*seen;
+        }
+        hidden
+    }
+}
+
+impl TreeWrites {
+    fn rows_to_spill(&self) -> Vec<SpillRow> {
+        let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.may_spill());
+        let rows = entries.filter_map(|(at, entry)| match &entry.image {
+            Image::Row(row) => Some(SpillRow {
+                key: entry.key.clone(),
+                row: row.clone(),
+                schema: entry.schema,
+                command: entry.command,
+                at: at as u32,
+            }),
+            _ => None,
+        });
+        rows.collect()
+    }
+
+    /// Takes out fresh inserts that were spilled, and leaves of other rows where they are now. A row that was superseded while it was
+    /// written stays, too: the newer one refers to it. Gives the bytes of what stays and has left its row.
+    fn moved_out(&mut self, places: impl Iterator<Item = (u32, Position)>) -> usize {
         let mut spilled: Vec<Option<Position>> = vec![None; self.entries.len()];
-        for &(at, place) in places {
+        for (at, place) in places {
             if let Some(slot) = spilled.get_mut(at as usize) {
                 *slot = Some(place);
             }
         }
-        let entries = std::mem::take(&mut self.entries);
-        self.keys = Keys::default();
-        let mut moved: FxHashMap<u32, u32> = FxHashMap::default();
-        for (at, (mut entry, place)) in entries.into_iter().zip(spilled).enumerate() {
-            match place {
-                Some(_) if entry.base == Base::Nothing && entry.superseded == NEVER => continue,
-                Some(place) => entry.image = Image::Private(place),
-                None => {}
+        let mut bytes = 0;
+        self.retain(|at, entry| match spilled.get(at as usize).copied().flatten() {
+            Some(_) if entry.base == Base::Nothing && entry.superseded == NEVER => false,
+            Some(place) => {
+                entry.image = Image::Private(place);
+                bytes += entry_bytes(&entry.key, &Bytes::new());
+                true
             }
-            let to = self.entries.len() as u32;
-            if entry.superseded != NEVER {
-                moved.insert(at as u32, to);
-            }
-            entry.older = entry.older.and_then(|older| moved.get(&older).copied());
-            self.keys.append(&self.entries, &entry.key);
-            self.entries.push(entry);
-        }
+            None => true,
+        });
+        bytes
     }
 
     pub(super) fn private_segment(&self, at: Position) -> Result<&Arc<Segment>> {
@@ -248,21 +231,20 @@ impl TreeWrites {
         if self.private_highest < key {
             return Ok(None);
         }
-        for private in self.private.iter().filter(|private| private.command < before) {
-            if private.segment.meta.may_hold(key)
-                && let Some(row) = private.segment.reader.find(key)?.find(|row| !private.dead.contains(*row))
-            {
+        for private in self.private.iter().filter(|private| private.segment.meta.may_hold(key)) {
+            // One row of each key.
+            let row = private.segment.reader.find(key)?.next();
+            if let Some(row) = row.filter(|row| private.has(*row, before)) {
                 return Ok(Some((&private.segment, row)));
             }
         }
         Ok(None)
     }
 
-    /// Private rows that commands before `before` replaced or deleted.
+    /// Private rows that are not there for commands from `before` on.
     fn hidden_rows(&self, before: CommandId) -> FxHashMap<SegmentId, RoaringBitmap> {
-        let dead = self.private.iter().filter(|private| !private.dead.is_empty());
         let mut hidden: FxHashMap<_, RoaringBitmap> =
-            dead.map(|private| (private.segment.meta.id, private.dead.clone())).collect();
+            self.private.iter().map(|private| (private.segment.meta.id, private.hidden(before))).collect();
         for entry in self.entries.iter().filter(|entry| entry.command < before) {
             if let (None, Base::Spilled(at)) = (entry.older, entry.base) {
                 hidden.entry(at.segment).or_default().insert(at.row);
@@ -278,6 +260,6 @@ impl TreeWrites {
 impl Entry {
     /// Whether its row can go: nothing else refers to it.
     fn may_spill(&self) -> bool {
-        matches!(self.base, Base::Nothing | Base::Committed(_)) && self.older.is_none() && self.superseded == NEVER
+        self.base != Base::Deleted && self.older.is_none() && self.superseded == NEVER
     }
 }

@@ -124,6 +124,16 @@ fn others_commit_beside_a_transaction_of_many_rows() {
             shard.stage_inserts(id, CommandId(command as u32), tree.clone(), batch).unwrap();
         }
     });
+    // Batches of one statement, and batches that are statements.
+    let update = beside(&shard, |id| {
+        for first in (0..rows).step_by(BATCH) {
+            let keys = first..(first + BATCH as i64).min(rows);
+            let place = |key: i64| hint(&shard.newest(id, tree.tree, &key_bytes(key), false).unwrap());
+            let updates = keys.map(|key| (keyed(&tree, key, key + 1), place(key))).collect();
+            let batch = WriteBatch { descriptor: tree.clone(), updates, deletes: vec![] };
+            shard.stage_writes(id, CommandId(0), batch).unwrap();
+        }
+    });
     let delete = beside(&shard, |id| {
         for first in (0..rows).step_by(BATCH) {
             let newest = |key: i64| shard.newest(id, tree.tree, &key_bytes(key), false).unwrap();
@@ -134,7 +144,8 @@ fn others_commit_beside_a_transaction_of_many_rows() {
         }
     });
     println!("| what | seconds | commit s | small commits | p50 ms | p99.9 ms | max ms | txn MB | resident MB |");
-    let mut steps = [("nothing else", (Duration::ZERO, Duration::ZERO, idle)), ("insert", insert), ("delete", delete)];
+    let idle = (Duration::ZERO, Duration::ZERO, idle);
+    let mut steps = [("nothing else", idle), ("insert", insert), ("update", update), ("delete", delete)];
     for (what, (total, commit, seen)) in &mut steps {
         let [p50, p999, max] = [0.5, 0.999, 1.0].map(|share| seen.percentile(share) as f64 / 1e3);
         println!(
@@ -146,12 +157,11 @@ fn others_commit_beside_a_transaction_of_many_rows() {
             seen.resident_max as f64 / 1e6,
         );
         let held = seen.transaction_bytes_max;
-        assert!(*what != "insert" || held < spill_bytes * 2, "{what}: {held} bytes of a transaction in memory");
+        assert!(held < spill_bytes * 5 / 2, "{what}: {held} bytes of a transaction in memory");
     }
     let left = shard.tree_size(tree.tree).rows;
     assert_eq!(left, 0, "all rows were deleted");
-    let [_, (_, (insert_time, _, insert)), (_, (delete_time, _, delete))] = &steps;
-    for (time, seen) in [(insert_time, insert), (delete_time, delete)] {
+    for (_, (time, _, seen)) in steps.iter().skip(1) {
         // The large transaction takes seconds; nobody may wait for a good part of it.
         let longest = seen.micros.last().copied().unwrap_or(0);
         let allowed = (time.as_micros() as u64 / 2).max(1_000_000);

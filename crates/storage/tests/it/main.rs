@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod basics;
+mod doomed;
 mod durability;
 mod first_rows;
 mod housekeeping;

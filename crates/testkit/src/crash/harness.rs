@@ -21,6 +21,7 @@ const FAILPOINTS: &[&str] = &[
     "compaction.begin",
     "compaction.done",
     "compaction.segments_written",
+    "doom.begin",
     "freeze.begin",
     "freeze.done",
     "freeze.segments_written",

@@ -158,6 +158,7 @@ impl Simulation {
             self.create().unwrap();
             self.settle_visible();
         }
+        let mut doomed = 0;
         for step in 0..STEPS {
             self.note(&format!("-- step {step}"));
             if self.rng.random_bool(0.2) {
@@ -170,6 +171,10 @@ impl Simulation {
             }
             self.settle_visible();
             self.check().unwrap();
+            let before = std::mem::replace(&mut doomed, self.shard().metrics().doomed_rows);
+            if doomed > before {
+                self.counts.add("steps with doomed rows");
+            }
         }
         self.check_space();
         self.restart(machine::Stop::PowerLoss);
@@ -252,6 +257,7 @@ fn acknowledged_commits_survive_by_seed() {
     }
     let counts = run_seeds(seed.unwrap_or(0), seeds.unwrap_or(20));
     println!("{:#?}", counts.0);
+    assert!(counts.0.contains_key("steps with doomed rows"), "large transactions are part of it");
 }
 
 #[test]
