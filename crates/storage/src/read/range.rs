@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use heliosdb_contracts::{KeyRange, RangeCursor, RangeRequest, RangeSink, ReadContext, RowHint, Snapshot};
-use heliosdb_types::{ColumnId, CommandId, Error, Result, SchemaVersion, TreeRef};
+use heliosdb_types::{ColumnId, CommandId, Error, Result, SchemaVersion, SegmentId, TreeRef};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
@@ -38,7 +38,10 @@ enum Place {
 enum Kind {
     Memory(Arc<TreeMem>),
     /// The transaction's own rows in its buffer.
-    Own,
+    Own {
+        /// Private segments that have sources of their own, or none to give. Rows may leave for others while the cursor is read.
+        known: Vec<SegmentId>,
+    },
     Segment {
         segment: Arc<Segment>,
         /// Rows of the range not looked at yet.
@@ -84,7 +87,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
         let buffer = core.txn(txn)?;
         let locked = buffer.lock();
         if locked.has_tree(request.tree) {
-            kinds.push(Kind::Own);
+            kinds.push(Kind::Own { known: locked.private_ids(request.tree).collect() });
             for (segment, hidden) in locked.private_segments(request.tree, context.command) {
                 let rows = rows_of(&segment, &request.range)?;
                 kinds.push(Kind::Segment { segment, rows, private: Some(hidden), nearby: Box::default() });
@@ -99,7 +102,6 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
             kinds.push(Kind::Segment { segment: segment.clone(), rows, private: None, nearby: Box::default() });
         }
     }
-    let source = |kind| Source { kind, ready: VecDeque::new(), last: None, done: false };
     Ok(Box::new(Cursor {
         state,
         tree: request.tree,
@@ -108,7 +110,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
         snapshot: snapshot.clone(),
         command: context.command,
         own,
-        sources: kinds.into_iter().map(source).collect(),
+        sources: kinds.into_iter().map(Source::new).collect(),
         version,
         projections: Vec::new(),
         ahead: AHEAD_MIN,
@@ -124,9 +126,24 @@ fn rows_of(segment: &Segment, range: &KeyRange) -> Result<Range<u32>> {
     segment.reader.rows_between(&range.lower, range.upper.as_deref())
 }
 
+/// What of a range comes after a key, in the range's direction.
+fn after(range: &KeyRange, last: &Bytes) -> KeyRange {
+    let mut rest = range.clone();
+    if range.reverse {
+        rest.upper = Some(last.clone());
+    } else {
+        rest.lower = [last, &[0][..]].concat().into();
+    }
+    rest
+}
+
 impl Source {
-    /// Looks for more rows if none are ready.
-    fn fill(&mut self, cursor: &Wanted<'_>) -> Result<()> {
+    fn new(kind: Kind) -> Source {
+        Source { kind, ready: VecDeque::new(), last: None, done: false }
+    }
+
+    /// Looks for more rows if none are ready. What has to be read besides from now on is put into `more`.
+    fn fill(&mut self, cursor: &Wanted<'_>, more: &mut Vec<Source>) -> Result<()> {
         while self.ready.is_empty() && !self.done {
             match &mut self.kind {
                 Kind::Memory(memory) => {
@@ -138,18 +155,25 @@ impl Source {
                     (self.last, self.done) =
                         memory.visible_range(self.last.take(), cursor.range, at, cursor.ahead, visit);
                 }
-                Kind::Own => {
+                Kind::Own { known } => {
                     let Some(buffer) = cursor.own else {
                         self.done = true;
                         continue;
                     };
-                    let found = buffer.lock().own_range(
-                        cursor.tree,
-                        cursor.command,
-                        self.last.take(),
-                        cursor.range,
-                        cursor.ahead,
-                    )?;
+                    let mut buffer = buffer.lock();
+                    let last = self.last.take();
+                    if buffer.private_ids(cursor.tree).any(|id| !known.contains(&id)) {
+                        let rest = last.as_ref().map_or_else(|| cursor.range.clone(), |last| after(cursor.range, last));
+                        let mut private = buffer.private_segments(cursor.tree, cursor.command);
+                        private.retain(|(segment, _)| !known.contains(&segment.meta.id));
+                        for (segment, hidden) in private {
+                            let rows = rows_of(&segment, &rest)?;
+                            let kind = Kind::Segment { segment, rows, private: Some(hidden), nearby: Box::default() };
+                            more.push(Source::new(kind));
+                        }
+                        *known = buffer.private_ids(cursor.tree).collect();
+                    }
+                    let found = buffer.own_range(cursor.tree, cursor.command, last, cursor.range, cursor.ahead)?;
                     let head = |(key, row, schema)| Head { key, place: Place::Row { row, schema } };
                     self.ready.extend(found.rows.into_iter().map(head));
                     (self.last, self.done) = (found.last, found.done);
@@ -219,8 +243,13 @@ impl Cursor {
             own: self.own.as_ref(),
             ahead: self.ahead,
         };
+        let mut more = Vec::new();
         for source in &mut self.sources {
-            source.fill(&wanted)?;
+            source.fill(&wanted, &mut more)?;
+        }
+        for mut source in more {
+            source.fill(&wanted, &mut Vec::new())?;
+            self.sources.push(source);
         }
         let heads = self.sources.iter().enumerate().filter_map(|(at, source)| Some((at, &source.ready.front()?.key)));
         let first =
@@ -260,7 +289,7 @@ impl RangeCursor for Cursor {
             }
             let committed = match &source.kind {
                 Kind::Memory(_) => true,
-                Kind::Own => false,
+                Kind::Own { .. } => false,
                 Kind::Segment { private, .. } => private.is_none(),
             };
             if committed && self.is_hidden(&head.key)? {
@@ -291,7 +320,7 @@ impl RangeCursor for Cursor {
     fn rows_ahead(&self) -> u64 {
         let ahead = |source: &Source| match &source.kind {
             Kind::Segment { rows, .. } => rows.len() as u64,
-            Kind::Memory(_) | Kind::Own => 0,
+            Kind::Memory(_) | Kind::Own { .. } => 0,
         };
         self.sources.iter().map(ahead).sum()
     }

@@ -119,6 +119,12 @@ impl TxnBuffer {
         all.filter(|(segment, hidden)| hidden.len() < u64::from(segment.meta.rows)).collect()
     }
 
+    /// The private segments of a tree, seen or not.
+    pub fn private_ids(&self, tree: TreeRef) -> impl Iterator<Item = SegmentId> {
+        let writes = self.trees.get(&tree).into_iter();
+        writes.flat_map(|writes| writes.private.iter().map(|private| private.segment.meta.id))
+    }
+
     /// The operation that makes private segments everybody's.
     pub(super) fn load_op(&self) -> Option<LogOp> {
         let mut loaded = Vec::new();

@@ -1,9 +1,11 @@
 //! Transactions that delete or replace so many rows that they remember them by position: nobody may tell the difference.
 
-use heliosdb_contracts::{KeyedRow, NewestRow, ReadContext, ShardStore, TreeDescriptorRef, WriteBatch};
+use heliosdb_contracts::{
+    KeyRange, KeyedRow, NewestRow, RangeRequest, ReadContext, RowHint, ShardStore, TreeDescriptorRef, WriteBatch,
+};
 use heliosdb_runtime::{Entropy, SeededEntropy};
 use heliosdb_storage::ShardOptions;
-use heliosdb_types::CommandId;
+use heliosdb_types::{CommandId, DatumRef};
 
 use crate::support::*;
 
@@ -221,6 +223,46 @@ fn the_wrong_use_of_a_doomed_row_is_refused() {
     let twice = world.shard.stage_writes(txn.id, CommandId(1), batch).and_then(|()| world.shard.commit(txn.id));
     assert!(twice.unwrap_err().message().contains("delete"), "a row is deleted once");
     assert_eq!(world.rows(&tree).len(), 100, "nothing of it has happened");
+}
+
+/// A cursor gives rows as its command saw them, wherever they go while it reads.
+#[test]
+fn a_cursor_reads_on_while_rows_leave_memory() {
+    for reverse in [false, true] {
+        let (world, tree) = frozen(ShardOptions { txn_spill_bytes: 50_000, ..options() }, 200);
+        let mut txn = world.begin();
+        replace(&txn, &tree, 0, 0..100, -1);
+        let rows = (200..240).map(|key| keyed(&tree, key, -2)).collect();
+        world.shard.stage_inserts(txn.id, CommandId(1), tree.clone(), rows).unwrap();
+        delete(&txn, &tree, 2, 50..60);
+        assert_eq!((world.shard.metrics().spills, doomed_rows(&world)), (0, 0));
+        txn.command = 3;
+        let mut expected: Vec<(i64, i64)> = txn.rows(&tree).into_iter().collect();
+        let range = KeyRange { lower: key_bytes(0), upper: Some(key_bytes(1000)), reverse };
+        let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE] };
+        let mut cursor = world.shard.range(&view(&world, &txn, 3), &request).unwrap();
+        let mut found = Vec::new();
+        let mut sink = |_: &[u8], values: &[DatumRef<'_>], _: RowHint| {
+            let [DatumRef::Int64(key), DatumRef::Int64(value)] = values else { panic!("{values:?}") };
+            found.push((*key, *value));
+            Ok(())
+        };
+        for _ in 0..20 {
+            assert!(cursor.next(&mut sink).unwrap());
+        }
+        replace(&txn, &tree, 3, 60..200, -3);
+        let rows = (300..400).map(|key| keyed(&tree, key, -4)).collect();
+        world.shard.stage_inserts(txn.id, CommandId(4), tree.clone(), rows).unwrap();
+        delete(&txn, &tree, 5, 0..50);
+        delete(&txn, &tree, 5, 60..240);
+        assert!(world.shard.metrics().spills > 0 && doomed_rows(&world) > 0);
+        while cursor.next(&mut sink).unwrap() {}
+        if reverse {
+            expected.reverse();
+        }
+        assert_eq!(found, expected, "reverse {reverse}");
+        txn.rollback();
+    }
 }
 
 /// A random transaction beside a map, with savepoints, while other transactions commit and their rows are frozen and merged.
