@@ -93,6 +93,24 @@ impl Spawner {
         Ok(Thread { handle: Some(handle) })
     }
 
+    /// Does work on a thread of its own that gives way ([`crate::give_way`]), and waits for it. For what computes for long on
+    /// behalf of a thread that takes locks before or after: that one keeps its share, so that nobody waits for a lock whose
+    /// holder waits for a processor. A panic of the work is the caller's. A `niceness` of 0 needs no thread.
+    pub fn giving_way<T: Send>(&self, name: &str, niceness: u8, run: impl FnOnce() -> T + Send) -> Result<T> {
+        if niceness == 0 {
+            return Ok(run());
+        }
+        std::thread::scope(|scope| {
+            let work = move || {
+                crate::give_way(niceness);
+                run()
+            };
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+            let thread = thread.map_err(|e| Error::io(format!("start thread \"{name}\""), e))?;
+            Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
     /// Starts a task on the pool.
     pub fn task<F>(&self, future: F) -> Task<F::Output>
     where
@@ -189,18 +207,37 @@ mod tests {
         assert!(spawner.thread("panics", || panic!("on purpose")).unwrap().join().is_err());
     }
 
+    /// The 19th field; the name in parentheses may hold spaces.
+    #[cfg(target_os = "linux")]
+    fn niceness() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16).unwrap().parse().unwrap()
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_pool_that_gives_way_has_nice_threads() {
-        // The 19th field; the name in parentheses may hold spaces.
-        let niceness = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
-        };
         let pools = [0, 7].map(|niceness| Pool::giving_way("test", 1, niceness).unwrap());
         let [equal, nice] =
             pools.each_ref().map(|pool| pool.block_on(pool.spawner().task(async move { niceness() })).unwrap());
         assert_eq!((equal, nice), (niceness(), (niceness() + 7).min(19)));
         assert_eq!(pools[1].block_on(pools[1].spawner().blocking(niceness)).unwrap(), nice);
+    }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn work_gives_way_and_who_waits_for_it_does_not() {
+        let (spawner, before) = (Spawner::threads(), niceness());
+        let mut borrowed = 0;
+        let mut work = |by| {
+            let look = || {
+                borrowed += 1;
+                niceness()
+            };
+            spawner.giving_way("test", by, look).unwrap()
+        };
+        assert_eq!((work(0), work(7)), (before, (before + 7).min(19)));
+        assert_eq!((borrowed, niceness()), (2, before));
+        let panics = || spawner.giving_way("test", 7, || panic!("on purpose"));
+        assert!(std::panic::catch_unwind(panics).is_err());
     }
 }

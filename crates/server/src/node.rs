@@ -232,6 +232,8 @@ fn open(
         cache_bytes: budget.cache_bytes,
         txn_spill_bytes: config.storage_txn_spill_bytes.unwrap_or(budget.txn_spill_bytes),
         background_io_rate: config.background_io_rate,
+        // Between transactions and queries: what they write has to be frozen and merged at last.
+        background_niceness: config.query_niceness.div_ceil(2),
         commit_delay: config.commit_delay,
         log_file_bytes: config.storage_wal_file_bytes.unwrap_or(ShardOptions::default().log_file_bytes),
         ..ShardOptions::default()

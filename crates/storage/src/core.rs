@@ -309,6 +309,12 @@ impl Core {
         SegmentTarget { disk: self.background_disk.clone(), ..self.segment_target() }
     }
 
+    /// Computes for long, on a thread that gives way: the caller keeps its share of the processors for what it does under locks.
+    pub fn giving_way<T: Send>(&self, name: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let niceness = if self.options.background { self.options.background_niceness } else { 0 };
+        self.spawner.giving_way(name, niceness, work)?
+    }
+
     /// Memory of what cannot be evicted of segments: filters, fences and zone maps, and delete vectors.
     fn segments_memory(version: &Version) -> (u64, u64) {
         let add = |(open, deletes): (u64, u64), segment: &Arc<Segment>| {

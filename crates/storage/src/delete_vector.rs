@@ -23,7 +23,7 @@ pub(crate) struct DeleteVector {
 struct State {
     latest: Arc<RoaringBitmap>,
     tail: Vec<(CommitTs, u32)>,
-    /// The tail by row, but for what is in `many`.
+    /// The tail by row, but for what is in `many`; rows that have just left the tail may still be here.
     ends: FxHashMap<u32, CommitTs>,
     /// Rows of the tail that one commit deleted together, oldest first: a commit that deletes millions holds up others no
     /// longer than it takes to unite two bitmaps.
@@ -41,6 +41,8 @@ pub(crate) struct DeleteImage {
 
 /// From so many rows of one commit on they are kept as a bitmap.
 const MANY: u64 = 256;
+/// Rows whose ends are forgotten while the lock is held: some ten microseconds.
+const FORGOTTEN_AT_ONCE: usize = 256;
 
 impl State {
     /// When a row of the tail was deleted.
@@ -137,18 +139,24 @@ impl DeleteVector {
     /// Forgets when rows were deleted that no snapshot at or after `horizon` sees. What no file holds yet stays: the
     /// tail is also how [`DeleteVector::is_dirty`] knows of it.
     pub fn prune(&self, horizon: CommitTs) {
-        let mut state = self.state.write();
-        let horizon = horizon.min(state.saved);
-        let keep = state.tail.partition_point(|&(ts, _)| ts <= horizon);
-        if keep > 0 {
-            let State { tail, ends, many, .. } = &mut *state;
-            for (_, row) in tail.drain(..keep) {
-                if ends.is_empty() {
-                    break;
-                }
-                ends.remove(&row);
+        let forgotten: Vec<(CommitTs, u32)> = {
+            let mut state = self.state.write();
+            let horizon = horizon.min(state.saved);
+            let keep = state.tail.partition_point(|&(ts, _)| ts <= horizon);
+            if keep == 0 {
+                return;
             }
-            many.retain(|(ts, _)| *ts > horizon);
+            state.many.retain(|(ts, _)| *ts > horizon);
+            state.tail.drain(..keep).collect()
+        };
+        // Commits wait for this lock under the commit mutex, so it is held for a few rows at a time. Until its turn comes a row has an
+        // end that is before everything that can still ask, which says the same as none.
+        for few in forgotten.chunks(FORGOTTEN_AT_ONCE) {
+            let ends = &mut self.state.write().ends;
+            if ends.is_empty() {
+                return;
+            }
+            few.iter().for_each(|(_, row)| _ = ends.remove(row));
         }
     }
 

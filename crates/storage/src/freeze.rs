@@ -71,22 +71,10 @@ impl Core {
         failpoint("freeze.begin")?;
         self.wal.wait_durable_blocking(rotation.lsn)?;
         let begun = self.clock.monotonic();
-        let mut frozen: FxHashMap<BranchTree, Frozen> = FxHashMap::default();
-        let mut add = Vec::new();
-        for (tree, memtable) in generation.trees() {
-            match self.freeze_tree(&version, tree, &memtable, rotation) {
-                Ok(None) => {}
-                Ok(Some(done)) => {
-                    add.extend(done.segments.iter().cloned());
-                    frozen.insert(tree, done);
-                }
-                Err(error) => {
-                    add.iter().for_each(|segment: &Arc<Segment>| segment.give_up());
-                    return Err(error);
-                }
-            }
-        }
+        let frozen = self.giving_way("freeze rows", || self.freeze_trees(&version, &generation, rotation))?;
         failpoint("freeze.segments_written")?;
+        let mut add: Vec<_> = frozen.values().flat_map(|done| done.segments.iter().cloned()).collect();
+        add.sort_unstable_by_key(|segment| segment.meta.id);
         let written = add.len();
         // Those up to the manifest's timestamp are saved with it, the rest with the next one: the log that holds them
         // is replayed until then.
@@ -101,8 +89,34 @@ impl Core {
         Counters::add(&self.counters.freeze_bytes, bytes);
         self.wake_compactor.notify_one();
         tracing::debug!(lsn = rotation.lsn.0, segments = written, "froze a memtable");
+        // Millions of rows, if nobody else reads them any more. Where no thread is to be had they go here.
+        let _ = self.giving_way("forget rows", move || {
+            drop((version, generation, frozen));
+            Ok(())
+        });
         failpoint("freeze.done")?;
         Ok(true)
+    }
+
+    /// Every tree of a generation that is still there.
+    fn freeze_trees(
+        &self,
+        version: &Version,
+        generation: &Generation,
+        rotation: Rotation,
+    ) -> Result<FxHashMap<BranchTree, Frozen>> {
+        let mut frozen: FxHashMap<BranchTree, Frozen> = FxHashMap::default();
+        for (tree, memtable) in generation.trees() {
+            match self.freeze_tree(version, tree, &memtable, rotation) {
+                Ok(None) => {}
+                Ok(Some(done)) => _ = frozen.insert(tree, done),
+                Err(error) => {
+                    frozen.values().flat_map(|done| &done.segments).for_each(|segment| segment.give_up());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(frozen)
     }
 
     fn freeze_tree(

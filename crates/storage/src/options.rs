@@ -32,6 +32,8 @@ pub struct ShardOptions {
     pub merged_runs_max: usize,
     /// Bytes a second that freezing and merging may read and write together; 0: no limit.
     pub background_io_rate: u64,
+    /// How far freezing and merging give way to everything else when processors are short: 0 (equal shares) to 19.
+    pub background_niceness: u8,
     /// What a commit waits at most for others to share its sync, while processors are short; zero: nothing.
     pub commit_delay: Duration,
     /// The memtable is frozen when replaying the log would read more than this...
@@ -63,6 +65,7 @@ impl Default for ShardOptions {
             young_segments_max: 8,
             merged_runs_max: 3,
             background_io_rate: 0,
+            background_niceness: 0,
             commit_delay: Duration::from_micros(500),
             log_bytes_max: 512 << 20,
             log_age_max: Duration::from_secs(15 * 60),

@@ -18,6 +18,7 @@ use crate::memtable::BranchTree;
 use crate::metrics::Counters;
 use crate::segment::CommitStamp;
 use crate::segments::Segment;
+use crate::shape::TreeState;
 use crate::swap::Change;
 use crate::tree_writer::{Place, TreeWriter};
 use crate::version::Version;
@@ -107,26 +108,13 @@ impl Core {
         let state = version.tree(tree, CommitTs::MAX)?.clone();
         let inputs: Vec<Arc<Segment>> =
             job.inputs.iter().filter_map(|&id| version.segment(tree, id).cloned()).collect();
-        let sources = inputs.iter().map(|segment| {
-            Input::new(segment.clone(), dead_rows(segment, pin.ts), state.clone(), self.background_io.clone())
-        });
-        let mut rows = Merge::new(sources.collect(), self.options.block_rows)?;
-        let mut writer = TreeWriter::new(self.background_target(), tree.0, state, job.level, CommitStamp::PerRow);
+        let mut writer =
+            TreeWriter::new(self.background_target(), tree.0, state.clone(), job.level, CommitStamp::PerRow);
         if overlap(&inputs) {
             writer = writer.among_others();
         }
-        let mut map = RowMap::new(&inputs);
-        let mut written = 0;
-        while let Some(merged) = rows.next()? {
-            let (segment, _) = writer.add_columns(&merged.columns, &merged.keys, &merged.begin)?;
-            map.note(segment, &merged.origins)?;
-            written += merged.keys.len() as u64;
-            if self.stopping.load(std::sync::atomic::Ordering::Acquire) && self.options.background {
-                return Err(Error::cancelled("the shard is stopping"));
-            }
-        }
-        let metas = writer.finish()?;
-        let outputs = Segment::open_written(&self.disk, &self.cache, metas)?;
+        let write = || self.write_merged(&inputs, &state, pin.ts, writer);
+        let (outputs, map) = self.giving_way("merge rows", write)?;
         failpoint("compaction.segments_written")?;
         let mut carried = pin.ts;
         let mut carry = |upto: CommitTs| {
@@ -139,9 +127,33 @@ impl Core {
         let bytes = |segments: &[Arc<Segment>]| segments.iter().map(|segment| segment.meta.file_bytes).sum();
         Counters::add(&self.counters.compaction_read_bytes, bytes(&inputs));
         Counters::add(&self.counters.compaction_written_bytes, bytes(&outputs));
-        Counters::add(&self.counters.compacted_rows, written);
+        let written = map.written;
+        Counters::add(&self.counters.compacted_rows, written.into());
         tracing::debug!(tree = %tree.1, inputs = inputs.len(), outputs = outputs.len(), rows = written, "merged segments");
         failpoint("compaction.done")
+    }
+
+    /// The rows of `inputs` that somebody at `horizon` or later sees, as new segments.
+    fn write_merged(
+        &self,
+        inputs: &[Arc<Segment>],
+        state: &Arc<TreeState>,
+        horizon: CommitTs,
+        mut writer: TreeWriter,
+    ) -> Result<(Vec<Arc<Segment>>, RowMap)> {
+        let source = |segment: &Arc<Segment>| {
+            Input::new(segment.clone(), dead_rows(segment, horizon), state.clone(), self.background_io.clone())
+        };
+        let mut rows = Merge::new(inputs.iter().map(source).collect(), self.options.block_rows)?;
+        let mut map = RowMap::new(inputs);
+        while let Some(merged) = rows.next()? {
+            let (segment, _) = writer.add_columns(&merged.columns, &merged.keys, &merged.begin)?;
+            map.note(segment, &merged.origins)?;
+            if self.stopping.load(std::sync::atomic::Ordering::Acquire) && self.options.background {
+                return Err(Error::cancelled("the shard is stopping"));
+            }
+        }
+        Ok((Segment::open_written(&self.disk, &self.cache, writer.finish()?)?, map))
     }
 }
 

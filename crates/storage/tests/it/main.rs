@@ -5,6 +5,7 @@ mod basics;
 mod doomed;
 mod durability;
 mod first_rows;
+mod giving_way;
 mod housekeeping;
 mod large;
 mod large_transaction;
