@@ -21,6 +21,7 @@ mod plot;
 pub mod server;
 pub mod sessions;
 pub mod slt;
+mod stopped;
 pub mod tidy;
 pub mod tpcc;
 pub mod tpch;

@@ -137,6 +137,11 @@ impl Postgres {
         living + crate::server::cpu_seconds(me) + ended_children_seconds(me)
     }
 
+    /// The process all others are children of.
+    pub fn pid(&self) -> u32 {
+        self.postmaster()
+    }
+
     /// The postmaster's pid: our child, or the child of the `setpriv` that became it (exec keeps the pid).
     fn postmaster(&self) -> u32 {
         self.child.id()

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{HtapOptions, Load, Side, told, unthrottled};
+use super::{HtapOptions, Load, Measured, Side, told, unthrottled};
 use crate::htap;
 
 /// Loads the tables where there are none, times the queries, and measures terminals and a stream, each alone and both at once.
@@ -34,6 +34,7 @@ pub async fn measure(options: &HtapOptions, port: u16, rate: Option<f64>) -> Res
     for (what, load) in loads {
         let measured = side.measure(load).await?;
         told(&side, what, &measured);
+        tell_stalls(&measured);
         for (number, seconds) in measured.streams.iter().flat_map(|stream| &stream.seconds).enumerate() {
             let mean = seconds.iter().sum::<f64>() / seconds.len().max(1) as f64;
             print!("Q{:02} {:.0}  ", number + 1, mean * 1000.0);
@@ -41,4 +42,17 @@ pub async fn measure(options: &HtapOptions, port: u16, rate: Option<f64>) -> Res
         println!();
     }
     Ok(())
+}
+
+/// The longest times in which no transaction ended, and when: what the last percentile is made of at a pace.
+fn tell_stalls(measured: &Measured) {
+    let mut ends: Vec<f64> = measured.moments.iter().map(|(at, _)| f64::from(*at)).collect();
+    ends.sort_by(f64::total_cmp);
+    let mut stalls: Vec<(f64, f64)> = ends.iter().zip(ends.iter().skip(1)).map(|(a, b)| (b - a, *a)).collect();
+    stalls.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let told: Vec<String> =
+        stalls.iter().take(8).map(|(long, at)| format!("{:.0} ms at {at:.2} s", long * 1e3)).collect();
+    if !told.is_empty() {
+        println!("  nothing ended for {}", told.join(", "));
+    }
 }

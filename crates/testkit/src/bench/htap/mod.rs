@@ -88,7 +88,9 @@ async fn measure(options: &HtapOptions, place: &Path) -> Result<(), String> {
     let peer = Postgres::start(&version, &place.join("peer"), &settings).await.map_err(fail)?;
     let mut ours = Side::new("HeliosDB", server.pg_port, options.scale, options.seed);
     let mut theirs = Side::new("PostgreSQL", peer.port, options.scale, options.seed);
+    (ours.other, theirs.other) = (Some(peer.pid()), Some(server.pid()));
     for side in [&ours, &theirs] {
+        let _alone = side.alone();
         let client = side.client().await?;
         let began = Instant::now();
         htap::load(&client, options.scale, options.seed).await.map_err(|why| format!("{}: {why}", side.name))?;
@@ -151,8 +153,10 @@ async fn phases(options: &HtapOptions, ours: &mut Side, theirs: &mut Side) -> Re
     let mut figures = Vec::new();
     let alone = Load { terminals: 0, ..unthrottled(options, 1) };
     for side in [&mut *ours, &mut *theirs] {
-        let client = side.client().await?;
-        let (fresh, lines) = (htap::run_queries(&client).await?, order_lines(side).await?);
+        let (fresh, lines) = {
+            let _alone = side.alone();
+            (htap::run_queries(&side.client().await?).await?, order_lines(side).await?)
+        };
         let stream = side.measure(alone).await?;
         told(side, "one stream alone", &stream);
         figures.push((fresh, lines, stream));
@@ -201,6 +205,7 @@ async fn phases(options: &HtapOptions, ours: &mut Side, theirs: &mut Side) -> Re
             told(side, &format!("{rate:.0} a second beside one stream, {} minutes", options.minutes), &measured);
             long = Some(measured);
         }
+        let _alone = side.alone();
         let after = htap::run_queries(&side.client().await?).await?;
         let lines = [lines, order_lines(side).await?];
         let unthrottled = unthrottled_beside;

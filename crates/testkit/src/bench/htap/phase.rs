@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::bench::stats::at_share;
 use crate::htap::{self, StreamReport};
 use crate::server::connect;
+use crate::stopped::Stopped;
 use crate::tpcc::{self, Acknowledged, Mistake, Pace, Scale, Terminal, TerminalReport};
 
 /// What works for how long.
@@ -30,6 +31,8 @@ pub struct Side {
     pub acknowledged: Acknowledged,
     /// So that no two measurements choose the same transactions.
     pub measured: u64,
+    /// The server that is measured in turns with this one, on the same machine.
+    pub other: Option<u32>,
 }
 
 /// What came of it.
@@ -74,15 +77,21 @@ impl Measured {
 
 impl Side {
     pub fn new(name: &'static str, port: u16, scale: Scale, seed: u64) -> Side {
-        Side { name, port, scale, seed, acknowledged: Acknowledged::default(), measured: 0 }
+        Side { name, port, scale, seed, acknowledged: Acknowledged::default(), measured: 0, other: None }
     }
 
     pub async fn client(&self) -> Result<tokio_postgres::Client, String> {
         connect(self.port).await.map_err(|error| format!("{}: {error}", self.name))
     }
 
-    /// Works, and checks all conditions after.
+    /// Has the machine to itself while the result lives.
+    pub fn alone(&self) -> Option<Stopped> {
+        self.other.map(Stopped::stop)
+    }
+
+    /// Works, and checks all conditions after; the other server stands still.
     pub async fn measure(&mut self, load: Load) -> Result<Measured, String> {
+        let _alone = self.alone();
         let measured = self.work(load).await.map_err(|why| format!("{}: {why}", self.name))?;
         let checked = tpcc::check(&self.client().await?, self.scale, &self.acknowledged).await;
         checked.map_err(|why| format!("{}: {why}", self.name))?;
