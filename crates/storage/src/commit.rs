@@ -63,6 +63,8 @@ impl Core {
                 self.next_tree.fetch_max(tree_number(descriptor.tree) + 1, Ordering::Relaxed);
             }
         }
+        // Most of the work, before others have to wait.
+        buffer.rehome(&self.version.load_full())?;
         // Positions may be logged alone only while no segment can be replaced.
         let _segments_stay = masks.then(|| self.manifest.lock());
         let rows_written;

@@ -82,9 +82,8 @@ impl TxnBuffer {
             let is_gone = |doomed: &Doomed| version.segment((branch, tree), doomed.segment.meta.id).is_none();
             while let Some(at) = writes.doomed.iter().position(is_gone) {
                 let Some(gone) = writes.doomed.get(at) else { break };
-                let found = gone.find_anew(&|key| {
-                    live_in_segments(version, (branch, tree), key, Position::default(), CommitTs::MAX)
-                })?;
+                let live = |key: &Bytes, near| live_in_segments(version, (branch, tree), key, near, CommitTs::MAX);
+                let found = gone.find_anew(&live)?;
                 writes.add_doomed(found)?;
                 writes.doomed.swap_remove(at);
             }
@@ -184,16 +183,18 @@ impl TreeWrites {
 }
 
 impl Doomed {
-    /// The same rows where `live` finds them.
-    fn find_anew(&self, live: &dyn Fn(&Bytes) -> Result<Target>) -> Result<Batches> {
+    /// The same rows where `live` finds them, which looks at a place first: rows next to each other mostly still are.
+    fn find_anew(&self, live: &dyn Fn(&Bytes, Position) -> Result<Target>) -> Result<Batches> {
         let (mut found, mut nearby, mut keys) = (Batches::default(), NearbyRows::default(), Vec::new());
+        let mut near = Position::default();
         for (row, command) in self.rows.iter() {
             keys.clear();
             nearby.keys(&self.segment.reader, row..row + 1, &mut keys)?;
             for (key, _) in keys.drain(..) {
-                let Target::Segment { segment, row } = live(&key)? else {
+                let Target::Segment { segment, row } = live(&key, near)? else {
                     return Err(Error::internal(format!("a row that is to be deleted is gone, key {key:02x?}")));
                 };
+                near = Position { segment: segment.meta.id, row: row.saturating_add(1) };
                 Batch::add(&mut found, segment, (row, command), &key);
             }
         }

@@ -255,9 +255,10 @@ fn acknowledged_commits_survive_by_seed() {
         Simulation::new(seed, None, trace).run();
         return;
     }
-    let counts = run_seeds(seed.unwrap_or(0), seeds.unwrap_or(20));
+    let seeds = seeds.unwrap_or(20);
+    let counts = run_seeds(seed.unwrap_or(0), seeds);
     println!("{:#?}", counts.0);
-    assert!(counts.0.contains_key("steps with doomed rows"), "large transactions are part of it");
+    assert!(seeds < 20 || counts.0.contains_key("steps with doomed rows"), "large transactions are part of it");
 }
 
 #[test]

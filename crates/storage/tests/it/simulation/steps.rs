@@ -76,9 +76,11 @@ impl Simulation {
         self.open.iter().flat_map(|txn| txn.writes.keys().copied()).collect()
     }
 
+    /// A tree that is visible, and not dropped by a commit that is not yet.
     fn some_tree(&mut self) -> (u64, TreeModel) {
-        let visible = self.model.visible().clone();
-        let (number, tree) = visible.iter().choose(&mut self.rng).expect("trees are left");
+        let (visible, latest) = (self.model.visible().clone(), self.model.latest().clone());
+        let stay = visible.iter().filter(|(number, _)| latest.contains_key(*number));
+        let (number, tree) = stay.choose(&mut self.rng).expect("trees are left");
         (*number, tree.clone())
     }
 
