@@ -210,25 +210,20 @@ impl Binder<'_> {
             let problem = if values.len() < bound.columns.len() { "many" } else { "few" };
             return Err(Error::syntax(format!("subquery has too {problem} columns")));
         }
-        refuse(
-            values.iter().any(|value| contains_aggregate(&value.expr)),
-            "an aggregate compared with a subquery here",
-        )?;
-        let mut pairs = Vec::with_capacity(values.len());
         let mut nullable = false;
         for (value, column) in values.iter().zip(&bound.columns) {
             nullable |= self.level_value_may_be_null(value) || may_be_null(&column.value.expr, bound.plan.schema());
-            pairs.push((outer(value)?, column.value.clone()));
         }
-        let comparison = match pairs.as_slice() {
-            [(value, column)] => compare(value.clone(), column, op, self.func())?,
-            // Rows are unequal if any of their parts are, and less by the first part that is not equal.
-            rows => self.compare_rows(rows, op)?.expr,
+        let (matches, unknown) = match self.beyond_extreme(op, &values, &bound)? {
+            Some(beyond) => (beyond, None),
+            None => {
+                let comparison = self.compared(&values, &bound, op)?;
+                let matches = self.exists(plan::filter(bound.plan.clone(), comparison.clone())?, false)?;
+                (matches, Some(Expr::IsUnknown(Box::new(comparison))))
+            }
         };
-        let matches = self.exists(plan::filter(bound.plan.clone(), comparison.clone())?, false)?;
         let result = if nullable {
-            let unknown = Expr::IsUnknown(Box::new(comparison));
-            let unknown = self.unknown_exists(bound, &values, op, unknown)?;
+            let unknown = self.unknown_exists(bound, &values, unknown)?;
             let when = vec![
                 (Box::new(matches), Box::new(lit(true))),
                 (Box::new(unknown), Box::new(Expr::Literal(ScalarValue::Boolean(None), None))),
@@ -240,23 +235,56 @@ impl Binder<'_> {
         Ok(boolean(if negated { Expr::Not(Box::new(result)) } else { result }))
     }
 
+    /// Values of the row compared with those of a subquery's row, as a condition within the subquery.
+    fn compared(&mut self, values: &[Typed], bound: &BoundQuery, op: &BinaryOperator) -> Result<Expr> {
+        refuse(
+            values.iter().any(|value| contains_aggregate(&value.expr)),
+            "an aggregate compared with a subquery here",
+        )?;
+        let pairs = values.iter().zip(&bound.columns);
+        let pairs =
+            pairs.map(|(value, column)| Ok((outer(value)?, column.value.clone()))).collect::<Result<Vec<_>>>()?;
+        match pairs.as_slice() {
+            [(value, column)] => compare(value.clone(), column, op, self.func()),
+            // Rows are unequal if any of their parts are, and less by the first part that is not equal.
+            rows => Ok(self.compare_rows(rows, op)?.expr),
+        }
+    }
+
+    /// Whether a value is greater or less than some of a subquery's, which is whether it is than their least or greatest: that is
+    /// computed once, not compared with each. `None` where the subquery depends on the row or its type has no least value.
+    fn beyond_extreme(&mut self, op: &BinaryOperator, values: &[Typed], bound: &BoundQuery) -> Result<Option<Expr>> {
+        let extreme = match op {
+            BinaryOperator::Gt | BinaryOperator::GtEq => "min",
+            BinaryOperator::Lt | BinaryOperator::LtEq => "max",
+            _ => return Ok(None),
+        };
+        let ([value], [column]) = (values, bound.columns.as_slice()) else { return Ok(None) };
+        if !free_references(&bound.plan).is_empty() {
+            return Ok(None);
+        }
+        let column = column.value.clone();
+        let Ok(call) = func::aggregate(extreme, vec![column], false, None, vec![], false, self.func()) else {
+            return Ok(None);
+        };
+        let extreme = self.aggregate_subquery(bound.plan.clone(), call)?;
+        Ok(Some(Expr::IsTrue(Box::new(compare(value.clone(), &extreme, op, self.func())?))))
+    }
+
     /// Whether some row compares unknown. For one column that is: x is NULL and there are rows, or some y is NULL; neither
     /// needs to correlate, so it works where a correlated non-equality could not be turned into a join.
-    fn unknown_exists(
-        &mut self,
-        bound: BoundQuery,
-        values: &[Typed],
-        _op: &BinaryOperator,
-        unknown: Expr,
-    ) -> Result<Expr> {
-        if let ([value], [column]) = (values, bound.columns.as_slice()) {
-            let y_null = plan::filter(bound.plan.clone(), Expr::IsNull(Box::new(column.value.expr.clone())))?;
-            let x_null = Expr::IsNull(Box::new(value.expr.clone()));
-            let any_row = self.exists_below(bound.plan)?;
-            let null_row = self.exists_below(y_null)?;
-            return Ok(x_null.and(any_row).or(null_row));
+    fn unknown_exists(&mut self, bound: BoundQuery, values: &[Typed], unknown: Option<Expr>) -> Result<Expr> {
+        match (values, bound.columns.as_slice(), unknown) {
+            ([value], [column], _) => {
+                let y_null = plan::filter(bound.plan.clone(), Expr::IsNull(Box::new(column.value.expr.clone())))?;
+                let x_null = Expr::IsNull(Box::new(value.expr.clone()));
+                let any_row = self.exists_below(bound.plan)?;
+                let null_row = self.exists_below(y_null)?;
+                Ok(x_null.and(any_row).or(null_row))
+            }
+            (_, _, Some(unknown)) => self.exists_below(plan::filter(bound.plan, unknown)?),
+            _ => Err(Error::internal("rows are compared part by part")),
         }
-        self.exists_below(plan::filter(bound.plan, unknown)?)
     }
 
     /// EXISTS somewhere within a condition. Where it has an outer join its rows are counted: as a mark join, its mark can lose the

@@ -89,3 +89,11 @@ SELECT a, count(*) OVER (PARTITION BY a) FROM (VALUES ('x', 2), ('x', 3), ('Y', 
 -- Arrays of subqueries as text
 SELECT array_to_string(ARRAY(SELECT 1), NULL), array_to_string(ARRAY(SELECT true), ','), array_to_string(ARRAY(SELECT 1 WHERE false), ',') = '';
 SELECT array_to_string(ARRAY(SELECT x FROM (VALUES ('b'), (NULL), ('a')) v(x) ORDER BY x), '/', '?'), array_to_string(ARRAY(SELECT x FROM (VALUES (2), (1)) v(x) ORDER BY x DESC), '-');
+
+-- Some and all of a subquery's values, by their least and greatest
+SELECT x, x > ANY (SELECT y FROM (VALUES (1), (2)) s(y)), x >= ANY (SELECT y FROM (VALUES (1), (2), (NULL)) s(y)), x < ALL (SELECT y FROM (VALUES (3), (2)) s(y)), x <= ALL (SELECT y FROM (VALUES (1), (NULL)) s(y)),
+  x > ALL (SELECT 1 WHERE false), x < ANY (SELECT 1 WHERE false) FROM (VALUES (0), (1), (2), (NULL)) v(x) ORDER BY 1;
+SELECT x FROM (VALUES ('a'), ('b'), (NULL)) v(x) WHERE x >= ALL (SELECT y FROM (VALUES ('a'), ('b')) s(y));
+SELECT x, x > ANY (SELECT y FROM (VALUES (float8 'NaN'), (1)) s(y)), x >= ALL (SELECT y FROM (VALUES (float8 'NaN'), (1)) s(y)), x::numeric < ANY (SELECT y FROM (VALUES (1.5), (NULL)) s(y)) FROM (VALUES (float8 'NaN'), (1), (2)) v(x) ORDER BY 1;
+SELECT x, x > ANY (SELECT y FROM (VALUES (false)) s(y)) FROM (VALUES (true), (false)) v(x) ORDER BY 1;
+SELECT a, count(*) FROM (VALUES (1, 2), (1, 3), (2, 1)) v(a, b) GROUP BY a HAVING count(*) > ALL (SELECT y FROM (VALUES (1), (0)) s(y)) ORDER BY 1;
