@@ -69,20 +69,32 @@ impl Binder<'_> {
                 inner => self.output_reference(inner, outputs, clause),
             },
             ast::Expr::Value(value) => match &value.value {
-                ast::Value::Number(digits, _) => match digits.parse::<usize>() {
-                    Ok(number) if (1..=outputs.len()).contains(&number) => Ok(Some(number - 1)),
-                    Ok(number) => Err(self.error_at(
-                        value.span,
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("{clause} position {number} is not in select list"),
-                    )),
-                    Err(_) => Err(self.non_integer(value.span, clause)),
-                },
-                ast::Value::Placeholder(_) | ast::Value::Null => Ok(None),
+                ast::Value::Number(digits, _) => self.ordinal(digits, value.span, outputs.len(), clause).map(Some),
+                ast::Value::Placeholder(_) => Ok(None),
                 _ => Err(self.non_integer(value.span, clause)),
+            },
+            // A constant as well.
+            ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: number } => match number.as_ref() {
+                ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(digits, _), .. }) => {
+                    // The parser's span is the number's; nearly always the sign is right before it.
+                    let mut span = number.span();
+                    span.start.column = span.start.column.saturating_sub(1);
+                    self.ordinal(&format!("-{digits}"), span, outputs.len(), clause).map(Some)
+                }
+                _ => Ok(None),
             },
             _ => Ok(None),
         }
+    }
+
+    /// The place that a number names, if there is such a column.
+    fn ordinal(&self, digits: &str, span: sqlparser::tokenizer::Span, outputs: usize, clause: &str) -> Result<usize> {
+        let Ok(number) = digits.parse::<i32>() else { return Err(self.non_integer(span, clause)) };
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        place.filter(|place| *place < outputs).ok_or_else(|| {
+            let message = format!("{clause} position {number} is not in select list");
+            self.error_at(span, SqlState::INVALID_COLUMN_REFERENCE, message)
+        })
     }
 
     fn non_integer(&self, span: sqlparser::tokenizer::Span, clause: &str) -> Error {

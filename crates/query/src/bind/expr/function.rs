@@ -341,6 +341,10 @@ impl Binder<'_> {
             let message = format!("grouping operations are not allowed in {}", level.clause.name());
             return Err(self.error_at(span, SqlState::GROUPING_ERROR, message));
         }
+        // A bit of the result is for each.
+        if arguments.exprs.len() > 31 {
+            return Err(self.error_at(span, SqlState(*b"54023"), "GROUPING must have fewer than 32 arguments"));
+        }
         self.level().in_aggregate = true;
         let args = arguments.exprs.iter().map(|expr| self.bind_expr(expr)).collect::<Result<Vec<_>>>();
         self.level().in_aggregate = false;
@@ -434,6 +438,9 @@ fn arguments(args: &ast::FunctionArguments) -> Result<Arguments<'_>> {
         }
     }
     if let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] = args.as_slice() {
+        if duplicate_treatment.is_some() || !clauses.is_empty() {
+            return Err(Error::syntax("syntax error at or near \"*\""));
+        }
         result.star = true;
         return Ok(result);
     }

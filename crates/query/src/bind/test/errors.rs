@@ -40,6 +40,10 @@ fn names() {
         ("SELECT id FROM t ORDER BY 2", "42P10: ORDER BY position 2 is not in select list @27"),
         ("SELECT id FROM t GROUP BY 3", "42P10: GROUP BY position 3 is not in select list @27"),
         ("SELECT id FROM t ORDER BY 'a'", "42601: non-integer constant in ORDER BY @27"),
+        ("SELECT id FROM t ORDER BY NULL", "42601: non-integer constant in ORDER BY @27"),
+        ("SELECT id FROM t ORDER BY 3000000000", "42601: non-integer constant in ORDER BY @27"),
+        ("SELECT id FROM t ORDER BY -1", "42P10: ORDER BY position -1 is not in select list @27"),
+        ("SELECT id FROM t ORDER BY -9223372036854775808", "42601: non-integer constant in ORDER BY @27"),
         ("SELECT id AS a, v AS a FROM t ORDER BY a", "42702: ORDER BY \"a\" is ambiguous @40"),
         (
             "SELECT DISTINCT id FROM t ORDER BY v",

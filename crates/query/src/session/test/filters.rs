@@ -50,3 +50,17 @@ fn arguments_are_computed_of_the_rows_that_are_kept() {
     assert_eq!(client.run(random), "0\n");
     assert!(client.run("select g, sum(8 / x) filter (where x = 0) from t group by g").contains("ERROR 22012"));
 }
+
+#[test]
+fn all_rows_are_not_told_apart_and_few_keys_have_bits() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table t (g int)");
+    let many = |count: usize| vec!["g"; count].join(", ");
+    for sql in ["select count(distinct *) from t", "select count(all *) from t", "select count(* order by g) from t"] {
+        assert!(client.run(sql).starts_with("ERROR 42601: "), "{sql}");
+    }
+    let wide = client.run(&format!("select grouping({}) from t group by g", many(32)));
+    assert_eq!(wide, "ERROR 54023: GROUPING must have fewer than 32 arguments\n");
+    assert_eq!(client.run(&format!("select grouping({}) from t group by g", many(31))), "");
+}
