@@ -298,15 +298,9 @@ fn share(bound: BoundQuery, materialized: Option<ast::CteAsMaterialized>) -> DfR
             LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_) => dear = true,
             LogicalPlan::RecursiveQuery(_) => dear = true,
             LogicalPlan::Limit(_) => limited = true,
-            // Locks, rows that a part of the statement gives, and the rows so far of a recursive query around this one.
-            LogicalPlan::Extension(extension) => foreign |= !matches!(extension.node.name(), "Rows" | "Shared"),
-            LogicalPlan::TableScan(scan) => {
-                let table = source_as_provider(&scan.source)?;
-                let table = table.as_ref() as &dyn std::any::Any;
-                foreign |= table.is::<CteWorkTable>() || table.is::<GivenTable>();
-            }
             _ => {}
         }
+        foreign |= is_foreign(node)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
     // Rows that come in an order have it for whoever names them, which is lost where they are kept.
@@ -316,6 +310,30 @@ fn share(bound: BoundQuery, materialized: Option<ast::CteAsMaterialized>) -> DfR
         true => Ok(BoundQuery { plan: SharedNode::share(bound.plan), ..bound }),
         false => Ok(bound),
     }
+}
+
+/// Locks, rows that a part of the statement gives, and the rows so far of a recursive query around this one.
+fn is_foreign(node: &LogicalPlan) -> DfResult<bool> {
+    Ok(match node {
+        LogicalPlan::Extension(extension) => !matches!(extension.node.name(), "Rows" | "Shared"),
+        LogicalPlan::TableScan(scan) => {
+            let table = source_as_provider(&scan.source)?;
+            let table = table.as_ref() as &dyn std::any::Any;
+            table.is::<CteWorkTable>() || table.is::<GivenTable>()
+        }
+        _ => false,
+    })
+}
+
+/// Whether a plan's rows may be computed once for several places.
+pub(super) fn can_be_kept(plan: &LogicalPlan) -> Result<bool> {
+    let mut foreign = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        foreign |= is_foreign(node)?;
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(plan::from_datafusion)?;
+    Ok(!foreign && super::unnest::free_references(plan).is_empty())
 }
 
 fn is_sorted(plan: &LogicalPlan) -> bool {

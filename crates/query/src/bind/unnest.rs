@@ -5,12 +5,15 @@
 //! 2. The subquery is rewritten to give, beside its columns, the domain row each of its rows is for: where it reads a table, the table
 //!    is joined with the domain; a filter, projection or aggregate above keeps the domain's columns.
 //! 3. The outer plan is joined with that on its values, NULLs being equal, and the subquery is replaced by the column.
+//!
+//! A subquery with `random()` or the like is for each row anew: the outer rows are numbered then, and the number is one of the values.
+//! As the domain and the join must see one numbering, those rows are computed once and kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ExprSchema, NullEquality, TableReference};
+use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, NullEquality, TableReference};
 use datafusion::logical_expr::expr::{Exists, InSubquery, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
@@ -20,9 +23,10 @@ use datafusion::logical_expr::{
 use heliosdb_types::{Error, Result};
 
 use super::aggregate::output_column;
+use super::cte::can_be_kept;
 use super::plan::{self, from_datafusion};
 use super::subquery::has_subquery;
-use crate::exec::{ApplyNode, RowsNode};
+use crate::exec::{ApplyNode, RowsNode, SharedNode};
 
 /// Columns of enclosing queries a plan uses: its outer references, but for those its own nodes resolve for subqueries inside.
 pub(super) fn free_references(plan: &LogicalPlan) -> Vec<Expr> {
@@ -127,7 +131,8 @@ pub(super) fn lateral(
         return Err(Error::unsupported("a LATERAL subquery that also uses columns of an outer query"));
     }
     let columns: Vec<Column> = left.schema().columns().into_iter().chain(right.schema().columns()).collect();
-    let domain = unnester.domain(&left, &references)?;
+    let (left, number) = unnester.numbered(left, right)?;
+    let domain = unnester.domain(&left, &references, number)?;
     let pushed = unnester.push(right, &domain)?;
     let result = unnester.next_qualifier();
     let keys = domain.own().into_iter().map(|c| Expr::Column(c.clone()).alias_qualified(Some(result.clone()), c.name));
@@ -154,6 +159,9 @@ fn usable(condition: &Expr) -> bool {
         && !condition.exists(|node| Ok(matches!(node, Expr::OuterReferenceColumn(..)))).unwrap_or(true)
 }
 
+/// What the column is called that tells equal outer rows apart.
+const NUMBER: &str = "number";
+
 /// The distinct outer values a subquery depends on, as a plan and as a name for each.
 struct Domain {
     plan: LogicalPlan,
@@ -169,6 +177,11 @@ impl Domain {
     /// The domain's columns of the same plan under another qualifier.
     fn under(&self, qualifier: &TableReference) -> Vec<Column> {
         self.columns.iter().map(|(_, column)| Column::new(Some(qualifier.clone()), column.name.clone())).collect()
+    }
+
+    /// Whether it has a row for each outer row, however equal they are.
+    fn is_numbered(&self) -> bool {
+        self.columns.last().is_some_and(|(_, column)| column.name == NUMBER)
     }
 
     fn own(&self) -> Vec<Column> {
@@ -241,7 +254,11 @@ impl Unnester {
                 return Ok(Transformed::new(case.data, case.transformed, TreeNodeRecursion::Jump));
             }
             let correlated = subquery_of(&node).is_some_and(|subquery| !subquery.outer_ref_columns.is_empty());
-            if !correlated || subquery_of(&node).is_some_and(|subquery| stock_can(&node, subquery, input.schema())) {
+            let stock = |subquery: &Subquery| {
+                let volatile = is_volatile(&subquery.subquery).map_err(crate::exec::to_datafusion)?;
+                Ok::<bool, DataFusionError>(!volatile && stock_can(&node, subquery, input.schema()))
+            };
+            if !correlated || subquery_of(&node).map(stock).transpose()?.unwrap_or(false) {
                 return Ok(Transformed::no(node));
             }
             let joined = self.join_expression(&input, &node, guard).map_err(crate::exec::to_datafusion)?;
@@ -330,9 +347,10 @@ impl Unnester {
         if references.is_empty() || !references.iter().all(|reference| resolves(outer.schema(), reference)) {
             return Ok(None);
         }
+        let (outer, number) = self.numbered(outer, subquery)?;
         let domain = match guard {
-            Some(guard) => self.domain(&plan::filter(outer.clone(), guard.clone())?, &references)?,
-            None => self.domain(&outer, &references)?,
+            Some(guard) => self.domain(&plan::filter(outer.clone(), guard.clone())?, &references, number)?,
+            None => self.domain(&outer, &references, number)?,
         };
         let value = subquery.schema().columns().into_iter().next();
         let inner = self.push(subquery, &domain)?;
@@ -364,7 +382,22 @@ impl Unnester {
         TableReference::bare(format!("{}_{}", self.prefix, self.domains))
     }
 
-    fn domain(&mut self, outer: &LogicalPlan, references: &[Expr]) -> Result<Domain> {
+    /// The outer rows with a number each, if the subquery's values are not the same for equal rows.
+    fn numbered(&mut self, outer: LogicalPlan, subquery: &LogicalPlan) -> Result<(LogicalPlan, Option<Column>)> {
+        if !is_volatile(subquery)? || !can_be_kept(&outer)? {
+            return Ok((outer, None));
+        }
+        let (call, name) = plan::row_number(vec![], vec![])?;
+        let number = Column::new(Some(self.next_qualifier()), NUMBER);
+        let columns = outer.schema().columns().into_iter().map(Expr::Column);
+        let exprs: Vec<Expr> =
+            columns.chain([Expr::Column(name).alias_qualified(number.relation.clone(), number.name.clone())]).collect();
+        let numbered = plan::builder(outer).window([call]).and_then(|plan| plan.project(exprs));
+        let numbered = numbered.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+        Ok((SharedNode::share(numbered), Some(number)))
+    }
+
+    fn domain(&mut self, outer: &LogicalPlan, references: &[Expr], number: Option<Column>) -> Result<Domain> {
         let qualifier = self.next_qualifier();
         let mut columns = Vec::with_capacity(references.len());
         let mut exprs = Vec::with_capacity(references.len());
@@ -374,6 +407,10 @@ impl Unnester {
             exprs.push(Expr::Column(column.clone()).alias(&name));
             columns.push((column.clone(), Column::new(Some(qualifier.clone()), name)));
         }
+        if let Some(number) = number {
+            exprs.push(Expr::Column(number.clone()).alias(NUMBER));
+            columns.push((number, Column::new(Some(qualifier.clone()), NUMBER)));
+        }
         let plan = plan::builder(outer.clone()).project(exprs).and_then(LogicalPlanBuilder::distinct);
         let plan = plan.and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
         Ok(Domain { plan: plan::alias(plan, qualifier)?, columns })
@@ -381,7 +418,8 @@ impl Unnester {
 
     /// The plan's rows for every row of the domain: the domain's columns, then the plan's own.
     fn push(&mut self, plan: &LogicalPlan, domain: &Domain) -> Result<LogicalPlan> {
-        if !depends(plan, domain) {
+        let for_each_row = domain.is_numbered() && is_volatile(plan)?;
+        if !for_each_row && !depends(plan, domain) {
             let joined = plan::builder(domain.plan.clone()).cross_join(plan.clone());
             return joined.and_then(LogicalPlanBuilder::build).map_err(from_datafusion);
         }
@@ -673,6 +711,12 @@ fn is_equality(part: &Expr) -> bool {
     };
     let apart = |inner: &Expr, outer: &Expr| column(inner) && !columns(outer);
     comparison.op == Operator::Eq && (apart(left, right) || apart(right, left))
+}
+
+fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions_deep(|expr| found |= expr.is_volatile_node())?;
+    Ok(found)
 }
 
 fn depends(plan: &LogicalPlan, domain: &Domain) -> bool {

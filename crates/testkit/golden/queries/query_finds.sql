@@ -97,3 +97,17 @@ SELECT x FROM (VALUES ('a'), ('b'), (NULL)) v(x) WHERE x >= ALL (SELECT y FROM (
 SELECT x, x > ANY (SELECT y FROM (VALUES (float8 'NaN'), (1)) s(y)), x >= ALL (SELECT y FROM (VALUES (float8 'NaN'), (1)) s(y)), x::numeric < ANY (SELECT y FROM (VALUES (1.5), (NULL)) s(y)) FROM (VALUES (float8 'NaN'), (1), (2)) v(x) ORDER BY 1;
 SELECT x, x > ANY (SELECT y FROM (VALUES (false)) s(y)) FROM (VALUES (true), (false)) v(x) ORDER BY 1;
 SELECT a, count(*) FROM (VALUES (1, 2), (1, 3), (2, 1)) v(a, b) GROUP BY a HAVING count(*) > ALL (SELECT y FROM (VALUES (1), (0)) s(y)) ORDER BY 1;
+
+-- Subqueries that depend on the row and are not the same for equal rows
+CREATE TEMP SEQUENCE numbers;
+CREATE TEMP TABLE twice (a int, b int);
+INSERT INTO twice VALUES (1, 1), (1, 1), (2, 1), (NULL, 1), (NULL, 2);
+SELECT count(*), count(n), count(DISTINCT n) FROM (SELECT a, (SELECT nextval('numbers') WHERE a = 1) AS n FROM twice) q;
+SELECT currval('numbers');
+SELECT count(n), count(DISTINCT n) FROM (SELECT (SELECT nextval('numbers') WHERE t.a IS NOT DISTINCT FROM t.a) AS n FROM twice t WHERE b = 1) q;
+SELECT count(DISTINCT r) FROM (SELECT (SELECT random() + b FROM (SELECT t.b) s) AS r FROM twice t) q;
+SELECT count(DISTINCT r) FROM twice t, LATERAL (SELECT random() AS r WHERE t.b > 0) s;
+SELECT count(DISTINCT r) FROM (SELECT CASE WHEN a = 1 THEN (SELECT max(u.b + random()) FROM twice u WHERE u.a = t.a) END AS r FROM twice t) q;
+SELECT count(*) FROM twice t WHERE (SELECT nextval('numbers') WHERE t.a = 1) IS NOT NULL;
+SELECT currval('numbers');
+DROP TABLE twice;

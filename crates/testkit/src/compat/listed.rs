@@ -117,15 +117,18 @@ fn interval_seconds(text: &str) -> Option<f64> {
 }
 
 /// Whether two answers are the same but for how equal values are written: zeros at the end of numerics, intervals of one
-/// length, zeros with a sign.
+/// length, zeros with a sign, the last digits of floats.
 fn same_but_spelling(ours: &Answer, theirs: &Answer) -> bool {
     const NUMERIC: u32 = 1700;
     const INTERVAL: u32 = 1186;
+    const FLOAT8: u32 = 701;
     let plain = |cell: &Option<String>, oid: u32| match cell {
         Some(text) if oid == NUMERIC && text.contains('.') => {
             Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
         }
         Some(text) if text == "-0" => Some("0".to_owned()),
+        // A sum in another order.
+        Some(text) if oid == FLOAT8 => Some(text.parse().map_or_else(|_| text.clone(), |x: f64| format!("{x:.12e}"))),
         Some(text) if oid == INTERVAL => Some(interval_seconds(text).map_or_else(|| text.clone(), |s| s.to_string())),
         other => other.clone(),
     };
@@ -199,6 +202,18 @@ pub const LISTED: &[Listed] = &[
         name: "age of infinity",
         why: "fails with 22008; PostgreSQL 15 counts the years to the end of its calendar",
         is: |sql, ours, _| state(ours) == "22008" && sql.contains("age(") && sql.contains("infinity"),
+    },
+    Listed {
+        name: "collation of convert_from",
+        why: "text from convert_from() has the database's collation; PostgreSQL gives it that of its second argument, C, where letters \
+          are those of ASCII",
+        is: |sql, ours, theirs| {
+            let looks_at_letters = ["\\w", "[[:", "upper(", "lower(", "initcap(", "~*", "ILIKE"];
+            state(ours).is_empty()
+                && state(theirs).is_empty()
+                && sql.contains("convert_from(")
+                && looks_at_letters.iter().any(|what| sql.contains(what))
+        },
     },
     Listed {
         name: "types of parameters",
