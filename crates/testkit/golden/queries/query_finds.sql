@@ -111,3 +111,7 @@ SELECT count(DISTINCT r) FROM (SELECT CASE WHEN a = 1 THEN (SELECT max(u.b + ran
 SELECT count(*) FROM twice t WHERE (SELECT nextval('numbers') WHERE t.a = 1) IS NOT NULL;
 SELECT currval('numbers');
 DROP TABLE twice;
+
+-- `+ x` is not `x` to grouping sets
+SELECT (+ a) AS plus, a, GROUPING(+ a, a), count(*) FROM (VALUES (1), (2), (2)) v(a) GROUP BY CUBE (+ a, a) ORDER BY 3, 1, 2;
+SELECT + a, + 1.50, + '2' FROM (VALUES (1), (2)) v(a) WHERE + a > 1 GROUP BY + a;

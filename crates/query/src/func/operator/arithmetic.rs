@@ -7,11 +7,12 @@ use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
 use arrow_array::{ArrayRef, PrimitiveArray};
 use arrow_schema::ArrowError;
 use datafusion::arrow::compute::kernels::arity::try_binary;
+use datafusion::logical_expr::Expr;
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::super::cast::{cast, integer_to_decimal, is_integer, is_number, to_numeric_bytes};
-use super::super::common::{category, without_modifier};
+use super::super::common::{as_it_is, category, without_modifier};
 use super::super::decimal::{self, Operation};
 use super::super::udf::Function;
 use super::super::value::{float_of, numeric_of};
@@ -288,5 +289,12 @@ pub(crate) fn plus(input: Typed, ctx: &FuncContext) -> Result<Typed> {
     if input.is_unknown() {
         return cast(input, &SqlType::Float8, CastKind::Implicit, ctx);
     }
-    if is_number(&input.sql_type) { Ok(input) } else { Err(super::undefined_prefix("+", &input)) }
+    if !is_number(&input.sql_type) {
+        return Err(super::undefined_prefix("+", &input));
+    }
+    match &input.expr {
+        // A grouping set may have `x` and not `+x`.
+        Expr::Column(_) => Ok(Typed { expr: as_it_is(input.expr, input.arrow.clone()), ..input }),
+        _ => Ok(input),
+    }
 }
