@@ -38,6 +38,7 @@ mod freeze;
 mod fuzz_test;
 mod horizon;
 mod housekeeping;
+mod key_beginning;
 mod large;
 mod log;
 mod manifest;

@@ -6,6 +6,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::key_beginning::key_beginning;
 use crate::segments::Segment;
 
 /// Segments in the order they came.
@@ -27,13 +28,14 @@ pub(crate) static NO_SEGMENTS: SegmentList = SegmentList { segments: Vec::new(),
 
 impl SegmentList {
     pub fn push(&mut self, segment: Arc<Segment>) {
-        self.fences.push(Fence { first: beginning(&segment.meta.min_key), last: beginning(&segment.meta.max_key) });
+        self.fences
+            .push(Fence { first: key_beginning(&segment.meta.min_key), last: key_beginning(&segment.meta.max_key) });
         self.segments.push(segment);
     }
 
     /// Those whose range of keys has this one in it.
     pub fn holding<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Arc<Segment>> {
-        let begins = beginning(key);
+        let begins = key_beginning(key);
         let fences = self.fences.iter().enumerate();
         let passing = fences.filter(move |(_, fence)| fence.first <= begins && begins <= fence.last);
         passing.filter_map(|(at, _)| self.segments.get(at)).filter(|segment| segment.meta.may_hold(key))
@@ -53,30 +55,5 @@ impl FromIterator<Arc<Segment>> for SegmentList {
         let mut list = SegmentList::default();
         segments.into_iter().for_each(|segment| list.push(segment));
         list
-    }
-}
-
-/// A key's first bytes as a number: keys in order have theirs in order, or the same.
-fn beginning(key: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-    u128::from_be_bytes(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn beginnings_are_in_the_order_of_their_keys() {
-        let long = [7; 20];
-        let mut longer = long;
-        longer[19] = 8;
-        let keys: [&[u8]; 9] = [&[], &[0], &[0, 0], &[0, 1], &[1], &[1, 255], &[7; 15], &[7; 16], &[255; 17]];
-        for pair in keys.windows(2) {
-            assert!(pair[0] < pair[1] && beginning(pair[0]) <= beginning(pair[1]), "{pair:?}");
-        }
-        assert_eq!(beginning(&long), beginning(&longer), "what follows the first sixteen bytes does not count");
-        assert!(beginning(&[1]) < beginning(&[1, 255]) && beginning(&[0, 1]) < beginning(&[1]));
     }
 }

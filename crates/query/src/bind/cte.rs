@@ -17,7 +17,7 @@ use super::binder::{Binder, BoundQuery, OutputColumn, alias_columns};
 use super::dml::BoundWrite;
 use super::from::{alias_parts, refuse};
 use super::plan::{self, Item, from_datafusion, internal_name};
-use crate::exec::{GivenTable, SharedNode, WritePart};
+use crate::exec::{GivenTable, RowsNode, SharedNode, WritePart};
 use crate::func::Typed;
 
 /// A WITH query in scope. Its plan is copied to each place that names it.
@@ -315,7 +315,10 @@ fn share(bound: BoundQuery, materialized: Option<ast::CteAsMaterialized>) -> DfR
 /// Locks, rows that a part of the statement gives, and the rows so far of a recursive query around this one.
 fn is_foreign(node: &LogicalPlan) -> DfResult<bool> {
     Ok(match node {
-        LogicalPlan::Extension(extension) => !matches!(extension.node.name(), "Rows" | "Shared"),
+        LogicalPlan::Extension(extension) => {
+            let node = extension.node.as_any();
+            !node.is::<RowsNode>() && !node.is::<SharedNode>()
+        }
         LogicalPlan::TableScan(scan) => {
             let table = source_as_provider(&scan.source)?;
             let table = table.as_ref() as &dyn std::any::Any;

@@ -60,6 +60,10 @@ impl<S: Step> Above<S> {
         };
         Above { step, input, properties }
     }
+
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
 }
 
 impl<S: Step> DisplayAs for Above<S> {

@@ -17,7 +17,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use super::columns_first::ColumnsFirst;
 use super::determined_keys::DeterminedKeys;
 use super::doubtful_keys::{BELIEVERS, ForgetDoubtfulKeys};
-use super::shared_rows::SHARED_QUERY;
+use super::shared_rows::SharedNode;
 use super::shifted_sums::ShiftedSums;
 
 /// DataFusion's rules with this one around the one that pushes conditions down, and before, between and after them ours.
@@ -71,7 +71,7 @@ fn must_stay(plan: &LogicalPlan) -> bool {
             without_columns && (aggregate.group_expr.is_empty() || sets)
         }
         // What one place that reads a shared query knows is not known in the others.
-        LogicalPlan::Extension(extension) => extension.node.name() == SHARED_QUERY,
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<SharedNode>(),
         _ => false,
     }
 }

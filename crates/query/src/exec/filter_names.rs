@@ -5,16 +5,16 @@
 //! column than its key. While its rule works, a node stands above each such operator that lets nothing through.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::above::{Above, Step};
 
 /// The rules with those that push conditions down guarded.
 pub(super) fn guarded(
@@ -34,7 +34,7 @@ impl PhysicalOptimizerRule for GuardedFilters {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
         let barred = plan.transform_up(|plan| {
             Ok(match has_namesakes(&plan) {
-                true => Transformed::yes(Arc::new(Barrier { input: plan }) as Arc<dyn ExecutionPlan>),
+                true => Transformed::yes(Arc::new(Above::new(Barrier, plan)) as Arc<dyn ExecutionPlan>),
                 false => Transformed::no(plan),
             })
         })?;
@@ -43,8 +43,8 @@ impl PhysicalOptimizerRule for GuardedFilters {
             return Ok(pushed);
         }
         let unbarred = pushed.transform_up(|plan| {
-            Ok(match plan.downcast_ref::<Barrier>() {
-                Some(barrier) => Transformed::yes(Arc::clone(&barrier.input)),
+            Ok(match plan.downcast_ref::<Above<Barrier>>() {
+                Some(barrier) => Transformed::yes(Arc::clone(barrier.input())),
                 None => Transformed::no(plan),
             })
         });
@@ -68,49 +68,21 @@ fn has_namesakes(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// Its input; asked about conditions it says no, as operators do by default.
 #[derive(Debug)]
-struct Barrier {
-    input: Arc<dyn ExecutionPlan>,
-}
+struct Barrier;
 
-impl DisplayAs for Barrier {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Barrier")
-    }
-}
+impl Step for Barrier {
+    const NAME: &'static str = "Barrier";
 
-impl ExecutionPlan for Barrier {
-    fn name(&self) -> &str {
-        "Barrier"
+    fn anew(&self) -> Barrier {
+        Barrier
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| DataFusionError::Internal("a barrier needs a child".into()))?;
-        Ok(Arc::new(Barrier { input }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        input.execute(partition, context)
     }
 }

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::chunk::{Chunk, VersionId};
 use super::tree::at;
+use crate::key_beginning::key_beginning;
 
 /// Keys lie in the list's nodes where they are short, as most are: each step of a search then touches one place less.
 type ListKey = SmallVec<[u8; 24]>;
@@ -125,15 +126,7 @@ fn sorted(chunks: &[Arc<Chunk>]) -> Box<[VersionId]> {
     let first = (0..).map(VersionId).zip(versions).filter(|(_, version)| version.older().is_none());
     // Most keys differ in their first 16 bytes, which are compared without looking for the keys.
     let mut keys: Vec<(u128, VersionId, &Bytes)> =
-        first.map(|(id, version)| (prefix(&version.key), id, &version.key)).collect();
+        first.map(|(id, version)| (key_beginning(&version.key), id, &version.key)).collect();
     keys.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.cmp(b.2)));
     keys.into_iter().map(|(_, id, _)| id).collect()
-}
-
-/// A key's first bytes, as a number of the same order.
-fn prefix(key: &[u8]) -> u128 {
-    let mut first = [0; 16];
-    let len = key.len().min(16);
-    first[..len].copy_from_slice(&key[..len]);
-    u128::from_be_bytes(first)
 }

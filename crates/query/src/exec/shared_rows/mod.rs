@@ -32,9 +32,6 @@ use super::apply::ApplyNode;
 /// Distinguishes queries of one statement; views bring their own.
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
-/// What the logical node is called.
-pub(super) const SHARED_QUERY: &str = "Shared";
-
 /// A query whose rows several places of a statement read.
 #[derive(Clone, Debug)]
 pub struct SharedNode {
@@ -114,7 +111,7 @@ impl PartialOrd for SharedNode {
 
 impl UserDefinedLogicalNodeCore for SharedNode {
     fn name(&self) -> &str {
-        SHARED_QUERY
+        "Shared"
     }
 
     fn inputs(&self) -> Vec<&LogicalPlan> {

@@ -5,18 +5,11 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::execution::TaskContext;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, collect};
-use datafusion::prelude::SessionConfig;
-use heliosdb_runtime::RealDisk;
 
-use super::SpillFiles;
-use crate::exec::memory::Memory;
-use crate::exec::state::seal_each_spilled_batch;
+use super::place::Place;
 
 const INPUTS: i64 = 4;
 const BATCHES: i64 = 20;
@@ -37,21 +30,13 @@ fn exchange() -> Arc<dyn ExecutionPlan> {
 
 #[test]
 fn inputs_that_spill_at_once_do_not_wait_for_each_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let files = SpillFiles::new(Arc::new(RealDisk::new(dir.path()).unwrap()));
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)));
-    let runtime =
-        RuntimeEnvBuilder::new().with_memory_pool(Memory::new(1).statement(None)).with_disk_manager_builder(disk);
-    let mut config = SessionConfig::new().with_batch_size(ROWS as usize);
-    seal_each_spilled_batch(&mut config);
-    let context =
-        Arc::new(TaskContext::default().with_runtime(runtime.build_arc().unwrap()).with_session_config(config));
+    let place = Place::new(1, ROWS as usize);
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
     for attempt in 0..40 {
-        let rows = collect(exchange(), Arc::clone(&context));
+        let rows = collect(exchange(), Arc::clone(&place.context));
         let rows = threads.block_on(async { tokio::time::timeout(Duration::from_secs(60), rows).await });
         let rows = rows.unwrap_or_else(|_| panic!("attempt {attempt} stands still")).unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() as i64, INPUTS * BATCHES * ROWS);
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_eq!(place.files(), 0);
 }

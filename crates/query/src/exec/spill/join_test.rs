@@ -4,21 +4,16 @@ use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{Partitioning, collect};
-use datafusion::prelude::SessionConfig;
-use heliosdb_runtime::{Entropy, RealDisk, SeededEntropy};
+use heliosdb_runtime::{Entropy, SeededEntropy};
 
-use super::super::files::SpillFiles;
+use super::super::place::Place;
 use super::*;
-use crate::exec::memory::Memory;
-use crate::exec::state::seal_each_spilled_batch;
 
 fn schema(side: &str) -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -66,22 +61,8 @@ fn join(kind: JoinType, mode: PartitionMode, rows_each: usize, keys: i64, filter
     HashJoinExec::try_new(left, right, on, filter, &kind, None, mode, NullEquality::NullEqualsNothing, false).unwrap()
 }
 
-struct Place {
-    dir: tempfile::TempDir,
-    memory: Memory,
-    context: Arc<TaskContext>,
-}
-
 fn place(bytes: usize) -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let files = SpillFiles::new(Arc::new(RealDisk::new(dir.path()).unwrap()));
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)));
-    let memory = Memory::new(bytes);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
-    let mut config = SessionConfig::new().with_batch_size(100);
-    seal_each_spilled_batch(&mut config);
-    let context = TaskContext::default().with_runtime(runtime.build_arc().unwrap()).with_session_config(config);
-    Place { dir, memory, context: Arc::new(context) }
+    Place::new(bytes, 100)
 }
 
 /// The rows of a plan as sorted text.
@@ -119,8 +100,8 @@ fn every_join_has_the_same_rows_with_little_memory() {
             assert!(rows == plain, "{kind} {mode:?} {filtered}: {} rows for {}", rows.len(), plain.len());
             assert_eq!(spilled(&plan) > 0, spills, "{kind} {mode:?}");
             drop(plan);
-            assert_eq!(place.memory.in_use().held, 0);
-            assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 0);
+            assert_eq!(place.held(), 0);
+            assert_eq!(place.files(), 0);
         }
     }
 }
@@ -142,5 +123,5 @@ fn one_key_that_memory_does_not_hold_is_said_to_be_too_much() {
     let plan: Arc<dyn ExecutionPlan> = Arc::new(SpillJoinExec::new(&join, 0).unwrap());
     let error = result(plan, &place.context).unwrap_err();
     assert!(error.contains("HashJoinInput"), "{error}");
-    assert_eq!(place.memory.in_use().held, 0);
+    assert_eq!(place.held(), 0);
 }

@@ -10,8 +10,12 @@ mod exchange_test;
 mod files;
 mod handover;
 mod join;
+#[cfg(test)]
+mod place;
 
 pub(super) use divide::{Files, WriteFile};
 pub(super) use files::SpillFiles;
 pub(super) use handover::{Given, Handover};
 pub(super) use join::{SPILL_JOIN, SpillJoins, as_hash_join};
+#[cfg(test)]
+pub(super) use place::Place;

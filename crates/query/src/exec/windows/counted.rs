@@ -3,7 +3,6 @@
 //! Kept are rows that have come in and not gone out, which are many where many have the same place in the order, and those that
 //! ROWS frames reach back to. What a frame in RANGE or GROUPS reaches back to by a distance is not known here, and not counted.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,46 +10,34 @@ use std::task::{Context, Poll, ready};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::window::WindowExpr;
-use datafusion::physical_expr::{OrderingRequirements, PhysicalExpr};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics, StatisticsArgs,
-};
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 
 use super::COUNTED_WINDOWS;
+use super::budgeted::{Budgeted, Way};
 use crate::exec::spill::{Given, Handover};
 use crate::exec::together::batch_bytes;
 
 /// DataFusion's streaming window functions within the budget.
+pub(super) type CountedWindows = Budgeted<Counting>;
+
 #[derive(Debug)]
-pub(super) struct CountedWindows {
-    /// As it was planned.
-    stage: BoundedWindowAggExec,
-    /// The same over `input`, which passes the child on.
+pub(super) struct Counting {
+    /// The stage over `input`, which passes the child on.
     running: Arc<dyn ExecutionPlan>,
     input: Arc<Handover>,
     /// Rows before a row that its frame may have.
     back: usize,
     metrics: ExecutionPlanMetricsSet,
-}
-
-impl CountedWindows {
-    pub fn new(stage: BoundedWindowAggExec) -> DfResult<CountedWindows> {
-        let input = Arc::new(Handover::new(Arc::clone(stage.input())));
-        let running = replace_children_if_necessary(Arc::new(stage.clone()), vec![Arc::clone(&input) as _])?;
-        let back = stage.window_expr().iter().map(rows_back).max().unwrap_or(0);
-        Ok(CountedWindows { stage, running, input, back, metrics: ExecutionPlanMetricsSet::new() })
-    }
 }
 
 fn rows_back(call: &Arc<dyn WindowExpr>) -> usize {
@@ -124,68 +111,39 @@ impl RecordBatchStream for Counted {
     }
 }
 
-impl DisplayAs for CountedWindows {
-    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt_as(t, f)
-    }
-}
+impl Way for Counting {
+    type Stage = BoundedWindowAggExec;
+    const NAME: &'static str = COUNTED_WINDOWS;
 
-impl ExecutionPlan for CountedWindows {
-    fn name(&self) -> &str {
-        COUNTED_WINDOWS
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.stage.properties()
+    fn new(stage: &BoundedWindowAggExec) -> DfResult<Counting> {
+        let input = Arc::new(Handover::new(Arc::clone(stage.input())));
+        let running = replace_children_if_necessary(Arc::new(stage.clone()), vec![Arc::clone(&input) as _])?;
+        let back = stage.window_expr().iter().map(rows_back).max().unwrap_or(0);
+        Ok(Counting { running, input, back, metrics: ExecutionPlanMetricsSet::new() })
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![self.stage.input()]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        self.stage.required_input_ordering()
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        self.stage.apply_expressions(f)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let stage = replace_children_if_necessary(Arc::new(self.stage.clone()), children)?;
-        let stage = stage.downcast_ref::<BoundedWindowAggExec>().cloned();
-        let stage = stage.ok_or_else(|| DataFusionError::Internal("a window became something else".into()))?;
-        Ok(Arc::new(CountedWindows::new(stage)?))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        stage: &BoundedWindowAggExec,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
         let kept = Arc::new(Kept {
             memory: MemoryConsumer::new(format!("Window[{partition}]")).register(context.memory_pool()),
             most: MetricBuilder::new(&self.metrics).gauge("peak_mem_used", partition),
             back: self.back,
             counts: Mutex::default(),
         });
-        let rows = self.stage.input().execute(partition, Arc::clone(&context))?;
+        let rows = stage.input().execute(partition, Arc::clone(&context))?;
         let rows = Counted { rows, kept: Arc::clone(&kept), is_input: true };
         self.input.give(partition, Given::Stream(Box::pin(rows)));
         let rows = self.running.execute(partition, context)?;
         Ok(Box::pin(Counted { rows, kept, is_input: false }))
     }
 
-    fn metrics(&self) -> Option<MetricsSet> {
+    fn metrics(&self) -> MetricsSet {
         let mut all = self.running.metrics().unwrap_or_default();
         self.metrics.clone_inner().iter().for_each(|metric| all.push(Arc::clone(metric)));
-        Some(all)
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
-        self.stage.statistics_from_inputs(inputs, args)
+        all
     }
 }

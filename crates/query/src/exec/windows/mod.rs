@@ -5,6 +5,7 @@
 //! does not hold to a file. `BoundedWindowAggExec` keeps the rows whose frames have not ended and those that frames still reach
 //! back to; it stays, and [`CountedWindows`] counts these.
 
+mod budgeted;
 mod calls;
 mod counted;
 mod whole;
@@ -33,7 +34,7 @@ impl PhysicalOptimizerRule for BudgetWindows {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
         let replace = |plan: Arc<dyn ExecutionPlan>| {
             Ok(if let Some(stage) = plan.downcast_ref::<WindowAggExec>() {
-                Transformed::yes(Arc::new(WholeWindows::new(stage.clone())) as Arc<dyn ExecutionPlan>)
+                Transformed::yes(Arc::new(WholeWindows::new(stage.clone())?) as Arc<dyn ExecutionPlan>)
             } else if let Some(stage) = plan.downcast_ref::<BoundedWindowAggExec>() {
                 Transformed::yes(Arc::new(CountedWindows::new(stage.clone())?) as Arc<dyn ExecutionPlan>)
             } else {

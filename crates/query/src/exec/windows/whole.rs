@@ -5,86 +5,47 @@
 //! and an open one is written to a file, all but what functions look at. What is too much even so fails with 53200.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{OrderingRequirements, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::WindowAggExec;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics, StatisticsArgs,
-};
 use futures::{StreamExt, stream};
 
 use super::WHOLE_WINDOWS;
+use super::budgeted::{Budgeted, Way};
 use super::calls::{Calls, Completed, InFile};
 use crate::exec::spill::Files;
 
 /// Window functions over whole partitions.
+pub(super) type WholeWindows = Budgeted<Whole>;
+
 #[derive(Debug)]
-pub(super) struct WholeWindows {
-    /// What it stands for, with the shape of the output.
-    stage: WindowAggExec,
+pub(super) struct Whole {
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl WholeWindows {
-    pub fn new(stage: WindowAggExec) -> WholeWindows {
-        WholeWindows { stage, metrics: ExecutionPlanMetricsSet::new() }
-    }
-}
+impl Way for Whole {
+    type Stage = WindowAggExec;
+    const NAME: &'static str = WHOLE_WINDOWS;
 
-impl DisplayAs for WholeWindows {
-    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt_as(t, f)
-    }
-}
-
-impl ExecutionPlan for WholeWindows {
-    fn name(&self) -> &str {
-        WHOLE_WINDOWS
+    fn new(_stage: &WindowAggExec) -> DfResult<Whole> {
+        Ok(Whole { metrics: ExecutionPlanMetricsSet::new() })
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.stage.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![self.stage.input()]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        self.stage.required_input_ordering()
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        self.stage.apply_expressions(f)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let stage = replace_children_if_necessary(Arc::new(self.stage.clone()), children)?;
-        let stage = stage.downcast_ref::<WindowAggExec>().cloned();
-        let stage = stage.ok_or_else(|| DataFusionError::Internal("a window became something else".into()))?;
-        Ok(Arc::new(WholeWindows::new(stage)))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let input = self.stage.input();
-        let calls = Arc::new(Calls::new(self.stage.window_expr(), self.stage.schema()));
+        stage: &WindowAggExec,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let input = stage.input();
+        let calls = Arc::new(Calls::new(stage.window_expr(), stage.schema()));
         let memory = MemoryConsumer::new(format!("Window[{partition}]")).with_can_spill(true);
         let rows = Rows {
             files: Files::new(&context, input.schema(), &self.metrics),
@@ -104,15 +65,11 @@ impl ExecutionPlan for WholeWindows {
             let next = rows.next().await?;
             Ok(next.map(|batch| (batch, rows)))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(stage.schema(), rows)))
     }
 
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
-        self.stage.statistics_from_inputs(inputs, args)
+    fn metrics(&self) -> MetricsSet {
+        self.metrics.clone_inner()
     }
 }
 

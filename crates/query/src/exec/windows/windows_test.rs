@@ -5,9 +5,6 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, SortOptions};
 use arrow_select::concat::concat_batches;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::memory::{DataSourceExec, MemorySourceConfig};
-use datafusion::execution::TaskContext;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions_aggregate::{count::count_udaf, sum::sum_udaf};
 use datafusion::functions_window::all_default_window_functions;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition};
@@ -16,12 +13,10 @@ use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::windows::create_window_expr;
 use datafusion::physical_plan::{InputOrderMode, collect};
-use datafusion::prelude::SessionConfig;
-use heliosdb_runtime::{Entropy, RealDisk, SeededEntropy};
+use heliosdb_runtime::{Entropy, SeededEntropy};
 
 use super::*;
-use crate::exec::memory::Memory;
-use crate::exec::spill::SpillFiles;
+use crate::exec::spill::Place;
 
 fn schema() -> SchemaRef {
     let int = |name: &str| Field::new(name, DataType::Int64, true);
@@ -113,21 +108,8 @@ fn around(rows: u64) -> WindowFrame {
     WindowFrame::new_bounds(WindowFrameUnits::Rows, start, end)
 }
 
-struct Place {
-    dir: tempfile::TempDir,
-    memory: Memory,
-    context: Arc<TaskContext>,
-}
-
 fn place(bytes: usize) -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let files = SpillFiles::new(Arc::new(RealDisk::new(dir.path()).unwrap()));
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)));
-    let memory = Memory::new(bytes);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
-    let config = SessionConfig::new().with_batch_size(100);
-    let context = TaskContext::default().with_runtime(runtime.build_arc().unwrap()).with_session_config(config);
-    Place { dir, memory, context: Arc::new(context) }
+    Place::new(bytes, 100)
 }
 
 /// All rows, in order.
@@ -135,7 +117,7 @@ fn result(plan: &Arc<dyn ExecutionPlan>, place: &Place) -> Result<RecordBatch, S
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let rows = runtime.block_on(collect(Arc::clone(plan), Arc::clone(&place.context)));
     let rows = rows.map_err(|error| error.to_string());
-    assert_eq!(place.memory.in_use().held, 0);
+    assert_eq!(place.held(), 0);
     Ok(concat_batches(&plan.schema(), &rows?).unwrap())
 }
 
@@ -171,7 +153,7 @@ fn whole_partitions_have_the_stock_operators_values_with_much_and_with_little_me
             assert_eq!(expected.num_rows(), ROWS);
             for bytes in [1 << 30, little] {
                 let place = place(bytes);
-                let plan: Arc<dyn ExecutionPlan> = Arc::new(WholeWindows::new(stage.clone()));
+                let plan: Arc<dyn ExecutionPlan> = Arc::new(WholeWindows::new(stage.clone()).unwrap());
                 let found = match result(&plan, &place) {
                     Ok(found) => found,
                     Err(error) => {
@@ -188,7 +170,7 @@ fn whole_partitions_have_the_stock_operators_values_with_much_and_with_little_me
                     bytes == little && keys < 100,
                     "{kind} over {keys} keys with {bytes} bytes"
                 );
-                assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 0);
+                assert_eq!(place.files(), 0);
             }
         }
     }
@@ -199,7 +181,7 @@ fn an_aggregate_of_a_whole_partition_needs_no_memory_for_its_rows() {
     let windows = Windows::new(false).aggregate(whole(), false);
     let stage = WindowAggExec::try_new(windows.calls, input(ROWS, 1, 5), true).unwrap();
     let expected = result(&(Arc::new(stage.clone()) as _), &place(1 << 30)).unwrap();
-    let plan: Arc<dyn ExecutionPlan> = Arc::new(WholeWindows::new(stage));
+    let plan: Arc<dyn ExecutionPlan> = Arc::new(WholeWindows::new(stage).unwrap());
     assert!(result(&plan, &place(4_000)).unwrap() == expected);
     assert_eq!(spilled(&plan), ROWS);
 }
@@ -209,9 +191,9 @@ fn places_that_memory_does_not_hold_are_said_to_be_too_much() {
     let windows = Windows::new(false).function("ntile", &[lit(7i64)]);
     let stage = WindowAggExec::try_new(windows.calls, input(ROWS, 1, 5), true).unwrap();
     let place = place(20_000);
-    let error = result(&(Arc::new(WholeWindows::new(stage)) as _), &place).unwrap_err();
+    let error = result(&(Arc::new(WholeWindows::new(stage).unwrap()) as _), &place).unwrap_err();
     assert!(error.contains("Window[0]"), "{error}");
-    assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 0);
+    assert_eq!(place.files(), 0);
 }
 
 #[test]
@@ -227,7 +209,7 @@ fn rows_without_columns_are_numbered_too() {
         create_window_expr(&count, "n".into(), &[lit(1i64)], &[], &[], frame, none, false, false, None).unwrap();
     let stage = WindowAggExec::try_new(vec![calls], source, true).unwrap();
     for bytes in [1 << 30, 2_000] {
-        let found = result(&(Arc::new(WholeWindows::new(stage.clone())) as _), &place(bytes)).unwrap();
+        let found = result(&(Arc::new(WholeWindows::new(stage.clone()).unwrap()) as _), &place(bytes)).unwrap();
         assert!(found.column(0).as_ref() == &Int64Array::from(vec![1_103; 1_103]) as &dyn arrow_array::Array);
     }
 }
