@@ -17,6 +17,7 @@ mod grouping;
 mod index;
 mod inherited_order;
 mod join;
+mod known_subqueries;
 mod limit;
 mod locking;
 mod names;

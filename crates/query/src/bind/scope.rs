@@ -233,6 +233,8 @@ pub(super) struct Level {
     pub windows: Vec<(String, sqlparser::ast::WindowSpec)>,
     /// Calls that give rows in this level's expressions; see `bind::rows`.
     pub rows: Vec<crate::func::RowsCall>,
+    /// Subqueries of this level's expressions.
+    pub subqueries: Vec<super::known_subqueries::Known>,
 }
 
 impl Level {
@@ -245,6 +247,7 @@ impl Level {
             references: Vec::new(),
             windows: Vec::new(),
             rows: Vec::new(),
+            subqueries: Vec::new(),
         }
     }
 }

@@ -713,7 +713,8 @@ fn is_equality(part: &Expr) -> bool {
     comparison.op == Operator::Eq && (apart(left, right) || apart(right, left))
 }
 
-fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
+/// Whether any of the plan's expressions may give something else each time.
+pub(super) fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions_deep(|expr| found |= expr.is_volatile_node())?;
     Ok(found)

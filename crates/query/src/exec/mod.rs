@@ -45,6 +45,7 @@ mod shifted_sums;
 mod small_batches;
 mod spill;
 mod state;
+mod statistics_guard;
 mod table;
 mod together;
 mod windows;

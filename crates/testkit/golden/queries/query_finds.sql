@@ -115,3 +115,22 @@ DROP TABLE twice;
 -- `+ x` is not `x` to grouping sets
 SELECT (+ a) AS plus, a, GROUPING(+ a, a), count(*) FROM (VALUES (1), (2), (2)) v(a) GROUP BY CUBE (+ a, a) ORDER BY 3, 1, 2;
 SELECT + a, + 1.50, + '2' FROM (VALUES (1), (2)) v(a) WHERE + a > 1 GROUP BY + a;
+
+-- FILTER above an aggregate whose value is known without reading
+SELECT max(3), sum(1) FILTER (WHERE c > 0) FROM (SELECT min(4) AS c FROM (SELECT a FROM (VALUES (1), (2)) v(a) WHERE false GROUP BY a) t ORDER BY 1) t;
+SELECT count(*) FILTER (WHERE c > 5), count(*) FROM (SELECT count(*) AS c FROM (SELECT a FROM (VALUES (1), (2)) v(a) WHERE false GROUP BY a) t ORDER BY 1) t;
+
+-- Subqueries that are written twice are one key
+CREATE TEMP TABLE orders (id int, place int);
+CREATE TEMP TABLE places (id int, name text);
+INSERT INTO orders VALUES (1, 1), (2, 1), (3, 2), (4, 3), (5, NULL);
+INSERT INTO places VALUES (1, 'a'), (2, 'b'), (3, 'b');
+SELECT (SELECT name FROM places p WHERE p.id = o.place), count(*) FROM orders o GROUP BY (SELECT name FROM places p WHERE p.id = o.place) ORDER BY 1;
+SELECT upper((SELECT name FROM places p WHERE p.id = o.place)) FROM orders o GROUP BY (SELECT name FROM places p WHERE p.id = o.place) HAVING (SELECT name FROM places p WHERE p.id = o.place) > 'a' ORDER BY (SELECT name FROM places p WHERE p.id = o.place) DESC;
+SELECT DISTINCT (SELECT name FROM places p WHERE p.id = o.place) FROM orders o ORDER BY (SELECT name FROM places p WHERE p.id = o.place);
+SELECT count(*), EXISTS (SELECT FROM places p WHERE p.id = o.place AND name = 'b') FROM orders o GROUP BY EXISTS (SELECT FROM places p WHERE p.id = o.place AND name = 'b') ORDER BY 1;
+SELECT ARRAY(SELECT name FROM places p WHERE p.id >= o.place ORDER BY name), max(id) FROM orders o GROUP BY ARRAY(SELECT name FROM places p WHERE p.id >= o.place ORDER BY name) ORDER BY 2;
+SELECT place IN (SELECT id FROM places WHERE name = 'b'), count(*) FROM orders GROUP BY place IN (SELECT id FROM places WHERE name = 'b') ORDER BY 2, 1;
+SELECT string_agg(DISTINCT (SELECT max(name) FROM places), '|' ORDER BY (SELECT max(name) FROM places)) FROM orders;
+SELECT (SELECT name FROM places p WHERE p.id = o.place), count(*) FROM orders o GROUP BY (SELECT name FROM places p WHERE p.id = o.id) ORDER BY 1;
+SELECT (SELECT count(*) FROM places), (SELECT count(*) FROM places) + 1, (SELECT random()) = (SELECT random()) FROM orders WHERE id = 1 AND (SELECT count(*) FROM places) > 2 AND (SELECT count(*) FROM places) < 4;

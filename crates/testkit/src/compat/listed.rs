@@ -192,6 +192,22 @@ pub const LISTED: &[Listed] = &[
         },
     },
     Listed {
+        name: "parts of equal intervals",
+        why: "of equal intervals in a group, as a month and thirty days, any shows, and days or hours extracted from it are those of \
+          the one that does",
+        is: |sql, ours, theirs| {
+            let looks_inside =
+                ["extract(", "date_part(", "to_char(", "date_trunc("].iter().any(|call| sql.contains(call));
+            let in_groups = sql.split("GROUP BY").skip(1).any(|groups| groups.contains(".iv"));
+            looks_inside
+                && in_groups
+                && state(ours).is_empty()
+                && state(theirs).is_empty()
+                && same_columns(ours, theirs)
+                && ours.rows.len() == theirs.rows.len()
+        },
+    },
+    Listed {
         name: "patterns nobody matches",
         why: "PostgreSQL's planner looks into constant patterns of conditions, so that a wrong one fails before any row is there",
         is: |sql, ours, theirs| {

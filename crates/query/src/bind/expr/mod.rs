@@ -12,6 +12,7 @@ use heliosdb_types::{Error, Result, SqlState, SqlType};
 use sqlparser::ast::{self, Expr, Spanned};
 
 use super::binder::Binder;
+use super::known_subqueries::is_over_query;
 use super::names::fold_identifier;
 use super::parse::too_deep;
 use super::subquery::{Quantifier, boolean};
@@ -31,8 +32,11 @@ impl Binder<'_> {
             return Err(too_deep());
         }
         self.depth += 1;
-        let bound = grow_stack(|| self.bind_expr_kind(expr));
+        let mut bound = grow_stack(|| self.bind_expr_kind(expr));
         self.depth -= 1;
+        if is_over_query(expr) {
+            bound = bound.and_then(|value| self.known_subquery(expr, value));
+        }
         // The span of a deep tree is work in itself, so it is asked for only when there is something to point at.
         bound.map_err(|error| self.positions.mark(error, expr.span()))
     }
