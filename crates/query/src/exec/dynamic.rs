@@ -22,6 +22,7 @@ use heliosdb_types::{ColumnId, Error, KeySet, PhysicalType, Result};
 
 use super::error::{from_arrow, from_datafusion};
 use super::key_sets::{Span, key_set, only_column};
+use super::packed_keys::{PackedKey, as_value};
 use super::pushdown::{compare_op, datum};
 use crate::catalog::Relation;
 
@@ -126,6 +127,10 @@ impl Snapshot {
             self.nothing |= !matches!(literal.value(), ScalarValue::Boolean(Some(true)));
             return;
         }
+        if let Some(ends) = ends_of_packed(expr, schema, relation) {
+            self.predicates.extend(ends);
+            return;
+        }
         match predicate(expr, schema, relation) {
             Some(predicate) => self.predicates.push(predicate),
             None => {
@@ -164,9 +169,37 @@ fn column_of(
     Some((column.id, column.sql_type.physical()?))
 }
 
+/// What the ends of several keys that are one number say of each key: where all of its values lie. A join tells both ends of its
+/// keys, and who they are; so the ends of the number itself need not be asked.
+fn ends_of_packed(
+    expr: &Arc<dyn PhysicalExpr>,
+    schema: &SchemaRef,
+    relation: &Relation,
+) -> Option<Vec<ColumnPredicate>> {
+    let compare = expr.downcast_ref::<BinaryExpr>()?;
+    let key = compare.left().downcast_ref::<PackedKey>()?;
+    match *compare.op() {
+        Operator::GtEq => {}
+        Operator::LtEq => return Some(Vec::new()),
+        _ => return None,
+    }
+    let ends = key.parts().flat_map(|(part, least, greatest)| {
+        let end = |op, value| {
+            let (column, physical) = column_of(part, schema, relation)?;
+            let value = datum(&as_value(value, &part.data_type(schema).ok()?)?, physical)?;
+            Some(ColumnPredicate { column, op: PredicateOp::Compare(op, value) })
+        };
+        [end(CompareOp::GtEq, least), end(CompareOp::LtEq, greatest)]
+    });
+    Some(ends.flatten().collect())
+}
+
 /// What `(a, b) IN (rows)` says of each column by itself: less than the whole, but what an index over them can use.
 fn columns_of_rows(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &Relation) -> Vec<ColumnPredicate> {
     let Some(list) = expr.downcast_ref::<InListExpr>().filter(|list| !list.negated()) else { return Vec::new() };
+    if let Some(key) = list.expr().downcast_ref::<PackedKey>() {
+        return columns_of_numbers(list, key, schema, relation);
+    }
     let Some(row) = list.expr().downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == "struct") else {
         return Vec::new();
     };
@@ -187,6 +220,35 @@ fn columns_of_rows(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, relation: &
         (!values.is_empty()).then_some(ColumnPredicate { column: id, op: PredicateOp::In(values) })
     };
     row.args().iter().enumerate().filter_map(predicate).collect()
+}
+
+/// The same for keys that are one number.
+fn columns_of_numbers(
+    list: &InListExpr,
+    key: &PackedKey,
+    schema: &SchemaRef,
+    relation: &Relation,
+) -> Vec<ColumnPredicate> {
+    let predicate = |(place, (part, ..)): (usize, (&Arc<dyn PhysicalExpr>, i64, i64))| {
+        let (column, physical) = column_of(part, schema, relation)?;
+        let kind = part.data_type(schema).ok()?;
+        let mut values = Vec::new();
+        for item in list.list() {
+            match item.downcast_ref::<Literal>()?.value() {
+                ScalarValue::Int64(Some(number)) => {
+                    let value = datum(&as_value(key.part_of(*number, place)?, &kind)?, physical)?;
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
+                }
+                // A NULL equals nothing.
+                ScalarValue::Int64(None) => {}
+                _ => return None,
+            }
+        }
+        (!values.is_empty()).then_some(ColumnPredicate { column, op: PredicateOp::In(values) })
+    };
+    key.parts().enumerate().filter_map(predicate).collect()
 }
 
 /// Evaluates filters on batches and gives up on those that keep nearly everything.
@@ -321,6 +383,33 @@ mod tests {
         assert!(known.predicates.iter().all(|p| p.column == ColumnId(2)));
         filter.update(lit(false)).unwrap();
         assert!(take().nothing);
+    }
+
+    #[test]
+    fn keys_that_are_one_number_are_told_apart_for_the_shard() {
+        let table = relation("t", &[("a", SqlType::Text), ("b", SqlType::Int4), ("d", SqlType::Date)], &[]);
+        let fields = vec![Field::new("d", DataType::Date32, true), Field::new("b", DataType::Int32, true)];
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let parts = vec![col("b", &schema).unwrap(), col("d", &schema).unwrap()];
+        let key = || Arc::new(PackedKey::within(parts.clone(), &[(-2, 7), (100, 119)])) as Arc<dyn PhysicalExpr>;
+        let compare = |op, value: i64| Arc::new(BinaryExpr::new(key(), op, lit(value))) as Arc<dyn PhysicalExpr>;
+        let ends = BinaryExpr::new(compare(Operator::GtEq, 3), Operator::And, compare(Operator::LtEq, 199));
+        let list =
+            in_list(key(), vec![lit(3_i64), lit(43_i64), lit(ScalarValue::Int64(None))], &false, &schema).unwrap();
+        let all: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(Arc::new(ends), Operator::And, list));
+        let known = Snapshot::take(&[all], &schema, &table, &Thousand(ColumnId(2))).unwrap();
+        assert_eq!(known.rest.len(), 1, "the list is asked whole");
+        let found = known.predicates.iter().map(|known| (known.column, known.op.clone()));
+        let end = |op, value| PredicateOp::Compare(op, value);
+        let expected = [
+            (ColumnId(2), end(CompareOp::GtEq, Datum::Int32(-2))),
+            (ColumnId(2), end(CompareOp::LtEq, Datum::Int32(7))),
+            (ColumnId(3), end(CompareOp::GtEq, Datum::Date(100))),
+            (ColumnId(3), end(CompareOp::LtEq, Datum::Date(119))),
+            (ColumnId(2), PredicateOp::In(vec![Datum::Int32(-2), Datum::Int32(0)])),
+            (ColumnId(3), PredicateOp::In(vec![Datum::Date(103)])),
+        ];
+        assert!(found.eq(expected));
     }
 
     #[test]

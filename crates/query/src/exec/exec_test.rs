@@ -59,6 +59,30 @@ fn a_join_tells_the_other_sides_scan_what_can_match() {
 }
 
 #[test]
+fn a_join_on_several_numbers_tells_the_other_sides_scan_what_can_match() {
+    let bench = bench();
+    let options = ExplainOptions { analyze: true, timing: false, costs: false, ..ExplainOptions::default() };
+    for (few, rows) in [
+        (col("few.id").in_list(vec![lit(5), lit(7), lit(-1)], false), 2),
+        (col("few.id").between(lit(-5), lit(400)).and(col("few.v").not_eq(lit(3))), 361),
+        (col("few.v").eq(lit(99)), 0),
+    ] {
+        let few = bench.scan().alias("few").unwrap().filter(few).unwrap().build().unwrap();
+        let keys = (vec!["every.id", "every.v"], vec!["few.id", "few.v"]);
+        let plan = bench.scan().alias("every").unwrap().join(few, JoinType::Inner, keys, None).unwrap();
+        assert_eq!(counted(&bench, plan.clone()), rows);
+        let scope = Arc::new(bench.scope(None, 0));
+        let plan = plan.build().unwrap();
+        let explained = bench.executor.explain(&plan, &[], Vec::new(), &[], scope, options);
+        let lines = bench.pool.block_on(explained).unwrap();
+        let scans: Vec<&String> =
+            lines.iter().filter(|line| line.contains("Scan ") && line.contains(" on t ")).collect();
+        assert_eq!(scans.len(), 2);
+        assert!(scans.iter().all(|line| line.contains(&format!("rows={rows}"))), "{lines:#?}");
+    }
+}
+
+#[test]
 fn limits_and_counts_do_not_need_columns() {
     let bench = bench();
     assert_eq!(counted(&bench, bench.scan()), i64::from(ROWS));

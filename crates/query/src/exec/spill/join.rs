@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::config::ConfigOptions;
@@ -29,6 +30,7 @@ use futures::future::{BoxFuture, Shared, try_join_all};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use super::super::packed_keys::packed;
 use super::divide::{Divider, Files, PARTS, PartFile};
 use super::handover::{Given, Handover};
 
@@ -92,8 +94,15 @@ struct Sides {
 
 /// Both sides in files, by part: of the probe side one for each of its partitions.
 type Parts = Arc<Vec<(PartFile, Vec<PartFile>)>>;
-/// How a build ended, for all who wait for it: `None` if its rows are in memory.
-type Build = Shared<BoxFuture<'static, Result<Option<Parts>, Arc<DataFusionError>>>>;
+/// How a build ended, for all who wait for it.
+type Build = Shared<BoxFuture<'static, Result<Built, Arc<DataFusionError>>>>;
+
+#[derive(Clone)]
+enum Built {
+    /// Its rows are in memory and handed over to this join.
+    Whole(Arc<HashJoinExec>),
+    Divided(Parts),
+}
 
 impl SpillJoinExec {
     fn new(join: &HashJoinExec, level: u64) -> DfResult<SpillJoinExec> {
@@ -130,6 +139,7 @@ impl SpillJoinExec {
         };
         let (left_keys, right_keys) = self.join.on().iter().cloned().unzip();
         let read = Read {
+            join: Arc::clone(&self.join),
             number,
             partitions,
             left_keys,
@@ -147,6 +157,7 @@ impl SpillJoinExec {
 
 /// What reading a build side needs.
 struct Read {
+    join: Arc<HashJoinExec>,
     number: usize,
     partitions: Vec<usize>,
     left_keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -158,7 +169,7 @@ struct Read {
 }
 
 impl Read {
-    async fn run(self, sides: Arc<Sides>, context: Arc<TaskContext>) -> DfResult<Option<Parts>> {
+    async fn run(self, sides: Arc<Sides>, context: Arc<TaskContext>) -> DfResult<Built> {
         let mut rows = sides.build.execute(self.number, Arc::clone(&context))?;
         let mut batches = Vec::new();
         let mut counter = RecordBatchMemoryCounter::new();
@@ -179,8 +190,9 @@ impl Read {
             }
         };
         let Some(left) = divided else {
+            let join = held(&self.join, &batches, &self.memory)?;
             sides.left.give(self.number, Given::Rows(batches, self.memory));
-            return Ok(None);
+            return Ok(Built::Whole(join));
         };
         let probes = self.partitions.iter().map(async |partition| {
             let mut divider = Divider::new(self.right_keys.clone(), self.level, &self.right_files)?;
@@ -196,8 +208,17 @@ impl Read {
                 part.push(file);
             }
         }
-        Ok(Some(Arc::new(left.into_iter().zip(right).collect())))
+        Ok(Built::Divided(Arc::new(left.into_iter().zip(right).collect())))
     }
+}
+
+/// The join that these rows, which are all of the build side's and held by `memory`, are handed over to.
+fn held(join: &Arc<HashJoinExec>, rows: &[RecordBatch], memory: &MemoryReservation) -> DfResult<Arc<HashJoinExec>> {
+    let Some(packed) = packed(join, rows)? else { return Ok(Arc::clone(join)) };
+    // An array may take more than was asked for with the rows.
+    let counted = rows.iter().map(RecordBatch::num_rows).sum::<usize>() * TABLE_BYTES;
+    let fits = memory.try_grow(packed.table_bytes.saturating_sub(counted)).is_ok();
+    Ok(if fits { Arc::new(packed.join) } else { Arc::clone(join) })
 }
 
 /// What a partition's rows are made with; its stream outlives the plan's borrow.
@@ -295,8 +316,10 @@ impl ExecutionPlan for SpillJoinExec {
         let outputs = if shared { self.sides.probe.output_partitioning().partition_count() } else { 1 };
         let first = if shared { partition } else { 0 };
         let rows = async move {
-            let parts = build.await.map_err(DataFusionError::Shared)?;
-            let Some(parts) = parts else { return output.join.execute(partition, context) };
+            let parts = match build.await.map_err(DataFusionError::Shared)? {
+                Built::Whole(join) => return join.execute(partition, context),
+                Built::Divided(parts) => parts,
+            };
             // Nobody builds here, which filters for the probe side need not wait for.
             output.sides.left.give(partition, Given::Nothing);
             output.sides.right.give(partition, Given::Nothing);

@@ -1,0 +1,223 @@
+//! The number that several keys make.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, Int64Array, PrimitiveArray, RecordBatch};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+
+/// What a row of the probe side has if nothing can match it: no number is negative.
+const NOTHING: i64 = -1;
+
+/// One key's place in the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Digit {
+    /// The key that counts as 0.
+    least: i64,
+    /// The greatest key, counted from the least.
+    most: u64,
+    /// What one more is worth.
+    worth: i64,
+}
+
+impl Digit {
+    /// The digits of keys within these ranges and how many numbers they make; `None` if those have no room in 63 bits.
+    pub(super) fn all(ranges: &[(i64, i64)]) -> Option<(Arc<[Digit]>, u64)> {
+        let mut numbers = 1_i64;
+        let mut digits = Vec::with_capacity(ranges.len());
+        for (least, greatest) in ranges.iter().rev() {
+            let most = greatest.wrapping_sub(*least).cast_unsigned();
+            digits.push(Digit { least: *least, most, worth: numbers });
+            numbers = numbers.checked_mul(i64::try_from(most).ok()?.checked_add(1)?)?;
+        }
+        digits.reverse();
+        Some((digits.into(), numbers.cast_unsigned()))
+    }
+
+    fn greatest(&self) -> i64 {
+        self.least.wrapping_add_unsigned(self.most)
+    }
+}
+
+/// Which rows a number is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    /// Those whose keys the digits were made of: NULL if one of the keys is.
+    Build,
+    /// Those that look for them: `NOTHING` if a key is NULL or has no digit.
+    Probe,
+}
+
+/// Several keys as one number.
+#[derive(Clone, Debug)]
+pub(in crate::exec) struct PackedKey {
+    parts: Vec<Arc<dyn PhysicalExpr>>,
+    digits: Arc<[Digit]>,
+    side: Side,
+}
+
+impl PackedKey {
+    pub(super) fn new(parts: Vec<Arc<dyn PhysicalExpr>>, digits: Arc<[Digit]>, side: Side) -> PackedKey {
+        PackedKey { parts, digits, side }
+    }
+
+    /// Keys that lie within these ranges, of rows that look for them.
+    #[cfg(test)]
+    pub(in crate::exec) fn within(parts: Vec<Arc<dyn PhysicalExpr>>, ranges: &[(i64, i64)]) -> PackedKey {
+        PackedKey::new(parts, Digit::all(ranges).unwrap().0, Side::Probe)
+    }
+
+    /// The keys, each with the least and the greatest value it has where a number stands for it.
+    pub(in crate::exec) fn parts(&self) -> impl Iterator<Item = (&Arc<dyn PhysicalExpr>, i64, i64)> {
+        self.parts.iter().zip(&*self.digits).map(|(part, digit)| (part, digit.least, digit.greatest()))
+    }
+
+    /// The key at a place of `parts` in a number.
+    pub(in crate::exec) fn part_of(&self, number: i64, place: usize) -> Option<i64> {
+        let digit = self.digits.get(place)?;
+        let at = u64::try_from(number).ok()? / digit.worth.cast_unsigned();
+        // `most` is less than 2^63.
+        Some(digit.least.wrapping_add_unsigned(at % (digit.most + 1)))
+    }
+}
+
+/// A key's value as its column has it.
+pub(in crate::exec) fn as_value(value: i64, kind: &DataType) -> Option<ScalarValue> {
+    Some(match kind {
+        DataType::Int8 => ScalarValue::Int8(Some(i8::try_from(value).ok()?)),
+        DataType::Int16 => ScalarValue::Int16(Some(i16::try_from(value).ok()?)),
+        DataType::Int32 => ScalarValue::Int32(Some(i32::try_from(value).ok()?)),
+        DataType::Date32 => ScalarValue::Date32(Some(i32::try_from(value).ok()?)),
+        DataType::Int64 => ScalarValue::Int64(Some(value)),
+        _ => return None,
+    })
+}
+
+/// Whether keys of this type can be digits.
+pub(super) fn is_packable(kind: &DataType) -> bool {
+    matches!(kind, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32)
+}
+
+/// Calls a function of arrays of numbers with the array as what it is.
+macro_rules! with_numbers {
+    ($values:expr, $function:ident ( $($argument:expr),* )) => {
+        match $values.data_type() {
+            DataType::Int8 => Ok($function($values.as_primitive::<Int8Type>() $(, $argument)*)),
+            DataType::Int16 => Ok($function($values.as_primitive::<Int16Type>() $(, $argument)*)),
+            DataType::Int32 => Ok($function($values.as_primitive::<Int32Type>() $(, $argument)*)),
+            DataType::Int64 => Ok($function($values.as_primitive::<Int64Type>() $(, $argument)*)),
+            DataType::Date32 => Ok($function($values.as_primitive::<Date32Type>() $(, $argument)*)),
+            other => Err(DataFusionError::Internal(format!("a key of type {other} is no digit"))),
+        }
+    };
+}
+
+/// The least and the greatest value; `None` if there is none.
+pub(super) fn range(values: &ArrayRef) -> DfResult<Option<(i64, i64)>> {
+    with_numbers!(values, range_of())
+}
+
+fn range_of<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>) -> Option<(i64, i64)>
+where
+    T::Native: Into<i64> + Ord,
+{
+    fn ends<N: Into<i64> + Ord + Copy>(mut values: impl Iterator<Item = N>) -> Option<(i64, i64)> {
+        let first = values.next()?;
+        let (least, greatest) = values.fold((first, first), |(least, greatest), v| (least.min(v), greatest.max(v)));
+        Some((least.into(), greatest.into()))
+    }
+    if values.null_count() == 0 { ends(values.values().iter().copied()) } else { ends(values.iter().flatten()) }
+}
+
+/// Adds a key's digit to the numbers of its rows; rows without one are marked with all bits in `outside`.
+fn add<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, digit: Digit, numbers: &mut [i64], outside: &mut [i64])
+where
+    T::Native: Into<i64>,
+{
+    for ((value, number), outside) in values.values().iter().zip(numbers).zip(outside) {
+        let value: i64 = (*value).into();
+        let at = value.wrapping_sub(digit.least);
+        *number = number.wrapping_add(at.wrapping_mul(digit.worth));
+        *outside |= -i64::from(at.cast_unsigned() > digit.most);
+    }
+}
+
+impl PhysicalExpr for PackedKey {
+    fn data_type(&self, _: &Schema) -> DfResult<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn nullable(&self, _: &Schema) -> DfResult<bool> {
+        Ok(self.side == Side::Build)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> DfResult<ColumnarValue> {
+        let rows = batch.num_rows();
+        let mut numbers = vec![0; rows];
+        let mut outside = vec![0; rows];
+        let mut nulls: Option<NullBuffer> = None;
+        for (part, digit) in self.parts.iter().zip(&*self.digits) {
+            let values = part.evaluate(batch)?.into_array(rows)?;
+            with_numbers!(values, add(*digit, &mut numbers, &mut outside))?;
+            nulls = NullBuffer::union(nulls.as_ref(), values.nulls());
+        }
+        if self.side == Side::Probe {
+            for (number, outside) in numbers.iter_mut().zip(&outside) {
+                *number |= outside;
+            }
+            if let Some(nulls) = nulls.take() {
+                for (row, _) in nulls.iter().enumerate().filter(|(_, valid)| !valid) {
+                    numbers[row] = NOTHING;
+                }
+            }
+        }
+        Ok(ColumnarValue::Array(Arc::new(Int64Array::new(numbers.into(), nulls))))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        self.parts.iter().collect()
+    }
+
+    fn with_new_children(self: Arc<Self>, parts: Vec<Arc<dyn PhysicalExpr>>) -> DfResult<Arc<dyn PhysicalExpr>> {
+        if parts.len() != self.digits.len() {
+            return Err(DataFusionError::Internal("a packed key has lost a part".into()));
+        }
+        Ok(Arc::new(PackedKey::new(parts, Arc::clone(&self.digits), self.side)))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for PackedKey {
+    fn eq(&self, other: &PackedKey) -> bool {
+        self.parts == other.parts && self.digits == other.digits && self.side == other.side
+    }
+}
+
+impl Eq for PackedKey {}
+
+impl Hash for PackedKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.parts, &self.digits, self.side).hash(state);
+    }
+}
+
+impl fmt::Display for PackedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("packed(")?;
+        for (place, part) in self.parts.iter().enumerate() {
+            write!(f, "{}{part}", if place > 0 { ", " } else { "" })?;
+        }
+        f.write_str(")")
+    }
+}
