@@ -49,6 +49,7 @@ mod state;
 mod statistics_guard;
 mod table;
 mod together;
+mod whole_keys;
 mod windows;
 
 pub use admission::QueryQueue;

@@ -6,9 +6,13 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::facts::{ColumnFacts, Estimate, Source};
 use super::{UNKNOWN_DISTINCT, known, selectivity};
+use crate::exec::whole_keys::Rescaled;
 
 /// Facts about what an expression gives: of its column if it is one.
 pub(crate) fn of_expression(expr: &Arc<dyn PhysicalExpr>, input: &Estimate) -> ColumnFacts {
+    if let Some(whole) = expr.downcast_ref::<Rescaled>() {
+        return ColumnFacts { profile: None, types: None, ..of_expression(whole.value(), input) };
+    }
     if let Some(column) = expr.downcast_ref::<datafusion::physical_expr::expressions::Column>() {
         return input.column(column.index()).cloned().unwrap_or_else(ColumnFacts::unknown);
     }
