@@ -40,6 +40,12 @@ pub(crate) trait Encoded: Debug + Send + Sync {
 
     /// The rows of an ascending range that hold a value; `None` where the encoding cannot tell.
     fn equal_range(&self, range: Range<usize>, wanted: &Wanted<'_>) -> Result<Option<Range<usize>>>;
+
+    /// The first row of an ascending range that is not below these bytes, or the range's end; `None` where the encoding cannot
+    /// tell, as those of numbers.
+    fn at_least(&self, _range: Range<usize>, _bytes: &[u8]) -> Result<Option<usize>> {
+        Ok(None)
+    }
 }
 
 /// What is looked for in ascending rows.

@@ -272,6 +272,22 @@ impl BlockView {
         }
     }
 
+    /// The first row of `range`, whose rows ascend, that is not below `bytes`; the range's end if all are. `None` where the block
+    /// cannot tell: it holds NULLs or anything but text and bytes, or its encoding has no cheap single rows.
+    pub fn at_least(&self, range: Range<usize>, bytes: &[u8]) -> Result<Option<usize>> {
+        let range = range.start.min(self.rows)..range.end.min(self.rows);
+        match &self.body {
+            Some(body)
+                if matches!(self.physical, PhysicalType::Text | PhysicalType::Bytes)
+                    && self.nulls.is_none()
+                    && range.start <= range.end =>
+            {
+                body.at_least(range, bytes)
+            }
+            _ => Ok(None),
+        }
+    }
+
     pub(crate) fn equal_values(&self, range: Range<usize>, wanted: &Wanted<'_>) -> Result<Option<Range<usize>>> {
         let range = range.start.min(self.rows)..range.end.min(self.rows);
         match &self.body {

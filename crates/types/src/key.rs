@@ -135,6 +135,26 @@ pub fn key_value_len(physical: PhysicalType, bytes: &[u8]) -> Result<usize> {
     Ok(bytes.len() - reader.rest.len())
 }
 
+/// What a bound of keys of one text or bytes column, ascending, means for the column: a key is below `bound` if and only if its value is
+/// below what this gives. `None` where no value says the same.
+pub fn key_bound_bytes(bound: &[u8]) -> Option<Vec<u8>> {
+    let (&TAG_VALUE, mut rest) = bound.split_first()? else { return None };
+    let mut value = Vec::with_capacity(rest.len());
+    loop {
+        // A bound without the end of its text is that of everything the text begins.
+        let zero = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+        value.extend_from_slice(rest.get(..zero)?);
+        match rest.get(zero..)? {
+            [] | [0, 0] => return Some(value),
+            [0, 0xFF, more @ ..] => {
+                value.push(0);
+                rest = more;
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// Bytes of an escaped value, its end included.
 fn escaped_len(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -373,6 +393,20 @@ mod tests {
             let (low, high) = (Datum::Int32(1), Datum::Int32(2));
             prop_assert_eq!(key(&[&a, &low], false).cmp(&key(&[&b, &high], false)), order.then(std::cmp::Ordering::Less));
             prop_assert_eq!(key_value_len(physical, &key(&[&a, &b], false)).unwrap(), key(&[&a], false).len());
+        }
+
+        #[test]
+        fn bounds_of_strings_are_values(
+            value in prop::collection::vec(prop_oneof![0u8..3, Just(255)], 0..5),
+            bound in prop::collection::vec(prop_oneof![2 => Just(0u8), 1 => 1u8..3, 2 => Just(255)], 0..9),
+        ) {
+            let bound = [&[TAG_VALUE], &bound[..]].concat();
+            let exact = key(&[&Datum::Bytes(bound.clone())], false);
+            prop_assert_eq!(key_bound_bytes(&exact), Some(bound.clone()));
+            prop_assert_eq!(key_bound_bytes(&exact[..exact.len() - 2]), Some(bound.clone()));
+            if let Some(of) = key_bound_bytes(&bound) {
+                prop_assert_eq!(key(&[&Datum::Bytes(value.clone())], false) < bound, value < of);
+            }
         }
 
         #[test]

@@ -48,7 +48,7 @@ pub use json::{
     JSON_DEPTH_MAX, JSONB_BYTES_MAX, JsonPart, JsonTree, Jsonb, JsonbKind, check_json, json_kind, jsonb_contains,
     parse_json_tree, parse_jsonb, split_json, strip_json_nulls, unescape_json, write_json_string, write_jsonb,
 };
-pub use key::{decode_key, encode_key, key_is_exact, key_value_len};
+pub use key::{decode_key, encode_key, key_bound_bytes, key_is_exact, key_value_len};
 pub use key_set::KeySet;
 pub use numeric::{NUMERIC_SCALE_MAX, NUMERIC_WEIGHT_MAX, Numeric, precision_overflow, rescale};
 pub use physical::PhysicalType;

@@ -24,7 +24,7 @@ use crate::filter::{BytesTest, Test};
 use crate::filtering::{filter_emptiness, filter_strings, retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::offsets::{Spans, span_bytes, write_spans};
-use crate::search::search;
+use crate::search::{partition, search};
 use crate::symbols::SymbolTable;
 
 /// Compressed strings, one after the other, and where each ends.
@@ -173,5 +173,9 @@ impl Encoded for FsstStrings {
             return Ok(None);
         }
         Ok(Some(search(range, |row| self.table.compare(self.codes(row), wanted))))
+    }
+
+    fn at_least(&self, range: Range<usize>, bytes: &[u8]) -> Result<Option<usize>> {
+        Ok(Some(partition(range, |row| self.table.compare(self.codes(row), bytes).is_lt())))
     }
 }

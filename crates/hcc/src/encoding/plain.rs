@@ -24,7 +24,7 @@ use crate::kind::Kind;
 use crate::layout::{Reader, Writer};
 use crate::offsets::{Spans, span_bytes, write_spans};
 use crate::order::{comparable_bytes, fixed_datum, fixed_key, float_key};
-use crate::search::search;
+use crate::search::{partition, search};
 
 /// Booleans.
 #[derive(Debug)]
@@ -270,5 +270,9 @@ impl Encoded for Strings {
             return Err(Error::internal("a number was looked for among strings"));
         };
         Ok(Some(search(range, |row| comparable_bytes(self.at(row), self.physical).cmp(wanted))))
+    }
+
+    fn at_least(&self, range: Range<usize>, bytes: &[u8]) -> Result<Option<usize>> {
+        Ok(Some(partition(range, |row| self.at(row) < bytes)))
     }
 }

@@ -23,7 +23,7 @@ use crate::filter::{BytesTest, Test};
 use crate::filtering::{retain_expanded, search_all};
 use crate::layout::{Reader, Writer, corrupt};
 use crate::order::comparable_bytes;
-use crate::search::search;
+use crate::search::{partition, search};
 
 /// Longer strings are hardly ever of one length.
 const LENGTH_MAX: usize = 64;
@@ -127,16 +127,39 @@ impl StencilStrings {
         (Buffer::from_vec(data), (0..=count).map(|at| at * length).collect())
     }
 
-    fn compare(&self, row: usize, other: &[u8]) -> Ordering {
-        let mut own = self.stencil.shared.iter().copied().enumerate();
-        let holes = self.stencil.holes.len();
-        let mut bytes =
-            self.stencil.holes.iter().zip(self.data.as_slice().get(row * holes..).unwrap_or(&[])).peekable();
-        let filled = own
-            .by_ref()
-            .map(|(at, shared)| bytes.next_if(|(hole, _)| usize::from(**hole) == at).map_or(shared, |(_, byte)| *byte));
-        filled.cmp(other.iter().copied())
+    /// What a string is compared with: of the shared bytes once for all rows.
+    fn sought(&self, other: &[u8]) -> Sought {
+        let mut sought = Sought { bytes: [0; LENGTH_MAX], holes: 0, rest: self.length().cmp(&other.len()) };
+        let mut holes = self.stencil.holes.iter().map(|hole| usize::from(*hole)).peekable();
+        for (at, (shared, byte)) in self.stencil.shared.iter().zip(other).enumerate() {
+            if holes.next_if_eq(&at).is_none() {
+                if shared != byte {
+                    sought.rest = shared.cmp(byte);
+                    break;
+                }
+            } else if let Some(to) = sought.bytes.get_mut(sought.holes) {
+                *to = *byte;
+                sought.holes += 1;
+            }
+        }
+        sought
     }
+
+    /// A row against what is sought.
+    fn compare(&self, row: usize, sought: &Sought) -> Ordering {
+        let (start, wanted) = (row * self.stencil.holes.len(), sought.bytes.get(..sought.holes).unwrap_or(&[]));
+        let own = self.data.as_slice().get(start..start + wanted.len()).unwrap_or(&[]);
+        own.cmp(wanted).then(sought.rest)
+    }
+}
+
+/// A string as rows see it that have the shared bytes.
+struct Sought {
+    /// Its bytes in the holes up to the first shared byte that it has not.
+    bytes: [u8; LENGTH_MAX],
+    holes: usize,
+    /// How rows compare that have these bytes.
+    rest: Ordering,
 }
 
 impl Encoded for StencilStrings {
@@ -160,7 +183,8 @@ impl Encoded for StencilStrings {
         let Test::Bytes(test) = test else { return Err(misplaced("numbers")) };
         match test {
             BytesTest::Compare(op, literal) if self.physical != PhysicalType::Numeric => {
-                selection.retain(|row| Ok(op.accepts(self.compare(row, literal))))
+                let literal = self.sought(literal);
+                selection.retain(|row| Ok(op.accepts(self.compare(row, &literal))))
             }
             BytesTest::Contains(finder) if selection.count() * 2 > self.rows => {
                 let (data, bounds) = self.expand(0..self.rows);
@@ -186,7 +210,13 @@ impl Encoded for StencilStrings {
                 comparable_bytes(&string, self.physical).cmp(wanted)
             })));
         }
-        Ok(Some(search(range, |row| self.compare(row, wanted))))
+        let wanted = self.sought(wanted);
+        Ok(Some(search(range, |row| self.compare(row, &wanted))))
+    }
+
+    fn at_least(&self, range: Range<usize>, bytes: &[u8]) -> Result<Option<usize>> {
+        let sought = self.sought(bytes);
+        Ok(Some(partition(range, |row| self.compare(row, &sought).is_lt())))
     }
 }
 
@@ -206,5 +236,34 @@ mod tests {
         let mut one = [b'a'; 17];
         one[3] = b'b';
         assert_eq!(Stencil::of(&[&[b'a'; 17], &one]), None, "a byte of seventeen");
+    }
+
+    #[test]
+    fn rows_compare_as_their_strings_do() {
+        let rows: Vec<Vec<u8>> = (0..40_u8).map(|n| vec![1, n / 9, 7, n % 9, 9]).collect();
+        let values: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+        let stencil = Stencil::of(&values).unwrap();
+        assert_eq!(stencil.holes, [1, 3]);
+        let data: Vec<u8> = rows.iter().flat_map(|row| [row[1], row[3]]).collect();
+        let (physical, data) = (PhysicalType::Bytes, Buffer::from_vec(data));
+        let strings = StencilStrings { physical, rows: rows.len(), stencil, data };
+        let mut wanted: Vec<Vec<u8>> = vec![vec![], vec![0; 9], vec![1], vec![2], vec![255; 6]];
+        for row in &rows {
+            for at in 0..=row.len() {
+                for byte in [0, 1, 5, 7, 8, 255] {
+                    wanted.push([&row[..at], &[byte]].concat());
+                    wanted.push([&row[..at], &[byte], row.get(at + 1..).unwrap_or(&[])].concat());
+                }
+                wanted.push(row[..at].to_vec());
+            }
+        }
+        for wanted in &wanted {
+            let sought = strings.sought(wanted);
+            for (at, row) in rows.iter().enumerate() {
+                assert_eq!(strings.compare(at, &sought), row.cmp(wanted), "{row:?} and {wanted:?}");
+            }
+            let at_least = rows.iter().position(|row| row >= wanted).unwrap_or(rows.len());
+            assert_eq!(strings.at_least(0..rows.len(), wanted).unwrap(), Some(at_least), "{wanted:?}");
+        }
     }
 }

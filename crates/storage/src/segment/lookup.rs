@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use heliosdb_contracts::{TreeDescriptor, TreeKey};
 use heliosdb_hcc::{BlockView, Cell};
-use heliosdb_types::{ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, decode_key, encode_key};
+use heliosdb_types::{
+    ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, decode_key, encode_key, key_bound_bytes,
+};
 use smallvec::SmallVec;
 
 use super::SegmentReader;
 use super::reader::Views;
+
+/// The end of a range is looked for among so many rows first.
+const NEAR_ROWS: usize = 32;
 
 /// The chunks a block's keys are made of.
 pub(super) struct KeyColumns {
@@ -159,12 +164,34 @@ impl SegmentReader {
 
     /// Positions of the rows whose keys are in `lower..upper`.
     pub fn rows_between(&self, lower: &[u8], upper: Option<&[u8]>) -> Result<Range<u32>> {
-        let start = self.partition_point(lower, |key| key < lower)?;
+        let start = self.first_at_least(lower)?;
         let end = match upper {
             Some(upper) => self.end_from(start, upper)?,
             None => self.info.rows,
         };
         Ok(start..end.max(start))
+    }
+
+    /// The first row whose key is not below a bound.
+    fn first_at_least(&self, bound: &[u8]) -> Result<u32> {
+        let block = self.info.blocks.partition_point(|block| block.last_key.as_ref() < bound);
+        if block < self.info.blocks.len()
+            && let Some((view, bound)) = self.strings(block, bound)?
+            && let Some(row) = view.at_least(0..self.block_range(block).len(), &bound)?
+        {
+            return Ok(self.block_range(block).start + row as u32);
+        }
+        self.partition_point(bound, |key| key < bound)
+    }
+
+    /// The block's keys and the bound as what they are of, if they are of strings alone: as entries of indexes are.
+    fn strings(&self, block: usize, bound: &[u8]) -> Result<Option<(Arc<BlockView>, Vec<u8>)>> {
+        let &[chunk] = &*self.key_chunks()? else { return Ok(None) };
+        if !matches!(self.types.get(chunk), Some(PhysicalType::Text | PhysicalType::Bytes)) {
+            return Ok(None);
+        }
+        let Some(bound) = key_bound_bytes(bound) else { return Ok(None) };
+        Ok(Some((self.chunk(block, chunk)?, bound)))
     }
 
     /// The first row from `start` on whose key is not below `upper`. Ranges are mostly short, so the search goes forward from their
@@ -175,9 +202,19 @@ impl SegmentReader {
         }
         let (block, first) = self.locate(start)?;
         if self.info.blocks.get(block).is_none_or(|block| block.last_key.as_ref() < upper) {
-            return self.partition_point(upper, |key| key < upper);
+            return self.first_at_least(upper);
         }
         let range = self.block_range(block);
+        if let Some((view, upper)) = self.strings(block, upper)? {
+            let near = (first + NEAR_ROWS).min(range.len());
+            let mut end = view.at_least(first..near, &upper)?;
+            if end == Some(near) {
+                end = view.at_least(near..range.len(), &upper)?;
+            }
+            if let Some(end) = end {
+                return Ok(range.start + end as u32);
+            }
+        }
         let columns = self.key_columns(block)?;
         let (mut built, mut scratch) = (Vec::with_capacity(upper.len() + 16), Vec::new());
         let mut is_below = |row: usize| -> Result<bool> {

@@ -211,6 +211,44 @@ fn ranges_of_keys_are_found_whatever_their_length() {
 }
 
 #[test]
+fn ranges_of_entries_are_found_whatever_their_bytes() {
+    let column = ColumnDescriptor { id: ColumnId(1), physical: PhysicalType::Bytes, nullable: false, missing: None };
+    let key = TreeKey::Columns(vec![ColumnId(1)]);
+    let descriptor = Arc::new(TreeDescriptor { columns: vec![column], ..(*descriptor(key)).clone() });
+    let of_one_length = |n: u16| [&[1], &n.to_be_bytes()[..], &[0, 7, (n % 3) as u8]].concat();
+    let ragged = |n: u16| [&n.to_be_bytes()[..], &vec![0; usize::from(n % 4)]].concat();
+    let texts = |n: u16| format!("customer {n:05}, somewhere in {}", ["town", "the country"][usize::from(n % 2)]);
+    let kinds: [&dyn Fn(u16) -> Vec<u8>; 3] = [&of_one_length, &ragged, &|n| texts(n).into_bytes()];
+    for (disk, entry) in kinds.iter().enumerate() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(disk as u64));
+        let row = |n: u16| {
+            let values = vec![Datum::Bytes(entry(n))];
+            let mut key = Vec::new();
+            encode_key(&mut key, values[0].as_ref(), false);
+            Row { values, key: key.into(), begin: CommitTs(1000) }
+        };
+        let rows: Vec<Row> = (0..1300).map(row).collect();
+        let reader = open(disk.as_ref(), &write(&disk, &descriptor, &rows, CommitStamp::Shared)).unwrap();
+        let at = |key: &[u8]| rows.partition_point(|row| row.key.as_ref() < key) as u32;
+        let mut bounds: Vec<Vec<u8>> = vec![vec![], vec![1], vec![2], vec![0xFF; 30]];
+        for row in rows.iter().step_by(83).chain(rows.last()) {
+            // What begins so, the key itself, what comes right after it, and what is no key's beginning.
+            bounds.extend((1..=row.key.len()).map(|len| row.key[..len].to_vec()));
+            bounds.push([row.key.as_ref(), &[0]].concat());
+            bounds.push([&row.key[..row.key.len() - 2], &[0, 9]].concat());
+            bounds.push([&row.key[..row.key.len() - 2], &[200]].concat());
+        }
+        for (n, lower) in bounds.iter().enumerate() {
+            assert_eq!(reader.rows_between(lower, None).unwrap(), at(lower)..1300, "from {lower:?}");
+            for upper in bounds.iter().skip(n % 13).step_by(13) {
+                let expected = at(lower)..at(upper).max(at(lower));
+                assert_eq!(reader.rows_between(lower, Some(upper)).unwrap(), expected, "{lower:?} to {upper:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn blocks_come_back_whole() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
     let descriptor = descriptor(columns_key());
