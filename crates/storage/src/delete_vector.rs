@@ -5,6 +5,7 @@
 //! row is deleted once. Deletes are added under the shard's commit mutex, so their order is the log's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use heliosdb_types::{CommitTs, Result};
@@ -17,6 +18,8 @@ use crate::codec::{Reader, put_bytes, put_u32, put_u64};
 #[derive(Default)]
 pub(crate) struct DeleteVector {
     state: RwLock<State>,
+    /// Whether any row was ever deleted: of most segments none is, and then readers of rows write to nothing they share.
+    any: AtomicBool,
 }
 
 #[derive(Default)]
@@ -60,6 +63,7 @@ impl DeleteVector {
             return false;
         }
         assert!(ts >= state.newest, "deletes come in commit order");
+        self.any.store(true, Ordering::Release);
         Arc::make_mut(&mut state.latest).insert(row);
         state.tail.push((ts, row));
         state.ends.insert(row, ts);
@@ -80,6 +84,7 @@ impl DeleteVector {
             return all;
         }
         assert!(ts >= state.newest, "deletes come in commit order");
+        self.any.store(true, Ordering::Release);
         *Arc::make_mut(&mut state.latest) |= &fresh;
         state.tail.extend(fresh.iter().map(|row| (ts, row)));
         state.many.push((ts, fresh));
@@ -87,14 +92,25 @@ impl DeleteVector {
         all
     }
 
+    /// Who sees a commit, or has its locks after it, sees this with it.
+    fn has_any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     /// Whether `snapshot` sees the row as deleted.
     pub fn is_deleted(&self, row: u32, snapshot: CommitTs) -> bool {
+        if !self.has_any() {
+            return false;
+        }
         let state = self.state.read();
         state.latest.contains(row) && (snapshot >= state.newest || state.end_of(row).is_none_or(|end| end <= snapshot))
     }
 
     /// When the row was deleted: `ZERO` means before anything that can still ask.
     pub fn deleted_at(&self, row: u32) -> Option<CommitTs> {
+        if !self.has_any() {
+            return None;
+        }
         let state = self.state.read();
         state.latest.contains(row).then(|| state.end_of(row).unwrap_or(CommitTs::ZERO))
     }
@@ -198,8 +214,9 @@ impl DeleteVector {
                 few => ends.extend(few.iter().map(|&(ts, row)| (row, ts))),
             }
         }
+        let any = AtomicBool::new(!image.rows.is_empty());
         let state = State { latest: Arc::new(image.rows), tail: image.tail, ends, many, newest, saved: newest };
-        DeleteVector { state: RwLock::new(state) }
+        DeleteVector { state: RwLock::new(state), any }
     }
 }
 

@@ -236,12 +236,12 @@ pub(crate) fn counted(batch: &RecordBatch) -> Result<u64> {
     Ok(counts.values().iter().map(|count| count.unsigned_abs()).sum())
 }
 
-/// A lock wait is where a short statement may have to be woken from.
+/// A lock wait is where a short statement may have to be woken from. One that does not wait does not listen either.
 async fn run_direct(direct: &Direct, turn: Turn, scope: &Arc<StatementScope>) -> Result<Option<Vec<RecordBatch>>> {
     tokio::select! {
         biased;
-        () = scope.cancel.cancelled() => Err(scope.cancel.error()),
         outcome = direct.run(turn, scope) => outcome,
+        () = scope.cancel.cancelled() => Err(scope.cancel.error()),
     }
 }
 
