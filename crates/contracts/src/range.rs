@@ -42,6 +42,8 @@ pub struct RangeRequest {
     pub range: KeyRange,
     /// Output columns in order.
     pub projection: Vec<ColumnId>,
+    /// Whether the sink looks at keys: else it may be given empty ones.
+    pub keys: bool,
 }
 
 /// Receives a row of a range read: its key, its values in projection order, and where it was.

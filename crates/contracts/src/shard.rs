@@ -11,7 +11,8 @@ use heliosdb_types::{
 };
 
 use crate::{
-    BackupSource, Checked, RangeCursor, RangeRequest, RowHint, ScanRequest, SegmentFacts, TableScan, TreeDescriptorRef,
+    BackupSource, Checked, RangeCursor, RangeRequest, RangeSink, RowHint, ScanRequest, SegmentFacts, TableScan,
+    TreeDescriptorRef,
 };
 
 /// A moment reads see: every commit with a timestamp <= `ts`, nothing later. While a clone lives, storage keeps what it needs.
@@ -57,6 +58,18 @@ pub struct ReadContext {
 /// Receives rows one at a time, values in projection order; what a point read writes into. Return an error to stop.
 pub trait RowSink {
     fn row(&mut self, values: &[DatumRef<'_>], reference: RowHint) -> Result<()>;
+}
+
+/// Tells a sink of many rows the key of one.
+pub(crate) struct OfKey<'a, 'b> {
+    pub key: &'a [u8],
+    pub sink: &'a mut RangeSink<'b>,
+}
+
+impl RowSink for OfKey<'_, '_> {
+    fn row(&mut self, values: &[DatumRef<'_>], reference: RowHint) -> Result<()> {
+        (self.sink)(self.key, values, reference)
+    }
 }
 
 /// The answer of a read that hits memory almost always: no boxed future per hit.
@@ -348,6 +361,21 @@ pub trait ShardClient: Send + Sync + 'static {
         projection: &[ColumnId],
         sink: &mut dyn RowSink,
     ) -> Result<bool>;
+
+    /// Rows by their keys, in the order of these, as `context` sees them; keys without a row are passed over.
+    fn get_rows(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        keys: &[&[u8]],
+        projection: &[ColumnId],
+        sink: &mut RangeSink<'_>,
+    ) -> Result<()> {
+        for key in keys {
+            self.get(context, tree, key, projection, &mut OfKey { key, sink: &mut *sink })?;
+        }
+        Ok(())
+    }
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>>;
 

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use heliosdb_types::{BranchId, ColumnId, CommandId, CommitTs, Lsn, Result, SequenceId, TreeId, TreeRef, TxnId};
 
+use crate::shard::OfKey;
 use crate::{
-    AppendedCommit, BackupSource, Checked, KeyedRow, PatchBatch, RangeCursor, RangeRequest, ReadContext, RowHint,
-    RowSink, ScanRequest, SegmentFacts, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, PatchBatch, RangeCursor, RangeRequest, RangeSink, ReadContext,
+    RowHint, RowSink, ScanRequest, SegmentFacts, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
 };
 
 /// The newest version of a key: committed (perhaps not yet durable) or the asking transaction's own.
@@ -49,6 +50,21 @@ pub trait ShardStore: Send + Sync + 'static {
         projection: &[ColumnId],
         sink: &mut dyn RowSink,
     ) -> Result<bool>;
+
+    /// As [`crate::ShardClient::get_rows`].
+    fn get_rows(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        keys: &[&[u8]],
+        projection: &[ColumnId],
+        sink: &mut RangeSink<'_>,
+    ) -> Result<()> {
+        for key in keys {
+            self.get(context, tree, key, projection, &mut OfKey { key, sink: &mut *sink })?;
+        }
+        Ok(())
+    }
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>>;
 

@@ -118,10 +118,10 @@ impl Core {
         if segment.deletes.deleted_at(hint.row).is_some() || !segment.is_at(hint.row, key)? {
             return Ok(None);
         }
-        if let Some(found) = self.row_cache.newest(tree, version.segments(tree), key)
-            && found.origin.schema == patch.descriptor.version
+        if let Some((origin, row)) = self.row_cache.newest(tree, version.segments(tree), key)
+            && origin.schema == patch.descriptor.version
         {
-            return Ok(Some(Bytes::copy_from_slice(&found.bytes)));
+            return Ok(Some(Bytes::copy_from_slice(&row)));
         }
         let Ok(state) = version.tree(tree, CommitTs::MAX) else { return Ok(None) };
         let shape = state.newest();

@@ -153,10 +153,13 @@ impl Projection {
     /// The wanted values of a row.
     pub fn values<'a>(&'a self, row: &'a [u8]) -> Result<SmallVec<[DatumRef<'a>; 16]>> {
         let view = RowView::new(&self.shape.layout, row)?;
-        let value = |source: &'a Source| match source {
-            Source::Stored(position) => view.get(*position),
-            Source::Missing(value) => Ok(value.as_ref()),
-        };
-        self.sources.iter().map(value).collect()
+        let mut values = SmallVec::with_capacity(self.sources.len());
+        for source in &self.sources {
+            values.push(match source {
+                Source::Stored(position) => view.get(*position)?,
+                Source::Missing(value) => value.as_ref(),
+            });
+        }
+        Ok(values)
     }
 }

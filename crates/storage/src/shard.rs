@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use heliosdb_contracts::{
-    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, PatchBatch, RangeCursor, RangeRequest, ReadContext,
-    RowSink, ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeSize, WriteBatch,
+    AppendedCommit, BackupSource, Checked, KeyedRow, NewestRow, PatchBatch, RangeCursor, RangeRequest, RangeSink,
+    ReadContext, RowSink, ScanRequest, SegmentFacts, ShardStore, Snapshot, TableScan, TreeDescriptorRef, TreeSize,
+    WriteBatch,
 };
 use heliosdb_runtime::Thread;
 use heliosdb_types::{
@@ -102,6 +103,17 @@ impl ShardStore for Shard {
         sink: &mut dyn RowSink,
     ) -> Result<bool> {
         self.core.get_large(context, tree, key, projection, sink)
+    }
+
+    fn get_rows(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        keys: &[&[u8]],
+        projection: &[ColumnId],
+        sink: &mut RangeSink<'_>,
+    ) -> Result<()> {
+        self.core.get_rows_large(context, tree, keys, projection, sink)
     }
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {

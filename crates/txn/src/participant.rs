@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use heliosdb_contracts::{
     AdvisoryKey, AppendedCommit, AwaitedWriters, BackupSource, Checked, InsertOutcome, IsolationLevel, KeyedRow,
-    LockInfo, LockOwner, LockWait, LockedRow, PatchBatch, RangeCursor, RangeRequest, ReadContext, ReadLocks, RowHint,
-    RowLockMode, RowSink, Savepoint, ScanRequest, SegmentFacts, ShardClient, ShardStore, Snapshot, TableScan,
+    LockInfo, LockOwner, LockWait, LockedRow, PatchBatch, RangeCursor, RangeRequest, RangeSink, ReadContext, ReadLocks,
+    RowHint, RowLockMode, RowSink, Savepoint, ScanRequest, SegmentFacts, ShardClient, ShardStore, Snapshot, TableScan,
     TreeDescriptor, TreeDescriptorRef, TreeLockMode, TreeSize, WriteBatch,
 };
 use heliosdb_runtime::Clock;
@@ -255,6 +255,20 @@ impl ShardClient for Participant {
     ) -> Result<bool> {
         self.watch_read(context, tree, || Mark::Key(Bytes::copy_from_slice(key)))?;
         self.store.get(context, tree, key, projection, sink)
+    }
+
+    fn get_rows(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        keys: &[&[u8]],
+        projection: &[ColumnId],
+        sink: &mut RangeSink<'_>,
+    ) -> Result<()> {
+        for key in keys {
+            self.watch_read(context, tree, || Mark::Key(Bytes::copy_from_slice(key)))?;
+        }
+        self.store.get_rows(context, tree, keys, projection, sink)
     }
 
     fn scan(&self, context: &ReadContext, request: &ScanRequest) -> Result<Arc<dyn TableScan>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use heliosdb_contracts::{
-    IsolationLevel, NewestRow, ReadContext, RowHint, RowSink, Snapshot, TreeDescriptor, row_id_key,
+    IsolationLevel, NewestRow, RangeSink, ReadContext, RowHint, RowSink, Snapshot, TreeDescriptor, row_id_key,
 };
 use heliosdb_types::{
     BranchId, ColumnId, CommitTs, Datum, DatumRef, Error, PhysicalType, Result, RowLayout, RowView, SqlState, TreeRef,
@@ -26,6 +26,18 @@ impl RowSink for Look<'_> {
     fn row(&mut self, values: &[DatumRef<'_>], _: RowHint) -> Result<()> {
         (self.0)(values);
         Ok(())
+    }
+}
+
+/// Tells a sink of many rows the key of one.
+struct OfKey<'a, 'b> {
+    key: &'a [u8],
+    sink: &'a mut RangeSink<'b>,
+}
+
+impl RowSink for OfKey<'_, '_> {
+    fn row(&mut self, values: &[DatumRef<'_>], hint: RowHint) -> Result<()> {
+        (self.sink)(self.key, values, hint)
     }
 }
 
@@ -82,6 +94,24 @@ impl Core {
             sink.row(&values.iter().map(Datum::as_ref).collect::<Vec<_>>(), hint)?;
         }
         Ok(found)
+    }
+
+    /// As `get_rows`, with values in place of references.
+    pub fn get_rows_large(
+        &self,
+        context: &ReadContext,
+        tree: TreeRef,
+        keys: &[&[u8]],
+        projection: &[ColumnId],
+        sink: &mut RangeSink<'_>,
+    ) -> Result<()> {
+        if self.with_large(context.snapshot.branch, context.txn, tree)?.is_none() {
+            return self.get_rows(context, tree, keys, projection, sink);
+        }
+        for key in keys {
+            self.get_large(context, tree, key, projection, &mut OfKey { key, sink: &mut *sink })?;
+        }
+        Ok(())
     }
 
     /// As `newest`, with values in place of references.

@@ -46,12 +46,12 @@ impl Core {
     pub fn newest_committed(&self, (branch, tree): BranchTree, key: &[u8], want_row: bool) -> Result<NewestRow> {
         let version = self.version.load();
         let segments = version.segments((branch, tree));
-        if let Some(found) = self.row_cache.newest((branch, tree), segments, key)
-            && let RowOrigin { segment, row, begin, schema } = found.origin
+        if let Some((RowOrigin { segment, row, begin, schema }, found)) =
+            self.row_cache.newest((branch, tree), segments, key)
             && version.tree((branch, tree), begin).is_ok_and(|state| state.shape(schema).is_ok())
         {
             let hint = RowHint { epoch: version.epoch, segment, row };
-            let bytes = if want_row { Bytes::copy_from_slice(&found.bytes) } else { Bytes::new() };
+            let bytes = if want_row { Bytes::copy_from_slice(&found) } else { Bytes::new() };
             return self.committed(&version, (branch, tree), begin, bytes, schema, hint);
         }
         let memory = newest_in_memory(&version, branch, tree, key, want_row);

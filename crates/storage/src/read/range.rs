@@ -74,6 +74,8 @@ struct Cursor {
     sources: Vec<Source>,
     projections: Vec<Projection>,
     ahead: usize,
+    /// Whether keys of segments are put together: for the sink, or to merge sources.
+    keys: bool,
 }
 
 pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequest) -> Result<Box<dyn RangeCursor>> {
@@ -102,6 +104,8 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
             kinds.push(Kind::Segment { segment: segment.clone(), rows, private: None, nearby: Box::default() });
         }
     }
+    // A transaction's own rows hide others by key, and may become more sources.
+    let keys = request.keys || kinds.len() > 1 || own.is_some();
     Ok(Box::new(Cursor {
         state,
         tree: request.tree,
@@ -114,6 +118,7 @@ pub(crate) fn open_range(core: &Core, context: &ReadContext, request: &RangeRequ
         version,
         projections: Vec::new(),
         ahead: AHEAD_MIN,
+        keys,
     }))
 }
 
@@ -182,7 +187,10 @@ impl Source {
                     let some = next_rows(rows, cursor.ahead as u32, cursor.range.reverse);
                     self.done = rows.start >= rows.end;
                     let mut keys = Vec::with_capacity(some.len());
-                    nearby.keys(&segment.reader, some.clone(), &mut keys)?;
+                    match cursor.keys {
+                        true => nearby.keys(&segment.reader, some.clone(), &mut keys)?,
+                        false => nearby.begins(&segment.reader, some.clone(), &mut keys)?,
+                    }
                     let mut found = Vec::with_capacity(keys.len());
                     for (row, (key, begin)) in some.zip(keys) {
                         let visible = match private {
@@ -230,6 +238,7 @@ struct Wanted<'a> {
     command: CommandId,
     own: Option<&'a Arc<Mutex<TxnBuffer>>>,
     ahead: usize,
+    keys: bool,
 }
 
 impl Cursor {
@@ -242,6 +251,7 @@ impl Cursor {
             command: self.command,
             own: self.own.as_ref(),
             ahead: self.ahead,
+            keys: self.keys,
         };
         let mut more = Vec::new();
         for source in &mut self.sources {

@@ -42,10 +42,7 @@ pub(crate) struct RowOrigin {
 }
 
 /// A row as it is in a segment.
-pub(crate) struct CachedRow {
-    pub origin: RowOrigin,
-    pub bytes: SmallVec<[u8; INLINE_BYTES]>,
-}
+pub(crate) type RowBytes = SmallVec<[u8; INLINE_BYTES]>;
 
 /// Rows this large are not kept: a few would push out thousands.
 const ROW_BYTES_MAX: usize = 16 << 10;
@@ -84,23 +81,26 @@ impl RowCache {
         }
     }
 
-    /// The row a snapshot sees; `None` says nothing. `segments` are the tree's, of the version that is read.
+    /// Puts the row a snapshot sees into `row`; `None` says nothing. `segments` are the tree's, of the version that is read.
     pub fn visible(
         &self,
         tree: BranchTree,
         segments: &[Arc<Segment>],
         key: &[u8],
         snapshot: CommitTs,
-    ) -> Option<CachedRow> {
+        row: &mut RowBytes,
+    ) -> Option<RowOrigin> {
         let is_visible = |found: &RowOrigin, segment: &Segment| {
             found.begin <= snapshot && !segment.deletes.is_deleted(found.row, snapshot)
         };
-        self.find(tree, segments, key, is_visible)
+        self.find(tree, segments, key, row, is_visible)
     }
 
     /// The newest version of a key, if it is not deleted; `None` says nothing. `segments` are the tree's, of the current version.
-    pub fn newest(&self, tree: BranchTree, segments: &[Arc<Segment>], key: &[u8]) -> Option<CachedRow> {
-        self.find(tree, segments, key, |found, segment| segment.deletes.deleted_at(found.row).is_none())
+    pub fn newest(&self, tree: BranchTree, segments: &[Arc<Segment>], key: &[u8]) -> Option<(RowOrigin, RowBytes)> {
+        let mut row = RowBytes::new();
+        let is_newest = |found: &RowOrigin, segment: &Segment| segment.deletes.deleted_at(found.row).is_none();
+        self.find(tree, segments, key, &mut row, is_newest).map(|origin| (origin, row))
     }
 
     fn find(
@@ -108,13 +108,14 @@ impl RowCache {
         tree: BranchTree,
         segments: &[Arc<Segment>],
         key: &[u8],
+        row: &mut RowBytes,
         is_wanted: impl FnOnce(&RowOrigin, &Segment) -> bool,
-    ) -> Option<CachedRow> {
+    ) -> Option<RowOrigin> {
         if segments.is_empty() {
             return None;
         }
         let hash = hash_of(tree, key);
-        let found = self.part(hash).lock().find(print_of(hash), tree, key, |found| {
+        let found = self.part(hash).lock().find(print_of(hash), tree, key, row, |found| {
             let segment = segments.iter().find(|segment| segment.meta.id == found.segment);
             segment.is_some_and(|segment| !segment.is_replaced() && is_wanted(found, segment))
         });

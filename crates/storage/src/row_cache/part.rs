@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::entry::{Entry, is_used, set_used};
 use super::ring::{Ring, UNIT};
 use super::table::{Place, Table};
-use super::{CachedRow, RowOrigin};
+use super::{RowBytes, RowOrigin};
 use crate::memtable::BranchTree;
 
 /// A part is large enough for evictions to be about its own rows only, and small enough for few to wait for its lock.
@@ -57,30 +57,35 @@ impl Part {
         Part { table, ring: Ring::new(blocks, block_bytes), scratch: Vec::new() }
     }
 
-    fn place(&self, hash: u32, tree: BranchTree, key: &[u8]) -> Option<Place> {
+    fn entry(&self, hash: u32, tree: BranchTree, key: &[u8]) -> Option<(Place, Entry<'_>)> {
+        let mut found = None;
         let is_it = |place: Place| {
-            let entry = Entry::decode(self.ring.at(place));
-            entry.is_some_and(|entry| entry.key == key && entry.tree == tree)
+            found = Entry::decode(self.ring.at(place)).filter(|entry| entry.key == key && entry.tree == tree);
+            found.is_some()
         };
-        self.table.find(hash, is_it)
+        let place = self.table.find(hash, is_it)?;
+        Some((place, found?))
     }
 
-    /// The row of a key, if it is wanted; then it counts as used.
+    /// Puts the row of a key into `row`, if it is wanted; then it counts as used.
     pub fn find(
         &mut self,
         hash: u32,
         tree: BranchTree,
         key: &[u8],
+        row: &mut RowBytes,
         is_wanted: impl FnOnce(&RowOrigin) -> bool,
-    ) -> Option<CachedRow> {
-        let place = self.place(hash, tree, key)?;
-        let bytes = self.ring.at(place);
-        let entry = Entry::decode(bytes).filter(|entry| is_wanted(&entry.origin))?;
-        let (used, found) = (is_used(bytes), CachedRow { origin: entry.origin, bytes: entry.bytes.into() });
-        if !used && let Some(bytes) = self.ring.bytes_mut(place) {
+    ) -> Option<RowOrigin> {
+        let (place, entry) = self.entry(hash, tree, key).filter(|(_, entry)| is_wanted(&entry.origin))?;
+        row.clear();
+        row.extend_from_slice(entry.bytes);
+        let origin = entry.origin;
+        if !is_used(self.ring.at(place))
+            && let Some(bytes) = self.ring.bytes_mut(place)
+        {
             set_used(bytes, true);
         }
-        Some(found)
+        Some(origin)
     }
 
     /// Keeps a row. Says how much more memory the part has now.
@@ -89,7 +94,7 @@ impl Part {
         if bytes > self.ring.block_bytes() / 4 || entry.key.len() > usize::from(u16::MAX) {
             return 0;
         }
-        if let Some(before) = self.place(entry.hash, entry.tree, entry.key) {
+        if let Some((before, _)) = self.entry(entry.hash, entry.tree, entry.key) {
             self.table.remove(entry.hash, before);
         }
         let mut written = std::mem::take(&mut self.scratch);
@@ -156,8 +161,9 @@ mod tests {
     }
 
     fn find(part: &mut Part, key: u32) -> Option<(u32, Vec<u8>)> {
-        let found = part.find(key.wrapping_mul(0x9e37_79b9), TREE, &key.to_be_bytes(), |_| true)?;
-        Some((found.origin.row, found.bytes.to_vec()))
+        let mut row = RowBytes::new();
+        let found = part.find(key.wrapping_mul(0x9e37_79b9), TREE, &key.to_be_bytes(), &mut row, |_| true)?;
+        Some((found.row, row.to_vec()))
     }
 
     fn small() -> Part {
@@ -215,8 +221,9 @@ mod tests {
             }
         }
         let hash = 7_u32.wrapping_mul(0x9e37_79b9);
-        assert!(part.find(hash, TREE, &7_u32.to_be_bytes(), |_| false).is_none());
+        let mut row = RowBytes::new();
+        assert!(part.find(hash, TREE, &7_u32.to_be_bytes(), &mut row, |_| false).is_none());
         let other = (BranchId(1), TREE.1);
-        assert!(part.find(hash, other, &7_u32.to_be_bytes(), |_| true).is_none(), "of another branch");
+        assert!(part.find(hash, other, &7_u32.to_be_bytes(), &mut row, |_| true).is_none(), "of another branch");
     }
 }

@@ -64,7 +64,7 @@ impl Table {
     }
 
     /// The slot of the hash whose row is the one wanted.
-    fn slot(&self, hash: u32, is_it: impl Fn(Place) -> bool) -> Option<usize> {
+    fn slot(&self, hash: u32, mut is_it: impl FnMut(Place) -> bool) -> Option<usize> {
         let mut slot = self.home(hash);
         // One is always free.
         loop {
@@ -79,7 +79,7 @@ impl Table {
         }
     }
 
-    pub fn find(&self, hash: u32, is_it: impl Fn(Place) -> bool) -> Option<Place> {
+    pub fn find(&self, hash: u32, is_it: impl FnMut(Place) -> bool) -> Option<Place> {
         self.slot(hash, is_it).map(|slot| self.at(slot) as u32 - 1)
     }
 

@@ -39,11 +39,13 @@ impl NearbyRows {
             let (block, first) = reader.locate(at)?;
             let range = reader.block_range(block);
             let end = range.end.min(rows.end);
-            let known = self.keys.take().filter(|known| known.block == block);
-            let known = self.keys.insert(match known {
-                Some(known) => known,
-                None => KeyBlock { block, columns: reader.key_columns(block)?, begin: reader.begin_view(block)? },
-            });
+            let known = match &mut self.keys {
+                Some(known) if known.block == block => known,
+                keys => {
+                    let (columns, begin) = (reader.key_columns(block)?, reader.begin_view(block)?);
+                    keys.insert(KeyBlock { block, columns, begin })
+                }
+            };
             let count = (end - at) as usize;
             let begin = known.begin.as_ref().map(|view| view.decode(first..first + count)).transpose()?;
             let begin = begin.as_ref().map(|stamps| {
@@ -69,6 +71,17 @@ impl NearbyRows {
         Ok(())
     }
 
+    /// The same with empty keys: mostly nothing has to be read for it.
+    pub fn begins(&mut self, reader: &SegmentReader, rows: Range<u32>, out: &mut Vec<KeyAndBegin>) -> Result<()> {
+        match reader.info().begin_ts_chunk() {
+            Some(_) => self.keys(reader, rows, out),
+            None => {
+                out.extend(rows.map(|_| (Bytes::new(), None)));
+                Ok(())
+            }
+        }
+    }
+
     /// Gives a row's columns to `sink`, as [`SegmentReader::read_row`] does. `projection` must be the same each time.
     pub fn read_row(
         &mut self,
@@ -79,11 +92,10 @@ impl NearbyRows {
         sink: &mut dyn FnMut(&[DatumRef<'_>]) -> Result<()>,
     ) -> Result<()> {
         let (block, row) = reader.locate(row)?;
-        let known = self.values.take().filter(|(known, _)| *known == block);
-        let (_, views) = self.values.insert(match known {
-            Some(known) => known,
-            None => (block, reader.row_views(block, projection)?),
-        });
+        let (_, views) = match &mut self.values {
+            Some(known) if known.0 == block => known,
+            values => values.insert((block, reader.row_views(block, projection)?)),
+        };
         give_row(views, row, descriptor, projection, &mut self.scratch, sink)
     }
 }

@@ -239,7 +239,7 @@ fn a_cursor_reads_on_while_rows_leave_memory() {
         txn.command = 3;
         let mut expected: Vec<(i64, i64)> = txn.rows(&tree).into_iter().collect();
         let range = KeyRange { lower: key_bytes(0), upper: Some(key_bytes(1000)), reverse };
-        let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE] };
+        let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE], keys: true };
         let mut cursor = world.shard.range(&view(&world, &txn, 3), &request).unwrap();
         let mut found = Vec::new();
         let mut sink = |_: &[u8], values: &[DatumRef<'_>], _: RowHint| {

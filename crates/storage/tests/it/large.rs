@@ -144,7 +144,7 @@ fn read(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef) -> Value
         }
     }
     let all = KeyRange { lower: Bytes::new(), upper: None, reverse: false };
-    let wanted = RangeRequest { tree: tree.tree, range: all, projection: vec![KEY, VALUE, TEXT, BLOB] };
+    let wanted = RangeRequest { tree: tree.tree, range: all, projection: vec![KEY, VALUE, TEXT, BLOB], keys: true };
     let (mut cursor, mut ranged) = (shard.range(context, &wanted).unwrap(), Values::new());
     let mut keep = |_: &[u8], values: &[DatumRef<'_>], _| {
         ranged.extend([owned(values)]);
@@ -155,6 +155,15 @@ fn read(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef) -> Value
     for (key, expected) in &found {
         assert_eq!(get(shard, context, tree, *key).as_ref(), Some(expected));
     }
+    let mut many = Values::new();
+    let mut keep = |_: &[u8], values: &[DatumRef<'_>], _| {
+        many.extend([owned(values)]);
+        Ok(())
+    };
+    let keys: Vec<Bytes> = found.keys().map(|key| key_bytes(*key)).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    shard.get_rows(context, tree.tree, &keys, &[KEY, VALUE, TEXT, BLOB], &mut keep).unwrap();
+    assert_eq!(many, found);
     found
 }
 

@@ -200,7 +200,7 @@ pub fn scan(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, pred
     try_scan(shard, context, tree, predicates).unwrap()
 }
 
-/// Without predicates the rows are also read by range cursors, which must agree.
+/// Without predicates the rows are also read by range cursors, and some of them by their keys; all must agree.
 pub fn try_scan(
     shard: &Shard,
     context: &ReadContext,
@@ -218,9 +218,28 @@ pub fn try_scan(
         assert_eq!(range(shard, context, tree, i64::MIN, middle, true)?, below, "backwards, below {middle}");
         let above: Vec<_> = rows.range(middle..).map(|(k, v)| (*k, *v)).collect();
         assert_eq!(range(shard, context, tree, middle, i64::MAX, false)?, above, "from {middle} on");
+        // With neighbours of theirs that may not be there, last first.
+        let some: Vec<i64> = rows.keys().step_by(7).flat_map(|key| [key.saturating_add(1), *key]).rev().collect();
+        let there: Vec<_> = some.iter().filter_map(|key| Some((*key, *rows.get(key)?))).collect();
+        assert_eq!(by_keys(shard, context, tree, &some)?, there);
         return Ok(rows);
     }
     scan_rows(shard, context, tree, predicates)
+}
+
+/// The rows that there are of these keys.
+fn by_keys(shard: &Shard, context: &ReadContext, tree: &TreeDescriptorRef, keys: &[i64]) -> Result<Vec<(i64, i64)>> {
+    let keys: Vec<Bytes> = keys.iter().map(|key| key_bytes(*key)).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    let mut rows = Vec::new();
+    let mut sink = |key: &[u8], values: &[DatumRef<'_>], _: RowHint| {
+        let [DatumRef::Int64(value), DatumRef::Int64(id)] = values else { panic!("two integers, not {values:?}") };
+        assert_eq!(key, key_bytes(*id));
+        rows.push((*id, *value));
+        Ok(())
+    };
+    shard.get_rows(context, tree.tree, &keys, &[VALUE, KEY], &mut sink)?;
+    Ok(rows)
 }
 
 /// Rows with keys in `from..to`, in key order or against it.
@@ -233,7 +252,7 @@ fn range(
     reverse: bool,
 ) -> Result<Vec<(i64, i64)>> {
     let range = KeyRange { lower: key_bytes(from), upper: Some(key_bytes(to)), reverse };
-    let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE] };
+    let request = RangeRequest { tree: tree.tree, range, projection: vec![KEY, VALUE], keys: true };
     let mut cursor = shard.range(context, &request)?;
     let mut rows = Vec::new();
     let mut sink = |key: &[u8], values: &[DatumRef<'_>], _: RowHint| {
@@ -243,6 +262,15 @@ fn range(
         Ok(())
     };
     while cursor.next(&mut sink)? {}
+    let mut unnamed = Vec::new();
+    let mut sink = |_: &[u8], values: &[DatumRef<'_>], _: RowHint| {
+        let [DatumRef::Int64(id), DatumRef::Int64(value)] = values else { panic!("two integers, not {values:?}") };
+        unnamed.push((*id, *value));
+        Ok(())
+    };
+    let mut cursor = shard.range(context, &RangeRequest { keys: false, ..request })?;
+    while cursor.next(&mut sink)? {}
+    assert_eq!(unnamed, rows, "without their keys");
     Ok(rows)
 }
 

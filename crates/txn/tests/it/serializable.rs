@@ -149,7 +149,7 @@ fn step(bench: &Bench, txn: &mut Running, serializable: bool, kind: u64, at: usi
         // A range: the mock cannot read it, but the mark is set, and the keys are read past the participant's eyes.
         0 => {
             let range = KeyRange { lower: bytes(key), upper: None, reverse: false };
-            let request = RangeRequest { tree: TREE, range, projection: Vec::new() };
+            let request = RangeRequest { tree: TREE, range, projection: Vec::new(), keys: true };
             if let Err(error) = bench.shard.range(&context, &request)
                 && error.state() == SqlState::SERIALIZATION_FAILURE
             {
@@ -161,7 +161,21 @@ fn step(bench: &Bench, txn: &mut Running, serializable: bool, kind: u64, at: usi
                 txn.reads.insert(key, writer);
             }
         }
-        1..=4 => {
+        // Two by their keys at once.
+        1 => {
+            let two = [key, KEYS[(at + 1) % KEYS.len()]];
+            let mut read = Vec::new();
+            let mut sink = |key: &[u8], values: &[DatumRef<'_>], _: RowHint| {
+                read.push((key.to_vec(), writer_of(values)));
+                Ok(())
+            };
+            bench.shard.get_rows(&context, TREE, &two.map(str::as_bytes), &[], &mut sink)?;
+            assert!(read.iter().map(|(key, _)| key.as_slice()).eq(two.map(str::as_bytes)), "in their order");
+            for (key, (_, writer)) in two.iter().zip(read).filter(|(key, _)| !txn.writes.contains(*key)) {
+                txn.reads.insert(key, writer);
+            }
+        }
+        2..=4 => {
             let writer = value(bench, &context, key)?;
             if !txn.writes.contains(key) {
                 txn.reads.insert(key, writer);
@@ -181,13 +195,18 @@ fn step(bench: &Bench, txn: &mut Running, serializable: bool, kind: u64, at: usi
     Ok(true)
 }
 
+fn writer_of(values: &[DatumRef<'_>]) -> u64 {
+    match values {
+        [DatumRef::Bytes(value), ..] => String::from_utf8_lossy(value).parse().unwrap(),
+        other => panic!("a value, not {other:?}"),
+    }
+}
+
 fn value(bench: &Bench, context: &ReadContext, key: &str) -> Result<u64> {
     struct Sink(u64);
     impl RowSink for Sink {
         fn row(&mut self, values: &[DatumRef<'_>], _reference: RowHint) -> Result<()> {
-            if let Some(DatumRef::Bytes(value)) = values.first() {
-                self.0 = String::from_utf8_lossy(value).parse().unwrap();
-            }
+            self.0 = writer_of(values);
             Ok(())
         }
     }

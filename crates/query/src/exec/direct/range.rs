@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use bytes::Bytes;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::TableScan;
 use heliosdb_contracts::{ColumnPredicate, CompareOp, KeyRange, PredicateOp, RangeRequest, RowHint};
@@ -25,6 +24,9 @@ use crate::statistics::index_oid;
 
 /// More rows than this are the analytics pool's work.
 pub(super) const ROWS_MAX: usize = 128;
+/// Keys of so few rows, and so many bytes of them, are collected in one allocation each.
+const KEYS_FEW: usize = 16;
+const KEYS_BYTES: usize = 256;
 
 pub(super) struct RangeRows {
     relation: Arc<Relation>,
@@ -188,7 +190,8 @@ impl RangeRows {
         let most = self.limit.unwrap_or(self.most + 1);
         let (shard, context) = (&*scope.shard, &scope.read);
         let Some(index) = self.index else {
-            let request = RangeRequest { tree: self.tree, range, projection: self.shape.columns.clone() };
+            let (projection, keys) = (self.shape.columns.clone(), self.shape.has_reference());
+            let request = RangeRequest { tree: self.tree, range, projection, keys };
             let mut cursor = shard.range(context, &request)?;
             let mut sink = |key: &[u8], values: &[DatumRef<'_>], hint: RowHint| rows.push(key, values, hint);
             let mut count = 0;
@@ -197,11 +200,14 @@ impl RangeRows {
             }
             return Ok(count <= self.most);
         };
-        let mut keys = Vec::new();
-        let mut cursor = shard.range(context, &RangeRequest { tree: index, range, projection: vec![ENTRY_ROW] })?;
+        // The rows' keys, one behind the other, and where each ends.
+        let (mut joined, mut ends) = (Vec::with_capacity(KEYS_BYTES), Vec::with_capacity(KEYS_FEW));
+        let request = RangeRequest { tree: index, range, projection: vec![ENTRY_ROW], keys: false };
+        let mut cursor = shard.range(context, &request)?;
         let mut sink = |_: &[u8], values: &[DatumRef<'_>], _: RowHint| match values.first() {
             Some(DatumRef::Bytes(row)) => {
-                keys.push(Bytes::copy_from_slice(row));
+                joined.extend_from_slice(row);
+                ends.push(joined.len());
                 Ok(())
             }
             _ => Err(Error::corrupt("an index entry without its row")),
@@ -213,9 +219,11 @@ impl RangeRows {
         if count > self.most {
             return Ok(false);
         }
-        for key in &keys {
-            shard.get(context, self.tree, key, &self.shape.columns, &mut rows.of_key(key))?;
-        }
+        let mut start = 0;
+        let key = |end: usize| joined.get(std::mem::replace(&mut start, end)..end).unwrap_or(&[]);
+        let keys: Vec<&[u8]> = ends.into_iter().map(key).collect();
+        let mut sink = |key: &[u8], values: &[DatumRef<'_>], hint: RowHint| rows.push(key, values, hint);
+        shard.get_rows(context, self.tree, &keys, &self.shape.columns, &mut sink)?;
         Ok(true)
     }
 }

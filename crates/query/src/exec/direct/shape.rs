@@ -15,6 +15,9 @@ use crate::catalog::Relation;
 use crate::exec::arrays::ColumnBuilder;
 use crate::exec::table::HeliosTable;
 
+/// So many are made once.
+const NULL_ROWS: usize = 16;
+
 /// What is read of each row.
 pub(super) struct RowShape {
     pub columns: Vec<ColumnId>,
@@ -22,8 +25,8 @@ pub(super) struct RowShape {
     /// What each column of a batch is.
     places: Vec<Place>,
     schema: SchemaRef,
-    /// A row of nothing but NULLs.
-    nulls: Vec<ArrayRef>,
+    /// One row of nothing but NULLs, and [`NULL_ROWS`].
+    nulls: Vec<[ArrayRef; 2]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,11 @@ impl RowShape {
         });
         let schema = unnamed(given.collect::<Option<Vec<_>>>()?.into_iter());
         let columns = stored.map(|column| column.id).collect();
-        let nulls = schema.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        let nulls = schema
+            .fields()
+            .iter()
+            .map(|field| [1, NULL_ROWS].map(|rows| new_null_array(field.data_type(), rows)))
+            .collect();
         Some(RowShape { columns, types, places, schema, nulls })
     }
 
@@ -86,7 +93,8 @@ impl RowShape {
         }
     }
 
-    fn has_reference(&self) -> bool {
+    /// Whether rows are given with their keys.
+    pub fn has_reference(&self) -> bool {
         self.places.contains(&Place::Reference)
     }
 
@@ -133,12 +141,13 @@ impl<'a> Rows<'a> {
     pub fn finish(mut self) -> Result<RecordBatch> {
         let mut read = self.columns.into_iter().map(ColumnBuilder::finish);
         let places = self.shape.places.iter().zip(&self.shape.nulls);
-        let column = |(place, null): (&Place, &ArrayRef)| match place {
+        let column = |(place, [one, few]): (&Place, &[ArrayRef; 2])| match place {
             // They come in the order of their places.
             Place::Read(_) => read.next(),
             Place::Reference => self.references.as_mut().map(|references| Arc::new(references.finish()) as ArrayRef),
-            Place::Unread if self.count == 1 => Some(Arc::clone(null)),
-            Place::Unread => Some(new_null_array(null.data_type(), self.count)),
+            Place::Unread if self.count == 1 => Some(Arc::clone(one)),
+            Place::Unread if self.count <= NULL_ROWS => Some(few.slice(0, self.count)),
+            Place::Unread => Some(new_null_array(one.data_type(), self.count)),
         };
         let columns = places.map(column).collect::<Option<Vec<_>>>();
         let columns = columns.ok_or_else(|| Error::internal("a column of a read is missing"))?;

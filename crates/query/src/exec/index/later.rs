@@ -104,7 +104,8 @@ fn rows_of(
     prefix: &[u8],
 ) -> Result<Vec<Bytes>> {
     let tree = table.index_tree(index);
-    let request = RangeRequest { tree, range: KeyRange::prefix(prefix), projection: vec![ENTRY_ROW] };
+    let (range, projection) = (KeyRange::prefix(prefix), vec![ENTRY_ROW]);
+    let request = RangeRequest { tree, range, projection, keys: false };
     let mut cursor = scope.shard.range(context, &request)?;
     let mut rows = Vec::new();
     let mut sink = |_: &[u8], values: &[DatumRef<'_>], _: RowHint| match values.first() {

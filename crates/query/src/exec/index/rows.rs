@@ -99,7 +99,7 @@ struct Keys {
 
 fn open(shard: &dyn ShardClient, context: &ReadContext, path: &Path, range: KeyRange) -> Result<Keys> {
     let projection = if path.entries { vec![ENTRY_ROW] } else { Vec::new() };
-    let request = RangeRequest { tree: path.tree, range, projection };
+    let request = RangeRequest { tree: path.tree, range, projection, keys: !path.entries };
     Ok(Keys { cursor: shard.range(context, &request)?, entries: path.entries })
 }
 
