@@ -234,16 +234,11 @@ fn columns_of_numbers(
         let kind = part.data_type(schema).ok()?;
         let mut values = Vec::new();
         for item in list.list() {
-            match item.downcast_ref::<Literal>()?.value() {
-                ScalarValue::Int64(Some(number)) => {
-                    let value = datum(&as_value(key.part_of(*number, place)?, &kind)?, physical)?;
-                    if !values.contains(&value) {
-                        values.push(value);
-                    }
-                }
-                // A NULL equals nothing.
-                ScalarValue::Int64(None) => {}
-                _ => return None,
+            // A NULL equals nothing.
+            let Some(number) = PackedKey::number(item.downcast_ref::<Literal>()?.value())? else { continue };
+            let value = datum(&as_value(key.part_of(number, place)?, &kind)?, physical)?;
+            if !values.contains(&value) {
+                values.push(value);
             }
         }
         (!values.is_empty()).then_some(ColumnPredicate { column, op: PredicateOp::In(values) })

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Int64Array, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, PrimitiveArray, RecordBatch, TimestampMicrosecondArray};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::ColumnarValue;
@@ -56,28 +56,53 @@ pub(super) enum Side {
     Probe,
 }
 
+/// What table a join makes of the numbers. It tells by their type: of moments it makes no array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Table {
+    Array,
+    Hashed,
+}
+
+impl Table {
+    fn kind(self) -> DataType {
+        match self {
+            Table::Array => DataType::Int64,
+            Table::Hashed => DataType::Timestamp(TimeUnit::Microsecond, None),
+        }
+    }
+}
+
 /// Several keys as one number.
 #[derive(Clone, Debug)]
 pub(in crate::exec) struct PackedKey {
     parts: Vec<Arc<dyn PhysicalExpr>>,
     digits: Arc<[Digit]>,
     side: Side,
+    table: Table,
 }
 
 impl PackedKey {
-    pub(super) fn new(parts: Vec<Arc<dyn PhysicalExpr>>, digits: Arc<[Digit]>, side: Side) -> PackedKey {
-        PackedKey { parts, digits, side }
+    pub(super) fn new(parts: Vec<Arc<dyn PhysicalExpr>>, digits: Arc<[Digit]>, side: Side, table: Table) -> PackedKey {
+        PackedKey { parts, digits, side, table }
     }
 
     /// Keys that lie within these ranges, of rows that look for them.
     #[cfg(test)]
     pub(in crate::exec) fn within(parts: Vec<Arc<dyn PhysicalExpr>>, ranges: &[(i64, i64)]) -> PackedKey {
-        PackedKey::new(parts, Digit::all(ranges).unwrap().0, Side::Probe)
+        PackedKey::new(parts, Digit::all(ranges).unwrap().0, Side::Probe, Table::Array)
     }
 
     /// The keys, each with the least and the greatest value it has where a number stands for it.
     pub(in crate::exec) fn parts(&self) -> impl Iterator<Item = (&Arc<dyn PhysicalExpr>, i64, i64)> {
         self.parts.iter().zip(&*self.digits).map(|(part, digit)| (part, digit.least, digit.greatest()))
+    }
+
+    /// The number that a value of such a key is, which may be NULL; `None` if it is none.
+    pub(in crate::exec) fn number(value: &ScalarValue) -> Option<Option<i64>> {
+        match value {
+            ScalarValue::Int64(number) | ScalarValue::TimestampMicrosecond(number, None) => Some(*number),
+            _ => None,
+        }
     }
 
     /// The key at a place of `parts` in a number.
@@ -152,7 +177,7 @@ where
 
 impl PhysicalExpr for PackedKey {
     fn data_type(&self, _: &Schema) -> DfResult<DataType> {
-        Ok(DataType::Int64)
+        Ok(self.table.kind())
     }
 
     fn nullable(&self, _: &Schema) -> DfResult<bool> {
@@ -179,7 +204,10 @@ impl PhysicalExpr for PackedKey {
                 }
             }
         }
-        Ok(ColumnarValue::Array(Arc::new(Int64Array::new(numbers.into(), nulls))))
+        Ok(ColumnarValue::Array(match self.table {
+            Table::Array => Arc::new(Int64Array::new(numbers.into(), nulls)),
+            Table::Hashed => Arc::new(TimestampMicrosecondArray::new(numbers.into(), nulls)),
+        }))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -190,7 +218,7 @@ impl PhysicalExpr for PackedKey {
         if parts.len() != self.digits.len() {
             return Err(DataFusionError::Internal("a packed key has lost a part".into()));
         }
-        Ok(Arc::new(PackedKey::new(parts, Arc::clone(&self.digits), self.side)))
+        Ok(Arc::new(PackedKey::new(parts, Arc::clone(&self.digits), self.side, self.table)))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,7 +228,7 @@ impl PhysicalExpr for PackedKey {
 
 impl PartialEq for PackedKey {
     fn eq(&self, other: &PackedKey) -> bool {
-        self.parts == other.parts && self.digits == other.digits && self.side == other.side
+        (self.side, self.table) == (other.side, other.table) && self.parts == other.parts && self.digits == other.digits
     }
 }
 
@@ -208,7 +236,7 @@ impl Eq for PackedKey {}
 
 impl Hash for PackedKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.parts, &self.digits, self.side).hash(state);
+        (&self.parts, &self.digits, self.side, self.table).hash(state);
     }
 }
 

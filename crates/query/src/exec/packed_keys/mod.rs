@@ -16,15 +16,22 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, PartitionMode};
 
-use self::expr::{Digit, Side, range};
+use self::expr::{Digit, Side, Table, range};
 pub(super) use self::expr::{PackedKey, as_value};
-use super::state::{ARRAY_JOIN_DENSITY, ARRAY_JOIN_RANGE};
+use super::state::ARRAY_JOIN_RANGE;
+
+/// A place in an array of numbers or rows.
+const PLACE_BYTES: usize = 4;
+/// So many places of an array for each row take what a row in a hash table does.
+const PLACES_OF_ROW: u64 = 16;
+/// So many for each row are cleared in a third of a microsecond, if the array has no more than `ARRAY_JOIN_RANGE`.
+const PLACES_OF_ROW_FEW: u64 = 1024;
 
 /// A join whose keys are one.
 pub(super) struct Packed {
     pub join: HashJoinExec,
-    /// What its table will take.
-    pub table_bytes: usize,
+    /// What its array will take, if it makes one.
+    pub array_bytes: usize,
 }
 
 /// Whether the keys of a join may become one, once its build side is known: they are whole numbers or days, and one build serves
@@ -56,10 +63,15 @@ pub(super) fn packed(join: &HashJoinExec, rows: &[RecordBatch]) -> DfResult<Opti
     }
     let Some((digits, numbers)) = Digit::all(&known.ranges) else { return Ok(None) };
     let mut join = HashJoinExecBuilder::from(join).build()?;
-    let build = PackedKey::new(build, Arc::clone(&digits), Side::Build);
-    let probe = PackedKey::new(probe, digits, Side::Probe);
+    let table = if is_array(numbers, known.rows) { Table::Array } else { Table::Hashed };
+    let build = PackedKey::new(build, Arc::clone(&digits), Side::Build, table);
+    let probe = PackedKey::new(probe, digits, Side::Probe, table);
     join.on = vec![(Arc::new(build), Arc::new(probe))];
-    Ok(Some(Packed { join, table_bytes: table_bytes(numbers, known.rows) }))
+    let array_bytes = match table {
+        Table::Array => (numbers as usize).saturating_add(known.rows) * PLACE_BYTES,
+        Table::Hashed => 0,
+    };
+    Ok(Some(Packed { join, array_bytes }))
 }
 
 /// What is known of a build side's keys.
@@ -91,14 +103,11 @@ impl Known {
     }
 }
 
-/// Bytes of the table DataFusion makes of keys that are below `numbers`: an array of them, and a place for each row, or a hash table.
-fn table_bytes(numbers: u64, rows: usize) -> usize {
-    let place = std::mem::size_of::<u32>();
-    let is_array = numbers <= ARRAY_JOIN_RANGE as u64 || rows as f64 > numbers as f64 * ARRAY_JOIN_DENSITY;
-    match usize::try_from(numbers) {
-        Ok(numbers) if is_array => numbers.saturating_add(rows).saturating_mul(place),
-        _ => 0,
-    }
+/// Whether an array of all numbers pays for so many rows: it takes no more than a hash table of them, or little, and not very much
+/// more.
+fn is_array(numbers: u64, rows: usize) -> bool {
+    let places = |of_each: u64| (rows as u64).saturating_mul(of_each);
+    numbers <= places(PLACES_OF_ROW) || numbers <= (ARRAY_JOIN_RANGE as u64).min(places(PLACES_OF_ROW_FEW))
 }
 
 #[cfg(test)]

@@ -135,8 +135,15 @@ fn keys_too_far_apart_for_an_array_are_one_number_too() {
     let ours = SpillJoins.optimize(Arc::new(join()), &ConfigOptions::default()).unwrap();
     let rows = result(Arc::clone(&ours));
     assert!(rows == result(Arc::new(join())));
-    assert!(packed(&join(), &build).unwrap().is_some_and(|packed| packed.table_bytes == 0));
+    assert!(packed(&join(), &build).unwrap().is_some_and(|packed| packed.array_bytes == 0));
     assert_eq!(arrays(&ours), 0);
+}
+
+#[test]
+fn an_array_is_made_where_it_is_small_for_its_rows() {
+    assert!(is_array(16 * 300_000, 300_000) && !is_array(16 * 300_000 + 1, 300_000));
+    assert!(is_array(1 << 20, 1024) && !is_array((1 << 20) + 1, 1024));
+    assert!(is_array(20 * 1024, 20) && !is_array(20 * 1024 + 1, 20));
 }
 
 #[test]

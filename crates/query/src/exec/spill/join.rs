@@ -217,7 +217,7 @@ fn held(join: &Arc<HashJoinExec>, rows: &[RecordBatch], memory: &MemoryReservati
     let Some(packed) = packed(join, rows)? else { return Ok(Arc::clone(join)) };
     // An array may take more than was asked for with the rows.
     let counted = rows.iter().map(RecordBatch::num_rows).sum::<usize>() * TABLE_BYTES;
-    let fits = memory.try_grow(packed.table_bytes.saturating_sub(counted)).is_ok();
+    let fits = memory.try_grow(packed.array_bytes.saturating_sub(counted)).is_ok();
     Ok(if fits { Arc::new(packed.join) } else { Arc::clone(join) })
 }
 
