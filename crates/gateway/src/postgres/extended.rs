@@ -13,7 +13,7 @@ use super::counters::add;
 use super::failure::{Outcome, violation};
 use super::frontend;
 use super::parameters::{decode_parameters, formats};
-use super::reply::{Format, parameter_description, row_description, rows_tag};
+use super::reply::{Format, parameter_description, put_row_description, rows_tag};
 use super::rows::{RowStream, Sent};
 
 /// What a portal takes beside its parameters.
@@ -122,7 +122,7 @@ impl Connection<'_> {
 
     fn describe_rows(&mut self, columns: Option<&[ResultColumn]>, formats: &[Format]) {
         match columns {
-            Some(columns) => self.wire.send(&row_description(columns, formats)),
+            Some(columns) => put_row_description(columns, formats, &mut self.wire.output),
             None => self.wire.send(&NoData::new()),
         }
     }

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::counters::add;
 use super::failure::Outcome;
 use super::frontend;
-use super::reply::{Format, row_description, rows_tag};
+use super::reply::{Format, put_row_description, rows_tag};
 use super::rows::{RowStream, Sent};
 
 impl Connection<'_> {
@@ -47,7 +47,7 @@ impl Connection<'_> {
         match execution {
             Execution::Rows { columns, rows, tag } => {
                 let formats = if binary { vec![Format::Binary; columns.len()] } else { Vec::new() };
-                self.wire.send(&row_description(&columns, &formats));
+                put_row_description(&columns, &formats, &mut self.wire.output);
                 let mut stream = RowStream::new(columns, formats, rows, tag);
                 match self.send_rows(&mut stream, None).await? {
                     Sent::All(rows) => Ok(Some(rows_tag(stream.tag(), rows))),
