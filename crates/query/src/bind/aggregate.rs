@@ -16,6 +16,8 @@ use super::inherited_order;
 use super::plan::{self, from_datafusion};
 use super::select::Clauses;
 use super::subquery::has_subquery;
+use super::unnest::is_volatile;
+use crate::exec::to_datafusion;
 use crate::func;
 
 impl Binder<'_> {
@@ -274,9 +276,15 @@ fn precompute(input: &mut LogicalPlan, clauses: &mut Clauses, calls: &mut [Expr]
         }
         let lifted = std::mem::take(expr).transform_down(|node| {
             Ok(match node {
-                Expr::ScalarSubquery(_) => {
-                    let name = format!("__subquery_{}", computed.len());
-                    computed.push((node, name.clone()));
+                Expr::ScalarSubquery(ref subquery) => {
+                    let again = !is_volatile(&subquery.subquery).map_err(to_datafusion)?;
+                    let known =
+                        computed.iter().find(|(other, _)| again && *other == node).map(|(_, name)| name.clone());
+                    let name = known.unwrap_or_else(|| {
+                        let name = format!("__subquery_{}", computed.len());
+                        computed.push((node, name.clone()));
+                        name
+                    });
                     Transformed::new(Expr::Column(Column::new_unqualified(name)), true, TreeNodeRecursion::Jump)
                 }
                 other => Transformed::no(other),

@@ -134,3 +134,7 @@ SELECT place IN (SELECT id FROM places WHERE name = 'b'), count(*) FROM orders G
 SELECT string_agg(DISTINCT (SELECT max(name) FROM places), '|' ORDER BY (SELECT max(name) FROM places)) FROM orders;
 SELECT (SELECT name FROM places p WHERE p.id = o.place), count(*) FROM orders o GROUP BY (SELECT name FROM places p WHERE p.id = o.id) ORDER BY 1;
 SELECT (SELECT count(*) FROM places), (SELECT count(*) FROM places) + 1, (SELECT random()) = (SELECT random()) FROM orders WHERE id = 1 AND (SELECT count(*) FROM places) > 2 AND (SELECT count(*) FROM places) < 4;
+SELECT GROUPING(ARRAY(SELECT name FROM places p WHERE p.id >= o.place ORDER BY 1)) AS g, count(*) FROM orders o GROUP BY CUBE (ARRAY(SELECT name FROM places p WHERE p.id >= o.place ORDER BY 1), o.id > 3) ORDER BY 1, 2;
+
+-- The opposite of a time is an interval
+SELECT - time '04:05:06.7', - (time '00:00'), pg_typeof(- time '01:00');

@@ -120,15 +120,26 @@ fn interval_seconds(text: &str) -> Option<f64> {
 /// length, zeros with a sign, the last digits of floats.
 fn same_but_spelling(ours: &Answer, theirs: &Answer) -> bool {
     const NUMERIC: u32 = 1700;
+    const NUMERICS: u32 = 1231;
     const INTERVAL: u32 = 1186;
     const FLOAT8: u32 = 701;
+    let without_zeros = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    // An element and the brackets around it.
+    let bare = |element: &str| {
+        let number = element.trim_end_matches('}');
+        without_zeros(number) + &element[number.len()..]
+    };
     let plain = |cell: &Option<String>, oid: u32| match cell {
-        Some(text) if oid == NUMERIC && text.contains('.') => {
-            Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+        Some(text) if oid == NUMERIC => Some(without_zeros(text)),
+        Some(text) if oid == NUMERICS => Some(text.split(',').map(bare).collect::<Vec<_>>().join(",")),
+        // A sum in another order, and no sign of zero.
+        Some(text) if oid == FLOAT8 => {
+            Some(text.parse().map_or_else(|_| text.clone(), |x: f64| format!("{:.12e}", x + 0.0)))
         }
         Some(text) if text == "-0" => Some("0".to_owned()),
-        // A sum in another order.
-        Some(text) if oid == FLOAT8 => Some(text.parse().map_or_else(|_| text.clone(), |x: f64| format!("{x:.12e}"))),
         Some(text) if oid == INTERVAL => Some(interval_seconds(text).map_or_else(|| text.clone(), |s| s.to_string())),
         other => other.clone(),
     };
@@ -334,6 +345,21 @@ mod tests {
         assert!(same("-1 days -02:00:00", "-26:00:00"));
         assert!(!same("1 mon", "31 days"));
         assert_eq!(interval_seconds("soon"), None);
+    }
+
+    #[test]
+    fn equal_values_may_be_written_in_several_ways() {
+        let answer = |type_oid: u32, cell: &str| Answer {
+            columns: vec![Column { name: "x".into(), type_oid }],
+            rows: vec![vec![Some(cell.into())]],
+            tag: "SELECT 1".into(),
+            error: None,
+        };
+        let same = |oid: u32, a: &str, b: &str| same_but_spelling(&answer(oid, a), &answer(oid, b));
+        assert!(same(1700, "42", "42.0") && same(1700, "-1.50", "-1.5") && !same(1700, "420", "42"));
+        assert!(same(1231, "{{2026,42},{1.50,0}}", "{{2026,42.0},{1.5,0.00}}") && !same(1231, "{420}", "{42}"));
+        assert!(same(701, "-0", "0") && same(700, "-0", "0") && same(701, "0.30000000000000004", "0.3"));
+        assert!(same(1186, "1 mon", "30 days") && !same(25, "42", "42.0"));
     }
 
     #[test]

@@ -242,7 +242,7 @@ fn float_arrays<T: ArrowPrimitiveType>(
 }
 
 /// `-x`.
-pub(crate) fn negate(input: Typed, _ctx: &FuncContext) -> Result<Typed> {
+pub(crate) fn negate(input: Typed, ctx: &FuncContext) -> Result<Typed> {
     let physical = input.physical();
     let sql_type = without_modifier(&input.sql_type);
     Ok(match &input.sql_type {
@@ -268,6 +268,7 @@ pub(crate) fn negate(input: Typed, _ctx: &FuncContext) -> Result<Typed> {
             );
             Typed::numeric(function.call(vec![input.expr]), PhysicalType::Numeric)
         }
+        SqlType::Time(_) => return negate(cast(input, &SqlType::Interval, CastKind::Implicit, ctx)?, ctx),
         SqlType::Float4 | SqlType::Float8 | SqlType::Interval => {
             let function = Function::strict("negate", "negate", vec![physical], physical, |args| match args {
                 [DatumRef::Float32(v)] => Ok(Datum::Float32(if v.is_nan() { f32::NAN } else { -v })),
