@@ -29,6 +29,7 @@ use super::run_aggregate::RUN_AGGREGATE;
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
 use super::shared_rows::SHARED;
+use super::sort_memory::{self, SORT_MEMORY};
 use super::spill::SPILL_JOIN;
 use super::state::Executor;
 use super::together::TOGETHER;
@@ -102,7 +103,7 @@ impl Executor {
             let statement = instantiate(&statement, &parameters, &types, scope.now_micros)?;
             let short = Direct::compile(&statement, &session)?.is_some();
             let statement = join_order::reorder(statement, &scope).map_err(from_datafusion)?;
-            let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
+            let plan = explained.plan(&statement).await?;
             timer.stop();
             if options.analyze {
                 let _seat = admission.seat(&plan, &scope).await?;
@@ -141,11 +142,16 @@ struct Explained<'a> {
 }
 
 impl Explained<'_> {
+    async fn plan(&self, statement: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.session.create_physical_plan(statement).await.map_err(from_datafusion)?;
+        if self.options.analyze { sort_memory::measured(plan).map_err(from_datafusion) } else { Ok(plan) }
+    }
+
     /// A data-modifying WITH query, run if the statement is.
     async fn part(&self, part: &WritePart) -> Result<Node> {
         let statement = instantiate(&part.plan, self.parameters, self.types, self.scope.now_micros)?;
         let statement = join_order::reorder(statement, self.scope).map_err(from_datafusion)?;
-        let plan = self.session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
+        let plan = self.plan(&statement).await?;
         if self.options.analyze {
             let mut given = Vec::new();
             let take = |batch: &RecordBatch| {
@@ -225,6 +231,13 @@ fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &Hash
         && let [child] = plan.children().as_slice()
     {
         return node(child, options, estimates);
+    }
+    if plan.name() == SORT_MEMORY
+        && let [child] = plan.children().as_slice()
+    {
+        let mut sort = node(child, options, estimates);
+        sort.counters.splice(0..0, plan.metrics().and_then(|metrics| memory(&metrics, options)));
+        return sort;
     }
     let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name()).filter(|_| options.analyze);
     let (title, details) = describe(plan, options);
@@ -373,11 +386,7 @@ fn counters(plan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet, options: Explai
     if plan.downcast_ref::<RowWriteExec>().is_some() {
         lines.push(format!("Rows written: {}", value("rows_written")));
     }
-    // Operators name what they held differently.
-    let held = ["build_mem_used", "peak_mem_used", "mem_used"].map(&value).into_iter().max().unwrap_or(0);
-    if held > 0 && options.buffers {
-        lines.push(format!("Memory: {held} bytes"));
-    }
+    lines.extend(memory(metrics, options));
     if let Some(bytes) = metrics.spilled_bytes().filter(|bytes| *bytes > 0) {
         lines.push(format!("Spilled: {bytes} bytes in {} files", metrics.spill_count().unwrap_or(0)));
     }
@@ -390,6 +399,13 @@ fn counters(plan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet, options: Explai
         }
     }
     lines
+}
+
+/// What an operator held. They name it differently.
+fn memory(metrics: &MetricsSet, options: ExplainOptions) -> Option<String> {
+    let value = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+    let held = ["build_mem_used", "peak_mem_used", "mem_used"].map(value).into_iter().max().unwrap_or(0);
+    (held > 0 && options.buffers).then(|| format!("Memory: {held} bytes"))
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod scope;
 mod shared_rows;
 mod shifted_sums;
 mod small_batches;
+mod sort_memory;
 mod spill;
 mod state;
 mod statistics_guard;

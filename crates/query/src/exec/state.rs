@@ -52,6 +52,15 @@ pub(super) const ARRAY_JOIN_DENSITY: f64 = 0.01;
 /// by their keys costs more than building that table alone, and what is known of a divided side is worth less to scans.
 const BUILD_ROWS: usize = 1 << 22;
 const BUILD_BYTES: usize = 256 << 20;
+/// A sort keeps this much back for merging what it has written to files,
+const MERGE_BYTES: usize = 10 << 20;
+/// but all sorts of a step no more than such a part of the memory there is: with 20 MB two would have it all before their first row.
+const MERGE_PART: usize = 4;
+/// With less memory than this batches are smaller, since merging takes one of each file,
+const WHOLE_BATCHES_BYTES: usize = 64 << 20;
+/// and with less than this a plan is not divided: each part's merge takes all that the others leave, and nothing is left to bring the
+/// parts together.
+const DIVIDED_BYTES: usize = 64 << 20;
 
 /// How statements run.
 #[derive(Clone, Debug)]
@@ -94,8 +103,10 @@ impl Executor {
         let runtime = runtime.build_arc().map_err(from_datafusion)?;
         // All of DataFusion's logical and physical rules stay on: each is a no-op unless its pattern is there, and the
         // order between them is tested upstream as a whole. Ours come after them, or before the last one, which only checks.
+        let mut config = config(options.threads);
+        fit(&mut config, options.memory_bytes);
         let template = SessionStateBuilder::new()
-            .with_config(config(options.threads))
+            .with_config(config)
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(Planner))
             .with_optimizer_rules(null_keys::guarded(filter_guard::rules()))
@@ -125,6 +136,9 @@ impl Executor {
             .with_session_id(self.template.session_id().to_owned())
             .with_runtime_env(Arc::new(runtime))
             .build();
+        if let Some(bytes) = scope.memory_bytes {
+            fit(state.config_mut(), bytes);
+        }
         state.config_mut().set_extension(scope);
         state
     }
@@ -165,10 +179,26 @@ fn config(threads: usize) -> SessionConfig {
     options.optimizer.hash_join_single_partition_threshold = BUILD_BYTES;
     // Files are not ours to list or measure here.
     options.execution.collect_statistics = false;
+    options.execution.sort_spill_reservation_bytes = MERGE_BYTES;
     // Of what spills, a half at little cost.
     options.execution.spill_compression = SpillCompression::Lz4Frame;
     seal_each_spilled_batch(&mut config);
     config
+}
+
+/// Has the steps of a plan do with so much memory, if that is less than they do with.
+fn fit(config: &mut SessionConfig, memory_bytes: usize) {
+    if memory_bytes < DIVIDED_BYTES && config.target_partitions() > 1 {
+        *config = std::mem::take(config).with_target_partitions(1);
+    }
+    let kept = MERGE_BYTES.min(memory_bytes / MERGE_PART / config.target_partitions().max(1));
+    let rows = BATCH_ROWS.min((BATCH_ROWS as f64 * memory_bytes as f64 / WHOLE_BATCHES_BYTES as f64) as usize).max(128);
+    let options = &config.options().execution;
+    // Changing an option copies them all.
+    if kept < options.sort_spill_reservation_bytes || rows < config.batch_size() {
+        config.options_mut().execution.sort_spill_reservation_bytes = kept;
+        *config = std::mem::take(config).with_batch_size(rows);
+    }
 }
 
 /// Exchanges write each batch that they spill to a file of its own.

@@ -24,6 +24,7 @@ use crate::exec::interrupt::{WATCHED, unchecked};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
 use crate::exec::shared_rows::SHARED;
+use crate::exec::sort_memory::SORT_MEMORY;
 use crate::exec::spill::as_hash_join;
 use crate::exec::together::TOGETHER;
 use crate::exec::windows::{COUNTED_WINDOWS, WHOLE_WINDOWS};
@@ -89,6 +90,7 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | WHOLE_WINDOWS
             | crate::exec::grouping_sets::REGROUPED
             | crate::exec::late_rows::LATE_ROWS
+            | SORT_MEMORY
             | TOGETHER
             | WATCHED
             | SHARED

@@ -18,8 +18,7 @@ use datafusion::physical_expr::window::{PlainAggregateWindowExpr, SlidingAggrega
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use futures::{Stream, StreamExt};
 
-use crate::exec::error::to_datafusion;
-use crate::exec::interrupt::check_cancelled;
+use super::by_row;
 use crate::exec::spill::{Files, WriteFile};
 use crate::exec::together::batch_bytes;
 
@@ -89,10 +88,9 @@ impl Calls {
         let batch = concat_batches(first.schema_ref(), rows)?;
         let mut values = vec![Vec::new(); self.calls.len()];
         for range in self.partitions(&batch)?.0 {
-            check_cancelled().map_err(to_datafusion)?;
             let partition = batch.slice(range.start, range.len());
             for (call, values) in self.calls.iter().zip(&mut values) {
-                values.push(call.function.evaluate(&partition)?);
+                values.push(by_row::values(&call.function, &partition)?);
             }
         }
         let values = values.iter().map(|values| match values.as_slice() {
@@ -125,7 +123,7 @@ impl Calls {
 }
 
 /// Whether a function is an aggregate without FILTER whose frame is the partition.
-fn is_of_all(function: &Arc<dyn WindowExpr>) -> bool {
+pub(super) fn is_of_all(function: &Arc<dyn WindowExpr>) -> bool {
     let frame = function.get_window_frame();
     let peers_are_all = frame.units == WindowFrameUnits::Range && function.order_by().is_empty();
     let open = |bound: &WindowFrameBound| match bound {
@@ -149,7 +147,7 @@ fn columns(function: &Arc<dyn WindowExpr>) -> Option<BTreeSet<usize>> {
 }
 
 /// Whether an aggregate has a FILTER, which it shows nowhere but in its debugging form: the same without one is compared.
-fn may_have_filter(function: &Arc<dyn WindowExpr>) -> bool {
+pub(super) fn may_have_filter(function: &Arc<dyn WindowExpr>) -> bool {
     let (by, order, frame) = (function.partition_by(), function.order_by(), function.get_window_frame());
     let any = function.as_any();
     let without: Arc<dyn WindowExpr> = if let Some(plain) = any.downcast_ref::<PlainAggregateWindowExpr>() {
@@ -220,10 +218,9 @@ impl InFile {
         };
         let mut values = Vec::with_capacity(self.running.len());
         for (call, running) in self.calls.calls.iter().zip(self.running) {
-            check_cancelled().map_err(to_datafusion)?;
             values.push(match (running, &narrow) {
                 (Some(mut running), _) => Values::Same(running.evaluate()?),
-                (None, Some(narrow)) => Values::Each(call.function.evaluate(narrow)?),
+                (None, Some(narrow)) => Values::Each(by_row::values(&call.function, narrow)?),
                 (None, None) => Values::Same(ScalarValue::Null),
             });
         }

@@ -1,7 +1,7 @@
 //! Functions whose frames end with their row or soon after it: rows go on as they come, and those that are kept are counted.
 //!
 //! Kept are rows that have come in and not gone out, which are many where many have the same place in the order, and those that
-//! ROWS frames reach back to. What a frame in RANGE or GROUPS reaches back to by a distance is not known here, and not counted.
+//! frames reach back to: so many in ROWS, what [`Reach`] says in RANGE and GROUPS.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::logical_expr::{WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::InputOrderMode;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::COUNTED_WINDOWS;
 use super::budgeted::{Budgeted, Way};
+use super::reach::Reach;
 use crate::exec::spill::{Given, Handover};
 use crate::exec::together::batch_bytes;
 
@@ -59,18 +61,22 @@ struct Kept {
     counts: Mutex<Counts>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Counts {
     rows_in: usize,
     bytes_in: usize,
     rows_out: usize,
+    /// Of frames that begin at a distance.
+    reach: Option<Reach>,
+    reached: usize,
 }
 
 impl Kept {
-    fn change(&self, change: impl FnOnce(&mut Counts)) -> DfResult<()> {
+    fn change(&self, change: impl FnOnce(&mut Counts) -> DfResult<()>) -> DfResult<()> {
         let mut counts = self.counts.lock();
-        change(&mut counts);
-        let kept = counts.rows_in.saturating_sub(counts.rows_out) + self.back.min(counts.rows_out);
+        change(&mut counts)?;
+        let back = self.back.min(counts.rows_out).max(counts.reached);
+        let kept = counts.rows_in.saturating_sub(counts.rows_out) + back;
         // By themselves, and in their partition.
         let bytes = 2.0 * kept as f64 * counts.bytes_in as f64 / counts.rows_in.max(1) as f64;
         self.most.set_max(bytes as usize);
@@ -91,12 +97,17 @@ impl Stream for Counted {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<DfResult<RecordBatch>>> {
         let next = ready!(self.rows.poll_next_unpin(context));
         let Some(Ok(batch)) = &next else { return Poll::Ready(next) };
-        let change = |counts: &mut Counts| match self.is_input {
-            true => {
+        let change = |counts: &mut Counts| {
+            if self.is_input {
                 counts.rows_in += batch.num_rows();
                 counts.bytes_in += batch_bytes(batch);
+                return counts.reach.as_mut().map_or(Ok(()), |reach| reach.push(batch));
             }
-            false => counts.rows_out += batch.num_rows(),
+            counts.rows_out += batch.num_rows();
+            if let Some(reach) = &mut counts.reach {
+                counts.reached = reach.back(counts.rows_out)?;
+            }
+            Ok(())
         };
         match self.kept.change(change) {
             Ok(()) => Poll::Ready(next),
@@ -128,11 +139,14 @@ impl Way for Counting {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
+        // Where partitions come one after the other.
+        let sorted = stage.input_order_mode == InputOrderMode::Sorted;
+        let reach = sorted.then(|| Reach::new(stage.window_expr())).flatten();
         let kept = Arc::new(Kept {
             memory: MemoryConsumer::new(format!("Window[{partition}]")).register(context.memory_pool()),
             most: MetricBuilder::new(&self.metrics).gauge("peak_mem_used", partition),
             back: self.back,
-            counts: Mutex::default(),
+            counts: Mutex::new(Counts { reach, ..Counts::default() }),
         });
         let rows = stage.input().execute(partition, Arc::clone(&context))?;
         let rows = Counted { rows, kept: Arc::clone(&kept), is_input: true };

@@ -6,8 +6,10 @@
 //! back to; it stays, and [`CountedWindows`] counts these.
 
 mod budgeted;
+mod by_row;
 mod calls;
 mod counted;
+mod reach;
 mod whole;
 
 use std::sync::Arc;

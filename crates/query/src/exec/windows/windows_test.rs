@@ -234,3 +234,77 @@ fn streamed_functions_have_the_stock_operators_values_and_are_counted() {
         }
     }
 }
+
+/// So many before the row, in values of the key or in groups of peers.
+fn from_before(units: WindowFrameUnits, distance: u64) -> WindowFrame {
+    let distance = match units {
+        WindowFrameUnits::Range => ScalarValue::Int64(Some(distance as i64)),
+        _ => ScalarValue::UInt64(Some(distance)),
+    };
+    WindowFrame::new_bounds(units, WindowFrameBound::Preceding(distance), WindowFrameBound::CurrentRow)
+}
+
+#[test]
+fn frames_at_a_distance_are_counted() {
+    for units in [WindowFrameUnits::Range, WindowFrameUnits::Groups] {
+        for (distance, enough) in [(100, true), (4_000, false)] {
+            let calls = Windows::new(true).aggregate(from_before(units, distance), false).calls;
+            let stage = BoundedWindowAggExec::try_new(calls, input(ROWS, 1, 1), InputOrderMode::Sorted, true).unwrap();
+            let expected = result(&(Arc::new(stage.clone()) as _), &place(1 << 30)).unwrap();
+            let node: Arc<dyn ExecutionPlan> = Arc::new(CountedWindows::new(stage).unwrap());
+            match result(&node, &place(300_000)) {
+                Ok(found) => assert!(enough && found == expected, "{units:?} {distance}"),
+                Err(error) => assert!(!enough && error.contains("Window[0]"), "{units:?} {distance}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_frames_reach_back_to_is_what_they_begin_with() {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+
+    for (keys, peers) in [(1, 1), (4, 5), (300, 3), (2, 700)] {
+        let rows = result(&input(ROWS, keys, peers), &place(1 << 30)).unwrap();
+        let column = |at: usize| rows.column(at).as_primitive::<Int64Type>().iter().collect::<Vec<_>>();
+        let (partition, order) = (column(0), column(1));
+        for (units, distance) in [
+            (WindowFrameUnits::Range, 0),
+            (WindowFrameUnits::Range, 40),
+            (WindowFrameUnits::Groups, 0),
+            (WindowFrameUnits::Groups, 3),
+            (WindowFrameUnits::Groups, 90),
+        ] {
+            let begins = |row: usize| {
+                let peers = (0..=row).filter(|at| partition[*at] == partition[row]);
+                let (mut begin, mut groups, mut last) = (row, 0, order[row]);
+                for at in peers.rev() {
+                    groups += u64::from(order[at] != last);
+                    last = order[at];
+                    let within = match units {
+                        WindowFrameUnits::Range => order[at].unwrap() >= order[row].unwrap() - distance as i64,
+                        _ => groups <= distance,
+                    };
+                    if !within {
+                        break;
+                    }
+                    begin = at;
+                }
+                begin
+            };
+            let calls = Windows::new(true).aggregate(from_before(units, distance), false).calls;
+            let mut reach = super::reach::Reach::new(&calls).unwrap();
+            let (mut at, mut step) = (0, 0);
+            while at < ROWS {
+                step = (step * 7 + 3) % 211;
+                let len = step.min(ROWS - at);
+                reach.push(&rows.slice(at, len)).unwrap();
+                at += len;
+                let given = at.saturating_sub(step % 50);
+                let expected = given.checked_sub(1).map_or(0, |row| given - begins(row));
+                assert_eq!(reach.back(given).unwrap(), expected, "{units:?} {distance}, {given} rows of {keys} keys");
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod access;
 mod aggregate_memory;
 mod analyze;
+mod cancel;
 mod chains;
 mod conflicts;
 mod copy;
@@ -30,6 +31,7 @@ mod shared;
 mod shared_rows;
 mod shifted_sums;
 mod short_path;
+mod spill;
 mod statistics;
 mod transactions;
 mod windows;
@@ -54,7 +56,7 @@ pub(super) struct Server {
     pub shard: Arc<MemShard>,
     pub clock: SimClock,
     pool: Arc<Pool>,
-    _spill: tempfile::TempDir,
+    spill: tempfile::TempDir,
 }
 
 /// One connection.
@@ -65,13 +67,18 @@ pub(super) struct Client {
 
 impl Server {
     pub fn new() -> Server {
-        let pool = Arc::new(Pool::new("session", 2).unwrap());
+        Server::with_threads(2)
+    }
+
+    /// So many compute.
+    pub fn with_threads(threads: usize) -> Server {
+        let pool = Arc::new(Pool::new("session", threads).unwrap());
         let spill = tempfile::tempdir().unwrap();
         // 2024-05-17 12:30:00 UTC.
         let clock = SimClock::new(1_715_949_000_000_000);
         let options = EngineOptions {
             analytics: pool.handle(),
-            threads: 2,
+            threads,
             query_memory_bytes: 64 << 20,
             queries_max: SEATS,
             spill: Arc::new(RealDisk::new(spill.path()).unwrap()),
@@ -85,7 +92,17 @@ impl Server {
         };
         let shard = Arc::<MemShard>::default();
         let engine = pool.block_on(Engine::open(Arc::<MemShard>::clone(&shard), options)).unwrap();
-        Server { engine, shard, clock, pool, _spill: spill }
+        Server { engine, shard, clock, pool, spill }
+    }
+
+    /// Whether all files of what memory did not hold are gone, as soon as the tasks are that read them.
+    pub fn no_file_stays(&self) -> bool {
+        let files = || std::fs::read_dir(self.spill.path()).unwrap().count();
+        let began = std::time::Instant::now();
+        while files() > 0 && began.elapsed().as_secs() < 10 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        files() == 0
     }
 
     pub fn client(&self) -> Client {
