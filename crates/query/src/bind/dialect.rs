@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, visit_expressions};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
-use sqlparser::keywords::Keyword;
+use sqlparser::keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
@@ -21,6 +21,33 @@ const ATTEMPTS_MIN: u64 = 4_000;
 
 /// Expressions among the operands of a BETWEEN SYMMETRIC.
 const SYMMETRIC_NODES_MAX: usize = 1_000;
+
+/// What `pg_get_keywords()` says of words that are no bare labels, except for those that the parser never asks about.
+const NO_BARE_LABELS: &[Keyword] = &[
+    Keyword::ARRAY,
+    Keyword::AS,
+    Keyword::CHAR,
+    Keyword::CHARACTER,
+    Keyword::CREATE,
+    Keyword::DAY,
+    Keyword::FILTER,
+    Keyword::FOR,
+    Keyword::GRANT,
+    Keyword::HOUR,
+    Keyword::MINUTE,
+    Keyword::MONTH,
+    Keyword::ON,
+    Keyword::OVER,
+    Keyword::OVERLAPS,
+    Keyword::PRECISION,
+    Keyword::SECOND,
+    Keyword::TO,
+    Keyword::VARYING,
+    Keyword::WINDOW,
+    Keyword::WITHIN,
+    Keyword::WITHOUT,
+    Keyword::YEAR,
+];
 
 static POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -96,6 +123,11 @@ impl Dialect for Bounded {
 
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool {
         POSTGRES.is_reserved_for_identifier(kw)
+    }
+
+    /// A label without AS: PostgreSQL wants AS before the words with which a clause or a type goes on.
+    fn is_column_alias(&self, kw: &Keyword, _: &mut Parser<'_>) -> bool {
+        !NO_BARE_LABELS.contains(kw) && (*kw == Keyword::TOP || !RESERVED_FOR_COLUMN_ALIAS.contains(kw))
     }
 
     fn is_custom_operator_part(&self, ch: char) -> bool {

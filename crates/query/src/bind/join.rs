@@ -50,7 +50,7 @@ impl Binder<'_> {
         match constraint {
             JoinConstraint::On(condition) => self.bind_join_on(left, right, join_type, condition),
             JoinConstraint::Using(columns) => {
-                let names = columns.iter().map(|name| Ok(object_name(name)?.1)).collect::<Result<Vec<_>>>()?;
+                let names = columns.iter().map(own_name).collect::<Result<Vec<_>>>()?;
                 self.bind_join_using(left, right, join_type, &names)
             }
             JoinConstraint::Natural => {
@@ -224,8 +224,19 @@ fn using_column<'s>(scope: &'s Scope, name: &str, side: &str) -> Result<&'s Scop
     }
 }
 
+/// A column of both sides, which is of neither.
+fn own_name(name: &ast::ObjectName) -> Result<String> {
+    match object_name(name)? {
+        (None, name) => Ok(name),
+        (Some(_), _) => Err(Error::syntax("syntax error at or near \".\"")),
+    }
+}
+
 fn join_kind(operator: &JoinOperator) -> Result<(JoinType, &JoinConstraint)> {
     Ok(match operator {
+        JoinOperator::Join(JoinConstraint::None) | JoinOperator::Inner(JoinConstraint::None) => {
+            return Err(Error::syntax("JOIN needs ON or USING"));
+        }
         JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) | JoinOperator::CrossJoin(constraint) => {
             (JoinType::Inner, constraint)
         }

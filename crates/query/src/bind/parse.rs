@@ -92,6 +92,8 @@ fn parser(sql: &str) -> Result<Parser<'static>> {
 /// An operator of several characters ends in a sign only if it has one of `~ ! @ # % ^ & | ?` too: `a->>-1` is `a ->> -1`.
 fn signs_apart(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let operator = |token: &Token| match token {
+        // The parser takes it for `=`; an operator of this name there is not.
+        Token::DoubleEq => Some((Token::CustomBinaryOperator("==".to_owned()), String::new())),
         Token::CustomBinaryOperator(symbol)
             if symbol.ends_with(['+', '-']) && !symbol.contains(['~', '!', '@', '#', '%', '^', '&', '|', '?']) =>
         {

@@ -134,7 +134,7 @@ impl Binder<'_> {
         parts: SelectParts<'_>,
         tail: Tail<'_>,
     ) -> Result<BoundQuery> {
-        self.level().windows = super::window::named_windows(parts.named_window)?;
+        self.level().windows = self.named_windows(parts.named_window)?;
         self.check_lock_names()?;
         let locked = std::mem::take(&mut self.locked);
         if !locked.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use arrow_schema::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::Sort;
@@ -26,22 +27,6 @@ pub(super) struct BoundWindow {
     pub partition_by: Vec<Expr>,
     pub order_by: Vec<Sort>,
     pub frame: Option<WindowFrame>,
-}
-
-pub(super) fn named_windows(definitions: &[ast::NamedWindowDefinition]) -> Result<Vec<(String, ast::WindowSpec)>> {
-    let mut windows: Vec<(String, ast::WindowSpec)> = Vec::new();
-    for ast::NamedWindowDefinition(name, definition) in definitions {
-        let name = fold_identifier(name);
-        if windows.iter().any(|(other, _)| *other == name) {
-            let message = format!("window \"{name}\" is already defined");
-            return Err(Error::invalid(SqlState::WINDOWING_ERROR, message));
-        }
-        let ast::NamedWindowExpr::WindowSpec(spec) = definition else {
-            return Err(Error::unsupported("a window defined as another"));
-        };
-        windows.push((name, spec.clone()));
-    }
-    Ok(windows)
 }
 
 impl Binder<'_> {
@@ -120,32 +105,62 @@ impl Binder<'_> {
         Ok(plan)
     }
 
-    pub fn bind_window(&mut self, window: &ast::WindowType) -> Result<BoundWindow> {
-        let spec = match window {
-            ast::WindowType::WindowSpec(spec) => spec.clone(),
-            ast::WindowType::NamedWindow(name) => self.named_window(name)?,
-        };
-        let ast::WindowSpec { window_name, mut partition_by, mut order_by, window_frame } = spec;
-        if let Some(base) = window_name {
-            let base_spec = self.named_window(&base)?;
-            let name = fold_identifier(&base);
-            if !partition_by.is_empty() {
-                let message = format!("cannot override PARTITION BY clause of window \"{name}\"");
-                return Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
+    /// The windows of a WINDOW clause, each with what it takes over from an earlier one.
+    pub fn named_windows(
+        &mut self,
+        definitions: &[ast::NamedWindowDefinition],
+    ) -> Result<Vec<(String, ast::WindowSpec)>> {
+        let mut windows: Vec<(String, ast::WindowSpec)> = Vec::new();
+        for ast::NamedWindowDefinition(name, definition) in definitions {
+            let name = fold_identifier(name);
+            if windows.iter().any(|(other, _)| *other == name) {
+                let message = format!("window \"{name}\" is already defined");
+                return Err(Error::invalid(SqlState::WINDOWING_ERROR, message));
             }
-            if !order_by.is_empty() && !base_spec.order_by.is_empty() {
-                let message = format!("cannot override ORDER BY clause of window \"{name}\"");
-                return Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
-            }
-            if base_spec.window_frame.is_some() {
-                let message = format!("cannot copy window \"{name}\" because it has a frame clause");
-                return Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
-            }
-            partition_by = base_spec.partition_by;
-            if order_by.is_empty() {
-                order_by = base_spec.order_by;
-            }
+            let ast::NamedWindowExpr::WindowSpec(spec) = definition else {
+                return Err(Error::unsupported("a window defined as another"));
+            };
+            let spec = self.complete_window(spec.clone(), &windows)?;
+            windows.push((name, spec));
         }
+        Ok(windows)
+    }
+
+    /// `(base ORDER BY ...)` with what it takes over from its base.
+    fn complete_window(&self, spec: ast::WindowSpec, windows: &[(String, ast::WindowSpec)]) -> Result<ast::WindowSpec> {
+        let Some(base) = spec.window_name else { return Ok(spec) };
+        let base_spec = self.window_called(&base, windows)?;
+        let name = fold_identifier(&base);
+        let refused = |message: String| Err(self.error_at(base.span, SqlState::WINDOWING_ERROR, message));
+        if !spec.partition_by.is_empty() {
+            return refused(format!("cannot override PARTITION BY clause of window \"{name}\""));
+        }
+        if !spec.order_by.is_empty() && !base_spec.order_by.is_empty() {
+            return refused(format!("cannot override ORDER BY clause of window \"{name}\""));
+        }
+        if base_spec.window_frame.is_some() {
+            return refused(format!("cannot copy window \"{name}\" because it has a frame clause"));
+        }
+        let order_by = if spec.order_by.is_empty() { base_spec.order_by } else { spec.order_by };
+        Ok(ast::WindowSpec { window_name: None, order_by, window_frame: spec.window_frame, ..base_spec })
+    }
+
+    fn window_called(&self, name: &ast::Ident, windows: &[(String, ast::WindowSpec)]) -> Result<ast::WindowSpec> {
+        let folded = fold_identifier(name);
+        let found = windows.iter().find(|(other, _)| *other == folded).map(|(_, spec)| spec.clone());
+        found.ok_or_else(|| {
+            let message = format!("window \"{folded}\" does not exist");
+            self.error_at(name.span, SqlState::UNDEFINED_OBJECT, message)
+        })
+    }
+
+    pub fn bind_window(&mut self, window: &ast::WindowType) -> Result<BoundWindow> {
+        let windows = self.level().windows.clone();
+        let spec = match window {
+            ast::WindowType::WindowSpec(spec) => self.complete_window(spec.clone(), &windows)?,
+            ast::WindowType::NamedWindow(name) => self.window_called(name, &windows)?,
+        };
+        let ast::WindowSpec { partition_by, order_by, window_frame, .. } = spec;
         let mut partitions = Vec::with_capacity(partition_by.len());
         for expr in &partition_by {
             let value = self.bind_expr(expr)?;
@@ -167,16 +182,8 @@ impl Binder<'_> {
         if !distances {
             frame = frame_for_keys(frame, &keys);
         }
+        frame = frame.map(|frame| settled(frame, keys.is_empty()));
         Ok(BoundWindow { partition_by: partitions, order_by: sorts, frame })
-    }
-
-    fn named_window(&mut self, name: &ast::Ident) -> Result<ast::WindowSpec> {
-        let folded = fold_identifier(name);
-        let found = self.level().windows.iter().find(|(other, _)| *other == folded).map(|(_, spec)| spec.clone());
-        found.ok_or_else(|| {
-            let message = format!("window \"{folded}\" does not exist");
-            self.error_at(name.span, SqlState::UNDEFINED_OBJECT, message)
-        })
     }
 
     /// The frame; with RANGE by distances the key as well, in the distances' type.
@@ -362,6 +369,29 @@ fn frame_for_keys(frame: Option<WindowFrame>, keys: &[OrderKey]) -> Option<Windo
         other => other,
     };
     Some(WindowFrame::new_bounds(units, unsigned(start), unsigned(end)))
+}
+
+/// A frame as DataFusion takes it: without keys all rows are peers, and it refuses frames that end before they begin, which have
+/// no rows.
+fn settled(frame: WindowFrame, no_keys: bool) -> WindowFrame {
+    use WindowFrameBound::{Following, Preceding};
+    const NO_END: ScalarValue = ScalarValue::UInt64(None);
+    if frame.units == WindowFrameUnits::Range && no_keys {
+        return WindowFrame::new_bounds(WindowFrameUnits::Rows, Preceding(NO_END), Following(NO_END));
+    }
+    // Which of two intervals is longer depends on the day they begin.
+    let interval = |distance: &ScalarValue| matches!(distance.data_type(), DataType::Interval(_));
+    let ends_first = match (&frame.start_bound, &frame.end_bound) {
+        (Preceding(start), Preceding(end)) => !start.is_null() && !interval(start) && start < end,
+        (Following(start), Following(end)) => !end.is_null() && !interval(end) && start > end,
+        _ => false,
+    };
+    if !ends_first {
+        return frame;
+    }
+    // Farther than there are rows.
+    let beyond = || Following(ScalarValue::UInt64(Some(u64::MAX / 2)));
+    WindowFrame::new_bounds(WindowFrameUnits::Rows, beyond(), beyond())
 }
 
 fn check_frame_order(start: &WindowFrameBound, end: &WindowFrameBound) -> Result<()> {

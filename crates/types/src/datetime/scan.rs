@@ -24,7 +24,14 @@ pub(super) fn scan(text: &str) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     while let Some(byte) = scanner.peek() {
         match byte {
-            b'0'..=b'9' => fields.push(scanner.digits_first()),
+            b'0'..=b'9' => {
+                fields.push(scanner.digits_first());
+                // What has divided a date's first two parts divides them all: `1992-10/10` is none.
+                let two_parts = matches!(fields.last(), Some(Field::Date(parts)) if parts.len() == 2);
+                if two_parts && matches!(scanner.peek(), Some(b'-' | b'/' | b'.')) {
+                    return None;
+                }
+            }
             b'.' if scanner.next_is(|b| b.is_ascii_digit()) => {
                 fields.push(Field::Number(scanner.take(|b| b.is_ascii_digit() || b == b'.')));
             }

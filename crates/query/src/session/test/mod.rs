@@ -25,6 +25,7 @@ mod indexes;
 mod late_rows;
 mod notify;
 mod portals;
+mod public_finds;
 mod run_aggregate;
 mod settings;
 mod shared;
