@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::EmissionType;
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
@@ -18,12 +20,28 @@ pub(super) trait Step: fmt::Debug + Sized + Send + Sync + 'static {
     const SHOWN: &'static str = Self::NAME;
     /// Whether rows come in the order of the input's, and what is known of those is known of these.
     const KEEPS_ORDER: bool = true;
+    /// Whether conditions on the rows may be tested below.
+    const PASSES_CONDITIONS: bool = false;
 
     /// The same step above another input; what it has counted is not taken along.
     fn anew(&self) -> Self;
 
     fn emission(&self, input: EmissionType) -> EmissionType {
         input
+    }
+
+    /// What is known of the rows.
+    fn properties(&self, input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
+        let known = input.properties();
+        match Self::KEEPS_ORDER {
+            true => Arc::clone(known),
+            false => Arc::new(PlanProperties::new(
+                EquivalenceProperties::new(input.schema()),
+                Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
+                self.emission(known.emission_type),
+                known.boundedness,
+            )),
+        }
     }
 
     fn execute(
@@ -48,16 +66,7 @@ pub(super) struct Above<S> {
 
 impl<S: Step> Above<S> {
     pub fn new(step: S, input: Arc<dyn ExecutionPlan>) -> Above<S> {
-        let known = input.properties();
-        let properties = match S::KEEPS_ORDER {
-            true => Arc::clone(known),
-            false => Arc::new(PlanProperties::new(
-                EquivalenceProperties::new(input.schema()),
-                Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
-                step.emission(known.emission_type),
-                known.boundedness,
-            )),
-        };
+        let properties = step.properties(&input);
         Above { step, input, properties }
     }
 
@@ -98,6 +107,18 @@ impl<S: Step> ExecutionPlan for Above<S> {
         _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
     ) -> DfResult<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _phase: FilterPushdownPhase,
+        conditions: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> DfResult<FilterDescription> {
+        match S::PASSES_CONDITIONS {
+            true => FilterDescription::from_children(conditions, &self.children()),
+            false => Ok(FilterDescription::all_unsupported(&conditions, &self.children())),
+        }
     }
 
     fn with_new_children(

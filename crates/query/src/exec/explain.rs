@@ -23,6 +23,7 @@ use super::instantiate::instantiate;
 use super::interrupt::WATCHED;
 use super::join_order;
 use super::lock_rows::LockRowsExec;
+use super::outer_constants::VARYING;
 use super::parts::{WritePart, as_given};
 use super::row_write::{RowWriteExec, RowWriteOp};
 use super::run_aggregate::RUN_AGGREGATE;
@@ -227,7 +228,7 @@ fn estimates(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> HashMap<
 
 fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &HashMap<usize, f64>) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if matches!(plan.name(), "CooperativeExec" | REGROUPED | TOGETHER | WATCHED)
+    if matches!(plan.name(), "CooperativeExec" | REGROUPED | VARYING | TOGETHER | WATCHED)
         && let [child] = plan.children().as_slice()
     {
         return node(child, options, estimates);

@@ -29,6 +29,7 @@ mod lock_rows;
 mod memory;
 mod null_keys;
 mod order_repair;
+mod outer_constants;
 mod packed_keys;
 mod parameters;
 mod parts;

@@ -22,6 +22,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::grouping_sets::ForgetKeys;
+use super::outer_constants::ForgetConstants;
 use super::row_write::RowWriteExec;
 use super::statistics_guard::GuardedStatistics;
 
@@ -34,6 +35,7 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         *rule = Arc::new(GuardedStatistics(AggregateStatistics::new()));
     }
     rules.insert(0, Arc::new(ForgetKeys));
+    rules.insert(0, Arc::new(ForgetConstants));
     let orders = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
     rules.insert(orders, Arc::new(WantedOrder));
     rules.insert(orders, Arc::new(NoConstantSort));

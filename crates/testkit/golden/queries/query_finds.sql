@@ -138,3 +138,13 @@ SELECT GROUPING(ARRAY(SELECT name FROM places p WHERE p.id >= o.place ORDER BY 1
 
 -- The opposite of a time is an interval
 SELECT - time '04:05:06.7', - (time '00:00'), pg_typeof(- time '01:00');
+
+-- What an outer join may make NULL is not constant
+CREATE TEMP TABLE numbered AS SELECT n FROM generate_series(1, 30) n;
+SELECT n, found FROM numbered LEFT JOIN (SELECT n, true AS found FROM numbered WHERE n % 10 = 0) t USING (n) ORDER BY found, n LIMIT 5;
+SELECT n, found FROM numbered LEFT JOIN (SELECT n, true AS found FROM numbered WHERE n % 10 = 0) t USING (n) ORDER BY found NULLS FIRST, n LIMIT 12;
+SELECT a.n, b.n, c FROM (SELECT n FROM numbered WHERE n < 3) a FULL JOIN (SELECT 7 AS n, 'x' AS c FROM numbered WHERE n < 4) b ON a.n = b.n ORDER BY c, a.n;
+SELECT found, n, row_number() OVER (PARTITION BY found ORDER BY n), count(*) OVER (PARTITION BY found) FROM numbered LEFT JOIN (SELECT n, 1 AS found FROM numbered WHERE n % 7 = 0) t USING (n) ORDER BY n LIMIT 15;
+SELECT a.n, rank() OVER (ORDER BY b.n) FROM (SELECT n FROM numbered WHERE n BETWEEN 4 AND 6) a LEFT JOIN (SELECT * FROM numbered WHERE n = 5) b ON a.n = b.n ORDER BY 1;
+SELECT found, count(*), max(n) FROM (SELECT n, 'a' AS found FROM numbered WHERE n % 3 = 0) t RIGHT JOIN numbered USING (n) GROUP BY found ORDER BY 1;
+SELECT a.n, b.k, b.m FROM numbered a LEFT JOIN (SELECT n, 1 AS k, coalesce(nullif(n, 4), 4) AS m FROM numbered) b ON a.n = b.n + 27 AND a.n > 28 ORDER BY b.k DESC, a.n DESC LIMIT 6;

@@ -89,6 +89,7 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | COUNTED_WINDOWS
             | WHOLE_WINDOWS
             | crate::exec::grouping_sets::REGROUPED
+            | crate::exec::outer_constants::VARYING
             | crate::exec::late_rows::LATE_ROWS
             | SORT_MEMORY
             | TOGETHER
