@@ -148,3 +148,8 @@ SELECT found, n, row_number() OVER (PARTITION BY found ORDER BY n), count(*) OVE
 SELECT a.n, rank() OVER (ORDER BY b.n) FROM (SELECT n FROM numbered WHERE n BETWEEN 4 AND 6) a LEFT JOIN (SELECT * FROM numbered WHERE n = 5) b ON a.n = b.n ORDER BY 1;
 SELECT found, count(*), max(n) FROM (SELECT n, 'a' AS found FROM numbered WHERE n % 3 = 0) t RIGHT JOIN numbered USING (n) GROUP BY found ORDER BY 1;
 SELECT a.n, b.k, b.m FROM numbered a LEFT JOIN (SELECT n, 1 AS k, coalesce(nullif(n, 4), 4) AS m FROM numbered) b ON a.n = b.n + 27 AND a.n > 28 ORDER BY b.k DESC, a.n DESC LIMIT 6;
+
+-- What CASE compares is text where nothing says otherwise
+SELECT CASE NULL WHEN 1 THEN 2 END;
+SELECT CASE '1' WHEN 1 THEN 2 END;
+SELECT CASE '1' WHEN '1' THEN 2 END, CASE NULL WHEN 'a' THEN 1 ELSE 2 END, CASE 1 WHEN '1' THEN 3 END;

@@ -2,7 +2,7 @@
 
 use datafusion::logical_expr::{Case, Expr as PlanExpr};
 use heliosdb_types::{Error, Result};
-use sqlparser::ast::{self, BinaryOperator, Expr};
+use sqlparser::ast::{self, BinaryOperator, Expr, Spanned};
 
 use crate::bind::binder::Binder;
 use crate::func::{self, Typed};
@@ -14,14 +14,16 @@ impl Binder<'_> {
         conditions: &[ast::CaseWhen],
         else_result: Option<&Expr>,
     ) -> Result<Typed> {
-        let operand = operand.map(|expr| self.bind_expr(expr)).transpose()?;
+        // Of no type it is text, whatever it is compared with.
+        let operand = operand.map(|expr| self.bind_expr(expr).and_then(|value| self.settle(value))).transpose()?;
         let mut tests = Vec::with_capacity(conditions.len());
         let mut results = Vec::with_capacity(conditions.len() + 1);
         for ast::CaseWhen { condition, result } in conditions {
             let test = match &operand {
                 Some(operand) => {
                     let value = self.bind_expr(condition)?;
-                    func::binary(&BinaryOperator::Eq, operand.clone(), value, self.func())?
+                    let equal = func::binary(&BinaryOperator::Eq, operand.clone(), value, self.func());
+                    equal.map_err(|error| self.at_when(error, condition))?
                 }
                 None => self.bind_condition(condition, "CASE/WHEN")?,
             };
@@ -41,6 +43,14 @@ impl Binder<'_> {
         let case =
             Case { expr: None, when_then_expr: when.collect(), else_expr: otherwise.map(|value| Box::new(value.expr)) };
         Ok(Typed { expr: PlanExpr::Case(case), ..shape })
+    }
+
+    /// Points at the WHEN before a value, as PostgreSQL does; its own place is not known, so with one space between them.
+    fn at_when(&self, error: Error, value: &Expr) -> Error {
+        match self.positions.position(value.span().start) {
+            Some(position) if error.position().is_none() => error.with_position(position.saturating_sub(5).max(1)),
+            _ => error,
+        }
     }
 
     /// The functions that are syntax in PostgreSQL: their arguments unify instead of matching a signature.
