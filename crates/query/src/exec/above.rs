@@ -44,12 +44,15 @@ pub(super) trait Step: fmt::Debug + Sized + Send + Sync + 'static {
         }
     }
 
+    /// The input's rows as they are, unless the step says otherwise.
     fn execute(
         &self,
         input: &Arc<dyn ExecutionPlan>,
         partition: usize,
         context: Arc<TaskContext>,
-    ) -> DfResult<SendableRecordBatchStream>;
+    ) -> DfResult<SendableRecordBatchStream> {
+        input.execute(partition, context)
+    }
 
     fn metrics(&self) -> Option<MetricsSet> {
         None

@@ -10,7 +10,6 @@ use datafusion::common::JoinType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
@@ -86,14 +85,5 @@ impl Step for Varying {
         let orders = input.equivalence_properties().oeq_class().iter().cloned();
         let known = EquivalenceProperties::new_with_orderings(input.schema(), orders);
         Arc::new(input.properties().as_ref().clone().with_eq_properties(known))
-    }
-
-    fn execute(
-        &self,
-        input: &Arc<dyn ExecutionPlan>,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> DfResult<SendableRecordBatchStream> {
-        input.execute(partition, context)
     }
 }
