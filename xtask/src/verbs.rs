@@ -40,6 +40,7 @@ pub fn test() -> Done {
     run(cargo()
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .env("HELIOSDB_BIN", server_binary("debug")))?;
+    both_paths("100000")?;
     simulate_storage(None, Some("300"))?;
     // With the binaries that are there: building them on their own would build DataFusion again, see `testkit`.
     run_clients("debug", &[])?;
@@ -52,6 +53,14 @@ pub fn test() -> Done {
         "compat",
         &["--random".into(), "1000".into(), "--seed".into(), "1".into(), "--shrink".into(), "5".into()],
     )
+}
+
+/// So many statements of the generator on the short and the full path.
+fn both_paths(statements: &str) -> Done {
+    let test = "session::test::both_paths::both_paths_give_the_same_rows_types_errors_and_locks";
+    let mut command = cargo();
+    command.args(["test", "-p", "heliosdb-query", "--lib", "--locked", "--", "--exact", test]);
+    run(command.env("HELIOSDB_STATEMENTS", statements))
 }
 
 /// The client programs of `crates/testkit/clients` against a fresh server (or, with `--postgres`, against PostgreSQL).

@@ -5,6 +5,7 @@
 mod access;
 mod aggregate_memory;
 mod analyze;
+mod both_paths;
 mod cancel;
 mod chains;
 mod conflicts;
