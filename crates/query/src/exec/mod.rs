@@ -51,6 +51,7 @@ mod state;
 mod statistics_guard;
 mod table;
 mod together;
+mod unasked_parts;
 mod whole_keys;
 mod windows;
 

@@ -38,6 +38,7 @@ use super::scope::StatementScope;
 use super::shared_rows::SharedPlanner;
 use super::spill::{SpillFiles, SpillJoins};
 use super::together::PutTogether;
+use super::unasked_parts::UnaskedParts;
 use super::whole_keys::WholeKeys;
 use super::windows::BudgetWindows;
 use super::{filter_guard, filter_names, null_keys};
@@ -114,6 +115,7 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
             .with_physical_optimizer_rule(Arc::new(LateRows))
             .with_physical_optimizer_rule(Arc::new(FirstRows))
+            .with_physical_optimizer_rule(Arc::new(UnaskedParts))
             .with_physical_optimizer_rule(Arc::new(WholeKeys))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(CheckedConditions))
