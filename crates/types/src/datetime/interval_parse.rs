@@ -250,9 +250,11 @@ fn read_token(token: &str, sum: &mut Sum) -> Read<Option<Amount>> {
     amount(digits, negative).map(Some)
 }
 
-/// `h:mm`, `h:mm:ss.f`, or `mm:ss.f` (a fraction after two parts).
+/// `h:mm`, `h:mm:ss.f`, or `mm:ss.f` (a fraction after two parts); no digits after a colon are zero.
 fn read_clock(digits: &str, negative: bool, sum: &mut Sum) -> Read<()> {
-    let parts: Vec<&str> = digits.split(':').collect();
+    let part = |(at, part): (usize, &'_ str)| if at > 0 && part.is_empty() { "0".to_owned() } else { part.to_owned() };
+    let parts: Vec<String> = digits.split(':').enumerate().map(part).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (hour, minute, second) = match parts.as_slice() {
         [minute, second] if second.contains('.') => ("0", *minute, *second),
         [hour, minute] => (*hour, *minute, "0"),
@@ -299,6 +301,9 @@ fn read_iso(text: &str) -> Read<Interval> {
         read_designators(date, false, &mut sum)?;
     }
     if alternative(time, ':') {
+        if time.split(':').any(str::is_empty) {
+            return Err(Refusal::Syntax);
+        }
         read_clock(time.trim_start_matches(['-', '+']), time.starts_with('-'), &mut sum)?;
     } else {
         read_designators(time, true, &mut sum)?;

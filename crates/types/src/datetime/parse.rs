@@ -497,16 +497,18 @@ impl Fields {
     }
 }
 
-/// `hh:mm`, `hh:mm:ss`, `hh:mm:ss.ffffff`.
+/// `hh:mm`, `hh:mm:ss`, `hh:mm:ss.ffffff`, `mm:ss.ffffff`; no digits after a colon are zero.
 fn read_clock(text: &str) -> Read<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let mut parts = whole.split(':').map(|part| part.parse::<i64>().map_err(|_| Refusal::Syntax));
-    let (Some(hour), Some(minute)) = (parts.next(), parts.next()) else { return Err(Refusal::Syntax) };
-    let second = parts.next().unwrap_or(Ok(0))?;
-    if parts.next().is_some() {
-        return Err(Refusal::Syntax);
-    }
-    clock(hour?, minute?, second, fraction_micros(fraction)?)
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+    let number = |part: &str| if part.is_empty() { Ok(0) } else { part.parse::<i64>().map_err(|_| Refusal::Syntax) };
+    let parts = whole.split(':').map(number).collect::<Read<Vec<_>>>()?;
+    let (hour, minute, second) = match (parts.as_slice(), fraction) {
+        ([minute, second], Some(_)) => (0, *minute, *second),
+        ([hour, minute], None) => (*hour, *minute, 0),
+        ([hour, minute, second], _) => (*hour, *minute, *second),
+        _ => return Err(Refusal::Syntax),
+    };
+    clock(hour, minute, second, fraction_micros(fraction.unwrap_or_default())?)
 }
 
 fn clock(hour: i64, minute: i64, second: i64, micros: i64) -> Read<i64> {
