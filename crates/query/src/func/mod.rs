@@ -50,7 +50,7 @@ pub use extract::{extract, is_kept_as_numeric};
 pub use json::{RecordColumn, is_record_function, record_rows, subscript_json};
 pub use literal::literal;
 pub use operator::{binary, check_comparable, is_distinct, is_its_own_key, like, similar_to, sort_key, unary};
-pub use record::{field, row};
+pub use record::{field, row, row_is_null};
 pub use rows::{RowsCall, RowsColumn, gives_rows, integer_series, ordinality, rows, series_bound};
 #[cfg(test)]
 pub use scalar::overloads;

@@ -65,3 +65,22 @@ pub fn field(record: Typed, name: &str) -> Result<Typed> {
     });
     Ok(Typed::new(function.call(vec![record.expr]), found.sql_type.clone()))
 }
+
+/// `record IS [NOT] NULL`: whether all its fields are (not) NULL. Fields that are rows are not looked into.
+pub fn row_is_null(record: Typed, negated: bool) -> Result<Typed> {
+    let SqlType::Record(fields) = &record.sql_type else { return Err(Error::internal("IS NULL of a row takes a row")) };
+    let types: Vec<PhysicalType> = fields.iter().map(|field| physical_of_type(&field.sql_type)).collect();
+    let (layout, count) = (RowLayout::new(&types), types.len());
+    let key = format!("row is null {negated} of {types:?}");
+    let function = Function::values("row_is_null", key, vec![PhysicalType::Bytes], PhysicalType::Bool, move |values| {
+        let [DatumRef::Bytes(bytes)] = values else { return Ok(Datum::Bool(!negated)) };
+        let row = RowView::new(&layout, bytes)?;
+        for at in 0..count {
+            if row.get(at)?.is_null() == negated {
+                return Ok(Datum::Bool(false));
+            }
+        }
+        Ok(Datum::Bool(true))
+    });
+    Ok(Typed::new(function.call(vec![record.expr]), SqlType::Bool))
+}

@@ -264,10 +264,16 @@ impl Binder<'_> {
             Expr::IsNotUnknown(inner) => self.bind_truth(inner, "IS NOT UNKNOWN", PlanExpr::IsNotUnknown),
             Expr::IsNull(inner) => {
                 let value = self.bind_expr(inner)?;
+                if matches!(value.sql_type, SqlType::Record(_)) {
+                    return func::row_is_null(value, false);
+                }
                 Ok(boolean(PlanExpr::IsNull(Box::new(self.tested(value)?))))
             }
             Expr::IsNotNull(inner) => {
                 let value = self.bind_expr(inner)?;
+                if matches!(value.sql_type, SqlType::Record(_)) {
+                    return func::row_is_null(value, true);
+                }
                 Ok(boolean(PlanExpr::IsNotNull(Box::new(self.tested(value)?))))
             }
             other => Err(Error::internal(format!("{other} is not a predicate"))),
