@@ -216,6 +216,7 @@ fn alias_join(inner: FromItem, alias: &ast::TableAlias) -> Result<FromItem> {
 pub(super) fn alias_parts(alias: Option<&ast::TableAlias>) -> Result<(Option<String>, &[ast::TableAliasColumnDef])> {
     let Some(ast::TableAlias { explicit: _, name, columns, at }) = alias else { return Ok((None, &[])) };
     refuse(at.is_some(), "AT in a table alias")?;
+    super::names::no_text(name)?;
     Ok((Some(fold_identifier(name)), columns))
 }
 

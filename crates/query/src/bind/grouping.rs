@@ -82,14 +82,22 @@ impl Binder<'_> {
         while let Some(expr) = pending.pop_front() {
             match expr {
                 ast::Expr::GroupingSets(sets) => {
-                    let sets = self.grouping_lists(&mut grouping, sets, items)?;
-                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(sets)));
+                    let mut all = Vec::with_capacity(sets.len());
+                    for set in sets {
+                        let within = nested(set);
+                        let lists = within.as_ref().map_or(std::slice::from_ref(set), |(_, lists)| lists.as_slice());
+                        let lists = self.grouping_lists(&mut grouping, lists, items)?;
+                        all.extend(match within {
+                            Some((Nested::Rollup, _)) => rollup(&lists),
+                            Some((Nested::Cube, _)) => cube(&lists)?,
+                            None => lists,
+                        });
+                    }
+                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(all)));
                 }
                 ast::Expr::Rollup(lists) => {
                     let lists = self.grouping_lists(&mut grouping, lists, items)?;
-                    // A composite element rolls up as one: its prefixes of whole elements.
-                    let sets = (0..=lists.len()).rev().map(|n| lists.iter().take(n).flatten().cloned().collect());
-                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(sets.collect())));
+                    grouping.exprs.push(Expr::GroupingSet(GroupingSet::GroupingSets(rollup(&lists))));
                 }
                 ast::Expr::Cube(lists) => {
                     let lists = self.grouping_lists(&mut grouping, lists, items)?;
@@ -162,6 +170,35 @@ impl Binder<'_> {
         }
         Ok(value)
     }
+}
+
+#[derive(Clone, Copy)]
+enum Nested {
+    Rollup,
+    Cube,
+}
+
+/// ROLLUP or CUBE as an element of GROUPING SETS, which the parser takes for a function.
+fn nested(set: &[ast::Expr]) -> Option<(Nested, Vec<Vec<ast::Expr>>)> {
+    let [ast::Expr::Function(function)] = set else { return None };
+    let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return None };
+    let kind = match name.value.to_ascii_lowercase().as_str() {
+        "rollup" if name.quote_style.is_none() => Nested::Rollup,
+        "cube" if name.quote_style.is_none() => Nested::Cube,
+        _ => return None,
+    };
+    let ast::FunctionArguments::List(arguments) = &function.args else { return None };
+    let list = |argument: &ast::FunctionArg| match argument {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Tuple(parts))) => Some(parts.clone()),
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(vec![expr.clone()]),
+        _ => None,
+    };
+    Some((kind, arguments.args.iter().map(list).collect::<Option<_>>()?))
+}
+
+/// A composite element rolls up as one: the prefixes of whole elements.
+fn rollup(lists: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
+    (0..=lists.len()).rev().map(|n| lists.iter().take(n).flatten().cloned().collect()).collect()
 }
 
 fn cube(lists: &[Vec<Expr>]) -> Result<Vec<Vec<Expr>>> {

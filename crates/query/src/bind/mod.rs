@@ -19,6 +19,7 @@ mod inherited_order;
 mod join;
 mod known_subqueries;
 mod limit;
+mod literals;
 mod locking;
 mod names;
 mod order;

@@ -20,6 +20,14 @@ pub fn fold_identifier(ident: &Ident) -> String {
     name
 }
 
+/// Refuses a text where the parser takes one for a name: `1 AS 'a'`.
+pub fn no_text(ident: &Ident) -> Result<()> {
+    match ident.quote_style {
+        Some('\'') => Err(Error::syntax(format!("syntax error at or near \"{ident}\""))),
+        _ => Ok(()),
+    }
+}
+
 /// `[database.][schema.]name`, folded. A database other than this one is 0A000.
 pub fn object_name(name: &ObjectName) -> Result<(Option<String>, String)> {
     let mut parts = Vec::with_capacity(name.0.len());

@@ -138,6 +138,7 @@ fn signs_apart(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 }
 
 fn parser_of(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Parser<'static>> {
+    let tokens = super::literals::rewritten(tokens, sql)?;
     let tokens = super::tokens::rewritten(signs_apart(tokens), sql)?;
     allow_attempts(tokens.len());
     Ok(Parser::new(&Bounded).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))

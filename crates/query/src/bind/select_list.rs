@@ -17,6 +17,7 @@ impl Binder<'_> {
             match item {
                 SelectItem::UnnamedExpr(expr) => items.push(self.bind_item(expr, output_name(expr), open)?),
                 SelectItem::ExprWithAlias { expr, alias } => {
+                    super::names::no_text(alias)?;
                     items.push(self.bind_item(expr, fold_identifier(alias), open)?);
                 }
                 SelectItem::ExprWithAliases { .. } => {

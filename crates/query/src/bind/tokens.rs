@@ -66,6 +66,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                     | "ROLLUP"
                     | "CUBE"
                     | "SETS"
+                    | "VALUES"
             )
         )
     };
@@ -87,6 +88,10 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
                     Some(position) => error.with_position(position),
                     None => error,
                 });
+            }
+            Some("EXCLUDE") => frame_exclusion(&mut tokens, at, sql)?,
+            Some("INTO") if at > 0 && tokens.get(at - 1).and_then(keyword).as_deref() == Some("INSERT") => {
+                bracketed_source(&mut tokens, at + 1);
             }
             Some("REFERENCES") => set_columns(&mut tokens, at, sql)?,
             Some("CONFLICT") if at > 0 && tokens.get(at - 1).and_then(keyword).as_deref() == Some("ON") => {
@@ -140,6 +145,15 @@ fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, first: usize) {
     let mut at = first;
     while at < tokens.len() {
         let start = at;
+        // GROUPING SETS among the elements of GROUPING SETS are elements, too.
+        while sets && words(tokens, start) == ["GROUPING", "SETS"] && is(tokens, start + 2, &Token::LParen) {
+            let close = closing(tokens, start + 2);
+            if close >= tokens.len() {
+                return;
+            }
+            tokens.remove(close);
+            tokens.drain(start..start + 3);
+        }
         // Where the bracket at the start closes, and where the element ends.
         let (mut depth, mut closed) = (0usize, None);
         loop {
@@ -174,6 +188,66 @@ fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, first: usize) {
         }
         at += 1;
     }
+}
+
+/// `INSERT INTO t (VALUES ...)`: the parser takes the bracket for that of a list of columns. Brackets around all of a source go.
+fn bracketed_source(tokens: &mut Vec<TokenWithSpan>, name: usize) {
+    let word = |at: usize| tokens.get(at).is_some_and(|token| matches!(token.token, Token::Word(_)));
+    let mut open = name + 1;
+    while is(tokens, open, &Token::Period) && word(open + 1) {
+        open += 2;
+    }
+    if tokens.get(open).and_then(keyword).as_deref() == Some("AS") && word(open + 1) {
+        open += 2;
+    }
+    while is(tokens, open, &Token::LParen)
+        && (is(tokens, open + 1, &Token::LParen) || tokens.get(open + 1).and_then(keyword).as_deref() == Some("VALUES"))
+    {
+        let close = closing(tokens, open);
+        let ends = match tokens.get(close + 1) {
+            None => true,
+            Some(next) => {
+                matches!(next.token, Token::EOF | Token::SemiColon | Token::RParen)
+                    || matches!(keyword(next).as_deref(), Some("ON" | "RETURNING"))
+            }
+        };
+        if close >= tokens.len() || !ends {
+            return;
+        }
+        tokens.remove(close);
+        tokens.remove(open);
+    }
+}
+
+/// EXCLUDE at the end of a window's frame: NO OTHERS says what holds without it, and the others are not to be had.
+fn frame_exclusion(tokens: &mut Vec<TokenWithSpan>, at: usize, sql: &str) -> Result<()> {
+    let before = at.checked_sub(1).and_then(|at| tokens.get(at)).and_then(keyword);
+    if !matches!(before.as_deref(), Some("ROW" | "PRECEDING" | "FOLLOWING")) {
+        return Ok(());
+    }
+    let ends = |end: usize| is(tokens, end, &Token::RParen);
+    let said = words(tokens, at + 1);
+    let what = match [said[0].as_str(), said[1].as_str()] {
+        ["NO", "OTHERS"] if ends(at + 3) => {
+            tokens.drain(at..at + 3);
+            return Ok(());
+        }
+        ["CURRENT", "ROW"] if ends(at + 3) => "CURRENT ROW",
+        ["GROUP", _] if ends(at + 2) => "GROUP",
+        ["TIES", _] if ends(at + 2) => "TIES",
+        _ => return Ok(()),
+    };
+    let error = Error::unsupported(format!("EXCLUDE {what} in a window's frame"));
+    let position = tokens.get(at).and_then(|token| Positions::of(sql).position(token.span.start));
+    Err(match position {
+        Some(position) => error.with_position(position),
+        None => error,
+    })
+}
+
+/// The two keywords from `at` on; empty where there is none.
+fn words(tokens: &[TokenWithSpan], at: usize) -> [String; 2] {
+    [at, at + 1].map(|at| tokens.get(at).and_then(keyword).unwrap_or_default())
 }
 
 /// A subquery that is the first of several elements of `IN (...)`, where the parser would take it for all of them: it becomes the

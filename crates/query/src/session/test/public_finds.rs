@@ -79,3 +79,108 @@ fn what_postgresql_does_not_read_is_refused() {
         ("select '1992/10/10'::date", "1992-10-10"),
     ]);
 }
+
+#[test]
+fn numbers_end_where_postgresql_ends_them() {
+    check(&[
+        ("select 0b11, 0o17, 0x1F, 0X_ff, 1_000, 1_0.5_0, 1e1_0", "3|15|31|255|1000|10.50|10000000000"),
+        (
+            "select pg_typeof(0x7fffffff), pg_typeof(0x80000000), pg_typeof(0xffffffffffffffff)",
+            "integer|bigint|numeric",
+        ),
+        (
+            "select -0x80000000, 0x7fffffffffffffff, 0xffffffffffffffff",
+            "-2147483648|9223372036854775807|18446744073709551615",
+        ),
+        ("select 123abc", "ERROR 42601: trailing junk after numeric literal at or near \"123abc\""),
+        ("select 10__0", "ERROR 42601: trailing junk after numeric literal at or near \"10__0\""),
+        ("select 0b12", "ERROR 42601: trailing junk after numeric literal at or near \"0b12\""),
+        ("select 1.5x", "ERROR 42601: trailing junk after numeric literal at or near \"1.5x\""),
+        ("select 1 where 1=1and 2=2", "ERROR 42601: trailing junk after numeric literal at or near \"1and\""),
+        ("select 0x", "ERROR 42601: invalid hexadecimal integer at or near \"0x\""),
+        ("select 1\"b\", 2 b", "1|2"),
+    ]);
+}
+
+#[test]
+fn a_fraction_after_two_parts_of_a_time_is_one_of_seconds() {
+    check(&[
+        (
+            "select time '11:12.5', timestamp '2020-01-01 11:12.5', time '11:12.'",
+            "00:11:12.5|2020-01-01 00:11:12.5|00:11:12",
+        ),
+        (
+            "select time '11:', time '11:11:', time '11::5', interval '-1:', interval '00:00:'",
+            "11:00:00|11:11:00|11:00:05|-01:00:00|00:00:00",
+        ),
+        ("select time '11:11:11:'", "ERROR 22007"),
+        ("select interval '1:2:3:'", "ERROR 22007"),
+        ("select interval 'P1DT1:2:'", "ERROR 22007"),
+    ]);
+}
+
+#[test]
+fn sets_of_sets_and_sources_in_brackets() {
+    check(&[
+        ("create table s (a int, b int); insert into s values (1, 1), (2, 1)", "CREATE TABLE INSERT 0 2"),
+        ("select a as x, count(*) from s group by grouping sets (cube (x)), () order by 1", "1|1 2|1 |2"),
+        (
+            "select a, b, count(*) from s group by grouping sets (rollup ((a, b), b), (b)) order by 1, 2, 3",
+            "1|1|1 1|1|1 2|1|1 2|1|1 |1|2 ||2",
+        ),
+        (
+            "select a, b, count(*) from s group by grouping sets (grouping sets (a, ()), grouping sets (b)) order by 1, 2, 3",
+            "1||1 2||1 |1|2 ||2",
+        ),
+        ("insert into s (values (3, default)) returning *", "3| INSERT 0 1"),
+        ("insert into s as t ((values (4, 4), (5, 5)))", "INSERT 0 2"),
+        ("insert into public.s ((select 6, 6)) on conflict do nothing", "INSERT 0 1"),
+        ("select count(*) from s", "6"),
+        (
+            "select id, sum(v) over (order by id rows 1 preceding exclude no others) from w where id < 3 order by 1",
+            "1|1 2|3",
+        ),
+        ("select sum(v) over (order by id rows 1 preceding exclude ties) from w", "ERROR 0A000"),
+    ]);
+}
+
+#[test]
+fn texts_go_on_only_on_another_line_and_are_no_names() {
+    check(&[
+        ("select 'a'\n'b' || 'c'  -- c\n  'd', e'\\x41'\n'B'", "abcd|AB"),
+        ("select 'a' 'b'", "ERROR 42601: syntax error at or near \"'b'\""),
+        ("select 'a' /* \n */ 'b'", "ERROR 42601"),
+        ("select 1 as 'b'", "ERROR 42601: syntax error at or near \"'b'\""),
+        ("select 1 'b'", "ERROR 42601: syntax error at or near \"'b'\""),
+        ("select 1 from w 'b'", "ERROR 42601: syntax error at or near \"'b'\""),
+        ("select 1 from (values (1)) as 'b'", "ERROR 42601: syntax error at or near \"'b'\""),
+        ("select date '2024-01-01', interval '1' day, time(3) '11:00'", "2024-01-01|1 day|11:00:00"),
+    ]);
+}
+
+#[test]
+fn a_row_is_null_if_all_its_fields_are() {
+    check(&[
+        ("select row(null, null) is null, row(1, null) is not null, row(1, null) is null, row() is null", "t|f|f|t"),
+        (
+            "create table r (a int, b text); insert into r values (null, null), (1, null), (1, 'x')",
+            "CREATE TABLE INSERT 0 3",
+        ),
+        ("select (a, b) is null, (a, b) is not null, r is null, r is not null from r", "t|f|t|f f|f|f|f f|t|f|t"),
+        ("select count(*) from r where r is null", "1"),
+        ("select count(*) from r where not (a, b) is null", "2"),
+        ("select (select row(null, null)) is null, row(row(null, null), null) is null", "t|f"),
+        ("select w.id from w left join r on r.a = w.id where r is null and w.id < 3 order by 1", "2"),
+    ]);
+}
+
+/// One part of the divided outer join has no rows and drops its part of the join of shared build rows below its other side,
+/// for which the other part waited.
+#[test]
+fn joins_do_not_wait_for_parts_that_nobody_asks() {
+    let server = Server::with_threads(2);
+    let mut client = server.client();
+    client.run("create table n (i int); insert into n values (1), (2), (3), (null); set statement_timeout = '60s'");
+    let said = client.run("select i = any (select i from n where i = o.i) from n o order by i");
+    assert_eq!(said, "t\nt\nt\nf\n");
+}
