@@ -1,6 +1,9 @@
 //! A set of row positions of one block, one bit a row: which rows are still selected.
 
-use arrow_buffer::BooleanBuffer;
+use arrow_buffer::{BooleanBuffer, Buffer};
+
+/// From so many set bits of 64 on they come in runs.
+const DENSE_BITS: u32 = 40;
 
 /// Invariant: bits at and beyond `len` are zero, so counts and words can be used as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,8 +137,31 @@ impl Bitmap {
     /// Set rows, ascending, as [`crate::BlockView::take`] wants them.
     pub fn rows(&self) -> Vec<u32> {
         let mut rows = Vec::with_capacity(self.count());
-        rows.extend(self.iter().map(|row| row as u32));
+        for (index, &word) in self.words.iter().enumerate() {
+            let (mut at, mut rest) = ((index * 64) as u32, word);
+            if word.count_ones() < DENSE_BITS {
+                while rest != 0 {
+                    rows.push(at + rest.trailing_zeros());
+                    rest &= rest - 1;
+                }
+                continue;
+            }
+            // Run by run: of 64 rows few are missing.
+            while rest != 0 {
+                let gap = rest.trailing_zeros();
+                rest >>= gap;
+                let run = rest.trailing_ones();
+                rows.extend(at + gap..at + gap + run);
+                rest = rest.checked_shr(run).unwrap_or(0);
+                at += gap + run;
+            }
+        }
         rows
+    }
+
+    /// The bits for Arrow.
+    pub fn to_bits(&self) -> BooleanBuffer {
+        BooleanBuffer::new(Buffer::from_slice_ref(&self.words), 0, self.len)
     }
 
     pub(crate) fn words_mut(&mut self) -> &mut [u64] {
@@ -224,6 +250,22 @@ mod tests {
             assert!(none.none());
             none.or(&all);
             assert_eq!(none, all);
+        }
+    }
+
+    #[test]
+    fn set_rows_are_listed_however_many_there_are() {
+        for len in [0, 1, 63, 64, 65, 640, 1000] {
+            for every in [1, 2, 3, 17, 64, 65, 2000] {
+                let (mut few, mut most) = (Bitmap::all_clear(len), Bitmap::all_set(len));
+                (0..len).step_by(every).for_each(|row| few.set(row));
+                (0..len).step_by(every).for_each(|row| most.clear(row));
+                for bitmap in [few, most] {
+                    assert_eq!(bitmap.rows(), bitmap.iter().map(|row| row as u32).collect::<Vec<_>>());
+                    assert_eq!(bitmap.rows().len(), bitmap.count());
+                    assert_eq!(Bitmap::from_bits(&bitmap.to_bits()), bitmap);
+                }
+            }
         }
     }
 

@@ -352,6 +352,52 @@ fn scans_filter_see_and_prune() {
 }
 
 #[test]
+fn rows_that_are_left_are_read_the_same_however_many_are_hidden() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
+    let written = descriptor(columns_key());
+    let rows = rows(&written, 1200);
+    let reader = open(disk.as_ref(), &write(&disk, &written, &rows, CommitStamp::PerRow)).unwrap();
+    let ids = all_ids();
+    let scan = BlockScan {
+        descriptor: &written,
+        projection: &ids,
+        filters: &[],
+        bound: None,
+        as_of: CommitTs(5000),
+        want_keys: false,
+    };
+    // None, one in a hundred, in ten, in four, in two, and all but one in a hundred.
+    let shares: [fn(u32) -> bool; 6] = [
+        |_| false,
+        |row| row % 100 == 7,
+        |row| row % 10 == 4,
+        |row| row % 4 == 0,
+        |row| row % 2 == 1,
+        |row| row % 100 != 7,
+    ];
+    for (share, hidden) in shares.iter().enumerate() {
+        let mut seen = 0;
+        for block in 0..reader.info().block_count() {
+            let range = reader.block_range(block);
+            let mut visible = |selection: &mut Bitmap| {
+                range.clone().filter(|row| hidden(*row)).for_each(|row| selection.clear((row - range.start) as usize));
+                Ok(())
+            };
+            let found = reader.scan_block(block, &scan, &mut visible, &ScanMetrics::default()).unwrap().unwrap();
+            let left: Vec<u32> = range.clone().filter(|row| !hidden(*row)).collect();
+            assert_eq!(found.positions().collect::<Vec<_>>(), left, "share {share}");
+            for (at, row) in left.iter().enumerate() {
+                let values = found.columns.iter().zip(&written.columns);
+                let values = values.map(|(array, column)| datum_at(array, at, column.physical).unwrap().to_owned());
+                assert_eq!(values.collect::<Vec<_>>(), rows[*row as usize].values, "share {share}, row {row}");
+            }
+            seen += left.len();
+        }
+        assert_eq!(seen, (0..rows.len() as u32).filter(|row| !hidden(*row)).count());
+    }
+}
+
+#[test]
 fn large_values_make_small_blocks() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(3));
     let descriptor = descriptor(columns_key());
