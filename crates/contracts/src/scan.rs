@@ -23,7 +23,7 @@ pub struct ScanRequest {
     pub limit: Option<usize>,
     /// How many partitions the reader would like; work is shared among them as they ask.
     pub target_partitions: usize,
-    /// Upper bound on rows of a batch.
+    /// Upper bound on rows of a batch; one without columns may have more.
     pub batch_rows: usize,
 }
 

@@ -90,6 +90,11 @@ const BLOCKS_PER_PIECE: usize = 4;
 
 const OWN_ROWS: usize = 4096;
 
+/// Rows without columns are handed out so many at a time, about, and after so many pieces of work: those above look between batches
+/// whether they are still wanted.
+const BARE_ROWS: usize = 65_536;
+const BARE_PIECES: usize = 8;
+
 /// Full chunks smaller than this are read row by row: they are few.
 const IMAGE_ROWS_MIN: usize = 1024;
 
@@ -330,40 +335,16 @@ struct Partition {
 impl BatchReader for Partition {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.left > 0 {
-            if let Some(mut batch) = self.ready.pop() {
+            let ready = if self.plan.is_bare() { self.count_rows()? } else { self.ready.pop() };
+            if let Some(mut batch) = ready {
                 if batch.num_rows() > self.left {
                     batch = batch.slice(0, self.left);
                 }
                 self.left -= batch.num_rows();
                 return Ok(Some(batch));
             }
-            let plan = self.plan.clone();
-            let Some((at, work, part)) = plan.piece(plan.next.fetch_add(1, Ordering::Relaxed)) else { break };
-            let bound = plan.bound.read().clone();
-            match work {
-                Work::Chunk(..) | Work::Own(..) if !plan.reads(at * BLOCKS_PER_PIECE) => {}
-                Work::Blocks { segment, blocks, hidden } => {
-                    // In reverse, as batches are taken from the end.
-                    for block in part.unwrap_or(blocks).clone().rev() {
-                        if !plan.reads(at * BLOCKS_PER_PIECE + (block - blocks.start)) {
-                            continue;
-                        }
-                        let made = plan.block(segment, block, hidden.as_deref(), bound.as_deref())?;
-                        self.hand_out(made);
-                    }
-                }
-                Work::Chunk(chunk, generation) => {
-                    let made = if chunk.is_full() && chunk.len() >= IMAGE_ROWS_MIN {
-                        plan.full_chunk(chunk, generation, bound.as_deref())?
-                    } else {
-                        plan.chunk(chunk, bound.as_deref())?
-                    };
-                    self.hand_out(made);
-                }
-                Work::Own(from, to) => {
-                    let made = plan.own(*from, *to, bound.as_deref())?;
-                    self.hand_out(made);
-                }
+            if !self.read_piece()? {
+                break;
             }
         }
         Ok(None)
@@ -371,9 +352,58 @@ impl BatchReader for Partition {
 }
 
 impl Partition {
+    /// Reads the next piece of work; false: there is none.
+    fn read_piece(&mut self) -> Result<bool> {
+        let plan = self.plan.clone();
+        let Some((at, work, part)) = plan.piece(plan.next.fetch_add(1, Ordering::Relaxed)) else { return Ok(false) };
+        let bound = plan.bound.read().clone();
+        match work {
+            Work::Chunk(..) | Work::Own(..) if !plan.reads(at * BLOCKS_PER_PIECE) => {}
+            Work::Blocks { segment, blocks, hidden } => {
+                // In reverse, as batches are taken from the end.
+                for block in part.unwrap_or(blocks).clone().rev() {
+                    if !plan.reads(at * BLOCKS_PER_PIECE + (block - blocks.start)) {
+                        continue;
+                    }
+                    let made = plan.block(segment, block, hidden.as_deref(), bound.as_deref())?;
+                    self.hand_out(made);
+                }
+            }
+            Work::Chunk(chunk, generation) => {
+                let made = if chunk.is_full() && chunk.len() >= IMAGE_ROWS_MIN {
+                    plan.full_chunk(chunk, generation, bound.as_deref())?
+                } else {
+                    plan.chunk(chunk, bound.as_deref())?
+                };
+                self.hand_out(made);
+            }
+            Work::Own(from, to) => {
+                let made = plan.own(*from, *to, bound.as_deref())?;
+                self.hand_out(made);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows without columns, of several pieces together: what a batch costs those above is then paid for many rows.
+    fn count_rows(&mut self) -> Result<Option<RecordBatch>> {
+        let mut rows = 0;
+        for _ in 0..BARE_PIECES {
+            rows += self.ready.drain(..).map(|batch| batch.num_rows()).sum::<usize>();
+            if rows >= BARE_ROWS.min(self.left) || !self.read_piece()? {
+                break;
+            }
+        }
+        rows += self.ready.drain(..).map(|batch| batch.num_rows()).sum::<usize>();
+        if rows == 0 { Ok(None) } else { batch(&self.plan.schema, Vec::new(), rows).map(Some) }
+    }
+
     /// Cuts what was made to the size asked for.
     fn hand_out(&mut self, made: Option<RecordBatch>) {
         let Some(made) = made.filter(|batch| batch.num_rows() > 0) else { return };
+        if self.plan.is_bare() {
+            return self.ready.push(made);
+        }
         let step = self.plan.batch_rows;
         let starts = (0..made.num_rows()).step_by(step);
         self.ready.extend(starts.rev().map(|from| made.slice(from, step.min(made.num_rows() - from))));
@@ -381,6 +411,21 @@ impl Partition {
 }
 
 impl Plan {
+    /// Whether rows are counted only: no column of them is wanted.
+    fn is_bare(&self) -> bool {
+        self.columns.is_empty() && !self.row_refs
+    }
+
+    /// How many rows of a block there are, if that takes no look at any of them.
+    fn counted(&self, segment: &Segment, block: usize, hidden: Option<&RoaringBitmap>) -> Option<usize> {
+        let whole = self.is_bare() && self.filters.is_empty() && segment.reader.all_begun(block, self.snapshot);
+        whole.then(|| {
+            let range = segment.reader.block_range(block);
+            let hidden = hidden.map_or(0, |hidden| hidden.range_cardinality(range.clone()));
+            range.len() - hidden as usize
+        })
+    }
+
     /// The piece of work that is next after `taken` others: its place, and which of its blocks if not all.
     fn piece(&self, taken: usize) -> Option<(usize, &Work, Option<&Range<usize>>)> {
         let (at, part) = match self.order.get() {
@@ -483,6 +528,13 @@ impl Plan {
         hidden: Option<&RoaringBitmap>,
         bound: Option<&ColumnBound>,
     ) -> Result<Option<RecordBatch>> {
+        if bound.is_none()
+            && let Some(rows) = self.counted(segment, block, hidden)
+        {
+            ScanMetrics::add(&self.metrics.blocks_read, 1);
+            ScanMetrics::add(&self.metrics.rows_out, rows as u64);
+            return batch(&self.schema, Vec::new(), rows).map(Some);
+        }
         let range = segment.reader.block_range(block);
         let mut clear_hidden = |selection: &mut Bitmap| {
             if let Some(hidden) = hidden {

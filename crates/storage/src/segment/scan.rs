@@ -223,6 +223,11 @@ impl SegmentReader {
         scan.projection.iter().zip(&views).map(column).collect()
     }
 
+    /// Whether all rows of a block began by `as_of`, as far as its header tells. Ignores what the caller compares itself.
+    pub fn all_begun(&self, block: usize, as_of: CommitTs) -> bool {
+        self.info.begin_ts_chunk().is_none() || self.info.blocks.get(block).is_some_and(|info| info.max_ts <= as_of)
+    }
+
     fn block_keys(&self, block: usize, selection: &Bitmap, rows: usize) -> Result<Keys> {
         keys_of(&self.key_columns(block)?, selection, rows)
     }

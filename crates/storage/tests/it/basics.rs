@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::executor::block_on;
-use heliosdb_contracts::{ColumnPredicate, CompareOp, NewestRow, PredicateOp, ShardStore};
+use heliosdb_contracts::{ColumnPredicate, CompareOp, NewestRow, PredicateOp, ReadContext, ScanRequest, ShardStore};
 use heliosdb_types::{BranchId, CommandId, Datum, ErrorKind, KeySet, Lsn, SequenceId};
 
 use crate::support::*;
@@ -105,6 +105,64 @@ fn advice_leaves_out_no_row_that_is_in_the_set() {
     assert_eq!(few, (0..20_000).filter(|key| key % 10 == 3).map(|key| (key, 3)).collect());
     let most = scan(&world.shard, &all, &tree, member(0..9));
     assert!(most.len() <= 20_000 && (0..20_000).filter(|key| key % 10 < 9).all(|key| most.contains_key(&key)));
+}
+
+#[test]
+fn rows_without_columns_come_many_at_a_time_and_none_that_a_snapshot_does_not_see() {
+    let world = World::new(12);
+    let tree = world.create(2000);
+    let mut txn = world.begin();
+    (0..5000).for_each(|key| _ = txn.put(&tree, key, key % 100));
+    txn.commit().unwrap();
+    block_on(world.shard.checkpoint(false)).unwrap();
+    let loaded = world.snapshot();
+    let mut txn = world.begin();
+    (0..5000).step_by(20).for_each(|key| _ = txn.put(&tree, key, -1));
+    txn.commit().unwrap();
+    let between = world.snapshot();
+    let mut txn = world.begin();
+    (0..5000).step_by(20).for_each(|key| _ = txn.put(&tree, key + 10, -2));
+    (0..5000).step_by(100).for_each(|key| _ = txn.delete(&tree, key + 1));
+    txn.commit().unwrap();
+    let changed = world.snapshot();
+    let mut open = world.begin();
+    (5000..5010).for_each(|key| _ = open.put(&tree, key, 0));
+    (0..30).for_each(|key| _ = open.delete(&tree, key));
+    let own = context(Some(open.id), open.command, &changed);
+    let below = |value| ColumnPredicate { column: VALUE, op: PredicateOp::Compare(CompareOp::Lt, Datum::Int64(value)) };
+    let request = |predicates, limit| ScanRequest {
+        tree: tree.tree,
+        projection: vec![],
+        predicates,
+        row_refs: false,
+        limit,
+        target_partitions: 1,
+        batch_rows: 10,
+    };
+    let sizes = |context: &ReadContext, predicates, limit| {
+        batch_sizes(&world.shard, context, &request(predicates, limit)).unwrap()
+    };
+    for settled in [false, true] {
+        let [loaded, between, changed] = [&loaded, &between, &changed].map(|at| context(None, 0, at));
+        let whole = sizes(&loaded, vec![], None);
+        // Of some 310 blocks of 16 rows.
+        assert!(whole.iter().sum::<usize>() == 5000 && whole.len() < 40, "{whole:?}");
+        assert_eq!(sizes(&changed, vec![], None).iter().sum::<usize>(), 4950);
+        assert_eq!(sizes(&between, vec![], None).iter().sum::<usize>(), 5000);
+        assert_eq!(sizes(&loaded, vec![below(0)], None), [0; 0]);
+        assert_eq!(sizes(&between, vec![below(0)], None).iter().sum::<usize>(), 250);
+        assert_eq!(sizes(&changed, vec![below(0)], None).iter().sum::<usize>(), 500);
+        assert_eq!(sizes(&changed, vec![below(5)], None).iter().sum::<usize>(), 500 + 50 * 3);
+        assert_eq!(sizes(&changed, vec![], Some(7)), [7]);
+        assert_eq!(sizes(&changed, vec![], Some(4000)).iter().sum::<usize>(), 4000);
+        // Of keys below 30 the changes left 29.
+        assert_eq!(sizes(&own, vec![], None).iter().sum::<usize>(), 4950 - 29 + 10);
+        if !settled {
+            // What was changed goes into a segment of its own, whose rows began with two commits.
+            block_on(world.shard.checkpoint(false)).unwrap();
+        }
+    }
+    open.rollback();
 }
 
 #[test]

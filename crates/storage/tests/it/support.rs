@@ -8,9 +8,9 @@ use arrow_array::types::Int64Type;
 use bytes::Bytes;
 use futures::executor::block_on;
 use heliosdb_contracts::{
-    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyRange, KeyedRow, NewestRow, PatchBatch, RangeRequest,
-    ReadContext, RowHint, RowSink, ScanRequest, ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef, TreeKey,
-    WriteBatch,
+    ColumnDescriptor, ColumnPredicate, IsolationLevel, KeyRange, KeyedRow, NewestRow, PatchBatch, PredicateOp,
+    RangeRequest, ReadContext, RowHint, RowSink, ScanRequest, ShardStore, Snapshot, TreeDescriptor, TreeDescriptorRef,
+    TreeKey, WriteBatch,
 };
 use heliosdb_runtime::{Disk, SeededEntropy, SimClock, SimDisk, Spawner};
 use heliosdb_storage::{Shard, ShardOptions, ShardParts};
@@ -309,7 +309,26 @@ fn scan_rows(
             }
         }
     }
+    // Sets are advice: how much of it is followed depends on what was read before.
+    if !request.predicates.iter().any(|predicate| matches!(predicate.op, PredicateOp::Member(_))) {
+        let bare = ScanRequest { projection: vec![], ..request };
+        assert_eq!(batch_sizes(shard, context, &bare)?.iter().sum::<usize>(), rows.len(), "rows without columns");
+    }
     Ok(rows)
+}
+
+/// Rows of each batch of a scan.
+pub fn batch_sizes(shard: &Shard, context: &ReadContext, request: &ScanRequest) -> Result<Vec<usize>> {
+    let scan = shard.scan(context, request)?;
+    let mut sizes = Vec::new();
+    for partition in 0..scan.partition_count() {
+        let mut reader = scan.open(partition)?;
+        while let Some(batch) = reader.next_batch()? {
+            assert!(batch.num_rows() > 0 && batch.num_columns() == request.projection.len());
+            sizes.push(batch.num_rows());
+        }
+    }
+    Ok(sizes)
 }
 
 struct First(Option<i64>);
