@@ -64,9 +64,21 @@ pub fn expected(record: &Record, answer: &Answer, dialect: Dialect) -> Result<()
     }
 }
 
-/// Whether a statement says in what order its rows come.
+/// Whether a statement says in what order its rows come: ORDER BY of its outermost query, not of one in brackets.
 fn ordered(sql: &str) -> bool {
-    sql.to_ascii_lowercase().contains("order by")
+    let (mut depth, mut query, mut order) = (0usize, usize::MAX, usize::MAX);
+    let sql = sql.to_ascii_lowercase().replace('(', " ( ").replace(')', " ) ");
+    let mut words = sql.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        match word {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            "select" | "values" | "table" | "from" => query = query.min(depth),
+            "order" if words.peek() == Some(&"by") => order = order.min(depth),
+            _ => {}
+        }
+    }
+    order < usize::MAX && order <= query
 }
 
 /// Judges a file's records with our answers and, where the file was played on it, PostgreSQL's.
@@ -290,6 +302,20 @@ mod tests {
         let (a, b) = (record("SELECT 1", want_one), record("SELECT 2", want_two));
         let judged = judge(&[&a, &b], &[rows("1"), rows("2")], None, Dialect::Sqlite);
         assert_eq!((judged.passed, judged.wrong), (1, 1));
+    }
+
+    #[test]
+    fn the_outermost_query_orders() {
+        for (sql, is) in [
+            ("SELECT a FROM t ORDER BY a", true),
+            ("(SELECT a FROM t\nORDER  BY a)", true),
+            ("WITH x AS (SELECT 1) SELECT * FROM x ORDER BY 1", true),
+            ("SELECT a FROM t UNION ALL (SELECT b FROM u ORDER BY 1)", false),
+            ("SELECT rank() OVER (ORDER BY a) FROM t", false),
+            ("SELECT order_by FROM t", false),
+        ] {
+            assert_eq!(ordered(sql), is, "{sql}");
+        }
     }
 
     #[test]

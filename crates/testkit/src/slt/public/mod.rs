@@ -70,7 +70,7 @@ pub async fn run(options: &SltOptions) -> Result<(), String> {
     }
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
     let text = |error: std::io::Error| error.to_string();
-    let version = PostgresVersion::system().map_err(text)?;
+    let version = PostgresVersion::find(&options.cache.join("postgres18")).map_err(text)?;
     let theirs =
         Postgres::start(&version, &place.path().join("postgres"), &["fsync=off".into()]).await.map_err(text)?;
     println!("beside PostgreSQL {}", theirs.version);

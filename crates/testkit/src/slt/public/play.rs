@@ -11,6 +11,8 @@ use crate::slt::parse::{Record, Want};
 
 /// A statement that takes longer is cancelled.
 pub const STATEMENT_SECONDS: u64 = 30;
+/// One record is played after the other: a lock that another connection has is not given back while a statement waits for it.
+const LOCK_SECONDS: u64 = 2;
 /// A server that does not cancel it either has hung.
 const PATIENCE: Duration = Duration::from_secs(2 * STATEMENT_SECONDS);
 
@@ -49,8 +51,9 @@ pub async fn play(port: u16, schema: &str, records: &[&Record]) -> Result<Vec<An
 
 async fn open(port: u16, schema: &str) -> Result<Client, String> {
     let client = connect(port).await.map_err(|error| format!("no connection: {error}"))?;
-    let settings =
-        format!("SET search_path = {schema}; SET statement_timeout = '{STATEMENT_SECONDS}s'; SET TimeZone = 'UTC'");
+    let settings = format!(
+        "SET search_path = {schema}; SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'; SET TimeZone = 'UTC'"
+    );
     client.batch_execute(&settings).await.map_err(|error| format!("{settings}: {error}"))?;
     Ok(client)
 }
