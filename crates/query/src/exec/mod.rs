@@ -27,6 +27,7 @@ mod key_sets;
 mod late_rows;
 mod lock_rows;
 mod memory;
+mod merge_runs;
 mod null_keys;
 mod order_repair;
 mod outer_constants;

@@ -29,6 +29,7 @@ use super::interrupt::{CheckedConditions, Interruptible};
 use super::late_rows::LateRows;
 use super::lock_rows::LockRowsPlanner;
 use super::memory::{Memory, QueryMemory};
+use super::merge_runs::MergeRuns;
 use super::order_repair::{self, AllOrderedGroups};
 use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
@@ -117,6 +118,7 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(FirstRows))
             .with_physical_optimizer_rule(Arc::new(UnaskedParts))
             .with_physical_optimizer_rule(Arc::new(WholeKeys))
+            .with_physical_optimizer_rule(Arc::new(MergeRuns))
             .with_physical_optimizer_rule(Arc::new(AggregateRuns))
             .with_physical_optimizer_rule(Arc::new(CheckedConditions))
             .with_physical_optimizer_rule(Arc::new(SpillJoins))

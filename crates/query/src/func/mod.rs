@@ -178,5 +178,5 @@ pub trait SequenceSource: Send + Sync {
     fn setval(&self, sequence: Oid, value: i64, is_called: bool) -> Result<i64>;
 }
 
-pub(crate) use aggregate::{ShiftedSum, undefined};
+pub(crate) use aggregate::{ShiftedSum, is_exact_sum, undefined};
 pub(crate) use udf::Function;

@@ -91,6 +91,7 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | crate::exec::grouping_sets::REGROUPED
             | crate::exec::outer_constants::VARYING
             | crate::exec::late_rows::LATE_ROWS
+            | crate::exec::merge_runs::MERGE_RUNS
             | SORT_MEMORY
             | TOGETHER
             | WATCHED

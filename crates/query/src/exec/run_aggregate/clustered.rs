@@ -12,6 +12,7 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
+use crate::exec::merge_runs::MERGE_RUNS;
 use crate::exec::scan::HeliosScanExec;
 
 /// Whether this is a first stage, one of its groups' columns the first of the primary key, and nothing about it special.
@@ -52,7 +53,7 @@ fn leads_key(expr: &Arc<dyn PhysicalExpr>, plan: &Arc<dyn ExecutionPlan>) -> boo
         return probe_column(column, join).is_some_and(|probe| leads_key(&probe, join.right()));
     }
     match (plan.name(), plan.children().as_slice()) {
-        ("CooperativeExec" | "CoalesceBatchesExec", [input]) => leads_key(expr, input),
+        ("CooperativeExec" | "CoalesceBatchesExec" | MERGE_RUNS, [input]) => leads_key(expr, input),
         _ => false,
     }
 }

@@ -10,7 +10,9 @@ use arrow_schema::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
 use heliosdb_contracts::arrow_type;
 use heliosdb_types::{Datum, Error, Numeric, PhysicalType, SqlState};
 
@@ -75,6 +77,13 @@ impl ExactSum {
     pub fn new(input: PhysicalType, output: Output) -> ExactSum {
         ExactSum { input, output, signature: Signature::user_defined(Volatility::Immutable) }
     }
+}
+
+/// Whether a function is a sum, not an average, which is exact in whatever order and takes sums in place of the values they are of:
+/// in a wider type, too.
+pub(crate) fn is_exact_sum(function: &AggregateUDF) -> bool {
+    let function: &dyn std::any::Any = function.inner().as_ref();
+    function.downcast_ref::<ExactSum>().is_some_and(|sum| !matches!(sum.output, Output::Average(_)))
 }
 
 impl fmt::Debug for ExactSum {

@@ -23,6 +23,7 @@ use super::common::{as_decimal, base_name, not_unique, polymorphic_unknown};
 use super::operator::sort_key;
 use super::value::physical_of_type;
 use super::{CastKind, FuncContext, Typed, decimal};
+pub(crate) use exact::is_exact_sum;
 use exact::{ExactSum, Output};
 use float_extreme::FloatExtreme;
 use fold::FoldAggregate;

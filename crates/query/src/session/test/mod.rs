@@ -24,6 +24,7 @@ mod housekeeping;
 mod index_paths;
 mod indexes;
 mod late_rows;
+mod merge_runs;
 mod notify;
 mod portals;
 mod public_finds;
