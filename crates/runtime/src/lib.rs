@@ -24,13 +24,14 @@ mod entropy;
 mod failpoints;
 mod machine;
 mod net;
+mod program;
 mod spawn;
 
 pub use canary::Canary;
 pub use clock::{Clock, RealClock, SimClock};
 pub use disk::{
-    Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, FlippedBit, HostFiles, HostKind, Interruption, IoRate,
-    NewFile, OpenMode, RealDisk, ScratchDisk, SimDisk, ThrottledDisk,
+    Access, Disk, DiskFile, DiskLock, Fault, FaultKind, FaultOp, FlippedBit, HostFiles, HostKind, Interruption, IoRate,
+    NewFile, OpenMode, RealDisk, ScratchDisk, SimDisk, ThrottledDisk, read_large,
 };
 pub use entropy::{Entropy, RealEntropy, SeededEntropy};
 pub use failpoints::{
@@ -38,4 +39,5 @@ pub use failpoints::{
 };
 pub use machine::{cores, give_way, memory_bytes, raise_descriptor_limit, release_memory, resident_bytes};
 pub use net::{keep_alive, listen};
+pub use program::announce_program;
 pub use spawn::{Pool, Spawner, Task, Thread};

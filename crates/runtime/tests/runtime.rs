@@ -35,6 +35,47 @@ fn files_read_back_what_was_written() {
 }
 
 #[test]
+fn what_is_announced_reads_as_ever() {
+    on_both(|disk| {
+        let file = disk.open("f", OpenMode::CreateNew).unwrap();
+        let bytes: Vec<u8> = (0..1_500_000_u32).map(|at| (at / 7) as u8).collect();
+        file.write_at(&bytes, 0).unwrap();
+        file.sync_all().unwrap();
+        file.expect_scattered_reads();
+        // Within the file, over its end, behind it, and nothing at all.
+        for (offset, len) in [(0, 1_500_000), (1_499_999, 10), (u64::MAX, u64::MAX), (4096, u64::MAX / 2), (7, 0)] {
+            file.announce(offset, len.min(1 << 40));
+        }
+        let mut back = vec![0; bytes.len()];
+        file.read_exact_at(&mut back, 0).unwrap();
+        assert!(back == bytes);
+    });
+}
+
+#[test]
+fn behind_what_was_written_there_are_only_zeros() {
+    on_both(|disk| {
+        let file = disk.open("log", OpenMode::CreateNew).unwrap();
+        file.allocate(8 << 20).unwrap();
+        for (at, written) in [(0, 100), (3 << 20, 5000), ((8 << 20) - 1, 1), (9 << 20, 3)] {
+            file.write_at(&vec![7; written], at).unwrap();
+            let check = || {
+                let (end, len) = (file.written_end().unwrap(), file.len().unwrap());
+                assert!(end >= at + written as u64 && end <= len, "{end} of {len}, {written} written at {at}");
+                let mut rest = vec![1; (len - end) as usize];
+                file.read_exact_at(&mut rest, end).unwrap();
+                assert!(rest.iter().all(|byte| *byte == 0));
+            };
+            check();
+            file.sync_all().unwrap();
+            check();
+        }
+        file.truncate(0).unwrap();
+        assert_eq!(file.written_end().unwrap(), 0);
+    });
+}
+
+#[test]
 fn names_behave() {
     on_both(|disk| {
         assert!(disk.open("missing", OpenMode::Read).is_err());

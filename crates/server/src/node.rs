@@ -12,7 +12,8 @@ use heliosdb_contracts::{Credential, ShardClient, SqlService};
 use heliosdb_gateway::postgres::{Counters, Environment, Options, Server, TlsSlot, serve};
 use heliosdb_query::{Engine, EngineOptions, EngineService};
 use heliosdb_runtime::{
-    Clock, Disk, DiskLock, Entropy, Pool, RealClock, RealDisk, RealEntropy, Task, listen, raise_descriptor_limit,
+    Clock, Disk, DiskLock, Entropy, Pool, RealClock, RealDisk, RealEntropy, Task, announce_program, listen,
+    raise_descriptor_limit,
 };
 use heliosdb_storage::{RecoveryReport, Shard, ShardOptions, ShardParts};
 use heliosdb_txn::{Participant, TxnOptions};
@@ -60,6 +61,7 @@ struct Database {
 impl Node {
     /// Starts everything and returns once queries are served. Blocks; not to be called on a thread of an async runtime.
     pub fn start(config: Config) -> Result<Node, Failure> {
+        announce_program();
         let tls = TlsSlot::default();
         if let Some(files) = &config.tls {
             tls.install(files.load().map_err(Failure::usage)?);

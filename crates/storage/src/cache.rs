@@ -108,6 +108,16 @@ impl BlockCache {
         self.entries.peek(key)
     }
 
+    /// Whether a chunk is here, without using it.
+    pub fn holds(&self, key: &BlockKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Whether a column's opened shared sections are here, without using them.
+    pub fn holds_shared(&self, key: &SharedKey) -> bool {
+        self.shared.contains_key(key)
+    }
+
     /// Gives opened shared sections what they take and blocks the rest of `bytes`.
     pub fn set_capacity(&self, bytes: u64) {
         let blocks = bytes.saturating_sub(self.shared.weight());

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use heliosdb_contracts::SegmentFacts;
-use heliosdb_runtime::Disk;
+use heliosdb_runtime::{Disk, OpenMode};
 use heliosdb_types::{CommitTs, DatumRef, Error, Result, encode_row};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -76,6 +76,14 @@ impl Segment {
         let (deletes, saved) = (Arc::new(deletes), Mutex::new(saved));
         let (facts, replaced) = (Arc::default(), AtomicBool::new(false));
         Ok(Arc::new(Segment { meta, reader, deletes, saved, facts, replaced, file: Arc::new(file) }))
+    }
+
+    /// Announces what [`Segment::open`] will read. What is wrong with the file is for that to say.
+    pub fn announce_opening(disk: &dyn Disk, meta: &SegmentMeta) {
+        if let Ok(file) = disk.open(&segment_path(meta.id), OpenMode::Read) {
+            let bytes = SegmentReader::opening_bytes(meta.rows).min(meta.file_bytes);
+            file.announce(meta.file_bytes - bytes, bytes);
+        }
     }
 
     /// Opens files that have just been written and that nothing names yet. If one cannot be opened all of them go.

@@ -8,7 +8,7 @@
 //! replayed cannot be lost by a later power failure.
 
 use bytes::Bytes;
-use heliosdb_runtime::{Canary, Disk, OpenMode};
+use heliosdb_runtime::{Canary, Disk, OpenMode, read_large};
 use heliosdb_types::{Error, Lsn, Result};
 
 use crate::file::{FileHeader, HEADER_BYTES, file_path, is_spare, parse_name};
@@ -123,6 +123,14 @@ fn tidy(disk: &dyn Disk, dir: &str) -> Result<FileSet> {
     Ok(set)
 }
 
+/// A log file up to the end of what was ever written to it. Files are reserved whole, so most of a young one would be zeros.
+fn read_written(disk: &dyn Disk, path: &str) -> Result<Bytes> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let end = file.written_end()?.max(HEADER_BYTES as u64).min(file.len()?);
+    let end = usize::try_from(end).map_err(|_| Error::corrupt(format!("{} is too large", file.path())))?;
+    read_large(file.as_ref(), end).map(Bytes::from)
+}
+
 struct Reader<'a> {
     disk: &'a dyn Disk,
     dir: &'a str,
@@ -150,7 +158,7 @@ impl Reader<'_> {
     ) -> Result<(FileMeta, Option<Cut>)> {
         let path = file_path(self.dir, sequence);
         let name = self.disk.describe(&path);
-        let bytes = Bytes::from(self.disk.read(&path)?);
+        let bytes = read_written(self.disk, &path)?;
         let header = FileHeader::decode(&bytes, &name, sequence)?;
         if expected.is_none() && header.first_lsn > self.start {
             return Err(Error::corrupt(format!(
@@ -224,7 +232,7 @@ struct Cut {
 impl Cut {
     fn carry_out(&self, disk: &dyn Disk, torn: bool, canary: Option<Canary>) -> Result<()> {
         let end = &self.end;
-        if torn && disk.read(&self.path)? != self.bytes {
+        if torn && read_large(disk.open(&self.path, OpenMode::Read)?.as_ref(), self.bytes.len())? != self.bytes {
             // What is about to be thrown away may have been read wrongly.
             let name = disk.describe(&self.path);
             return Err(Error::corrupt(format!(

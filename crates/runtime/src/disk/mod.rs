@@ -9,7 +9,7 @@ mod host;
 mod real;
 mod scratch;
 mod sim;
-mod sys;
+pub(crate) mod sys;
 mod throttle;
 
 use std::fmt;
@@ -20,7 +20,7 @@ use heliosdb_types::{Error, Result};
 pub use host::{HostFiles, HostKind, NewFile};
 pub use real::RealDisk;
 pub use scratch::ScratchDisk;
-pub use sim::{Fault, FaultKind, FaultOp, FlippedBit, Interruption, SimDisk};
+pub use sim::{Access, Fault, FaultKind, FaultOp, FlippedBit, Interruption, SimDisk};
 pub use throttle::{IoRate, ThrottledDisk};
 
 /// How a file is opened.
@@ -76,10 +76,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn read(&self, path: &str) -> Result<Vec<u8>> {
         let file = self.open(path, OpenMode::Read)?;
         let len = usize::try_from(file.len()?).map_err(|_| Error::corrupt(format!("{} is too large", file.path())))?;
-        let mut bytes = vec![0; len];
-        sys::wish_for_large_pages(&mut bytes);
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
+        read_large(file.as_ref(), len)
     }
 
     /// Replaces a small file so that a crash leaves the old or the new content, never a mixture. Durable on return.
@@ -123,6 +120,20 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reserves space so that the file is at least `len` long and later writes below `len` cannot run out of disk.
     fn allocate(&self, len: u64) -> Result<()>;
 
+    /// Where the last bytes end that were ever written, at most: all that follow, up to the length, are zeros, and reading them tells
+    /// nothing. The length where the file system does not say.
+    fn written_end(&self) -> Result<u64> {
+        self.len()
+    }
+
+    /// Says that the bytes will be read soon. The call does not wait for them; the system may fetch them into its own cache, or
+    /// not. Advice: no read gives other bytes for it, and nothing fails.
+    fn announce(&self, _offset: u64, _len: u64) {}
+
+    /// Says that reads will come from all over the file, and that who reads announces what it will need: bytes beside those
+    /// asked for are not worth fetching. Advice.
+    fn expect_scattered_reads(&self) {}
+
     /// Reads exactly `buf.len()` bytes; a file that ends before is damaged.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         let got = self.read_at(buf, offset)?;
@@ -136,6 +147,14 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
             buf.len()
         )))
     }
+}
+
+/// The first `len` bytes of a file, which may be many.
+pub fn read_large(file: &dyn DiskFile, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    sys::wish_for_large_pages(&mut bytes);
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// The directory part of a path.

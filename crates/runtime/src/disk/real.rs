@@ -208,4 +208,16 @@ impl DiskFile for RealFile {
     fn allocate(&self, len: u64) -> Result<()> {
         sys::allocate(&self.file, len).map_err(|e| self.failed("extend")(e))
     }
+
+    fn written_end(&self) -> Result<u64> {
+        sys::written_end(&self.file, self.len()?).map_err(|e| self.failed("look for the end of what was written to")(e))
+    }
+
+    fn announce(&self, offset: u64, len: u64) {
+        sys::announce(&self.file, offset, len);
+    }
+
+    fn expect_scattered_reads(&self) {
+        sys::expect_scattered_reads(&self.file);
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use heliosdb_types::{Error, Result};
@@ -62,6 +63,15 @@ pub struct FlippedBit {
     inode: u64,
     offset: u64,
     bit: u8,
+}
+
+/// What was read of a file, or announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub path: String,
+    pub range: Range<u64>,
+    /// Only said to be needed.
+    pub announced: bool,
 }
 
 /// Called before a write, with the path it goes to.
@@ -134,6 +144,7 @@ struct State {
     syncs: u64,
     digest: u64,
     interrupt: Interrupt,
+    watched: Option<Vec<Access>>,
 }
 
 impl SimDisk {
@@ -173,6 +184,16 @@ impl SimDisk {
         new.locks.clear();
         new.interrupt = Interrupt::default();
         SimDisk { state: Arc::new(Mutex::new(new)) }
+    }
+
+    /// From now on what is read and announced is kept, for [`SimDisk::accesses`].
+    pub fn watch_reads(&self) {
+        self.state.lock().watched.get_or_insert_default();
+    }
+
+    /// What was read and announced since the last call, in order; nothing unless [`SimDisk::watch_reads`] was called.
+    pub fn accesses(&self) -> Vec<Access> {
+        self.state.lock().watched.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Has `run` called before every write, on the writer's thread; what it writes itself does not interrupt again. The
@@ -267,6 +288,13 @@ impl State {
             syncs: 0,
             digest: 0,
             interrupt: Interrupt::default(),
+            watched: None,
+        }
+    }
+
+    fn watch(&mut self, path: &str, range: Range<u64>, announced: bool) {
+        if let Some(watched) = &mut self.watched {
+            watched.push(Access { path: path.to_owned(), range, announced });
         }
     }
 
@@ -549,6 +577,7 @@ impl DiskFile for SimFile {
         let fault = state.fault(FaultOp::Read, &self.path);
         let got = state.inode(self.inode)?.read(buf, offset);
         state.note("read", &self.path, offset, &buf[..got]);
+        state.watch(&self.path, offset..offset + got as u64, false);
         match fault {
             Some(FaultKind::FlipBit) if got > 0 => {
                 let at = state.rng.random_range(0..got);
@@ -603,6 +632,10 @@ impl DiskFile for SimFile {
             state.inode(self.inode)?.resize(len);
             Ok(())
         })
+    }
+
+    fn announce(&self, offset: u64, len: u64) {
+        self.state.lock().watch(&self.path, offset..offset.saturating_add(len), true);
     }
 
     fn allocate(&self, len: u64) -> Result<()> {

@@ -152,6 +152,19 @@ impl DiskFile for ThrottledFile {
     fn allocate(&self, len: u64) -> Result<()> {
         self.file.allocate(len)
     }
+
+    fn written_end(&self) -> Result<u64> {
+        self.file.written_end()
+    }
+
+    // What is announced is paid for when it is read.
+    fn announce(&self, offset: u64, len: u64) {
+        self.file.announce(offset, len);
+    }
+
+    fn expect_scattered_reads(&self) {
+        self.file.expect_scattered_reads();
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Reading: one row by key, the newest version of a key, and scans.
 
+mod ahead;
 mod bound;
 mod builder;
 mod get;

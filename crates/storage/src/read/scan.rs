@@ -20,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
+use super::ahead::Ahead;
 use super::order::by_best;
 use super::predicate::Tally;
 use super::{ColumnBound, ColumnBuilder, ColumnFilter, batch, compile};
@@ -32,28 +33,29 @@ use crate::txnbuf::{DoomedMask, Overlay};
 use crate::version::Version;
 
 /// What every partition of a scan shares.
-struct Plan {
+pub(super) struct Plan {
     state: Arc<TreeState>,
     schema: SchemaRef,
     columns: Vec<ColumnId>,
     types: Vec<PhysicalType>,
     filters: Vec<ColumnFilter>,
     row_refs: bool,
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     batch_rows: usize,
     snapshot: CommitTs,
     overlay: Overlay,
-    metrics: Arc<ScanMetrics>,
+    pub(super) metrics: Arc<ScanMetrics>,
     /// Pinned: nothing in it is deleted or moved while the scan lives.
     version: Arc<Version>,
     /// A single partition gives rows in this order: of segments by key, then of memtables as they were written, the
     /// transaction's own last.
     work: Vec<Work>,
     next: AtomicUsize,
+    pub(super) ahead: Ahead,
     /// Another order of the work, block by block, and no work twice.
     order: OnceLock<Vec<(usize, Range<usize>)>>,
     /// What is still looked for.
-    bound: RwLock<Option<Arc<ColumnBound>>>,
+    pub(super) bound: RwLock<Option<Arc<ColumnBound>>>,
     bound_tally: Arc<Tally>,
     /// What a sample leaves out.
     thinned: OnceLock<Thinned>,
@@ -86,7 +88,7 @@ pub(super) enum Work {
 }
 
 /// Blocks taken at a time: enough to amortise, few enough to balance.
-const BLOCKS_PER_PIECE: usize = 4;
+pub(super) const BLOCKS_PER_PIECE: usize = 4;
 
 const OWN_ROWS: usize = 4096;
 
@@ -175,6 +177,7 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         version,
         work,
         next: AtomicUsize::new(0),
+        ahead: Ahead::default(),
         order: OnceLock::new(),
         bound: RwLock::new(None),
         bound_tally: Arc::new(Tally::of_advice()),
@@ -355,7 +358,9 @@ impl Partition {
     /// Reads the next piece of work; false: there is none.
     fn read_piece(&mut self) -> Result<bool> {
         let plan = self.plan.clone();
-        let Some((at, work, part)) = plan.piece(plan.next.fetch_add(1, Ordering::Relaxed)) else { return Ok(false) };
+        let taken = plan.next.fetch_add(1, Ordering::Relaxed);
+        let Some((at, work, part)) = plan.piece(taken) else { return Ok(false) };
+        plan.read_ahead(taken);
         let bound = plan.bound.read().clone();
         match work {
             Work::Chunk(..) | Work::Own(..) if !plan.reads(at * BLOCKS_PER_PIECE) => {}
@@ -427,7 +432,7 @@ impl Plan {
     }
 
     /// The piece of work that is next after `taken` others: its place, and which of its blocks if not all.
-    fn piece(&self, taken: usize) -> Option<(usize, &Work, Option<&Range<usize>>)> {
+    pub(super) fn piece(&self, taken: usize) -> Option<(usize, &Work, Option<&Range<usize>>)> {
         let (at, part) = match self.order.get() {
             Some(order) => order.get(taken).map(|(at, blocks)| (*at, Some(blocks)))?,
             None => (taken, None),
@@ -436,7 +441,7 @@ impl Plan {
     }
 
     /// Whether a sample has a block; pieces count as [`BLOCKS_PER_PIECE`] of them.
-    fn reads(&self, block: usize) -> bool {
+    pub(super) fn reads(&self, block: usize) -> bool {
         self.thinned.get().is_none_or(|thinned| thinned.has(block))
     }
 
@@ -521,6 +526,17 @@ impl Plan {
         out.finish()
     }
 
+    pub(super) fn block_scan<'a>(&'a self, bound: Option<&'a ColumnBound>) -> BlockScan<'a> {
+        BlockScan {
+            descriptor: &self.state.newest().descriptor,
+            projection: &self.columns,
+            filters: &self.filters,
+            bound,
+            as_of: self.snapshot,
+            want_keys: self.row_refs,
+        }
+    }
+
     fn block(
         &self,
         segment: &Segment,
@@ -544,17 +560,10 @@ impl Plan {
             }
             Ok(())
         };
-        let scan = BlockScan {
-            descriptor: &self.state.newest().descriptor,
-            projection: &self.columns,
-            filters: &self.filters,
-            bound,
-            as_of: self.snapshot,
-            want_keys: self.row_refs,
-        };
-        let Some(found) = segment.reader.scan_block(block, &scan, &mut clear_hidden, &self.metrics)? else {
-            return Ok(None);
-        };
+        let scan = self.block_scan(bound);
+        let found = segment.reader.scan_block(block, &scan, &mut clear_hidden, &self.metrics)?;
+        let Some(found) = found else { return Ok(None) };
+        self.ahead.had_rows();
         let refs = found.keys.as_ref().map(|keys| {
             let mut refs = BinaryViewBuilder::with_capacity(found.rows);
             let mut reference = Vec::new();

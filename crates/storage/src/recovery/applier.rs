@@ -259,6 +259,9 @@ fn trees_of(manifest: &Manifest) -> Result<TreeStates> {
     Ok(trees)
 }
 
+/// Segments whose footers and filters are on their way from disk together, a few hundred kilobytes each.
+const ANNOUNCED_TOGETHER: usize = 64;
+
 fn segments_of(
     disk: &Arc<dyn Disk>,
     cache: &Arc<BlockCache>,
@@ -266,7 +269,12 @@ fn segments_of(
     trees: &TreeStates,
 ) -> Result<SegmentMap> {
     let mut segments = SegmentMap::default();
-    for entry in &manifest.segments {
+    for (at, entry) in manifest.segments.iter().enumerate() {
+        if at % ANNOUNCED_TOGETHER == 0 {
+            for entry in manifest.segments.iter().skip(at).take(ANNOUNCED_TOGETHER) {
+                Segment::announce_opening(disk.as_ref(), &entry.meta);
+            }
+        }
         let tree = (entry.meta.branch, entry.meta.tree);
         if !trees.contains_key(&tree) {
             // Dropped; no snapshot survives a restart. The sweep removes the file.

@@ -8,6 +8,7 @@
 //! the file; keys are stored once, as the key columns they are made of (or the row id).
 //! Masks, visibility by delete vectors, branches and hints are not known here.
 
+mod ahead;
 mod bloom;
 mod facts;
 mod format;

@@ -1,7 +1,7 @@
 //! Opening a segment and getting at its chunks, through the cache.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arrow_buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
@@ -11,9 +11,12 @@ use heliosdb_runtime::{Disk, DiskFile, OpenMode};
 use heliosdb_types::{ColumnId, Datum, Error, PhysicalType, Result, SegmentId, compare};
 use smallvec::SmallVec;
 
-use super::bloom::{Bloom, key_hash};
+use super::bloom::{Bloom, FilterBits, key_hash};
 use super::format::{Block, Chunk, HEADER_BYTES, Place, SegmentInfo, TRAILER_BYTES, read_trailer};
 use crate::cache::{BlockCache, BlockKey};
+
+/// A footer of some tens of columns and blocks.
+const FOOTER_BYTES: u64 = 32 << 10;
 
 /// Opened chunks in the order asked for; `None` where a column is younger than the segment.
 pub(super) type Views = SmallVec<[Option<Arc<BlockView>>; 16]>;
@@ -21,17 +24,24 @@ pub(super) type Views = SmallVec<[Option<Arc<BlockView>>; 16]>;
 /// An open segment: footer and bloom filter in memory, values on disk and in the cache. Shared by all readers.
 #[derive(Debug)]
 pub(crate) struct SegmentReader {
-    id: SegmentId,
+    pub(super) id: SegmentId,
     pub(super) info: SegmentInfo,
     pub(super) types: Vec<PhysicalType>,
     /// The first row of every block, and the number of rows.
     starts: Vec<u32>,
     bloom: Option<Bloom>,
-    file: Arc<dyn DiskFile>,
-    cache: Arc<BlockCache>,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) cache: Arc<BlockCache>,
+    /// Whether somebody announces reads, so that the disk was told to expect scattered ones.
+    pub(super) announced: Once,
 }
 
 impl SegmentReader {
+    /// About how many bytes at the end of a segment of so many rows [`SegmentReader::open`] reads.
+    pub fn opening_bytes(rows: u32) -> u64 {
+        FOOTER_BYTES + u64::from(rows) * FilterBits::Crowded as u64 / 8
+    }
+
     /// Reads and checks the footer (and bloom filter). `file_bytes`: the length the manifest knows.
     pub fn open(
         disk: &dyn Disk,
@@ -64,7 +74,7 @@ impl SegmentReader {
             *end += block.rows;
             Some(*end)
         }));
-        Ok(Arc::new(SegmentReader { id, info, types, starts, bloom, file, cache }))
+        Ok(Arc::new(SegmentReader { id, info, types, starts, bloom, file, cache, announced: Once::new() }))
     }
 
     pub fn info(&self) -> &SegmentInfo {
@@ -199,7 +209,7 @@ impl SegmentReader {
         Ok(())
     }
 
-    fn key(&self, block: usize, chunk: usize) -> BlockKey {
+    pub(super) fn key(&self, block: usize, chunk: usize) -> BlockKey {
         BlockKey { segment: self.id, block: block as u32, column: chunk as u32 }
     }
 

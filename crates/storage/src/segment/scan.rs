@@ -7,6 +7,7 @@ use arrow_select::filter::{FilterBuilder, FilterPredicate};
 use heliosdb_contracts::{ScanMetrics, TreeDescriptor};
 use heliosdb_hcc::{Bitmap, BlockView, CompareOp, Filter, Predicate};
 use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result};
+use smallvec::SmallVec;
 
 use super::SegmentReader;
 use super::lookup::{KeyColumns, missing_value};
@@ -84,6 +85,29 @@ pub(crate) struct FullBlock {
 }
 
 impl SegmentReader {
+    /// Chunks that a block's scan is likely to read: those of filters that have to look, and of `columns`.
+    pub fn likely_chunks(&self, block: usize, scan: &BlockScan<'_>, columns: &[usize]) -> SmallVec<[usize; 16]> {
+        let mut chunks = SmallVec::from_slice(columns);
+        let Some(info) = self.info.blocks.get(block) else { return chunks };
+        for filter in scan.filters {
+            let Some(column) = self.info.column(filter.column) else { continue };
+            let Some(chunk) = info.chunks.get(column) else { continue };
+            if !filter.tally.is_worthless() && !filter.filter.must_match(&chunk.stats) && !chunks.contains(&column) {
+                chunks.push(column);
+            }
+        }
+        chunks
+    }
+
+    /// Chunks that give a scan its values once it knows the rows.
+    pub fn value_chunks(&self, scan: &BlockScan<'_>) -> Vec<usize> {
+        let mut chunks: Vec<usize> = scan.projection.iter().filter_map(|id| self.info.column(*id)).collect();
+        if scan.want_keys {
+            chunks.extend(self.key_chunks().unwrap_or_default());
+        }
+        chunks
+    }
+
     /// False if zone maps show that no row of the block matches. Reads nothing.
     pub fn block_may_match(&self, block: usize, scan: &BlockScan<'_>) -> bool {
         let Some(info) = self.info.blocks.get(block) else { return false };
@@ -236,6 +260,8 @@ impl SegmentReader {
     pub fn read_block(&self, block: usize) -> Result<FullBlock> {
         let range = self.block_range(block);
         let views = self.passing_chunks(block)?;
+        // On its way while this one is decoded.
+        self.announce_block(block + 1);
         let decode = |chunk: usize| -> Result<ArrayRef> {
             let view = views.get(chunk).and_then(Option::as_ref);
             let view = view.ok_or_else(|| Error::internal("a segment has no such column"))?;

@@ -1,6 +1,7 @@
 //! The shard from outside, through `ShardStore`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod ahead;
 mod basics;
 mod doomed;
 mod durability;
