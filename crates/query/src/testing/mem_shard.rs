@@ -98,6 +98,10 @@ impl State {
     }
 
     fn lock_row(&mut self, txn: TxnId, tree: TreeRef, key: &Bytes) -> Result<()> {
+        if !self.txns.contains_key(&txn) {
+            // A statement that was cancelled may come to its next row when its transaction is gone.
+            return Err(Error::internal("no such transaction"));
+        }
         let holder = *self.row_locks.entry((tree, key.clone())).or_insert(txn);
         if holder == txn { Ok(()) } else { Err(not_available()) }
     }

@@ -230,7 +230,34 @@ struct Output {
     context: Arc<TaskContext>,
 }
 
+/// A partition without its build yet. Dropped so, as by a join above whose own partition has no rows, it is not waited for either.
+struct Unbuilt {
+    output: Option<Output>,
+    partition: usize,
+}
+
+impl Drop for Unbuilt {
+    fn drop(&mut self) {
+        if let Some(output) = self.output.take()
+            && let Err(error) = output.builds_nothing(self.partition)
+        {
+            tracing::error!(%error, "other partitions of a join may wait for one that was dropped");
+        }
+    }
+}
+
 impl Output {
+    /// The partition builds nothing, which filters for the probe side need not wait for. Where all partitions share a build there is
+    /// nobody to tell: see [`UnaskedParts`](crate::exec::unasked_parts).
+    fn builds_nothing(&self, partition: usize) -> DfResult<()> {
+        if *self.join.partition_mode() == PartitionMode::Partitioned {
+            self.sides.left.give(partition, Given::Nothing);
+            self.sides.right.give(partition, Given::Nothing);
+            drop(self.join.execute(partition, Arc::clone(&self.context))?);
+        }
+        Ok(())
+    }
+
     /// The join of one part.
     fn part(&self, left: PartFile, right: Vec<PartFile>) -> DfResult<SendableRecordBatchStream> {
         let rows = |side: &Arc<dyn ExecutionPlan>, files| -> Arc<dyn ExecutionPlan> {
@@ -315,18 +342,19 @@ impl ExecutionPlan for SpillJoinExec {
         };
         let outputs = if shared { self.sides.probe.output_partitioning().partition_count() } else { 1 };
         let first = if shared { partition } else { 0 };
+        let mut unbuilt = Unbuilt { output: Some(output), partition };
         let rows = async move {
-            let parts = match build.await.map_err(DataFusionError::Shared)? {
-                Built::Whole(join) => return join.execute(partition, context),
-                Built::Divided(parts) => parts,
+            let built = build.await.map_err(DataFusionError::Shared)?;
+            let Some(output) = unbuilt.output.take() else {
+                return Err(DataFusionError::Internal("a part of a join is built twice".to_owned()));
             };
-            // Nobody builds here, which filters for the probe side need not wait for.
-            output.sides.left.give(partition, Given::Nothing);
-            output.sides.right.give(partition, Given::Nothing);
-            if !shared {
-                drop(output.join.execute(partition, context)?);
+            match built {
+                Built::Whole(join) => join.execute(partition, context),
+                Built::Divided(parts) => {
+                    output.builds_nothing(partition)?;
+                    output.parts(parts.iter().skip(first).step_by(outputs).cloned().collect())
+                }
             }
-            output.parts(parts.iter().skip(first).step_by(outputs).cloned().collect())
         };
         let rows = rows.try_flatten_stream();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))

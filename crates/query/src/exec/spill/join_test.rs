@@ -125,3 +125,35 @@ fn one_key_that_memory_does_not_hold_is_said_to_be_too_much() {
     assert!(error.contains("HashJoinInput"), "{error}");
     assert_eq!(place.held(), 0);
 }
+
+#[test]
+fn a_partition_that_is_dropped_unasked_takes_nothing_from_the_others() {
+    for (mode, parts) in [(PartitionMode::CollectLeft, 2), (PartitionMode::Partitioned, 3)] {
+        for dropped in 0..parts {
+            let join = || join(JoinType::Inner, mode, 800, 150, None);
+            let place = place(1 << 30);
+            let rows_of = |plan: &dyn ExecutionPlan, skipped: Option<usize>| {
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+                runtime.block_on(async {
+                    if let Some(part) = skipped {
+                        drop(plan.execute(part, Arc::clone(&place.context)).unwrap());
+                    }
+                    let mut rows = 0;
+                    for part in (0..parts).filter(|part| *part != dropped) {
+                        let batches = plan.execute(part, Arc::clone(&place.context)).unwrap();
+                        let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
+                        rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+                    }
+                    rows
+                })
+            };
+            let expected = rows_of(&join(), None);
+            assert!(expected > 100, "{expected}");
+            assert_eq!(
+                rows_of(&SpillJoinExec::new(&join(), 0).unwrap(), Some(dropped)),
+                expected,
+                "{mode:?} {dropped}"
+            );
+        }
+    }
+}
