@@ -195,7 +195,13 @@ fn a_join_waits_for_no_part_that_nobody_asks() {
     client.run("create table t (v int); set statement_timeout = '20s'");
     for first in 0..24 {
         client.run(&format!("truncate t; insert into t values ({first}), ({}), (null)", first * 7 + 1));
-        for of in ["v in (select i.v from t i where i.v = t.v)", "v = any (select i.v from t i where i.v = t.v)"] {
+        for of in [
+            "v in (select i.v from t i where i.v = t.v)",
+            "v = any (select i.v from t i where i.v = t.v)",
+            "v in (select i.v from t i where i.v = t.v and i.v in (select j.v from t j where j.v = i.v))",
+            "v in (with w as (select j.v from t j where j.v in (select v from t k where k.v = j.v)) \
+             select a.v from w a join w b using (v) where a.v = t.v)",
+        ] {
             let said = client.run(&format!("select v is null, {of} from t order by v"));
             assert_eq!(said, "f|t\nf|t\nt|f\n", "{first}: {of}");
         }
