@@ -12,6 +12,16 @@ use super::position::Positions;
 /// Digits of a literal that is not decimal; what turns them into decimal ones takes time by their square.
 const DIGITS_MAX: usize = 4_000;
 
+/// Any literal of a text.
+macro_rules! text {
+    ($text:pat) => {
+        Token::SingleQuotedString($text)
+            | Token::EscapedStringLiteral($text)
+            | Token::UnicodeStringLiteral($text)
+            | Token::NationalStringLiteral($text)
+    };
+}
+
 /// Puts plain decimal numbers where others are written, and one text where several make one.
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {
     joined_texts(plain_numbers(tokens, sql)?, sql)
@@ -20,7 +30,7 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<Tok
 fn joined_texts(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {
     let blank = |token: &&TokenWithSpan| matches!(token.token, Token::Whitespace(_));
     let behind = |at: usize| {
-        tokens.get(at).filter(|token| text(&token.token).is_some())?;
+        tokens.get(at).filter(|token| matches!(token.token, text!(_)))?;
         let blanks = tokens.get(at + 1..).unwrap_or_default().iter().take_while(blank).count();
         let next = tokens.get(at + 1 + blanks)?;
         matches!(next.token, Token::SingleQuotedString(_)).then_some((blanks, next))
@@ -51,7 +61,7 @@ fn joined_texts(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSp
                     None => error,
                 });
             }
-            if let Some(text) = text_mut(&mut whole.token) {
+            if let text!(text) = &mut whole.token {
                 text.push_str(more);
             }
             whole.span.end = next.span.end;
@@ -61,26 +71,6 @@ fn joined_texts(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSp
         at += 1;
     }
     Ok(out)
-}
-
-fn text(token: &Token) -> Option<&str> {
-    match token {
-        Token::SingleQuotedString(text)
-        | Token::EscapedStringLiteral(text)
-        | Token::UnicodeStringLiteral(text)
-        | Token::NationalStringLiteral(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn text_mut(token: &mut Token) -> Option<&mut String> {
-    match token {
-        Token::SingleQuotedString(text)
-        | Token::EscapedStringLiteral(text)
-        | Token::UnicodeStringLiteral(text)
-        | Token::NationalStringLiteral(text) => Some(text),
-        _ => None,
-    }
 }
 
 fn plain_numbers(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<Vec<TokenWithSpan>> {

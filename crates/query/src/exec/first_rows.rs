@@ -7,13 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::Result as DfResult;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, IsNullExpr, Literal};
 use datafusion::physical_expr_common::physical_expr::{snapshot_generation, snapshot_physical_expr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
@@ -23,6 +20,7 @@ use heliosdb_contracts::{Bound, BoundValues, FirstBy, TableScan};
 use heliosdb_types::{ColumnId, Datum, PhysicalType, Result, compare};
 use parking_lot::Mutex;
 
+use super::each_node::EachNode;
 use super::error::from_datafusion;
 use super::pushdown::datum;
 use super::scan::HeliosScanExec;
@@ -31,41 +29,23 @@ use super::scan::HeliosScanExec;
 const GATHERED_ROWS: usize = 1024;
 
 /// The rule.
-#[derive(Debug)]
-pub(super) struct FirstRows;
+pub(super) const FIRST_ROWS: EachNode = EachNode::new("first_rows", told);
 
-impl PhysicalOptimizerRule for FirstRows {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let watched = |plan: Arc<dyn ExecutionPlan>| {
-            let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(Transformed::no(plan)) };
-            let Some(filter) = sort.dynamic_expressions_produced().pop().filter(|_| sort.fetch().is_some()) else {
-                return Ok(Transformed::no(plan));
-            };
-            let by = sort.expr().first();
-            let Some(at) = by.expr.downcast_ref::<Column>().map(Column::index) else {
-                return Ok(Transformed::no(plan));
-            };
-            let wish = |column, physical| FirstRowsOf {
-                first: FirstBy { column, descending: by.options.descending, nulls_first: by.options.nulls_first },
-                physical,
-                at,
-                filter: Arc::clone(&filter),
-            };
-            match wished(sort.input(), at, &wish)? {
-                Some(input) => Ok(Transformed::yes(replace_children_if_necessary(plan, vec![input])?)),
-                None => Ok(Transformed::no(plan)),
-            }
-        };
-        plan.transform_up(watched).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "first_rows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+/// A sort whose scan is told what rows the sort takes first.
+fn told(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(None) };
+    let filter = sort.dynamic_expressions_produced().pop().filter(|_| sort.fetch().is_some());
+    let Some(filter) = filter else { return Ok(None) };
+    let by = sort.expr().first();
+    let Some(at) = by.expr.downcast_ref::<Column>().map(Column::index) else { return Ok(None) };
+    let wish = |column, physical| FirstRowsOf {
+        first: FirstBy { column, descending: by.options.descending, nulls_first: by.options.nulls_first },
+        physical,
+        at,
+        filter: Arc::clone(&filter),
+    };
+    let input = wished(sort.input(), at, &wish)?;
+    input.map(|input| replace_children_if_necessary(Arc::clone(plan), vec![input])).transpose()
 }
 
 /// The plan with its scan told; `None` if the column is not one of a scan of all rows.

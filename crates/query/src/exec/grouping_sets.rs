@@ -6,42 +6,22 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
 use super::above::{Above, Step};
+use super::each_node::EachNode;
 
 /// How EXPLAIN knows the node, to leave it out.
 pub(super) const REGROUPED: &str = "RegroupedExec";
 
 /// Puts the node above aggregates by grouping sets; before any rule that makes use of what is constant.
-#[derive(Debug)]
-pub(super) struct ForgetKeys;
+pub(super) const FORGET_KEYS: EachNode = EachNode::new("forget_keys", regrouped);
 
-impl PhysicalOptimizerRule for ForgetKeys {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let wrap = |plan: Arc<dyn ExecutionPlan>| {
-            Ok(match plan.downcast_ref::<AggregateExec>() {
-                Some(aggregate) if !aggregate.group_expr().is_single() => {
-                    Transformed::yes(Arc::new(Above::new(Regroup, plan)) as Arc<dyn ExecutionPlan>)
-                }
-                _ => Transformed::no(plan),
-            })
-        };
-        plan.transform_up(wrap).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "forget_keys"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+fn regrouped(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let sets = plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().is_single());
+    Ok(sets.then(|| Arc::new(Above::new(Regroup, Arc::clone(plan))) as Arc<dyn ExecutionPlan>))
 }
 
 /// Its input, of which nothing is known.

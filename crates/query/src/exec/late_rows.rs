@@ -11,13 +11,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -29,6 +27,7 @@ use heliosdb_contracts::{RowHint, RowRef, RowSink};
 use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, TreeRef};
 
 use super::arrays::ColumnBuilder;
+use super::each_node::EachNode;
 use super::error::{from_arrow, to_datafusion};
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
@@ -43,26 +42,8 @@ const COLUMNS_MIN: usize = 2;
 /// How others know the node.
 pub(super) const LATE_ROWS: &str = "LateRowsExec";
 
-#[derive(Debug)]
-pub(super) struct LateRows;
-
-impl PhysicalOptimizerRule for LateRows {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let late = |plan: Arc<dyn ExecutionPlan>| {
-            let late = plan.downcast_ref::<SortExec>().map_or(Ok(None), late);
-            Ok(late?.map_or_else(|| Transformed::no(plan), Transformed::yes))
-        };
-        plan.transform_up(late).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "late_rows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+/// Puts the node where it belongs.
+pub(super) const LATE_ROWS_RULE: EachNode = EachNode::new("late_rows", late);
 
 /// A scan, what of its columns a plan above it gives, and the conditions in between, over the scan's columns.
 struct Below<'a> {
@@ -115,7 +96,8 @@ fn moved(expr: &Arc<dyn PhysicalExpr>, place: impl Fn(usize) -> Option<usize>) -
 }
 
 /// The plan that reads late, if the sort is of that kind and it pays.
-fn late(sort: &SortExec) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+fn late(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(None) };
     let Some(fetch) = sort.fetch().filter(|fetch| (1..=LIMIT_MAX).contains(fetch)) else { return Ok(None) };
     let Some(below) = below(sort.input()) else { return Ok(None) };
     if !below.scan.can_narrow() || below.scan.estimated_rows() < ROWS_FOR_ONE * fetch as u64 {

@@ -10,6 +10,7 @@ mod determined_keys;
 mod direct;
 mod doubtful_keys;
 mod dynamic;
+mod each_node;
 mod error;
 mod estimate;
 mod explain;

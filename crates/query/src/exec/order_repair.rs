@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
 use datafusion::physical_expr::{Distribution, LexOrdering, OrderingRequirements};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -21,8 +19,9 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use super::grouping_sets::ForgetKeys;
-use super::outer_constants::ForgetConstants;
+use super::each_node::EachNode;
+use super::grouping_sets::FORGET_KEYS;
+use super::outer_constants::FORGET_CONSTANTS;
 use super::row_write::RowWriteExec;
 use super::statistics_guard::GuardedStatistics;
 
@@ -30,18 +29,18 @@ use super::statistics_guard::GuardedStatistics;
 pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let check = rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
-    rules.insert(check, Arc::new(RepairOrder));
+    rules.insert(check, Arc::new(REPAIR_ORDER));
     for rule in rules.iter_mut().filter(|rule| rule.name() == "aggregate_statistics") {
         *rule = Arc::new(GuardedStatistics(AggregateStatistics::new()));
     }
-    rules.insert(0, Arc::new(ForgetKeys));
-    rules.insert(0, Arc::new(ForgetConstants));
+    rules.insert(0, Arc::new(FORGET_KEYS));
+    rules.insert(0, Arc::new(FORGET_CONSTANTS));
     let orders = rules.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(0);
-    rules.insert(orders, Arc::new(WantedOrder));
-    rules.insert(orders, Arc::new(NoConstantSort));
+    rules.insert(orders, Arc::new(WANTED_ORDER));
+    rules.insert(orders, Arc::new(NO_CONSTANT_SORT));
     // Before what the first rows of each partition confine is made known to scans.
     let pushdown = rules.iter().rposition(|rule| rule.name().starts_with("FilterPushdown")).unwrap_or(rules.len());
-    rules.insert(pushdown, Arc::new(WholeTopK));
+    rules.insert(pushdown, Arc::new(WHOLE_TOP_K));
     rules
 }
 
@@ -50,80 +49,49 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 /// DataFusion leaves out of a partition's sort what is constant in it, and lets partitions share the limit of what they have found:
 /// where the constants differ (`SELECT 1, a ... UNION ALL SELECT 2, b ... ORDER BY 1 DESC, 2 LIMIT n`) rows of one partition would
 /// be measured by those of another, and be missing.
-#[derive(Debug)]
-struct WholeTopK;
+const WHOLE_TOP_K: EachNode = EachNode::new("whole_top_k", whole);
 
-fn whole(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
-    let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() else { return Ok(Transformed::no(plan)) };
-    let Some(sort) = merge.input().downcast_ref::<SortExec>() else { return Ok(Transformed::no(plan)) };
+fn whole(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() else { return Ok(None) };
+    let Some(sort) = merge.input().downcast_ref::<SortExec>() else { return Ok(None) };
     if sort.fetch().is_none() || !sort.preserve_partitioning() || sort.expr() == merge.expr() {
-        return Ok(Transformed::no(plan));
+        return Ok(None);
     }
     let whole = SortExec::new(merge.expr().clone(), Arc::clone(sort.input()));
     let whole = whole.with_fetch(sort.fetch()).with_preserve_partitioning(true);
-    replace_children_if_necessary(plan, vec![Arc::new(whole)]).map(Transformed::yes)
-}
-
-impl PhysicalOptimizerRule for WholeTopK {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(whole).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "whole_top_k"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    replace_children_if_necessary(Arc::clone(plan), vec![Arc::new(whole)]).map(Some)
 }
 
 /// A sort by nothing but constants is none: DataFusion's planning of orders takes it for a mistake of its own.
-#[derive(Debug)]
-struct NoConstantSort;
+const NO_CONSTANT_SORT: EachNode = EachNode::new("no_constant_sort", unsorted);
 
-fn unsorted(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
-    let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(Transformed::no(plan)) };
+fn unsorted(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(sort) = plan.downcast_ref::<SortExec>() else { return Ok(None) };
     // What is constant in each of several partitions need not be the same in all.
     if sort.properties().output_ordering().is_some() || sort.input().output_partitioning().partition_count() > 1 {
-        return Ok(Transformed::no(plan));
+        return Ok(None);
     }
     let input = Arc::clone(sort.input());
-    Ok(Transformed::yes(match sort.fetch() {
+    Ok(Some(match sort.fetch() {
         Some(fetch) => Arc::new(GlobalLimitExec::new(input, 0, Some(fetch))),
         None => input,
     }))
-}
-
-impl PhysicalOptimizerRule for NoConstantSort {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(unsorted).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "no_constant_sort"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
 }
 
 /// Rows are skipped, and written, in the order of a sort below.
 ///
 /// DataFusion drops a sort whose keys no column above shows, unless it has a limit of its own, which `OFFSET` alone gives none; a
 /// write would number its rows in any order. What says that an order is wanted is taken away again by DataFusion's own rule.
-#[derive(Debug)]
-struct WantedOrder;
+const WANTED_ORDER: EachNode = EachNode::new("wanted_order", wanting);
 
-fn wanting(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+fn wanting(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
     let wants = plan.is::<GlobalLimitExec>() || plan.is::<LocalLimitExec>() || plan.is::<RowWriteExec>();
     match plan.children().as_slice() {
         [input] if wants => match wanted(input)? {
-            Some(input) => replace_children_if_necessary(plan, vec![input]).map(Transformed::yes),
-            None => Ok(Transformed::no(plan)),
+            Some(input) => replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some),
+            None => Ok(None),
         },
-        _ => Ok(Transformed::no(plan)),
+        _ => Ok(None),
     }
 }
 
@@ -147,24 +115,9 @@ fn wanted(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPla
     }
 }
 
-impl PhysicalOptimizerRule for WantedOrder {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(wanting).map(|transformed| transformed.data)
-    }
+const REPAIR_ORDER: EachNode = EachNode::new("repair_order", repaired);
 
-    fn name(&self) -> &str {
-        "wanted_order"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-#[derive(Debug)]
-struct RepairOrder;
-
-fn repaired(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+fn repaired(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
     let mut children = Vec::with_capacity(plan.children().len());
     let mut changed = false;
     for (child, required) in plan.children().into_iter().zip(plan.required_input_ordering()) {
@@ -184,22 +137,8 @@ fn repaired(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn Execut
         }
     }
     match changed {
-        true => replace_children_if_necessary(plan, children).map(Transformed::yes),
-        false => Ok(Transformed::no(plan)),
-    }
-}
-
-impl PhysicalOptimizerRule for RepairOrder {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(repaired).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "repair_order"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
+        true => replace_children_if_necessary(Arc::clone(plan), children).map(Some),
+        false => Ok(None),
     }
 }
 
@@ -207,28 +146,13 @@ impl PhysicalOptimizerRule for RepairOrder {
 ///
 /// DataFusion tells them so early. Where a later rewrite makes it known that a group's column is constant, which is an order,
 /// it would take them for the first groups of a direction that nobody named, and fail.
-#[derive(Debug)]
-pub(super) struct AllOrderedGroups;
+pub(super) const ALL_ORDERED_GROUPS: EachNode = EachNode::new("all_ordered_groups", all_groups);
 
-fn all_groups(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
-    let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(Transformed::no(plan)) };
+fn all_groups(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let undirected = aggregate.limit_options().is_some_and(|limit| limit.descending().is_none());
     if !undirected || aggregate.is_unordered_unfiltered_group_by_distinct() || aggregate.get_minmax_desc().is_some() {
-        return Ok(Transformed::no(plan));
+        return Ok(None);
     }
-    Ok(Transformed::yes(Arc::new(aggregate.with_new_limit_options(None))))
-}
-
-impl PhysicalOptimizerRule for AllOrderedGroups {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(all_groups).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "all_ordered_groups"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    Ok(Some(Arc::new(aggregate.with_new_limit_options(None))))
 }

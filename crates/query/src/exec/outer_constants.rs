@@ -7,56 +7,39 @@
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
 use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
 use super::above::{Above, Step};
+use super::each_node::EachNode;
 
 /// How EXPLAIN knows the node, to leave it out.
 pub(super) const VARYING: &str = "VaryingExec";
 
 /// Puts the node where it belongs; before any rule that makes use of what is constant.
-#[derive(Debug)]
-pub(super) struct ForgetConstants;
+pub(super) const FORGET_CONSTANTS: EachNode = EachNode::new("forget_constants", forgetting);
 
-impl PhysicalOptimizerRule for ForgetConstants {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(forgetting).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "forget_constants"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-fn forgetting(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
-    let (left, right) = match join_type(&plan) {
+fn forgetting(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let (left, right) = match join_type(plan) {
         Some(JoinType::Left) => (false, true),
         Some(JoinType::Right) => (true, false),
         Some(JoinType::Full) => (true, true),
-        _ => return Ok(Transformed::no(plan)),
+        _ => return Ok(None),
     };
     let knows = |input: &Arc<dyn ExecutionPlan>| input.equivalence_properties().eq_group().iter().next().is_some();
     let inputs = plan.children().into_iter().zip([left, right]);
     let inputs: Vec<_> = inputs.map(|(input, may_be_null)| (Arc::clone(input), may_be_null && knows(input))).collect();
     if !inputs.iter().any(|(_, forget)| *forget) {
-        return Ok(Transformed::no(plan));
+        return Ok(None);
     }
     let inputs = inputs.into_iter().map(|(input, forget)| match forget {
         true => Arc::new(Above::new(Varying, input)) as Arc<dyn ExecutionPlan>,
         false => input,
     });
-    replace_children_if_necessary(plan, inputs.collect()).map(Transformed::yes)
+    replace_children_if_necessary(Arc::clone(plan), inputs.collect()).map(Some)
 }
 
 fn join_type(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {

@@ -23,25 +23,25 @@ use super::admission::{Admission, QueryQueue};
 use super::apply::ApplyPlanner;
 use super::cardinality::informed;
 use super::error::from_datafusion;
-use super::first_rows::FirstRows;
+use super::first_rows::FIRST_ROWS;
 use super::index::FirstByIndex;
-use super::interrupt::{CheckedConditions, Interruptible};
-use super::late_rows::LateRows;
+use super::interrupt::{CHECKED_CONDITIONS, INTERRUPTIBLE};
+use super::late_rows::LATE_ROWS_RULE;
 use super::lock_rows::LockRowsPlanner;
 use super::memory::{Memory, QueryMemory};
-use super::merge_runs::MergeRuns;
-use super::order_repair::{self, AllOrderedGroups};
+use super::merge_runs::MERGE_RUNS_RULE;
+use super::order_repair::{self, ALL_ORDERED_GROUPS};
 use super::recheck::SlotPlanner;
 use super::row_write::RowWritePlanner;
 use super::rows::RowsPlanner;
-use super::run_aggregate::AggregateRuns;
+use super::run_aggregate::AGGREGATE_RUNS;
 use super::scope::StatementScope;
 use super::shared_rows::SharedPlanner;
-use super::spill::{SpillFiles, SpillJoins};
-use super::together::PutTogether;
+use super::spill::{SPILL_JOINS, SpillFiles};
+use super::together::PUT_TOGETHER;
 use super::unasked_parts::UnaskedParts;
-use super::whole_keys::WholeKeys;
-use super::windows::BudgetWindows;
+use super::whole_keys::WHOLE_KEYS;
+use super::windows::BUDGET_WINDOWS;
 use super::{filter_guard, filter_names, null_keys};
 
 /// Rows of a batch: large enough to amortise an operator's overhead, small enough to stay in the caches.
@@ -114,18 +114,18 @@ impl Executor {
             .with_optimizer_rules(null_keys::guarded(filter_guard::rules()))
             .with_physical_optimizer_rules(informed(filter_names::guarded(order_repair::rules())))
             .with_physical_optimizer_rule(Arc::new(FirstByIndex))
-            .with_physical_optimizer_rule(Arc::new(LateRows))
-            .with_physical_optimizer_rule(Arc::new(FirstRows))
+            .with_physical_optimizer_rule(Arc::new(LATE_ROWS_RULE))
+            .with_physical_optimizer_rule(Arc::new(FIRST_ROWS))
             .with_physical_optimizer_rule(Arc::new(UnaskedParts))
-            .with_physical_optimizer_rule(Arc::new(WholeKeys))
-            .with_physical_optimizer_rule(Arc::new(MergeRuns))
-            .with_physical_optimizer_rule(Arc::new(AggregateRuns))
-            .with_physical_optimizer_rule(Arc::new(CheckedConditions))
-            .with_physical_optimizer_rule(Arc::new(SpillJoins))
-            .with_physical_optimizer_rule(Arc::new(BudgetWindows))
-            .with_physical_optimizer_rule(Arc::new(PutTogether))
-            .with_physical_optimizer_rule(Arc::new(Interruptible))
-            .with_physical_optimizer_rule(Arc::new(AllOrderedGroups))
+            .with_physical_optimizer_rule(Arc::new(WHOLE_KEYS))
+            .with_physical_optimizer_rule(Arc::new(MERGE_RUNS_RULE))
+            .with_physical_optimizer_rule(Arc::new(AGGREGATE_RUNS))
+            .with_physical_optimizer_rule(Arc::new(CHECKED_CONDITIONS))
+            .with_physical_optimizer_rule(Arc::new(SPILL_JOINS))
+            .with_physical_optimizer_rule(Arc::new(BUDGET_WINDOWS))
+            .with_physical_optimizer_rule(Arc::new(PUT_TOGETHER))
+            .with_physical_optimizer_rule(Arc::new(INTERRUPTIBLE))
+            .with_physical_optimizer_rule(Arc::new(ALL_ORDERED_GROUPS))
             .build();
         Ok(Executor { template, spawner: options.spawner, memory, admission })
     }

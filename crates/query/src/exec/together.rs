@@ -12,11 +12,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::coalesce::BatchCoalescer;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::CrossJoinExec;
@@ -24,6 +21,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use futures::{Stream, StreamExt};
 
 use super::above::{Above, Step};
+use super::each_node::EachNode;
 
 /// Long values that wait; more of them go on by themselves, however few rows they are.
 const LONG_BYTES: usize = 1 << 20;
@@ -32,34 +30,19 @@ const LONG_BYTES: usize = 1 << 20;
 pub(super) const TOGETHER: &str = "TogetherExec";
 
 /// Puts the node where it belongs.
-#[derive(Debug)]
-pub(super) struct PutTogether;
+pub(super) const PUT_TOGETHER: EachNode = EachNode::new("put_together", put_together);
 
-fn put_together(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
+fn put_together(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
     if plan.is::<CrossJoinExec>() {
-        return Ok(Transformed::yes(Arc::new(TogetherExec::new(Coalesce, plan))));
+        return Ok(Some(Arc::new(TogetherExec::new(Coalesce, Arc::clone(plan)))));
     }
     // With a limit it keeps rows, not batches.
     match plan.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_none()).map(SortExec::input) {
         Some(input) if !input.is::<TogetherExec>() => {
             let input = Arc::new(TogetherExec::new(Coalesce, Arc::clone(input)));
-            replace_children_if_necessary(plan, vec![input]).map(Transformed::yes)
+            replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some)
         }
-        _ => Ok(Transformed::no(plan)),
-    }
-}
-
-impl PhysicalOptimizerRule for PutTogether {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(put_together).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "put_together"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
+        _ => Ok(None),
     }
 }
 
@@ -171,8 +154,10 @@ impl RecordBatchStream for Together {
 mod tests {
     use arrow_array::{Int32Array, StringViewArray};
     use arrow_schema::{Field, Schema};
+    use datafusion::config::ConfigOptions;
     use datafusion::datasource::memory::MemorySourceConfig;
     use datafusion::physical_expr::PhysicalExpr;
+    use datafusion::physical_optimizer::PhysicalOptimizerRule;
     use datafusion::physical_plan::collect;
 
     use super::*;
@@ -189,7 +174,7 @@ mod tests {
     }
 
     fn run(plan: Arc<dyn ExecutionPlan>) -> Vec<RecordBatch> {
-        let plan = PutTogether.optimize(plan, &ConfigOptions::default()).unwrap();
+        let plan = PUT_TOGETHER.optimize(plan, &ConfigOptions::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(collect(plan, Arc::new(TaskContext::default()))).unwrap()
     }

@@ -12,13 +12,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal64Type, Int64Type};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
@@ -26,33 +23,15 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
+use super::each_node::EachNode;
+
 /// Replaces aggregates by several keys with a short decimal among them.
-#[derive(Debug)]
-pub(super) struct WholeKeys;
-
-impl PhysicalOptimizerRule for WholeKeys {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let replace = |plan: Arc<dyn ExecutionPlan>| {
-            let replaced = plan.downcast_ref::<AggregateExec>().map(by_whole_keys).transpose()?.flatten();
-            Ok(replaced.map_or_else(|| Transformed::no(plan), Transformed::yes))
-        };
-        plan.transform_up(replace).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "whole_keys"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub(super) const WHOLE_KEYS: EachNode = EachNode::new("whole_keys", by_whole_keys);
 
 /// What stands for an aggregate, if this is its last stage and it has such keys.
-fn by_whole_keys(last: &AggregateExec) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
-    if !has_short_decimals(last) {
-        return Ok(None);
-    }
+fn by_whole_keys(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let last = plan.downcast_ref::<AggregateExec>().filter(|aggregate| has_short_decimals(aggregate));
+    let Some(last) = last else { return Ok(None) };
     let whole = match last.mode() {
         AggregateMode::Single | AggregateMode::SinglePartitioned => first_stage(last)?,
         AggregateMode::Final | AggregateMode::FinalPartitioned => {

@@ -1,11 +1,13 @@
 //! Aggregates by short decimals beside the same without the rule.
 
 use arrow_array::{Decimal64Array, Int32Array, Int64Array, StringViewArray};
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::TaskContext;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::col;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::{Partitioning, collect};
 use heliosdb_runtime::{Entropy, SeededEntropy};
 
@@ -74,7 +76,7 @@ fn result(plan: Arc<dyn ExecutionPlan>) -> Vec<String> {
 
 /// The same plan by whole numbers, if the rule has changed it.
 fn replaced(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
-    let whole = WholeKeys.optimize(Arc::clone(plan), &ConfigOptions::default()).unwrap();
+    let whole = WHOLE_KEYS.optimize(Arc::clone(plan), &ConfigOptions::default()).unwrap();
     whole.downcast_ref::<ProjectionExec>().is_some().then_some(whole)
 }
 

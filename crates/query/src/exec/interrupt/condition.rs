@@ -6,12 +6,9 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
@@ -19,14 +16,14 @@ use datafusion::physical_plan::joins::{
 };
 
 use super::watch::check_cancelled;
+use crate::exec::each_node::EachNode;
 use crate::exec::error::to_datafusion;
 
 /// Gives the conditions of joins the look at the statement.
-#[derive(Debug)]
-pub(in crate::exec) struct CheckedConditions;
+pub(in crate::exec) const CHECKED_CONDITIONS: EachNode = EachNode::new("checked_conditions", with_check);
 
-fn with_check(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn ExecutionPlan>>> {
-    let changed: Option<Arc<dyn ExecutionPlan>> = if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+fn with_check(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    Ok(if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
         let checked = |filter| NestedLoopJoinExecBuilder::from(join).with_filter(Some(checked(filter))).build();
         join.filter().map(checked).transpose()?.map(|join| Arc::new(join) as _)
     } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
@@ -34,27 +31,12 @@ fn with_check(plan: Arc<dyn ExecutionPlan>) -> DfResult<Transformed<Arc<dyn Exec
         join.filter().map(checked).transpose()?
     } else {
         None
-    };
-    Ok(changed.map_or_else(|| Transformed::no(plan), Transformed::yes))
+    })
 }
 
 fn checked(filter: &JoinFilter) -> JoinFilter {
     let condition = Arc::new(Checked { condition: Arc::clone(filter.expression()) });
     JoinFilter::new(condition, filter.column_indices().to_vec(), Arc::clone(filter.schema()))
-}
-
-impl PhysicalOptimizerRule for CheckedConditions {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(with_check).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "checked_conditions"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
 }
 
 /// A join's condition without the look at the statement, for who asks what it says.
@@ -127,14 +109,16 @@ mod tests {
     use arrow_array::Int32Array;
     use arrow_schema::Field;
     use datafusion::common::{JoinType, ScalarValue};
+    use datafusion::config::ConfigOptions;
     use datafusion::datasource::memory::MemorySourceConfig;
     use datafusion::execution::TaskContext;
+    use datafusion::physical_optimizer::PhysicalOptimizerRule;
     use datafusion::physical_plan::collect;
     use datafusion::prelude::SessionConfig;
     use heliosdb_types::SqlType;
 
     use super::*;
-    use crate::exec::interrupt::Interruptible;
+    use crate::exec::interrupt::INTERRUPTIBLE;
     use crate::exec::scope::CancelFlag;
     use crate::testing::{Bench, relation};
 
@@ -206,8 +190,8 @@ mod tests {
         let condition = Arc::new(Cancels { asked: Arc::clone(&asked), cancel: scope.cancel.clone() });
         let plan = join(JoinFilter::new(condition, Vec::new(), Arc::new(Schema::empty())));
         let options = ConfigOptions::default();
-        let plan = CheckedConditions.optimize(plan, &options).unwrap();
-        let plan = Interruptible.optimize(plan, &options).unwrap();
+        let plan = CHECKED_CONDITIONS.optimize(plan, &options).unwrap();
+        let plan = INTERRUPTIBLE.optimize(plan, &options).unwrap();
         let config = SessionConfig::new().with_extension(Arc::new(scope));
         let context = Arc::new(TaskContext::default().with_session_config(config));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

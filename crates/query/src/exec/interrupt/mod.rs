@@ -5,9 +5,9 @@
 //! be thousands of its own, all dropped by its condition; an expression over large texts takes milliseconds a row. So who works looks
 //! whether the statement is cancelled, and fails with 57014:
 //!
-//! 1. each step does when it is polled, for who loops over its batches ([`Interruptible`]);
+//! 1. each step does when it is polled, for who loops over its batches ([`INTERRUPTIBLE`]);
 //! 2. a join's condition does for each batch of pairs it is asked about, which a nested loop makes by itself as long as none
-//!    of them is kept ([`CheckedConditions`]);
+//!    of them is kept ([`CHECKED_CONDITIONS`]);
 //! 3. who computes one row at a time does for each ([`check_cancelled`]).
 //!
 //! Joins yield besides, so that what else waits for their thread gets it.
@@ -17,18 +17,16 @@ mod watch;
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 
-pub(super) use condition::{CheckedConditions, unchecked};
+pub(super) use condition::{CHECKED_CONDITIONS, unchecked};
 pub(super) use watch::WATCHED;
 pub(crate) use watch::check_cancelled;
 
 use super::above::Above;
+use super::each_node::EachNode;
 use super::scan::HeliosScanExec;
 use super::spill::SPILL_JOIN;
 use super::windows::{COUNTED_WINDOWS, WHOLE_WINDOWS};
@@ -51,32 +49,15 @@ const WORKERS: [&str; 9] = [
 ];
 
 /// Has steps look whether their statement is cancelled, and joins yield.
-#[derive(Debug)]
-pub(super) struct Interruptible;
+pub(super) const INTERRUPTIBLE: EachNode = EachNode::new("interruptible", watched);
 
-fn watched(plan: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
+fn watched(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let plan = Arc::clone(plan);
     if JOINS.contains(&plan.name()) {
         let plan = Arc::new(CooperativeExec::new(plan));
-        return Transformed::yes(Arc::new(Above::new(Watch, plan)));
+        return Ok(Some(Arc::new(Above::new(Watch, plan))));
     }
     // A scan looks itself.
-    let leaf = plan.children().is_empty() && !plan.is::<HeliosScanExec>();
-    if leaf || WORKERS.contains(&plan.name()) {
-        return Transformed::yes(Arc::new(Above::new(Watch, plan)));
-    }
-    Transformed::no(plan)
-}
-
-impl PhysicalOptimizerRule for Interruptible {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| Ok(watched(plan))).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "interruptible"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    let works = WORKERS.contains(&plan.name()) || plan.children().is_empty() && !plan.is::<HeliosScanExec>();
+    Ok(works.then(|| Arc::new(Above::new(Watch, plan)) as Arc<dyn ExecutionPlan>))
 }

@@ -13,46 +13,26 @@ mod step;
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{JoinSide, JoinType, Result as DfResult};
-use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
 pub(super) use self::step::MERGE_RUNS;
+use crate::exec::each_node::EachNode;
 use crate::func::is_exact_sum;
 
 /// Puts the step below joins; before first stages of aggregates are chosen.
-#[derive(Debug)]
-pub(super) struct MergeRuns;
+pub(super) const MERGE_RUNS_RULE: EachNode = EachNode::new("merge_runs", with_merged);
 
-impl PhysicalOptimizerRule for MergeRuns {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let merged = |plan: Arc<dyn ExecutionPlan>| {
-            let merged = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-                summed(aggregate)?
-            } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-                asked(join)?
-            } else {
-                None
-            };
-            Ok(merged.map_or_else(|| Transformed::no(plan), Transformed::yes))
-        };
-        plan.transform_up(merged).map(|transformed| transformed.data)
+fn with_merged(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        return summed(aggregate);
     }
-
-    fn name(&self) -> &str {
-        "merge_runs"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    plan.downcast_ref::<HashJoinExec>().map_or(Ok(None), asked)
 }
 
 /// An aggregate whose sums are of joined rows, above sums of their runs.

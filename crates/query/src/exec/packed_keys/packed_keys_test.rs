@@ -15,7 +15,7 @@ use datafusion::prelude::SessionConfig;
 use heliosdb_runtime::{Entropy, SeededEntropy};
 
 use super::*;
-use crate::exec::spill::SpillJoins;
+use crate::exec::spill::SPILL_JOINS;
 
 /// Keys of four types around `base`, and a text.
 fn schema() -> SchemaRef {
@@ -117,7 +117,7 @@ fn every_join_has_the_same_rows_by_one_number() {
                 assert!(!rows.is_empty());
                 assert_eq!(arrays(&plain), 0);
                 assert_eq!(packed(&join(), build).unwrap().is_some(), packs, "{kind} {keys:?}");
-                let ours = SpillJoins.optimize(Arc::new(join()), &ConfigOptions::default()).unwrap();
+                let ours = SPILL_JOINS.optimize(Arc::new(join()), &ConfigOptions::default()).unwrap();
                 assert!(result(Arc::clone(&ours)) == rows, "{kind} {keys:?} {filtered} {equality:?}");
                 assert_eq!(arrays(&ours), usize::from(packs), "{kind} {keys:?}");
             }
@@ -132,7 +132,7 @@ fn keys_too_far_apart_for_an_array_are_one_number_too() {
     // So that there are matches.
     let probe = [probe, build.clone()].concat();
     let join = || join(&build, &probe, &[1, 2, 3]).with_type(JoinType::Full).build().unwrap();
-    let ours = SpillJoins.optimize(Arc::new(join()), &ConfigOptions::default()).unwrap();
+    let ours = SPILL_JOINS.optimize(Arc::new(join()), &ConfigOptions::default()).unwrap();
     let rows = result(Arc::clone(&ours));
     assert!(rows == result(Arc::new(join())));
     assert!(packed(&join(), &build).unwrap().is_some_and(|packed| packed.array_bytes == 0));

@@ -12,12 +12,10 @@ mod stream;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{apply_expression_roots, replace_children_if_necessary};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
@@ -25,37 +23,22 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 use self::clustered::is_clustered;
 use self::stream::{Call, Runs};
+use super::each_node::EachNode;
 
 /// How EXPLAIN knows the node.
 pub(super) const RUN_AGGREGATE: &str = "RunAggregateExec";
 
 /// Replaces first stages whose rows come clustered.
-#[derive(Debug)]
-pub(super) struct AggregateRuns;
+pub(super) const AGGREGATE_RUNS: EachNode = EachNode::new("aggregate_runs", by_runs);
 
-impl PhysicalOptimizerRule for AggregateRuns {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let replace = |plan: Arc<dyn ExecutionPlan>| match plan.downcast_ref::<AggregateExec>() {
-            Some(partial) if is_clustered(partial) => {
-                let run = RunAggregateExec {
-                    input: Arc::clone(partial.input()),
-                    partial: partial.clone(),
-                    metrics: ExecutionPlanMetricsSet::new(),
-                };
-                Ok(Transformed::yes(Arc::new(run) as Arc<dyn ExecutionPlan>))
-            }
-            _ => Ok(Transformed::no(plan)),
-        };
-        plan.transform_up(replace).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "aggregate_runs"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+fn by_runs(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    let partial = plan.downcast_ref::<AggregateExec>().filter(|partial| is_clustered(partial));
+    let runs = |partial: &AggregateExec| RunAggregateExec {
+        input: Arc::clone(partial.input()),
+        partial: partial.clone(),
+        metrics: ExecutionPlanMetricsSet::new(),
+    };
+    Ok(partial.map(|partial| Arc::new(runs(partial)) as Arc<dyn ExecutionPlan>))
 }
 
 /// The first stage of an aggregate: the groups of each batch with their states.

@@ -9,14 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
-use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::apply_expression_roots;
 use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, PartitionMode};
 use datafusion::physical_plan::limit::LimitStream;
@@ -30,6 +28,7 @@ use futures::future::{BoxFuture, Shared, try_join_all};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use super::super::each_node::EachNode;
 use super::super::packed_keys::packed;
 use super::divide::{Divider, Files, PARTS, PartFile};
 use super::handover::{Given, Handover};
@@ -42,28 +41,14 @@ const TABLE_BYTES: usize = 64;
 const LEVELS: u64 = 4;
 
 /// Lets hash joins spill.
-#[derive(Debug)]
-pub(in crate::exec) struct SpillJoins;
+pub(in crate::exec) const SPILL_JOINS: EachNode = EachNode::new("spill_joins", spilling);
 
-impl PhysicalOptimizerRule for SpillJoins {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let replace = |plan: Arc<dyn ExecutionPlan>| match plan.downcast_ref::<HashJoinExec>() {
-            // NOT IN must know of all rows whether one is NULL.
-            Some(join) if !join.null_aware => {
-                Ok(Transformed::yes(Arc::new(SpillJoinExec::new(join, 0)?) as Arc<dyn ExecutionPlan>))
-            }
-            _ => Ok(Transformed::no(plan)),
-        };
-        plan.transform_up(replace).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "spill_joins"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+fn spilling(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    // NOT IN must know of all rows whether one is NULL.
+    Ok(match plan.downcast_ref::<HashJoinExec>() {
+        Some(join) if !join.null_aware => Some(Arc::new(SpillJoinExec::new(join, 0)?)),
+        _ => None,
+    })
 }
 
 /// A hash join that divides its rows when memory does not hold them.

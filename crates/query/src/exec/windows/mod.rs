@@ -15,44 +15,28 @@ mod whole;
 use std::sync::Arc;
 
 use datafusion::common::Result as DfResult;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 
 use self::counted::CountedWindows;
 use self::whole::WholeWindows;
+use super::each_node::EachNode;
 
 /// How EXPLAIN and others know the nodes.
 pub(super) const WHOLE_WINDOWS: &str = "WholeWindowsExec";
 pub(super) const COUNTED_WINDOWS: &str = "CountedWindowsExec";
 
 /// Puts the nodes where they belong.
-#[derive(Debug)]
-pub(super) struct BudgetWindows;
+pub(super) const BUDGET_WINDOWS: EachNode = EachNode::new("budget_windows", budgeted);
 
-impl PhysicalOptimizerRule for BudgetWindows {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let replace = |plan: Arc<dyn ExecutionPlan>| {
-            Ok(if let Some(stage) = plan.downcast_ref::<WindowAggExec>() {
-                Transformed::yes(Arc::new(WholeWindows::new(stage.clone())?) as Arc<dyn ExecutionPlan>)
-            } else if let Some(stage) = plan.downcast_ref::<BoundedWindowAggExec>() {
-                Transformed::yes(Arc::new(CountedWindows::new(stage.clone())?) as Arc<dyn ExecutionPlan>)
-            } else {
-                Transformed::no(plan)
-            })
-        };
-        plan.transform_up(replace).map(|transformed| transformed.data)
-    }
-
-    fn name(&self) -> &str {
-        "budget_windows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+fn budgeted(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+    Ok(if let Some(stage) = plan.downcast_ref::<WindowAggExec>() {
+        Some(Arc::new(WholeWindows::new(stage.clone())?))
+    } else if let Some(stage) = plan.downcast_ref::<BoundedWindowAggExec>() {
+        Some(Arc::new(CountedWindows::new(stage.clone())?))
+    } else {
+        None
+    })
 }
 
 #[cfg(test)]
