@@ -26,6 +26,7 @@ mod machine;
 mod net;
 mod program;
 mod spawn;
+mod steward;
 
 pub use canary::Canary;
 pub use clock::{Clock, RealClock, SimClock};

@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 use heliosdb_types::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::steward::{Steward, Stewardship};
+
 /// Address space for a worker's stack; only touched pages cost memory. Planners walk expressions recursively, up to the depth
 /// the SQL layer allows, which the default of 2 MiB does not hold.
 const STACK_BYTES: usize = 64 << 20;
@@ -18,6 +20,7 @@ const STACK_BYTES: usize = 64 << 20;
 pub struct Pool {
     runtime: Option<Runtime>,
     name: String,
+    _stewardship: Option<Stewardship>,
 }
 
 impl Pool {
@@ -26,18 +29,27 @@ impl Pool {
         Pool::giving_way(name, threads, 0)
     }
 
-    /// The same, whose workers get less of the processors than others when those are short: [`crate::give_way`].
+    /// The same, whose workers get less of the processors than others when those are short: what these leave, if the process may
+    /// have that, and what [`crate::give_way`] says where they leave nothing.
     pub fn giving_way(name: &str, threads: usize, niceness: u8) -> Result<Pool> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads.max(1)).thread_name(name).thread_stack_size(STACK_BYTES).enable_all();
+        let (steward, stewardship) = Steward::start(niceness)?.unzip();
+        if let Some(steward) = &steward {
+            let (leaving, working) = (steward.clone(), steward.clone());
+            builder.on_thread_stop(move || leaving.leave()).on_thread_unpark(move || working.call());
+        }
         builder.on_thread_start(move || {
             if !crate::give_way(niceness) {
                 tracing::debug!("the system gives all threads equal shares");
             }
+            if let Some(steward) = &steward {
+                steward.enter();
+            }
         });
         let runtime = builder.build();
         let runtime = runtime.map_err(|e| Error::io(format!("start the threads of pool \"{name}\""), e))?;
-        Ok(Pool { runtime: Some(runtime), name: name.to_owned() })
+        Ok(Pool { runtime: Some(runtime), name: name.to_owned(), _stewardship: stewardship })
     }
 
     pub fn spawner(&self) -> Spawner {
