@@ -21,9 +21,10 @@ pub struct RowRef<'a> {
     pub key: &'a [u8],
 }
 
-const HINT_LEN: usize = 20;
-
 impl<'a> RowRef<'a> {
+    /// Bytes before the key.
+    pub const HINT_LEN: usize = 20;
+
     /// Hint (20 bytes, little endian) then key: the value of a scan's hidden [`crate::ROW_REF_COLUMN`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.hint.epoch.to_le_bytes());
@@ -34,7 +35,7 @@ impl<'a> RowRef<'a> {
 
     pub fn decode(bytes: &'a [u8]) -> Result<RowRef<'a>> {
         let (hint, key) = bytes
-            .split_at_checked(HINT_LEN)
+            .split_at_checked(RowRef::HINT_LEN)
             .ok_or_else(|| Error::internal("row reference is shorter than its hint"))?;
         let u64_at = |at: usize| {
             hint.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes).expect("hint is 20 bytes")

@@ -159,6 +159,11 @@ impl LockTable {
         if self.try_lock(txn, resource, mode) {
             return Ok(());
         }
+        // Boxed: who gets the lock at once carries nothing along for a wait.
+        Box::pin(self.wait_for(txn, resource, mode, wait)).await
+    }
+
+    async fn wait_for(&self, txn: LockOwner, resource: &Resource, mode: TreeLockMode, wait: LockWait) -> Result<()> {
         if wait.policy == LockPolicy::NoWait {
             return Err(Error::retry(SqlState::LOCK_NOT_AVAILABLE, format!("could not obtain lock on {resource}")));
         }

@@ -23,6 +23,7 @@ use heliosdb_types::{Datum, Error, PhysicalType, Result, SqlType};
 use parking_lot::Mutex;
 
 use super::arrays::scalar_of;
+use super::direct::CallExpr;
 use super::error::{from_datafusion, to_datafusion};
 use super::instantiate::{NOW_PLACEHOLDER, as_declared, missing_parameter, now_value};
 
@@ -117,13 +118,14 @@ pub(super) fn slot_of(expr: &Expr) -> Option<(usize, &DataType)> {
     inner.downcast_ref::<SlotFunction>().map(|function| (function.slot, &function.data_type))
 }
 
-/// Reads slots without a function call around.
+/// Reads slots without a function call around, and calls functions of ours with as little.
 pub(super) fn read_slots(expr: Arc<dyn PhysicalExpr>) -> DfResult<Arc<dyn PhysicalExpr>> {
     let read = expr.transform_up(|expr| {
         let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else { return Ok(Transformed::no(expr)) };
         let inner: &dyn std::any::Any = call.fun().inner().as_ref();
         let Some(SlotFunction { slot, data_type, shared, .. }) = inner.downcast_ref::<SlotFunction>() else {
-            return Ok(Transformed::no(expr));
+            let ours = CallExpr::of(call).map(|ours| Transformed::yes(Arc::new(ours) as Arc<dyn PhysicalExpr>));
+            return Ok(ours.unwrap_or_else(|| Transformed::no(expr)));
         };
         let read = ParameterExpr { slot: *slot, data_type: data_type.clone(), shared: Arc::clone(shared) };
         Ok(Transformed::yes(Arc::new(read) as Arc<dyn PhysicalExpr>))

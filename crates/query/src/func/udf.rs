@@ -138,11 +138,16 @@ impl Function {
         self
     }
 
+    /// The function, if it is one of ours.
+    pub fn of(function: &ScalarUDF) -> Option<&Function> {
+        let inner: &dyn std::any::Any = function.inner().as_ref();
+        inner.downcast_ref::<Function>()
+    }
+
     /// The arguments of a call of our function `name` over single values, and their types, if `expr` is such a call.
     pub fn unwrap_call<'a>(expr: &'a Expr, name: &str) -> Option<(&'a [Expr], &'a [PhysicalType])> {
         let Expr::ScalarFunction(call) = expr else { return None };
-        let inner: &dyn std::any::Any = call.func.inner().as_ref();
-        let function = inner.downcast_ref::<Function>().filter(|function| function.name == name)?;
+        let function = Function::of(&call.func).filter(|function| function.name == name)?;
         let known = call.args.len() == function.arguments.len();
         known.then_some((call.args.as_slice(), function.arguments.as_slice()))
     }
@@ -166,8 +171,7 @@ impl Function {
             Expr::Literal(value, _) => !value.is_null(),
             Expr::Alias(alias) => Function::keeps_values(&alias.expr),
             Expr::ScalarFunction(call) => {
-                let inner: &dyn std::any::Any = call.func.inner().as_ref();
-                let total = inner.downcast_ref::<Function>().is_some_and(|function| function.total);
+                let total = Function::of(&call.func).is_some_and(|function| function.total);
                 total && call.args.iter().all(Function::keeps_values)
             }
             _ => false,
@@ -190,8 +194,7 @@ impl Function {
     /// The better expression for a call of one of our functions, if it has one.
     pub fn specialised(expr: &Expr) -> Option<Expr> {
         let Expr::ScalarFunction(call) = expr else { return None };
-        let inner: &dyn std::any::Any = call.func.inner().as_ref();
-        inner.downcast_ref::<Function>()?.specialise.as_ref()?(&call.args)
+        Function::of(&call.func)?.specialise.as_ref()?(&call.args)
     }
 
     /// The call, or its value if all arguments are literals.
@@ -205,6 +208,27 @@ impl Function {
             return better;
         }
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(self)), args))
+    }
+
+    /// Its value for each of so many rows, or one for all.
+    pub fn evaluate(&self, values: Vec<ColumnarValue>, rows: usize) -> DataFusionResult<ColumnarValue> {
+        // Optimiser rules try expressions on columns of no type to see whether they can only be NULL; strict ones are.
+        if self.strict && values.iter().any(|value| value.data_type() == DataType::Null) {
+            return ScalarValue::try_new_null(&self.returns).map(ColumnarValue::Scalar);
+        }
+        let values = if self.signature.volatility == Volatility::Volatile {
+            // Every row gets a call of its own, even where the arguments are the same.
+            let arrays = values.iter().map(|value| value.to_array(rows).map(ColumnarValue::Array));
+            arrays.collect::<DataFusionResult<Vec<_>>>()?
+        } else {
+            values
+        };
+        let result = (self.kernel)(&values, rows).map_err(to_datafusion)?;
+        if result.data_type() != self.returns {
+            let message = format!("{} gave {} for {}", self.key, result.data_type(), self.returns);
+            return Err(to_datafusion(Error::internal(message)));
+        }
+        Ok(result)
     }
 
     fn fold(&self, args: &[Expr]) -> Option<ScalarValue> {
@@ -268,23 +292,6 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let rows = args.number_rows;
-        // Optimiser rules try expressions on columns of no type to see whether they can only be NULL; strict ones are.
-        if self.strict && args.args.iter().any(|arg| arg.data_type() == DataType::Null) {
-            return ScalarValue::try_new_null(&self.returns).map(ColumnarValue::Scalar);
-        }
-        let values = if self.signature.volatility == Volatility::Volatile {
-            // Every row gets a call of its own, even where the arguments are the same.
-            let arrays = args.args.iter().map(|arg| arg.to_array(rows).map(ColumnarValue::Array));
-            arrays.collect::<DataFusionResult<Vec<_>>>()?
-        } else {
-            args.args
-        };
-        let result = (self.kernel)(&values, rows).map_err(to_datafusion)?;
-        if result.data_type() != self.returns {
-            let message = format!("{} gave {} for {}", self.key, result.data_type(), self.returns);
-            return Err(to_datafusion(Error::internal(message)));
-        }
-        Ok(result)
+        self.evaluate(args.args, args.number_rows)
     }
 }

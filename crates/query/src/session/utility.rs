@@ -68,6 +68,7 @@ impl Session {
             return Err(Error::unsupported("parameters in a statement other than SELECT, INSERT, UPDATE or DELETE"));
         }
         let done = |tag: &str| Ok(Execution::Done(tag.to_owned()));
+        // Boxed, all but what transactions begin and end with, as in `execute_prepared`.
         let statement = match parsed {
             Parsed::Own(own) => return Box::pin(self.execute_own(own, &prepared.text)).await,
             Parsed::Ast(statement) => statement,
@@ -112,18 +113,19 @@ impl Session {
             }
             ast::Statement::ShowVariable { variable } => self.show(variable),
             ast::Statement::Lock(lock) => {
-                self.lock_tables(lock).await?;
+                Box::pin(self.lock_tables(lock)).await?;
                 done("LOCK TABLE")
             }
-            ast::Statement::Discard { object_type } => done(self.discard(object_type).await?),
+            ast::Statement::Discard { object_type } => done(Box::pin(self.discard(object_type)).await?),
             ast::Statement::Prepare { name, data_types, statement } => {
-                self.prepare_named(&crate::bind::fold_identifier(name), data_types, statement, &prepared.text).await?;
+                let name = crate::bind::fold_identifier(name);
+                Box::pin(self.prepare_named(&name, data_types, statement, &prepared.text)).await?;
                 done("PREPARE")
             }
-            ast::Statement::Execute { .. } => self.execute_named(statement, &prepared.text).await,
+            ast::Statement::Execute { .. } => Box::pin(self.execute_named(statement, &prepared.text)).await,
             ast::Statement::Deallocate { name, prepare: _ } => done(self.deallocate(name)?),
-            ast::Statement::Explain { .. } => self.explain(statement, prepared, parameters).await,
-            other => self.define(other, prepared).await,
+            ast::Statement::Explain { .. } => Box::pin(self.explain(statement, prepared, parameters)).await,
+            other => Box::pin(self.define(other, prepared)).await,
         }
     }
 

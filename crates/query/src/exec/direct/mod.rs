@@ -10,6 +10,7 @@
 //! (`LIMIT $1`) each execution compiles anew with its values in place.
 
 mod aggregate;
+mod call;
 mod compile;
 mod found;
 mod join;
@@ -34,6 +35,7 @@ use datafusion::logical_expr::{ColumnarValue, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use heliosdb_types::{Datum, Error, Result, SqlType};
 
+pub(super) use self::call::CallExpr;
 use self::compile::Compiler;
 use self::found::FoundRows;
 use self::join::JoinRows;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::builder::BinaryViewBuilder;
 use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use datafusion::logical_expr::TableScan;
@@ -102,7 +101,7 @@ impl RowShape {
         Rows {
             shape: self,
             columns: self.types.iter().map(|physical| ColumnBuilder::new(*physical, capacity)).collect(),
-            references: self.has_reference().then(|| BinaryViewBuilder::with_capacity(capacity)),
+            references: self.has_reference().then(|| ColumnBuilder::new(PhysicalType::Bytes, capacity)),
             count: 0,
         }
     }
@@ -112,7 +111,7 @@ impl RowShape {
 pub(super) struct Rows<'a> {
     shape: &'a RowShape,
     columns: Vec<ColumnBuilder>,
-    references: Option<BinaryViewBuilder>,
+    references: Option<ColumnBuilder>,
     pub count: usize,
 }
 
@@ -125,9 +124,9 @@ impl<'a> Rows<'a> {
             column.push(*value)?;
         }
         if let Some(references) = &mut self.references {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(RowRef::HINT_LEN + key.len());
             RowRef { hint, key }.encode(&mut bytes);
-            references.append_value(bytes);
+            references.push(DatumRef::Bytes(&bytes))?;
         }
         self.count += 1;
         Ok(())
@@ -144,7 +143,7 @@ impl<'a> Rows<'a> {
         let column = |(place, [one, few]): (&Place, &[ArrayRef; 2])| match place {
             // They come in the order of their places.
             Place::Read(_) => read.next(),
-            Place::Reference => self.references.as_mut().map(|references| Arc::new(references.finish()) as ArrayRef),
+            Place::Reference => self.references.take().map(ColumnBuilder::finish),
             Place::Unread if self.count == 1 => Some(Arc::clone(one)),
             Place::Unread if self.count <= NULL_ROWS => Some(few.slice(0, self.count)),
             Place::Unread => Some(new_null_array(one.data_type(), self.count)),

@@ -1,11 +1,14 @@
 //! Integer arithmetic with overflow errors, and bit operators.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int16Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray};
-use arrow_schema::ArrowError;
+use arrow_array::{Array, ArrayRef, Int16Array, Int32Array, Int64Array, PrimitiveArray};
+use arrow_schema::{ArrowError, DataType};
 use datafusion::arrow::compute::kernels::arity::{try_binary, try_unary};
 use datafusion::arrow::compute::kernels::numeric;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr_common::datum::apply;
 use heliosdb_contracts::arrow_type;
@@ -38,6 +41,9 @@ pub(super) fn call(op: Arithmetic, left: Typed, right: Typed, sql_type: SqlType)
     let result_type = sql_type.clone();
     let function = Function::columnar(&name, name.clone(), arrow_type(physical), move |args, _| {
         let [a, b] = args else { return Err(Error::internal("two operands")) };
+        if let Some(value) = compute_one(op, a, b, physical) {
+            return Ok(value);
+        }
         compute(op, a, b, physical).map_err(|error| match error.state() {
             SqlState::NUMERIC_VALUE_OUT_OF_RANGE => out_of_range(&result_type),
             _ => error,
@@ -51,6 +57,46 @@ fn short_name(physical: PhysicalType) -> &'static str {
         PhysicalType::Int16 => "int2",
         PhysicalType::Int32 => "int4",
         _ => "int8",
+    }
+}
+
+/// One value of each operand, without an array to be made of a constant for it. `None`: not so simple (several rows, NULL,
+/// or an error).
+fn compute_one(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: PhysicalType) -> Option<ColumnarValue> {
+    let (x, y) = (single(a)?, single(b)?);
+    let value = match op {
+        Arithmetic::Add => x.checked_add(y)?,
+        Arithmetic::Sub => x.checked_sub(y)?,
+        Arithmetic::Mul => x.checked_mul(y)?,
+        Arithmetic::Div => x.checked_div(y)?,
+        _ if y == 0 => return None,
+        _ => x.wrapping_rem(y),
+    };
+    let scalar = matches!((a, b), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+    let array = |array: ArrayRef| Some(ColumnarValue::Array(array));
+    match (physical, scalar) {
+        (PhysicalType::Int16, true) => Some(ScalarValue::Int16(Some(value.try_into().ok()?)).into()),
+        (PhysicalType::Int32, true) => Some(ScalarValue::Int32(Some(value.try_into().ok()?)).into()),
+        (_, true) => Some(ScalarValue::Int64(Some(value)).into()),
+        (PhysicalType::Int16, false) => array(Arc::new(Int16Array::from(vec![i16::try_from(value).ok()?]))),
+        (PhysicalType::Int32, false) => array(Arc::new(Int32Array::from(vec![i32::try_from(value).ok()?]))),
+        (_, false) => array(Arc::new(Int64Array::from(vec![value]))),
+    }
+}
+
+/// An operand's value, if it has one and no more.
+fn single(operand: &ColumnarValue) -> Option<i64> {
+    match operand {
+        ColumnarValue::Scalar(ScalarValue::Int16(value)) => value.map(i64::from),
+        ColumnarValue::Scalar(ScalarValue::Int32(value)) => value.map(i64::from),
+        ColumnarValue::Scalar(ScalarValue::Int64(value)) => *value,
+        ColumnarValue::Array(array) if array.len() == 1 && !array.is_null(0) => match array.data_type() {
+            DataType::Int16 => Some(i64::from(array.as_primitive::<Int16Type>().value(0))),
+            DataType::Int32 => Some(i64::from(array.as_primitive::<Int32Type>().value(0))),
+            DataType::Int64 => Some(array.as_primitive::<Int64Type>().value(0)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -99,11 +145,11 @@ fn remainder_of(x: &dyn Array, y: &dyn Array, physical: PhysicalType) -> std::re
         if y == T::Native::default() {
             // Only values can be divided.
             return match x.null_count() == x.len() {
-                true => Ok(std::sync::Arc::new(x.clone())),
+                true => Ok(Arc::new(x.clone())),
                 false => Err(ArrowError::DivideByZero),
             };
         }
-        Ok(std::sync::Arc::new(x.unary::<_, T>(|a| op(a, y))))
+        Ok(Arc::new(x.unary::<_, T>(|a| op(a, y))))
     }
     match physical {
         PhysicalType::Int16 => of::<Int16Type>(x, y, i16::wrapping_rem),
@@ -120,7 +166,7 @@ fn remainder(x: &ArrayRef, y: &ArrayRef, physical: PhysicalType) -> std::result:
     ) -> std::result::Result<ArrayRef, ArrowError> {
         let result: PrimitiveArray<T> =
             try_binary(x.as_primitive::<T>(), y.as_primitive::<T>(), |a, b| op(a, b).ok_or(ArrowError::DivideByZero))?;
-        Ok(std::sync::Arc::new(result))
+        Ok(Arc::new(result))
     }
     match physical {
         PhysicalType::Int16 => of::<Int16Type>(x, y, |a, b| (b != 0).then(|| a.wrapping_rem(b))),
@@ -140,14 +186,14 @@ pub(super) fn negate(input: Typed) -> Typed {
         let negated: std::result::Result<ArrayRef, ArrowError> = match physical {
             PhysicalType::Int16 => {
                 try_unary::<Int16Type, _, Int16Type>(input.as_primitive(), |v| v.checked_neg().ok_or_else(overflow))
-                    .map(|array| std::sync::Arc::new(array) as ArrayRef)
+                    .map(|array| Arc::new(array) as ArrayRef)
             }
             PhysicalType::Int32 => {
                 try_unary::<Int32Type, _, Int32Type>(input.as_primitive(), |v| v.checked_neg().ok_or_else(overflow))
-                    .map(|array| std::sync::Arc::new(array) as ArrayRef)
+                    .map(|array| Arc::new(array) as ArrayRef)
             }
             _ => try_unary::<Int64Type, _, Int64Type>(input.as_primitive(), |v| v.checked_neg().ok_or_else(overflow))
-                .map(|array| std::sync::Arc::new(array) as ArrayRef),
+                .map(|array| Arc::new(array) as ArrayRef),
         };
         negated.map_err(crate::exec::from_arrow)
     });
@@ -234,4 +280,58 @@ pub(super) fn bit_not(input: Typed) -> Result<Typed> {
     });
     let sql_type = input.sql_type.clone();
     Ok(Typed::new(function.call(vec![input.expr]), sql_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All pairs of what a type has at its ends and around zero, NULL among them.
+    fn operands(physical: PhysicalType) -> Vec<ScalarValue> {
+        let some = |value: i64| match physical {
+            PhysicalType::Int16 => ScalarValue::Int16(Some(value.clamp(i16::MIN.into(), i16::MAX.into()) as i16)),
+            PhysicalType::Int32 => ScalarValue::Int32(Some(value.clamp(i32::MIN.into(), i32::MAX.into()) as i32)),
+            _ => ScalarValue::Int64(Some(value)),
+        };
+        let null = ScalarValue::try_new_null(&arrow_type(physical)).unwrap();
+        [i64::MIN, i64::MIN + 1, -7, -1, 0, 1, 2, 9, i64::MAX].map(some).into_iter().chain([null]).collect()
+    }
+
+    #[test]
+    fn one_value_of_each_gives_what_columns_give() {
+        use Arithmetic::{Add, Div, Mod, Mul, Sub};
+        let (mut simple, mut others) = (0, 0);
+        for physical in [PhysicalType::Int16, PhysicalType::Int32, PhysicalType::Int64] {
+            let values = operands(physical);
+            for (op, a, b) in [Add, Sub, Mul, Div, Mod]
+                .into_iter()
+                .flat_map(|op| values.iter().flat_map(move |a| operands(physical).into_iter().map(move |b| (op, a, b))))
+            {
+                let shapes = |value: &ScalarValue| {
+                    [ColumnarValue::Scalar(value.clone()), ColumnarValue::Array(value.to_array().unwrap())]
+                };
+                for a in shapes(a) {
+                    for b in shapes(&b) {
+                        let Some(one) = compute_one(op, &a, &b, physical) else {
+                            others += 1;
+                            continue;
+                        };
+                        simple += 1;
+                        let scalar = matches!((&a, &b), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+                        assert_eq!(matches!(one, ColumnarValue::Scalar(_)), scalar);
+                        let columns = compute(op, &a, &b, physical).unwrap();
+                        assert_eq!(one.to_array(1).unwrap().as_ref(), columns.to_array(1).unwrap().as_ref());
+                    }
+                }
+            }
+        }
+        assert!(simple > 3_000 && others > 1_000, "{simple} and {others}");
+    }
+
+    #[test]
+    fn several_rows_are_not_one_value() {
+        let two = ColumnarValue::Array(Arc::new(Int32Array::from(vec![1, 2])));
+        let one = ColumnarValue::Scalar(ScalarValue::Int32(Some(1)));
+        assert!(compute_one(Arithmetic::Add, &two, &one, PhysicalType::Int32).is_none());
+    }
 }
