@@ -1,9 +1,9 @@
-//! Threads that take the processors nobody else wants, and no less than a share of them.
+//! Threads that take the processors nobody else wants, unless that is little.
 //!
 //! A nice thread gets little of a processor that others want, but they wait for it: who wakes seldom interrupts it at once, and is
 //! not sent to the processor it runs on rather than to another one where somebody with equal rights runs. Linux does both for
 //! threads of its idle policy. These in turn get next to nothing where others run all the time, so a [`Steward`] looks at them
-//! while they work, and lets them be merely nice for a moment when they had less than their niceness entitles them to.
+//! while they work, and lets them be merely nice for a moment when they had less than a third of the time they wanted.
 //!
 //! To leave the idle policy takes a privilege (`CAP_SYS_NICE`). Without it, and elsewhere than on Linux, threads are merely nice.
 
@@ -22,7 +22,7 @@ use crate::spawn::{Spawner, Thread};
 
 /// How often the steward looks while anything runs.
 const LOOK: Duration = Duration::from_millis(25);
-/// Looks after which it decides whether threads had their share.
+/// Looks after which it decides whether threads had enough.
 const LOOKS: u32 = 4;
 /// Looks for which they are merely nice if they had not.
 const NICE_LOOKS: u32 = 2;
@@ -46,15 +46,14 @@ struct Shares {
 /// Decides which policy threads have next.
 #[derive(Debug)]
 struct Fairness {
-    niceness: u8,
     policy: Policy,
     looks: u32,
     since: Shares,
 }
 
 impl Fairness {
-    fn new(niceness: u8) -> Fairness {
-        Fairness { niceness, policy: Policy::Idle, looks: 0, since: Shares::default() }
+    fn new(policy: Policy) -> Fairness {
+        Fairness { policy, looks: 0, since: Shares::default() }
     }
 
     /// After a look: what all threads together had since the last one.
@@ -68,14 +67,13 @@ impl Fairness {
             Policy::Nice if self.looks >= NICE_LOOKS => Policy::Idle,
             policy => return policy,
         };
-        *self = Fairness { niceness: self.niceness, policy, looks: 0, since: Shares::default() };
+        *self = Fairness::new(policy);
         policy
     }
 
-    /// Whether threads had less of the time they wanted than beside one thread of equal rights: each step of niceness takes a fifth.
+    /// Whether threads had less than a third of the time they wanted.
     fn is_starved(&self) -> bool {
-        let others = self.since.ran.as_secs_f64() * 1.25_f64.powi(i32::from(self.niceness));
-        self.since.waited.as_secs_f64() > others
+        self.since.waited > 2 * self.since.ran
     }
 }
 
@@ -165,7 +163,7 @@ impl Steward {
         let (watched, called, looks) = (Mutex::new(watched), Condvar::new(), AtomicBool::new(false));
         let steward = Steward(Arc::new(Shared { watched, called, looks }));
         let looking = steward.clone();
-        let thread = Spawner::threads().thread("steward", move || looking.run(niceness))?;
+        let thread = Spawner::threads().thread("steward", move || looking.run())?;
         Ok(Some((steward.clone(), Stewardship { steward, _thread: thread })))
     }
 
@@ -192,8 +190,8 @@ impl Steward {
         }
     }
 
-    fn run(&self, niceness: u8) {
-        let (clock, mut fairness) = (RealClock::new(), Fairness::new(niceness));
+    fn run(&self) {
+        let (clock, mut fairness) = (RealClock::new(), Fairness::new(Policy::Idle));
         let mut watched = self.0.watched.lock();
         while !watched.stopped {
             if !self.0.looks.load(Ordering::Acquire) {
@@ -280,29 +278,21 @@ mod tests {
     }
 
     #[test]
-    fn who_had_less_than_its_share_is_nice_for_a_moment() {
-        let mut fairness = Fairness::new(10);
-        let mut after = |had| fairness.next(had);
-        // A tenth is what ten steps leave beside one other thread.
-        assert_eq!([25, 0, 5, 0].map(|ran| after(shares(ran, 50 - ran))), [Policy::Idle; 4]);
-        assert_eq!(
-            [3, 3, 3, 3].map(|ran| after(shares(ran, 50 - ran))),
-            [Policy::Idle, Policy::Idle, Policy::Idle, Policy::Nice]
-        );
-        assert_eq!([Policy::Nice, Policy::Idle], [shares(0, 50), shares(0, 50)].map(&mut after));
-        // Nothing of it is remembered; who wants nothing lacks nothing.
-        assert_eq!([shares(0, 0); 6].map(&mut after), [Policy::Idle; 6]);
+    fn who_had_too_little_is_nice_for_a_moment() {
+        let mut fairness = Fairness::new(Policy::Idle);
+        let mut after = |had: &[u64]| had.iter().map(|&ran| fairness.next(shares(ran, 30 - ran))).collect::<Vec<_>>();
+        use Policy::{Idle, Nice};
+        // A third, however it is spread.
+        assert_eq!(after(&[0, 30, 0, 10]), [Idle; 4]);
+        assert_eq!(after(&[10, 10, 10, 9]), [Idle, Idle, Idle, Nice]);
+        // Nothing of it is remembered.
+        assert_eq!(after(&[0, 0, 30, 30, 30, 30]), [Nice, Idle, Idle, Idle, Idle, Idle]);
     }
 
     #[test]
-    fn the_share_is_by_niceness() {
-        let starved = |niceness, ran, waited| {
-            let mut fairness = Fairness::new(niceness);
-            fairness.since = shares(ran, waited);
-            fairness.is_starved()
-        };
-        assert!(starved(1, 40, 60) && !starved(1, 50, 50));
-        assert!(starved(19, 1, 99) && !starved(19, 2, 98));
+    fn who_wants_nothing_lacks_nothing() {
+        let mut fairness = Fairness::new(Policy::Idle);
+        assert_eq!([shares(0, 0); 6].map(|had| fairness.next(had)), [Policy::Idle; 6]);
     }
 
     /// The 41st field of a thread's `stat`.

@@ -51,7 +51,8 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "HELIOSDB_WORKER_THREADS")]
     worker_threads: Option<usize>,
 
-    /// How far queries give way to short statements and commits when processors are short: 0 (equal shares) to 19 [default: 10]
+    /// How far queries give way to short statements and commits when processors are short: 0 (equal shares) to 19; where the
+    /// process may, they take what others leave, unless that is little [default: 10]
     #[arg(long, value_name = "N", env = "HELIOSDB_QUERY_NICENESS")]
     query_niceness: Option<u8>,
 

@@ -184,6 +184,8 @@ pub(crate) fn into_array(value: ColumnarValue, rows: usize) -> DfResult<ArrayRef
             (0..rows).for_each(|_| builder.append_value(&bytes));
             Arc::new(builder.finish())
         }
+        ScalarValue::Int32(Some(value)) if rows <= FEW => Arc::new(Int32Array::from_value(value, rows)),
+        ScalarValue::Int64(Some(value)) if rows <= FEW => Arc::new(Int64Array::from_value(value, rows)),
         ScalarValue::Int32(None) if rows <= FEW => Arc::new(Int32Array::new_null(rows)),
         ScalarValue::Int64(None) if rows <= FEW => Arc::new(Int64Array::new_null(rows)),
         ScalarValue::TimestampMicrosecond(None, None) if rows <= FEW => {

@@ -564,7 +564,11 @@ pub(crate) fn with_parts(bound: &BoundStatement, scope: Arc<StatementScope>) -> 
 }
 
 fn write_tag(tag: &str, written: u64) -> String {
-    if tag == "INSERT" { format!("INSERT 0 {written}") } else { format!("{tag} {written}") }
+    let oid = if tag == "INSERT" { " 0 " } else { " " };
+    match written {
+        1 => [tag, oid, "1"].concat(),
+        more => format!("{tag}{oid}{more}"),
+    }
 }
 
 fn rows_tag(tag: &str) -> &'static str {
