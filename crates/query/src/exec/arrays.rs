@@ -9,7 +9,7 @@ use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
     Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, TimestampMicrosecondArray};
+use arrow_array::{Array, ArrayRef, Decimal64Array, Int32Array, Int64Array, TimestampMicrosecondArray};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 use heliosdb_contracts::arrow_type;
@@ -186,6 +186,12 @@ pub(crate) fn into_array(value: ColumnarValue, rows: usize) -> DfResult<ArrayRef
         }
         ScalarValue::Int32(Some(value)) if rows <= FEW => Arc::new(Int32Array::from_value(value, rows)),
         ScalarValue::Int64(Some(value)) if rows <= FEW => Arc::new(Int64Array::from_value(value, rows)),
+        ScalarValue::Decimal64(Some(value), precision, scale) if rows <= FEW => {
+            Arc::new(Decimal64Array::from_value(value, rows).with_precision_and_scale(precision, scale)?)
+        }
+        ScalarValue::TimestampMicrosecond(Some(value), zone) if rows <= FEW => {
+            Arc::new(TimestampMicrosecondArray::from_value(value, rows).with_timezone_opt(zone))
+        }
         ScalarValue::Int32(None) if rows <= FEW => Arc::new(Int32Array::new_null(rows)),
         ScalarValue::Int64(None) if rows <= FEW => Arc::new(Int64Array::new_null(rows)),
         ScalarValue::TimestampMicrosecond(None, None) if rows <= FEW => {

@@ -75,7 +75,7 @@ pub use lock_rows::{LockRowsNode, LockTarget};
 pub use memory::QueryMemory;
 pub(crate) use parts::in_order;
 pub use parts::{GivenTable, Parts, WritePart};
-pub(crate) use pushdown::translate;
+pub(crate) use pushdown::{datum, translate};
 pub use recheck::{Recheck, SlotNode};
 pub use row_write::{
     Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,

@@ -221,7 +221,7 @@ fn boolean(expr: &Expr, is: bool, targets: &Targets<'_>) -> Option<ColumnPredica
 }
 
 /// A literal as a value of a column's physical type; `None` if it is NULL or does not fit exactly.
-pub(super) fn datum(value: &ScalarValue, physical: PhysicalType) -> Option<Datum> {
+pub(crate) fn datum(value: &ScalarValue, physical: PhysicalType) -> Option<Datum> {
     Some(match (physical, value) {
         (PhysicalType::Bool, ScalarValue::Boolean(Some(v))) => Datum::Bool(*v),
         (PhysicalType::Int16, _) => Datum::Int16(i16::try_from(integer(value)?).ok()?),

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use heliosdb_contracts::datum_at;
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
 
-use crate::exec::{ColumnBuilder, check_cancelled, from_datafusion, to_datafusion};
+use crate::exec::{ColumnBuilder, check_cancelled, datum, from_datafusion, scalar_of, to_datafusion};
 
 type Kernel = dyn Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + Sync;
 type Specialise = dyn Fn(&[Expr]) -> Option<Expr> + Send + Sync;
@@ -107,7 +107,13 @@ impl Function {
         // Argument types are part of what is captured.
         let key = format!("{}:{arguments:?}->{returns:?}", key.into());
         let known = arguments.clone();
-        let function = Function::arrays(name, key, arrow, move |arrays, rows| {
+        let function = Function::columnar(name, key, arrow, move |args, rows| {
+            if let Some(constants) = constants(args, &arguments) {
+                let constants: Vec<DatumRef<'_>> = constants.iter().map(Datum::as_ref).collect();
+                return scalar_of(returns, kernel(&constants)?.as_ref()).map(ColumnarValue::Scalar);
+            }
+            let arrays = args.iter().map(|arg| arg.to_array(rows)).collect::<DataFusionResult<Vec<_>>>();
+            let arrays = arrays.map_err(from_datafusion)?;
             let mut out = ColumnBuilder::new(returns, rows);
             let mut row_values = Vec::with_capacity(arrays.len());
             for row in 0..rows {
@@ -118,7 +124,7 @@ impl Function {
                 }
                 out.push(kernel(&row_values)?.as_ref())?;
             }
-            Ok(out.finish())
+            Ok(ColumnarValue::Array(out.finish()))
         });
         Function { arguments: known, ..function }
     }
@@ -216,7 +222,7 @@ impl Function {
         if self.strict && values.iter().any(|value| value.data_type() == DataType::Null) {
             return ScalarValue::try_new_null(&self.returns).map(ColumnarValue::Scalar);
         }
-        let values = if self.signature.volatility == Volatility::Volatile {
+        let values = if self.signature.volatility == Volatility::Volatile && rows != 1 {
             // Every row gets a call of its own, even where the arguments are the same.
             let arrays = values.iter().map(|value| value.to_array(rows).map(ColumnarValue::Array));
             arrays.collect::<DataFusionResult<Vec<_>>>()?
@@ -242,6 +248,17 @@ impl Function {
             ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0).ok(),
         }
     }
+}
+
+/// The values of arguments that are all constants; `None` also if one is of a kind that only arrays tell.
+fn constants(args: &[ColumnarValue], types: &[PhysicalType]) -> Option<Vec<Datum>> {
+    let constant = |(arg, physical): (&ColumnarValue, &PhysicalType)| match arg {
+        ColumnarValue::Scalar(value) if value.is_null() => Some(Datum::Null),
+        ColumnarValue::Scalar(value) => datum(value, *physical),
+        ColumnarValue::Array(_) => None,
+    };
+    let all = !args.is_empty() && args.len() == types.len();
+    all.then(|| args.iter().zip(types).map(constant).collect()).flatten()
 }
 
 impl fmt::Debug for Function {
