@@ -5,7 +5,7 @@
 //! threads of its idle policy. These in turn get next to nothing where others run all the time, so a [`Steward`] looks at them
 //! while they work, and lets them be merely nice for a moment when they had less than a third of the time they wanted.
 //!
-//! To leave the idle policy takes a privilege (`CAP_SYS_NICE`). Without it, and elsewhere than on Linux, threads are merely nice.
+//! To leave the idle policy takes a privilege (`CAP_SYS_NICE`, or `RLIMIT_NICE`). Without it, and elsewhere than on Linux, threads are merely nice.
 
 use std::fs::File;
 use std::io;
@@ -129,7 +129,7 @@ fn beginning(file: &File) -> io::Result<String> {
 #[derive(Debug)]
 struct Watched {
     wards: Vec<Ward>,
-    policy: Policy,
+    fairness: Fairness,
     stopped: bool,
 }
 
@@ -159,7 +159,7 @@ impl Steward {
         if niceness == 0 || !may_return() {
             return Ok(None);
         }
-        let watched = Watched { wards: Vec::new(), policy: Policy::Idle, stopped: false };
+        let watched = Watched { wards: Vec::new(), fairness: Fairness::new(Policy::Idle), stopped: false };
         let (watched, called, looks) = (Mutex::new(watched), Condvar::new(), AtomicBool::new(false));
         let steward = Steward(Arc::new(Shared { watched, called, looks }));
         let looking = steward.clone();
@@ -172,7 +172,7 @@ impl Steward {
         // Who cannot be looked at is merely nice.
         let Ok(ward) = Ward::this() else { return };
         let mut watched = self.0.watched.lock();
-        set_policy(ward.thread, watched.policy);
+        set_policy(ward.thread, watched.fairness.policy);
         watched.wards.push(ward);
     }
 
@@ -191,16 +191,16 @@ impl Steward {
     }
 
     fn run(&self) {
-        let (clock, mut fairness) = (RealClock::new(), Fairness::new(Policy::Idle));
+        let clock = RealClock::new();
         let mut watched = self.0.watched.lock();
         while !watched.stopped {
             if !self.0.looks.load(Ordering::Acquire) {
                 self.0.called.wait(&mut watched);
                 continue;
             }
-            let before = clock.monotonic();
+            let slept = clock.monotonic();
             self.0.called.wait_for(&mut watched, LOOK);
-            let passed = clock.monotonic().saturating_sub(before);
+            let passed = clock.monotonic().saturating_sub(slept);
             // Who begins from here on calls again.
             self.0.looks.store(false, Ordering::Release);
             let mut had = Shares::default();
@@ -209,9 +209,9 @@ impl Steward {
                 had.ran += ran;
                 had.waited += waited;
             }
-            let policy = fairness.next(had);
-            if policy != watched.policy {
-                watched.policy = policy;
+            let before = watched.fairness.policy;
+            let policy = watched.fairness.next(had);
+            if policy != before {
                 for ward in &watched.wards {
                     set_policy(ward.thread, policy);
                 }

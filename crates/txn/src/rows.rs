@@ -51,11 +51,10 @@ impl Participant {
             return Ok(true);
         }
         let resource = Resource::row(txn.branch, tree, key.clone());
-        if !self.locks.try_lock(txn.owner, &resource, row_mode(mode)) {
-            if wait.policy != LockPolicy::Wait {
-                return Ok(false);
-            }
+        if wait.policy == LockPolicy::Wait {
             self.locks.lock(txn.owner, &resource, row_mode(mode), wait).await?;
+        } else if !self.locks.try_lock(txn.owner, &resource, row_mode(mode)) {
+            return Ok(false);
         }
         let threshold = self.options.escalate_rows;
         let (new, escalate) = txn.held.lock().add_row(tree, key.clone(), mode, threshold);

@@ -59,7 +59,7 @@ mod windows;
 
 pub use admission::QueryQueue;
 pub use apply::ApplyNode;
-pub(crate) use arrays::{ColumnBuilder, array_of, scalar_of};
+pub(crate) use arrays::{ColumnBuilder, array_of, into_array, scalar_of};
 pub(crate) use error::{from_arrow, from_datafusion, to_datafusion};
 pub use explain::{ExplainFormat, ExplainOptions};
 pub(crate) use foreign::{ChildEvent, ConstraintModes, ForeignSpec, ParentEvent, can_refer};
@@ -75,7 +75,7 @@ pub use lock_rows::{LockRowsNode, LockTarget};
 pub use memory::QueryMemory;
 pub(crate) use parts::in_order;
 pub use parts::{GivenTable, Parts, WritePart};
-pub(crate) use pushdown::{datum, translate};
+pub(crate) use pushdown::{datum, integer, translate};
 pub use recheck::{Recheck, SlotNode};
 pub use row_write::{
     Arbiter, ConflictProgram, ConflictUpdate, ConflictWrite, MergeAction, MergeClause, RowWriteNode, RowWriteOp,

@@ -247,7 +247,7 @@ pub(crate) fn datum(value: &ScalarValue, physical: PhysicalType) -> Option<Datum
     })
 }
 
-fn integer(value: &ScalarValue) -> Option<i64> {
+pub(crate) fn integer(value: &ScalarValue) -> Option<i64> {
     match value {
         ScalarValue::Int8(v) => v.map(i64::from),
         ScalarValue::Int16(v) => v.map(i64::from),

@@ -106,14 +106,9 @@ impl Function {
         let arrow = heliosdb_contracts::arrow_type(returns);
         // Argument types are part of what is captured.
         let key = format!("{}:{arguments:?}->{returns:?}", key.into());
-        let known = arguments.clone();
-        let function = Function::columnar(name, key, arrow, move |args, rows| {
-            if let Some(constants) = constants(args, &arguments) {
-                let constants: Vec<DatumRef<'_>> = constants.iter().map(Datum::as_ref).collect();
-                return scalar_of(returns, kernel(&constants)?.as_ref()).map(ColumnarValue::Scalar);
-            }
-            let arrays = args.iter().map(|arg| arg.to_array(rows)).collect::<DataFusionResult<Vec<_>>>();
-            let arrays = arrays.map_err(from_datafusion)?;
+        let (value, types, known) = (Arc::new(kernel), arguments.clone(), arguments.clone());
+        let kernel = Arc::clone(&value);
+        let function = Function::arrays(name, key, arrow, move |arrays, rows| {
             let mut out = ColumnBuilder::new(returns, rows);
             let mut row_values = Vec::with_capacity(arrays.len());
             for row in 0..rows {
@@ -124,9 +119,17 @@ impl Function {
                 }
                 out.push(kernel(&row_values)?.as_ref())?;
             }
-            Ok(ColumnarValue::Array(out.finish()))
+            Ok(out.finish())
         });
-        Function { arguments: known, ..function }
+        let by_row = function.kernel;
+        let by_value = move |args: &[ColumnarValue], rows| match constants(args, &types) {
+            Some(constants) => {
+                let constants: Vec<DatumRef<'_>> = constants.iter().map(Datum::as_ref).collect();
+                scalar_of(returns, value(&constants)?.as_ref()).map(ColumnarValue::Scalar)
+            }
+            None => by_row(args, rows),
+        };
+        Function { arguments: known, kernel: Arc::new(by_value), ..function }
     }
 
     /// Takes columns at once, if any argument is one; the function of single values says what they have to give.
@@ -310,5 +313,31 @@ impl ScalarUDFImpl for Function {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
         self.evaluate(args.args, args.number_rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use heliosdb_types::Interval;
+
+    use super::*;
+
+    #[test]
+    fn a_call_of_constants_is_computed_once_whatever_they_are() {
+        let interval = Datum::Interval(Interval { months: 1, days: 2, micros: 3 });
+        for (physical, constant) in [(PhysicalType::Int64, Datum::Int64(7)), (PhysicalType::Interval, interval)] {
+            let calls = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&calls);
+            let function = Function::strict("same", "same", vec![physical], PhysicalType::Bool, move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok(Datum::Bool(true))
+            });
+            let value = ColumnarValue::Scalar(scalar_of(physical, constant.as_ref()).unwrap());
+            let said = function.evaluate(vec![value], 100).unwrap();
+            assert!(matches!(said, ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))), "{physical:?}: {said:?}");
+            assert_eq!(calls.load(Ordering::Relaxed), 1, "{physical:?}");
+        }
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int16Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Int16Array, Int32Array, Int64Array, PrimitiveArray};
-use arrow_schema::{ArrowError, DataType};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
+use arrow_schema::ArrowError;
 use datafusion::arrow::compute::kernels::arity::{try_binary, try_unary};
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr_common::datum::apply;
-use heliosdb_contracts::arrow_type;
+use heliosdb_contracts::{arrow_type, datum_at};
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result, SqlState, SqlType};
 
 use super::super::cast::{cast, is_integer};
@@ -20,7 +20,7 @@ use super::super::value::int_of;
 use super::super::{CastKind, FuncContext, Typed};
 use super::arithmetic::Arithmetic;
 use super::{ambiguous, undefined};
-use crate::exec::from_datafusion;
+use crate::exec::{from_datafusion, integer, into_array};
 
 fn out_of_range(sql_type: &SqlType) -> Error {
     Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{} out of range", sql_type.name()))
@@ -63,7 +63,7 @@ fn short_name(physical: PhysicalType) -> &'static str {
 /// One value of each operand, without an array to be made of a constant for it. `None`: not so simple (several rows, NULL,
 /// or an error).
 fn compute_one(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: PhysicalType) -> Option<ColumnarValue> {
-    let (x, y) = (single(a)?, single(b)?);
+    let (x, y) = (single(a, physical)?, single(b, physical)?);
     let value = match op {
         Arithmetic::Add => x.checked_add(y)?,
         Arithmetic::Sub => x.checked_sub(y)?,
@@ -72,31 +72,25 @@ fn compute_one(op: Arithmetic, a: &ColumnarValue, b: &ColumnarValue, physical: P
         _ if y == 0 => return None,
         _ => x.wrapping_rem(y),
     };
-    let scalar = matches!((a, b), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
-    let array = |array: ArrayRef| Some(ColumnarValue::Array(array));
-    match (physical, scalar) {
-        (PhysicalType::Int16, true) => Some(ScalarValue::Int16(Some(value.try_into().ok()?)).into()),
-        (PhysicalType::Int32, true) => Some(ScalarValue::Int32(Some(value.try_into().ok()?)).into()),
-        (_, true) => Some(ScalarValue::Int64(Some(value)).into()),
-        (PhysicalType::Int16, false) => array(Arc::new(Int16Array::from(vec![i16::try_from(value).ok()?]))),
-        (PhysicalType::Int32, false) => array(Arc::new(Int32Array::from(vec![i32::try_from(value).ok()?]))),
-        (_, false) => array(Arc::new(Int64Array::from(vec![value]))),
+    let value = match physical {
+        PhysicalType::Int16 => ScalarValue::Int16(Some(value.try_into().ok()?)),
+        PhysicalType::Int32 => ScalarValue::Int32(Some(value.try_into().ok()?)),
+        _ => ScalarValue::Int64(Some(value)),
+    };
+    match (a, b) {
+        (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)) => Some(ColumnarValue::Scalar(value)),
+        _ => into_array(ColumnarValue::Scalar(value), 1).ok().map(ColumnarValue::Array),
     }
 }
 
 /// An operand's value, if it has one and no more.
-fn single(operand: &ColumnarValue) -> Option<i64> {
+fn single(operand: &ColumnarValue, physical: PhysicalType) -> Option<i64> {
     match operand {
-        ColumnarValue::Scalar(ScalarValue::Int16(value)) => value.map(i64::from),
-        ColumnarValue::Scalar(ScalarValue::Int32(value)) => value.map(i64::from),
-        ColumnarValue::Scalar(ScalarValue::Int64(value)) => *value,
-        ColumnarValue::Array(array) if array.len() == 1 && !array.is_null(0) => match array.data_type() {
-            DataType::Int16 => Some(i64::from(array.as_primitive::<Int16Type>().value(0))),
-            DataType::Int32 => Some(i64::from(array.as_primitive::<Int32Type>().value(0))),
-            DataType::Int64 => Some(array.as_primitive::<Int64Type>().value(0)),
-            _ => None,
-        },
-        _ => None,
+        ColumnarValue::Scalar(value) => integer(value),
+        ColumnarValue::Array(array) if array.len() == 1 && !array.is_null(0) => {
+            int_of(datum_at(array, 0, physical).ok()?).ok()
+        }
+        ColumnarValue::Array(_) => None,
     }
 }
 
@@ -284,6 +278,8 @@ pub(super) fn bit_not(input: Typed) -> Result<Typed> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Int32Array;
+
     use super::*;
 
     /// All pairs of what a type has at its ends and around zero, NULL among them.
