@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -152,10 +153,12 @@ pub trait SqlSession: Send {
     /// Asks the running statement to stop; usable from any thread.
     fn canceller(&self) -> Arc<dyn Canceller>;
 
-    /// Resolves when the session must end although its client says nothing: it has been idle for too long, or somebody has
-    /// terminated it. Asked each time the client is waited for, which only counts as idle between its requests; the error is
-    /// the last thing the client is told.
-    fn interrupted(&self, idle: bool) -> BoxFuture<'static, Error>;
+    /// Resolves when somebody has terminated the session; the error is the last thing the client is told. Asked once.
+    fn terminated(&self) -> BoxFuture<'static, Error>;
+
+    /// For how long the client may now say nothing, and the last thing it is told after that. Asked each time an idle client is
+    /// waited for.
+    fn idle_limit(&self) -> Option<(Duration, Error)>;
 }
 
 /// What a column of a `reg*` type holds in a result: the object's name for text and its number for the binary format, between

@@ -44,6 +44,11 @@ impl Alarm {
         let _ = self.phase.wait_for(|now| *now >= phase).await;
     }
 
+    /// How far the server's stop has come, as soon as that is further than `phase`.
+    pub(crate) async fn further(mut self, phase: Phase) -> Phase {
+        self.phase.wait_for(|now| *now > phase).await.map_or(Phase::Terminating, |now| *now)
+    }
+
     /// Runs `work`, unless the client hangs up or the server must stop: then cancels the statement and waits, for a
     /// while, until it has noticed. Work that is ready at once costs nothing extra.
     pub(crate) async fn attend<T>(

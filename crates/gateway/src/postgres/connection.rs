@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::{self, BoxFuture};
 use heliosdb_contracts::{Canceller, ConnectRequest, Notification, Prepared, SqlSession, TransactionStatus};
 use heliosdb_types::{Error, ErrorKind, SqlState};
 use pgwire::messages::response::NotificationResponse;
@@ -22,11 +23,13 @@ use super::registry::Seat;
 use super::reply::{error_response, notice_response, ready_for_query};
 use super::server::Shared;
 use super::startup::{Opening, open};
+use super::vigil::Vigil;
 use super::wire::Wire;
 
 pub(crate) struct Connection<'a> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) alarm: Alarm,
+    vigil: Vigil,
     pub(crate) shared: &'a Shared,
     pub(crate) session: Box<dyn SqlSession>,
     pub(crate) canceller: Arc<dyn Canceller>,
@@ -60,6 +63,7 @@ pub(crate) async fn serve_connection(wire: &mut Wire, shared: &Shared, mut alarm
     let mut connection = Connection {
         wire,
         alarm: alarm.clone(),
+        vigil: Vigil::new(alarm.clone(), session.terminated()),
         shared,
         session,
         canceller,
@@ -179,23 +183,20 @@ impl Connection<'_> {
                 Ok(frame) => return Ok(frame),
                 Err(missing) => {
                     self.wire.rest();
-                    let interrupted = self.session.interrupted(until == Phase::Draining);
-                    let notified = if until == Phase::Draining { self.session.notified() } else { None };
-                    let notified = async {
-                        match notified {
-                            Some(notified) => notified.await,
-                            None => std::future::pending().await,
-                        }
-                    };
+                    // Between its requests, not inside one.
+                    let idle = until == Phase::Draining;
+                    let notified = if idle { self.session.notified() } else { None };
+                    let limit = if idle { self.session.idle_limit() } else { None };
+                    let limit = limit.map(|(limit, error)| (self.alarm.clock().sleep(limit), error));
                     tokio::select! {
                         biased;
                         filled = self.wire.fill(missing) => filled?,
-                        () = notified => {
+                        () = when(notified) => {
                             self.send_notifications();
                             self.alarm.flush(self.wire).await?;
                         }
-                        error = interrupted => return Err(Failure::Fatal(error)),
-                        () = self.alarm.reached(until) => return Err(Failure::Fatal(shutting_down())),
+                        error = self.vigil.ended(until) => return Err(Failure::Fatal(error)),
+                        error = too_long(limit) => return Err(Failure::Fatal(error)),
                     }
                 }
             }
@@ -262,5 +263,24 @@ impl Connection<'_> {
         for notice in self.session.take_notices() {
             self.wire.send(&notice_response(&notice));
         }
+    }
+}
+
+/// Resolves when it does, if it is there at all.
+async fn when(event: Option<BoxFuture<'static, ()>>) {
+    match event {
+        Some(event) => event.await,
+        None => future::pending().await,
+    }
+}
+
+/// Resolves when a client has said nothing for too long, with what it is told.
+async fn too_long(limit: Option<(BoxFuture<'static, ()>, Error)>) -> Error {
+    match limit {
+        Some((limit, error)) => {
+            limit.await;
+            error
+        }
+        None => future::pending().await,
     }
 }

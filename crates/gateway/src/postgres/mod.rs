@@ -29,6 +29,7 @@ mod startup;
 mod stream;
 mod throttle;
 mod tls;
+mod vigil;
 mod wire;
 
 pub use counters::Counters;

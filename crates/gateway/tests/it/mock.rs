@@ -671,8 +671,12 @@ impl SqlSession for Session {
         )
     }
 
-    fn interrupted(&self, _idle: bool) -> BoxFuture<'static, Error> {
+    fn terminated(&self) -> BoxFuture<'static, Error> {
         futures::future::pending().boxed()
+    }
+
+    fn idle_limit(&self) -> Option<(Duration, Error)> {
+        None
     }
 
     fn canceller(&self) -> Arc<dyn Canceller> {

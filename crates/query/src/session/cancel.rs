@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -70,36 +71,31 @@ pub(crate) fn terminated() -> Error {
 }
 
 impl Session {
-    /// Resolves when the session must end while its client says nothing.
-    pub(super) fn session_end(&self, idle: bool) -> BoxFuture<'static, Error> {
-        let idle = match self.session_status() {
-            _ if !idle => None,
-            TransactionStatus::Idle => self.settings.parsed.idle_session_timeout.map(|timeout| {
-                let message = "terminating connection due to idle-session timeout";
-                (timeout, SqlState::IDLE_SESSION_TIMEOUT, message)
-            }),
-            TransactionStatus::InTransaction | TransactionStatus::Failed => {
-                self.settings.parsed.idle_in_transaction_timeout.map(|timeout| {
-                    let message = "terminating connection due to idle-in-transaction timeout";
-                    (timeout, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, message)
-                })
-            }
-        };
+    /// Resolves when somebody has terminated the session.
+    pub(super) fn when_terminated(&self) -> BoxFuture<'static, Error> {
         let slot = Arc::clone(&self.cancel);
-        let Some((timeout, state, message)) = idle else {
-            return async move {
-                slot.terminated().await;
-                terminated()
-            }
-            .boxed();
-        };
-        let timer = self.engine.options.clock.sleep(timeout);
         async move {
-            tokio::select! {
-                () = slot.terminated() => terminated(),
-                () = timer => Error::unavailable(state, message),
-            }
+            slot.terminated().await;
+            terminated()
         }
         .boxed()
+    }
+
+    /// For how long the client may say nothing from now on, and what ends the session then.
+    pub(super) fn idle_time_left(&self) -> Option<(Duration, Error)> {
+        let settings = &self.settings.parsed;
+        let (timeout, state, message) = match self.session_status() {
+            TransactionStatus::Idle => (
+                settings.idle_session_timeout,
+                SqlState::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
+            TransactionStatus::InTransaction | TransactionStatus::Failed => (
+                settings.idle_in_transaction_timeout,
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout",
+            ),
+        };
+        timeout.map(|timeout| (timeout, Error::unavailable(state, message)))
     }
 }

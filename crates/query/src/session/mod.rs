@@ -634,8 +634,12 @@ impl SqlSession for Session {
         Arc::clone(&self.cancel) as Arc<dyn Canceller>
     }
 
-    fn interrupted(&self, idle: bool) -> BoxFuture<'static, Error> {
-        self.session_end(idle)
+    fn terminated(&self) -> BoxFuture<'static, Error> {
+        self.when_terminated()
+    }
+
+    fn idle_limit(&self) -> Option<(Duration, Error)> {
+        self.idle_time_left()
     }
 }
 
