@@ -89,6 +89,7 @@ impl Direct {
         let Some(mut leaf) = leaf else { return Ok(None) };
         order::sink_order(&mut leaf, &mut steps);
         leaf.read_only(&needed::needed_by(&steps, None));
+        leaf.pick_columns(&mut steps);
         Ok(Some(Direct { leaf, steps, parameters: compiler.slots.finish() }))
     }
 

@@ -4,6 +4,10 @@
 //! has to be changed: what nobody looks at is NULL.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 
 use super::Leaf;
 use super::step::Step;
@@ -50,6 +54,21 @@ impl Leaf {
             Leaf::Range(range) => range.shape_mut().read_only(needed),
             Leaf::Join(join) => join.read_only(needed),
             Leaf::Rows(_) | Leaf::Found(_) => {}
+        }
+    }
+
+    /// Gives what a first step that picks columns would make of its rows, so that nobody need make it.
+    pub(super) fn pick_columns(&mut self, steps: &mut Vec<Step>) {
+        let Some(Step::Project(projection)) = steps.first() else { return };
+        let place = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
+        let Some(places) = projection.exprs().iter().map(place).collect::<Option<Vec<_>>>() else { return };
+        let picked = match self {
+            Leaf::Point(point) => point.shape_mut().give_only(&places),
+            Leaf::Range(range) => range.shape_mut().give_only(&places),
+            Leaf::Join(_) | Leaf::Rows(_) | Leaf::Found(_) => false,
+        };
+        if picked {
+            steps.remove(0);
         }
     }
 }

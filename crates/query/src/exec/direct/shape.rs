@@ -92,6 +92,22 @@ impl RowShape {
         }
     }
 
+    /// Gives these places of a batch and no others. False, and nothing has changed: they are in another order, or not all that
+    /// is read.
+    pub fn give_only(&mut self, places: &[usize]) -> bool {
+        let given = places.iter().map(|&at| Some((*self.places.get(at)?, self.nulls.get(at)?.clone())));
+        let (Some(given), Ok(schema)) = (given.collect::<Option<Vec<_>>>(), self.schema.project(places)) else {
+            return false;
+        };
+        let read = given.iter().filter(|(place, _)| matches!(place, Place::Read(_))).count();
+        if !places.is_sorted_by(|one, next| one < next) || read != self.columns.len() {
+            return false;
+        }
+        (self.places, self.nulls) = given.into_iter().unzip();
+        self.schema = Arc::new(schema);
+        true
+    }
+
     /// Whether rows are given with their keys.
     pub fn has_reference(&self) -> bool {
         self.places.contains(&Place::Reference)

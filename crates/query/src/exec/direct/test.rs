@@ -81,6 +81,9 @@ fn both_paths_answer_alike() {
         read(key(3, "y").and(col("t.v").gt(lit(100)))),
         read(key(3, "y").and(col("t.a").eq(lit(4)))),
         found(key(3, "y")).alias("u").unwrap().project(vec![col("u.a")]).unwrap(),
+        found(key(3, "y")).project(vec![col("t.b"), col("t.v")]).unwrap(),
+        found(key(3, "y")).project(vec![col("t.v"), col("t.b")]).unwrap(),
+        found(half.clone()).sort(vec![col("t.b").sort(false, true)]).unwrap().project(vec![col("t.v")]).unwrap(),
         found(key(3, "y")).limit(0, Some(1)).unwrap(),
         found(key(3, "y")).limit(1, None).unwrap(),
         found(half.clone()).sort(vec![col("t.v").sort(false, true)]).unwrap(),
@@ -116,6 +119,17 @@ fn both_paths_answer_alike() {
         assert_eq!(once, full, "{}", plan.display_indent());
         assert_eq!(prepared, full, "{}", plan.display_indent());
     }
+}
+
+#[test]
+fn a_leaf_gives_the_columns_that_are_asked_for_in_their_order() {
+    let bench = bench();
+    let steps = |columns: [&str; 2]| {
+        let read = bench.scan().filter(key(3, "y")).unwrap().project(columns.map(col)).unwrap();
+        Direct::compile(&read.build().unwrap(), &bench.executor.template).unwrap().unwrap().steps.len()
+    };
+    assert_eq!(steps(["t.a", "t.v"]), 0);
+    assert_eq!(steps(["t.v", "t.a"]), 1);
 }
 
 #[test]
