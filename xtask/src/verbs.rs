@@ -127,16 +127,21 @@ pub fn testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
 }
 
 fn build_for_testkit(profile: &str) -> Done {
-    let name = if profile == "debug" { "dev" } else { profile };
+    let name = |profile| if profile == "debug" { "dev" } else { profile };
     // Two builds, not one: the server may be wanted in another profile than the tool.
-    run_cargo(&["build", "--profile", name, "-p", "heliosdb-server", "--bins"])?;
-    run_cargo(&["build", "-p", "heliosdb-testkit", "--bins"])
+    run_cargo(&["build", "--profile", name(profile), "-p", "heliosdb-server", "--bins"])?;
+    run_cargo(&["build", "--profile", name(tool_profile(profile)), "-p", "heliosdb-testkit", "--bins"])
+}
+
+/// The profile of the tool beside a server of `profile`: clients share the cores with an optimised server, so they are optimised too.
+fn tool_profile(profile: &str) -> &'static str {
+    if profile == "debug" { "debug" } else { "release" }
 }
 
 /// Runs one of testkit's commands with the server of a profile.
 fn run_testkit(profile: &str, verb: &str, arguments: &[String]) -> Done {
     let binary = server_binary(profile);
-    let tool = target_dir().join("debug").join(format!("testkit{}", std::env::consts::EXE_SUFFIX));
+    let tool = target_dir().join(tool_profile(profile)).join(format!("testkit{}", std::env::consts::EXE_SUFFIX));
     let mut command = std::process::Command::new(tool);
     command.arg(verb).args(arguments).current_dir(root()).env("HELIOSDB_BIN", &binary);
     run(&mut command)
@@ -151,7 +156,7 @@ pub fn profile(otherwise: &str) -> String {
 const TESTKIT: [&str; 8] = ["olap", "weblog", "oltp", "tpcc", "htap", "load", "plans", "cancel"];
 
 pub fn bench(arguments: &[String]) -> Done {
-    let profile = profile("release");
+    let profile = profile("dist");
     match arguments.split_first() {
         Some((name, rest)) if TESTKIT.contains(&name.as_str()) => testkit(&profile, name, rest),
         Some((name, rest)) if name == "build" => build_times::run(rest),

@@ -43,7 +43,7 @@ fn the_dockerfile_builds_and_starts_what_there_is() {
     assert!(file.contains(&format!("FROM rust:{}-", minor.join("."))), "the pinned toolchain is {channel}");
     // The command builds the package whose binary is copied.
     let build = after(&file, "RUN cargo");
-    assert_eq!(build, "build --release --locked -p heliosdb-server");
+    assert_eq!(build, "build --profile dist --locked -p heliosdb-server");
     assert!(read("crates/server/Cargo.toml").contains("name = \"heliosdb\""), "its binary");
     let stages: Vec<&str> = file.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(" AS ").nth(1)).collect();
     let mut copies = 0;
@@ -53,7 +53,7 @@ fn the_dockerfile_builds_and_starts_what_there_is() {
             Some(copy) => {
                 let (stage, paths) = copy.split_once(' ').unwrap();
                 assert!(stages.contains(&stage), "{copy}");
-                assert_eq!(paths, "/src/target/release/heliosdb /usr/local/bin/heliosdb");
+                assert_eq!(paths, "/src/target/dist/heliosdb /usr/local/bin/heliosdb");
             }
             None => {
                 let source = copy.split(' ').next().unwrap();
