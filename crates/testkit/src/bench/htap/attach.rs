@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
-use super::{HtapOptions, Load, Measured, Side, told, unthrottled};
+use tokio_postgres::Client;
+
+use super::{HtapOptions, Load, Measured, Side, settle, told, unthrottled};
 use crate::htap;
 
-/// Loads the tables where there are none, times the queries, and measures terminals and a stream, each alone and both at once.
+/// Loads the tables where there are none, times the queries, and measures terminals and a stream, each alone and both at once; with
+/// `--minutes` both at once for so long, and the queries again.
 pub async fn measure(options: &HtapOptions, port: u16, rate: Option<f64>) -> Result<(), String> {
     let mut side = Side::new("server", port, options.scale, options.seed);
     // Of its own, so that a second call chooses other transactions.
@@ -15,17 +18,17 @@ pub async fn measure(options: &HtapOptions, port: u16, rate: Option<f64>) -> Res
     if !loaded.map_err(|error| error.to_string())?.get::<_, bool>(0) {
         let began = Instant::now();
         htap::load(&client, options.scale, options.seed).await?;
-        for housekeeping in ["VACUUM ANALYZE", "CHECKPOINT"] {
-            client.batch_execute(housekeeping).await.map_err(|error| format!("{housekeeping}: {error}"))?;
-        }
+        settle(&client).await?;
         println!("loaded in {:.1} s", began.elapsed().as_secs_f64());
     }
-    let seconds = htap::run_queries(&client).await?;
-    for ((name, _), seconds) in htap::QUERIES.iter().zip(&seconds) {
-        print!("{name} {:.0}  ", seconds * 1000.0);
-    }
-    println!("all {:.0} ms", seconds.iter().sum::<f64>() * 1000.0);
+    time_queries(&client).await?;
     let paced = |streams| Load { rate, ..unthrottled(options, streams) };
+    if options.minutes > 0.0 {
+        let measured = side.measure(Load { seconds: options.minutes * 60.0, ..paced(1) }).await?;
+        told(&side, "both", &measured);
+        tell_stalls(&measured);
+        return time_queries(&client).await;
+    }
     let loads = [
         ("one stream alone", Load { terminals: 0, ..unthrottled(options, 1) }),
         ("terminals alone", paced(0)),
@@ -41,6 +44,15 @@ pub async fn measure(options: &HtapOptions, port: u16, rate: Option<f64>) -> Res
         }
         println!();
     }
+    Ok(())
+}
+
+async fn time_queries(client: &Client) -> Result<(), String> {
+    let seconds = htap::run_queries(client).await?;
+    for ((name, _), seconds) in htap::QUERIES.iter().zip(&seconds) {
+        print!("{name} {:.0}  ", seconds * 1000.0);
+    }
+    println!("all {:.0} ms", seconds.iter().sum::<f64>() * 1000.0);
     Ok(())
 }
 

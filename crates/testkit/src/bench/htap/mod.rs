@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
+use tokio_postgres::Client;
 
 use self::phase::{Load, Measured, Side};
 use super::history;
@@ -53,6 +54,8 @@ struct Figures {
     /// Seconds of each query.
     fresh: Vec<f64>,
     after: Vec<f64>,
+    /// Of each query over the rows of the end, loaded anew; ours only.
+    anew: Option<Vec<f64>>,
     /// Order lines then and in the end.
     lines: [u64; 2],
     peak: Measured,
@@ -95,16 +98,14 @@ async fn measure(options: &HtapOptions, place: &Path) -> Result<(), String> {
         let began = Instant::now();
         htap::load(&client, options.scale, options.seed).await.map_err(|why| format!("{}: {why}", side.name))?;
         let loaded = began.elapsed().as_secs_f64();
-        for housekeeping in ["VACUUM ANALYZE", "CHECKPOINT"] {
-            client.batch_execute(housekeeping).await.map_err(|error| format!("{housekeeping}: {error}"))?;
-        }
+        settle(&client).await?;
         println!("{}: loaded in {loaded:.1} s", side.name);
     }
     compare(&ours, &theirs, "fresh load").await?;
     if options.check_only {
         return check(options, &mut ours, &theirs).await;
     }
-    let [ours, theirs] = phases(options, &mut ours, &mut theirs).await?;
+    let [ours, theirs] = phases(options, &mut ours, &mut theirs, place).await?;
     report::print(options, &version.version, &ours, &theirs);
     if options.plots {
         report::draw(&ours, &theirs)?;
@@ -114,6 +115,14 @@ async fn measure(options: &HtapOptions, place: &Path) -> Result<(), String> {
         "clients": options.clients, "peer": format!("PostgreSQL {}", version.version),
         "judged": report::to_json(&ours, &theirs), "ours": ours.to_json(), "theirs": theirs.to_json()});
     history::append("htap", result).map_err(fail)
+}
+
+/// What is done with tables that were just loaded.
+async fn settle(client: &Client) -> Result<(), String> {
+    for housekeeping in ["VACUUM ANALYZE", "CHECKPOINT"] {
+        client.batch_execute(housekeeping).await.map_err(|error| format!("{housekeeping}: {error}"))?;
+    }
+    Ok(())
 }
 
 async fn compare(ours: &Side, theirs: &Side, when: &str) -> Result<(), String> {
@@ -149,7 +158,12 @@ fn unthrottled(options: &HtapOptions, streams: usize) -> Load {
 }
 
 /// Every measurement of both, in turns.
-async fn phases(options: &HtapOptions, ours: &mut Side, theirs: &mut Side) -> Result<[Figures; 2], String> {
+async fn phases(
+    options: &HtapOptions,
+    ours: &mut Side,
+    theirs: &mut Side,
+    place: &Path,
+) -> Result<[Figures; 2], String> {
     let mut figures = Vec::new();
     let alone = Load { terminals: 0, ..unthrottled(options, 1) };
     for side in [&mut *ours, &mut *theirs] {
@@ -207,11 +221,13 @@ async fn phases(options: &HtapOptions, ours: &mut Side, theirs: &mut Side) -> Re
         }
         let _alone = side.alone();
         let after = htap::run_queries(&side.client().await?).await?;
+        let anew = if whole.is_empty() { Some(anew(options, side, place).await?) } else { None };
         let lines = [lines, order_lines(side).await?];
         let unthrottled = unthrottled_beside;
         whole.push(Figures {
             fresh,
             after,
+            anew,
             lines,
             peak,
             paced,
@@ -225,6 +241,21 @@ async fn phases(options: &HtapOptions, ours: &mut Side, theirs: &mut Side) -> Re
         });
     }
     <[Figures; 2]>::try_from(whole).map_err(|_| "a side is missing".into())
+}
+
+/// Seconds of each query over the rows that a server has now, in another one that was just loaded with them: tables grow while
+/// writers work, and what the queries then take more is not all for the way the rows came.
+async fn anew(options: &HtapOptions, side: &Side, place: &Path) -> Result<Vec<f64>, String> {
+    let start = ServerOptions::new(place.join("anew")).env("HELIOSDB_LOG", "warn");
+    let server = Server::start(&start).await.map_err(|error| error.to_string())?;
+    let (worn, client) =
+        (side.client().await?, Side::new("anew", server.pg_port, options.scale, options.seed).client().await?);
+    // For the definitions; the rows are replaced.
+    htap::load(&client, Scale::small(1), options.seed).await?;
+    htap::copy_all(&worn, &client).await?;
+    settle(&client).await?;
+    htap::compare(&worn, &client).await?;
+    htap::run_queries(&client).await
 }
 
 async fn order_lines(side: &Side) -> Result<u64, String> {
