@@ -85,7 +85,12 @@ pub struct Executor {
     pub(super) template: SessionState,
     pub(crate) spawner: Spawner,
     pub(super) memory: Arc<Memory>,
+    spill: SpillFiles,
     pub(super) admission: Arc<Admission>,
+}
+
+fn files_of(files: SpillFiles) -> DiskManagerBuilder {
+    DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)))
 }
 
 impl fmt::Debug for Executor {
@@ -98,8 +103,8 @@ impl Executor {
     pub fn new(options: ExecutorOptions) -> Result<Executor> {
         let memory = Arc::new(Memory::new(options.memory_bytes));
         let admission = Admission::new(options.queries_max, Arc::clone(&memory), options.clock);
-        let disk = DiskManagerMode::Custom(Arc::new(SpillFiles::new(options.spill)));
-        let disk = DiskManagerBuilder::default().with_mode(disk);
+        let spill = SpillFiles::new(options.spill);
+        let disk = files_of(spill.clone());
         // Each statement has a pool of its own; this one is of those that plan and run nothing.
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
         let runtime = runtime.build_arc().map_err(from_datafusion)?;
@@ -127,14 +132,17 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(INTERRUPTIBLE))
             .with_physical_optimizer_rule(Arc::new(ALL_ORDERED_GROUPS))
             .build();
-        Ok(Executor { template, spawner: options.spawner, memory, admission })
+        Ok(Executor { template, spawner: options.spawner, memory, spill, admission })
     }
 
-    /// A session for one statement, with memory of its own.
+    /// A session for one statement, with memory and files of its own.
     pub(super) fn session(&self, scope: Arc<StatementScope>) -> SessionState {
+        let template = self.template.runtime_env();
+        let files = files_of(self.spill.of_statement(scope.cancel.clone())).build();
         let runtime = RuntimeEnv {
             memory_pool: self.memory.statement(scope.memory_bytes),
-            ..self.template.runtime_env().as_ref().clone()
+            disk_manager: files.map_or_else(|_| Arc::clone(&template.disk_manager), Arc::new),
+            ..template.as_ref().clone()
         };
         let mut state = SessionStateBuilder::new_from_existing(self.template.clone())
             .with_session_id(self.template.session_id().to_owned())

@@ -19,6 +19,7 @@ use heliosdb_runtime::{Disk, DiskFile, OpenMode};
 use heliosdb_types::{Error, Result, SqlState};
 
 use super::super::error::to_datafusion;
+use crate::exec::CancelFlag;
 
 const HEAD: usize = 8;
 /// Bytes of a block: enough that its price does not count, few enough for one to be held for each open file.
@@ -29,8 +30,11 @@ const KEPT_FREE: u64 = 256 << 20;
 const LOOK_EVERY: u64 = 64 << 20;
 
 /// Makes the files, in one directory of its own.
+#[derive(Clone)]
 pub(in crate::exec) struct SpillFiles {
     shared: Arc<Shared>,
+    /// Of the statement they are made for: an operator that writes does not look up before it has written all it has.
+    cancel: Option<CancelFlag>,
 }
 
 struct Shared {
@@ -43,7 +47,13 @@ struct Shared {
 impl SpillFiles {
     /// `disk` is the directory; what lies there is overwritten.
     pub fn new(disk: Arc<dyn Disk>) -> SpillFiles {
-        SpillFiles { shared: Arc::new(Shared { disk, next: AtomicU64::new(0), written: AtomicU64::new(0) }) }
+        let shared = Shared { disk, next: AtomicU64::new(0), written: AtomicU64::new(0) };
+        SpillFiles { shared: Arc::new(shared), cancel: None }
+    }
+
+    /// For a statement: nothing more is written once it is cancelled.
+    pub fn of_statement(&self, cancel: CancelFlag) -> SpillFiles {
+        SpillFiles { shared: Arc::clone(&self.shared), cancel: Some(cancel) }
     }
 }
 
@@ -51,8 +61,8 @@ impl TempFileFactory for SpillFiles {
     fn create_temp_file(&self, _description: &str) -> DfResult<Arc<dyn SpillFile>> {
         let name = format!("spill-{}", self.shared.next.fetch_add(1, Ordering::Relaxed));
         let made = self.shared.disk.open(&name, OpenMode::Create).and_then(|file| file.truncate(0).map(|()| file));
-        let body =
-            Body { shared: Arc::clone(&self.shared), file: made.map_err(to_datafusion)?, name, len: AtomicU64::new(0) };
+        let (shared, cancel) = (Arc::clone(&self.shared), self.cancel.clone());
+        let body = Body { shared, cancel, file: made.map_err(to_datafusion)?, name, len: AtomicU64::new(0) };
         Ok(Arc::new(Spilled(Arc::new(body))))
     }
 }
@@ -60,6 +70,7 @@ impl TempFileFactory for SpillFiles {
 /// One file, removed with its last holder.
 struct Body {
     shared: Arc<Shared>,
+    cancel: Option<CancelFlag>,
     file: Arc<dyn DiskFile>,
     name: String,
     /// Bytes of whole blocks.
@@ -76,6 +87,9 @@ impl Drop for Body {
 
 impl Body {
     fn append(&self, bytes: &[u8]) -> Result<()> {
+        if let Some(cancel) = &self.cancel {
+            cancel.check()?;
+        }
         let before = self.shared.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if before / LOOK_EVERY != (before + bytes.len() as u64) / LOOK_EVERY || before == 0 {
             self.shared.check_space()?;
@@ -233,6 +247,19 @@ mod tests {
             all.extend_from_slice(&block.map_err(from_datafusion)?);
         }
         Ok(all)
+    }
+
+    #[test]
+    fn a_cancelled_statement_writes_no_more() {
+        let (_disk, _dir, files) = files();
+        let cancel = CancelFlag::default();
+        let file = files.of_statement(cancel.clone()).create_temp_file("sort").unwrap();
+        let mut writer = file.open_writer().unwrap();
+        writer.write_all(&vec![1; 2 * BLOCK]).unwrap();
+        cancel.cancel();
+        let error = writer.write_all(&vec![2; 2 * BLOCK]).unwrap_err();
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+        assert_eq!(cause.map(Error::state), Some(SqlState::QUERY_CANCELED));
     }
 
     #[test]
