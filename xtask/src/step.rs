@@ -17,7 +17,7 @@ pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The server binary of a profile's folder (`debug`, `release`, `quick`).
+/// The server binary of a profile's folder (`debug`, `release`, `dist`, `quick`).
 pub fn server_binary(profile: &str) -> PathBuf {
     target_dir().join(profile).join(format!("heliosdb{}", std::env::consts::EXE_SUFFIX))
 }

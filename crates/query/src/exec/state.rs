@@ -8,7 +8,6 @@ use datafusion::catalog::Session;
 use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::QueryPlanner;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -89,10 +88,6 @@ pub struct Executor {
     pub(super) admission: Arc<Admission>,
 }
 
-fn files_of(files: SpillFiles) -> DiskManagerBuilder {
-    DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)))
-}
-
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Executor")
@@ -104,7 +99,7 @@ impl Executor {
         let memory = Arc::new(Memory::new(options.memory_bytes));
         let admission = Admission::new(options.queries_max, Arc::clone(&memory), options.clock);
         let spill = SpillFiles::new(options.spill);
-        let disk = files_of(spill.clone());
+        let disk = spill.clone().manager();
         // Each statement has a pool of its own; this one is of those that plan and run nothing.
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
         let runtime = runtime.build_arc().map_err(from_datafusion)?;
@@ -138,7 +133,8 @@ impl Executor {
     /// A session for one statement, with memory and files of its own.
     pub(super) fn session(&self, scope: Arc<StatementScope>) -> SessionState {
         let template = self.template.runtime_env();
-        let files = files_of(self.spill.of_statement(scope.cancel.clone())).build();
+        // It fails only where it makes folders, which this one does not.
+        let files = self.spill.of_statement(scope.cancel.clone()).manager().build();
         let runtime = RuntimeEnv {
             memory_pool: self.memory.statement(scope.memory_bytes),
             disk_manager: files.map_or_else(|_| Arc::clone(&template.disk_manager), Arc::new),

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use datafusion::common::Result as DfResult;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::spill_file::{SpillFile, SpillWriter, TempFileFactory};
 use futures::Stream;
 use heliosdb_runtime::{Disk, DiskFile, OpenMode};
@@ -54,6 +55,11 @@ impl SpillFiles {
     /// For a statement: nothing more is written once it is cancelled.
     pub fn of_statement(&self, cancel: CancelFlag) -> SpillFiles {
         SpillFiles { shared: Arc::clone(&self.shared), cancel: Some(cancel) }
+    }
+
+    /// What operators ask for files.
+    pub fn manager(self) -> DiskManagerBuilder {
+        DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(self)))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 use heliosdb_runtime::RealDisk;
@@ -21,8 +20,7 @@ pub(in crate::exec) struct Place {
 impl Place {
     pub fn new(bytes: usize, batch_rows: usize) -> Place {
         let dir = tempfile::tempdir().unwrap();
-        let files = SpillFiles::new(Arc::new(RealDisk::new(dir.path()).unwrap()));
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(files)));
+        let disk = SpillFiles::new(Arc::new(RealDisk::new(dir.path()).unwrap())).manager();
         let memory = Memory::new(bytes);
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory.statement(None)).with_disk_manager_builder(disk);
         let mut config = SessionConfig::new().with_batch_size(batch_rows);
