@@ -35,9 +35,9 @@ cargo xtask <command>
                        other engines' sqllogictest files, fetched, with PostgreSQL as the arbiter
   fuzz [--minutes N] [--only TARGET]
                        mutated inputs for the decoders; finds go to fuzz/corpus
-  bench olap [--sf N] [--runs N] [--only Q01] [--cold | --after-updates | --datafusion]
+  bench olap [--sf N] [--runs N] [--only Q01] [--cold | --after-updates | --datafusion | --postgres | --chdb]
                        TPC-H beside DuckDB: hot, or after starts with an empty page cache; or ours after changes beside ours as
-                       loaded; or beside DataFusion on Parquet
+                       loaded; or hot beside DataFusion on Parquet, PostgreSQL or chdb (embedded ClickHouse)
   bench weblog [--rows N] [--runs N] [--only W01] [--check]
                        43 queries over a wide web log beside DuckDB
   bench plans [--sf N] [--scale N] [--orders N] [--verbose]

@@ -40,14 +40,20 @@ enum Verb {
         #[arg(long)]
         only: Vec<String>,
         /// The first query after a start with an empty page cache
-        #[arg(long, conflicts_with_all = ["after_updates", "datafusion"])]
+        #[arg(long, group = "against")]
         cold: bool,
         /// After 5 % updates and 1 % deletes, beside ours as loaded
-        #[arg(long, conflicts_with = "datafusion")]
+        #[arg(long, group = "against")]
         after_updates: bool,
         /// Beside DataFusion on Parquet
-        #[arg(long)]
+        #[arg(long, group = "against")]
         datafusion: bool,
+        /// Beside PostgreSQL with indexes on its foreign keys
+        #[arg(long, group = "against")]
+        postgres: bool,
+        /// Beside chdb, the embedded ClickHouse
+        #[arg(long, group = "against")]
+        chdb: bool,
     },
     /// A wide web log beside DuckDB
     Weblog {
@@ -276,13 +282,15 @@ enum Verb {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Verb::Olap { scale, runs, threads, check, only, cold, after_updates, datafusion } => {
-            let against = match (cold, after_updates, datafusion) {
-                (true, ..) => olap::Against::ColdDuckDb,
-                (_, true, _) => olap::Against::Fresh,
-                (.., true) => olap::Against::DataFusion,
-                _ => olap::Against::DuckDb,
-            };
+        Verb::Olap { scale, runs, threads, check, only, cold, after_updates, datafusion, postgres, chdb } => {
+            let said = [
+                (cold, olap::Against::ColdDuckDb),
+                (after_updates, olap::Against::Fresh),
+                (datafusion, olap::Against::DataFusion),
+                (postgres, olap::Against::Postgres),
+                (chdb, olap::Against::Chdb),
+            ];
+            let against = said.iter().find(|(said, _)| *said).map_or(olap::Against::DuckDb, |(_, against)| *against);
             let (work_dir, check_only) = (work_dir(), check);
             let options = olap::OlapOptions { scale, runs, threads, work_dir, check_only, only, against };
             olap::run(&options).await

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{OlapOptions, load_ours, load_peer, start};
 use crate::bench::beside::{chosen, describe, query, verdict};
 use crate::bench::{history, median};
-use crate::peer::{DuckDb, Peer};
+use crate::peer::{DuckDb, Peer, install_duckdb};
 use crate::tpch;
 
 /// Times the total of tables as they were loaded.
@@ -41,13 +41,14 @@ fn changes() -> Vec<String> {
     out
 }
 
-pub(super) async fn run(options: &OlapOptions, data: &Path, packages: &Path, place: &Path) -> Result<(), String> {
+pub(super) async fn run(options: &OlapOptions, data: &Path, place: &Path) -> Result<(), String> {
+    let packages = install_duckdb(&options.work_dir).map_err(|error| error.to_string())?;
     let fresh = start(options, &place.join("fresh")).await?;
     let changed = start(options, &place.join("changed")).await?;
     let fresh = (fresh.connect().await.map_err(|error| error.to_string())?, fresh);
     let changed = (changed.connect().await.map_err(|error| error.to_string())?, changed);
     let mut duck =
-        DuckDb::open(packages, &place.join("peer.duckdb"), options.threads).map_err(|error| error.to_string())?;
+        DuckDb::open(&packages, &place.join("peer.duckdb"), options.threads).map_err(|error| error.to_string())?;
     load_peer(&mut duck, data).map_err(|error| error.to_string())?;
     for (client, _) in [&fresh, &changed] {
         load_ours(client, data).await?;

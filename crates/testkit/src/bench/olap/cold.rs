@@ -11,14 +11,15 @@ use serde_json::json;
 use super::{OlapOptions, load_ours, load_peer, start};
 use crate::bench::beside::{self, Timing, chosen, describe, query, verdict};
 use crate::bench::{history, median};
-use crate::peer::{DuckDb, Peer};
+use crate::peer::{DuckDb, Peer, install_duckdb};
 use crate::tpch;
 
 /// Times DuckDB's, in total.
 const TOTAL_MAX: f64 = 1.0;
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(options: &OlapOptions, data: &Path, packages: &Path, place: &Path) -> Result<(), String> {
+pub(super) async fn run(options: &OlapOptions, data: &Path, place: &Path) -> Result<(), String> {
+    let packages = install_duckdb(&options.work_dir).map_err(|error| error.to_string())?;
     let (ours, theirs) = (place.join("ours"), place.join("peer.duckdb"));
     let mut server = start(options, &ours).await?;
     let client = server.connect().await.map_err(|error| error.to_string())?;
@@ -26,7 +27,7 @@ pub(super) async fn run(options: &OlapOptions, data: &Path, packages: &Path, pla
     client.batch_execute("CHECKPOINT; ANALYZE").await.map_err(|error| describe("CHECKPOINT", &error))?;
     drop(client);
     server.stop(STOP_PATIENCE).map_err(|error| error.to_string())?;
-    let mut duck = DuckDb::open(packages, &theirs, options.threads).map_err(|error| error.to_string())?;
+    let mut duck = DuckDb::open(&packages, &theirs, options.threads).map_err(|error| error.to_string())?;
     load_peer(&mut duck, data).map_err(|error| error.to_string())?;
     let version = duck.version.clone();
     drop(duck);
@@ -46,7 +47,7 @@ pub(super) async fn run(options: &OlapOptions, data: &Path, packages: &Path, pla
             drop(client);
             server.stop(STOP_PATIENCE).map_err(|error| error.to_string())?;
             empty_page_cache(place).map_err(|error| error.to_string())?;
-            let mut duck = DuckDb::open(packages, &theirs, options.threads).map_err(|error| error.to_string())?;
+            let mut duck = DuckDb::open(&packages, &theirs, options.threads).map_err(|error| error.to_string())?;
             let (expected, seconds) = duck.query(sql).map_err(|error| format!("{name}: {error}"))?;
             peer_times.push(seconds);
             rows = expected.len();

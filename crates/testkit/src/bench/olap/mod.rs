@@ -1,8 +1,12 @@
 //! TPC-H: ours beside DuckDB's native tables; every answer compared. Hot, cold, or ours after changes beside ours as loaded.
+//! On request hot beside DataFusion, PostgreSQL or chdb instead.
 
 mod changed;
+mod chdb;
 mod cold;
 mod datafusion;
+mod hot;
+mod postgres;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,30 +53,36 @@ pub enum Against {
     Fresh,
     /// Hot, beside DataFusion on Parquet.
     DataFusion,
+    /// Hot, beside PostgreSQL with indexes on its foreign keys; no bar, a report.
+    Postgres,
+    /// Hot, beside chdb; no bar, a report.
+    Chdb,
 }
 
 /// Runs the benchmark; the error lists every answer that differs.
 pub async fn run(options: &OlapOptions) -> Result<(), String> {
     let fail = |error: io::Error| error.to_string();
     let data = tpch::generate(&options.work_dir.join("tpch"), options.scale).map_err(fail)?;
-    let packages = install_duckdb(&options.work_dir).map_err(fail)?;
     let place = options.work_dir.join(format!("olap-{}", std::process::id()));
     std::fs::create_dir_all(&place).map_err(fail)?;
     let result = match options.against {
-        Against::DuckDb => compare(options, &data, &packages, &place).await,
-        Against::ColdDuckDb => cold::run(options, &data, &packages, &place).await,
-        Against::DataFusion => datafusion::run(options, &data, &packages, &place).await,
-        Against::Fresh => changed::run(options, &data, &packages, &place).await,
+        Against::DuckDb => compare(options, &data, &place).await,
+        Against::ColdDuckDb => cold::run(options, &data, &place).await,
+        Against::Fresh => changed::run(options, &data, &place).await,
+        Against::DataFusion => datafusion::run(options, &data, &place).await,
+        Against::Postgres => postgres::run(options, &data, &place).await,
+        Against::Chdb => chdb::run(options, &data, &place).await,
     };
     let _ = std::fs::remove_dir_all(&place);
     result
 }
 
-async fn compare(options: &OlapOptions, data: &Path, packages: &Path, place: &Path) -> Result<(), String> {
+async fn compare(options: &OlapOptions, data: &Path, place: &Path) -> Result<(), String> {
+    let packages = install_duckdb(&options.work_dir).map_err(|error| error.to_string())?;
     let server = start(options, &place.join("ours")).await?;
     let client = server.connect().await.map_err(|error| error.to_string())?;
     let mut duck =
-        DuckDb::open(packages, &place.join("peer.duckdb"), options.threads).map_err(|error| error.to_string())?;
+        DuckDb::open(&packages, &place.join("peer.duckdb"), options.threads).map_err(|error| error.to_string())?;
 
     let our_load = load_ours(&client, data).await?;
     let peer_load = load_peer(&mut duck, data).map_err(|error| error.to_string())?;
