@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::hot::Beside;
 use super::{OlapOptions, hot, load_peer};
 use crate::peer::{DataFusion, DuckDb, install_datafusion, install_duckdb};
 use crate::tpch;
@@ -18,7 +19,8 @@ pub(super) async fn run(options: &OlapOptions, data: &Path, place: &Path) -> Res
     write_parquet(&writer, data, place, &parquet, options.threads).map_err(fail)?;
     let mut peer = DataFusion::open(&plain, &parquet, options.threads).map_err(fail)?;
     let version = format!("DataFusion {} on Parquet", peer.version);
-    hot::run(options, data, place, &mut peer, &version, TOTAL_MAX).await
+    let beside = Beside { version: &version, total_max: TOTAL_MAX, otherwise: &[] };
+    hot::run(options, data, place, &mut peer, beside).await
 }
 
 /// A file a table, written by DuckDB with what it compresses Parquet with by default.

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use tokio_postgres::Client;
 
+use super::hot::Beside;
 use super::{OlapOptions, hot, load_ours};
 use crate::bench::beside::{describe, query};
 use crate::bench::oltp::memory_bytes;
@@ -40,7 +41,8 @@ pub(super) async fn run(options: &OlapOptions, data: &Path, place: &Path) -> Res
     client.batch_execute(INDEXES).await.map_err(|error| describe("indexes", &error))?;
     client.batch_execute("VACUUM ANALYZE").await.map_err(|error| describe("VACUUM", &error))?;
     let version = format!("PostgreSQL {} with indexes on foreign keys, work_mem {WORK_MEM}", server.version);
-    hot::run(options, data, place, &mut Connected(client), &version, f64::INFINITY).await
+    let beside = Beside { version: &version, total_max: f64::INFINITY, otherwise: &[] };
+    hot::run(options, data, place, &mut Connected(client), beside).await
 }
 
 /// PostgreSQL over its wire, as a peer that is waited for.
