@@ -21,8 +21,8 @@ use crate::exec::{Executor, ExecutorOptions, QueryMemory, QueryQueue};
 use crate::housekeeping::Backups;
 use crate::index_builds::IndexBuilds;
 use crate::session::{
-    Channels, SequenceCache, Session, Sessions, SharedStatements, check_setting, drop_temp, scram_from_text,
-    setting_position,
+    Channels, SequenceCache, Session, Sessions, SettingName, SharedStatements, check_setting, drop_temp,
+    scram_from_text,
 };
 use crate::statistics::{Statistics, Usages};
 
@@ -113,7 +113,7 @@ impl Engine {
 
     /// A setting's value as sessions keep it, or why it cannot be.
     pub fn checked_setting(name: &str, value: &str) -> Result<String> {
-        check_setting(setting_position(name)?, value)
+        check_setting(&SettingName::of(name)?, value)
     }
 
     /// Number of sessions connected now.

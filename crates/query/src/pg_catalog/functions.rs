@@ -10,7 +10,7 @@ use super::table::{array_text, stored};
 use super::{Facts, activity, constraints, fixed, locking, privileges, quote_identifier, statements, statistics};
 use crate::catalog::{CLASS_RELATION, CommentKey, RelationKind};
 use crate::func::{self, CastKind, FuncContext, Function, NameLookup, Typed};
-use crate::session::{PARAMETERS, SettingChange, check_setting, may_become, may_set, setting_position};
+use crate::session::{SettingChange, SettingName, check_setting, may_become, may_set, unrecognized};
 
 type Body = fn(&Facts, &[DatumRef<'_>]) -> Result<Datum>;
 
@@ -641,15 +641,17 @@ fn version(facts: &Facts) -> String {
 }
 
 fn current_setting(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
-    match setting_position(string(args, 0)) {
-        Ok(position) => {
-            // What set_config changed in this very statement counts.
-            let changes = facts.changes.lock();
-            let changed = changes.iter().rfind(|change| change.position == position).map(|change| change.value.clone());
-            Ok(Datum::Text(changed.unwrap_or_else(|| facts.settings.value(position).to_owned())))
-        }
+    let setting = || {
+        let name = SettingName::of(string(args, 0))?;
+        // What set_config changed in this very statement counts.
+        let changes = facts.changes.lock();
+        let changed = changes.iter().rfind(|change| change.name == name).map(|change| change.value.as_str());
+        let value = changed.or_else(|| facts.settings.of(&name)).ok_or_else(|| unrecognized(name.as_str()))?;
+        Ok(Datum::Text(value.to_owned()))
+    };
+    match setting() {
         Err(_) if truth(args, 1) => Ok(Datum::Null),
-        Err(error) => Err(error),
+        setting => setting,
     }
 }
 
@@ -657,12 +659,20 @@ fn set_config(facts: &Facts, args: &[DatumRef<'_>]) -> Result<Datum> {
     if args.first().is_none_or(DatumRef::is_null) {
         return Err(Error::invalid(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
     }
-    let position = setting_position(string(args, 0))?;
-    may_set(position, &facts.user)?;
-    let value = check_setting(position, string(args, 1))?;
-    let name = PARAMETERS.get(position).map_or("", |parameter| parameter.name);
-    may_become(&facts.catalog, &facts.login_user, &facts.session_user, name, &value)?;
-    facts.changes.lock().push(SettingChange { position, value: value.clone(), local: truth(args, 2) });
+    let name = SettingName::of(string(args, 0))?;
+    may_set(&name, &facts.user)?;
+    let value = check_setting(&name, string(args, 1))?;
+    may_become(&facts.catalog, &facts.login_user, &facts.session_user, name.as_str(), &value)?;
+    let local = truth(args, 2);
+    let mut changes = facts.changes.lock();
+    // One for each name is enough, however many rows ask.
+    changes.retain(|change| (&change.name, change.local) != (&name, local));
+    let mut settings = facts.settings.clone();
+    for change in changes.iter().filter(|change| change.name.known().is_none()) {
+        settings.give(&change.name, change.value.clone());
+    }
+    settings.fits(&name, &value)?;
+    changes.push(SettingChange { name, value: value.clone(), local });
     Ok(Datum::Text(value))
 }
 

@@ -233,10 +233,7 @@ impl Session {
         if self.settings.is_same(settings) {
             return;
         }
-        for position in 0..settings::PARAMETERS.len() {
-            // Value by value, so that the version moves exactly when something changed.
-            self.settings.put(position, settings.value(position).to_owned());
-        }
+        self.settings.restore(settings);
         self.take_roles();
     }
 

@@ -68,7 +68,7 @@ pub(crate) use locks::{Keep, SessionLocks};
 pub(crate) use scram::{from_text as scram_from_text, to_text as scram_to_text, verifier_of as scram_verifier_of};
 pub(crate) use sequences::{SequenceCache, SessionSequences};
 pub(crate) use settings::{
-    PARAMETERS, Settings, check as check_setting, may_set, parse_bool, position as setting_position,
+    Name as SettingName, PARAMETERS, Settings, check as check_setting, may_set, parse_bool, unrecognized,
 };
 pub(crate) use shared::SharedStatements;
 pub(crate) use timezones::Zones;
@@ -95,7 +95,7 @@ use transaction::State;
 /// A setting changed by a function (`set_config`) while its statement runs; the session takes it over afterwards.
 #[derive(Debug)]
 pub(crate) struct SettingChange {
-    pub position: usize,
+    pub name: SettingName,
     pub value: String,
     pub local: bool,
 }
@@ -391,11 +391,11 @@ fn start_settings(
     for (name, value) in parameters {
         if name == "options" {
             for (name, value) in command_line_options(value)? {
-                may_set(setting_position(&name)?, user)?;
+                may_set(&SettingName::of(&name)?, user)?;
                 set_at_start(&mut settings, &name, &value)?;
             }
         } else if !name.starts_with("_pq_.") && name != "replication" {
-            may_set(setting_position(name)?, user)?;
+            may_set(&SettingName::of(name)?, user)?;
             set_at_start(&mut settings, name, value)?;
         } else if name == "replication" && settings::parse_bool(value) != Some(false) {
             return Err(Error::unsupported("a replication connection"));
@@ -405,12 +405,13 @@ fn start_settings(
 }
 
 fn set_at_start(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
-    let position = setting_position(name)?;
-    if PARAMETERS.get(position).is_some_and(|parameter| matches!(parameter.kind, Kind::Role)) {
+    let parameter = SettingName::of(name)?;
+    if parameter.known().is_some_and(|parameter| matches!(parameter.kind, Kind::Role)) {
         return Err(Error::unsupported(format!("\"{name}\" as a connection or start-up setting")));
     }
-    let value = check_setting(position, value)?;
-    settings.put(position, value);
+    let value = check_setting(&parameter, value)?;
+    settings.fits(&parameter, &value)?;
+    settings.give(&parameter, value);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use sqlparser::ast::{
     self, ContextModifier, Expr, Set, TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
 };
 
-use super::settings::{PARAMETERS, check, may_set, position};
+use super::settings::{Name, PARAMETERS, check, may_set, unrecognized};
 use super::transaction::State;
 use super::{Parameter, Session, may_become};
 
@@ -84,14 +84,14 @@ impl Session {
 
     /// Sets a parameter, for the session or until the transaction ends.
     pub(crate) fn set_named(&mut self, name: &str, value: &str, local: bool) -> Result<()> {
-        let position = position(name)?;
-        may_set(position, &self.user)?;
-        let value = check(position, value)?;
-        if let Some(Parameter { kind: super::Kind::Role, name, .. }) = PARAMETERS.get(position) {
+        let parameter = Name::of(name)?;
+        may_set(&parameter, &self.user)?;
+        let value = check(&parameter, value)?;
+        if let Some(Parameter { kind: super::Kind::Role, name, .. }) = parameter.known() {
             let catalog = self.catalog()?;
             may_become(&catalog, &self.login_user, &self.session_user, name, &value)?;
         }
-        match PARAMETERS.get(position).map(|parameter| parameter.name) {
+        match parameter.known().map(|parameter| parameter.name) {
             Some("transaction_isolation") => {
                 let level = match value.as_str() {
                     "repeatable read" => TransactionIsolationLevel::RepeatableRead,
@@ -111,27 +111,28 @@ impl Session {
         if local && self.state.open().is_none_or(|transaction| !transaction.explicit) {
             self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET LOCAL can only be used in transaction blocks");
         }
-        self.put_setting(position, value, local)
+        self.put_setting(&parameter, value, local)
     }
 
     fn reset_named(&mut self, name: &str, local: bool) -> Result<()> {
-        let position = position(name)?;
-        if let Some(Parameter { kind: super::Kind::Internal, name, .. }) = PARAMETERS.get(position) {
+        let parameter = Name::of(name)?;
+        if let Some(Parameter { kind: super::Kind::Internal, name, .. }) = parameter.known() {
             let message = format!("parameter \"{name}\" cannot be changed");
             return Err(Error::invalid(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
-        may_set(position, &self.user)?;
-        let value = self.settings_at_start.value(position).to_owned();
-        self.put_setting(position, value, local)
+        may_set(&parameter, &self.user)?;
+        let value = self.settings_at_start.of(&parameter).unwrap_or_default().to_owned();
+        self.put_setting(&parameter, value, local)
     }
 
-    fn put_setting(&mut self, position: usize, value: String, local: bool) -> Result<()> {
+    fn put_setting(&mut self, parameter: &Name, value: String, local: bool) -> Result<()> {
+        self.settings.fits(parameter, &value)?;
         let transaction = self.open_transaction()?;
         if !local {
-            transaction.settings_kept.put(position, value.clone());
+            transaction.settings_kept.give(parameter, value.clone());
         }
-        self.settings.put(position, value);
-        if PARAMETERS.get(position).is_some_and(|parameter| parameter.name == "application_name") {
+        self.settings.give(parameter, value);
+        if parameter.as_str() == "application_name" {
             let name = self.settings.get("application_name").to_owned();
             self.seat.update(|activity| activity.application_name = name);
         }
@@ -147,9 +148,9 @@ impl Session {
             if let State::Open(transaction) = &mut self.state
                 && !change.local
             {
-                transaction.settings_kept.put(change.position, change.value.clone());
+                transaction.settings_kept.give(&change.name, change.value.clone());
             }
-            self.settings.put(change.position, change.value);
+            self.settings.give(&change.name, change.value);
         }
         self.take_roles();
     }
@@ -168,12 +169,11 @@ impl Session {
     }
 
     fn reset_all(&mut self) -> Result<()> {
-        for (position, parameter) in PARAMETERS.iter().enumerate() {
-            if matches!(parameter.kind, super::Kind::Role) {
-                continue;
-            }
-            let value = self.settings_at_start.value(position).to_owned();
-            self.put_setting(position, value, false)?;
+        let roles = |name: &Name| name.known().is_some_and(|parameter| matches!(parameter.kind, super::Kind::Role));
+        let known = (0..PARAMETERS.len()).map(Name::Known).filter(|name| !roles(name));
+        for name in known.chain(self.settings.own_names()) {
+            let value = self.settings_at_start.of(&name).unwrap_or_default().to_owned();
+            self.put_setting(&name, value, false)?;
         }
         Ok(())
     }
@@ -237,8 +237,7 @@ impl Session {
         if name.eq_ignore_ascii_case("all") {
             return Ok(["name", "setting", "description"].map(Session::text_column).to_vec());
         }
-        let position = position(&name)?;
-        Ok(vec![Session::text_column(PARAMETERS.get(position).map_or("", |parameter| parameter.name))])
+        Ok(vec![Session::text_column(Name::of(&name)?.as_str())])
     }
 
     pub(crate) fn show(&mut self, variable: &[ast::Ident]) -> Result<Execution> {
@@ -249,7 +248,11 @@ impl Session {
             all.map(|(at, parameter)| vec![parameter.name.to_owned(), self.shown(at), parameter.description.to_owned()])
                 .collect()
         } else {
-            vec![vec![self.shown(position(&name)?)]]
+            let value = match Name::of(&name)? {
+                Name::Known(position) => self.shown(position),
+                own => self.settings.of(&own).ok_or_else(|| unrecognized(own.as_str()))?.to_owned(),
+            };
+            vec![vec![value]]
         };
         text_rows(columns, rows, RowsTag::Fixed("SHOW"))
     }

@@ -1,8 +1,10 @@
 //! Run-time parameters: which exist, which values we implement, what a session has them set to.
 //!
 //! Invariant: nothing is accepted and ignored. A parameter whose other values change nothing here is refused (0A000) for
-//! those values, and an unknown one is 42704.
+//! those values, and an unknown one is 42704. An application's own parameters have a dot in their names (`app.user`): they may be
+//! anything, mean nothing to us, and are there for policies, views and defaults to ask for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,10 +188,58 @@ parameters! {
         "Sets whether XML data in implicit parsing and serialization operations is to be considered as documents or content fragments.";
 }
 
-/// A session's values, by position in [`PARAMETERS`]. Cheap to clone.
+/// Which parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// The one at this position in [`PARAMETERS`].
+    Known(usize),
+    /// An application's own, folded.
+    Own(Arc<str>),
+}
+
+impl Name {
+    /// A name in any case: 42704 if it is unknown, 42602 if an application's own cannot be called so.
+    pub fn of(name: &str) -> Result<Name> {
+        if !name.contains('.') {
+            return position(name).map(Name::Known);
+        }
+        if !name.split('.').all(is_simple) {
+            let message = format!("invalid configuration parameter name \"{name}\"");
+            let detail = "Custom parameter names must be two or more simple identifiers separated by dots.";
+            return Err(Error::invalid(SqlState::INVALID_NAME, message).with_detail(detail));
+        }
+        Ok(Name::Own(name.to_lowercase().into()))
+    }
+
+    pub fn known(&self) -> Option<&'static Parameter> {
+        match self {
+            Name::Known(position) => PARAMETERS.get(*position),
+            Name::Own(_) => None,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Name::Known(position) => PARAMETERS.get(*position).map_or("", |parameter| parameter.name),
+            Name::Own(name) => name,
+        }
+    }
+}
+
+/// Whether it could be an unquoted identifier.
+fn is_simple(word: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    word.starts_with(letter) && word.chars().all(|c| letter(c) || c.is_ascii_digit() || c == '$')
+}
+
+/// What an application's own parameters may take of a session's memory, names included.
+const OWN_BYTES_MAX: usize = 1 << 20;
+
+/// A session's values: of known parameters by position in [`PARAMETERS`], of an application's own by name. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     values: Arc<Vec<String>>,
+    own: Arc<BTreeMap<Arc<str>, String>>,
     /// Changes with every change; a cached plan compares it.
     pub version: u64,
     pub parsed: ParsedSettings,
@@ -238,19 +288,20 @@ impl ParsedSettings {
     }
 }
 
-/// The position of a parameter, by name in any case.
+/// The position of a known parameter, by name in any case.
 pub(crate) fn position(name: &str) -> Result<usize> {
     let canonical = match name.to_ascii_lowercase().as_str() {
         "session characteristics" => "transaction_isolation",
         "time zone" => "TimeZone",
         _ => name,
     };
-    PARAMETERS.iter().position(|parameter| parameter.name.eq_ignore_ascii_case(canonical)).ok_or_else(|| {
-        Error::invalid(
-            SqlState::UNDEFINED_OBJECT,
-            format!("unrecognized configuration parameter \"{}\"", name.to_ascii_lowercase()),
-        )
-    })
+    let found = PARAMETERS.iter().position(|parameter| parameter.name.eq_ignore_ascii_case(canonical));
+    found.ok_or_else(|| unrecognized(&name.to_ascii_lowercase()))
+}
+
+/// 42704.
+pub(crate) fn unrecognized(name: &str) -> Error {
+    Error::invalid(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
 }
 
 impl Settings {
@@ -270,13 +321,67 @@ impl Settings {
             read_only: false,
             deferrable: false,
         };
-        let settings = Settings { values: Arc::new(values), version: 1, parsed };
+        let settings = Settings { values: Arc::new(values), own: Arc::default(), version: 1, parsed };
         Settings { parsed: ParsedSettings::of(&settings), ..settings }
     }
 
     /// Whether both were never changed apart: cheap, and almost always true at the end of a transaction.
     pub fn is_same(&self, other: &Settings) -> bool {
-        Arc::ptr_eq(&self.values, &other.values)
+        Arc::ptr_eq(&self.values, &other.values) && Arc::ptr_eq(&self.own, &other.own)
+    }
+
+    /// The value of a parameter; `None`: nobody has given an application's own one.
+    pub fn of(&self, name: &Name) -> Option<&str> {
+        match name {
+            Name::Known(position) => Some(self.value(*position)),
+            Name::Own(name) => self.own.get(name).map(String::as_str),
+        }
+    }
+
+    /// 54000 if with this value an application's own parameters would take too much.
+    pub fn fits(&self, name: &Name, value: &str) -> Result<()> {
+        let Name::Own(name) = name else { return Ok(()) };
+        let others =
+            self.own.iter().filter(|(other, _)| *other != name).map(|(other, value)| other.len() + value.len());
+        if others.sum::<usize>() + name.len() + value.len() <= OWN_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!("custom parameters take more than {OWN_BYTES_MAX} bytes");
+        Err(Error::invalid(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+            .with_hint("Keep what is larger in a table, for instance a temporary one."))
+    }
+
+    /// Sets a value that [`check`] and [`Settings::fits`] have approved.
+    pub fn give(&mut self, name: &Name, value: String) {
+        match name {
+            Name::Known(position) => self.put(*position, value),
+            Name::Own(name) if self.own.get(name) == Some(&value) => {}
+            Name::Own(name) => {
+                Arc::make_mut(&mut self.own).insert(Arc::clone(name), value);
+                self.version += 1;
+            }
+        }
+    }
+
+    /// Goes back to what `other` has. An application's own parameter that is not among it stays known, and is empty.
+    pub fn restore(&mut self, other: &Settings) {
+        for position in 0..PARAMETERS.len() {
+            // Value by value, so that the version moves exactly when something changed.
+            self.put(position, other.value(position).to_owned());
+        }
+        let mut own = BTreeMap::clone(&other.own);
+        for name in self.own.keys().filter(|name| !other.own.contains_key(*name)) {
+            own.insert(Arc::clone(name), String::new());
+        }
+        if own != *self.own {
+            self.own = Arc::new(own);
+            self.version += 1;
+        }
+    }
+
+    /// The names of an application's own parameters.
+    pub fn own_names(&self) -> Vec<Name> {
+        self.own.keys().map(|name| Name::Own(Arc::clone(name))).collect()
     }
 
     pub fn value(&self, position: usize) -> &str {
@@ -331,8 +436,8 @@ impl Settings {
 }
 
 /// 42501 for a parameter that only superusers set.
-pub(crate) fn may_set(position: usize, user: &Role) -> Result<()> {
-    match PARAMETERS.get(position) {
+pub(crate) fn may_set(name: &Name, user: &Role) -> Result<()> {
+    match name.known() {
         Some(parameter) if parameter.needs_superuser() && !user.superuser => {
             let message = format!("permission denied to set parameter \"{}\"", parameter.name);
             Err(Error::invalid(SqlState::INSUFFICIENT_PRIVILEGE, message))
@@ -342,8 +447,8 @@ pub(crate) fn may_set(position: usize, user: &Role) -> Result<()> {
 }
 
 /// The value as it will be kept, or why it cannot be: 22023 if it makes no sense, 0A000 if we do not implement it.
-pub(crate) fn check(position: usize, value: &str) -> Result<String> {
-    let Some(parameter) = PARAMETERS.get(position) else { return Err(Error::internal("no such parameter")) };
+pub(crate) fn check(name: &Name, value: &str) -> Result<String> {
+    let Some(parameter) = name.known() else { return Ok(value.to_owned()) };
     let invalid = || {
         let message = format!("invalid value for parameter \"{}\": \"{value}\"", parameter.name);
         Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
@@ -503,7 +608,7 @@ mod tests {
     use super::*;
 
     fn set(name: &str, value: &str) -> Result<String> {
-        check(position(name)?, value)
+        check(&Name::of(name)?, value)
     }
 
     #[test]
@@ -521,6 +626,30 @@ mod tests {
         assert_eq!(set("search_path", "\"$user\", Public").unwrap(), "\"$user\", Public");
         assert_eq!(set("nonsense", "1").unwrap_err().state(), SqlState::UNDEFINED_OBJECT);
         assert_eq!(set("statement_timeout", "soon").unwrap_err().state(), SqlState::INVALID_PARAMETER_VALUE);
+    }
+
+    #[test]
+    fn an_applications_own_parameters_have_a_dot() {
+        assert_eq!(set("App.User", "Zoë, 7").unwrap(), "Zoë, 7");
+        assert_eq!(Name::of("App.User").unwrap(), Name::Own("app.user".into()));
+        for name in ["app.", ".user", "app..user", "app.7", "app.a b", "app.a-b"] {
+            assert_eq!(set(name, "1").unwrap_err().state(), SqlState::INVALID_NAME, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_applications_own_parameters_have_a_limit() {
+        let mut settings = Settings::new();
+        let (a, b) = (Name::of("app.a").unwrap(), Name::of("app.b").unwrap());
+        let most = "x".repeat(OWN_BYTES_MAX - "app.a".len());
+        settings.fits(&a, &most).unwrap();
+        settings.give(&a, most.clone());
+        settings.fits(&a, &most).unwrap();
+        assert_eq!(settings.fits(&b, "").unwrap_err().state(), SqlState::PROGRAM_LIMIT_EXCEEDED);
+        settings.give(&a, String::new());
+        settings.fits(&b, "1").unwrap();
+        settings.give(&b, "1".into());
+        assert_eq!((settings.of(&a), settings.of(&b)), (Some(""), Some("1")));
     }
 
     #[test]
@@ -550,7 +679,8 @@ mod tests {
     fn every_default_is_a_valid_value() {
         for (position, parameter) in PARAMETERS.iter().enumerate() {
             if !matches!(parameter.kind, Kind::Internal) {
-                assert_eq!(check(position, parameter.default).unwrap(), parameter.default, "{}", parameter.name);
+                let checked = check(&Name::Known(position), parameter.default);
+                assert_eq!(checked.unwrap(), parameter.default, "{}", parameter.name);
             }
         }
     }

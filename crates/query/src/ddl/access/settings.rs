@@ -6,7 +6,7 @@ use heliosdb_types::{Error, Oid, Result};
 
 use super::not_permitted;
 use crate::access::{Rights, must_be_owner};
-use crate::session::{PARAMETERS, RoleSpec, Session, SettingEdit, check_setting, may_set, setting_position};
+use crate::session::{RoleSpec, Session, SettingEdit, SettingName, check_setting, may_set, unrecognized};
 
 /// An edit with its value checked.
 enum Edit {
@@ -31,27 +31,31 @@ impl Edit {
 
 impl Session {
     fn checked_edit(&mut self, edit: &SettingEdit) -> Result<Edit> {
-        let named = |name: &str| -> Result<(usize, String)> {
-            let position = setting_position(name)?;
-            let name = PARAMETERS.get(position).map_or("", |parameter| parameter.name);
-            if matches!(name, "role" | "session_authorization" | "transaction_isolation" | "transaction_read_only") {
+        let named = |name: &str| -> Result<(SettingName, String)> {
+            let parameter = SettingName::of(name)?;
+            let name = parameter.as_str().to_owned();
+            if matches!(&*name, "role" | "session_authorization" | "transaction_isolation" | "transaction_read_only") {
                 return Err(Error::unsupported(format!("{name} as a setting of a role or database")));
             }
-            may_set(position, &self.user)?;
-            Ok((position, name.to_owned()))
+            may_set(&parameter, &self.user)?;
+            if parameter.known().is_none() && !self.user.superuser {
+                return Err(not_permitted(format!("permission denied to set parameter \"{name}\"")));
+            }
+            Ok((parameter, name))
         };
         Ok(match edit {
             SettingEdit::ResetAll => Edit::Clear,
             SettingEdit::Reset(name) => Edit::Remove(named(name)?.1),
             SettingEdit::FromCurrent(name) => {
-                let (position, name) = named(name)?;
-                Edit::Put(name, self.settings.value(position).to_owned())
+                let (parameter, name) = named(name)?;
+                let value = self.settings.of(&parameter).ok_or_else(|| unrecognized(&name))?.to_owned();
+                Edit::Put(name, value)
             }
             SettingEdit::Set(set) => {
                 let (name, value) = crate::session::assignment(set)?;
-                let (position, name) = named(&name)?;
+                let (parameter, name) = named(&name)?;
                 match value {
-                    Some(value) => Edit::Put(name, check_setting(position, &value)?),
+                    Some(value) => Edit::Put(name, check_setting(&parameter, &value)?),
                     None => Edit::Remove(name),
                 }
             }
