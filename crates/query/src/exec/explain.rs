@@ -15,6 +15,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, exe
 use futures::StreamExt;
 use heliosdb_types::{Datum, Result, SqlType};
 
+use super::again::AGAIN;
 use super::cardinality::{address, walk};
 use super::direct::Direct;
 use super::error::from_datafusion;
@@ -30,6 +31,7 @@ use super::run_aggregate::RUN_AGGREGATE;
 use super::scan::HeliosScanExec;
 use super::scope::StatementScope;
 use super::shared_rows::SHARED;
+use super::slices::SLICES;
 use super::sort_memory::{self, SORT_MEMORY};
 use super::spill::SPILL_JOIN;
 use super::state::Executor;
@@ -228,7 +230,7 @@ fn estimates(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions) -> HashMap<
 
 fn node(plan: &Arc<dyn ExecutionPlan>, options: ExplainOptions, estimates: &HashMap<usize, f64>) -> Node {
     // Bookkeeping of DataFusion's scheduler, not a step of the plan.
-    if matches!(plan.name(), "CooperativeExec" | REGROUPED | VARYING | TOGETHER | WATCHED)
+    if matches!(plan.name(), "CooperativeExec" | AGAIN | REGROUPED | SLICES | VARYING | TOGETHER | WATCHED)
         && let [child] = plan.children().as_slice()
     {
         return node(child, options, estimates);

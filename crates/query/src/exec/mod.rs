@@ -2,6 +2,7 @@
 
 mod above;
 mod admission;
+mod again;
 mod apply;
 mod arrays;
 mod cardinality;
@@ -46,6 +47,7 @@ mod scan;
 mod scope;
 mod shared_rows;
 mod shifted_sums;
+mod slices;
 mod small_batches;
 mod sort_memory;
 mod spill;
@@ -70,7 +72,7 @@ pub(crate) use index::{
     ENTRY_ROW, TableFindings, UniqueEvent, check_unique, entry_tree, needs_binding, verify_index, verify_rows,
 };
 pub use instantiate::NOW_PLACEHOLDER;
-pub(crate) use interrupt::check_cancelled;
+pub(crate) use interrupt::{LongValues, check_cancelled};
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub use memory::QueryMemory;
 pub(crate) use parts::in_order;

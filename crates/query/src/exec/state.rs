@@ -19,6 +19,7 @@ use heliosdb_runtime::{Clock, Disk, Spawner};
 use heliosdb_types::Result;
 
 use super::admission::{Admission, QueryQueue};
+use super::again::READ_AGAIN;
 use super::apply::ApplyPlanner;
 use super::cardinality::informed;
 use super::error::from_datafusion;
@@ -36,6 +37,7 @@ use super::rows::RowsPlanner;
 use super::run_aggregate::AGGREGATE_RUNS;
 use super::scope::StatementScope;
 use super::shared_rows::SharedPlanner;
+use super::slices::SLICE;
 use super::spill::{SPILL_JOINS, SpillFiles};
 use super::together::PUT_TOGETHER;
 use super::unasked_parts::UnaskedParts;
@@ -122,8 +124,10 @@ impl Executor {
             .with_physical_optimizer_rule(Arc::new(AGGREGATE_RUNS))
             .with_physical_optimizer_rule(Arc::new(CHECKED_CONDITIONS))
             .with_physical_optimizer_rule(Arc::new(SPILL_JOINS))
+            .with_physical_optimizer_rule(Arc::new(READ_AGAIN))
             .with_physical_optimizer_rule(Arc::new(BUDGET_WINDOWS))
             .with_physical_optimizer_rule(Arc::new(PUT_TOGETHER))
+            .with_physical_optimizer_rule(Arc::new(SLICE))
             .with_physical_optimizer_rule(Arc::new(INTERRUPTIBLE))
             .with_physical_optimizer_rule(Arc::new(ALL_ORDERED_GROUPS))
             .build();

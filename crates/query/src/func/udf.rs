@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use heliosdb_contracts::datum_at;
 use heliosdb_types::{Datum, DatumRef, Error, PhysicalType, Result};
 
-use crate::exec::{ColumnBuilder, check_cancelled, datum, from_datafusion, scalar_of, to_datafusion};
+use crate::exec::{ColumnBuilder, LongValues, check_cancelled, datum, from_datafusion, scalar_of, to_datafusion};
 
 type Kernel = dyn Fn(&[ColumnarValue], usize) -> Result<ColumnarValue> + Send + Sync;
 type Specialise = dyn Fn(&[Expr]) -> Option<Expr> + Send + Sync;
@@ -110,14 +110,18 @@ impl Function {
         let kernel = Arc::clone(&value);
         let function = Function::arrays(name, key, arrow, move |arrays, rows| {
             let mut out = ColumnBuilder::new(returns, rows);
-            let mut row_values = Vec::with_capacity(arrays.len());
+            let (mut row_values, mut long) = (Vec::with_capacity(arrays.len()), LongValues::default());
             for row in 0..rows {
                 check_cancelled()?;
                 row_values.clear();
                 for (array, physical) in arrays.iter().zip(&arguments) {
                     row_values.push(datum_at(array, row, *physical)?);
                 }
-                out.push(kernel(&row_values)?.as_ref())?;
+                let value = kernel(&row_values)?;
+                if let Datum::Text(text) = &value {
+                    long.made(text.len())?;
+                }
+                out.push(value.as_ref())?;
             }
             Ok(out.finish())
         });
@@ -151,6 +155,11 @@ impl Function {
     pub fn of(function: &ScalarUDF) -> Option<&Function> {
         let inner: &dyn std::any::Any = function.inner().as_ref();
         inner.downcast_ref::<Function>()
+    }
+
+    /// Its name in SQL.
+    pub fn sql_name(&self) -> &str {
+        &self.name
     }
 
     /// The arguments of a call of our function `name` over single values, and their types, if `expr` is such a call.

@@ -20,10 +20,12 @@ use datafusion::physical_plan::union::UnionExec;
 use super::facts::{ColumnFacts, Estimate};
 use super::joins::{Pair, joined};
 use super::{groups, meeting, selectivity};
+use crate::exec::again::AGAIN;
 use crate::exec::interrupt::{WATCHED, unchecked};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
 use crate::exec::shared_rows::SHARED;
+use crate::exec::slices::SLICES;
 use crate::exec::sort_memory::SORT_MEMORY;
 use crate::exec::spill::as_hash_join;
 use crate::exec::together::TOGETHER;
@@ -93,6 +95,8 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | crate::exec::late_rows::LATE_ROWS
             | crate::exec::merge_runs::MERGE_RUNS
             | SORT_MEMORY
+            | AGAIN
+            | SLICES
             | TOGETHER
             | WATCHED
             | SHARED

@@ -8,11 +8,13 @@
 //! 1. each step does when it is polled, for who loops over its batches ([`INTERRUPTIBLE`]);
 //! 2. a join's condition does for each batch of pairs it is asked about, which a nested loop makes by itself as long as none
 //!    of them is kept ([`CHECKED_CONDITIONS`]);
-//! 3. who computes one row at a time does for each ([`check_cancelled`]).
+//! 3. who computes one row at a time does for each ([`check_cancelled`]), who makes long values by column for each megabyte
+//!    ([`LongValues`]).
 //!
 //! Joins yield besides, so that what else waits for their thread gets it.
 
 mod condition;
+mod long_values;
 mod watch;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 
 pub(super) use condition::{CHECKED_CONDITIONS, unchecked};
+pub(crate) use long_values::LongValues;
 pub(super) use watch::WATCHED;
 pub(crate) use watch::check_cancelled;
 

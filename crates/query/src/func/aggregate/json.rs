@@ -1,21 +1,25 @@
 //! `json_agg`, `json_object_agg` and their jsonb twins.
 
-use std::borrow::Cow;
-
 use heliosdb_types::{
     Datum, DatumRef, Error, JsonTree, Jsonb, PhysicalType, Result, SqlState, SqlType, write_json_string,
 };
 
 use super::super::json::Converter;
 use super::fold::{Fold, FoldAggregate, parts};
+use crate::exec::check_cancelled;
 
 /// Values and, in an object, their keys, as they came: JSON text, or jsonb bytes.
 struct Parts {
     binary: bool,
     key: Option<Converter>,
     value: Converter,
-    parts: Vec<(String, Vec<u8>)>,
+    /// For each row its key, empty in an array, and its value, as [`parts`] reads them: millions of values are one allocation, which
+    /// is given back at once.
+    rows: Vec<u8>,
 }
+
+/// Rows between two looks whether the statement is cancelled.
+const ROWS_A_LOOK: usize = 4096;
 
 impl Fold for Parts {
     fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {
@@ -34,49 +38,43 @@ impl Fold for Parts {
             self.value.write(value, false, &mut out)?;
             out.into_bytes()
         };
-        self.parts.push((key, part));
+        for bytes in [key.as_bytes(), &part] {
+            self.rows.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            self.rows.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        for (key, part) in &self.parts {
-            for bytes in [key.as_bytes(), part] {
-                out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-                out.extend_from_slice(bytes);
-            }
-        }
-        Ok(out)
+        Ok(self.rows.clone())
     }
 
     fn merge(&mut self, saved: &[u8]) -> Result<()> {
-        for pair in parts(saved)?.chunks_exact(2) {
-            let [key, part] = pair else { continue };
-            self.parts.push((String::from_utf8_lossy(key).into_owned(), part.to_vec()));
-        }
+        self.rows.extend_from_slice(saved);
         Ok(())
     }
 
-    fn bytes(&self, came: usize) -> usize {
-        came + self.parts.capacity() * size_of::<(String, Vec<u8>)>()
+    fn bytes(&self, _came: usize) -> usize {
+        self.rows.capacity()
     }
 
     fn finish(&self) -> Result<Datum> {
-        if self.parts.is_empty() {
+        if self.rows.is_empty() {
             return Ok(Datum::Null);
         }
-        if self.binary { self.finish_binary() } else { self.finish_text() }
+        let rows = parts(&self.rows)?;
+        let rows = rows.chunks_exact(2).filter_map(|row| <[&[u8]; 2]>::try_from(row).ok());
+        if self.binary { self.finish_binary(rows) } else { self.finish_text(rows) }
     }
 }
 
 impl Parts {
-    fn finish_binary(&self) -> Result<Datum> {
-        let encoded = |part: &'_ Vec<u8>| JsonTree::Owned(part.clone());
+    fn finish_binary<'a>(&self, rows: impl Iterator<Item = [&'a [u8]; 2]>) -> Result<Datum> {
+        let encoded = |part: &[u8]| JsonTree::Owned(part.to_vec());
         let tree = match &self.key {
-            None => JsonTree::Array(self.parts.iter().map(|(_, part)| encoded(part)).collect()),
+            None => JsonTree::Array(rows.map(|[_, part]| encoded(part)).collect()),
             Some(_) => {
-                let members = self.parts.iter().map(|(key, part)| (Cow::Borrowed(key.as_str()), encoded(part)));
-                JsonTree::Object(members.collect())
+                JsonTree::Object(rows.map(|[key, part]| (String::from_utf8_lossy(key), encoded(part))).collect())
             }
         };
         let bytes = tree.encode()?;
@@ -84,9 +82,12 @@ impl Parts {
         Ok(Datum::Bytes(bytes))
     }
 
-    fn finish_text(&self) -> Result<Datum> {
-        let mut out = String::new();
-        for (at, (key, part)) in self.parts.iter().enumerate() {
+    fn finish_text<'a>(&self, rows: impl Iterator<Item = [&'a [u8]; 2]>) -> Result<Datum> {
+        let mut out = String::with_capacity(self.rows.len());
+        for (at, [key, part]) in rows.enumerate() {
+            if at % ROWS_A_LOOK == 0 {
+                check_cancelled()?;
+            }
             match (&self.key, at) {
                 (None, 0) => out.push('['),
                 (None, _) if self.value.is_container() => out.push_str(", \n "),
@@ -94,7 +95,7 @@ impl Parts {
                 _ => out.push_str(", "),
             }
             if self.key.is_some() {
-                write_json_string(key, &mut out);
+                write_json_string(&String::from_utf8_lossy(key), &mut out);
                 out.push_str(" : ");
             }
             out.push_str(std::str::from_utf8(part).map_err(|_| Error::internal("damaged aggregate state"))?);
@@ -119,7 +120,7 @@ pub(super) fn aggregate(
         binary,
         key: key.clone(),
         value: value.clone(),
-        parts: Vec::new(),
+        rows: Vec::new(),
     });
     (fold, returns)
 }

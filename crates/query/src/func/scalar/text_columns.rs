@@ -14,6 +14,7 @@ use memchr::memmem::Finder;
 use super::super::columns::{Columns, Numbers, Texts, wrong};
 use super::T::{self, Int4, Text};
 use super::string::{field_at, lower, upper, window};
+use crate::exec::LongValues;
 
 /// The kernel over columns of a function of the tables, if it has one.
 pub(super) fn kernel(name: &str, params: &[T]) -> Option<Columns> {
@@ -25,10 +26,10 @@ pub(super) fn kernel(name: &str, params: &[T]) -> Option<Columns> {
         ("position" | "strpos", [Text, Text]) => positions,
         ("starts_with", [Text, Text]) => starts_with,
         ("lower", [Text]) => {
-            |args, rows| mapped(args, rows, |text, out| cased(text, out, u8::to_ascii_lowercase, lower))
+            |args, rows| mapped(args, rows, |text, out| cased(text, out, str::make_ascii_lowercase, lower))
         }
         ("upper", [Text]) => {
-            |args, rows| mapped(args, rows, |text, out| cased(text, out, u8::to_ascii_uppercase, upper))
+            |args, rows| mapped(args, rows, |text, out| cased(text, out, str::make_ascii_uppercase, upper))
         }
         ("reverse", [Text]) => |args, rows| mapped(args, rows, |text, out| out.extend(text.chars().rev())),
         ("btrim", [Text]) => |args, rows| cut(args, rows, |text| text.trim_matches(' ')),
@@ -110,10 +111,11 @@ fn starts_with(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     Ok(Arc::new((0..rows).map(of).collect::<BooleanArray>()))
 }
 
-/// Letter for letter, by bytes where all are ASCII.
-fn cased(text: &str, out: &mut String, ascii: fn(&u8) -> u8, letter: fn(char) -> char) {
+/// Letter for letter, by bytes where all are ASCII. `out` is empty.
+fn cased(text: &str, out: &mut String, ascii: fn(&mut str), letter: fn(char) -> char) {
     if text.is_ascii() {
-        out.extend(text.as_bytes().iter().map(|byte| char::from(ascii(byte))));
+        out.push_str(text);
+        ascii(out);
     } else {
         out.extend(text.chars().map(letter));
     }
@@ -132,11 +134,14 @@ fn mapped(args: &[ColumnarValue], rows: usize, write: impl Fn(&str, &mut String)
 /// Builds a column of texts from what `write` appends for each row; false is NULL.
 pub(in crate::func) fn made(rows: usize, write: impl Fn(usize, &mut String) -> Result<bool>) -> Result<ArrayRef> {
     let mut built = StringViewBuilder::with_capacity(rows);
-    let mut out = String::new();
+    let (mut out, mut long) = (String::new(), LongValues::default());
     for row in 0..rows {
         out.clear();
         match write(row, &mut out)? {
-            true => built.try_append_value(&out).map_err(crate::exec::from_arrow)?,
+            true => {
+                long.made(out.len())?;
+                built.try_append_value(&out).map_err(crate::exec::from_arrow)?;
+            }
             false => built.append_null(),
         }
     }

@@ -31,3 +31,14 @@ fn sums_and_extremes_of_many_rows_need_little_memory() {
         assert!(said.starts_with("ERROR 53200"), "{sql}: {}", said.chars().take(200).collect::<String>());
     }
 }
+
+#[test]
+fn values_many_times_as_long_as_their_rows_are_made_few_at_a_time() {
+    let server = Server::new();
+    let mut client = server.client();
+    let texts = "repeat('x', 200000 + g % 2)";
+    // All at once they would be more than what one batch may have.
+    let rows = "generate_series(1, 8000) g";
+    assert_eq!(client.run(&format!("select sum(length({texts})) from {rows}")), "1600004000\n");
+    assert_eq!(client.run(&format!("select count(*) from {rows} where length({texts}) = 200001")), "4000\n");
+}

@@ -89,3 +89,22 @@ fn sorts_work_with_a_few_megabytes() {
     let sql = "select count(k), sum(length(r)) from (select k, repeat(s, 20) r from t order by s, n offset 1) s";
     check(&server, &mut client, sql, "Sort");
 }
+
+#[test]
+fn nested_loops_whose_smaller_side_memory_does_not_hold_are_the_same() {
+    let server = Server::new();
+    let mut client = server.client();
+    table(&mut client);
+    let wide = |rows: u32| format!("(select id, repeat(max(k), 40) w from t where id <= {rows} group by id)");
+    let (wide, plain) = (wide(2500), "(select id, repeat(k, 40) w from t where id <= 2500)");
+    for sql in [
+        format!("select count(*), sum(x.id) from {wide} x join {wide} y on x.w < y.w and (x.id + y.id) % 100 = 7"),
+        format!("select count(*), sum(y.id) from {wide} x left join {wide} y on x.w < y.w and x.id + y.id < 70"),
+        format!("select count(*), sum(x.id) from {plain} x join {plain} y on x.w < y.w and (x.id + y.id) % 100 = 7"),
+        format!(
+            "select count(*) from {wide} x where exists (select 1 from {wide} y where x.w < y.w and x.id > y.id + 9)"
+        ),
+    ] {
+        check(&server, &mut client, &sql, "Nested Loop");
+    }
+}
