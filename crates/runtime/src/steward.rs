@@ -3,7 +3,7 @@
 //! A nice thread gets little of a processor that others want, but they wait for it: who wakes seldom interrupts it at once, and is
 //! not sent to the processor it runs on rather than to another one where somebody with equal rights runs. Linux does both for
 //! threads of its idle policy. These in turn get next to nothing where others run all the time, so a [`Steward`] looks at them
-//! while they work, and lets them be merely nice for a moment when they had less than a third of the time they wanted.
+//! while they work, and lets them be merely nice for a moment when they had less than two thirds of the time they wanted.
 //!
 //! To leave the idle policy takes a privilege (`CAP_SYS_NICE`, or `RLIMIT_NICE`). Without it, and elsewhere than on Linux, threads are merely nice.
 
@@ -71,9 +71,9 @@ impl Fairness {
         policy
     }
 
-    /// Whether threads had less than a third of the time they wanted.
+    /// Whether threads had less than two thirds of the time they wanted.
     fn is_starved(&self) -> bool {
-        self.since.waited > 2 * self.since.ran
+        2 * self.since.waited > self.since.ran
     }
 }
 
@@ -282,9 +282,9 @@ mod tests {
         let mut fairness = Fairness::new(Policy::Idle);
         let mut after = |had: &[u64]| had.iter().map(|&ran| fairness.next(shares(ran, 30 - ran))).collect::<Vec<_>>();
         use Policy::{Idle, Nice};
-        // A third, however it is spread.
-        assert_eq!(after(&[0, 30, 0, 10]), [Idle; 4]);
-        assert_eq!(after(&[10, 10, 10, 9]), [Idle, Idle, Idle, Nice]);
+        // Two thirds, however they are spread.
+        assert_eq!(after(&[30, 10, 30, 10]), [Idle; 4]);
+        assert_eq!(after(&[20, 20, 20, 19]), [Idle, Idle, Idle, Nice]);
         // Nothing of it is remembered.
         assert_eq!(after(&[0, 0, 30, 30, 30, 30]), [Nice, Idle, Idle, Idle, Idle, Idle]);
     }
