@@ -72,7 +72,7 @@ pub(crate) use index::{
     ENTRY_ROW, TableFindings, UniqueEvent, check_unique, entry_tree, needs_binding, verify_index, verify_rows,
 };
 pub use instantiate::NOW_PLACEHOLDER;
-pub(crate) use interrupt::{LongValues, check_cancelled};
+pub(crate) use interrupt::{LongValues, check_cancelled, sort_checked};
 pub use lock_rows::{LockRowsNode, LockTarget};
 pub use memory::QueryMemory;
 pub(crate) use parts::in_order;

@@ -106,7 +106,7 @@ pub(crate) async fn build(
 /// Sorts the entries and puts them.
 async fn put(job: &Job, scope: &StatementScope, part: &mut Part) -> Result<()> {
     let txn = scope.writer()?;
-    part.sort();
+    part.sort(|| scope.cancel.check())?;
     if let Some(row) = part.duplicate() {
         return Err(duplicate_row(job, scope, row)?);
     }

@@ -6,6 +6,7 @@ use heliosdb_contracts::KeyedRow;
 use heliosdb_types::Result;
 
 use super::entry::{Entry, keyed_row};
+use crate::exec::sort_checked;
 
 /// Bytes kept until they are sorted and put. A larger index is made of several sorted parts.
 pub(super) const PART_BYTES: usize = 256 << 20;
@@ -40,9 +41,10 @@ impl Part {
         self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
     }
 
-    pub fn sort(&mut self) {
+    /// Fails with what `check` says now and then.
+    pub fn sort(&mut self, check: impl Fn() -> Result<()>) -> Result<()> {
         let bytes = &self.bytes;
-        self.places.sort_unstable_by(|a, b| key_at(bytes, *a).cmp(key_at(bytes, *b)));
+        sort_checked(&mut self.places, check, |a, b| key_at(bytes, *a).cmp(key_at(bytes, *b)))
     }
 
     /// Once sorted: the row of an entry whose key another one has.
@@ -92,7 +94,7 @@ mod tests {
             let mixed = n.wrapping_mul(2_654_435_761);
             part.push(&entry(&mixed.to_be_bytes(), n % 2 == 0), &n.to_le_bytes());
         }
-        part.sort();
+        part.sort(|| Ok(())).unwrap();
         assert_eq!(part.duplicate(), None);
         let chunks: Vec<Vec<KeyedRow>> = part.chunks().collect::<Result<_>>().unwrap();
         assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 10_000);
@@ -114,13 +116,13 @@ mod tests {
         for (columns, row) in [([3], [1]), ([1], [2]), ([3], [3]), ([2], [4])] {
             part.push(&entry(&columns, true), &row);
         }
-        part.sort();
+        part.sort(|| Ok(())).unwrap();
         assert!(matches!(part.duplicate().as_deref(), Some([1 | 3])));
         let mut part = Part::default();
         for row in [[1], [2]] {
             part.push(&entry(&[3], false), &row);
         }
-        part.sort();
+        part.sort(|| Ok(())).unwrap();
         assert_eq!(part.duplicate(), None, "the row's key is part of the entry's");
     }
 }

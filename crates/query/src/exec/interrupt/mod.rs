@@ -9,12 +9,13 @@
 //! 2. a join's condition does for each batch of pairs it is asked about, which a nested loop makes by itself as long as none
 //!    of them is kept ([`CHECKED_CONDITIONS`]);
 //! 3. who computes one row at a time does for each ([`check_cancelled`]), who makes long values by column for each megabyte
-//!    ([`LongValues`]).
+//!    ([`LongValues`]), who sorts for each few thousand rows ([`sort_checked`]).
 //!
 //! Joins yield besides, so that what else waits for their thread gets it.
 
 mod condition;
 mod long_values;
+mod sorting;
 mod watch;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 
 pub(super) use condition::{CHECKED_CONDITIONS, unchecked};
 pub(crate) use long_values::LongValues;
+pub(crate) use sorting::sort_checked;
 pub(super) use watch::WATCHED;
 pub(crate) use watch::check_cancelled;
 

@@ -491,6 +491,9 @@ impl Accumulator for SlidingFold {
     }
 }
 
+/// Rows between two looks whether the statement is cancelled, for who goes through all that is kept.
+pub(super) const ROWS_A_LOOK: usize = 4096;
+
 /// Splits length-prefixed parts.
 pub(super) fn parts(bytes: &[u8]) -> Result<Vec<&[u8]>> {
     let damaged = || Error::internal("damaged aggregate state");

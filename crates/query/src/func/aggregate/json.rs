@@ -5,7 +5,7 @@ use heliosdb_types::{
 };
 
 use super::super::json::Converter;
-use super::fold::{Fold, FoldAggregate, parts};
+use super::fold::{Fold, FoldAggregate, ROWS_A_LOOK, parts};
 use crate::exec::check_cancelled;
 
 /// Values and, in an object, their keys, as they came: JSON text, or jsonb bytes.
@@ -17,9 +17,6 @@ struct Parts {
     /// is given back at once.
     rows: Vec<u8>,
 }
-
-/// Rows between two looks whether the statement is cancelled.
-const ROWS_A_LOOK: usize = 4096;
 
 impl Fold for Parts {
     fn add(&mut self, args: &[DatumRef<'_>]) -> Result<()> {

@@ -15,22 +15,41 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use heliosdb_contracts::datum_at;
 use heliosdb_types::{DatumRef, Error, PhysicalType, Result, RowLayout, RowView, encode_key, encode_row};
 
-use super::fold::{FoldAggregate, parts};
-use crate::exec::{scalar_of, to_datafusion};
+use super::fold::{FoldAggregate, ROWS_A_LOOK, parts};
+use crate::exec::{check_cancelled, scalar_of, sort_checked, to_datafusion};
 
 pub(super) struct OrderedAccumulator {
     function: FoldAggregate,
     /// (descending, NULLs first) of each sort key; their values follow the arguments in every batch.
     order: Vec<(bool, bool)>,
     distinct: bool,
+    /// For each row what compares bytewise as rows should be ordered, and the row, as [`parts`] reads them: millions of rows are
+    /// one allocation, which is given back at once.
+    kept: Vec<u8>,
     rows: Vec<KeptRow>,
-    kept_bytes: usize,
 }
 
+/// Where a row is among what is kept.
+#[derive(Clone, Copy)]
 struct KeptRow {
-    /// Compares bytewise as the rows should be ordered.
-    order: Vec<u8>,
-    row: Vec<u8>,
+    start: usize,
+    order: u32,
+    row: u32,
+}
+
+/// What is before each of the two.
+const LENGTH: usize = size_of::<u32>();
+
+impl KeptRow {
+    fn order(self, kept: &[u8]) -> &[u8] {
+        let start = self.start + LENGTH;
+        kept.get(start..start + self.order as usize).unwrap_or(&[])
+    }
+
+    fn row(self, kept: &[u8]) -> &[u8] {
+        let start = self.start + LENGTH + self.order as usize + LENGTH;
+        kept.get(start..start + self.row as usize).unwrap_or(&[])
+    }
 }
 
 impl fmt::Debug for OrderedAccumulator {
@@ -42,12 +61,15 @@ impl fmt::Debug for OrderedAccumulator {
 impl OrderedAccumulator {
     pub fn new(function: FoldAggregate, args: &AccumulatorArgs<'_>) -> OrderedAccumulator {
         let order = args.order_bys.iter().map(|key| (key.options.descending, key.options.nulls_first)).collect();
-        OrderedAccumulator { function, order, distinct: args.is_distinct, rows: Vec::new(), kept_bytes: 0 }
+        OrderedAccumulator { function, order, distinct: args.is_distinct, kept: Vec::new(), rows: Vec::new() }
     }
 
-    fn keep(&mut self, order: Vec<u8>, row: Vec<u8>) {
-        self.kept_bytes += order.len() + row.len();
-        self.rows.push(KeptRow { order, row });
+    fn keep(&mut self, order: &[u8], row: &[u8]) {
+        self.rows.push(KeptRow { start: self.kept.len(), order: order.len() as u32, row: row.len() as u32 });
+        for bytes in [order, row] {
+            self.kept.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            self.kept.extend_from_slice(bytes);
+        }
     }
 
     fn add(&mut self, args: &[DatumRef<'_>], keys: &[DatumRef<'_>]) -> Result<()> {
@@ -63,17 +85,21 @@ impl OrderedAccumulator {
         }
         let mut row = Vec::new();
         encode_row(self.function.arguments(), args, &mut row)?;
-        self.keep(order, row);
+        self.keep(&order, &row);
         Ok(())
     }
 
     fn finish(&mut self) -> Result<ScalarValue> {
-        self.rows.sort_by(|a, b| a.order.cmp(&b.order));
+        let kept = &self.kept;
+        sort_checked(&mut self.rows, check_cancelled, |a, b| a.order(kept).cmp(b.order(kept)))?;
         let layout = RowLayout::new(self.function.arguments());
         let mut fold = self.function.fold();
         let mut seen = HashSet::new();
-        for kept in &self.rows {
-            let view = RowView::new(&layout, &kept.row)?;
+        for (at, place) in self.rows.iter().enumerate() {
+            if at % ROWS_A_LOOK == 0 {
+                check_cancelled()?;
+            }
+            let view = RowView::new(&layout, place.row(kept))?;
             let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
             if self.distinct {
                 let mut key = Vec::new();
@@ -89,9 +115,12 @@ impl OrderedAccumulator {
 
     fn merge(&mut self, saved: &[u8]) -> Result<()> {
         let parts = parts(saved)?;
-        for pair in parts.chunks(2) {
+        for (at, pair) in parts.chunks(2).enumerate() {
+            if at % ROWS_A_LOOK == 0 {
+                check_cancelled()?;
+            }
             let [order, row] = pair else { return Err(Error::internal("damaged aggregate state")) };
-            self.keep(order.to_vec(), row.to_vec());
+            self.keep(order, row);
         }
         Ok(())
     }
@@ -121,16 +150,11 @@ impl Accumulator for OrderedAccumulator {
     }
 
     fn size(&self) -> usize {
-        size_of::<OrderedAccumulator>() + self.kept_bytes + self.rows.capacity() * size_of::<KeptRow>()
+        size_of::<OrderedAccumulator>() + self.kept.capacity() + self.rows.capacity() * size_of::<KeptRow>()
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
-        let mut out = Vec::with_capacity(self.kept_bytes + 8 * self.rows.len());
-        for part in self.rows.iter().flat_map(|kept| [&kept.order, &kept.row]) {
-            out.extend_from_slice(&(part.len() as u32).to_le_bytes());
-            out.extend_from_slice(part);
-        }
-        Ok(vec![ScalarValue::Binary(Some(out))])
+        Ok(vec![ScalarValue::Binary(Some(self.kept.clone()))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {

@@ -7,7 +7,8 @@ use heliosdb_types::{
     SqlState, SqlType, compare, encode_row,
 };
 
-use super::fold::{Fold, FoldAggregate, parts};
+use super::fold::{Fold, FoldAggregate, ROWS_A_LOOK, parts};
+use crate::exec::{check_cancelled, sort_checked};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -60,14 +61,14 @@ impl Sorted {
         Ok(())
     }
 
-    fn sorted(&self) -> Vec<&Datum> {
+    fn sorted(&self) -> Result<Vec<&Datum>> {
         let mut values: Vec<&Datum> = self.values.iter().collect();
         let order = |a: &&Datum, b: &&Datum| -> Ordering {
             let order = compare(a.as_ref(), b.as_ref());
             if self.descending { order.reverse() } else { order }
         };
-        values.sort_by(order);
-        values
+        sort_checked(&mut values, check_cancelled, order)?;
+        Ok(values)
     }
 
     fn percentile(&self, values: &[&Datum], fraction: f64) -> Result<Datum> {
@@ -90,10 +91,10 @@ impl Sorted {
         }
     }
 
-    fn mode(&self) -> Datum {
+    fn mode(&self) -> Result<Datum> {
         let mut best: Option<(&Datum, usize)> = None;
         let mut run: Option<(&Datum, usize)> = None;
-        for value in self.sorted() {
+        for value in self.sorted()? {
             run = match run {
                 Some((first, count)) if compare(first.as_ref(), value.as_ref()).is_eq() => Some((first, count + 1)),
                 _ => Some((value, 1)),
@@ -104,7 +105,7 @@ impl Sorted {
                 best = Some((value, count));
             }
         }
-        best.map_or(Datum::Null, |(value, _)| value.clone())
+        Ok(best.map_or(Datum::Null, |(value, _)| value.clone()))
     }
 }
 
@@ -152,7 +153,10 @@ impl Fold for Sorted {
             self.fractions = Some(array.iter().map(|fraction| fraction_of(fraction?.as_ref())).collect::<Result<_>>()?);
         }
         let layout = RowLayout::new(&[self.physical]);
-        for row in values {
+        for (at, row) in values.iter().enumerate() {
+            if at % ROWS_A_LOOK == 0 {
+                check_cancelled()?;
+            }
             self.values.push(RowView::new(&layout, row)?.get(0)?.to_owned());
         }
         Ok(())
@@ -167,10 +171,10 @@ impl Fold for Sorted {
             return Ok(Datum::Null);
         }
         if self.kind == Kind::Mode {
-            return Ok(self.mode());
+            return self.mode();
         }
         let Some(fractions) = &self.fractions else { return Ok(Datum::Null) };
-        let values = self.sorted();
+        let values = self.sorted()?;
         let of = |fraction: &Option<f64>| match fraction {
             Some(fraction) => self.percentile(&values, *fraction),
             None => Ok(Datum::Null),

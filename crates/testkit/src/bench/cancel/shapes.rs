@@ -8,7 +8,7 @@ pub(super) fn schema(rows: u64) -> Vec<String> {
          word text NOT NULL, d date NOT NULL)"
             .to_owned(),
         format!(
-            "INSERT INTO big SELECT i, (i::bigint * 7919 % 1000003)::int, (i::bigint * 104729 % 1009)::int, i % 50, i::bigint * 31 % 100000 / 100.0, md5(i::text), \
+            "INSERT INTO big SELECT i, (i::bigint * 7919 % 1000003)::int, (i::bigint * 104729 % 1009)::int + 1, i % 50, i::bigint * 31 % 100000 / 100.0, md5(i::text), \
              date '2020-01-01' + i % 1500 FROM generate_series(1, {rows}) i"
         ),
         "CREATE TABLE texts (id int PRIMARY KEY, body text NOT NULL)".to_owned(),
