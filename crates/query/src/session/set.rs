@@ -21,7 +21,7 @@ impl Session {
         match set {
             Set::SingleAssignment { scope, hivevar: false, variable, values } => {
                 let local = scope_is_local(*scope)?;
-                let name = variable.to_string();
+                let name = dotted(variable);
                 match setting_value(values)? {
                     Some(value) => self.set_named(&name, &value, local),
                     None => self.reset_named(&name, local),
@@ -163,7 +163,7 @@ impl Session {
                 "session authorization" | "session_authorization" => {
                     self.become_role("session_authorization", None, false)
                 }
-                _ => self.reset_named(&name.to_string(), false),
+                _ => self.reset_named(&dotted(name), false),
             },
         }
     }
@@ -258,6 +258,12 @@ impl Session {
     }
 }
 
+/// A parameter's name as it was written, without quotes.
+fn dotted(name: &ast::ObjectName) -> String {
+    let words = name.0.iter().filter_map(|part| part.as_ident());
+    words.map(|word| word.value.as_str()).collect::<Vec<_>>().join(".")
+}
+
 fn variable_name(variable: &[ast::Ident]) -> String {
     let words: Vec<&str> = variable.iter().map(|ident| ident.value.as_str()).collect();
     match words.join(" ").to_ascii_lowercase().as_str() {
@@ -285,7 +291,7 @@ pub(crate) fn text_rows(columns: Vec<ResultColumn>, rows: Vec<Vec<String>>, tag:
 pub(crate) fn assignment(set: &Set) -> Result<(String, Option<String>)> {
     match set {
         Set::SingleAssignment { scope: None, hivevar: false, variable, values } => {
-            Ok((variable.to_string(), setting_value(values)?))
+            Ok((dotted(variable), setting_value(values)?))
         }
         Set::SetTimeZone { local: false, value } => {
             Ok(("TimeZone".to_owned(), setting_value(std::slice::from_ref(value))?))

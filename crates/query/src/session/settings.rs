@@ -1,7 +1,7 @@
 //! Run-time parameters: which exist, which values we implement, what a session has them set to.
 //!
 //! Invariant: nothing is accepted and ignored. A parameter whose other values change nothing here is refused (0A000) for
-//! those values, and an unknown one is 42704. An application's own parameters have a dot in their names (`app.user`): they may be
+//! those values, and an unknown one is 42704. An application's own parameters have a dot in their names (`app.tenant`): they may be
 //! anything, mean nothing to us, and are there for policies, views and defaults to ask for.
 
 use std::collections::BTreeMap;
