@@ -137,6 +137,14 @@ impl Spawner {
         Task { handle: self.runtime().spawn_blocking(run) }
     }
 
+    /// Drops what is large where nobody waits for it: on one of the pool's extra threads, or here if there is no pool.
+    pub fn dispose<T: Send + 'static>(&self, large: T) {
+        match &self.handle {
+            Some(handle) => drop(handle.spawn_blocking(move || drop(large))),
+            None => drop(large),
+        }
+    }
+
     fn runtime(&self) -> Handle {
         match &self.handle {
             Some(handle) => handle.clone(),
@@ -217,6 +225,23 @@ mod tests {
         stopped.abort();
         assert!(pool.block_on(stopped).is_err());
         assert!(spawner.thread("panics", || panic!("on purpose")).unwrap().join().is_err());
+    }
+
+    #[test]
+    fn what_is_disposed_of_is_dropped_on_another_thread_if_there_is_one() {
+        struct Tells(std::sync::mpsc::Sender<std::thread::ThreadId>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.send(std::thread::current().id()).unwrap();
+            }
+        }
+        let (sender, told) = std::sync::mpsc::channel();
+        let here = std::thread::current().id();
+        let pool = Pool::new("test", 1).unwrap();
+        pool.spawner().dispose(Tells(sender.clone()));
+        assert_ne!(told.recv().unwrap(), here);
+        Spawner::threads().dispose(Tells(sender));
+        assert_eq!(told.recv().unwrap(), here);
     }
 
     /// The 19th field; the name in parentheses may hold spaces.

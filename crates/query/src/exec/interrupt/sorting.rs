@@ -41,7 +41,7 @@ fn merge<T: Copy>(
 ) -> Result<()> {
     let in_order = left.last().zip(right.first()).is_none_or(|(last, first)| compare(first, last).is_ge());
     while let ([a, after_a @ ..], [b, after_b @ ..], false) = (left, right, in_order) {
-        if merged.len() % RUN == 0 {
+        if merged.len().is_multiple_of(RUN) {
             check()?;
         }
         if compare(b, a).is_lt() {

@@ -82,7 +82,7 @@ impl Parts {
     fn finish_text<'a>(&self, rows: impl Iterator<Item = [&'a [u8]; 2]>) -> Result<Datum> {
         let mut out = String::with_capacity(self.rows.len());
         for (at, [key, part]) in rows.enumerate() {
-            if at % ROWS_A_LOOK == 0 {
+            if at.is_multiple_of(ROWS_A_LOOK) {
                 check_cancelled()?;
             }
             match (&self.key, at) {

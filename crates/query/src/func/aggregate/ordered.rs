@@ -96,7 +96,7 @@ impl OrderedAccumulator {
         let mut fold = self.function.fold();
         let mut seen = HashSet::new();
         for (at, place) in self.rows.iter().enumerate() {
-            if at % ROWS_A_LOOK == 0 {
+            if at.is_multiple_of(ROWS_A_LOOK) {
                 check_cancelled()?;
             }
             let view = RowView::new(&layout, place.row(kept))?;
@@ -116,7 +116,7 @@ impl OrderedAccumulator {
     fn merge(&mut self, saved: &[u8]) -> Result<()> {
         let parts = parts(saved)?;
         for (at, pair) in parts.chunks(2).enumerate() {
-            if at % ROWS_A_LOOK == 0 {
+            if at.is_multiple_of(ROWS_A_LOOK) {
                 check_cancelled()?;
             }
             let [order, row] = pair else { return Err(Error::internal("damaged aggregate state")) };

@@ -154,7 +154,7 @@ impl Fold for Sorted {
         }
         let layout = RowLayout::new(&[self.physical]);
         for (at, row) in values.iter().enumerate() {
-            if at % ROWS_A_LOOK == 0 {
+            if at.is_multiple_of(ROWS_A_LOOK) {
                 check_cancelled()?;
             }
             self.values.push(RowView::new(&layout, row)?.get(0)?.to_owned());
