@@ -14,7 +14,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -25,12 +25,14 @@ use super::each_node::EachNode;
 use super::together::batch_bytes;
 use crate::func::Function;
 
-/// Functions whose values may be many times as long as their arguments.
-const MULTIPLY: [&str; 5] = ["lpad", "regexp_replace", "repeat", "replace", "rpad"];
-/// Rows for them at a time,
+/// Functions that are told how long their values are to be,
+const TOLD: [&str; 3] = ["lpad", "repeat", "rpad"];
+/// and those whose values may be many times as long as long arguments.
+const MULTIPLY: [&str; 2] = ["regexp_replace", "replace"];
+/// Rows at a time for the former,
 const ROWS: usize = 256;
-/// and bytes, unless one row has more.
-const BYTES: usize = 1 << 20;
+/// and bytes for all, unless one row has more.
+const BYTES: usize = 4 << 20;
 
 /// How others know the node.
 pub(super) const SLICES: &str = "SlicesExec";
@@ -39,39 +41,49 @@ pub(super) const SLICES: &str = "SlicesExec";
 pub(super) const SLICE: EachNode = EachNode::new("slice", sliced);
 
 fn sliced(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
-    let by_batch = plan.is::<ProjectionExec>() || plan.is::<FilterExec>() || plan.is::<AggregateExec>();
+    // The last stage of an aggregate has its arguments' results.
+    let aggregates = plan
+        .downcast_ref::<AggregateExec>()
+        .is_some_and(|step| !matches!(step.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned));
+    let by_batch = aggregates || plan.is::<ProjectionExec>() || plan.is::<FilterExec>();
     match plan.children().as_slice() {
-        [input] if by_batch && makes_much(plan)? => {
-            let input = Arc::new(Above::new(Slices, Arc::clone(input)));
+        [input] if by_batch => {
+            let Some(rows) = rows_for(plan)? else { return Ok(None) };
+            let input = Arc::new(Above::new(Slices { rows }, Arc::clone(input)));
             replace_children_if_necessary(Arc::clone(plan), vec![input]).map(Some)
         }
         _ => Ok(None),
     }
 }
 
-fn makes_much(plan: &Arc<dyn ExecutionPlan>) -> DfResult<bool> {
-    let mut found = false;
-    plan.apply_expressions(&mut |expr| {
-        found = found || expr.exists(|expr| Ok(multiplies(expr)))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
-fn multiplies(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    let function = expr.downcast_ref::<ScalarFunctionExpr>().and_then(|call| Function::of(call.fun()));
-    function.is_some_and(|function| MULTIPLY.contains(&function.sql_name()))
+/// The most rows that a step should get at a time; `None`: what it makes of them is not much.
+fn rows_for(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<usize>> {
+    let mut least = None;
+    let mut look = |expr: &Arc<dyn PhysicalExpr>| {
+        let function = expr.downcast_ref::<ScalarFunctionExpr>().and_then(|call| Function::of(call.fun()));
+        let name = function.map(Function::sql_name).unwrap_or_default();
+        if TOLD.contains(&name) {
+            least = Some(ROWS);
+        } else if MULTIPLY.contains(&name) {
+            least = least.or(Some(usize::MAX));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    plan.apply_expressions(&mut |expr| expr.apply(&mut look))?;
+    Ok(least)
 }
 
 /// Its input in smaller batches.
 #[derive(Debug)]
-struct Slices;
+struct Slices {
+    rows: usize,
+}
 
 impl Step for Slices {
     const NAME: &'static str = SLICES;
 
     fn anew(&self) -> Slices {
-        Slices
+        Slices { rows: self.rows }
     }
 
     fn execute(
@@ -81,20 +93,21 @@ impl Step for Slices {
         context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
         let input = input.execute(partition, context)?;
-        Ok(Box::pin(Cut { input, rest: None }))
+        Ok(Box::pin(Cut { input, rows: self.rows, rest: None }))
     }
 }
 
 struct Cut {
     input: SendableRecordBatchStream,
+    rows: usize,
     /// What is left of a batch, and its rows at a time.
     rest: Option<(RecordBatch, usize)>,
 }
 
-/// So many rows of it at a time.
-fn rows_at_a_time(batch: &RecordBatch) -> usize {
-    let rows_of_bytes = (BYTES * batch.num_rows()).checked_div(batch_bytes(batch)).unwrap_or(ROWS);
-    rows_of_bytes.clamp(1, ROWS)
+/// So many rows of it at a time, `most` at most.
+fn rows_at_a_time(batch: &RecordBatch, most: usize) -> usize {
+    let rows_of_bytes = (BYTES * batch.num_rows()).checked_div(batch_bytes(batch)).unwrap_or(most);
+    rows_of_bytes.clamp(1, most)
 }
 
 impl Stream for Cut {
@@ -105,7 +118,7 @@ impl Stream for Cut {
             Some(rest) => rest,
             None => match std::task::ready!(self.input.poll_next_unpin(context)) {
                 Some(Ok(batch)) => {
-                    let rows = rows_at_a_time(&batch);
+                    let rows = rows_at_a_time(&batch, self.rows);
                     (batch, rows)
                 }
                 end => return Poll::Ready(end),
@@ -134,12 +147,12 @@ mod tests {
 
     use super::*;
 
-    fn cut(length: usize) -> Vec<usize> {
+    fn cut(length: usize, rows: usize) -> Vec<usize> {
         let schema = Arc::new(Schema::new(vec![Field::new("body", DataType::Utf8View, false)]));
         let texts: StringViewArray = (0..600).map(|n| Some(format!("{n:0length$}"))).collect();
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(texts) as ArrayRef]).unwrap();
         let source = MemorySourceConfig::try_new_exec(&[vec![batch.clone()]], schema, None).unwrap();
-        let plan = Arc::new(Above::new(Slices, source as Arc<dyn ExecutionPlan>));
+        let plan = Arc::new(Above::new(Slices { rows }, source as Arc<dyn ExecutionPlan>));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = runtime.block_on(collect(plan, Arc::new(TaskContext::default()))).unwrap();
         let whole = arrow_select::concat::concat_batches(&batch.schema(), &found).unwrap();
@@ -149,8 +162,9 @@ mod tests {
 
     #[test]
     fn rows_come_as_they_came_few_at_a_time() {
-        assert_eq!(cut(20), [256, 256, 88]);
-        let long = cut(10_000);
-        assert!(long.len() == 6 && long[..5].iter().all(|rows| *rows == 104), "{long:?}");
+        assert_eq!(cut(20, 256), [256, 256, 88]);
+        assert_eq!(cut(20, usize::MAX), [600]);
+        assert_eq!(cut(40_000, 256), [104, 104, 104, 104, 104, 80]);
+        assert_eq!(cut(40_000, usize::MAX), [104, 104, 104, 104, 104, 80]);
     }
 }
