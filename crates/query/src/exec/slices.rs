@@ -23,7 +23,6 @@ use futures::{Stream, StreamExt};
 use super::above::{Above, Step};
 use super::each_node::EachNode;
 use super::together::batch_bytes;
-use crate::func::Function;
 
 /// Functions that are told how long their values are to be,
 const TOLD: [&str; 3] = ["lpad", "repeat", "rpad"];
@@ -60,8 +59,7 @@ fn sliced(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<Arc<dyn ExecutionPla
 fn rows_for(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Option<usize>> {
     let mut least = None;
     let mut look = |expr: &Arc<dyn PhysicalExpr>| {
-        let function = expr.downcast_ref::<ScalarFunctionExpr>().and_then(|call| Function::of(call.fun()));
-        let name = function.map(Function::sql_name).unwrap_or_default();
+        let name = expr.downcast_ref::<ScalarFunctionExpr>().map_or("", |call| call.fun().name());
         if TOLD.contains(&name) {
             least = Some(ROWS);
         } else if MULTIPLY.contains(&name) {

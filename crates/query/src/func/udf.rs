@@ -157,11 +157,6 @@ impl Function {
         inner.downcast_ref::<Function>()
     }
 
-    /// Its name in SQL.
-    pub fn sql_name(&self) -> &str {
-        &self.name
-    }
-
     /// The arguments of a call of our function `name` over single values, and their types, if `expr` is such a call.
     pub fn unwrap_call<'a>(expr: &'a Expr, name: &str) -> Option<(&'a [Expr], &'a [PhysicalType])> {
         let Expr::ScalarFunction(call) = expr else { return None };

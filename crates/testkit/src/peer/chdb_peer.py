@@ -11,14 +11,6 @@ for setting in ["default_table_engine = 'MergeTree'", "join_use_nulls = 1", f"ma
     database.query(f"SET {setting}")
 
 
-def text(value):
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    return str(value)
-
-
 def answer(request):
     if request["do"] == "version":
         return {"version": str(database.query("SELECT version()", "TSV")).strip()}
@@ -34,9 +26,4 @@ def answer(request):
     return {"seconds": seconds, "rows": [[text(value) for value in row] for row in rows]}
 
 
-for line in sys.stdin:
-    try:
-        reply = answer(json.loads(line))
-    except Exception as error:
-        reply = {"error": str(error)}
-    print(json.dumps(reply), flush=True)
+serve(answer)

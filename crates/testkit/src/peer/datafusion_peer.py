@@ -1,5 +1,4 @@
 # Keeps one DataFusion session over a folder of Parquet files and answers one JSON line for each JSON line.
-import json
 import pathlib
 import sys
 import time
@@ -10,14 +9,6 @@ config = datafusion.SessionConfig().with_target_partitions(int(sys.argv[2]))
 session = datafusion.SessionContext(config)
 for file in pathlib.Path(sys.argv[1]).glob("*.parquet"):
     session.register_parquet(file.stem, str(file))
-
-
-def text(value):
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    return str(value)
 
 
 def answer(request):
@@ -35,9 +26,4 @@ def answer(request):
     return {"seconds": seconds, "rows": rows}
 
 
-for line in sys.stdin:
-    try:
-        reply = answer(json.loads(line))
-    except Exception as error:
-        reply = {"error": str(error)}
-    print(json.dumps(reply), flush=True)
+serve(answer)

@@ -1,5 +1,4 @@
 # Keeps one DuckDB connection open and answers one JSON line for each JSON line.
-import json
 import sys
 import time
 
@@ -8,14 +7,6 @@ import duckdb
 connection = duckdb.connect(sys.argv[1], config={"threads": int(sys.argv[2])})
 # A long statement would draw its progress into the replies.
 connection.execute("SET enable_progress_bar = false")
-
-
-def text(value):
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    return str(value)
 
 
 def answer(request):
@@ -30,9 +21,4 @@ def answer(request):
     return {"seconds": seconds, "rows": [[text(value) for value in row] for row in rows]}
 
 
-for line in sys.stdin:
-    try:
-        reply = answer(json.loads(line))
-    except Exception as error:
-        reply = {"error": str(error)}
-    print(json.dumps(reply), flush=True)
+serve(answer)

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::tpch::Answer;
 
+/// What scripts begin with.
+const COMMON: &str = include_str!("lines.py");
+
 /// Something that answers queries.
 pub trait Peer {
     fn name(&self) -> &'static str;
@@ -25,7 +28,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Starts a script; `packages` is where its packages are.
+    /// Starts a script behind [`COMMON`]; `packages` is where its packages are.
     pub fn start(
         name: &'static str,
         script: &str,
@@ -33,7 +36,11 @@ impl Lines {
         prepare: impl FnOnce(&mut Command),
     ) -> io::Result<Lines> {
         let mut command = Command::new("python3");
-        command.args(["-c", script]).env("PYTHONPATH", packages).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["-c", &format!("{COMMON}\n{script}")])
+            .env("PYTHONPATH", packages)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         prepare(&mut command);
         let mut child = command.spawn()?;
         let input = child.stdin.take().expect("stdin is piped");

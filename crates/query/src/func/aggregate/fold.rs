@@ -298,8 +298,7 @@ impl Accumulator for FoldAccumulator {
             Some(_) => {
                 let mut out = Vec::new();
                 for row in self.distinct_rows() {
-                    out.extend_from_slice(&(row.len() as u32).to_le_bytes());
-                    out.extend_from_slice(row);
+                    push_part(row, &mut out);
                 }
                 out
             }
@@ -491,8 +490,11 @@ impl Accumulator for SlidingFold {
     }
 }
 
-/// Rows between two looks whether the statement is cancelled, for who goes through all that is kept.
-pub(super) const ROWS_A_LOOK: usize = 4096;
+/// Appends a part with its length before it.
+pub(super) fn push_part(part: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    out.extend_from_slice(part);
+}
 
 /// Splits length-prefixed parts.
 pub(super) fn parts(bytes: &[u8]) -> Result<Vec<&[u8]>> {

@@ -5,7 +5,7 @@ use heliosdb_types::{
 };
 
 use super::super::json::Converter;
-use super::fold::{Fold, FoldAggregate, ROWS_A_LOOK, parts};
+use super::fold::{Fold, FoldAggregate, parts, push_part};
 use crate::exec::check_cancelled;
 
 /// Values and, in an object, their keys, as they came: JSON text, or jsonb bytes.
@@ -35,10 +35,8 @@ impl Fold for Parts {
             self.value.write(value, false, &mut out)?;
             out.into_bytes()
         };
-        for bytes in [key.as_bytes(), &part] {
-            self.rows.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            self.rows.extend_from_slice(bytes);
-        }
+        push_part(key.as_bytes(), &mut self.rows);
+        push_part(&part, &mut self.rows);
         Ok(())
     }
 
@@ -82,9 +80,7 @@ impl Parts {
     fn finish_text<'a>(&self, rows: impl Iterator<Item = [&'a [u8]; 2]>) -> Result<Datum> {
         let mut out = String::with_capacity(self.rows.len());
         for (at, [key, part]) in rows.enumerate() {
-            if at.is_multiple_of(ROWS_A_LOOK) {
-                check_cancelled()?;
-            }
+            check_cancelled()?;
             match (&self.key, at) {
                 (None, 0) => out.push('['),
                 (None, _) if self.value.is_container() => out.push_str(", \n "),

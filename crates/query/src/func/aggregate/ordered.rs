@@ -15,7 +15,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use heliosdb_contracts::datum_at;
 use heliosdb_types::{DatumRef, Error, PhysicalType, Result, RowLayout, RowView, encode_key, encode_row};
 
-use super::fold::{FoldAggregate, ROWS_A_LOOK, parts};
+use super::fold::{FoldAggregate, parts, push_part};
 use crate::exec::{check_cancelled, scalar_of, sort_checked, to_datafusion};
 
 pub(super) struct OrderedAccumulator {
@@ -66,10 +66,8 @@ impl OrderedAccumulator {
 
     fn keep(&mut self, order: &[u8], row: &[u8]) {
         self.rows.push(KeptRow { start: self.kept.len(), order: order.len() as u32, row: row.len() as u32 });
-        for bytes in [order, row] {
-            self.kept.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            self.kept.extend_from_slice(bytes);
-        }
+        push_part(order, &mut self.kept);
+        push_part(row, &mut self.kept);
     }
 
     fn add(&mut self, args: &[DatumRef<'_>], keys: &[DatumRef<'_>]) -> Result<()> {
@@ -95,10 +93,8 @@ impl OrderedAccumulator {
         let layout = RowLayout::new(self.function.arguments());
         let mut fold = self.function.fold();
         let mut seen = HashSet::new();
-        for (at, place) in self.rows.iter().enumerate() {
-            if at.is_multiple_of(ROWS_A_LOOK) {
-                check_cancelled()?;
-            }
+        for place in &self.rows {
+            check_cancelled()?;
             let view = RowView::new(&layout, place.row(kept))?;
             let args = (0..layout.len()).map(|i| view.get(i)).collect::<Result<Vec<_>>>()?;
             if self.distinct {
@@ -115,10 +111,8 @@ impl OrderedAccumulator {
 
     fn merge(&mut self, saved: &[u8]) -> Result<()> {
         let parts = parts(saved)?;
-        for (at, pair) in parts.chunks(2).enumerate() {
-            if at.is_multiple_of(ROWS_A_LOOK) {
-                check_cancelled()?;
-            }
+        for pair in parts.chunks(2) {
+            check_cancelled()?;
             let [order, row] = pair else { return Err(Error::internal("damaged aggregate state")) };
             self.keep(order, row);
         }

@@ -7,7 +7,7 @@ use heliosdb_types::{
     SqlState, SqlType, compare, encode_row,
 };
 
-use super::fold::{Fold, FoldAggregate, ROWS_A_LOOK, parts};
+use super::fold::{Fold, FoldAggregate, parts, push_part};
 use crate::exec::{check_cancelled, sort_checked};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +127,7 @@ impl Fold for Sorted {
 
     fn save(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        let mut put = |row: Vec<u8>| {
-            out.extend_from_slice(&(row.len() as u32).to_le_bytes());
-            out.extend_from_slice(&row);
-        };
+        let mut put = |row: Vec<u8>| push_part(&row, &mut out);
         // First the fractions, as an array if there are any.
         let mut fractions = ArrayBuilder::new(&SqlType::Float8)?;
         for fraction in self.fractions.iter().flatten() {
@@ -153,10 +150,8 @@ impl Fold for Sorted {
             self.fractions = Some(array.iter().map(|fraction| fraction_of(fraction?.as_ref())).collect::<Result<_>>()?);
         }
         let layout = RowLayout::new(&[self.physical]);
-        for (at, row) in values.iter().enumerate() {
-            if at.is_multiple_of(ROWS_A_LOOK) {
-                check_cancelled()?;
-            }
+        for row in values {
+            check_cancelled()?;
             self.values.push(RowView::new(&layout, row)?.get(0)?.to_owned());
         }
         Ok(())
