@@ -26,7 +26,7 @@ use super::error::from_datafusion;
 use super::first_rows::FIRST_ROWS;
 use super::index::FirstByIndex;
 use super::interrupt::{CHECKED_CONDITIONS, INTERRUPTIBLE};
-use super::late_rows::LATE_ROWS_RULE;
+use super::late_rows::{LATE_ROWS_RULE, LateColumnsPlanner, read_late};
 use super::lock_rows::LockRowsPlanner;
 use super::memory::{Memory, QueryMemory};
 use super::merge_runs::MERGE_RUNS_RULE;
@@ -240,7 +240,9 @@ impl QueryPlanner for Planner {
             Arc::new(ApplyPlanner),
             Arc::new(SlotPlanner),
             Arc::new(SharedPlanner),
+            Arc::new(LateColumnsPlanner),
         ]);
-        planner.create_physical_plan(plan, session).await
+        let plan = read_late(plan.clone(), session)?;
+        planner.create_physical_plan(&plan, session).await
     }
 }

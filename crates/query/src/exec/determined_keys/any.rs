@@ -21,6 +21,13 @@ pub(super) fn any_of_group(key: Expr, schema: &DFSchema) -> DfResult<Expr> {
     Ok(Expr::AggregateFunction(AggregateFunction::new_udf(function, vec![key], false, None, Vec::new(), None)))
 }
 
+/// What such a call is of.
+pub(in crate::exec) fn any_of_group_of(expr: &Expr) -> Option<&Expr> {
+    let Expr::AggregateFunction(call) = expr else { return None };
+    let any = (call.func.inner().as_ref() as &dyn std::any::Any).is::<AnyOfGroup>();
+    call.params.args.first().filter(|_| any)
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AnyOfGroup {
     signature: Signature,

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+pub(super) use self::any::any_of_group_of;
 use self::facts::Facts;
 
 /// After DataFusion's rules: conditions on keys have found their way down, and what nobody asks for is gone.

@@ -43,6 +43,69 @@ fn rows_read_late_are_the_rows_that_were_sorted() {
     same(&mut client, "*", "order by k, id", 15);
 }
 
+/// The first groups are those of a plan without a limit, and read late or not.
+fn same_groups(client: &mut Client, query: &str, limit: usize, late: bool) {
+    let limited = format!("{query} limit {limit}");
+    let plan = client.run(&format!("explain (costs off) {limited}"));
+    assert_eq!(plan.contains("Late Rows"), late, "{limited}\n{plan}");
+    let all = client.run(query);
+    let first: String = all.lines().take(limit).map(|line| format!("{line}\n")).collect();
+    assert!(!first.is_empty() && !first.contains("ERROR"), "{first}");
+    assert_eq!(client.run(&limited), first, "{limited}");
+}
+
+#[test]
+fn what_a_key_determines_is_read_of_the_groups_that_are_left() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run("create table people (town text, no int, name text, note text, age int, primary key (town, no))");
+    client.run("create table bills (id int primary key, town text, no int, amount int)");
+    client.run("insert into people select 'town ' || g % 7, g, 'name ' || g, nullif('note ' || g % 11, 'note 3'), g % 90 from generate_series(1, 3000) g");
+    client.run("insert into bills select g, 'town ' || (g % 3000) % 7, g % 3000, (g * 7919) % 1009 from generate_series(1, 9000) g");
+    let of_people = "select p.town, p.no, name, note, age, sum(amount) from people p join bills b on b.town = p.town and b.no = p.no";
+    let by = "group by p.town, p.no, name, note, age";
+    let first = "order by sum(amount) desc, p.no";
+    same_groups(&mut client, &format!("{of_people} {by} {first}"), 5, true);
+    same_groups(&mut client, &format!("{of_people} {by} having sum(amount) < 900 {first}"), 5, true);
+    same_groups(&mut client, &format!("{of_people} {by} having name like '%7' {first}"), 5, true);
+    same_groups(&mut client, &format!("{of_people} where name like '%7' {by} {first}"), 1, true);
+    same_groups(&mut client, &format!("{of_people} {by} order by name, note, sum(amount)"), 5, false);
+    // Of a row without a partner nothing can be read; its own columns can.
+    let all = "select p.town, p.no, name, max(b.id), count(*) from people p left join bills b on b.town = p.town and b.no = p.no";
+    same_groups(
+        &mut client,
+        &format!("{all} group by p.town, p.no, name order by max(b.id) nulls first, p.no"),
+        5,
+        true,
+    );
+    let none = "select p.town, p.no, name, max(b.id), count(*) from bills b left join people p on b.town = p.town and b.no = p.no";
+    same_groups(&mut client, &format!("{none} group by p.town, p.no, name order by max(b.id) desc"), 5, false);
+    // The same table twice.
+    let pairs =
+        "select p.town, p.no, p.name, q.town, q.no, q.name, count(*) from people p join people q on q.no = p.no + 1";
+    same_groups(&mut client, &format!("{pairs} group by 1, 2, 3, 4, 5, 6 order by p.no desc"), 3, true);
+    // Named differently above, and part of something else.
+    let inner = format!(
+        "select upper(name) || '!' as loud, sum(amount) as all_of_it, p.no as which {} {by}",
+        &of_people[of_people.find("from").unwrap()..]
+    );
+    same_groups(&mut client, &format!("select loud, which from ({inner}) s order by all_of_it desc, which"), 5, true);
+    // A random number is what was sorted by.
+    let drawn = client.run(&format!(
+        "select r >= lag(r) over () from (select random() as r, name {} {by} order by r limit 5) s",
+        &of_people[of_people.find("from").unwrap()..]
+    ));
+    assert!(!drawn.contains('f') && drawn.matches('t').count() == 4, "{drawn}");
+    // What the transaction wrote is read as it is grouped; what others write meanwhile is not.
+    client.run("begin isolation level repeatable read; update people set name = 'mine' where no % 2 = 0; delete from people where no % 5 = 0");
+    let mut other = server.client();
+    other.run("update people set name = 'theirs', note = 'theirs'");
+    same_groups(&mut client, &format!("{of_people} {by} {first}"), 9, true);
+    assert!(client.run(&format!("{of_people} {by} {first} limit 9")).contains("mine"));
+    assert!(!client.run(&format!("{of_people} {by} {first} limit 9")).contains("theirs"));
+    client.run("rollback");
+}
+
 #[test]
 fn texts_by_column_are_texts_by_value() {
     let server = Server::new();
