@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
@@ -59,6 +60,14 @@ pub(super) trait Step: fmt::Debug + Sized + Send + Sync + 'static {
     }
 }
 
+/// The properties of an input's rows with further columns after those they have.
+pub(super) fn with_more_columns(input: &Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Arc<PlanProperties> {
+    let order = input.output_ordering().map(|order| order.to_vec());
+    let equal = EquivalenceProperties::new_with_orderings(Arc::clone(schema), order);
+    let partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
+    Arc::new(PlanProperties::new(equal, partitioning, input.pipeline_behavior(), input.boundedness()))
+}
+
 /// A step above its input.
 #[derive(Debug)]
 pub(super) struct Above<S> {
@@ -75,6 +84,10 @@ impl<S: Step> Above<S> {
 
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input
+    }
+
+    pub fn step(&self) -> &S {
+        &self.step
     }
 }
 

@@ -20,6 +20,7 @@ mod filter_guard;
 mod filter_names;
 mod first_rows;
 mod foreign;
+mod group_numbers;
 mod grouping_sets;
 mod index;
 mod instantiate;

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::apply::ApplyNode;
 use super::error::{from_arrow, from_datafusion, to_datafusion};
+use super::group_numbers::GroupNumbers;
 use super::row_write::RowWriteNode;
 use super::scope::StatementScope;
 use super::shared_rows::SharedRows;
@@ -58,6 +59,7 @@ pub struct Parts {
     given: Mutex<HashMap<usize, Given>>,
     rows: Mutex<Rows>,
     shared: SharedRows,
+    group_numbers: GroupNumbers,
 }
 
 struct Given {
@@ -98,6 +100,11 @@ impl Parts {
     /// The rows of queries that several places read.
     pub(super) fn shared(&self) -> &SharedRows {
         &self.shared
+    }
+
+    /// The numbers that groups by texts have.
+    pub(super) fn group_numbers(&self) -> &GroupNumbers {
+        &self.group_numbers
     }
 
     pub(crate) fn are_several(&self) -> bool {

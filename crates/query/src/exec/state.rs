@@ -12,6 +12,8 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
@@ -22,8 +24,9 @@ use super::admission::{Admission, QueryQueue};
 use super::again::READ_AGAIN;
 use super::apply::ApplyPlanner;
 use super::cardinality::informed;
-use super::error::from_datafusion;
+use super::error::{from_datafusion, to_datafusion};
 use super::first_rows::FIRST_ROWS;
+use super::group_numbers::{GroupNumbersPlanner, number_groups};
 use super::index::FirstByIndex;
 use super::interrupt::{CHECKED_CONDITIONS, INTERRUPTIBLE};
 use super::late_rows::{LATE_ROWS_RULE, LateColumnsPlanner, read_late};
@@ -241,8 +244,21 @@ impl QueryPlanner for Planner {
             Arc::new(SlotPlanner),
             Arc::new(SharedPlanner),
             Arc::new(LateColumnsPlanner),
+            Arc::new(GroupNumbersPlanner),
         ]);
-        let plan = read_late(plan.clone(), session)?;
+        let plan = fitted(plan.clone(), session)?;
         planner.create_physical_plan(&plan, session).await
     }
+}
+
+/// An optimised plan after the rules that ask how large tables are.
+fn fitted(plan: LogicalPlan, session: &dyn Session) -> DfResult<LogicalPlan> {
+    let Some(state) = session.as_any().downcast_ref::<SessionState>() else { return Ok(plan) };
+    let scope = StatementScope::of(state.config()).map_err(to_datafusion)?;
+    let fitted = read_late(plan, &scope)?.transform_data(|plan| number_groups(plan, &scope))?;
+    if !fitted.transformed {
+        return Ok(fitted.data);
+    }
+    // What nobody looks at any more is not read.
+    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(fitted.data, state, |_, _| {})
 }

@@ -38,6 +38,8 @@ pub(crate) struct Function {
     strict: bool,
     /// It has a value wherever its arguments have.
     total: bool,
+    /// It has no arguments that it fails for.
+    never_fails: bool,
     /// A better expression for a call whose arguments are (partly) constants.
     specialise: Option<Arc<Specialise>>,
 }
@@ -59,6 +61,7 @@ impl Function {
             kernel: Arc::new(kernel),
             strict: false,
             total: false,
+            never_fails: false,
             specialise: None,
         }
     }
@@ -175,6 +178,16 @@ impl Function {
     pub fn total(mut self) -> Function {
         self.total = true;
         self
+    }
+
+    /// It may be computed of rows that nobody wants.
+    pub fn for_any_row(mut self) -> Function {
+        self.never_fails = true;
+        self
+    }
+
+    pub fn never_fails(&self) -> bool {
+        self.never_fails
     }
 
     /// Whether an expression has a value wherever the columns in it have.

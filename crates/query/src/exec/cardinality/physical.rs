@@ -21,6 +21,7 @@ use super::facts::{ColumnFacts, Estimate};
 use super::joins::{Pair, joined};
 use super::{groups, meeting, selectivity};
 use crate::exec::again::AGAIN;
+use crate::exec::group_numbers::numbered_keys;
 use crate::exec::interrupt::{WATCHED, unchecked};
 use crate::exec::run_aggregate::RunAggregateExec;
 use crate::exec::scan::HeliosScanExec;
@@ -51,6 +52,13 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let columns = projection.expr().iter().map(|item| groups::of_expression(&item.expr, input));
         return Some(Estimate { rows: input.rows, columns: columns.collect() });
+    }
+    if let Some(keys) = numbered_keys(plan) {
+        let keys: Vec<ColumnFacts> = keys.iter().map(|key| groups::of_expression(key, input)).collect();
+        let mut numbered = input.clone();
+        let distinct = groups::groups(&keys, input.rows);
+        numbered.columns.push(ColumnFacts { distinct, width: 4.0, ..ColumnFacts::unknown() });
+        return Some(numbered);
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         return Some(aggregated(aggregate, input));
@@ -93,6 +101,7 @@ fn derive(plan: &dyn ExecutionPlan, inputs: &[Estimate]) -> Option<Estimate> {
             | crate::exec::grouping_sets::REGROUPED
             | crate::exec::outer_constants::VARYING
             | crate::exec::late_rows::LATE_ROWS
+            | crate::exec::group_numbers::SPELL_GROUPS
             | crate::exec::merge_runs::MERGE_RUNS
             | SORT_MEMORY
             | AGAIN

@@ -6,15 +6,11 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, Result as DfResult};
 use datafusion::datasource::source_as_provider;
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Filter, LogicalPlan, Projection, Sort, TableScan};
-use datafusion::optimizer::Optimizer;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
 
 use super::node::LateColumns;
 use super::{LIMIT_MAX, ROWS_FOR_ONE};
@@ -26,19 +22,11 @@ use crate::exec::scope::StatementScope;
 use crate::exec::table::HeliosTable;
 
 /// An optimised plan that reads such columns late.
-pub(in crate::exec) fn read_late(plan: LogicalPlan, session: &dyn Session) -> DfResult<LogicalPlan> {
-    let Some(state) = session.as_any().downcast_ref::<SessionState>() else { return Ok(plan) };
-    let scope = StatementScope::of(state.config()).map_err(to_datafusion)?;
-    let rewritten = plan.transform_up(|node| match &node {
-        LogicalPlan::Sort(sort) => Ok(late(sort, &scope)?.map_or_else(|| Transformed::no(node), Transformed::yes)),
+pub(in crate::exec) fn read_late(plan: LogicalPlan, scope: &StatementScope) -> DfResult<Transformed<LogicalPlan>> {
+    plan.transform_up(|node| match &node {
+        LogicalPlan::Sort(sort) => Ok(late(sort, scope)?.map_or_else(|| Transformed::no(node), Transformed::yes)),
         _ => Ok(Transformed::no(node)),
-    })?;
-    if !rewritten.transformed {
-        return Ok(rewritten.data);
-    }
-    // What nobody looks at any more is not read.
-    let unasked = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
-    unasked.optimize(rewritten.data, state, |_, _| {})
+    })
 }
 
 fn late(sort: &Sort, scope: &StatementScope) -> DfResult<Option<LogicalPlan>> {

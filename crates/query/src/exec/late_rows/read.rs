@@ -10,16 +10,15 @@ use bytes::Bytes;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 use heliosdb_contracts::{RowHint, RowRef, RowSink, datum_at};
 use heliosdb_types::{ColumnId, DatumRef, Error, PhysicalType, Result, TreeRef, encode_key};
 
+use crate::exec::above::with_more_columns;
 use crate::exec::arrays::ColumnBuilder;
 use crate::exec::error::{from_arrow, to_datafusion};
 use crate::exec::scan::HeliosScanExec;
@@ -115,14 +114,6 @@ impl LateRowsExec {
         let properties = with_more_columns(&input, schema);
         LateRowsExec { input, sources, row_of, read: Arc::new(read), properties }
     }
-}
-
-/// The properties of rows that have all of `input`'s columns first.
-fn with_more_columns(input: &Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Arc<PlanProperties> {
-    let order = input.output_ordering().map(|order| order.to_vec());
-    let equal = EquivalenceProperties::new_with_orderings(Arc::clone(schema), order);
-    let partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
-    Arc::new(PlanProperties::new(equal, partitioning, input.pipeline_behavior(), input.boundedness()))
 }
 
 impl fmt::Debug for LateRowsExec {

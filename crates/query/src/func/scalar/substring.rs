@@ -42,6 +42,7 @@ pub(super) fn call(args: &[Typed], _ctx: &FuncContext) -> Option<Result<Typed>> 
         }
         Ok(Arc::new(out.finish()) as ArrayRef)
     });
+    let function = function.for_any_row();
     Some(Ok(Typed::new(function.call(vec![input.expr.clone()]), SqlType::Text)))
 }
 

@@ -20,6 +20,7 @@ mod filters;
 mod foreign_keys;
 mod functions;
 mod fuzz;
+mod group_numbers;
 mod housekeeping;
 mod index_paths;
 mod indexes;

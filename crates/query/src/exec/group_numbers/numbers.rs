@@ -1,0 +1,111 @@
+//! The numbers a statement has given, and what they stand for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, Int32Array, UInt32Array};
+use arrow_schema::{Field, Schema};
+use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use parking_lot::Mutex;
+
+/// All numberings of a statement.
+#[derive(Default)]
+pub(crate) struct GroupNumbers(Mutex<HashMap<u64, Arc<Numbers>>>);
+
+impl GroupNumbers {
+    pub(super) fn of(&self, numbering: u64, context: &TaskContext) -> Arc<Numbers> {
+        let new = || {
+            let memory = MemoryConsumer::new("GroupNumbers").register(context.memory_pool());
+            Arc::new(Numbers(Mutex::new(Table { known: None, values: Vec::new(), count: 0, memory })))
+        };
+        Arc::clone(self.0.lock().entry(numbering).or_insert_with(new))
+    }
+}
+
+impl fmt::Debug for GroupNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupNumbers")
+    }
+}
+
+/// One numbering's.
+pub(super) struct Numbers(Mutex<Table>);
+
+struct Table {
+    known: Option<Box<dyn GroupValues>>,
+    /// Of each key the values of all numbers, in pieces.
+    values: Vec<Vec<ArrayRef>>,
+    count: usize,
+    memory: MemoryReservation,
+}
+
+impl Numbers {
+    /// The number of each row.
+    pub fn number(&self, keys: &[ArrayRef]) -> DfResult<Int32Array> {
+        let mut table = self.0.lock();
+        let table = &mut *table;
+        let known = match &mut table.known {
+            Some(known) => known,
+            None => {
+                let field = |(at, key): (usize, &ArrayRef)| Field::new(at.to_string(), key.data_type().clone(), true);
+                let schema = Schema::new(keys.iter().enumerate().map(field).collect::<Vec<_>>());
+                table.values = vec![Vec::new(); keys.len()];
+                table.known.insert(new_group_values(Arc::new(schema), &GroupOrdering::None)?)
+            }
+        };
+        let mut numbers = Vec::new();
+        known.intern(keys, &mut numbers)?;
+        let count = known.len();
+        if count > table.count {
+            // Each new one has a row in this batch.
+            let mut rows = vec![None; count - table.count];
+            for (row, number) in numbers.iter().enumerate() {
+                if let Some(slot) = number.checked_sub(table.count).and_then(|new| rows.get_mut(new)) {
+                    slot.get_or_insert(row as u32);
+                }
+            }
+            let rows = UInt32Array::from(rows);
+            for (values, key) in table.values.iter_mut().zip(keys) {
+                values.push(compact(arrow_select::take::take(key, &rows, None)?));
+            }
+            table.count = count;
+            let kept: usize = table.values.iter().flatten().map(|piece| piece.get_array_memory_size()).sum();
+            table.memory.try_resize(known.size() + kept)?;
+        }
+        let small = |number: usize| i32::try_from(number);
+        let numbers = numbers.into_iter().map(small).collect::<Result<Vec<i32>, _>>();
+        numbers.map(Int32Array::from).map_err(|_| DataFusionError::Internal("more groups than numbers".into()))
+    }
+
+    /// What numbers stand for, key by key.
+    pub fn spell(&self, numbers: &Int32Array) -> DfResult<Vec<ArrayRef>> {
+        let mut whole = Vec::new();
+        {
+            let mut table = self.0.lock();
+            for pieces in &mut table.values {
+                if pieces.len() > 1 {
+                    let all: Vec<&dyn Array> = pieces.iter().map(|piece| piece.as_ref()).collect();
+                    *pieces = vec![arrow_select::concat::concat(&all)?];
+                }
+                whole.extend(pieces.first().cloned());
+            }
+        }
+        let values = whole.iter().map(|values| arrow_select::take::take(values, numbers, None));
+        Ok(values.collect::<Result<Vec<_>, _>>()?)
+    }
+}
+
+/// Without the rest of the buffers its strings came in.
+fn compact(values: ArrayRef) -> ArrayRef {
+    match values.data_type() {
+        arrow_schema::DataType::Utf8View => Arc::new(values.as_string_view().gc()),
+        arrow_schema::DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
+        _ => values,
+    }
+}
