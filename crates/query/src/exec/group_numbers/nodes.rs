@@ -18,6 +18,8 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::step::{Number, Spell};
 use crate::exec::above::Above;
+use crate::exec::error::to_datafusion;
+use crate::exec::scope::StatementScope;
 
 /// Distinguishes numberings of one statement.
 static NUMBERINGS: AtomicU64 = AtomicU64::new(0);
@@ -182,15 +184,17 @@ impl ExtensionPlanner for GroupNumbersPlanner {
         context: &PhysicalPlanningContext,
     ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
         let ([logical], [input]) = (logical_inputs, physical_inputs) else { return Ok(None) };
+        let scope = StatementScope::of(session.config()).map_err(to_datafusion)?;
+        let numbers = |of: u64| scope.parts.group_numbers().of(of, &session.runtime_env().memory_pool);
         if let Some(node) = node.as_any().downcast_ref::<NumberNode>() {
             let physical = |key: &Expr| planner.create_physical_expr(key, logical.schema(), session, context);
-            let keys = node.numbering.keys.iter().map(physical).collect::<DfResult<Vec<_>>>()?;
-            let step = Number::new(node.numbering.id, keys, Arc::clone(node.schema.inner()));
+            let keys = node.numbering.keys.iter().map(physical).collect::<DfResult<_>>()?;
+            let step = Number::new(numbers(node.numbering.id), keys, Arc::clone(node.schema.inner()));
             return Ok(Some(Arc::new(Above::new(step, Arc::clone(input)))));
         }
         let Some(node) = node.as_any().downcast_ref::<SpellNode>() else { return Ok(None) };
         let number = logical.schema().index_of_column(&node.number)?;
-        let step = Spell::new(node.numbering, number, Arc::clone(node.schema.inner()));
+        let step = Spell::new(numbers(node.numbering), number, Arc::clone(node.schema.inner()));
         Ok(Some(Arc::new(Above::new(step, Arc::clone(input)))))
     }
 }

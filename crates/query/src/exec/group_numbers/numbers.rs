@@ -2,29 +2,33 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, Int32Array, UInt32Array};
 use arrow_schema::{Field, Schema};
 use datafusion::common::{DataFusionError, Result as DfResult};
-use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use parking_lot::Mutex;
 
-/// All numberings of a statement.
+/// All numberings of a statement. A plan's go with the plan: one that is made anew for each row of another has new ones.
 #[derive(Default)]
-pub(crate) struct GroupNumbers(Mutex<HashMap<u64, Arc<Numbers>>>);
+pub(crate) struct GroupNumbers(Mutex<HashMap<u64, Weak<Numbers>>>);
 
 impl GroupNumbers {
-    pub(super) fn of(&self, numbering: u64, context: &TaskContext) -> Arc<Numbers> {
-        let new = || {
-            let memory = MemoryConsumer::new("GroupNumbers").register(context.memory_pool());
-            Arc::new(Numbers(Mutex::new(Table { known: None, values: Vec::new(), count: 0, memory })))
-        };
-        Arc::clone(self.0.lock().entry(numbering).or_insert_with(new))
+    /// Those that the steps of one plan share.
+    pub(super) fn of(&self, numbering: u64, memory: &Arc<dyn MemoryPool>) -> Arc<Numbers> {
+        let mut known = self.0.lock();
+        if let Some(numbers) = known.get(&numbering).and_then(Weak::upgrade) {
+            return numbers;
+        }
+        let memory = MemoryConsumer::new("GroupNumbers").register(memory);
+        let numbers = Arc::new(Numbers(Mutex::new(Table { known: None, values: Vec::new(), count: 0, memory })));
+        known.retain(|_, numbers| numbers.strong_count() > 0);
+        known.insert(numbering, Arc::downgrade(&numbers));
+        numbers
     }
 }
 
@@ -36,6 +40,12 @@ impl fmt::Debug for GroupNumbers {
 
 /// One numbering's.
 pub(super) struct Numbers(Mutex<Table>);
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Numbers")
+    }
+}
 
 struct Table {
     known: Option<Box<dyn GroupValues>>,

@@ -17,8 +17,6 @@ use futures::StreamExt;
 
 use super::numbers::Numbers;
 use crate::exec::above::{Above, Step, with_more_columns};
-use crate::exec::error::to_datafusion;
-use crate::exec::scope::StatementScope;
 
 /// How others know the steps.
 const NUMBER_GROUPS: &str = "NumberGroupsExec";
@@ -32,15 +30,15 @@ pub(in crate::exec) fn numbered_keys(plan: &dyn ExecutionPlan) -> Option<&[Arc<d
 /// Adds the number of a row's keys.
 #[derive(Debug)]
 pub(super) struct Number {
-    numbering: u64,
+    numbers: Arc<Numbers>,
     keys: Arc<[Arc<dyn PhysicalExpr>]>,
     schema: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl Number {
-    pub fn new(numbering: u64, keys: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef) -> Number {
-        Number { numbering, keys: keys.into(), schema, metrics: ExecutionPlanMetricsSet::new() }
+    pub fn new(numbers: Arc<Numbers>, keys: Arc<[Arc<dyn PhysicalExpr>]>, schema: SchemaRef) -> Number {
+        Number { numbers, keys, schema, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -49,7 +47,7 @@ impl Step for Number {
     const PASSES_CONDITIONS: bool = true;
 
     fn anew(&self) -> Number {
-        Number::new(self.numbering, self.keys.to_vec(), Arc::clone(&self.schema))
+        Number::new(Arc::clone(&self.numbers), Arc::clone(&self.keys), Arc::clone(&self.schema))
     }
 
     fn properties(&self, input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
@@ -67,7 +65,7 @@ impl Step for Number {
             let keys = evaluate_expressions_to_arrays(keys.iter(), batch)?;
             Ok(vec![Arc::new(numbers.number(&keys)?) as ArrayRef])
         };
-        with(more, self.numbering, &self.schema, &self.metrics, (input, partition, context))
+        with(more, &self.numbers, &self.schema, &self.metrics, (input, partition, context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -78,7 +76,7 @@ impl Step for Number {
 /// Adds what a number stands for.
 #[derive(Debug)]
 pub(super) struct Spell {
-    numbering: u64,
+    numbers: Arc<Numbers>,
     /// The number's place.
     number: usize,
     schema: SchemaRef,
@@ -86,8 +84,8 @@ pub(super) struct Spell {
 }
 
 impl Spell {
-    pub fn new(numbering: u64, number: usize, schema: SchemaRef) -> Spell {
-        Spell { numbering, number, schema, metrics: ExecutionPlanMetricsSet::new() }
+    pub fn new(numbers: Arc<Numbers>, number: usize, schema: SchemaRef) -> Spell {
+        Spell { numbers, number, schema, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -95,7 +93,7 @@ impl Step for Spell {
     const NAME: &'static str = SPELL_GROUPS;
 
     fn anew(&self) -> Spell {
-        Spell::new(self.numbering, self.number, Arc::clone(&self.schema))
+        Spell::new(Arc::clone(&self.numbers), self.number, Arc::clone(&self.schema))
     }
 
     fn properties(&self, input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
@@ -113,7 +111,7 @@ impl Step for Spell {
             let column = batch.columns().get(at).and_then(|column| column.as_primitive_opt::<Int32Type>());
             numbers.spell(column.ok_or_else(|| DataFusionError::Internal("groups without numbers".into()))?)
         };
-        with(more, self.numbering, &self.schema, &self.metrics, (input, partition, context))
+        with(more, &self.numbers, &self.schema, &self.metrics, (input, partition, context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -124,13 +122,12 @@ impl Step for Spell {
 /// The input's rows with more columns.
 fn with(
     more: impl Fn(&Numbers, &RecordBatch) -> DfResult<Vec<ArrayRef>> + Send + 'static,
-    numbering: u64,
+    numbers: &Arc<Numbers>,
     schema: &SchemaRef,
     metrics: &ExecutionPlanMetricsSet,
     (input, partition, context): (&Arc<dyn ExecutionPlan>, usize, Arc<TaskContext>),
 ) -> DfResult<SendableRecordBatchStream> {
-    let scope = StatementScope::of(context.session_config()).map_err(to_datafusion)?;
-    let numbers = scope.parts.group_numbers().of(numbering, &context);
+    let numbers = Arc::clone(numbers);
     let metrics = BaselineMetrics::new(metrics, partition);
     let given = Arc::clone(schema);
     let batches = input.execute(partition, context)?.map(move |batch| {
