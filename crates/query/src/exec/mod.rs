@@ -40,6 +40,7 @@ mod parts;
 mod places;
 mod pushdown;
 mod recheck;
+mod row_source;
 mod row_write;
 mod rows;
 mod run;

@@ -1,11 +1,8 @@
 //! Which keys of an aggregate are texts of one table's rows.
 
-use datafusion::common::JoinType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
-use crate::func::Function;
+use crate::exec::row_source::{has_sets, is_once, source};
 
 /// Keys that are computed of one table's rows, a text among them.
 pub(super) struct Keys<'a> {
@@ -38,7 +35,7 @@ impl<'a> Keys<'a> {
             let mut kinds = keys.places.iter().map(|at| aggregate.schema.field(*at).data_type());
             kinds.any(|kind| kind.primitive_width().is_none())
         };
-        tables.retain(|keys| has_text(keys) && places(&aggregate.input, keys.table) == 1);
+        tables.retain(|keys| has_text(keys) && is_once(keys.table, &aggregate.input));
         tables
     }
 
@@ -46,73 +43,5 @@ impl<'a> Keys<'a> {
     pub fn have(&self, expr: &Expr, plan: &LogicalPlan) -> bool {
         let found = source(expr, plan);
         found.is_some_and(|(table, expr)| std::ptr::eq(table, self.table) && self.exprs.contains(&expr))
-    }
-}
-
-pub(super) fn has_sets(aggregate: &Aggregate) -> bool {
-    aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_)))
-}
-
-/// At how many places of a plan a step is.
-fn places(plan: &LogicalPlan, step: &LogicalPlan) -> usize {
-    match std::ptr::eq(plan, step) {
-        true => 1,
-        false => plan.inputs().into_iter().map(|input| places(input, step)).sum(),
-    }
-}
-
-/// The table whose rows an expression over a plan's rows is computed of, and how; `None` if there is none, or it might fail for a
-/// row that a join above the table leaves out.
-fn source<'a>(expr: &Expr, plan: &'a LogicalPlan) -> Option<(&'a LogicalPlan, Expr)> {
-    match expr {
-        Expr::Alias(Alias { expr, .. }) => source(expr, plan),
-        Expr::Column(column) => source_of(plan.schema().maybe_index_of_column(column)?, plan),
-        Expr::ScalarFunction(call) if Function::of(&call.func).is_some_and(Function::never_fails) => {
-            let (mut table, mut one): (Option<&LogicalPlan>, bool) = (None, true);
-            let below = expr.clone().transform_down(|node| {
-                let Expr::Column(column) = &node else {
-                    one &= matches!(&node, Expr::ScalarFunction(call) if Function::of(&call.func).is_some_and(Function::never_fails));
-                    return Ok(Transformed::no(node));
-                };
-                let found = plan.schema().maybe_index_of_column(column).and_then(|at| source_of(at, plan));
-                let Some((own, expr)) = found else {
-                    one = false;
-                    return Ok(Transformed::no(node));
-                };
-                one &= matches!(expr, Expr::Column(_)) && table.is_none_or(|table| std::ptr::eq(table, own));
-                table = Some(own);
-                Ok(Transformed::yes(expr))
-            });
-            let below = below.ok()?.data;
-            table.filter(|_| one).map(|table| (table, below))
-        }
-        _ => None,
-    }
-}
-
-fn source_of(at: usize, plan: &LogicalPlan) -> Option<(&LogicalPlan, Expr)> {
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            let (qualifier, field) = scan.projected_schema.qualified_field(at);
-            Some((plan, Expr::from((qualifier, field))))
-        }
-        LogicalPlan::Projection(projection) => source(projection.expr.get(at)?, &projection.input),
-        LogicalPlan::Filter(filter) => source_of(at, &filter.input),
-        LogicalPlan::SubqueryAlias(alias) => source_of(at, &alias.input),
-        LogicalPlan::Aggregate(aggregate) if !has_sets(aggregate) => {
-            source(aggregate.group_expr.get(at)?, &aggregate.input)
-        }
-        LogicalPlan::Join(join) => {
-            let lefts = join.left.schema().fields().len();
-            // Rows without a partner have NULLs, which are no row's.
-            match join.join_type {
-                JoinType::Inner | JoinType::Right if at >= lefts => source_of(at - lefts, &join.right),
-                JoinType::Inner | JoinType::Left | JoinType::LeftMark if at < lefts => source_of(at, &join.left),
-                JoinType::LeftSemi | JoinType::LeftAnti => source_of(at, &join.left),
-                JoinType::RightSemi | JoinType::RightAnti => source_of(at, &join.right),
-                _ => None,
-            }
-        }
-        _ => None,
     }
 }

@@ -6,8 +6,9 @@ use datafusion::common::{Column, Result as DfResult};
 use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan, Projection, SubqueryAlias};
 
 use super::column_of;
-use super::keys::{Keys, has_sets};
+use super::keys::Keys;
 use super::nodes::{NumberNode, Numbering};
+use crate::exec::row_source::has_sets;
 
 /// An aggregate that groups by the number, and what the number is called above it.
 pub(super) struct Raised {

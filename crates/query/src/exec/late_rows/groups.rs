@@ -7,10 +7,9 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinType, Result as DfResult};
+use datafusion::common::{Column, DFSchema, Result as DfResult};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::expr::Alias;
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, Filter, LogicalPlan, Projection, Sort, TableScan};
+use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, Sort};
 
 use super::node::LateColumns;
 use super::{LIMIT_MAX, ROWS_FOR_ONE};
@@ -18,6 +17,7 @@ use crate::catalog::Relation;
 use crate::exec::cardinality::estimate_logical;
 use crate::exec::determined_keys::any_of_group_of;
 use crate::exec::error::to_datafusion;
+use crate::exec::row_source::{is_once, source};
 use crate::exec::scope::StatementScope;
 use crate::exec::table::HeliosTable;
 
@@ -102,7 +102,7 @@ struct Late<'a> {
 }
 
 struct LateTable<'a> {
-    scan: &'a TableScan,
+    scan: &'a LogicalPlan,
     relation: Arc<Relation>,
     /// Where the aggregate gives the primary key.
     key: Vec<usize>,
@@ -135,7 +135,8 @@ impl<'a> Late<'a> {
                 table.calls.push((at, source.column));
                 continue;
             }
-            let Some(relation) = relation_of(source.scan) else { continue };
+            let once = is_once(source.scan, &aggregate.input);
+            let Some(relation) = relation_of(source.scan).filter(|_| once) else { continue };
             let Some(key) = key_of(&relation, source.scan, &sources) else { continue };
             tables.push(LateTable { scan: source.scan, relation, key, calls: vec![(at, source.column)] });
         }
@@ -190,49 +191,22 @@ impl<'a> Late<'a> {
 /// A column of a table's rows.
 #[derive(Clone, Copy)]
 struct Stored<'a> {
-    scan: &'a TableScan,
+    scan: &'a LogicalPlan,
     /// Its place in the table.
     column: usize,
 }
 
 /// The table's column that an expression over a plan's rows is.
 fn stored<'a>(expr: &Expr, plan: &'a LogicalPlan) -> Option<Stored<'a>> {
-    match expr {
-        Expr::Alias(Alias { expr, .. }) => stored(expr, plan),
-        Expr::Column(column) => stored_at(plan.schema().maybe_index_of_column(column)?, plan),
-        _ => None,
-    }
+    let (scan, Expr::Column(column)) = source(expr, plan)? else { return None };
+    let LogicalPlan::TableScan(table) = scan else { return None };
+    let at = table.projected_schema.maybe_index_of_column(&column)?;
+    let column = table.projection.as_ref().map_or(Some(at), |kept| kept.get(at).copied())?;
+    Some(Stored { scan, column })
 }
 
-fn stored_at(at: usize, plan: &LogicalPlan) -> Option<Stored<'_>> {
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            let column = scan.projection.as_ref().map_or(Some(at), |kept| kept.get(at).copied())?;
-            Some(Stored { scan, column })
-        }
-        LogicalPlan::Projection(projection) => stored(projection.expr.get(at)?, &projection.input),
-        LogicalPlan::Filter(filter) => stored_at(at, &filter.input),
-        LogicalPlan::SubqueryAlias(alias) => stored_at(at, &alias.input),
-        LogicalPlan::Sort(sort) => stored_at(at, &sort.input),
-        LogicalPlan::Limit(limit) => stored_at(at, &limit.input),
-        LogicalPlan::Distinct(Distinct::All(input)) => stored_at(at, input),
-        LogicalPlan::Join(join) => {
-            let lefts = join.left.schema().fields().len();
-            // Rows without a partner have NULLs, which are no row's.
-            match join.join_type {
-                JoinType::Inner if at >= lefts => stored_at(at - lefts, &join.right),
-                JoinType::Right if at >= lefts => stored_at(at - lefts, &join.right),
-                JoinType::Inner | JoinType::Left | JoinType::LeftMark if at < lefts => stored_at(at, &join.left),
-                JoinType::LeftSemi | JoinType::LeftAnti => stored_at(at, &join.left),
-                JoinType::RightSemi | JoinType::RightAnti => stored_at(at, &join.right),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-fn relation_of(scan: &TableScan) -> Option<Arc<Relation>> {
+fn relation_of(scan: &LogicalPlan) -> Option<Arc<Relation>> {
+    let LogicalPlan::TableScan(scan) = scan else { return None };
     let provider = source_as_provider(&scan.source).ok()?;
     let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
     Some(Arc::clone(table.relation()))
@@ -243,7 +217,7 @@ fn place_of(relation: &Relation, attribute: i16) -> Option<usize> {
 }
 
 /// Where the columns of a scan's primary key are among columns that come from `sources`; `None` if one is missing.
-fn key_of(relation: &Relation, scan: &TableScan, sources: &[Option<Stored<'_>>]) -> Option<Vec<usize>> {
+fn key_of(relation: &Relation, scan: &LogicalPlan, sources: &[Option<Stored<'_>>]) -> Option<Vec<usize>> {
     let key = relation.table()?.primary_key.as_ref()?;
     let place = |attribute: &i16| {
         let column = place_of(relation, *attribute)?;
