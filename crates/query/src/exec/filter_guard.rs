@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
@@ -17,6 +17,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use super::columns_first::ColumnsFirst;
 use super::determined_keys::DeterminedKeys;
 use super::doubtful_keys::{BELIEVERS, ForgetDoubtfulKeys};
+use super::row_source::has_sets;
 use super::shared_rows::SharedNode;
 use super::shifted_sums::ShiftedSums;
 
@@ -67,8 +68,7 @@ fn must_stay(plan: &LogicalPlan) -> bool {
     }
     match plan {
         LogicalPlan::Aggregate(aggregate) => {
-            let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
-            without_columns && (aggregate.group_expr.is_empty() || sets)
+            without_columns && (aggregate.group_expr.is_empty() || has_sets(aggregate))
         }
         // What one place that reads a shared query knows is not known in the others.
         LogicalPlan::Extension(extension) => extension.node.as_any().is::<SharedNode>(),

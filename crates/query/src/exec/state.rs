@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -246,8 +247,11 @@ impl QueryPlanner for Planner {
             Arc::new(LateColumnsPlanner),
             Arc::new(GroupNumbersPlanner),
         ]);
-        let plan = fitted(plan.clone(), session)?;
-        planner.create_physical_plan(&plan, session).await
+        // The rules are about groups.
+        if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Aggregate(_))))? {
+            return planner.create_physical_plan(plan, session).await;
+        }
+        planner.create_physical_plan(&fitted(plan.clone(), session)?, session).await
     }
 }
 

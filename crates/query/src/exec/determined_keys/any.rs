@@ -115,15 +115,7 @@ impl AllGroups {
         if groups <= self.groups {
             return Ok(());
         }
-        // New groups are numbered in about the order of their rows; each has one in this batch.
-        let mut rows = vec![None; groups - self.groups];
-        for (row, group) in group_of.iter().enumerate() {
-            if let Some(slot) = group.checked_sub(self.groups).and_then(|new| rows.get_mut(new)) {
-                slot.get_or_insert(row as u32);
-            }
-        }
-        let taken = arrow_select::take::take(values, &UInt32Array::from(rows), None)?;
-        self.values.push(compact(taken));
+        self.values.push(of_new_groups(values, &new_groups(group_of, self.groups, groups))?);
         self.groups = groups;
         Ok(())
     }
@@ -136,6 +128,22 @@ impl AllGroups {
             parts => Ok(arrow_select::concat::concat(parts)?),
         }
     }
+}
+
+/// A row of each group beyond the `known` first, of a batch in which they are met. They are numbered in about the order of their rows.
+pub(in crate::exec) fn new_groups(group_of: &[usize], known: usize, groups: usize) -> UInt32Array {
+    let mut rows = vec![None; groups - known];
+    for (row, group) in group_of.iter().enumerate() {
+        if let Some(slot) = group.checked_sub(known).and_then(|new| rows.get_mut(new)) {
+            slot.get_or_insert(row as u32);
+        }
+    }
+    UInt32Array::from(rows)
+}
+
+/// The batch's values in those rows.
+pub(in crate::exec) fn of_new_groups(values: &ArrayRef, rows: &UInt32Array) -> DfResult<ArrayRef> {
+    Ok(compact(arrow_select::take::take(values, rows, None)?))
 }
 
 /// Without the rest of the buffers its strings came in.

@@ -12,6 +12,8 @@ use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Operator, Projection};
 
+use crate::exec::row_source::has_sets;
+
 /// Rows that agree in `from` agree in `to`.
 #[derive(Debug)]
 struct Fact {
@@ -115,7 +117,7 @@ impl Facts {
     }
 
     fn of_aggregate(&mut self, aggregate: &Aggregate, plan: &LogicalPlan) -> Vec<usize> {
-        if aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
+        if has_sets(aggregate) {
             return self.fresh(plan);
         }
         let input = self.of_plan(&aggregate.input);

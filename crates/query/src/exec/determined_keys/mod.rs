@@ -14,8 +14,9 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-pub(super) use self::any::any_of_group_of;
+pub(super) use self::any::{any_of_group_of, new_groups, of_new_groups};
 use self::facts::Facts;
+use super::row_source::has_sets;
 
 /// After DataFusion's rules: conditions on keys have found their way down, and what nobody asks for is gone.
 #[derive(Debug)]
@@ -72,9 +73,8 @@ fn rewritten(aggregate: Aggregate) -> DfResult<Transformed<LogicalPlan>> {
 /// Which keys the others determine.
 fn determined(aggregate: &Aggregate) -> Vec<bool> {
     let keys = &aggregate.group_expr;
-    let sets = keys.iter().any(|key| matches!(key, Expr::GroupingSet(_)));
     // Without functions, groups may be cut off early by a LIMIT above: that is worth more.
-    if keys.len() < 2 || aggregate.aggr_expr.is_empty() || sets {
+    if keys.len() < 2 || aggregate.aggr_expr.is_empty() || has_sets(aggregate) {
         return vec![false; keys.len()];
     }
     let mut facts = Facts::default();

@@ -15,7 +15,7 @@ mod step;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, JoinType, Result as DfResult};
+use datafusion::common::{DFSchema, JoinType, Result as DfResult};
 use datafusion::logical_expr::{Aggregate, LogicalPlan, Projection};
 
 use self::keys::Keys;
@@ -74,20 +74,14 @@ fn numbered(aggregate: &Aggregate, rows: f64, scope: &StatementScope) -> DfResul
 
 /// The rows that are grouped in the end, before anything groups them; `None` if it is not known.
 fn rows_into(plan: &LogicalPlan, scope: &StatementScope) -> Option<f64> {
-    match plan {
-        LogicalPlan::Projection(projection) => rows_into(&projection.input, scope),
-        LogicalPlan::SubqueryAlias(alias) => rows_into(&alias.input, scope),
-        LogicalPlan::Aggregate(aggregate) => rows_into(&aggregate.input, scope),
-        LogicalPlan::Join(join) => match join.join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => rows_into(&join.left, scope),
-            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => rows_into(&join.right, scope),
-            _ => estimate_logical(plan, scope).map(|estimate| estimate.rows),
-        },
-        _ => estimate_logical(plan, scope).map(|estimate| estimate.rows),
-    }
-}
-
-/// The column with the number, wherever it is.
-fn column_of(numbering: &Numbering) -> Column {
-    Column::from_name(numbering.column())
+    use JoinType::{LeftAnti, LeftMark, LeftSemi, RightAnti, RightMark, RightSemi};
+    let input = match plan {
+        LogicalPlan::Projection(projection) => &projection.input,
+        LogicalPlan::SubqueryAlias(alias) => &alias.input,
+        LogicalPlan::Aggregate(aggregate) => &aggregate.input,
+        LogicalPlan::Join(join) if matches!(join.join_type, LeftSemi | LeftAnti | LeftMark) => &join.left,
+        LogicalPlan::Join(join) if matches!(join.join_type, RightSemi | RightAnti | RightMark) => &join.right,
+        _ => return estimate_logical(plan, scope).map(|estimate| estimate.rows),
+    };
+    rows_into(input, scope)
 }

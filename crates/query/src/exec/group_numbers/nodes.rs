@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalN
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::step::{Number, Spell};
+use super::step::{Number, Spell, WithMore};
 use crate::exec::above::Above;
 use crate::exec::error::to_datafusion;
 use crate::exec::scope::StatementScope;
@@ -37,9 +37,9 @@ impl Numbering {
         Numbering { id: NUMBERINGS.fetch_add(1, atomic::Ordering::Relaxed), keys }
     }
 
-    /// What the column with the number is called.
-    pub fn column(&self) -> String {
-        format!("__group_{}", self.id)
+    /// The column with the number, where the rows are the table's.
+    pub fn column(&self) -> Column {
+        Column::from_name(format!("__group_{}", self.id))
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) struct NumberNode {
 
 impl NumberNode {
     pub fn over(input: Arc<LogicalPlan>, numbering: Numbering) -> DfResult<NumberNode> {
-        let number = Arc::new(Field::new(numbering.column(), DataType::Int32, false));
+        let number = Arc::new(Field::new(numbering.column().name, DataType::Int32, false));
         let number = DFSchema::new_with_metadata(vec![(None, number)], Default::default())?;
         let schema = Arc::new(input.schema().join(&number)?);
         Ok(NumberNode { input, numbering, schema })
@@ -84,7 +84,7 @@ impl UserDefinedLogicalNodeCore for NumberNode {
     }
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        HashSet::from([self.numbering.column()])
+        HashSet::from([self.numbering.column().name])
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -189,12 +189,14 @@ impl ExtensionPlanner for GroupNumbersPlanner {
         if let Some(node) = node.as_any().downcast_ref::<NumberNode>() {
             let physical = |key: &Expr| planner.create_physical_expr(key, logical.schema(), session, context);
             let keys = node.numbering.keys.iter().map(physical).collect::<DfResult<_>>()?;
-            let step = Number::new(numbers(node.numbering.id), keys, Arc::clone(node.schema.inner()));
+            let number = Arc::new(Number { numbers: numbers(node.numbering.id), keys });
+            let step = WithMore::new(number, Arc::clone(node.schema.inner()));
             return Ok(Some(Arc::new(Above::new(step, Arc::clone(input)))));
         }
         let Some(node) = node.as_any().downcast_ref::<SpellNode>() else { return Ok(None) };
         let number = logical.schema().index_of_column(&node.number)?;
-        let step = Spell::new(numbers(node.numbering), number, Arc::clone(node.schema.inner()));
+        let spell = Arc::new(Spell { numbers: numbers(node.numbering), number });
+        let step = WithMore::new(spell, Arc::clone(node.schema.inner()));
         Ok(Some(Arc::new(Above::new(step, Arc::clone(input)))))
     }
 }

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, Int32Array, UInt32Array};
+use arrow_array::{Array, ArrayRef, Int32Array};
 use arrow_schema::{Field, Schema};
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use parking_lot::Mutex;
+
+use crate::exec::determined_keys::{new_groups, of_new_groups};
 
 /// All numberings of a statement. A plan's go with the plan: one that is made anew for each row of another has new ones.
 #[derive(Default)]
@@ -73,16 +74,9 @@ impl Numbers {
         known.intern(keys, &mut numbers)?;
         let count = known.len();
         if count > table.count {
-            // Each new one has a row in this batch.
-            let mut rows = vec![None; count - table.count];
-            for (row, number) in numbers.iter().enumerate() {
-                if let Some(slot) = number.checked_sub(table.count).and_then(|new| rows.get_mut(new)) {
-                    slot.get_or_insert(row as u32);
-                }
-            }
-            let rows = UInt32Array::from(rows);
+            let rows = new_groups(&numbers, table.count, count);
             for (values, key) in table.values.iter_mut().zip(keys) {
-                values.push(compact(arrow_select::take::take(key, &rows, None)?));
+                values.push(of_new_groups(key, &rows)?);
             }
             table.count = count;
             let kept: usize = table.values.iter().flatten().map(|piece| piece.get_array_memory_size()).sum();
@@ -108,14 +102,5 @@ impl Numbers {
         }
         let values = whole.iter().map(|values| arrow_select::take::take(values, numbers, None));
         Ok(values.collect::<Result<Vec<_>, _>>()?)
-    }
-}
-
-/// Without the rest of the buffers its strings came in.
-fn compact(values: ArrayRef) -> ArrayRef {
-    match values.data_type() {
-        arrow_schema::DataType::Utf8View => Arc::new(values.as_string_view().gc()),
-        arrow_schema::DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
-        _ => values,
     }
 }

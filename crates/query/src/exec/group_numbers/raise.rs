@@ -5,7 +5,6 @@ use std::sync::Arc;
 use datafusion::common::{Column, Result as DfResult};
 use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan, Projection, SubqueryAlias};
 
-use super::column_of;
 use super::keys::Keys;
 use super::nodes::{NumberNode, Numbering};
 use crate::exec::row_source::has_sets;
@@ -35,7 +34,7 @@ pub(super) fn raise(aggregate: &Aggregate, keys: &Keys<'_>, numbering: &Numberin
 fn below(plan: &LogicalPlan, keys: &Keys<'_>, numbering: &Numbering) -> DfResult<Option<(LogicalPlan, Column)>> {
     if std::ptr::eq(plan, keys.table) {
         let node = NumberNode::over(Arc::new(plan.clone()), numbering.clone())?;
-        return Ok(Some((LogicalPlan::Extension(Extension { node: Arc::new(node) }), column_of(numbering))));
+        return Ok(Some((LogicalPlan::Extension(Extension { node: Arc::new(node) }), numbering.column())));
     }
     match plan {
         LogicalPlan::Projection(projection) => {

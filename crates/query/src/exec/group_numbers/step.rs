@@ -1,5 +1,6 @@
 //! The steps that number rows, and that put the values in place of the numbers.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -24,76 +25,73 @@ pub(in crate::exec) const SPELL_GROUPS: &str = "SpellGroupsExec";
 
 /// What the numbers a step gives stand for, if it is such a step.
 pub(in crate::exec) fn numbered_keys(plan: &dyn ExecutionPlan) -> Option<&[Arc<dyn PhysicalExpr>]> {
-    plan.downcast_ref::<Above<Number>>().map(|above| above.step().keys.as_ref())
+    plan.downcast_ref::<Above<WithMore<Number>>>().map(|above| above.step().what.keys.as_slice())
+}
+
+/// What is computed of a batch for each of its rows.
+pub(super) trait More: fmt::Debug + Send + Sync + 'static {
+    const NAME: &'static str;
+    /// Whether conditions on the rows may be tested before.
+    const PASSES_CONDITIONS: bool = false;
+
+    fn columns(&self, batch: &RecordBatch) -> DfResult<Vec<ArrayRef>>;
 }
 
 /// Adds the number of a row's keys.
 #[derive(Debug)]
 pub(super) struct Number {
-    numbers: Arc<Numbers>,
-    keys: Arc<[Arc<dyn PhysicalExpr>]>,
-    schema: SchemaRef,
-    metrics: ExecutionPlanMetricsSet,
+    pub numbers: Arc<Numbers>,
+    pub keys: Vec<Arc<dyn PhysicalExpr>>,
 }
 
-impl Number {
-    pub fn new(numbers: Arc<Numbers>, keys: Arc<[Arc<dyn PhysicalExpr>]>, schema: SchemaRef) -> Number {
-        Number { numbers, keys, schema, metrics: ExecutionPlanMetricsSet::new() }
-    }
-}
-
-impl Step for Number {
+impl More for Number {
     const NAME: &'static str = NUMBER_GROUPS;
     const PASSES_CONDITIONS: bool = true;
 
-    fn anew(&self) -> Number {
-        Number::new(Arc::clone(&self.numbers), Arc::clone(&self.keys), Arc::clone(&self.schema))
-    }
-
-    fn properties(&self, input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
-        with_more_columns(input, &self.schema)
-    }
-
-    fn execute(
-        &self,
-        input: &Arc<dyn ExecutionPlan>,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> DfResult<SendableRecordBatchStream> {
-        let keys = Arc::clone(&self.keys);
-        let more = move |numbers: &Numbers, batch: &RecordBatch| {
-            let keys = evaluate_expressions_to_arrays(keys.iter(), batch)?;
-            Ok(vec![Arc::new(numbers.number(&keys)?) as ArrayRef])
-        };
-        with(more, &self.numbers, &self.schema, &self.metrics, (input, partition, context))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+    fn columns(&self, batch: &RecordBatch) -> DfResult<Vec<ArrayRef>> {
+        let keys = evaluate_expressions_to_arrays(self.keys.iter(), batch)?;
+        Ok(vec![Arc::new(self.numbers.number(&keys)?)])
     }
 }
 
 /// Adds what a number stands for.
 #[derive(Debug)]
 pub(super) struct Spell {
-    numbers: Arc<Numbers>,
+    pub numbers: Arc<Numbers>,
     /// The number's place.
-    number: usize,
+    pub number: usize,
+}
+
+impl More for Spell {
+    const NAME: &'static str = SPELL_GROUPS;
+
+    fn columns(&self, batch: &RecordBatch) -> DfResult<Vec<ArrayRef>> {
+        let column = batch.columns().get(self.number).and_then(|column| column.as_primitive_opt::<Int32Type>());
+        self.numbers.spell(column.ok_or_else(|| DataFusionError::Internal("groups without numbers".into()))?)
+    }
+}
+
+/// The step that adds them.
+#[derive(Debug)]
+pub(super) struct WithMore<M> {
+    what: Arc<M>,
+    /// The input's columns and those.
     schema: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl Spell {
-    pub fn new(numbers: Arc<Numbers>, number: usize, schema: SchemaRef) -> Spell {
-        Spell { numbers, number, schema, metrics: ExecutionPlanMetricsSet::new() }
+impl<M> WithMore<M> {
+    pub fn new(what: Arc<M>, schema: SchemaRef) -> WithMore<M> {
+        WithMore { what, schema, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
-impl Step for Spell {
-    const NAME: &'static str = SPELL_GROUPS;
+impl<M: More> Step for WithMore<M> {
+    const NAME: &'static str = M::NAME;
+    const PASSES_CONDITIONS: bool = M::PASSES_CONDITIONS;
 
-    fn anew(&self) -> Spell {
-        Spell::new(Arc::clone(&self.numbers), self.number, Arc::clone(&self.schema))
+    fn anew(&self) -> WithMore<M> {
+        WithMore::new(Arc::clone(&self.what), Arc::clone(&self.schema))
     }
 
     fn properties(&self, input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
@@ -106,36 +104,18 @@ impl Step for Spell {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
-        let at = self.number;
-        let more = move |numbers: &Numbers, batch: &RecordBatch| {
-            let column = batch.columns().get(at).and_then(|column| column.as_primitive_opt::<Int32Type>());
-            numbers.spell(column.ok_or_else(|| DataFusionError::Internal("groups without numbers".into()))?)
-        };
-        with(more, &self.numbers, &self.schema, &self.metrics, (input, partition, context))
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let (what, schema) = (Arc::clone(&self.what), Arc::clone(&self.schema));
+        let batches = input.execute(partition, context)?.map(move |batch| {
+            let (batch, _timer) = (batch?, metrics.elapsed_compute().timer());
+            metrics.record_output(batch.num_rows());
+            let columns = batch.columns().iter().cloned().chain(what.columns(&batch)?).collect();
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
     }
-}
-
-/// The input's rows with more columns.
-fn with(
-    more: impl Fn(&Numbers, &RecordBatch) -> DfResult<Vec<ArrayRef>> + Send + 'static,
-    numbers: &Arc<Numbers>,
-    schema: &SchemaRef,
-    metrics: &ExecutionPlanMetricsSet,
-    (input, partition, context): (&Arc<dyn ExecutionPlan>, usize, Arc<TaskContext>),
-) -> DfResult<SendableRecordBatchStream> {
-    let numbers = Arc::clone(numbers);
-    let metrics = BaselineMetrics::new(metrics, partition);
-    let given = Arc::clone(schema);
-    let batches = input.execute(partition, context)?.map(move |batch| {
-        let (batch, _timer) = (batch?, metrics.elapsed_compute().timer());
-        metrics.record_output(batch.num_rows());
-        let added = more(&numbers, &batch)?;
-        let columns = batch.columns().iter().cloned().chain(added).collect();
-        Ok(RecordBatch::try_new(Arc::clone(&given), columns)?)
-    });
-    Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), batches)))
 }

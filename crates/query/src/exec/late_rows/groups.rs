@@ -10,14 +10,14 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result as DfResult};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, Sort};
+use heliosdb_types::{ColumnId, PhysicalType, TreeRef};
 
 use super::node::LateColumns;
 use super::{LIMIT_MAX, ROWS_FOR_ONE};
 use crate::catalog::Relation;
 use crate::exec::cardinality::estimate_logical;
 use crate::exec::determined_keys::any_of_group_of;
-use crate::exec::error::to_datafusion;
-use crate::exec::row_source::{is_once, source};
+use crate::exec::row_source::{has_sets, is_once, source};
 use crate::exec::scope::StatementScope;
 use crate::exec::table::HeliosTable;
 
@@ -104,52 +104,50 @@ struct Late<'a> {
 struct LateTable<'a> {
     scan: &'a LogicalPlan,
     relation: Arc<Relation>,
+    tree: TreeRef,
     /// Where the aggregate gives the primary key.
-    key: Vec<usize>,
+    key: Vec<(usize, PhysicalType)>,
     /// The calls that are left out and the table's columns they are of.
-    calls: Vec<(usize, usize)>,
+    calls: Vec<(usize, (ColumnId, PhysicalType))>,
 }
 
 impl<'a> Late<'a> {
     /// `None`: nothing.
     fn of(aggregate: &'a Aggregate, looked: &[Column]) -> Option<Late<'a>> {
         let keys = aggregate.group_expr.len();
-        let plain = aggregate.group_expr.iter().all(|key| !matches!(key, Expr::GroupingSet(_)));
-        if !plain || aggregate.schema.fields().len() != keys + aggregate.aggr_expr.len() {
+        if has_sets(aggregate) || aggregate.schema.fields().len() != keys + aggregate.aggr_expr.len() {
             return None;
         }
         // Where each column of the aggregate comes from, if from a row of a table.
-        let argument = |expr: &'a Expr| any_of_group_of(expr);
-        let sources = aggregate.group_expr.iter().map(Some).chain(aggregate.aggr_expr.iter().map(argument));
+        let sources = aggregate.group_expr.iter().map(Some).chain(aggregate.aggr_expr.iter().map(any_of_group_of));
         let sources: Vec<Option<Stored<'a>>> =
             sources.map(|expr| expr.and_then(|expr| stored(expr, &aggregate.input))).collect();
         let mut tables: Vec<LateTable<'a>> = Vec::new();
         for (at, source) in sources.iter().enumerate().skip(keys) {
             let Some(source) = source else { continue };
-            let (qualifier, field) = aggregate.schema.qualified_field(at);
-            let name = Column::new(qualifier.cloned(), field.name());
-            if field.data_type().primitive_width().is_some() || looked.contains(&name) {
+            let column = aggregate.schema.qualified_field(at);
+            if column.1.data_type().primitive_width().is_some() || looked.contains(&Column::from(column)) {
                 continue;
             }
-            if let Some(table) = tables.iter_mut().find(|table| std::ptr::eq(table.scan, source.scan)) {
-                table.calls.push((at, source.column));
-                continue;
+            let known = tables.iter().position(|table| std::ptr::eq(table.scan, source.scan));
+            let found = known.or_else(|| {
+                tables.push(LateTable::of(source.scan, aggregate, &sources)?);
+                Some(tables.len() - 1)
+            });
+            let Some(table) = found.and_then(|found| tables.get_mut(found)) else { continue };
+            if let Some(stored) = stored_column(&table.relation, source.column) {
+                table.calls.push((at, stored));
             }
-            let once = is_once(source.scan, &aggregate.input);
-            let Some(relation) = relation_of(source.scan).filter(|_| once) else { continue };
-            let Some(key) = key_of(&relation, source.scan, &sources) else { continue };
-            tables.push(LateTable { scan: source.scan, relation, key, calls: vec![(at, source.column)] });
         }
         // A key that is read late itself tells nothing.
         let late: Vec<usize> = tables.iter().flat_map(|table| table.calls.iter().map(|(at, _)| *at)).collect();
-        tables.retain(|table| table.key.iter().all(|at| !late.contains(at)));
+        tables.retain(|table| table.key.iter().all(|(at, _)| !late.contains(at)) && !table.calls.is_empty());
         (!tables.is_empty()).then_some(Late { tables })
     }
 
     /// Rows of the largest of the tables.
     fn live_rows(&self, scope: &StatementScope) -> u64 {
-        let rows = |table: &LateTable<'_>| Some(scope.shard.tree_size(table.relation.table()?.tree.tree).rows);
-        self.tables.iter().filter_map(rows).max().unwrap_or(0)
+        self.tables.iter().map(|table| scope.shard.tree_size(table.tree).rows).max().unwrap_or(0)
     }
 
     /// The aggregate without what is read late.
@@ -163,29 +161,39 @@ impl<'a> Late<'a> {
 
     /// Its groups, of which `rows` are left, with that.
     fn over(&self, rows: LogicalPlan, aggregate: &Aggregate) -> DfResult<LogicalPlan> {
-        let internal = || to_datafusion(heliosdb_types::Error::internal("late columns of no table"));
+        let column = |at: usize| aggregate.schema.qualified_field(at);
         self.tables.iter().try_fold(rows, |rows, table| {
-            let physical = |at: usize| table.relation.columns.get(at).and_then(|column| column.sql_type.physical());
-            let own = table.relation.table().ok_or_else(internal)?;
-            let attributes = own.primary_key.as_ref().ok_or_else(internal)?.attributes.iter();
-            let places = attributes.map(|attribute| place_of(&table.relation, *attribute));
-            let mut key = Vec::with_capacity(table.key.len());
-            for (at, place) in table.key.iter().zip(places) {
-                let (qualifier, field) = aggregate.schema.qualified_field(*at);
-                let physical = place.and_then(physical).ok_or_else(internal)?;
-                key.push((Column::new(qualifier.cloned(), field.name()), physical));
-            }
-            let (mut columns, mut more) = (Vec::new(), Vec::new());
-            for (at, column) in &table.calls {
-                let stored = table.relation.columns.get(*column).ok_or_else(internal)?;
-                columns.push((stored.id, physical(*column).ok_or_else(internal)?));
-                let (qualifier, field) = aggregate.schema.qualified_field(*at);
-                more.push((qualifier.cloned(), Arc::clone(field)));
-            }
+            let key = table.key.iter().map(|(at, physical)| (Column::from(column(*at)), *physical)).collect();
+            let more = table.calls.iter().map(|(at, _)| column(*at));
+            let more = more.map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
             let more = DFSchema::new_with_metadata(more, Default::default())?;
-            LateColumns::over(rows, own.tree.tree, key, columns, &more)
+            let columns = table.calls.iter().map(|(_, stored)| *stored).collect();
+            LateColumns::over(rows, table.tree, key, columns, &more)
         })
     }
+}
+
+impl<'a> LateTable<'a> {
+    /// The table of a scan, whose columns come from `sources` among others; `None` if they do not say which of its rows it was.
+    fn of(scan: &'a LogicalPlan, aggregate: &Aggregate, sources: &[Option<Stored<'_>>]) -> Option<LateTable<'a>> {
+        let relation = relation_of(scan).filter(|_| is_once(scan, &aggregate.input))?;
+        let table = relation.table()?;
+        let part = |attribute: &i16| {
+            let column = relation.columns.iter().position(|column| column.attribute == *attribute)?;
+            let is_it = |source: &Stored<'_>| std::ptr::eq(source.scan, scan) && source.column == column;
+            let at = sources.iter().position(|source| source.as_ref().is_some_and(is_it))?;
+            Some((at, stored_column(&relation, column)?.1))
+        };
+        let key = table.primary_key.as_ref()?.attributes.iter().map(part).collect::<Option<_>>()?;
+        let tree = table.tree.tree;
+        Some(LateTable { scan, relation, tree, key, calls: Vec::new() })
+    }
+}
+
+/// How a table keeps a column.
+fn stored_column(relation: &Relation, at: usize) -> Option<(ColumnId, PhysicalType)> {
+    let column = relation.columns.get(at)?;
+    Some((column.id, column.sql_type.physical()?))
 }
 
 /// A column of a table's rows.
@@ -210,20 +218,4 @@ fn relation_of(scan: &LogicalPlan) -> Option<Arc<Relation>> {
     let provider = source_as_provider(&scan.source).ok()?;
     let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
     Some(Arc::clone(table.relation()))
-}
-
-fn place_of(relation: &Relation, attribute: i16) -> Option<usize> {
-    relation.columns.iter().position(|column| column.attribute == attribute)
-}
-
-/// Where the columns of a scan's primary key are among columns that come from `sources`; `None` if one is missing.
-fn key_of(relation: &Relation, scan: &LogicalPlan, sources: &[Option<Stored<'_>>]) -> Option<Vec<usize>> {
-    let key = relation.table()?.primary_key.as_ref()?;
-    let place = |attribute: &i16| {
-        let column = place_of(relation, *attribute)?;
-        sources
-            .iter()
-            .position(|source| source.is_some_and(|source| std::ptr::eq(source.scan, scan) && source.column == column))
-    };
-    key.attributes.iter().map(place).collect()
 }

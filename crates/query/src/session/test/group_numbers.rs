@@ -106,7 +106,7 @@ fn a_key_that_fails_for_other_rows_is_not_computed_early() {
     assert!(!rows.contains("ERROR"), "{rows}");
 }
 
-/// Each time a subquery runs anew it goes on with the numbers it has given.
+/// Part of a subquery of each row of something else.
 #[test]
 fn a_plan_that_runs_often_keeps_its_numbers() {
     let server = Server::new();
