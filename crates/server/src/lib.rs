@@ -27,6 +27,7 @@ mod memory;
 mod metrics;
 mod node;
 mod offline;
+pub mod processor;
 mod restore;
 mod settings_doc;
 mod signals;

@@ -1,5 +1,12 @@
 //! The binary `heliosdb`.
 
-fn main() -> std::process::ExitCode {
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if !heliosdb_server::processor::is_suitable() {
+        let _ = std::io::stderr().write_all(heliosdb_server::processor::UNSUITABLE.as_bytes());
+        return ExitCode::FAILURE;
+    }
     heliosdb_server::run(std::env::args_os())
 }
