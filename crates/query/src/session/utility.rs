@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use futures::TryStreamExt;
 use heliosdb_contracts::{Execution, ResultColumn, datum_at};
-use heliosdb_types::{Datum, Error, Result, SqlState, SqlType};
+use heliosdb_types::{Datum, Error, Numeric, PhysicalType, Result, SqlState, SqlType};
 use sqlparser::ast;
 
 use super::Session;
@@ -282,6 +282,12 @@ impl Session {
         let (_, batches) = self.query(&sql).await?;
         let array = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| batch.columns().first());
         let array = array.ok_or_else(|| Error::internal("an expression without a value"))?;
-        Ok(datum_at(array, 0, physical)?.to_owned())
+        Ok(match (datum_at(array, 0, physical)?.to_owned(), physical) {
+            // Constants come as decimals that are just wide enough.
+            (Datum::Decimal { unscaled, scale }, PhysicalType::Numeric) => {
+                Datum::Numeric(Numeric::from_unscaled(unscaled, scale))
+            }
+            (value, _) => value,
+        })
     }
 }
