@@ -23,7 +23,7 @@ use super::super::scalar::without_blanks;
 use super::super::udf::Function;
 use super::super::value::{literal_of, physical_of_type, text_literal, text_of_datum};
 use super::super::{CastKind, FuncContext, Typed};
-use super::undefined;
+use super::{nearest_decimal, undefined};
 
 /// `left op right` for the six comparisons and the two IS DISTINCT FROM.
 pub(crate) fn compare(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Result<Typed> {
@@ -129,6 +129,9 @@ fn comparable(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Res
     match (&a, &b) {
         (a, b) if is_float(a) && is_number(b) || is_number(a) && is_float(b) => floats(op, left, right, ctx),
         (a, b) if is_number(a) && is_number(b) => {
+            if let Some(ordering) = nearest_decimal::ordering(op, &left, &right)? {
+                return Ok(ordering);
+            }
             let (left, right) = numbers(left, right, ctx)?;
             Ok((left, op, right))
         }
@@ -221,7 +224,7 @@ fn moments(op: Operator, left: Typed, right: Typed, ctx: &FuncContext) -> Result
     both_cast(op, left, right, &SqlType::Timestamptz(None), ctx)
 }
 
-fn mirrored(op: Operator) -> Operator {
+pub(super) fn mirrored(op: Operator) -> Operator {
     match op {
         Operator::Lt => Operator::Gt,
         Operator::LtEq => Operator::GtEq,

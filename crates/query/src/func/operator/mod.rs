@@ -4,6 +4,7 @@ mod arithmetic;
 mod comparison;
 mod datetime;
 mod integer;
+mod nearest_decimal;
 mod pattern;
 mod resolution;
 mod text;
