@@ -13,6 +13,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 
 /// What a row of the probe side has if nothing can match it: no number is negative.
 const NOTHING: i64 = -1;
@@ -162,16 +163,43 @@ where
     if values.null_count() == 0 { ends(values.values().iter().copied()) } else { ends(values.iter().flatten()) }
 }
 
-/// Adds a key's digit to the numbers of its rows; rows without one are marked with all bits in `outside`.
-fn add<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, digit: Digit, numbers: &mut [i64], outside: &mut [i64])
-where
+/// So many rows' numbers, and their marks, stay in the nearest cache from key to key.
+const ROWS_AT_ONCE: usize = 1024;
+
+/// Adds a key's digit to the numbers of rows from `first` on; rows without one are marked with all bits in `outside`.
+fn add_key(values: &ArrayRef, first: usize, digit: Digit, numbers: &mut [i64], outside: &mut [i64]) -> DfResult<()> {
+    with_numbers!(values, add(first, digit, numbers, outside))
+}
+
+fn add<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    first: usize,
+    digit: Digit,
+    numbers: &mut [i64],
+    outside: &mut [i64],
+) where
     T::Native: Into<i64>,
 {
-    for ((value, number), outside) in values.values().iter().zip(numbers).zip(outside) {
-        let value: i64 = (*value).into();
-        let at = value.wrapping_sub(digit.least);
-        *number = number.wrapping_add(at.wrapping_mul(digit.worth));
-        *outside |= -i64::from(at.cast_unsigned() > digit.most);
+    let values = &values.values()[first..first + numbers.len()];
+    let rows = values.iter().zip(numbers).zip(outside);
+    match (i32::try_from(digit.least), u32::try_from(digit.most), u32::try_from(digit.worth)) {
+        // A product of halves is one step for several rows where one of whole words is not.
+        (Ok(least), Ok(most), Ok(worth)) if size_of::<T::Native>() <= size_of::<i32>() => {
+            for ((value, number), outside) in rows {
+                let value: i64 = (*value).into();
+                let at = (value as i32).wrapping_sub(least).cast_unsigned();
+                *number = number.wrapping_add_unsigned(u64::from(at) * u64::from(worth));
+                *outside |= -i64::from(at > most);
+            }
+        }
+        _ => {
+            for ((value, number), outside) in rows {
+                let value: i64 = (*value).into();
+                let at = value.wrapping_sub(digit.least);
+                *number = number.wrapping_add(at.wrapping_mul(digit.worth));
+                *outside |= -i64::from(at.cast_unsigned() > digit.most);
+            }
+        }
     }
 }
 
@@ -186,22 +214,25 @@ impl PhysicalExpr for PackedKey {
 
     fn evaluate(&self, batch: &RecordBatch) -> DfResult<ColumnarValue> {
         let rows = batch.num_rows();
+        let keys = evaluate_expressions_to_arrays(&self.parts, batch)?;
+        let mut nulls = NullBuffer::union_many(keys.iter().map(|values| values.nulls()));
         let mut numbers = vec![0; rows];
-        let mut outside = vec![0; rows];
-        let mut nulls: Option<NullBuffer> = None;
-        for (part, digit) in self.parts.iter().zip(&*self.digits) {
-            let values = part.evaluate(batch)?.into_array(rows)?;
-            with_numbers!(values, add(*digit, &mut numbers, &mut outside))?;
-            nulls = NullBuffer::union(nulls.as_ref(), values.nulls());
-        }
-        if self.side == Side::Probe {
-            for (number, outside) in numbers.iter_mut().zip(&outside) {
-                *number |= outside;
+        for (at, numbers) in numbers.chunks_mut(ROWS_AT_ONCE).enumerate() {
+            let outside = &mut [0; ROWS_AT_ONCE][..numbers.len()];
+            for (values, digit) in keys.iter().zip(&*self.digits) {
+                add_key(values, at * ROWS_AT_ONCE, *digit, numbers, outside)?;
             }
-            if let Some(nulls) = nulls.take() {
-                for (row, _) in nulls.iter().enumerate().filter(|(_, valid)| !valid) {
-                    numbers[row] = NOTHING;
+            if self.side == Side::Probe {
+                for (number, outside) in numbers.iter_mut().zip(outside) {
+                    *number |= *outside;
                 }
+            }
+        }
+        if self.side == Side::Probe
+            && let Some(nulls) = nulls.take()
+        {
+            for (row, _) in nulls.iter().enumerate().filter(|(_, valid)| !valid) {
+                numbers[row] = NOTHING;
             }
         }
         Ok(ColumnarValue::Array(match self.table {

@@ -1,5 +1,6 @@
 //! Joins whose keys are one number beside DataFusion's own of the same keys.
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Date32Array, Int16Array, Int32Array, Int64Array, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{JoinSide, JoinType};
@@ -188,4 +189,37 @@ fn numbers_tell_their_keys() {
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), (0..4).map(column).collect()).unwrap();
     let numbers = key.evaluate(&batch).unwrap().into_array(88).unwrap();
     assert_eq!(&numbers, &(Arc::new(Int64Array::from_iter_values(0..88)) as ArrayRef));
+}
+
+#[test]
+fn narrow_keys_make_the_numbers_of_wide_ones() {
+    let entropy = SeededEntropy::new(4);
+    let ends = [i32::MIN, -6, -5, 0, 1000, 1001, 1 << 20, i32::MAX];
+    let values = |_| -> Int32Array {
+        let value = |_| match entropy.next_u64() {
+            random if random.is_multiple_of(11) => None,
+            random if random.is_multiple_of(2) => Some(ends[(random >> 8) as usize % ends.len()]),
+            random => Some((random >> 8) as i32),
+        };
+        (0..3000).map(value).collect()
+    };
+    let narrow: Vec<Int32Array> = (0..3).map(values).collect();
+    let widened = |values: &Int32Array| values.iter().map(|value| value.map(i64::from)).collect::<Int64Array>();
+    let wide: Vec<ArrayRef> = narrow.iter().map(|values| Arc::new(widened(values)) as ArrayRef).collect();
+    let narrow: Vec<ArrayRef> = narrow.into_iter().map(|values| Arc::new(values) as ArrayRef).collect();
+    let (all, few, more) = ((i64::from(i32::MIN), i64::from(i32::MAX)), (-5, 1000), (0, 1 << 20));
+    for ranges in [[few, all, more], [all, more, few], [more, few, all]] {
+        let numbers = |columns: &[ArrayRef]| {
+            let names = ["a", "b", "c"].into_iter();
+            let batch =
+                RecordBatch::try_from_iter_with_nullable(names.zip(columns).map(|(n, c)| (n, Arc::clone(c), true)));
+            let parts = (0..3).map(|place| Arc::new(Column::new("k", place)) as Arc<dyn PhysicalExpr>).collect();
+            PackedKey::within(parts, &ranges).evaluate(&batch.unwrap()).unwrap().into_array(3000).unwrap()
+        };
+        let (narrow, wide) = (numbers(&narrow), numbers(&wide));
+        assert_eq!(&narrow, &wide);
+        let found = narrow.as_primitive::<arrow_array::types::Int64Type>().values().iter();
+        let found = found.filter(|number| **number >= 0).count();
+        assert!((50..2900).contains(&found), "{found}");
+    }
 }
