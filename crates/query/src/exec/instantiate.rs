@@ -115,7 +115,7 @@ fn replace_checks(plan: &LogicalPlan, values: &HashMap<String, ScalarValue>) -> 
     Ok(Some(node))
 }
 
-fn has_placeholder(expr: &Expr) -> DfResult<bool> {
+pub(super) fn has_placeholder(expr: &Expr) -> DfResult<bool> {
     expr.exists(|e| Ok(matches!(e, Expr::Placeholder(_))))
 }
 

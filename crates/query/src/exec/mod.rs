@@ -26,6 +26,7 @@ mod index;
 mod instantiate;
 mod interrupt;
 mod join_order;
+mod kept_plan;
 mod key_sets;
 mod late_rows;
 mod lock_rows;

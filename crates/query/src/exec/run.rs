@@ -8,14 +8,15 @@ use std::task::{Context, Poll};
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use datafusion::error::Result as DfResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, Stream, StreamExt};
 use heliosdb_runtime::Task;
-use heliosdb_types::{Datum, Error, Result, SqlType};
+use heliosdb_types::{Datum, Error, Result, SqlType, TreeRef};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -24,6 +25,7 @@ use super::direct::Direct;
 use super::error::from_datafusion;
 use super::instantiate::instantiate;
 use super::join_order;
+use super::kept_plan::{KeptPlan, lasting};
 use super::parameters::Turn;
 use super::parts::{WritePart, as_given};
 use super::scope::StatementScope;
@@ -48,12 +50,18 @@ pub struct Compiled {
     idle: Mutex<Vec<Box<Direct>>>,
     /// Whether it can be compiled at all, once that is known.
     short: OnceLock<bool>,
+    /// What the optimiser made of a statement that cannot.
+    optimised: Mutex<Option<Arc<KeptPlan>>>,
 }
 
 /// So many that do not run are kept.
 const IDLE_MAX: usize = 16;
 
 impl Compiled {
+    pub(super) fn optimised(&self) -> Option<Arc<KeptPlan>> {
+        self.optimised.lock().clone()
+    }
+
     /// `None`: it cannot be compiled without its values.
     fn take(&self, statement: &LogicalPlan, session: &SessionState) -> Option<Taken<'_>> {
         if self.short.get() == Some(&false) {
@@ -114,12 +122,29 @@ impl Executor {
         types: &[SqlType],
         scope: Arc<StatementScope>,
     ) -> BoxStream<'static, Result<RecordBatch>> {
+        self.run_compiled(&Arc::default(), statement, parameters, types, scope)
+    }
+
+    /// The same of a statement that may come again, which `compiled` is for.
+    pub(crate) fn run_compiled(
+        &self,
+        compiled: &Arc<Compiled>,
+        statement: &LogicalPlan,
+        parameters: Vec<Datum>,
+        types: &[SqlType],
+        scope: Arc<StatementScope>,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
         let session = self.session(Arc::clone(&scope));
-        let statement = match instantiate(statement, &parameters, types, scope.now_micros) {
-            Ok(statement) => statement,
+        let kept = compiled.optimised().filter(|kept| kept.fits(&scope));
+        let planning = match kept {
+            Some(kept) => Ok(Planning { statement: statement.clone(), optimised: Optimised::Before(kept) }),
+            None => Planning::anew(compiled, statement, &parameters, types, &scope),
+        };
+        let planning = match planning {
+            Ok(planning) => planning,
             Err(error) => return stream::once(async { Err(error) }).boxed(),
         };
-        let direct = if scope.short_path { Direct::compile(&statement, &session) } else { Ok(None) };
+        let direct = if scope.short_path { Direct::compile(&planning.statement, &session) } else { Ok(None) };
         match direct {
             Err(error) => stream::once(async { Err(error) }).boxed(),
             Ok(Some(direct)) => {
@@ -133,7 +158,7 @@ impl Executor {
             }
             Ok(None) => {
                 scope.tier.set(Tier::Analytical);
-                self.run_planned(statement, session, scope)
+                self.run_planned(planning, session, scope)
             }
         }
     }
@@ -141,7 +166,7 @@ impl Executor {
     /// The full path: optimise, plan, and run on the analytics pool.
     pub(super) fn run_planned(
         &self,
-        statement: LogicalPlan,
+        planning: Planning,
         session: SessionState,
         scope: Arc<StatementScope>,
     ) -> BoxStream<'static, Result<RecordBatch>> {
@@ -150,8 +175,7 @@ impl Executor {
         let admission = Arc::clone(&self.admission);
         let driver = self.spawner.task(async move {
             let drive = async {
-                let statement = join_order::reorder(statement, &scope).map_err(from_datafusion)?;
-                let plan = session.create_physical_plan(&statement).await.map_err(from_datafusion)?;
+                let plan = planning.plan(&session, &scope).await.map_err(from_datafusion)?;
                 let mut seat = admission.seat(&plan, &scope).await?;
                 let mut batches = execute_stream(Arc::clone(&plan), session.task_ctx()).map_err(from_datafusion)?;
                 while let Some(batch) = batches.next().await {
@@ -226,6 +250,56 @@ impl Executor {
             written += counted(&batch?)?;
         }
         Ok(written)
+    }
+}
+
+/// A statement with its values, to be planned.
+pub(super) struct Planning {
+    statement: LogicalPlan,
+    optimised: Optimised,
+}
+
+/// Whether the optimiser has seen a statement before.
+enum Optimised {
+    /// It has nothing to be replaced, and this is what it became.
+    Before(Arc<KeptPlan>),
+    /// It reads these tables, and what it becomes is for its next execution.
+    First(Vec<TreeRef>, Arc<Compiled>),
+    EachTime,
+}
+
+impl From<LogicalPlan> for Planning {
+    fn from(statement: LogicalPlan) -> Planning {
+        Planning { statement, optimised: Optimised::EachTime }
+    }
+}
+
+impl Planning {
+    fn anew(
+        compiled: &Arc<Compiled>,
+        statement: &LogicalPlan,
+        parameters: &[Datum],
+        types: &[SqlType],
+        scope: &StatementScope,
+    ) -> Result<Planning> {
+        let optimised = match lasting(statement, scope).map_err(from_datafusion)? {
+            Some(tables) => Optimised::First(tables, Arc::clone(compiled)),
+            None => Optimised::EachTime,
+        };
+        Ok(Planning { statement: instantiate(statement, parameters, types, scope.now_micros)?, optimised })
+    }
+
+    async fn plan(self, session: &SessionState, scope: &StatementScope) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let planner = session.query_planner();
+        if let Optimised::Before(kept) = self.optimised {
+            return planner.create_physical_plan(&kept.plan, session).await;
+        }
+        let optimised = session.optimize(&join_order::reorder(self.statement, scope)?)?;
+        if let Optimised::First(tables, compiled) = self.optimised {
+            let kept = KeptPlan::new(optimised.clone(), tables, scope);
+            *compiled.optimised.lock() = Some(Arc::new(kept));
+        }
+        planner.create_physical_plan(&optimised, session).await
     }
 }
 

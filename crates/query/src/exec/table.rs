@@ -1,12 +1,14 @@
 //! A table as DataFusion sees it. Holds no snapshot: that comes with the statement that scans.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Constraint, Constraints, DFSchema, Result as DfResult};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use heliosdb_contracts::{ROW_REF_COLUMN, arrow_type};
 use heliosdb_types::{Error, Result};
@@ -64,6 +66,13 @@ impl HeliosTable {
         }
         self.schema = Arc::new(Schema::new(fields));
         self
+    }
+
+    /// What a scan reads, if it is one of our tables.
+    pub(super) fn relation_of(scan: &TableScan) -> Option<Arc<Relation>> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        let table = (provider.as_ref() as &dyn Any).downcast_ref::<HeliosTable>()?;
+        Some(Arc::clone(table.relation()))
     }
 
     pub fn relation(&self) -> &Arc<Relation> {

@@ -231,7 +231,7 @@ impl Session {
             let bound = &plan.bound;
             if bound.targets().next().is_none() && bound.columns.is_some() {
                 self.next_command();
-                let rows = self.run_rows(bound, parameters, scope).await?;
+                let rows = self.run_rows(&plan, parameters, scope).await?;
                 let rows = PortalRows::new(self.metered_rows(meter, rows), Some(false), false);
                 let (tag, flag) = (RowsTag::Counted("SELECT"), running.flag.clone());
                 return Ok(Opened::Rows(OpenPortal { rows, tag, flag, running: None }));
@@ -278,7 +278,7 @@ impl Session {
             return Err(Error::invalid(SqlState::FEATURE_NOT_SUPPORTED, message));
         }
         self.next_command();
-        let rows = self.run_rows(bound, parameters, scope).await?;
+        let rows = self.run_rows(&plan, parameters, scope).await?;
         let open = OpenPortal {
             rows: PortalRows::new(rows, *scroll, *hold).showing(stands_on.visible),
             tag: RowsTag::Counted("SELECT"),

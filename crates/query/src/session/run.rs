@@ -491,7 +491,7 @@ impl Session {
                     running.again()
                 }
             };
-            let rows = self.run_rows(bound, parameters, scope).await?;
+            let rows = self.run_rows(plan, parameters, scope).await?;
             CancellableRows { rows, _running: running }.boxed()
         };
         Ok(Execution::Rows { columns, rows, tag: RowsTag::Counted(rows_tag(bound.tag)) })
@@ -533,12 +533,13 @@ impl Session {
     /// The rows of a plan that writes nothing, settled before the first of them leaves.
     pub(super) async fn run_rows(
         &mut self,
-        bound: &BoundStatement,
+        plan: &CachedPlan,
         parameters: Vec<Datum>,
         scope: Arc<StatementScope>,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         self.settle_rows().await?;
-        Ok(self.engine.executor.run(&bound.plan, parameters, &bound.parameters, scope))
+        let CachedPlan { bound, compiled, .. } = plan;
+        Ok(self.engine.executor.run_compiled(compiled, &bound.plan, parameters, &bound.parameters, scope))
     }
 
     /// Inside a block rows leave before the commit: what the transaction's writes, which they may show, were built on must be

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, JoinType};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan};
@@ -26,13 +25,9 @@ pub(crate) fn estimate(plan: &LogicalPlan, scope: &StatementScope) -> Option<Est
     match plan {
         LogicalPlan::SubqueryAlias(alias) => estimate(&alias.input, scope),
         LogicalPlan::TableScan(scan) => {
-            let provider = source_as_provider(&scan.source).ok()?;
-            let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
-            let whole = Estimate::of_table(
-                table.relation(),
-                live_rows(table.relation(), scope)?,
-                scan.source.schema().fields().len(),
-            )?;
+            let relation = HeliosTable::relation_of(scan)?;
+            let whole =
+                Estimate::of_table(&relation, live_rows(&relation, scope)?, scan.source.schema().fields().len())?;
             let projected = scan.projection.as_ref().map_or(whole.clone(), |kept| whole.projected(kept));
             Some(kept(projected, &scan.filters, &scan.projected_schema))
         }

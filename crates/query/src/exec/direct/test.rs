@@ -53,7 +53,13 @@ fn both(bench: &Bench, plan: &LogicalPlan) -> [Result<String, (SqlState, String)
                 let turn = direct.take_turn(&[], &[], &scope).unwrap().unwrap();
                 return direct.run(turn, &scope).await.map(|batches| batches.expect("few rows"));
             }
-            bench.executor.run_planned(plan.clone(), session, scope).collect::<Vec<_>>().await.into_iter().collect()
+            bench
+                .executor
+                .run_planned(plan.clone().into(), session, scope)
+                .collect::<Vec<_>>()
+                .await
+                .into_iter()
+                .collect()
         });
         let shown = outcome.map_err(|e| (e.state(), e.message().to_owned())).map(|batches| {
             let rows = batches.iter().map(|b| format!("{:?}", b.columns())).collect::<Vec<_>>();

@@ -111,10 +111,8 @@ fn base_table(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> Option<Arc<Rela
             base_table(&filter.input, conditions)
         }
         LogicalPlan::TableScan(scan) => {
-            let provider = source_as_provider(&scan.source).ok()?;
             conditions.extend(scan.filters.iter().cloned());
-            let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
-            Some(Arc::clone(table.relation()))
+            HeliosTable::relation_of(scan)
         }
         _ => None,
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result as DfResult};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, Sort};
 use heliosdb_types::{ColumnId, PhysicalType, TreeRef};
 
@@ -215,7 +214,5 @@ fn stored<'a>(expr: &Expr, plan: &'a LogicalPlan) -> Option<Stored<'a>> {
 
 fn relation_of(scan: &LogicalPlan) -> Option<Arc<Relation>> {
     let LogicalPlan::TableScan(scan) = scan else { return None };
-    let provider = source_as_provider(&scan.source).ok()?;
-    let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<HeliosTable>()?;
-    Some(Arc::clone(table.relation()))
+    HeliosTable::relation_of(scan)
 }
