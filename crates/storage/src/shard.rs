@@ -24,6 +24,8 @@ use crate::recovery::{RecoveryReport, ShardParts, open};
 
 /// What a transaction held beyond this is given back where nobody waits for it.
 const MUCH_BYTES: usize = 1 << 20;
+/// So are more writes than these, undone.
+const MANY_WRITES: usize = 10_000;
 
 /// One shard of storage. Dropping it without [`Shard::close`] is a crash that loses nothing acknowledged.
 pub struct Shard {
@@ -193,7 +195,11 @@ impl ShardStore for Shard {
     }
 
     fn rollback_to(&self, txn: TxnId, from: CommandId) -> Result<()> {
-        self.core.txn(txn)?.lock().rollback_to(from)
+        let undone = self.core.txn(txn)?.lock().rollback_to(from)?;
+        if undone.len() > MANY_WRITES {
+            self.core.spawner.dispose(undone);
+        }
+        Ok(())
     }
 
     fn release_savepoint(&self, txn: TxnId, _from: CommandId) -> Result<()> {

@@ -1,10 +1,11 @@
 //! Writing what a large transaction spills, on a thread of its own while the transaction goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
 use heliosdb_runtime::{Disk, failpoint};
-use heliosdb_types::{BranchId, CommitTs, Result, SegmentId, TreeRef};
+use heliosdb_types::{BranchId, CommitTs, Error, Result, SegmentId, TreeRef};
 use rustc_hash::FxHashMap;
 
 use crate::cache::BlockCache;
@@ -24,7 +25,12 @@ struct Spiller {
     target: SegmentTarget,
     branch: BranchId,
     states: FxHashMap<TreeRef, Arc<TreeState>>,
+    /// Nobody wants the files any more.
+    stop: Arc<AtomicBool>,
 }
+
+/// Rows between two looks at whether anybody wants the files.
+const ROWS_AT_ONCE: usize = 1024;
 
 impl Core {
     /// Moves a transaction's rows to files of its own if they have grown too large, and forgets keys of what it deleted or replaced. A
@@ -60,7 +66,9 @@ impl Core {
             states.insert(job.tree, with_own(committed, buffer.descriptors(job.tree))?);
         }
         let (disk, cache) = (self.disk.clone(), self.cache.clone());
-        let spiller = Spiller { disk, cache, target: self.segment_target(), branch: buffer.branch, states };
+        let stop = Arc::new(AtomicBool::new(false));
+        let (target, branch) = (self.segment_target(), buffer.branch);
+        let spiller = Spiller { disk, cache, target, branch, states, stop: Arc::clone(&stop) };
         Counters::add(&self.counters.spills, 1);
         if !self.options.background {
             return buffer.spilled(spiller.run(jobs)?);
@@ -72,7 +80,7 @@ impl Core {
                 give_up(unread.0);
             }
         })?;
-        buffer.spill_started(Running { done, thread });
+        buffer.spill_started(Running { done, thread, stop });
         Ok(())
     }
 }
@@ -102,18 +110,29 @@ impl Spiller {
         }
     }
 
+    fn check_wanted(&self) -> Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Error::cancelled("rows that were to be spilled were rolled back")),
+            false => Ok(()),
+        }
+    }
+
     fn write(&self, job: SpillJob) -> Result<Spilled> {
         let state = self.states.get(&job.tree).cloned();
-        let state = state.ok_or_else(|| heliosdb_types::Error::internal("a spilled tree has its shape"))?;
+        let state = state.ok_or_else(|| Error::internal("a spilled tree has its shape"))?;
         let mut writer = TreeWriter::new(self.target.clone(), self.branch, state, 0, CommitStamp::Shared);
         let mut order: Vec<u32> = (0..job.rows.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| job.rows.get(a as usize).map(key).cmp(&job.rows.get(b as usize).map(key)));
         let mut places: Vec<Place> = vec![(0, 0); job.rows.len()];
-        for at in order {
-            if let (Some(row), Some(place)) = (job.rows.get(at as usize), places.get_mut(at as usize)) {
-                *place = writer.add(&row.key, &row.row, row.schema, CommitTs::ZERO)?;
+        for some in order.chunks(ROWS_AT_ONCE) {
+            self.check_wanted()?;
+            for &at in some {
+                if let (Some(row), Some(place)) = (job.rows.get(at as usize), places.get_mut(at as usize)) {
+                    *place = writer.add(&row.key, &row.row, row.schema, CommitTs::ZERO)?;
+                }
             }
         }
+        self.check_wanted()?;
         let metas = writer.finish()?;
         let position = |&(segment, row): &Place| {
             let id = metas.get(segment as usize).map_or(SegmentId(0), |meta| meta.id);

@@ -42,11 +42,11 @@ impl Keys {
     }
 
     /// The last entry was taken out; `left` are left, and `older` of them is now the newest write of its key.
-    pub fn taken(&mut self, left: usize, key: Bytes, older: Option<u32>) {
+    pub fn taken(&mut self, left: usize, key: &Bytes, older: Option<u32>) {
         self.ascending = self.ascending.min(left);
         match older {
-            None => _ = self.others.remove(&key),
-            Some(at) => _ = self.others.insert(key, at),
+            None => _ = self.others.remove(key),
+            Some(at) => _ = self.others.insert(key.clone(), at),
         }
     }
 }
@@ -74,7 +74,7 @@ mod tests {
                 if what == 0 {
                     for _ in 0..random(4) {
                         let Some(entry) = entries.pop() else { break };
-                        keys.taken(entries.len(), entry.key, entry.older);
+                        keys.taken(entries.len(), &entry.key, entry.older);
                     }
                 } else {
                     next = if what < 6 { next.saturating_add(1) } else { random(40) as u8 };

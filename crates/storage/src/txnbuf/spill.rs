@@ -5,6 +5,7 @@
 //! is doomed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
@@ -56,6 +57,8 @@ pub(crate) struct Spilled {
 pub(crate) struct Running {
     pub done: Receiver<Result<Vec<Spilled>>>,
     pub thread: Thread,
+    /// Set by who has no use for the jobs any more.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl TxnBuffer {
@@ -80,10 +83,33 @@ impl TxnBuffer {
 
     /// Waits for the jobs that run, if any.
     pub fn finish_spill(&mut self) -> Result<()> {
-        let Some(Running { done, thread }) = self.running.take() else { return Ok(()) };
+        let Some(Running { done, thread, .. }) = self.running.take() else { return Ok(()) };
         let spilled = done.recv().map_err(|_| Error::internal("a spill stopped before its end"));
         thread.join()?;
         self.spilled(spilled??)
+    }
+
+    /// Stops the jobs that run, if any, whose rows are where they were; whether that came in time.
+    pub fn stop_spill(&mut self) -> Result<bool> {
+        let Some(Running { done, thread, stop }) = self.running.take() else { return Ok(false) };
+        stop.store(true, Ordering::Relaxed);
+        let spilled = done.recv();
+        thread.join()?;
+        match spilled {
+            Ok(Ok(spilled)) => self.spilled(spilled).map(|()| false),
+            // A spill that failed has left no files either.
+            _ => Ok(true),
+        }
+    }
+
+    /// Counts the rows that jobs could take, after one that has not.
+    pub fn count_spillable(&mut self) {
+        let entries = self.trees.values().flat_map(|writes| &writes.entries);
+        let bytes = entries.map(|entry| match &entry.image {
+            Image::Row(row) => entry_bytes(&entry.key, row),
+            _ => 0,
+        });
+        self.spillable = bytes.sum();
     }
 
     /// Rows are in private segments now.
@@ -162,8 +188,8 @@ impl TxnBuffer {
 
 impl Drop for TxnBuffer {
     fn drop(&mut self) {
-        // A spill that still runs has files to remove, too; if it failed it has removed them.
-        let _ = self.finish_spill();
+        // A spill that still runs has files to remove, too; if it stopped it has removed them.
+        let _ = self.stop_spill();
         self.private().for_each(|segment| segment.give_up());
     }
 }

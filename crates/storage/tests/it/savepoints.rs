@@ -1,7 +1,7 @@
 //! Going back inside a transaction, in memory and after its rows have been spilled.
 
 use heliosdb_contracts::ShardStore;
-use heliosdb_runtime::{Entropy, SeededEntropy};
+use heliosdb_runtime::{Disk, Entropy, SeededEntropy};
 use heliosdb_storage::ShardOptions;
 use heliosdb_types::CommandId;
 
@@ -81,6 +81,39 @@ fn going_back_undoes_spilled_rows_too() {
         spills += random_transaction(seed, options);
     }
     assert!(spills > 100, "only {spills} spills");
+}
+
+#[test]
+fn what_is_undone_while_it_spills_leaves_no_file() {
+    for kept in [0, 300] {
+        let options =
+            ShardOptions { txn_spill_bytes: 200_000, background: true, segment_rows: 4096, ..small_options() };
+        let world = World::with(7, options);
+        let tree = world.create(1);
+        let files = || world.disk.list("segments").unwrap().len();
+        let before = files();
+        let mut txn = world.begin();
+        for key in 0..kept {
+            txn.put(&tree, key, key);
+        }
+        let command = savepoint(&mut txn);
+        for key in 0..10_000 {
+            txn.put(&tree, 1_000 + key * 7 % 10_000, key);
+        }
+        assert!(world.shard.metrics().spills > 0);
+        txn.shard.rollback_to(txn.id, command).unwrap();
+        assert_eq!(txn.rows(&tree).len() as i64, kept);
+        if kept == 0 {
+            assert_eq!(files(), before, "no file of it is left");
+        }
+        // What stayed, and what comes, may spill as if nothing had been.
+        for key in 2_000..6_000 {
+            txn.put(&tree, key, key);
+        }
+        txn.commit().unwrap();
+        assert_eq!(world.rows(&tree).len() as i64, kept + 4_000);
+        assert_eq!(world.restart().rows(&tree).len() as i64, kept + 4_000);
+    }
 }
 
 #[test]
