@@ -454,8 +454,9 @@ impl SqlSession for Session {
         let text: Arc<str> = Arc::from(sql);
         (self.log_text, self.log_ended) = (Arc::clone(&text), false);
         let statements = own_syntax::parse_script(sql)?;
+        let again = statements.len() == 1 && self.comes_again(sql);
         let script = statements.into_iter().enumerate().map(|(nth, parsed)| {
-            let parsed = ScriptStatement::Parsed { parsed: Arc::new(parsed), text: Arc::clone(&text), nth };
+            let parsed = ScriptStatement::Parsed { parsed: Arc::new(parsed), text: Arc::clone(&text), nth, again };
             Box::new(parsed) as Box<dyn Script>
         });
         Ok(script.collect())
@@ -497,9 +498,9 @@ impl SqlSession for Session {
         async move {
             let statement = statement.as_any().downcast_ref::<ScriptStatement>();
             let statement = statement.ok_or_else(|| Error::internal("a statement of another session"))?;
-            let (parsed, text, nth) = match statement {
+            let (parsed, text, nth, again) = match statement {
                 ScriptStatement::Templated(templated) => return Ok(Arc::clone(templated) as Arc<dyn Prepared>),
-                ScriptStatement::Parsed { parsed, text, nth } => (Some(Arc::clone(parsed)), text, *nth),
+                ScriptStatement::Parsed { parsed, text, nth, again } => (Some(Arc::clone(parsed)), text, *nth, *again),
             };
             (self.log_text, self.log_ended) = (Arc::clone(text), false);
             let prepared = self.prepare_parsed(parsed, Arc::clone(text), nth, Vec::new()).await;
@@ -510,7 +511,11 @@ impl SqlSession for Session {
             if !prepared.parameters.is_empty() {
                 return Err(named::no_parameter(text));
             }
-            Ok(Arc::new(prepared) as Arc<dyn Prepared>)
+            let prepared = Arc::new(prepared);
+            if again {
+                self.remember_prepared(&[], &prepared);
+            }
+            Ok(prepared as Arc<dyn Prepared>)
         }
         .boxed()
     }

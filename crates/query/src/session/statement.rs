@@ -31,6 +31,8 @@ pub(crate) enum ScriptStatement {
         text: Arc<str>,
         /// Which of the text's statements it is, from 0.
         nth: usize,
+        /// It is the only one, and the same text has come before.
+        again: bool,
     },
     Templated(Arc<Templated>),
 }

@@ -1,11 +1,12 @@
 //! Statements a session has seen before, so that their like need not be parsed and bound again.
 //!
-//! Of the extended protocol: the same text with the same declared types. Of the simple protocol: texts that differ in their
-//! literals alone; only statements about one row (see `exec::direct`), where parsing and binding would be most of the work. Whatever is odd about one - a
+//! Of the extended protocol: the same text with the same declared types. Of the simple protocol: the same text, if it comes a third
+//! time, and texts that differ in their literals alone; of these only statements about one row (see `exec::direct`), where parsing and binding would be most of the work. Whatever is odd about one - a
 //! literal its type does not take, another catalog, other settings - goes the long way, which knows how to complain.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -31,6 +32,8 @@ pub(super) struct Templates {
     /// By text and declared types (0: none).
     prepared: HashMap<(Arc<str>, Vec<u32>), Arc<PreparedStatement>>,
     prepared_bytes: usize,
+    /// Hashes of texts of the simple protocol. Two texts of one hash cost a plan that nobody comes back for.
+    seen: HashSet<u64>,
     /// Generation of the catalog, version of the settings.
     of: (u64, u64),
 }
@@ -66,10 +69,13 @@ impl Prepared for Templated {
 }
 
 impl Session {
-    /// The statement as a prepared one with values, if its like has come before and is about one row.
+    /// The statement as a prepared one with values, if it has come before, or its like that is about one row.
     pub(super) fn templated(&mut self, sql: &str) -> Option<Templated> {
         if matches!(self.state, State::Failed(_)) {
             return None;
+        }
+        if let Some(prepared) = self.prepared_before(sql, &[]).filter(|prepared| prepared.parameters.is_empty()) {
+            return Some(Templated { values: Vec::new(), text: Arc::clone(&prepared.text), prepared });
         }
         let template = take_apart(sql)?;
         self.forget_outdated()?;
@@ -98,7 +104,7 @@ impl Session {
     /// Forgets what was prepared for another catalog or other settings, and everything if it is too much.
     fn forget_outdated(&mut self) -> Option<()> {
         let now = (self.catalog().ok()?.generation, self.settings.version);
-        let Templates { known, prepared, prepared_bytes, of } = &self.templates;
+        let Templates { known, prepared, prepared_bytes, of, .. } = &self.templates;
         let many = known.len() >= KNOWN_MAX || prepared.len() >= KNOWN_MAX || *prepared_bytes > TEXT_BYTES_MAX;
         if *of != now || many {
             self.templates = Templates { of: now, ..Templates::default() };
@@ -108,11 +114,23 @@ impl Session {
 
     /// The statement as it was prepared before.
     pub(super) fn prepared_before(&mut self, sql: &str, types: &[Option<Oid>]) -> Option<Arc<PreparedStatement>> {
-        if matches!(self.state, State::Failed(_)) || sql.len() > ONE_TEXT_BYTES_MAX {
+        let none = self.templates.prepared.is_empty() || sql.len() > ONE_TEXT_BYTES_MAX;
+        if none || matches!(self.state, State::Failed(_)) {
             return None;
         }
         self.forget_outdated()?;
         self.templates.prepared.get(&prepared_key(sql, types)).cloned()
+    }
+
+    /// Whether a text of the simple protocol has come before; it is known from now on.
+    pub(super) fn comes_again(&mut self, sql: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        sql.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.templates.seen.len() >= KNOWN_MAX && !self.templates.seen.contains(&hash) {
+            self.templates.seen.clear();
+        }
+        !self.templates.seen.insert(hash)
     }
 
     /// Whether the statement means the same whenever it comes again, and was kept.

@@ -6,7 +6,7 @@ use heliosdb_contracts::ConnectRequest;
 use heliosdb_types::Datum;
 
 use super::{Client, Server};
-use crate::session::{PreparedStatement, Session};
+use crate::session::{PreparedStatement, ScriptStatement, Session};
 
 #[test]
 fn a_join_by_key_is_compiled_once_and_more_rows_than_meant_take_the_full_path() {
@@ -72,6 +72,61 @@ fn what_is_remembered_follows_the_catalog_and_the_settings() {
     }
     client.run("set search_path = public; drop table t");
     assert!(client.run("select v from t where id = 1").starts_with("ERROR 42P01"));
+}
+
+/// What a text of the simple protocol is run as, if it is not prepared anew.
+fn known(client: &mut Client, sql: &str) -> Option<Arc<PreparedStatement>> {
+    let script = client.session.parse_script(sql).unwrap();
+    match script[0].as_any().downcast_ref::<ScriptStatement>().unwrap() {
+        ScriptStatement::Templated(templated) => Some(Arc::clone(&templated.prepared)),
+        ScriptStatement::Parsed { .. } => None,
+    }
+}
+
+#[test]
+fn a_text_that_comes_again_and_again_is_prepared_once() {
+    let server = Server::new();
+    let mut client = server.client();
+    client
+        .run("create table t (id int primary key, v int); insert into t select g, g % 3 from generate_series(1, 30) g");
+    let sql = "-- groups\nselect v, count(*), sum(id) from t group by v order by v";
+    assert_eq!(client.run(sql), "0|10|165\n1|10|145\n2|10|155\n");
+    assert!(known(&mut client, sql).is_none());
+    assert_eq!(client.run(sql), "0|10|165\n1|10|145\n2|10|155\n");
+    let first = known(&mut client, sql).unwrap();
+    client.run("insert into t values (31, 7)");
+    assert_eq!(client.run(sql), "0|10|165\n1|10|145\n2|10|155\n7|1|31\n");
+    assert!(Arc::ptr_eq(&first, &known(&mut client, sql).unwrap()));
+    // Another type for the same column, in a block that is undone too.
+    client.run("begin; alter table t alter v type text using '<' || v || '>'; delete from t where id > 2");
+    for _ in 0..4 {
+        assert_eq!(client.run(sql), "<1>|1|1\n<2>|1|2\n");
+    }
+    client.run("rollback");
+    for _ in 0..4 {
+        assert_eq!(client.run(sql), "0|10|165\n1|10|145\n2|10|155\n7|1|31\n");
+    }
+    // A parameter is not one of a text.
+    let with = "select count(*) from t where v > $1";
+    client.prepare(with).unwrap();
+    for _ in 0..4 {
+        assert!(client.run(with).starts_with("ERROR 42P02"), "{}", client.run(with));
+    }
+    // The time it says is that of its execution.
+    let timed =
+        "select count(*) from t where now() > 'now'::timestamptz + interval '1 hour' or clock_timestamp() < now()";
+    for _ in 0..4 {
+        assert_eq!(client.run(timed), "0\n");
+        assert!(known(&mut client, timed).is_none());
+    }
+    let drawn = "select count(distinct random()) > 1 from t";
+    for _ in 0..4 {
+        assert_eq!(client.run(drawn), "t\n");
+    }
+    client.run("begin; select 1 / 0");
+    assert!(client.run(sql).starts_with("ERROR 25P02"));
+    client.run("rollback; drop table t");
+    assert!(client.run(sql).starts_with("ERROR 42P01"));
 }
 
 #[test]
