@@ -10,6 +10,7 @@ use bytes::Bytes;
 use heliosdb_types::{CommandId, Result};
 
 use super::keys::Keys;
+use super::spill::Spilled;
 use super::{Base, Entry, NEVER, TreeWrites, TxnBuffer};
 
 /// What was undone, to be dropped: giving back a million rows takes a quarter of a second.
@@ -18,6 +19,8 @@ pub(crate) struct Undone {
     entries: Vec<Vec<Entry>>,
     /// Where they were found.
     places: Vec<(Keys, Option<BTreeSet<Bytes>>)>,
+    /// Copies of theirs that were written to files nobody wants.
+    pub spilled: Vec<Spilled>,
 }
 
 impl Undone {
@@ -36,9 +39,9 @@ impl TxnBuffer {
 
     /// Undoes what `from` and later commands did.
     pub fn rollback_to(&mut self, from: CommandId) -> Result<Undone> {
-        let stopped = self.stop_spill()?;
-        while self.shapes.pop_if(|(command, _)| *command >= from).is_some() {}
         let mut undone = Undone::default();
+        let stopped = self.stop_spill(from, &mut undone)?;
+        while self.shapes.pop_if(|(command, _)| *command >= from).is_some() {}
         for writes in self.trees.values_mut() {
             writes.undo(from, &mut undone);
         }

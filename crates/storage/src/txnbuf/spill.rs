@@ -15,6 +15,7 @@ use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::commands::RowCommands;
+use super::savepoint::Undone;
 use super::{Base, Entry, Image, NEVER, TreeWrites, TxnBuffer, entry_bytes};
 use crate::log::{LoadedSegment, LogOp, Position};
 use crate::segments::Segment;
@@ -89,17 +90,22 @@ impl TxnBuffer {
         self.spilled(spilled??)
     }
 
-    /// Stops the jobs that run, if any, whose rows are where they were; whether that came in time.
-    pub fn stop_spill(&mut self) -> Result<bool> {
+    /// Stops the jobs that run, if any, because what `from` and later commands did is undone. Whether that came in time, or nothing
+    /// of what they wrote is wanted: their rows are where they were. What they wrote goes to `undone`.
+    pub fn stop_spill(&mut self, from: CommandId, undone: &mut Undone) -> Result<bool> {
         let Some(Running { done, thread, stop }) = self.running.take() else { return Ok(false) };
         stop.store(true, Ordering::Relaxed);
         let spilled = done.recv();
         thread.join()?;
-        match spilled {
-            Ok(Ok(spilled)) => self.spilled(spilled).map(|()| false),
-            // A spill that failed has left no files either.
-            _ => Ok(true),
+        // A spill that failed has left no files.
+        let Ok(Ok(spilled)) = spilled else { return Ok(true) };
+        let stays = |row: &SpillRow| row.command < from;
+        if spilled.iter().any(|spilled| spilled.job.rows.iter().any(stays)) {
+            return self.spilled(spilled).map(|()| false);
         }
+        spilled.iter().flat_map(|spilled| &spilled.segments).for_each(|segment| segment.give_up());
+        undone.spilled = spilled;
+        Ok(true)
     }
 
     /// Counts the rows that jobs could take, after one that has not.
@@ -189,7 +195,7 @@ impl TxnBuffer {
 impl Drop for TxnBuffer {
     fn drop(&mut self) {
         // A spill that still runs has files to remove, too; if it stopped it has removed them.
-        let _ = self.stop_spill();
+        let _ = self.stop_spill(CommandId(0), &mut Undone::default());
         self.private().for_each(|segment| segment.give_up());
     }
 }
