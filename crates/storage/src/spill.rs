@@ -77,16 +77,12 @@ impl Core {
         let thread = self.spawner.thread("spill", move || {
             // Nobody receives it if the transaction is gone; the segments then remove themselves.
             if let Err(unread) = sender.send(spiller.run(jobs)) {
-                give_up(unread.0);
+                unread.0.iter().flatten().for_each(Spilled::give_up);
             }
         })?;
         buffer.spill_started(Running { done, thread, stop });
         Ok(())
     }
-}
-
-fn give_up(spilled: Result<Vec<Spilled>>) {
-    spilled.iter().flatten().flat_map(|spilled| &spilled.segments).for_each(|segment| segment.give_up());
 }
 
 impl Spiller {
@@ -96,7 +92,7 @@ impl Spiller {
             match self.write(job) {
                 Ok(spilled) => done.push(spilled),
                 Err(error) => {
-                    give_up(Ok(done));
+                    done.iter().for_each(Spilled::give_up);
                     return Err(error);
                 }
             }
@@ -104,7 +100,7 @@ impl Spiller {
         match failpoint("spill.done") {
             Ok(()) => Ok(done),
             Err(error) => {
-                give_up(Ok(done));
+                done.iter().for_each(Spilled::give_up);
                 Err(error)
             }
         }

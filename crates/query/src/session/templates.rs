@@ -74,10 +74,7 @@ impl Session {
         if matches!(self.state, State::Failed(_)) {
             return None;
         }
-        if let Some(prepared) = self.prepared_before(sql, &[]).filter(|prepared| prepared.parameters.is_empty()) {
-            return Some(Templated { values: Vec::new(), text: Arc::clone(&prepared.text), prepared });
-        }
-        let template = take_apart(sql)?;
+        let Some(template) = take_apart(sql) else { return self.same_text(sql) };
         self.forget_outdated()?;
         let key = template.key();
         let prepared = match self.templates.known.get(&key).cloned() {
@@ -85,7 +82,7 @@ impl Session {
                 self.templates.known.insert(key, Known::Once);
                 return None;
             }
-            Some(Known::Unfit) => return None,
+            Some(Known::Unfit) => return self.same_text(sql),
             Some(Known::Ready(prepared)) => prepared,
             Some(Known::Once) => {
                 let prepared = self.prepare_template(&template);
@@ -99,6 +96,12 @@ impl Session {
         let values = literals.map(|(literal, sql_type)| parse_text(sql_type, &literal.text, &context).ok());
         let values = values.collect::<Option<_>>()?;
         Some(Templated { prepared, values, text: Arc::from(sql) })
+    }
+
+    /// The statement, if this very text was prepared before.
+    fn same_text(&mut self, sql: &str) -> Option<Templated> {
+        let prepared = self.prepared_before(sql, &[]).filter(|prepared| prepared.parameters.is_empty())?;
+        Some(Templated { values: Vec::new(), text: Arc::clone(&prepared.text), prepared })
     }
 
     /// Forgets what was prepared for another catalog or other settings, and everything if it is too much.

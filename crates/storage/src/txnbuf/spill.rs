@@ -54,6 +54,13 @@ pub(crate) struct Spilled {
     pub places: Vec<Position>,
 }
 
+impl Spilled {
+    /// Nobody wants the files.
+    pub fn give_up(&self) {
+        self.segments.iter().for_each(|segment| segment.give_up());
+    }
+}
+
 /// Jobs being written by a thread; their rows stay where they are until it is done.
 pub(crate) struct Running {
     pub done: Receiver<Result<Vec<Spilled>>>,
@@ -103,7 +110,7 @@ impl TxnBuffer {
         if spilled.iter().any(|spilled| spilled.job.rows.iter().any(stays)) {
             return self.spilled(spilled).map(|()| false);
         }
-        spilled.iter().flat_map(|spilled| &spilled.segments).for_each(|segment| segment.give_up());
+        spilled.iter().for_each(Spilled::give_up);
         undone.spilled = spilled;
         Ok(true)
     }
