@@ -197,6 +197,23 @@ impl Packed {
         out
     }
 
+    /// Calls `emit` with the values of a short range in order, up to [`GROUP`] at a time.
+    pub(crate) fn groups(&self, range: std::ops::Range<usize>, mut emit: impl FnMut(&[u64])) {
+        let end = range.end.min(self.rows);
+        let mut at = range.start;
+        while at < end {
+            if at / CHUNK == self.rows / CHUNK {
+                emit(&[self.tail_value(at % CHUNK)]);
+                at += 1;
+                continue;
+            }
+            let first = at / GROUP * GROUP;
+            let stop = end.min(first + GROUP);
+            emit(self.group(at / GROUP).get(at - first..stop - first).unwrap_or(&[]));
+            at = stop;
+        }
+    }
+
     /// How many values chunk `chunk` has.
     fn chunk_len(&self, chunk: usize) -> usize {
         (self.rows - chunk * CHUNK).min(CHUNK)
@@ -335,6 +352,12 @@ mod tests {
                 let groups: Vec<u64> = (0..rows.div_ceil(GROUP)).flat_map(|group| packed.group(group)).collect();
                 assert_eq!(groups.get(..rows).unwrap(), expected, "width {width}");
                 assert!(groups.iter().skip(rows).all(|beyond| *beyond == 0));
+                for range in [0..1, 5..40, 31..33, 900..rows, 1020..1030, rows..rows + 9] {
+                    let mut some = Vec::new();
+                    packed.groups(range.clone(), |values| some.extend_from_slice(values));
+                    let there = expected.iter().skip(range.start).take(range.len());
+                    assert!(some.iter().eq(there), "width {width}, {range:?}");
+                }
                 let mut all = Vec::new();
                 packed.slices64(0..rows, |values| all.extend_from_slice(values));
                 assert_eq!(all, expected, "width {width}");

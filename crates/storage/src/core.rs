@@ -20,6 +20,7 @@ use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::Manifest;
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::{ShardOptions, row_cache_bytes};
+use crate::pace::{Hurry, Scans};
 use crate::row_cache::RowCache;
 use crate::segments::Segment;
 use crate::shape::TreeState;
@@ -57,6 +58,10 @@ pub(crate) struct Core {
     pub manifest: Mutex<Manifest>,
     /// Its replay point, for those who must not wait for a swap.
     pub manifest_replay_lsn: AtomicU64,
+    /// What freezing and merging make room for...
+    pub scans: Arc<Scans>,
+    /// ...unless somebody waits for them.
+    pub hurry: Hurry,
     /// Held while a memtable is frozen.
     pub freezing: Mutex<()>,
     /// Held while segments are merged.
@@ -114,6 +119,7 @@ impl Core {
         let row_cache = RowCache::new(row_cache_bytes(&options));
         let background_io = Arc::new(IoRate::new(clock.clone(), options.background_io_rate));
         let background_disk = ThrottledDisk::over(disk.clone(), background_io.clone());
+        let scans = Arc::new(Scans::new(clock.clone()));
         let generation_began = AtomicU64::new(clock.monotonic().as_micros() as u64);
         let any_large = beginning.version.trees.keys().any(|(_, tree)| large::is_pieces_tree(*tree));
         Core {
@@ -136,6 +142,8 @@ impl Core {
             background_disk,
             manifest_replay_lsn: AtomicU64::new(beginning.manifest.replay_lsn.0),
             manifest: Mutex::new(beginning.manifest),
+            scans,
+            hurry: Hurry::default(),
             freezing: Mutex::default(),
             compacting: Mutex::default(),
             room: Condvar::new(),

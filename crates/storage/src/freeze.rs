@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::core::{CommitState, Core};
 use crate::memtable::{BranchTree, Generation, Rotation, TreeMem, VersionId};
 use crate::metrics::Counters;
+use crate::pace::Pace;
 use crate::segment::CommitStamp;
 use crate::segments::Segment;
 use crate::swap::Change;
@@ -71,7 +72,9 @@ impl Core {
         failpoint("freeze.begin")?;
         self.wal.wait_durable_blocking(rotation.lsn)?;
         let begun = self.clock.monotonic();
-        let frozen = self.giving_way("freeze rows", || self.freeze_trees(&version, &generation, rotation))?;
+        let mut pace = self.pace();
+        let frozen =
+            self.giving_way("freeze rows", || self.freeze_trees(&version, &generation, rotation, &mut pace))?;
         failpoint("freeze.segments_written")?;
         let mut add: Vec<_> = frozen.values().flat_map(|done| done.segments.iter().cloned()).collect();
         add.sort_unstable_by_key(|segment| segment.meta.id);
@@ -83,7 +86,7 @@ impl Core {
         let frozen_by = Some((rotation, generation.clone()));
         let change = Change { add: add.clone(), remove: vec![], frozen: frozen_by, carry: &mut carry };
         self.swap_or_undo(change, &add)?;
-        self.froze(generation.bytes(), self.clock.monotonic().saturating_sub(begun));
+        self.froze(generation.bytes(), self.clock.monotonic().saturating_sub(begun + pace.rested()));
         Counters::add(&self.counters.freezes, 1);
         let bytes = add.iter().map(|segment| segment.meta.file_bytes).sum();
         Counters::add(&self.counters.freeze_bytes, bytes);
@@ -104,10 +107,11 @@ impl Core {
         version: &Version,
         generation: &Generation,
         rotation: Rotation,
+        pace: &mut Pace<'_>,
     ) -> Result<FxHashMap<BranchTree, Frozen>> {
         let mut frozen: FxHashMap<BranchTree, Frozen> = FxHashMap::default();
         for (tree, memtable) in generation.trees() {
-            match self.freeze_tree(version, tree, &memtable, rotation) {
+            match self.freeze_tree(version, tree, &memtable, rotation, pace) {
                 Ok(None) => {}
                 Ok(Some(done)) => _ = frozen.insert(tree, done),
                 Err(error) => {
@@ -125,6 +129,7 @@ impl Core {
         tree: BranchTree,
         memtable: &TreeMem,
         rotation: Rotation,
+        pace: &mut Pace<'_>,
     ) -> Result<Option<Frozen>> {
         let horizon = self.gc_horizon();
         // A tree that is gone for every snapshot leaves nothing behind.
@@ -135,7 +140,13 @@ impl Core {
         let mut writer = TreeWriter::new(self.background_target(), tree.0, state.clone(), 0, CommitStamp::PerRow);
         let mut rows = vec![GONE; memtable.len()];
         let mut ended: Vec<(CommitTs, Place)> = Vec::new();
+        let mut looked_at = 0_usize;
         memtable.for_each_sorted(|id, row| {
+            looked_at += 1;
+            if looked_at.is_multiple_of(self.options.block_rows) {
+                // While one more is waiting, memory fills.
+                pace.rest(self.version.load().frozen.len() > 1);
+            }
             let end = row.end();
             if end <= horizon || end <= row.begin {
                 return Ok(());

@@ -45,6 +45,7 @@ mod manifest;
 mod memtable;
 mod metrics;
 mod options;
+mod pace;
 mod patch;
 mod read;
 mod recovery;

@@ -43,6 +43,7 @@ impl Core {
 
     /// As `checkpoint`, on this thread.
     pub fn settle(&self, compact: bool) -> Result<()> {
+        let _hurried = self.hurry.begin();
         self.rotate(true);
         while self.freeze_oldest()? {}
         while compact && self.compact_once()? {}

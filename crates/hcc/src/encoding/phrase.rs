@@ -89,10 +89,14 @@ pub(crate) struct PhraseStrings {
 impl PhraseStrings {
     fn append(&self, row: usize, out: &mut Vec<u8>) {
         let (start, end) = self.spans.bounds(row);
-        for at in start..end {
-            let (bytes, len) = self.table.get(self.codes.get(at) as u16);
-            out.extend_from_slice(bytes.get(..len).unwrap_or(&[]));
-        }
+        self.codes.groups(start..end, |codes| {
+            let mut at = out.len();
+            out.resize(at + codes.len() * PHRASE_MAX, 0);
+            for code in codes {
+                at = self.table.put(*code as u16, out, at).unwrap_or(at);
+            }
+            out.truncate(at);
+        });
     }
 
     /// The strings of `range` one after the other, and their bounds.

@@ -146,12 +146,16 @@ impl Core {
         };
         let mut rows = Merge::new(inputs.iter().map(source).collect(), self.options.block_rows)?;
         let mut map = RowMap::new(inputs);
+        // Many more than merging waits for: it has fallen behind.
+        let is_late = inputs.len() > 2 * (self.options.young_segments_max + 1);
+        let mut pace = self.pace();
         while let Some(merged) = rows.next()? {
             let (segment, _) = writer.add_columns(&merged.columns, &merged.keys, &merged.begin)?;
             map.note(segment, &merged.origins)?;
             if self.stopping.load(std::sync::atomic::Ordering::Acquire) && self.options.background {
                 return Err(Error::cancelled("the shard is stopping"));
             }
+            pace.rest(is_late);
         }
         Ok((Segment::open_written(&self.disk, &self.cache, writer.finish()?)?, map))
     }

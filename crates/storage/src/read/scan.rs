@@ -26,6 +26,7 @@ use super::predicate::Tally;
 use super::{ColumnBound, ColumnBuilder, ColumnFilter, batch, compile};
 use crate::core::Core;
 use crate::memtable::{BranchTree, Chunk, Generation};
+use crate::pace::Scans;
 use crate::segment::BlockScan;
 use crate::segments::Segment;
 use crate::shape::{Projection, TreeState};
@@ -59,6 +60,8 @@ pub(super) struct Plan {
     bound_tally: Arc<Tally>,
     /// What a sample leaves out.
     thinned: OnceLock<Thinned>,
+    /// Told that a table of users is read.
+    scans: Option<Arc<Scans>>,
 }
 
 /// One block of each `every` is read, at a place that `seed` draws; chunks of memtables count as blocks.
@@ -182,6 +185,7 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
         bound: RwLock::new(None),
         bound_tally: Arc::new(Tally::of_advice()),
         thinned: OnceLock::new(),
+        scans: (!request.tree.is_system()).then(|| core.scans.clone()),
     };
     let opened = Mutex::new(vec![false; partitions]);
     Ok(Arc::new(Scan { plan: Arc::new(plan), opened, estimated_rows, estimated_bytes }))
@@ -361,6 +365,9 @@ impl Partition {
         let taken = plan.next.fetch_add(1, Ordering::Relaxed);
         let Some((at, work, part)) = plan.piece(taken) else { return Ok(false) };
         plan.read_ahead(taken);
+        if let Some(scans) = &plan.scans {
+            scans.goes_on();
+        }
         let bound = plan.bound.read().clone();
         match work {
             Work::Chunk(..) | Work::Own(..) if !plan.reads(at * BLOCKS_PER_PIECE) => {}
