@@ -107,7 +107,7 @@ pub(crate) async fn build(
 async fn put(job: &Job, scope: &StatementScope, part: &mut Part) -> Result<()> {
     let txn = scope.writer()?;
     part.sort(|| scope.cancel.check())?;
-    if let Some(row) = part.duplicate() {
+    if let Some(row) = part.duplicate(|| scope.cancel.check())? {
         return Err(duplicate_row(job, scope, row)?);
     }
     for (chunk, rows) in part.chunks().enumerate() {

@@ -47,11 +47,19 @@ impl Part {
         sort_checked(&mut self.places, check, |a, b| key_at(bytes, *a).cmp(key_at(bytes, *b)))
     }
 
-    /// Once sorted: the row of an entry whose key another one has.
-    pub fn duplicate(&self) -> Option<Bytes> {
-        let same = |pair: &&[Place]| matches!(pair, [a, b] if key_at(&self.bytes, *a) == key_at(&self.bytes, *b));
-        let later = self.places.windows(2).find(same)?.last()?;
-        Some(self.row_of(*later))
+    /// Once sorted: the row of an entry whose key another one has. Fails with what `check` says now and then.
+    pub fn duplicate(&self, check: impl Fn() -> Result<()>) -> Result<Option<Bytes>> {
+        for (at, pair) in self.places.windows(2).enumerate() {
+            if at % CHUNK_ROWS == 0 {
+                check()?;
+            }
+            if let [a, b] = pair
+                && key_at(&self.bytes, *a) == key_at(&self.bytes, *b)
+            {
+                return Ok(Some(self.row_of(*b)));
+            }
+        }
+        Ok(None)
     }
 
     /// What is to be put, some at a time.
@@ -95,7 +103,8 @@ mod tests {
             part.push(&entry(&mixed.to_be_bytes(), n % 2 == 0), &n.to_le_bytes());
         }
         part.sort(|| Ok(())).unwrap();
-        assert_eq!(part.duplicate(), None);
+        assert_eq!(part.duplicate(|| Ok(())).unwrap(), None);
+        assert!(part.duplicate(|| Err(heliosdb_types::Error::cancelled("on purpose"))).is_err());
         let chunks: Vec<Vec<KeyedRow>> = part.chunks().collect::<Result<_>>().unwrap();
         assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 10_000);
         let keys: Vec<&Bytes> = chunks.iter().flatten().map(|row| &row.key).collect();
@@ -117,12 +126,12 @@ mod tests {
             part.push(&entry(&columns, true), &row);
         }
         part.sort(|| Ok(())).unwrap();
-        assert!(matches!(part.duplicate().as_deref(), Some([1 | 3])));
+        assert!(matches!(part.duplicate(|| Ok(())).unwrap().as_deref(), Some([1 | 3])));
         let mut part = Part::default();
         for row in [[1], [2]] {
             part.push(&entry(&[3], false), &row);
         }
         part.sort(|| Ok(())).unwrap();
-        assert_eq!(part.duplicate(), None, "the row's key is part of the entry's");
+        assert_eq!(part.duplicate(|| Ok(())).unwrap(), None, "the row's key is part of the entry's");
     }
 }
