@@ -8,6 +8,7 @@ mod activity;
 mod analyze;
 mod cancel;
 mod control;
+mod controls;
 mod current_of;
 mod explain;
 mod files;
@@ -160,6 +161,7 @@ pub(crate) struct Session {
     pub(crate) has_temp: bool,
     /// Statements that came without parameters, and what they are but for their literals.
     templates: templates::Templates,
+    controls: controls::Controls,
     /// Files of the statement being bound.
     pub(crate) files: Arc<FileLooks>,
     /// Statements kept by name; facts show them.
@@ -223,6 +225,7 @@ impl Session {
             shown_catalog: None,
             seat,
             templates: templates::Templates::default(),
+            controls: controls::Controls::default(),
             named: Arc::default(),
             files: Arc::default(),
             counted: None,
@@ -447,17 +450,23 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 
 impl SqlSession for Session {
     fn parse_script(&mut self, sql: &str) -> Result<Vec<Box<dyn Script>>> {
+        if let Some(control) = self.controls.get(sql) {
+            (self.log_text, self.log_ended) = (Arc::clone(control.text()), false);
+            return Ok(vec![Box::new(control)]);
+        }
         if let Some(templated) = self.templated(sql) {
             (self.log_text, self.log_ended) = (Arc::clone(&templated.text), false);
             return Ok(vec![Box::new(ScriptStatement::Templated(Arc::new(templated)))]);
         }
         let text: Arc<str> = Arc::from(sql);
         (self.log_text, self.log_ended) = (Arc::clone(&text), false);
-        let statements = own_syntax::parse_script(sql)?;
+        let statements: Vec<_> = own_syntax::parse_script(sql)?.into_iter().map(Arc::new).collect();
+        if let [only] = &statements[..] {
+            self.controls.keep(&text, only);
+        }
         let again = statements.len() == 1 && self.comes_again(sql);
         let script = statements.into_iter().enumerate().map(|(nth, parsed)| {
-            let parsed = ScriptStatement::Parsed { parsed: Arc::new(parsed), text: Arc::clone(&text), nth, again };
-            Box::new(parsed) as Box<dyn Script>
+            Box::new(ScriptStatement::Parsed { parsed, text: Arc::clone(&text), nth, again }) as Box<dyn Script>
         });
         Ok(script.collect())
     }

@@ -37,6 +37,16 @@ pub(crate) enum ScriptStatement {
     Templated(Arc<Templated>),
 }
 
+impl ScriptStatement {
+    /// What the client sent.
+    pub fn text(&self) -> &Arc<str> {
+        match self {
+            ScriptStatement::Parsed { text, .. } => text,
+            ScriptStatement::Templated(templated) => &templated.text,
+        }
+    }
+}
+
 impl Script for ScriptStatement {
     fn as_any(&self) -> &dyn Any {
         self
