@@ -1,9 +1,11 @@
 //! Whole plans over a shard in memory: joins, limits, aggregates, cancellation, memory.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
+use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::StreamExt;
@@ -80,6 +82,20 @@ fn a_join_on_several_numbers_tells_the_other_sides_scan_what_can_match() {
         assert_eq!(scans.len(), 2);
         assert!(scans.iter().all(|line| line.contains(&format!("rows={rows}"))), "{lines:#?}");
     }
+}
+
+/// What a task wakes waits on its worker until the task gives way, whatever other workers have to do.
+#[test]
+fn a_scan_gives_way_before_it_reads() {
+    let bench = bench();
+    let session = bench.executor.session(Arc::new(bench.scope(None, 0)));
+    let table = HeliosTable::new(Arc::clone(&bench.table)).unwrap();
+    let plan = bench.pool.block_on(table.scan(&session, None, &[], None)).unwrap();
+    let mut rows = plan.execute(0, session.task_ctx()).unwrap();
+    assert!(rows.poll_next_unpin(&mut Context::from_waker(Waker::noop())).is_pending());
+    // It has asked to be polled again, or this would not end.
+    let batch = futures::executor::block_on(rows.next()).unwrap().unwrap();
+    assert!(batch.num_rows() > 0);
 }
 
 #[test]

@@ -417,6 +417,7 @@ impl ExecutionPlan for HeliosScanExec {
             left: self.source.limit.unwrap_or(usize::MAX),
             read: 0,
             index: None,
+            turn: 0,
             metrics: BaselineMetrics::new(&self.metrics, partition),
         }))
     }
@@ -565,6 +566,11 @@ impl Reader {
     }
 }
 
+/// Batches after which a scan lets others have its thread. What a task wakes while it computes waits on its worker, where no idle one
+/// takes it from, until the task gives way: so it does once at the start, when a join has just woken those who waited for its build
+/// side, and then now and again.
+const TURN: u32 = 16;
+
 enum State {
     /// To be opened: this partition of the shard's scan.
     Closed(usize),
@@ -585,6 +591,8 @@ struct ScanStream {
     /// Rows read, and the index they were found through.
     read: i64,
     index: Option<Oid>,
+    /// Batches until others have their turn.
+    turn: u32,
     metrics: BaselineMetrics,
 }
 
@@ -663,7 +671,13 @@ impl ScanStream {
 impl Stream for ScanStream {
     type Item = DfResult<RecordBatch>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<DfResult<RecordBatch>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<DfResult<RecordBatch>>> {
+        if self.turn == 0 {
+            self.turn = TURN;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.turn -= 1;
         let next = self.next().map_err(to_datafusion).transpose();
         if !matches!(next, Some(Ok(_))) {
             self.state = State::Done;
