@@ -179,8 +179,8 @@ impl Bitmap {
         }
     }
 
-    /// Keeps the rows whose bit is clear in `words`.
-    pub(crate) fn and_not_words(&mut self, words: &[u64]) {
+    /// Keeps the rows whose bit is clear in `words`, which have 64 each.
+    pub fn and_not_words(&mut self, words: impl IntoIterator<Item = u64>) {
         for (word, other) in self.words.iter_mut().zip(words) {
             *word &= !other;
         }

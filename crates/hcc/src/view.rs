@@ -214,7 +214,7 @@ impl BlockView {
         let validity = self.nulls.as_ref().map(|nulls| Bitmap::from_bits(nulls.inner()));
         let (body, validity) = match (test, &self.body, validity) {
             (Test::IsNull, Some(_), Some(validity)) => {
-                selection.and_not_words(validity.words());
+                selection.and_not_words(validity.words().iter().copied());
                 return Ok(());
             }
             (Test::IsNull, None, _) | (Test::IsNotNull, Some(_), None) => return Ok(()),

@@ -53,7 +53,7 @@ impl Core {
         self.spill_the_rest(&mut buffer)?;
         let branch = buffer.branch;
         let masks = buffer.doomed().next().is_some() || buffer.deletes_more_than(self.options.mask_rows_min);
-        let ops = buffer.net_ops(!masks);
+        let mut ops = buffer.net_ops(!masks);
         if ops.is_empty() && !masks {
             return Ok(AppendedCommit { ts: self.visibility.visible_ts(), lsn: Lsn(0) });
         }
@@ -74,10 +74,10 @@ impl Core {
             let targets = targets(&version, &buffer, &ops)?;
             let appended = if masks {
                 let (deletes, rows) = masked(&version, &mut buffer)?;
-                let all: Vec<LogOp> = ops.iter().cloned().chain(deletes).collect();
-                self.append(&version, txn, branch, &all, targets.into_iter().chain(rows).collect())
+                let mut all: Vec<LogOp> = ops.iter().cloned().chain(deletes).collect();
+                self.append(&version, txn, branch, &mut all, targets.into_iter().chain(rows).collect())
             } else {
-                self.append(&version, txn, branch, &ops, targets)
+                self.append(&version, txn, branch, &mut ops, targets)
             };
             match appended {
                 // A freeze or merge moved rows meanwhile: look again.
@@ -111,7 +111,7 @@ impl Core {
         seen: &Arc<Version>,
         txn: TxnId,
         branch: BranchId,
-        ops: &[LogOp],
+        ops: &mut [LogOp],
         targets: Vec<Target>,
     ) -> Result<Option<AppendedCommit>> {
         let bytes = encode_ops(ops);
@@ -119,6 +119,7 @@ impl Core {
         if !Arc::ptr_eq(&self.version.load(), seen) {
             return Ok(None);
         }
+        let ops = &*ops;
         for (op, target) in ops.iter().zip(&targets) {
             verify(seen, branch, op, target)?;
         }

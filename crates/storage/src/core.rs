@@ -18,6 +18,7 @@ use crate::horizon::{Horizon, Pin};
 use crate::large;
 use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::Manifest;
+use crate::memtable::Generation;
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::{ShardOptions, row_cache_bytes};
 use crate::pace::{Hurry, Scans};
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     pub hurry: Hurry,
     /// Held while a memtable is frozen.
     pub freezing: Mutex<()>,
+    /// Memtables that are in segments by now: freed when nobody reads them any more.
+    pub outdated: Mutex<Vec<Arc<Generation>>>,
     /// Held while segments are merged.
     pub compacting: Mutex<()>,
     /// Told when frozen memtables have become segments.
@@ -145,6 +148,7 @@ impl Core {
             scans,
             hurry: Hurry::default(),
             freezing: Mutex::default(),
+            outdated: Mutex::default(),
             compacting: Mutex::default(),
             room: Condvar::new(),
             room_lock: Mutex::default(),

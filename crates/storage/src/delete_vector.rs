@@ -14,6 +14,7 @@ use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use crate::codec::{Reader, put_bytes, put_u32, put_u64};
+use crate::dead_rows::DeadRows;
 
 #[derive(Default)]
 pub(crate) struct DeleteVector {
@@ -24,7 +25,7 @@ pub(crate) struct DeleteVector {
 
 #[derive(Default)]
 struct State {
-    latest: Arc<RoaringBitmap>,
+    latest: Arc<DeadRows>,
     tail: Vec<(CommitTs, u32)>,
     /// The tail by row, but for what is in `many`; rows that have just left the tail may still be here.
     ends: FxHashMap<u32, CommitTs>,
@@ -77,7 +78,11 @@ impl DeleteVector {
             return rows.iter().filter(|row| !self.delete(*row, ts)).count() == 0;
         }
         let mut state = self.state.write();
-        let fresh = rows - &*state.latest;
+        let known = &state.latest;
+        let fresh = match known.contains_any(rows) {
+            false => rows.clone(),
+            true => rows.iter().filter(|row| !known.contains(*row)).collect(),
+        };
         let all = fresh.len() == rows.len();
         if fresh.is_empty() {
             // A replay of what the manifest's file holds, and later deletes with it.
@@ -85,7 +90,7 @@ impl DeleteVector {
         }
         assert!(ts >= state.newest, "deletes come in commit order");
         self.any.store(true, Ordering::Release);
-        *Arc::make_mut(&mut state.latest) |= &fresh;
+        Arc::make_mut(&mut state.latest).extend(&fresh);
         state.tail.extend(fresh.iter().map(|row| (ts, row)));
         state.many.push((ts, fresh));
         state.newest = ts;
@@ -116,7 +121,7 @@ impl DeleteVector {
     }
 
     /// The rows `snapshot` must not see; `None` when there are none.
-    pub fn mask(&self, snapshot: CommitTs) -> Option<Arc<RoaringBitmap>> {
+    pub fn mask(&self, snapshot: CommitTs) -> Option<Arc<DeadRows>> {
         let state = self.state.read();
         if state.latest.is_empty() {
             return None;
@@ -125,7 +130,7 @@ impl DeleteVector {
             return Some(state.latest.clone());
         }
         let later = state.tail.partition_point(|&(ts, _)| ts <= snapshot);
-        let mut mask = RoaringBitmap::clone(&state.latest);
+        let mut mask = DeadRows::clone(&state.latest);
         for &(_, row) in &state.tail[later..] {
             mask.remove(row);
         }
@@ -134,7 +139,7 @@ impl DeleteVector {
 
     /// Whether any of these rows is deleted.
     pub fn any_deleted(&self, rows: &RoaringBitmap) -> bool {
-        !self.state.read().latest.is_disjoint(rows)
+        self.state.read().latest.contains_any(rows)
     }
 
     pub fn count(&self) -> u64 {
@@ -146,7 +151,7 @@ impl DeleteVector {
         let state = self.state.read();
         let tail = state.tail.capacity() * 16 + state.ends.capacity() * 24;
         let many: usize = state.many.iter().map(|(_, rows)| rows.serialized_size()).sum();
-        (state.latest.serialized_size() + tail + many) as u64
+        (state.latest.memory_bytes() + tail + many) as u64
     }
 
     /// Deletes after `ts`, in order. Complete as long as a snapshot at `ts` is registered, for that keeps the tail.
@@ -182,13 +187,14 @@ impl DeleteVector {
 
     /// Everything up to `ts`, to be written.
     pub fn image(&self, ts: CommitTs) -> DeleteImage {
-        let state = self.state.read();
-        let upto = state.tail.partition_point(|&(at, _)| at <= ts);
-        let mut rows = RoaringBitmap::clone(&state.latest);
-        for &(_, row) in &state.tail[upto..] {
-            rows.remove(row);
-        }
-        DeleteImage { rows, tail: state.tail[..upto].to_vec() }
+        let (latest, mut tail) = {
+            let state = self.state.read();
+            (state.latest.clone(), state.tail.clone())
+        };
+        let mut rows = latest.to_roaring();
+        let upto = tail.partition_point(|&(at, _)| at <= ts);
+        tail.drain(upto..).for_each(|(_, row)| _ = rows.remove(row));
+        DeleteImage { rows, tail }
     }
 
     /// Whether there are deletes up to `ts` that no file holds.
@@ -215,7 +221,14 @@ impl DeleteVector {
             }
         }
         let any = AtomicBool::new(!image.rows.is_empty());
-        let state = State { latest: Arc::new(image.rows), tail: image.tail, ends, many, newest, saved: newest };
+        let state = State {
+            latest: Arc::new(image.rows.iter().collect()),
+            tail: image.tail,
+            ends,
+            many,
+            newest,
+            saved: newest,
+        };
         DeleteVector { state: RwLock::new(state), any }
     }
 }
@@ -289,7 +302,8 @@ mod tests {
         let back = DeleteVector::from_image(DeleteImage::decode(&Bytes::from(bytes), "test").unwrap());
         let check = |other: &DeleteVector| {
             for snapshot in [5, 10, 15, 20, 29, 30].map(CommitTs) {
-                assert_eq!(one_by_one.mask(snapshot), other.mask(snapshot));
+                let dead = |deletes: &DeleteVector| deletes.mask(snapshot).map(|mask| mask.to_roaring());
+                assert_eq!(dead(&one_by_one), dead(other));
                 assert_eq!(one_by_one.since(snapshot), other.since(snapshot));
             }
             for row in 0..6300 {

@@ -92,13 +92,27 @@ impl Core {
         Counters::add(&self.counters.freeze_bytes, bytes);
         self.wake_compactor.notify_one();
         tracing::debug!(lsn = rotation.lsn.0, segments = written, "froze a memtable");
-        // Millions of rows, if nobody else reads them any more. Where no thread is to be had they go here.
-        let _ = self.giving_way("forget rows", move || {
-            drop((version, generation, frozen));
-            Ok(())
-        });
+        drop((version, frozen, add));
+        self.outdated.lock().push(generation);
         failpoint("freeze.done")?;
         Ok(true)
+    }
+
+    /// Frees the memtables that are in segments by now and that nobody reads any more. Many rows freed at once make everybody wait for
+    /// the allocator, so it is done by the piece.
+    pub fn forget_outdated(&self) {
+        let idle: Vec<_> =
+            self.outdated.lock().extract_if(.., |generation| Arc::strong_count(generation) == 1).collect();
+        if idle.is_empty() {
+            return;
+        }
+        let mut pace = self.pace();
+        // Where no thread is to be had they go at once.
+        let _ = self.giving_way("forget rows", move || {
+            let is_urgent = || !self.version.load().frozen.is_empty();
+            idle.into_iter().for_each(|generation| generation.forget(|| pace.rest(is_urgent())));
+            Ok(())
+        });
     }
 
     /// Every tree of a generation that is still there.

@@ -31,6 +31,7 @@ mod codec;
 mod commit;
 mod compaction;
 mod core;
+mod dead_rows;
 mod delete_vector;
 mod doom;
 mod freeze;

@@ -8,9 +8,9 @@ use heliosdb_contracts::SegmentFacts;
 use heliosdb_runtime::{Disk, OpenMode};
 use heliosdb_types::{CommitTs, DatumRef, Error, Result, encode_row};
 use parking_lot::Mutex;
-use roaring::RoaringBitmap;
 
 use crate::cache::BlockCache;
+use crate::dead_rows::DeadRows;
 use crate::delete_vector::DeleteVector;
 use crate::manifest::{DeletesPlace, SegmentMeta, segment_path};
 use crate::segment::{Facts, SegmentReader};
@@ -206,7 +206,7 @@ impl Segment {
     }
 
     /// Rows deleted for `snapshot`, as numbers.
-    pub fn mask(&self, snapshot: CommitTs) -> Option<Arc<RoaringBitmap>> {
+    pub fn mask(&self, snapshot: CommitTs) -> Option<Arc<DeadRows>> {
         self.deletes.mask(snapshot)
     }
 }

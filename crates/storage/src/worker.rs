@@ -15,6 +15,8 @@ use crate::metrics::Counters;
 
 /// How often the threads look for work nobody told them of.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Where less is written between two looks, writing has paused.
+const PAUSE_BYTES: usize = 64 << 10;
 
 impl Core {
     /// Freezes everything written so far; merges too, if asked.
@@ -45,7 +47,9 @@ impl Core {
     pub fn settle(&self, compact: bool) -> Result<()> {
         let _hurried = self.hurry.begin();
         self.rotate(true);
-        while self.freeze_oldest()? {}
+        while self.freeze_oldest()? {
+            self.forget_outdated();
+        }
         while compact && self.compact_once()? {}
         Ok(())
     }
@@ -65,17 +69,29 @@ impl Core {
 
     /// The freezing thread.
     pub fn run_freezer(&self) {
+        // What was freed is given back to the system when writing pauses: until then the next memtable uses it again, and to give it
+        // back makes all who allocate wait.
+        let mut freed = None;
         while !self.stopping.load(Ordering::Acquire) {
             if self.should_rotate() && self.version.load().frozen.len() <= self.options.frozen_max {
                 self.rotate(true);
             }
-            match self.freeze_oldest() {
+            let frozen = self.freeze_oldest();
+            self.forget_outdated();
+            match frozen {
                 Ok(true) => {
                     *self.freeze_failure.lock() = None;
-                    // A memtable's worth of rows, which many threads had allocated.
-                    release_memory();
+                    freed = Some(usize::MAX);
                 }
                 Ok(false) => {
+                    let bytes = self.version.load().active.bytes();
+                    freed = match freed {
+                        Some(before) if bytes.abs_diff(before) < PAUSE_BYTES && self.outdated.lock().is_empty() => {
+                            release_memory();
+                            None
+                        }
+                        freed => freed.map(|_| bytes),
+                    };
                     let mut asleep = self.room_lock.lock();
                     self.wake_freezer.wait_for(&mut asleep, LOOK_AGAIN);
                 }

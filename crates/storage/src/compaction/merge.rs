@@ -9,8 +9,8 @@ use arrow_select::interleave::interleave;
 use bytes::Bytes;
 use heliosdb_runtime::IoRate;
 use heliosdb_types::{CommitTs, Error, Result};
-use roaring::RoaringBitmap;
 
+use crate::dead_rows::DeadRows;
 use crate::read::ColumnBuilder;
 use crate::segments::Segment;
 use crate::shape::TreeState;
@@ -19,7 +19,7 @@ use crate::shape::TreeState;
 pub(super) struct Input {
     segment: Arc<Segment>,
     /// Rows to leave out.
-    dead: Option<Arc<RoaringBitmap>>,
+    dead: Option<Arc<DeadRows>>,
     state: Arc<TreeState>,
     /// Blocks are read at this rate.
     rate: Arc<IoRate>,
@@ -72,12 +72,7 @@ impl PartialOrd for Head {
 }
 
 impl Input {
-    pub fn new(
-        segment: Arc<Segment>,
-        dead: Option<Arc<RoaringBitmap>>,
-        state: Arc<TreeState>,
-        rate: Arc<IoRate>,
-    ) -> Input {
+    pub fn new(segment: Arc<Segment>, dead: Option<Arc<DeadRows>>, state: Arc<TreeState>, rate: Arc<IoRate>) -> Input {
         Input { segment, dead, state, rate, next_block: 0, block: None, at: 0 }
     }
 

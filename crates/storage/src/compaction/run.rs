@@ -9,11 +9,11 @@ use bytes::Bytes;
 use heliosdb_hcc::Temperature;
 use heliosdb_runtime::failpoint;
 use heliosdb_types::{CommitTs, Error, Result};
-use roaring::RoaringBitmap;
 
 use super::merge::{Input, Merge};
 use super::{Job, Limits, SegmentView, choose};
 use crate::core::Core;
+use crate::dead_rows::DeadRows;
 use crate::memtable::BranchTree;
 use crate::metrics::Counters;
 use crate::segment::CommitStamp;
@@ -163,7 +163,7 @@ impl Core {
 
 /// Rows nobody can see: deleted for every snapshot, or deleted by the very load that brought them. The latter may be
 /// younger than the horizon, but another version of their key has the same timestamp.
-fn dead_rows(segment: &Segment, horizon: CommitTs) -> Option<Arc<RoaringBitmap>> {
+fn dead_rows(segment: &Segment, horizon: CommitTs) -> Option<Arc<DeadRows>> {
     let dead = segment.mask(horizon);
     let Some(stamp) = segment.meta.stamp.filter(|&stamp| stamp > horizon) else { return dead };
     let later = segment.deletes.since(horizon);

@@ -7,6 +7,7 @@ use heliosdb_contracts::TreeDescriptorRef;
 use heliosdb_types::{Result, SchemaVersion, SegmentId, SequenceId, TreeRef};
 use roaring::RoaringBitmap;
 
+use super::slab::keep;
 use crate::codec::{Reader, put_bytes, put_descriptor, put_tree, put_u32, put_u64, read_descriptor};
 use crate::manifest::{SegmentMeta, put_segment, read_segment};
 
@@ -104,14 +105,33 @@ const DROP: u8 = 6;
 const ADD_SEGMENTS: u8 = 7;
 const MASK: u8 = 8;
 
-pub(crate) fn encode_ops(ops: &[LogOp]) -> Vec<u8> {
+/// Before the bytes of a key or row.
+const LENGTH_BYTES: usize = 4;
+
+/// Encodes, and has keys and rows share what was encoded: rows of a commit stay in memory in one piece, which is also freed at once.
+pub(crate) fn encode_ops(ops: &mut [LogOp]) -> Bytes {
+    let mut keys = Vec::with_capacity(ops.len());
+    let bytes = keep(|out| encode(ops, out, |at| keys.push(at)));
+    let mut keys = keys.into_iter();
+    for op in ops {
+        let (LogOp::Insert { key, row, .. } | LogOp::Update { key, row, .. }) = op else { continue };
+        let Some(at) = keys.next() else { break };
+        let row_at = at + key.len() + LENGTH_BYTES;
+        *key = bytes.slice(at..at + key.len());
+        *row = bytes.slice(row_at..row_at + row.len());
+    }
+    bytes
+}
+
+/// Tells where each key lies whose row comes behind it.
+fn encode(ops: &[LogOp], out: &mut Vec<u8>, mut key_at: impl FnMut(usize)) {
     let size = ops.iter().map(|op| match op {
         LogOp::Insert { key, row, .. } => key.len() + row.len() + 9,
         LogOp::Update { key, row, .. } => key.len() + row.len() + 21,
         LogOp::Delete { key, .. } => key.len() + 17,
         _ => 64,
     });
-    let mut out = Vec::with_capacity(size.sum::<usize>() + 32);
+    out.reserve(size.sum::<usize>() + 32);
     let mut current: Option<(TreeRef, SchemaVersion)> = None;
     let mut header = |out: &mut Vec<u8>, tree: TreeRef, schema: SchemaVersion| {
         if current != Some((tree, schema)) {
@@ -124,49 +144,50 @@ pub(crate) fn encode_ops(ops: &[LogOp]) -> Vec<u8> {
     for op in ops {
         match op {
             LogOp::Insert { tree, schema, key, row } => {
-                header(&mut out, *tree, *schema);
+                header(out, *tree, *schema);
                 out.push(INSERT);
-                put_bytes(&mut out, key);
-                put_bytes(&mut out, row);
+                key_at(out.len() + LENGTH_BYTES);
+                put_bytes(out, key);
+                put_bytes(out, row);
             }
             LogOp::Update { tree, schema, key, row, old } => {
-                header(&mut out, *tree, *schema);
+                header(out, *tree, *schema);
                 out.push(UPDATE);
-                put_position(&mut out, *old);
-                put_bytes(&mut out, key);
-                put_bytes(&mut out, row);
+                put_position(out, *old);
+                key_at(out.len() + LENGTH_BYTES);
+                put_bytes(out, key);
+                put_bytes(out, row);
             }
             LogOp::Delete { tree, key, old } => {
-                header(&mut out, *tree, SchemaVersion(0));
+                header(out, *tree, SchemaVersion(0));
                 out.push(DELETE);
-                put_position(&mut out, *old);
-                put_bytes(&mut out, key);
+                put_position(out, *old);
+                put_bytes(out, key);
             }
             LogOp::Define(descriptor) => {
                 out.push(DEFINE);
-                put_descriptor(&mut out, descriptor);
+                put_descriptor(out, descriptor);
             }
             LogOp::Drop(tree) => {
                 out.push(DROP);
-                put_tree(&mut out, *tree);
+                put_tree(out, *tree);
             }
             LogOp::AddSegments(segments) => {
                 out.push(ADD_SEGMENTS);
-                put_u32(&mut out, segments.len() as u32);
+                put_u32(out, segments.len() as u32);
                 for segment in segments {
-                    put_segment(&mut out, &segment.meta);
-                    put_bitmap(&mut out, &segment.hidden);
+                    put_segment(out, &segment.meta);
+                    put_bitmap(out, &segment.hidden);
                 }
             }
             LogOp::Mask { tree, segment, rows } => {
                 out.push(MASK);
-                put_tree(&mut out, *tree);
-                put_u64(&mut out, segment.0);
-                put_bitmap(&mut out, rows);
+                put_tree(out, *tree);
+                put_u64(out, segment.0);
+                put_bitmap(out, rows);
             }
         }
     }
-    out
 }
 
 fn put_bitmap(out: &mut Vec<u8>, rows: &RoaringBitmap) {
@@ -278,15 +299,19 @@ mod tests {
     fn operations_of_the_first_format_are_read() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/log-ops-v1.bin");
         if std::env::var_os("HELIOSDB_REWRITE").is_some() {
-            std::fs::write(path, encode_ops(&example())).unwrap();
+            std::fs::write(path, encode_ops(&mut example())).unwrap();
         }
         assert_eq!(decode_ops(&std::fs::read(path).unwrap().into(), path).unwrap(), example());
     }
 
     #[test]
     fn operations_round_trip_and_hostile_bytes_do_not_panic() {
-        let ops = example();
-        let bytes = Bytes::from(encode_ops(&ops));
+        let mut ops = example();
+        let bytes = encode_ops(&mut ops);
+        assert_eq!(ops, example(), "what shares the record is what it was");
+        let shared = bytes.as_ptr_range();
+        let kept = ops.iter().filter(|op| op.row_bytes() > 0).filter_map(|op| Some(op.key()?.1.as_ptr()));
+        assert!(kept.filter(|key| shared.contains(key)).count() == 3);
         assert_eq!(decode_ops(&bytes, "test").unwrap(), ops);
         for at in 0..bytes.len() {
             let _ = decode_ops(&bytes.slice(..at), "test");

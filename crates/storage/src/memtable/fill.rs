@@ -82,7 +82,12 @@ impl TreeFill {
 
     /// Ends a version if it is live and began before `ts`; says whether it did.
     pub fn end(&mut self, id: VersionId, ts: CommitTs) -> bool {
-        let ended = self.at(id).is_some_and(|row| row.is_live() && row.begin < ts && row.finish(ts));
+        let (chunk, at) = place(id);
+        let ended = self.at(id).is_some_and(|row| row.is_live() && row.begin < ts)
+            && match self.chunks.get(chunk) {
+                Some(chunk) => chunk.finish(at, ts),
+                None => self.last.get(at).and_then(OnceLock::get).is_some_and(|row| row.finish(ts)),
+            };
         self.live -= usize::from(ended);
         ended
     }

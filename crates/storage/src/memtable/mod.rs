@@ -81,6 +81,14 @@ impl Generation {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Frees its rows, and calls `rest` after each few thousand. Those that somebody else still reads are left to them.
+    pub fn forget(self: Arc<Generation>, mut rest: impl FnMut()) {
+        let Some(generation) = Arc::into_inner(self) else { return };
+        for memtable in generation.trees.into_inner().into_values().filter_map(Arc::into_inner) {
+            memtable.forget(&mut rest);
+        }
+    }
+
     pub fn rotation(&self) -> Option<Rotation> {
         *self.rotation.read()
     }

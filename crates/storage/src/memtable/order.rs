@@ -33,6 +33,9 @@ pub(super) struct Replayed {
     sorted: OnceLock<Box<[VersionId]>>,
 }
 
+/// Forgotten between two rests.
+const KEYS_AT_ONCE: usize = 8192;
+
 /// The bounds of a range of keys.
 pub(super) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
@@ -53,6 +56,17 @@ impl Order {
 
     pub fn is_replayed(&self) -> bool {
         matches!(self, Order::Replayed(_))
+    }
+
+    /// Frees the keys, and calls `rest` after each few thousand.
+    pub fn forget(self, rest: &mut impl FnMut()) {
+        if let Order::Growing(list) = self {
+            for (at, _) in list.into_iter().enumerate() {
+                if at % KEYS_AT_ONCE == 0 {
+                    rest();
+                }
+            }
+        }
     }
 
     /// Takes a new key, before its hash does. One caller at a time.

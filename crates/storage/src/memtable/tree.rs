@@ -104,7 +104,8 @@ impl TreeMem {
 
     /// Ends a version; false when it had ended already.
     pub fn finish(&self, id: VersionId, ts: CommitTs) -> bool {
-        let ended = self.with(id, |version| version.finish(ts)) == Some(true);
+        let (chunk, at) = place(id);
+        let ended = self.chunks.load().get(chunk).is_some_and(|chunk| chunk.finish(at, ts));
         if ended {
             self.live.fetch_sub(1, Ordering::Relaxed);
         }
@@ -173,6 +174,17 @@ impl TreeMem {
     /// The chunks as they are now; later ones hold only later commits.
     pub fn chunks(&self) -> Arc<Vec<Arc<Chunk>>> {
         self.chunks.load_full()
+    }
+
+    /// See [`super::Generation::forget`].
+    pub fn forget(self, rest: &mut impl FnMut()) {
+        let TreeMem { chunks, hashes, order, .. } = self;
+        drop(hashes);
+        order.forget(rest);
+        for chunk in Arc::unwrap_or_clone(chunks.into_inner()) {
+            drop(chunk);
+            rest();
+        }
     }
 
     /// Calls `read` with the newest version of a key.

@@ -12,7 +12,7 @@ use heliosdb_contracts::{
     BatchReader, Bound, FirstBy, ROW_REF_COLUMN, ReadContext, RowHint, RowRef, ScanMetrics, ScanRequest, TableScan,
     arrow_type,
 };
-use heliosdb_hcc::Bitmap;
+use heliosdb_hcc::{Bitmap, Picked};
 use heliosdb_types::{
     ColumnId, CommitTs, Datum, Error, PhysicalType, Result, SchemaVersion, SegmentId, TreeRef, compare,
 };
@@ -25,6 +25,7 @@ use super::order::by_best;
 use super::predicate::Tally;
 use super::{ColumnBound, ColumnBuilder, ColumnFilter, batch, compile};
 use crate::core::Core;
+use crate::dead_rows::DeadRows;
 use crate::memtable::{BranchTree, Chunk, Generation};
 use crate::pace::Scans;
 use crate::segment::BlockScan;
@@ -87,7 +88,7 @@ pub(super) enum Work {
     /// The transaction's own rows, `from..to` of the overlay's.
     Own(usize, usize),
     /// Blocks of a segment, but for the hidden rows.
-    Blocks { segment: Arc<Segment>, blocks: Range<usize>, hidden: Option<Arc<RoaringBitmap>> },
+    Blocks { segment: Arc<Segment>, blocks: Range<usize>, hidden: Option<Arc<DeadRows>> },
 }
 
 /// Blocks taken at a time: enough to amortise, few enough to balance.
@@ -131,13 +132,16 @@ pub(crate) fn open_scan(core: &Core, context: &ReadContext, request: &ScanReques
     }
     let committed = version.segments(tree).iter().map(|segment| {
         let mask = match (segment.mask(snapshot), hidden.remove(&segment.meta.id)) {
-            (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | &own)),
-            (Some(deleted), None) => Some(deleted),
-            (None, own) => own.map(Arc::new),
+            (mask, Some(own)) => {
+                let mut mask = mask.map(Arc::unwrap_or_clone).unwrap_or_default();
+                mask.extend(own);
+                Some(Arc::new(mask))
+            }
+            (mask, None) => mask,
         };
         (segment.clone(), mask)
     });
-    let private = private.into_iter().map(|(segment, hidden)| (segment, Some(Arc::new(hidden))));
+    let private = private.into_iter().map(|(segment, hidden)| (segment, Some(Arc::new(hidden.iter().collect()))));
     let mut segments: Vec<_> = committed.chain(private).collect();
     segments.sort_by(|(a, _), (b, _)| a.meta.min_key.cmp(&b.meta.min_key));
     for (segment, mask) in segments {
@@ -429,12 +433,11 @@ impl Plan {
     }
 
     /// How many rows of a block there are, if that takes no look at any of them.
-    fn counted(&self, segment: &Segment, block: usize, hidden: Option<&RoaringBitmap>) -> Option<usize> {
+    fn counted(&self, segment: &Segment, block: usize, hidden: Option<&DeadRows>) -> Option<usize> {
         let whole = self.is_bare() && self.filters.is_empty() && segment.reader.all_begun(block, self.snapshot);
         whole.then(|| {
             let range = segment.reader.block_range(block);
-            let hidden = hidden.map_or(0, |hidden| hidden.range_cardinality(range.clone()));
-            range.len() - hidden as usize
+            range.len() - hidden.map_or(0, |hidden| hidden.count(range.clone()))
         })
     }
 
@@ -475,12 +478,11 @@ impl Plan {
             generation.add_bytes(bytes);
             Ok::<_, Error>(view)
         };
-        let mut selection = Bitmap::all_set(chunk.len());
-        let masks = !self.overlay.hidden.is_empty();
-        for (row, version) in chunk.versions().enumerate() {
-            if !version.is_visible(self.snapshot) || (masks && self.overlay.hidden.contains_key(&version.key)) {
-                selection.clear(row);
-            }
+        let mut selection = chunk.visible(self.snapshot);
+        if !self.overlay.hidden.is_empty() {
+            let hidden = &self.overlay.hidden;
+            let rows = chunk.versions().enumerate().filter(|(_, version)| hidden.contains_key(&version.key));
+            rows.for_each(|(row, _)| selection.clear(row));
         }
         ScanMetrics::add(&self.metrics.memtable_rows, chunk.len() as u64);
         if let Some(bound) = bound {
@@ -501,14 +503,10 @@ impl Plan {
         if rows == 0 {
             return Ok(None);
         }
-        let picks = (rows < selection.len()).then(|| selection.rows());
+        let picked = Picked::of(&selection, rows);
         let mut columns = Vec::with_capacity(self.columns.len() + 1);
         for &id in &self.columns {
-            let view = column(id)?;
-            columns.push(match &picks {
-                Some(picks) => view.take(picks)?,
-                None => view.decode(0..view.rows())?,
-            });
+            columns.push(picked.read(column(id)?.as_ref())?);
         }
         if self.row_refs {
             let mut refs = BinaryViewBuilder::with_capacity(rows);
@@ -548,7 +546,7 @@ impl Plan {
         &self,
         segment: &Segment,
         block: usize,
-        hidden: Option<&RoaringBitmap>,
+        hidden: Option<&DeadRows>,
         bound: Option<&ColumnBound>,
     ) -> Result<Option<RecordBatch>> {
         if bound.is_none()
@@ -561,9 +559,7 @@ impl Plan {
         let range = segment.reader.block_range(block);
         let mut clear_hidden = |selection: &mut Bitmap| {
             if let Some(hidden) = hidden {
-                for row in hidden.range(range.clone()) {
-                    selection.clear((row - range.start) as usize);
-                }
+                hidden.clear(range.clone(), selection);
             }
             Ok(())
         };

@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray};
-use arrow_select::filter::{FilterBuilder, FilterPredicate};
+use arrow_array::ArrayRef;
 use heliosdb_contracts::{ScanMetrics, TreeDescriptor};
-use heliosdb_hcc::{Bitmap, BlockView, CompareOp, Filter, Predicate};
+use heliosdb_hcc::{Bitmap, BlockView, CompareOp, Filter, Picked, Predicate};
 use heliosdb_types::{ColumnId, CommitTs, Datum, Error, PhysicalType, Result};
 use smallvec::SmallVec;
 
 use super::SegmentReader;
 use super::lookup::{KeyColumns, missing_value};
 use crate::read::{ColumnBound, ColumnBuilder, ColumnFilter};
-
-/// With `MOST` of `MOST_OF` rows selected, decoding the others too costs less than asking for each.
-const MOST: usize = 3;
-const MOST_OF: usize = 4;
 
 /// What is wanted of each block.
 pub(crate) struct BlockScan<'a> {
@@ -280,38 +275,6 @@ impl SegmentReader {
         let columns_of_keys = self.key_columns_of(&views)?;
         let keys = keys_of(&columns_of_keys, &Bitmap::all_set(range.len()), range.len())?;
         Ok(FullBlock { first_row: range.start, columns: columns?, keys, begin })
-    }
-}
-
-/// The selected rows of a block, as its columns are asked for them.
-enum Picked {
-    All,
-    /// Nearly all, as where few rows were deleted: whole columns are decoded, and the others dropped.
-    Most(FilterPredicate),
-    Few(Vec<u32>),
-}
-
-impl Picked {
-    fn of(selection: &Bitmap, rows: usize) -> Picked {
-        if rows == selection.len() {
-            Picked::All
-        } else if rows * MOST_OF < selection.len() * MOST {
-            Picked::Few(selection.rows())
-        } else {
-            let keep = BooleanArray::new(selection.to_bits(), None);
-            Picked::Most(FilterBuilder::new(&keep).optimize().build())
-        }
-    }
-
-    fn read(&self, view: &BlockView) -> Result<ArrayRef> {
-        match self {
-            Picked::All => view.decode(0..view.rows()),
-            Picked::Most(keep) => {
-                let all = view.decode(0..view.rows())?;
-                keep.filter(&all).map_err(|e| Error::internal("drop hidden rows").with_source(e))
-            }
-            Picked::Few(rows) => view.take(rows),
-        }
     }
 }
 
