@@ -5,6 +5,7 @@
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::types::ByteViewType;
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, GenericByteViewArray, PrimitiveArray, downcast_primitive_array,
@@ -25,12 +26,9 @@ pub(crate) fn compact(array: &ArrayRef, keep: &Bitmap, count: usize) -> Result<A
     let array = array.as_ref();
     Ok(downcast_primitive_array!(
         array => primitive(array, keep, count, nulls),
-        DataType::Utf8View => views(arrow_array::cast::AsArray::as_string_view(array), keep, count, nulls),
-        DataType::BinaryView => views(arrow_array::cast::AsArray::as_binary_view(array), keep, count, nulls),
-        DataType::Boolean => {
-            let values = arrow_array::cast::AsArray::as_boolean(array).values();
-            Arc::new(BooleanArray::new(bits(values, keep, count), nulls))
-        }
+        DataType::Utf8View => views(array.as_string_view(), keep, count, nulls),
+        DataType::BinaryView => views(array.as_binary_view(), keep, count, nulls),
+        DataType::Boolean => Arc::new(BooleanArray::new(bits(array.as_boolean().values(), keep, count), nulls)),
         _ => arrow_select::filter::filter(array, &BooleanArray::new(keep.to_bits(), None))
             .map_err(|error| Error::internal("drop rows that are not selected").with_source(error))?,
     ))

@@ -73,22 +73,12 @@ fn tell_stalls(measured: &Measured) {
 
 /// Where the last percentile is far above what it is most of the time, by seconds.
 fn tell_bad_times(measured: &Measured) {
-    let mut seconds: Vec<Vec<f64>> = Vec::new();
-    for (at, latency) in &measured.moments {
-        let at = *at as usize;
-        seconds.resize_with(seconds.len().max(at + 1), Vec::new);
-        seconds[at].push(f64::from(*latency));
-    }
-    let mut p99: Vec<(usize, f64)> = Vec::new();
-    for (at, latencies) in seconds.iter_mut().enumerate() {
-        latencies.sort_by(f64::total_cmp);
-        p99.push((at, at_share(latencies, 0.99)));
-    }
+    let [_, p99] = measured.over_time(1.0);
     let mut usual: Vec<f64> = p99.iter().map(|(_, p99)| *p99).collect();
     usual.sort_by(f64::total_cmp);
     let usual = at_share(&usual, 0.5);
-    let bad: Vec<String> =
-        p99.iter().filter(|(_, p99)| *p99 > usual * 3.0).map(|(at, p99)| format!("{p99:.0} at {at}")).collect();
+    let bad = p99.iter().filter(|(_, p99)| *p99 > usual * 3.0);
+    let bad: Vec<String> = bad.map(|(at, p99)| format!("{p99:.0} at {}", at.floor())).collect();
     if !p99.is_empty() {
         println!("  p99 of a second {usual:.0} ms in the median, above three times that: {}", bad.join(", "));
     }

@@ -167,9 +167,13 @@ impl Measured {
             "invariants": self.invariants()})
     }
 
-    /// Of each second, or of each of so many longer spans that a line stays readable: transactions a second, and p99.
-    fn over_time(&self) -> [Vec<(f64, f64)>; 2] {
-        let span = (self.seconds / 120.0).ceil().max(1.0);
+    /// Of each second, or of each of so many longer spans that a line stays readable.
+    fn readable(&self) -> [Vec<(f64, f64)>; 2] {
+        self.over_time((self.seconds / 120.0).ceil().max(1.0))
+    }
+
+    /// Of each span of so many seconds, at its middle: transactions a second, and p99.
+    pub(super) fn over_time(&self, span: f64) -> [Vec<(f64, f64)>; 2] {
         let mut spans = vec![Vec::new(); (self.seconds / span) as usize];
         for (at, latency) in &self.moments {
             if let Some(in_span) = spans.get_mut((f64::from(*at) / span) as usize) {
@@ -190,7 +194,7 @@ impl Measured {
 /// Writes the plots into `docs/plots`.
 pub fn draw(ours: &Figures, theirs: &Figures) -> Result<(), String> {
     let over_time = |line: usize, of: [(&str, &Measured); 4]| -> Vec<Series> {
-        of.map(|(name, measured)| Series { name: name.into(), points: measured.over_time()[line].clone() }).into()
+        of.map(|(name, measured)| Series { name: name.into(), points: measured.readable()[line].clone() }).into()
     };
     let peaks = [
         ("ours alone", &ours.peak),
@@ -226,7 +230,7 @@ pub fn draw(ours: &Figures, theirs: &Figures) -> Result<(), String> {
     ];
     if let Some(long) = &ours.long {
         let series =
-            |name: &str, line: usize| vec![Series { name: name.into(), points: long.over_time()[line].clone() }];
+            |name: &str, line: usize| vec![Series { name: name.into(), points: long.readable()[line].clone() }];
         plots.push(("long-throughput", plot("The long run", "seconds", "a second", series("ours beside a stream", 0))));
         plots.push(("long-p99", plot("p99 of the long run", "seconds", "ms", series("ours beside a stream", 1))));
     }
