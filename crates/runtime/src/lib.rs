@@ -17,6 +17,7 @@
 //! assert_eq!(disk.read("note").unwrap(), b"kept");
 //! ```
 
+mod allocator;
 mod canary;
 mod clock;
 mod disk;
@@ -28,6 +29,7 @@ mod program;
 mod spawn;
 mod steward;
 
+pub use allocator::{Allocator, release_memory};
 pub use canary::Canary;
 pub use clock::{Clock, RealClock, SimClock};
 pub use disk::{
@@ -38,7 +40,7 @@ pub use entropy::{Entropy, RealEntropy, SeededEntropy};
 pub use failpoints::{
     FailAction, clear_failpoints, failpoint, failpoint_hits, failpoints_from_env, set_failpoint, set_failpoints,
 };
-pub use machine::{cores, give_way, memory_bytes, raise_descriptor_limit, release_memory, resident_bytes};
+pub use machine::{cores, give_way, memory_bytes, raise_descriptor_limit, resident_bytes};
 pub use net::{keep_alive, listen};
 pub use program::announce_program;
 pub use spawn::{Pool, Spawner, Task, Thread};

@@ -66,17 +66,6 @@ pub fn resident_bytes() -> u64 {
     pages.unwrap_or(0).saturating_mul(4096)
 }
 
-/// Gives memory that was freed back to the system. Worth its milliseconds after much was freed at once: what threads allocated and
-/// others freed otherwise stays with the process.
-#[allow(unsafe_code)]
-pub fn release_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: takes and returns plain numbers.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
