@@ -1,7 +1,6 @@
 //! Memory for two kinds of work. Statements take many small pieces, and other threads free them much later: those come from mimalloc,
 //! which has a list of free pieces for each page and thread. Operators take few and large pieces, one batch after the other, and the C
-//! library gives them what was just freed, still in the processor's caches, where mimalloc gives pages back to the system and clears
-//! them again. Whoever frees knows the size, so no piece needs to say where it is from.
+//! library was measured to serve them faster. Whoever frees knows the size, so no piece needs to say where it is from.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -61,8 +60,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Gives memory that was freed back to the system. Worth its milliseconds after much was freed at once: what threads allocated and
-/// others freed otherwise stays with the process.
+/// Gives memory that was freed back to the system. Worth its milliseconds after much was freed at once: large pieces that threads
+/// allocated and others freed otherwise stay with the process. Of small pieces, only what this thread has or no thread has any more.
 pub fn release_memory() {
     // SAFETY: takes a plain truth value.
     unsafe { libmimalloc_sys::mi_collect(true) };
