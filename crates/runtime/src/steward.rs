@@ -3,7 +3,7 @@
 //! A nice thread gets little of a processor that others want, but they wait for it: who wakes seldom interrupts it at once, and is
 //! not sent to the processor it runs on rather than to another one where somebody with equal rights runs. Linux does both for
 //! threads of its idle policy. These in turn get next to nothing where others run all the time, so a [`Steward`] looks at them
-//! while they work, and lets them be merely nice for a moment when they had less than two thirds of the time they wanted.
+//! while they work, and lets them be merely nice until the next look when they had less than two thirds of the time they wanted.
 //!
 //! To leave the idle policy takes a privilege (`CAP_SYS_NICE`, or `RLIMIT_NICE`). Without it, and elsewhere than on Linux, threads are merely nice.
 
@@ -21,11 +21,7 @@ use crate::clock::{Clock, RealClock};
 use crate::spawn::{Spawner, Thread};
 
 /// How often the steward looks while anything runs.
-const LOOK: Duration = Duration::from_millis(25);
-/// Looks after which it decides whether threads had enough.
-const LOOKS: u32 = 4;
-/// Looks for which they are merely nice if they had not.
-const NICE_LOOKS: u32 = 2;
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How threads are scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,37 +39,13 @@ struct Shares {
     waited: Duration,
 }
 
-/// Decides which policy threads have next.
-#[derive(Debug)]
-struct Fairness {
-    policy: Policy,
-    looks: u32,
-    since: Shares,
-}
-
-impl Fairness {
-    fn new(policy: Policy) -> Fairness {
-        Fairness { policy, looks: 0, since: Shares::default() }
-    }
-
-    /// After a look: what all threads together had since the last one.
-    fn next(&mut self, had: Shares) -> Policy {
-        self.looks += 1;
-        self.since.ran += had.ran;
-        self.since.waited += had.waited;
-        let policy = match self.policy {
-            Policy::Idle if self.looks >= LOOKS && self.is_starved() => Policy::Nice,
-            Policy::Idle if self.looks >= LOOKS => Policy::Idle,
-            Policy::Nice if self.looks >= NICE_LOOKS => Policy::Idle,
-            policy => return policy,
-        };
-        *self = Fairness::new(policy);
-        policy
-    }
-
-    /// Whether threads had less than two thirds of the time they wanted.
-    fn is_starved(&self) -> bool {
-        2 * self.since.waited > self.since.ran
+impl Policy {
+    /// After a look: nice once if threads of the idle policy had less than two thirds of the time they wanted.
+    fn next(self, had: Shares) -> Policy {
+        match self {
+            Policy::Idle if 2 * had.waited > had.ran => Policy::Nice,
+            Policy::Idle | Policy::Nice => Policy::Idle,
+        }
     }
 }
 
@@ -129,7 +101,7 @@ fn beginning(file: &File) -> io::Result<String> {
 #[derive(Debug)]
 struct Watched {
     wards: Vec<Ward>,
-    fairness: Fairness,
+    policy: Policy,
     stopped: bool,
 }
 
@@ -159,7 +131,7 @@ impl Steward {
         if niceness == 0 || !may_return() {
             return Ok(None);
         }
-        let watched = Watched { wards: Vec::new(), fairness: Fairness::new(Policy::Idle), stopped: false };
+        let watched = Watched { wards: Vec::new(), policy: Policy::Idle, stopped: false };
         let (watched, called, looks) = (Mutex::new(watched), Condvar::new(), AtomicBool::new(false));
         let steward = Steward(Arc::new(Shared { watched, called, looks }));
         let looking = steward.clone();
@@ -172,7 +144,7 @@ impl Steward {
         // Who cannot be looked at is merely nice.
         let Ok(ward) = Ward::this() else { return };
         let mut watched = self.0.watched.lock();
-        set_policy(ward.thread, watched.fairness.policy);
+        set_policy(ward.thread, watched.policy);
         watched.wards.push(ward);
     }
 
@@ -209,9 +181,9 @@ impl Steward {
                 had.ran += ran;
                 had.waited += waited;
             }
-            let before = watched.fairness.policy;
-            let policy = watched.fairness.next(had);
-            if policy != before {
+            let policy = watched.policy.next(had);
+            if policy != watched.policy {
+                watched.policy = policy;
                 for ward in &watched.wards {
                     set_policy(ward.thread, policy);
                 }
@@ -278,21 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn who_had_too_little_is_nice_for_a_moment() {
-        let mut fairness = Fairness::new(Policy::Idle);
-        let mut after = |had: &[u64]| had.iter().map(|&ran| fairness.next(shares(ran, 30 - ran))).collect::<Vec<_>>();
+    fn who_had_too_little_is_nice_until_the_next_look() {
         use Policy::{Idle, Nice};
-        // Two thirds, however they are spread.
-        assert_eq!(after(&[30, 10, 30, 10]), [Idle; 4]);
-        assert_eq!(after(&[20, 20, 20, 19]), [Idle, Idle, Idle, Nice]);
-        // Nothing of it is remembered.
-        assert_eq!(after(&[0, 0, 30, 30, 30, 30]), [Nice, Idle, Idle, Idle, Idle, Idle]);
-    }
-
-    #[test]
-    fn who_wants_nothing_lacks_nothing() {
-        let mut fairness = Fairness::new(Policy::Idle);
-        assert_eq!([shares(0, 0); 6].map(|had| fairness.next(had)), [Policy::Idle; 6]);
+        assert_eq!(Idle.next(shares(20, 10)), Idle, "two thirds");
+        assert_eq!(Idle.next(shares(19, 11)), Nice);
+        assert_eq!([shares(0, 30), shares(30, 0)].map(|had| Nice.next(had)), [Idle; 2], "once");
+        assert_eq!(Idle.next(shares(0, 0)), Idle, "who wants nothing lacks nothing");
     }
 
     /// The 41st field of a thread's `stat`.

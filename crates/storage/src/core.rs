@@ -18,7 +18,7 @@ use crate::horizon::{Horizon, Pin};
 use crate::large;
 use crate::log::{KIND_COUNTER, encode_counter};
 use crate::manifest::Manifest;
-use crate::memtable::Generation;
+use crate::memtable::{BranchTree, Generation};
 use crate::metrics::{Counters, ShardMetrics};
 use crate::options::{ShardOptions, row_cache_bytes};
 use crate::pace::{Hurry, Scans};
@@ -67,8 +67,8 @@ pub(crate) struct Core {
     pub freezing: Mutex<()>,
     /// Memtables that are in segments by now: freed when nobody reads them any more.
     pub outdated: Mutex<Vec<Arc<Generation>>>,
-    /// Held while segments are merged.
-    pub compacting: Mutex<()>,
+    /// Held while segments are merged: whose were last.
+    pub compacting: Mutex<Option<BranchTree>>,
     /// Told when frozen memtables have become segments.
     pub room: Condvar,
     pub room_lock: Mutex<()>,

@@ -10,9 +10,9 @@ use heliosdb_runtime::Clock;
 use crate::core::Core;
 
 /// So many times as long as it worked...
-const RESTS: u32 = 3;
+const RESTS: u32 = 7;
 /// ...but not longer at once: by then the queries may be gone.
-const REST_MAX: Duration = Duration::from_millis(100);
+const REST_MAX: Duration = Duration::from_millis(200);
 /// A query takes pieces of its scans all the time, except while it sorts or sends.
 const LATELY: Duration = Duration::from_millis(100);
 

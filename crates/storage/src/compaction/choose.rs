@@ -5,7 +5,8 @@
 //! up, so a row is rewritten a few times in its life, and a probe meets at most `8 + 3 + 3` bloom filters. Where those are more rows
 //! than one merge should hold up others with, only the segments of the most crowded place are merged: which segments are merged
 //! together is a matter of cost alone, as each row version knows by itself when it begins and ends. Small neighbours
-//! that do not overlap are merged by number, and a segment with many deleted rows is rewritten alone. When nothing else is
+//! that do not overlap are merged by number, and a segment with many deleted rows is rewritten alone: a large part of them, and enough
+//! to pay for a manifest, for a table of ten rows that is updated all the time has such segments all the time. When nothing else is
 //! due, a segment that was frozen long ago and never merged is rewritten with the encodings for data that stays.
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Limits {
     pub runs_max: usize,
     /// Small segments a tier may have.
     pub small_max: usize,
+    /// Dead rows that pay for rewriting a segment some of whose rows live.
+    pub dead_min: u64,
 }
 
 /// Segments to merge into the tier `level`.
@@ -68,7 +71,7 @@ pub(crate) fn choose(segments: &[SegmentView], limits: Limits) -> Option<Job> {
         let depth_max = if tier == 0 { limits.young_max } else { limits.runs_max };
         overlapping(&members, limits, depth_max, tier)
             .or_else(|| small(&members, limits, tier))
-            .or_else(|| dead(&members))
+            .or_else(|| dead(&members, limits))
     });
     due.or_else(|| unsettled(segments, limits))
 }
@@ -146,18 +149,22 @@ fn small(members: &[&SegmentView], limits: Limits, tier: u8) -> Option<Job> {
     enough.then(|| Job { inputs: run.iter().map(|segment| segment.id).collect(), level: (tier + 1).min(TIERS - 1) })
 }
 
-/// The segment with the largest share of dead rows, if that is more than a fifth.
-fn dead(members: &[&SegmentView]) -> Option<Job> {
-    let mut dead: Vec<&&SegmentView> = members.iter().filter(|segment| segment.dead_rows * 5 > segment.rows).collect();
-    dead.sort_by_key(|segment| std::cmp::Reverse(segment.dead_rows * 1000 / segment.rows.max(1)));
-    dead.first().map(|segment| Job { inputs: vec![segment.id], level: segment.level })
+/// All segments whose rows are all dead, or the one with the largest share of dead rows, if that is more than a fifth.
+fn dead(members: &[&SegmentView], limits: Limits) -> Option<Job> {
+    let gone: Vec<&&SegmentView> = members.iter().filter(|segment| segment.dead_rows == segment.rows).collect();
+    if let Some(first) = gone.first() {
+        return Some(Job { inputs: gone.iter().map(|segment| segment.id).collect(), level: first.level });
+    }
+    let pays = |segment: &&&SegmentView| segment.dead_rows >= limits.dead_min && segment.dead_rows * 5 > segment.rows;
+    let worst = members.iter().filter(pays).max_by_key(|segment| segment.dead_rows * 1000 / segment.rows.max(1));
+    worst.map(|segment| Job { inputs: vec![segment.id], level: segment.level })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { segment_rows: 1000, young_max: 8, runs_max: 3, small_max: 8 };
+    const LIMITS: Limits = Limits { segment_rows: 1000, young_max: 8, runs_max: 3, small_max: 8, dead_min: 3 };
 
     fn segment(id: u64, level: u8, rows: u64, keys: (u8, u8)) -> SegmentView {
         let key = |byte: u8| Bytes::copy_from_slice(&[byte]);
@@ -199,6 +206,12 @@ mod tests {
         assert_eq!(choose(&segments, LIMITS), None);
         segments[3].dead_rows = 3;
         assert_eq!(ids(choose(&segments, LIMITS)), Some((vec![3], 0)));
+        assert_eq!(choose(&segments, Limits { dead_min: 4, ..LIMITS }), None, "too few to pay for a manifest");
+        for gone in [1, 5] {
+            segments[gone].dead_rows = segments[gone].rows;
+        }
+        let gone = ids(choose(&segments, Limits { dead_min: 1000, ..LIMITS }));
+        assert_eq!(gone, Some((vec![1, 5], 0)), "segments of dead rows alone go at once");
         let runs: Vec<_> = (0..4).map(|n| segment(n, 1, 900, (0, 200))).collect();
         assert_eq!(ids(choose(&runs, LIMITS)), Some((vec![0, 1, 2, 3], 2)));
         let top: Vec<_> = (0..4).map(|n| segment(n, 2, 900, (0, 200))).collect();

@@ -66,12 +66,16 @@ impl RowMap {
 impl Core {
     /// Runs the next merge that pays. False if there is none.
     pub fn compact_once(&self) -> Result<bool> {
-        let _one_at_a_time = self.compacting.lock();
+        let mut last = self.compacting.lock();
         let version = self.version.load_full();
-        let mut trees: Vec<&BranchTree> = version.segments.keys().collect();
+        let mut trees: Vec<BranchTree> = version.segments.keys().copied().collect();
         trees.sort_unstable();
-        for &tree in trees {
+        // In turns: a tree that always has something due would hold up those after it.
+        let next = trees.partition_point(|&tree| Some(tree) <= *last);
+        trees.rotate_left(next);
+        for tree in trees {
             if let Some(job) = self.choose_for(&version, tree) {
+                *last = Some(tree);
                 self.merge(&version, tree, &job)?;
                 return Ok(true);
             }
@@ -97,6 +101,7 @@ impl Core {
             young_max: self.options.young_segments_max,
             runs_max: self.options.merged_runs_max,
             small_max: self.options.young_segments_max,
+            dead_min: self.options.block_rows as u64,
         };
         choose(&segments, limits)
     }
