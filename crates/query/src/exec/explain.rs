@@ -104,7 +104,10 @@ impl Executor {
             }
             let mut timer = planning.timer();
             let statement = instantiate(&statement, &parameters, &types, scope.now_micros)?;
-            let short = Direct::compile(&statement, &session)?.is_some();
+            let tier = match Direct::compile_or_why(&statement, &session)? {
+                Ok(_) => Tier::Direct,
+                Err(why) => Tier::Analytical(why),
+            };
             let statement = join_order::reorder(statement, &scope).map_err(from_datafusion)?;
             let plan = explained.plan(&statement).await?;
             timer.stop();
@@ -121,7 +124,7 @@ impl Executor {
             shown.children.extend(with);
             let report = Report {
                 plan: shown,
-                tier: if short { Tier::Direct } else { Tier::Analytical },
+                tier,
                 planning_ms: summary.then(|| planning.value() as f64 / 1e6),
                 execution_ms: (summary && options.analyze).then(|| running.value() as f64 / 1e6),
             };
@@ -194,8 +197,8 @@ impl Explained<'_> {
 pub(super) enum Tier {
     /// On the session's own task, without the optimiser.
     Direct,
-    /// On the analytics threads.
-    Analytical,
+    /// On the analytics threads, and why.
+    Analytical(&'static str),
 }
 
 /// A plan with what is known of it.
@@ -277,7 +280,7 @@ fn text_lines(report: &Report, options: ExplainOptions) -> Vec<String> {
         // With ANALYZE too the plan shown is the one that ran, on the analytics threads.
         lines.push(match report.tier {
             Tier::Direct => "Tier: direct (without EXPLAIN it runs on the session's own task)".to_owned(),
-            Tier::Analytical => "Tier: analytical".to_owned(),
+            Tier::Analytical(why) => format!("Tier: analytical ({why})"),
         });
     }
     lines.extend(report.planning_ms.map(|ms| format!("Planning Time: {ms:.3} ms")));

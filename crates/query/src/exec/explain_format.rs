@@ -21,11 +21,12 @@ pub(super) fn yaml(report: &Report) -> String {
 fn value_of(report: &Report) -> Value {
     let mut out = Map::new();
     out.insert("Plan".into(), plan(&report.plan));
-    let tier = match report.tier {
-        Tier::Direct => "direct",
-        Tier::Analytical => "analytical",
+    let (tier, why) = match report.tier {
+        Tier::Direct => ("direct", None),
+        Tier::Analytical(why) => ("analytical", Some(why)),
     };
     out.insert("Tier".into(), json!(tier));
+    out.extend(why.map(|why| ("Tier Reason".to_owned(), json!(why))));
     out.extend(report.planning_ms.map(|ms| ("Planning Time".to_owned(), milliseconds(ms))));
     out.extend(report.execution_ms.map(|ms| ("Execution Time".to_owned(), milliseconds(ms))));
     Value::Object(out)
@@ -112,7 +113,8 @@ mod tests {
     #[test]
     fn plans_nest() {
         let plan = Node { children: vec![leaf("Index Scan using i on t")], relation: None, ..leaf("Sort") };
-        let report = Report { plan, tier: Tier::Analytical, planning_ms: Some(0.5), execution_ms: None };
+        let report =
+            Report { plan, tier: Tier::Analytical("it groups rows"), planning_ms: Some(0.5), execution_ms: None };
         let value: Value = serde_json::from_str(&json(&report)).unwrap();
         let inner = &value[0]["Plan"]["Plans"][0];
         assert_eq!((inner["Node Type"].as_str(), inner["Index Name"].as_str()), (Some("Index Scan"), Some("i")));

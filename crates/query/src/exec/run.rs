@@ -15,6 +15,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, Stream, StreamExt};
+use heliosdb_contracts::ShardClient;
 use heliosdb_runtime::Task;
 use heliosdb_types::{Datum, Error, Result, SqlType, TreeRef};
 use parking_lot::Mutex;
@@ -102,15 +103,17 @@ impl Executor {
         scope: &Arc<StatementScope>,
     ) -> Result<Option<Vec<RecordBatch>>> {
         let taken = if scope.short_path { compiled.take(statement, &self.template) } else { None };
-        let Some(direct) = taken.as_ref().and_then(|taken| taken.direct.as_deref()) else { return Ok(None) };
+        let direct = taken.as_ref().and_then(|taken| taken.direct.as_deref());
+        let Some(direct) = direct.filter(|direct| direct.suits(&*scope.shard)) else { return Ok(None) };
         let Some(turn) = direct.take_turn(parameters, types, scope)? else { return Ok(None) };
         scope.tier.set(Tier::Direct);
         run_direct(direct, turn, scope).await
     }
 
-    /// Whether a statement can be compiled to run as a short one.
-    pub(crate) fn is_short(&self, compiled: &Compiled, statement: &LogicalPlan) -> bool {
-        compiled.take(statement, &self.template).is_some()
+    /// Whether a statement can be compiled to run as a short one, and its tables are as small now as it takes.
+    pub(crate) fn is_short(&self, compiled: &Compiled, statement: &LogicalPlan, shard: &dyn ShardClient) -> bool {
+        let taken = compiled.take(statement, &self.template);
+        taken.as_ref().and_then(|taken| taken.direct.as_ref()).is_some_and(|direct| direct.suits(shard))
     }
 
     /// Starts a statement and gives its batches, whose columns are the plan's by position. Dropping the stream stops the

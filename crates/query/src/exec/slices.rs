@@ -33,6 +33,11 @@ const ROWS: usize = 256;
 /// and bytes for all, unless one row has more.
 const BYTES: usize = 4 << 20;
 
+/// Whether a function may make much of little.
+pub(super) fn makes_much(name: &str) -> bool {
+    TOLD.contains(&name) || MULTIPLY.contains(&name)
+}
+
 /// How others know the node.
 pub(super) const SLICES: &str = "SlicesExec";
 

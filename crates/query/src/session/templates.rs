@@ -83,6 +83,8 @@ impl Session {
                 return None;
             }
             Some(Known::Unfit) => return self.same_text(sql),
+            // Of a table that has grown since: a plan without parameters is kept.
+            Some(Known::Ready(prepared)) if !self.is_short(&prepared) => return self.same_text(sql),
             Some(Known::Ready(prepared)) => prepared,
             Some(Known::Once) => {
                 let prepared = self.prepare_template(&template);
@@ -156,6 +158,12 @@ impl Session {
         self.execute_metered(&prepared, None, Vec::new()).await
     }
 
+    /// Whether a statement is one of the short path, as large as its tables are now.
+    fn is_short(&mut self, prepared: &PreparedStatement) -> bool {
+        let Ok(plan) = self.bound(prepared) else { return false };
+        self.engine.executor.is_short(&plan.compiled, &plan.bound.plan, &*self.engine.shard)
+    }
+
     fn prepare_template(&mut self, template: &Template) -> Option<Arc<PreparedStatement>> {
         let text: Arc<str> = Arc::from(template.text.as_str());
         let declared: Vec<_> = template.literals.iter().map(|literal| literal.sql_type.clone()).collect();
@@ -171,9 +179,7 @@ impl Session {
                 self.prepare_parsed(Some(Arc::new(parsed)), text, 0, declared).now_or_never()?.ok()?
             }
         };
-        let plan = self.bound(&prepared).ok()?;
-        let fits = prepared.parameters.len() == template.literals.len()
-            && self.engine.executor.is_short(&plan.compiled, &plan.bound.plan);
+        let fits = prepared.parameters.len() == template.literals.len() && self.is_short(&prepared);
         if fits && is_new && !may_mean_the_time(&prepared.text) {
             self.share_statement(types, &prepared);
         }

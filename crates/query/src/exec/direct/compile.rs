@@ -8,7 +8,9 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Aggregate, Expr, Extension, FetchType, LogicalPlan, SkipType, Sort, TableScan, Values};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Expr, Extension, FetchType, LogicalPlan, Operator, SkipType, Sort, TableScan, Values,
+};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::lit as physical_lit;
 
@@ -19,10 +21,12 @@ use super::point::point;
 use super::range::range;
 use super::step::{Projection, Step};
 use crate::exec::lock_rows::{LockRowsNode, plan_locks};
-use crate::exec::parameters::{Slots, read_slots};
+use crate::exec::parameters::{Slots, read_slots, slot_of};
 use crate::exec::row_write::{RowWriteNode, plan_write};
 use crate::exec::scope::StatementScope;
+use crate::exec::slices::makes_much;
 
+const NEEDS_A_PLAN: &str = "an expression has a plan of its own";
 /// More literal rows than this are the analytics pool's work.
 const VALUES_ROWS_MAX: usize = 256;
 
@@ -31,9 +35,19 @@ pub(super) struct Compiler<'a> {
     pub slots: Slots,
     /// Whether rows may come from a join: what locks or writes them evaluates them again one by one.
     pub joins: Cell<bool>,
+    /// Whether an expression makes much of each row: then they must be few.
+    pub makes_much: Cell<bool>,
+    /// Why the statement is not eligible, once that is known.
+    pub why: Cell<Option<&'static str>>,
 }
 
 impl Compiler<'_> {
+    /// Nothing: the statement is not eligible. What was found first counts.
+    pub fn refuse<T>(&self, why: &'static str) -> DfResult<Option<T>> {
+        self.why.set(self.why.get().or(Some(why)));
+        Ok(None)
+    }
+
     /// Compiles a node's child, then the node. `filters` are the conditions between here and the leaf's consumer: they decide
     /// whether the leaf is one row, and the leaf marks those that its key fulfils.
     pub fn node(
@@ -51,8 +65,11 @@ impl Compiler<'_> {
                 filters.extend(conditions.map(|expr| Condition { expr, fulfilled: false }));
                 let Some(leaf) = self.node(&filter.input, filters, steps)? else { return Ok(None) };
                 let rest = filters.drain(above..).filter(|condition| !condition.fulfilled);
-                if let Some(rest) = conjunction(rest.map(|condition| condition.expr)) {
-                    let Some(predicate) = self.expr(&rest, filter.input.schema())? else { return Ok(None) };
+                let (fallible, plain): (Vec<Expr>, Vec<Expr>) =
+                    rest.map(|condition| condition.expr).partition(may_fail);
+                // What may fail is asked of rows only that all before it let through.
+                for predicate in conjunction(plain).into_iter().chain(fallible) {
+                    let Some(predicate) = self.expr(&predicate, filter.input.schema())? else { return Ok(None) };
                     steps.push(Step::Filter(predicate));
                 }
                 Ok(Some(leaf))
@@ -69,7 +86,7 @@ impl Compiler<'_> {
                 let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
                     (limit.get_skip_type()?, limit.get_fetch_type()?)
                 else {
-                    return Ok(None);
+                    return self.refuse("LIMIT is computed");
                 };
                 steps.push(Step::Slice { skip, fetch: fetch.unwrap_or(usize::MAX) });
                 Ok(Some(leaf))
@@ -80,14 +97,19 @@ impl Compiler<'_> {
                 if let Some(lock) = node.as_any().downcast_ref::<LockRowsNode>() {
                     return self.lock(lock, steps);
                 }
-                let Some(write) = node.as_any().downcast_ref::<RowWriteNode>() else { return Ok(None) };
+                let Some(write) = node.as_any().downcast_ref::<RowWriteNode>() else {
+                    return self.refuse("it takes a plan");
+                };
                 self.write(write, steps)
             }
             LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Ok(Some(Leaf::Rows(vec![Vec::new()]))),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::TableScan(scan) => self.scan(scan, filters),
             LogicalPlan::Join(join) => self.join(join, filters, steps),
-            _ => Ok(None),
+            LogicalPlan::Window(_) => self.refuse("it has window functions"),
+            LogicalPlan::Union(_) => self.refuse("it puts rows of several queries together"),
+            LogicalPlan::Distinct(_) => self.refuse("it has DISTINCT"),
+            _ => self.refuse("it takes a plan"),
         }
     }
 
@@ -96,11 +118,17 @@ impl Compiler<'_> {
             return Ok(Some(Leaf::Point(point)));
         }
         // Compiled for one execution, the rows are looked for now.
-        if StatementScope::of(self.session.config()).is_ok() {
+        let snapshot = StatementScope::of(self.session.config()).ok().map(|scope| scope.read.snapshot.ts);
+        if snapshot.is_some() {
             let filters: Vec<&Expr> = filters.iter().map(|condition| &condition.expr).collect();
-            return Ok(found_rows(scan, &filters, self.session)?.map(Leaf::Found));
+            if let Some(found) = found_rows(scan, &filters, self.session)? {
+                return Ok(Some(Leaf::Found(found)));
+            }
         }
-        Ok(range(scan, filters).map(Leaf::Range))
+        match range(scan, filters, snapshot) {
+            Some(range) => Ok(Some(Leaf::Range(range))),
+            None => self.refuse("it reads what is no table"),
+        }
     }
 
     fn sort(&self, sort: &Sort, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
@@ -118,21 +146,23 @@ impl Compiler<'_> {
     fn aggregate(&self, node: &Aggregate, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
         let inner =
             |expr: &Expr| expr.exists(|inner| Ok(!matches!(inner, Expr::AggregateFunction(_)) && !simple_node(inner)));
-        if !node.group_expr.is_empty()
-            || !node.aggr_expr.iter().all(|expr| is_plain(expr, node.input.schema()) && !inner(expr).unwrap_or(true))
-        {
-            return Ok(None);
+        if !node.group_expr.is_empty() {
+            return self.refuse("it groups rows");
+        }
+        if !node.aggr_expr.iter().all(|expr| is_plain(expr, node.input.schema()) && !inner(expr).unwrap_or(true)) {
+            return self.refuse("an aggregate takes rows in an order, or each value once");
         }
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
         let filled = node.aggr_expr.iter().map(|expr| self.slots.fill(expr)).collect::<DfResult<Option<Vec<_>>>>()?;
         let Some(filled) = filled else { return Ok(None) };
+        filled.iter().for_each(|expr| self.look_at(expr));
         steps.push(Step::Aggregate(Aggregation::new(node, &filled, self.session)?));
         Ok(Some(leaf))
     }
 
     fn write(&self, node: &RowWriteNode, steps: &mut Vec<Step>) -> DfResult<Option<Leaf>> {
         if node.conflict_program().is_some() {
-            return Ok(None);
+            return self.refuse(NEEDS_A_PLAN);
         }
         self.joins.set(false);
         let Some(leaf) = self.node(&node.input, &mut Vec::new(), steps)? else { return Ok(None) };
@@ -142,8 +172,9 @@ impl Compiler<'_> {
         let indexed = node.indexes.iter().flat_map(|index| index.keys.iter().map(|key| &key.3).chain(&index.predicate));
         let own = node.predicate.iter().chain(&node.new_row);
         if !own.chain(checks).chain(generated).chain(indexed).chain(others).all(simple) {
-            return Ok(None);
+            return self.refuse(NEEDS_A_PLAN);
         }
+        node.new_row.iter().for_each(|expr| self.look_at(expr));
         let input = Arc::clone(node.input.schema().inner());
         let typed = Cell::new(true);
         let physical = |expr: &Expr, schema: &DFSchema| self.physical(expr, schema, &typed);
@@ -162,7 +193,7 @@ impl Compiler<'_> {
         // How many rows is asked when the node is compiled.
         let known = counts.all(|count| !count.exists(|e| Ok(matches!(e, Expr::Placeholder(_)))).unwrap_or(true));
         if !known || !node.predicate.iter().chain(&node.output).chain(&node.skip).chain(&node.fetch).all(simple) {
-            return Ok(None);
+            return self.refuse(NEEDS_A_PLAN);
         }
         let typed = Cell::new(true);
         let spec = plan_locks(node, |expr, schema| self.physical(expr, schema, &typed))?;
@@ -172,7 +203,7 @@ impl Compiler<'_> {
 
     fn values(&self, values: &Values) -> DfResult<Option<Leaf>> {
         if values.values.is_empty() || values.values.len() > VALUES_ROWS_MAX {
-            return Ok(None);
+            return self.refuse("it brings many rows");
         }
         let nothing = DFSchema::empty();
         let rows = values.values.iter().map(|row| self.exprs(row, &nothing));
@@ -185,11 +216,19 @@ impl Compiler<'_> {
 
     pub fn expr(&self, expr: &Expr, schema: &DFSchema) -> DfResult<Option<Arc<dyn PhysicalExpr>>> {
         if !simple(expr) {
-            return Ok(None);
+            return self.refuse(NEEDS_A_PLAN);
         }
+        self.look_at(expr);
         let typed = Cell::new(true);
         let physical = self.physical(expr, schema, &typed)?;
         Ok(typed.get().then_some(physical))
+    }
+
+    fn look_at(&self, expr: &Expr) {
+        let much = |expr: &Expr| matches!(expr, Expr::ScalarFunction(call) if makes_much(call.func.name()));
+        if expr.exists(|expr| Ok(much(expr))).unwrap_or(true) {
+            self.makes_much.set(true);
+        }
     }
 
     /// An expression that reads its parameters when it is evaluated; `typed` becomes false if one has no type yet.
@@ -212,6 +251,20 @@ pub(super) struct Condition {
 /// Whether an expression needs nothing but its row.
 pub(super) fn simple(expr: &Expr) -> bool {
     !expr.exists(|e| Ok(!simple_node(e))).unwrap_or(true)
+}
+
+/// Whether evaluating an expression can end in an error: it computes something, rather than to compare what is there.
+fn may_fail(expr: &Expr) -> bool {
+    use Operator::{And, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, Or};
+    let computes = |expr: &Expr| match expr {
+        Expr::ScalarFunction(_) => slot_of(expr).is_none(),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => {
+            !matches!(op, And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+        }
+        Expr::Cast(_) | Expr::TryCast(_) => true,
+        _ => false,
+    };
+    expr.exists(|expr| Ok(computes(expr))).unwrap_or(true)
 }
 
 /// The same of an expression without looking at its operands.

@@ -15,6 +15,7 @@ use datafusion::common::{DFSchema, JoinType, NullEquality, Result as DfResult, S
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
+use heliosdb_contracts::ShardClient;
 use heliosdb_types::Result;
 
 use super::Leaf;
@@ -81,6 +82,11 @@ impl JoinRows {
             Inner::Range(range) => range.readable_from(),
         };
         scope.read.snapshot.ts >= inner && self.outer.is_readable(scope)
+    }
+
+    /// Whether the outer rows are few, as far as that can be known without reading them.
+    pub fn suits(&self, shard: &dyn ShardClient) -> bool {
+        self.outer.suits(shard)
     }
 
     /// Reads what is needed of the joined rows, and for joining them.
@@ -196,7 +202,7 @@ impl Compiler<'_> {
             && !join.null_aware
             && (join.on.is_empty() || join.null_equality == NullEquality::NullEqualsNothing);
         if !plain || !self.joins.get() {
-            return Ok(None);
+            return self.refuse("it has a join that is not an inner one of rows that are only read");
         }
         let (left, right) = (join.left.schema(), join.right.schema());
         let above = filters.iter().enumerate().map(|(at, filter)| (filter.expr.clone(), Some(at)));
@@ -219,7 +225,11 @@ impl Compiler<'_> {
             known.iter_mut().for_each(|known| known.fulfilled = false);
             found = self.lookup(&join.right, &join.left, false, &mut known)?;
         }
-        let Some(rows) = found else { return Ok(None) };
+        let Some(rows) = found else {
+            // Whatever kept one of the sides from being read first.
+            self.why.set(None);
+            return self.refuse("it has a join, and no key finds one side's rows for few of the other's");
+        };
         let mut rest = Vec::new();
         for Known { expr, above, fulfilled, .. } in known {
             match above.and_then(|at| filters.get_mut(at)) {
@@ -263,11 +273,12 @@ impl Compiler<'_> {
             conditions.push(Condition { expr, fulfilled: false });
             places.push(at);
         }
+        let for_one = StatementScope::of(self.session.config()).is_ok();
         let found = match point(scan, &mut conditions, self.session) {
             Some(point) => Some(Inner::Point(point)),
             // Compiled for one execution, it must be known how many rows there are.
-            None if StatementScope::of(self.session.config()).is_ok() => None,
-            None => range(scan, &mut conditions).map(Inner::Range),
+            None if for_one => None,
+            None => range(scan, &mut conditions, None).map(Inner::Range),
         };
         let Some(found) = found else { return Ok(None) };
         let mut joins = false;
@@ -288,8 +299,10 @@ impl Compiler<'_> {
         }
         let mut steps = Vec::new();
         let Some(mut leaf) = self.node(outer, &mut own, &mut steps)? else { return Ok(None) };
-        if let Leaf::Range(range) = &mut leaf {
-            range.allow(OUTER_MAX);
+        match &mut leaf {
+            Leaf::Range(_) if for_one => return Ok(None),
+            Leaf::Range(range) => range.allow(OUTER_MAX),
+            _ => {}
         }
         let rest = own.into_iter().filter(|condition| !condition.fulfilled).map(|condition| condition.expr);
         if let Some(rest) = conjunction(rest) {

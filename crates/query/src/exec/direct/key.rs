@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use heliosdb_contracts::{CompareOp, arrow_type};
 use heliosdb_types::{Datum, PhysicalType};
@@ -59,4 +60,34 @@ pub(super) fn compared(condition: &Expr, column: &str, physical: PhysicalType) -
         }
     };
     Some((op, KeyValue { physical, source }))
+}
+
+/// The values of `column = 1 OR column = 2 OR ...`, which is what IN comes to, if they are no more than `most`.
+pub(super) fn one_of(condition: &Expr, column: &str, physical: PhysicalType, most: usize) -> Option<Vec<KeyValue>> {
+    let mut values = Vec::new();
+    let mut left = vec![condition];
+    while let Some(condition) = left.pop() {
+        match condition {
+            Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Or, right: other }) => {
+                left.extend([&**one, &**other])
+            }
+            Expr::InList(InList { expr, list, negated: false }) => {
+                let equals = |value: &Expr| {
+                    let equals = BinaryExpr::new(expr.clone(), Operator::Eq, Box::new(value.clone()));
+                    compared(&Expr::BinaryExpr(equals), column, physical)
+                };
+                for value in list.iter().take(most + 1) {
+                    values.push(equals(value)?.1);
+                }
+            }
+            condition => match compared(condition, column, physical)? {
+                (CompareOp::Eq, value) => values.push(value),
+                _ => return None,
+            },
+        }
+        if values.len() > most {
+            return None;
+        }
+    }
+    Some(values)
 }

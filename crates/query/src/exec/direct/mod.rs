@@ -1,8 +1,8 @@
 //! The short path: a statement about few rows that a key names, or about values it brings along, runs on the session's own task.
 //!
 //! Eligible is a chain of projections, filters, orders, limits, whole-table aggregates and at most one write over a single leaf:
-//! literal rows, or a table whose primary key or index the filter fixes, or the first columns of one, or an inner join of such rows with
-//! a table that a key of it finds the rows of. Such a chain needs no
+//! literal rows, or a table whose primary key or index the filter fixes, or the first columns of one, or the first rows of a table by a
+//! key, or a small table, or an inner join of such rows with a table that a key of it finds the rows of. Such a chain needs no
 //! optimiser, no physical planner and no other thread. Its expressions are the same physical expressions over one small batch, its
 //! writes the same writer, so both paths answer alike; whatever does not fit exactly takes the full path.
 //!
@@ -33,6 +33,7 @@ use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{ColumnarValue, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
+use heliosdb_contracts::ShardClient;
 use heliosdb_types::{Datum, Error, Result, SqlType};
 
 pub(super) use self::call::CallExpr;
@@ -78,19 +79,56 @@ impl Leaf {
         };
         scope.read.snapshot.ts >= readable_from
     }
+
+    /// Whether its tables are as small as it is meant for.
+    fn suits(&self, shard: &dyn ShardClient) -> bool {
+        match self {
+            Leaf::Range(range) => range.suits(shard),
+            Leaf::Join(join) => join.suits(shard),
+            Leaf::Rows(_) | Leaf::Point(_) | Leaf::Found(_) => true,
+        }
+    }
 }
 
 impl Direct {
     /// `None`: not eligible.
     pub(super) fn compile(plan: &LogicalPlan, session: &SessionState) -> Result<Option<Direct>> {
+        Direct::compile_or_why(plan, session).map(std::result::Result::ok)
+    }
+
+    /// The same, or why it is not eligible.
+    pub(super) fn compile_or_why(
+        plan: &LogicalPlan,
+        session: &SessionState,
+    ) -> Result<std::result::Result<Direct, &'static str>> {
         let mut steps = Vec::new();
-        let compiler = Compiler { session, slots: Slots::default(), joins: Cell::new(true) };
+        let compiler = Compiler {
+            session,
+            slots: Slots::default(),
+            joins: Cell::new(true),
+            makes_much: Cell::new(false),
+            why: Cell::new(None),
+        };
         let leaf = compiler.node(plan, &mut Vec::new(), &mut steps).map_err(from_datafusion)?;
-        let Some(mut leaf) = leaf else { return Ok(None) };
+        let Some(mut leaf) = leaf else { return Ok(Err(compiler.why.get().unwrap_or("a value has no type yet"))) };
         order::sink_order(&mut leaf, &mut steps);
+        if let Leaf::Range(range) = &mut leaf {
+            // Compiled for one execution, it must be known how many rows there are.
+            if !StatementScope::of(session.config()).map_or(true, |scope| range.settle(&scope)) {
+                return Ok(Err("it may read many rows"));
+            }
+            if compiler.makes_much.get() && range.is_open() {
+                return Ok(Err("it may make much of each row of a table"));
+            }
+        }
         leaf.read_only(&needed::needed_by(&steps, None));
         leaf.pick_columns(&mut steps);
-        Ok(Some(Direct { leaf, steps, parameters: compiler.slots.finish() }))
+        Ok(Ok(Direct { leaf, steps, parameters: compiler.slots.finish() }))
+    }
+
+    /// Whether it is about few rows, as far as that can be known without reading them.
+    pub(super) fn suits(&self, shard: &dyn ShardClient) -> bool {
+        self.leaf.suits(shard)
     }
 
     /// `None`: it is running already, or was not compiled for so old a snapshot.

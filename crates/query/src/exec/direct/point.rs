@@ -1,4 +1,4 @@
-//! One row of a table by its primary key or a unique index.
+//! One row of a table by its primary key or a unique index, or few: a column of the key may have one of several values.
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -9,7 +9,8 @@ use heliosdb_contracts::{CompareOp, TreeKey};
 use heliosdb_types::{CommitTs, Oid, Result, TreeRef, encode_key};
 
 use super::compile::Condition;
-use super::key::{KeyValue, compared};
+use super::key::{KeyValue, compared, one_of};
+use super::range::ROWS_MAX;
 use super::shape::{RowShape, Rows};
 use crate::catalog::{Column, IndexInfo, Relation};
 use crate::exec::foreign::FirstBytes;
@@ -18,14 +19,14 @@ use crate::exec::parameters::Turn;
 use crate::exec::scope::StatementScope;
 use crate::exec::table::HeliosTable;
 
-/// A key column's value.
+/// A key column's value, or several of which one column of a key may have one each.
 struct KeyPart {
-    value: KeyValue,
+    values: Vec<KeyValue>,
     /// Descending and nulls first, in an index.
     order: Option<(bool, bool)>,
 }
 
-/// One row of a table by its primary key.
+/// Rows of a table by its primary key, or a unique one.
 pub(super) struct Point {
     tree: TreeRef,
     key: Vec<KeyPart>,
@@ -48,10 +49,15 @@ impl Point {
     }
 
     pub fn read(&self, turn: &Turn, scope: &StatementScope) -> Result<RecordBatch> {
-        let mut rows = self.shape.rows(1);
+        let mut rows = self.shape.rows(self.most());
         self.read_into(turn, scope, &mut rows)?;
-        self.count(scope, 1, rows.count);
+        self.count(scope, self.most() as i64, rows.count);
         rows.finish()
+    }
+
+    /// So many rows at most.
+    fn most(&self) -> usize {
+        self.key.iter().map(|part| part.values.len()).product()
     }
 
     /// Tells who counts of so many reads and what they found.
@@ -61,14 +67,23 @@ impl Point {
     }
 
     pub fn read_into(&self, turn: &Turn, scope: &StatementScope, rows: &mut Rows<'_>) -> Result<()> {
-        let key = match (self.key(turn), self.index) {
-            (Some(key), Some(index)) => {
+        if self.most() == 1 {
+            return self.key(turn, 0).map_or(Ok(()), |key| self.read_key(key, scope, rows));
+        }
+        let mut keys: Vec<Vec<u8>> = (0..self.most()).filter_map(|at| self.key(turn, at)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().try_for_each(|key| self.read_key(key, scope, rows))
+    }
+
+    fn read_key(&self, key: Vec<u8>, scope: &StatementScope, rows: &mut Rows<'_>) -> Result<()> {
+        let key = match self.index {
+            Some(index) => {
                 let mut row = FirstBytes(None);
                 scope.shard.get(&scope.read, index, &tree_key(&key), &[ENTRY_ROW], &mut row)?;
                 row.0
             }
-            (key, None) => key.map(Bytes::from),
-            (None, Some(_)) => None,
+            None => Some(Bytes::from(key)),
         };
         if let Some(key) = &key {
             scope.shard.get(&scope.read, self.tree, key, &self.shape.columns, &mut rows.of_key(key))?;
@@ -76,11 +91,12 @@ impl Point {
         Ok(())
     }
 
-    /// `None`: a value is NULL, which equals nothing.
-    fn key(&self, turn: &Turn) -> Option<Vec<u8>> {
+    /// The key with this one of the several values a column may have. `None`: a value is NULL, which equals nothing.
+    fn key(&self, turn: &Turn, at: usize) -> Option<Vec<u8>> {
         let mut key = Vec::new();
         for part in &self.key {
-            let value = part.value.get(turn)?;
+            let value = if part.values.len() > 1 { part.values.get(at) } else { part.values.first() };
+            let value = value?.get(turn)?;
             match part.order {
                 None => encode_key(&mut key, value.as_ref().as_ref(), false),
                 Some((descending, nulls_first)) => {
@@ -129,7 +145,7 @@ fn primary_key(relation: &Relation, conditions: &[Condition]) -> Option<FixedKey
     let (mut parts, mut used) = (Vec::new(), Vec::new());
     for id in columns {
         let column = relation.columns.iter().find(|column| column.id == *id)?;
-        let (at, part) = fixed(column, conditions, None)?;
+        let (at, part) = fixed(column, conditions, None, &parts)?;
         parts.push(part);
         used.push(at);
     }
@@ -149,7 +165,7 @@ fn unique_key(relation: &Relation, conditions: &[Condition], snapshot: Option<Co
             if !crate::func::is_its_own_key(&column.sql_type) {
                 return None;
             }
-            let (at, fixed) = fixed(column, conditions, Some((part.descending, part.nulls_first)))?;
+            let (at, fixed) = fixed(column, conditions, Some((part.descending, part.nulls_first)), &parts)?;
             parts.push(fixed);
             used.push(at);
         }
@@ -157,11 +173,27 @@ fn unique_key(relation: &Relation, conditions: &[Condition], snapshot: Option<Co
     })
 }
 
-/// The value conditions fix a column to, and which of them does.
-fn fixed(column: &Column, conditions: &[Condition], order: Option<(bool, bool)>) -> Option<(usize, KeyPart)> {
+/// The value conditions fix a column to, or the values it may have if no column before it has several, and which of them does.
+fn fixed(
+    column: &Column,
+    conditions: &[Condition],
+    order: Option<(bool, bool)>,
+    before: &[KeyPart],
+) -> Option<(usize, KeyPart)> {
     let physical = column.sql_type.physical()?;
-    conditions.iter().enumerate().find_map(|(at, condition)| {
+    let one = conditions.iter().enumerate().find_map(|(at, condition)| {
         let (op, value) = compared(&condition.expr, &column.name, physical)?;
-        (op == CompareOp::Eq).then_some((at, KeyPart { value, order }))
-    })
+        (op == CompareOp::Eq).then_some((at, vec![value]))
+    });
+    let several = || {
+        let alone = before.iter().all(|part| part.values.len() == 1);
+        let mut found = conditions
+            .iter()
+            .enumerate()
+            .filter(|_| alone)
+            .filter_map(|(at, condition)| Some((at, one_of(&condition.expr, &column.name, physical, ROWS_MAX)?)));
+        found.next()
+    };
+    let (at, values) = one.or_else(several)?;
+    Some((at, KeyPart { values, order }))
 }

@@ -113,6 +113,51 @@ impl Writer<'_> {
         }
     }
 
+    /// Something about all rows of a small table, or the first ones by a key.
+    fn of_table(&self) -> String {
+        let on_t = self.below(2) == 0;
+        let table = if on_t { "t" } else { "k" };
+        let int = || self.literal("int");
+        let condition = match (on_t, self.below(9)) {
+            (true, 0) => self.one(&["flag", "s like 's1%'", "n is null", "f > 4.5 or not flag"]).to_owned(),
+            (true, 1) => format!("a % 3 = {}", self.below(3)),
+            (true, 2) => format!("a <> 0 and 600 / a > {}", self.below(40)),
+            (true, 3) => format!("id > {}", int()),
+            (true, 4) => format!("id >= {} and id < {}", int(), int()),
+            (true, 5) => format!("a > {} or b = {}", int(), int()),
+            (true, 6) => format!("id in ({}, {}, {})", int(), int(), int()),
+            (true, 7) => format!("(id = {} or id = {}) and a > {}", int(), int(), int()),
+            (false, 0) => self.one(&["x like '%2'", "u is null or v < 4", "x > 'x1'"]).to_owned(),
+            (false, 1) => format!("v % 2 = {}", self.below(2)),
+            (false, 2) => format!("u > {} + 100", self.below(24)),
+            (false, 3) => format!("y <= {} and v <> {}", int(), int()),
+            (false, 4) => format!("v > {}", int()),
+            (false, 5) => format!("u <> 105 and v / (u - 105) < {}", self.below(5)),
+            (false, 6) => format!("x = {} and y in ({}, {})", self.literal("text"), int(), int()),
+            (false, 7) => format!("u in ({} + 100, 1{}, 1{})", self.below(24), 10 + self.below(9), 10 + self.below(9)),
+            _ => String::new(),
+        };
+        let condition = if condition.is_empty() { condition } else { format!(" where {condition}") };
+        let number = if on_t { "a" } else { "v" };
+        match self.below(12) {
+            0 | 1 => format!(
+                "select count(*), sum({number}), min({number}) filter (where {number} > 3) from {table}{condition}"
+            ),
+            2 => format!("update {table} set {number} = {number} + 1{condition}"),
+            3 if self.below(8) == 0 => format!("delete from {table}{condition}"),
+            _ => {
+                let order = match on_t {
+                    true => self.one(&["id", "id desc", "a, id", "a desc, id", "s, b desc nulls last, id", "n, id"]),
+                    false => self.one(&["x, y", "x desc, y desc", "x, y desc", "u, x, y", "v desc, x, y", "v, x, y"]),
+                };
+                let tail =
+                    self.one(&["", " limit 3", " limit 2 offset 5", " limit 1", " for update", " limit 2 for share"]);
+                let columns = self.one(&["*", if on_t { "s, a * 2" } else { "x || y, u" }, number]);
+                format!("select {columns} from {table}{condition} order by {order}{tail}")
+            }
+        }
+    }
+
     /// Something about rows of two tables, or three, where a key of one finds the rows for the others.
     fn of_join(&self) -> String {
         let first = match self.below(4) {
@@ -196,10 +241,11 @@ impl Writer<'_> {
     }
 
     fn statement(&self) -> String {
-        match self.below(5) {
+        match self.below(6) {
             0 => return self.of_range(),
             1 => return self.of_join(),
             2 => return self.of_parts(),
+            3 => return self.of_table(),
             _ => {}
         }
         let condition = self.condition();

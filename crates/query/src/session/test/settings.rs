@@ -124,7 +124,7 @@ fn plans_are_explained_in_every_format() {
     let text = client.run("explain (costs off, verbose) select * from t where a = 1");
     assert!(text.contains("Tier: direct"), "{text}");
     let text = client.run("explain (costs off, verbose) select b, count(*) from t group by b");
-    assert!(text.contains("Tier: analytical") && text.contains("Seq Scan on t"), "{text}");
+    assert!(text.contains("Tier: analytical (it groups rows)") && text.contains("Seq Scan on t"), "{text}");
     let json = client.run("explain (format json, analyze) select * from t");
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["Plan"]["Actual Rows"], 1, "{json}");

@@ -47,6 +47,52 @@ fn a_join_by_key_is_compiled_once_and_more_rows_than_meant_take_the_full_path() 
     assert_eq!(tier(locks, vec![Datum::Int32(1), Datum::Int32(0)]), answer("item 0\n", "analytical"));
 }
 
+#[test]
+fn small_tables_and_the_first_rows_by_a_key_need_no_planning() {
+    let server = Server::new();
+    let mut client = server.client();
+    client.run(
+        "create table small (id int primary key, v int, name text);
+         create table large (id int primary key, v int, at int not null);
+         create index on large (at desc);
+         insert into small select g, g % 7, 'row ' || g from generate_series(0, 99) g;
+         insert into large select g, g % 7, g * 3 from generate_series(0, 4999) g",
+    );
+    let mut tier = |sql: &str| {
+        let prepared = client.prepare(sql).unwrap();
+        client.run("select pg_stat_statements_reset()");
+        let rows = client.run_prepared(&prepared, Vec::new()).unwrap();
+        let tier = client.run("select tier from pg_stat_statements where query not like '%_reset%'");
+        (rows.trim_end().to_owned(), tier.trim_end().to_owned())
+    };
+    let answer = |rows: &str, tier: &str| (rows.to_owned(), tier.to_owned());
+    assert_eq!(tier("select count(*), max(id) from small where v = 3"), answer("14|94", "direct"));
+    assert_eq!(
+        tier("select id from small where name like '%9' and id > 70 order by v, id"),
+        answer("99\n79\n89", "direct")
+    );
+    assert_eq!(tier("update small set v = v + 1 where name = 'row 7'"), answer("UPDATE 1", "direct"));
+    assert_eq!(tier("select id from large order by id desc limit 2"), answer("4999\n4998", "direct"));
+    assert_eq!(tier("select id from large where id > 70 order by id limit 2"), answer("71\n72", "direct"));
+    assert_eq!(tier("select id from large order by at desc limit 2 offset 1"), answer("4998\n4997", "direct"));
+    assert_eq!(tier("select v from large where id in (8, 3, 9, 3, null) order by id"), answer("3\n1\n2", "direct"));
+    assert_eq!(tier("delete from large where id = 17 or id = 18 returning id"), answer("17\n18\nDELETE 2", "direct"));
+    // Neither few rows nor the first ones.
+    assert_eq!(tier("select count(*) from large where v = 3"), answer("713", "analytical"));
+    assert_eq!(tier("select id from large where v = 3 order by id limit 2"), answer("3\n10", "analytical"));
+    assert_eq!(tier("select id from large order by v, id limit 1"), answer("0", "analytical"));
+    // Much is made of each row.
+    assert_eq!(tier("select sum(length(repeat(name, 9))) from small"), answer("5310", "analytical"));
+    // A table that has grown meanwhile.
+    let prepared = client.prepare("select count(*) from small where v >= 0").unwrap();
+    assert_eq!(client.run_prepared(&prepared, Vec::new()).unwrap(), "100\n");
+    client.run("begin; insert into small select g, g % 7, '' from generate_series(100, 3999) g");
+    assert_eq!(client.run_prepared(&prepared, Vec::new()).unwrap(), "4000\n", "its own rows nobody counts");
+    client.run("commit");
+    assert_eq!(client.run_prepared(&prepared, Vec::new()).unwrap(), "4000\n");
+    assert_eq!(value(&mut client, "select count(*) from small where v >= 0 limit 1 + 0"), "4000");
+}
+
 fn value(client: &mut Client, sql: &str) -> String {
     client.run(sql).trim_end().to_owned()
 }

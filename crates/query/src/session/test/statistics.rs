@@ -24,7 +24,7 @@ fn statements_are_counted_by_their_text_without_constants() {
     assert_eq!(counted(&mut client, "where a"), "select b from t where a = $1|3|2|direct\n");
     client.run("update t set b = 'z'");
     client.run("select count(*) from t group by b");
-    assert_eq!(counted(&mut client, "update"), "update t set b = $1|1|2|analytical\n");
+    assert_eq!(counted(&mut client, "update"), "update t set b = $1|1|2|direct\n");
     assert_eq!(counted(&mut client, "group"), "select count(*) from t group by b|1|1|analytical\n");
     // What failed is not counted.
     client.run("select 1 / (a - 1) from t");
