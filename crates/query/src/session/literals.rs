@@ -53,12 +53,12 @@ pub(super) fn take_apart(sql: &str) -> Option<Template> {
     }
     let bytes = sql.as_bytes();
     let (mut text, mut literals) = (String::with_capacity(sql.len()), Vec::new());
-    let (mut at, mut first, mut keep_number) = (0, true, false);
+    let (mut at, mut first, mut keep_number, mut ordered) = (0, true, false, false);
     while let Some(&byte) = bytes.get(at) {
         let rest = &sql[at..];
         let length = match byte {
-            // `U&'...'`, or so it looks.
-            b'\'' if text.ends_with('&') => return None,
+            // `U&'...'`, or so it looks; or what rows are ordered by.
+            b'\'' if text.ends_with('&') || ordered => return None,
             b'\'' => {
                 let (content, length) = string(rest)?;
                 literals.push(Literal { text: content, sql_type: None });
@@ -70,6 +70,8 @@ pub(super) fn take_apart(sql: &str) -> Option<Template> {
             b'0'..=b'9' | b'.' => match number(rest)? {
                 0 => 1,
                 length if keep_number => length,
+                // It may be a position, and a constant is none.
+                _ if ordered => return None,
                 length => {
                     let digits = &rest[..length];
                     literals.push(Literal { text: digits.to_owned(), sql_type: Some(type_of(digits)) });
@@ -87,10 +89,11 @@ pub(super) fn take_apart(sql: &str) -> Option<Template> {
                 {
                     return None;
                 }
-                // Here numbers are positions, and a constant is no position.
-                if word.eq_ignore_ascii_case("order") || word.eq_ignore_ascii_case("group") {
+                // Groups are not about few rows.
+                if word.eq_ignore_ascii_case("group") {
                     return None;
                 }
+                ordered |= word.eq_ignore_ascii_case("order");
                 // A string with a prefix has rules of its own.
                 if bytes.get(at + length) == Some(&b'\'') {
                     return None;
@@ -208,6 +211,9 @@ mod tests {
         let (text, literals) = apart("insert into \"T\"\"1\".t(x2) values ('', 2147483648, .5, t.x)").unwrap();
         assert_eq!(text, "insert into \"T\"\"1\".t(x2) values ($1, $2, $3, t.x)");
         assert_eq!(literals, ["", "2147483648", ".5"]);
+        let (text, literals) = apart("select 1, a from t where b > 5 order by a desc limit 10 offset 20").unwrap();
+        assert_eq!(text, "select $1, a from t where b > $2 order by a desc limit 10 offset 20");
+        assert_eq!(literals, ["1", "5"]);
     }
 
     #[test]
@@ -223,6 +229,9 @@ mod tests {
     fn what_might_mean_something_else_stays_whole() {
         for sql in [
             "SELECT a FROM t ORDER BY 1",
+            "SELECT a FROM t WHERE b = 1 ORDER BY 1",
+            "SELECT a FROM t WHERE b = 1 ORDER BY c, 1 LIMIT 5",
+            "SELECT a FROM t WHERE b = 1 ORDER BY c = 'x'",
             "SELECT a, count(*) FROM t WHERE b = 1 GROUP BY 1",
             "SELECT E'a\\n'",
             "SELECT U&'x'",

@@ -130,6 +130,30 @@ fn known(client: &mut Client, sql: &str) -> Option<Arc<PreparedStatement>> {
 }
 
 #[test]
+fn pages_that_differ_in_where_they_begin_are_one_statement() {
+    let server = Server::new();
+    let mut client = server.client();
+    client
+        .run("create table t (id int primary key, v int); insert into t select g, -g from generate_series(1, 5000) g");
+    let page = |after: i32| format!("select id, 'page' as what from t where id > {after} order by id limit 2");
+    for after in [7, 2000, 4998] {
+        assert_eq!(client.run(&page(after)), format!("{}|page\n{}|page\n", after + 1, after + 2));
+    }
+    let [first, other] = [1, 2].map(|after| known(&mut client, &page(after)).unwrap());
+    assert!(Arc::ptr_eq(&first, &other));
+    // Positions are no values.
+    for after in [7, 2000, 4998] {
+        let by_position = format!("select v, id from t where id > {after} order by 1 limit 1");
+        assert!(known(&mut client, &by_position).is_none());
+        assert_eq!(client.run(&by_position), "-5000|5000\n");
+        assert_eq!(
+            value(&mut client, &format!("select v from t where id > {after} order by id desc, 1 limit 1")),
+            "-5000"
+        );
+    }
+}
+
+#[test]
 fn a_text_that_comes_again_and_again_is_prepared_once() {
     let server = Server::new();
     let mut client = server.client();
