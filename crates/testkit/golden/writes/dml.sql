@@ -31,7 +31,7 @@ DELETE FROM t WHERE id IN (SELECT id FROM s);
 DELETE FROM t WHERE false;
 DELETE FROM t WHERE EXISTS (SELECT 1 FROM s WHERE s.id = t.id);
 SELECT id FROM t ORDER BY id;
-DELETE FROM t RETURNING id, n;
+WITH gone AS (DELETE FROM t RETURNING id, n) SELECT * FROM gone ORDER BY id;
 SELECT count(*) FROM t;
 CREATE TABLE ser (id serial PRIMARY KEY, small smallserial, x int);
 INSERT INTO ser (x) VALUES (5), (6) RETURNING *;

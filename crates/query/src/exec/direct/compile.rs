@@ -27,6 +27,9 @@ use crate::exec::scope::StatementScope;
 use crate::exec::slices::makes_much;
 
 const NEEDS_A_PLAN: &str = "an expression has a plan of its own";
+/// Functions that may take a tenth of a second for one value, of numeric.
+const SLOW_FOR_LONG_NUMBERS: [&str; 10] =
+    ["exp", "factorial", "gcd", "lcm", "ln", "log", "log10", "pow", "power", "sqrt"];
 /// More literal rows than this are the analytics pool's work.
 const VALUES_ROWS_MAX: usize = 256;
 
@@ -35,8 +38,8 @@ pub(super) struct Compiler<'a> {
     pub slots: Slots,
     /// Whether rows may come from a join: what locks or writes them evaluates them again one by one.
     pub joins: Cell<bool>,
-    /// Whether an expression makes much of each row: then they must be few.
-    pub makes_much: Cell<bool>,
+    /// Whether an expression may make much of each row or take long for it: then they must be few.
+    pub costly: Cell<bool>,
     /// Why the statement is not eligible, once that is known.
     pub why: Cell<Option<&'static str>>,
 }
@@ -225,9 +228,12 @@ impl Compiler<'_> {
     }
 
     fn look_at(&self, expr: &Expr) {
-        let much = |expr: &Expr| matches!(expr, Expr::ScalarFunction(call) if makes_much(call.func.name()));
-        if expr.exists(|expr| Ok(much(expr))).unwrap_or(true) {
-            self.makes_much.set(true);
+        let costly = |expr: &Expr| {
+            matches!(expr, Expr::ScalarFunction(call)
+                if makes_much(call.func.name()) || SLOW_FOR_LONG_NUMBERS.contains(&call.func.name()))
+        };
+        if expr.exists(|expr| Ok(costly(expr))).unwrap_or(true) {
+            self.costly.set(true);
         }
     }
 

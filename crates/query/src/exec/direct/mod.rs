@@ -106,7 +106,7 @@ impl Direct {
             session,
             slots: Slots::default(),
             joins: Cell::new(true),
-            makes_much: Cell::new(false),
+            costly: Cell::new(false),
             why: Cell::new(None),
         };
         let leaf = compiler.node(plan, &mut Vec::new(), &mut steps).map_err(from_datafusion)?;
@@ -117,8 +117,8 @@ impl Direct {
             if !StatementScope::of(session.config()).map_or(true, |scope| range.settle(&scope)) {
                 return Ok(Err("it may read many rows"));
             }
-            if compiler.makes_much.get() && range.is_open() {
-                return Ok(Err("it may make much of each row of a table"));
+            if compiler.costly.get() && range.is_open() {
+                return Ok(Err("it may make much of each row of a table, or take long for it"));
             }
         }
         leaf.read_only(&needed::needed_by(&steps, None));

@@ -6,6 +6,7 @@ use super::super::operator::float_value_power;
 use super::super::value::{float_of, int_of, numeric_of};
 use super::T::{F4, F8, Int2, Int4, Int8, Num};
 use super::{Overload, Run, wrong_arguments};
+use crate::exec::check_cancelled;
 
 pub(super) const FUNCTIONS: &[Overload] = &[
     ("abs", &[Int4], Int4, abs),
@@ -340,8 +341,17 @@ fn factorial(args: &[DatumRef<'_>], _: &TextContext) -> Result<Datum> {
     if n > 32177 {
         return Err(Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
     }
-    let product = (2..=n).try_fold(Numeric::from_i64(1), |product, k| product.mul(&Numeric::from_i64(k)))?;
-    Ok(Datum::Numeric(product))
+    product_of(2, n).map(Datum::Numeric)
+}
+
+/// The product of all integers from one to another. By halves: a long product times each of them would be made anew each time.
+fn product_of(from: i64, to: i64) -> Result<Numeric> {
+    if to - from < 4 {
+        return (from..=to).try_fold(Numeric::from_i64(1), |product, k| product.mul(&Numeric::from_i64(k)));
+    }
+    check_cancelled()?;
+    let middle = from + (to - from) / 2;
+    product_of(from, middle)?.mul(&product_of(middle + 1, to)?)
 }
 
 fn bucket_error(message: &str) -> Error {

@@ -212,3 +212,14 @@ fn every_listed_function_runs() {
         assert!(!answer.contains("ERROR 42883") && !answer.contains("ERROR 0A000"), "{overload}: {answer}");
     }
 }
+
+#[test]
+fn factorials_are_products() {
+    let server = Server::new();
+    let mut client = server.client();
+    let sql = "select factorial(0), factorial(1), factorial(2), factorial(5), factorial(25)";
+    assert_eq!(client.run(sql), "1|1|2|120|15511210043330985984000000\n");
+    let quotients = "select count(*) from generate_series(1, 400) n where factorial(n) <> factorial(n - 1) * n";
+    assert_eq!(client.run(quotients), "0\n");
+    assert_eq!(client.run("select length(factorial(3000)::text)"), "9131\n");
+}
